@@ -1,0 +1,236 @@
+"""What a search is told: its configuration, the budget of a training, and how depth and budget grow."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from replaytree.errors import ConfigError
+
+StrategyName = Literal["replay", "random"]
+ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "final"]
+EvaluatorName = Literal["joint", "separate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one training may spend."""
+
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Everything that decides what a search does; stored with it as JSON. Units stand in the names.
+
+    None means "decided when the search starts" (`width`, `crop_padding`, `flip`: from the data and the device).
+    Raises ConfigError for a value that cannot be used, naming the value and the command-line option.
+    """
+
+    seed: int = 0
+
+    dataset: str | None = "digits"
+    data_dir: str | None = None
+    image_size: int | None = None
+    train_limit: int | None = None
+    val_fraction: float = 0.1
+    skip_bad: bool = False
+
+    width: float | None = None
+    min_layers: int = 2
+    max_layers: int = 6
+    grow_every: int | None = None
+    grow_patience: int = 5
+
+    strategy: StrategyName = "replay"
+    num_paths: int = 1
+    return_kind: ReturnKind = "cumulative"
+    gamma: float = 0.9
+    replay: float = 0.25
+    continue_: float = 0.25
+    temperature: float = 0.01
+    rho_bar: float = 1.0
+    hidden_size: int = 64
+    policy_learning_rate: float = 5e-3
+    entropy: float = 0.01
+    grad_clip: float = 1.0
+
+    evaluator: EvaluatorName = "joint"
+    epochs_first: int = 4
+    epochs_last: int = 8
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    crop_padding: int | None = None
+    flip: bool | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("strategy", "return_kind", "evaluator"):
+            known = {"strategy": StrategyName, "return_kind": ReturnKind, "evaluator": EvaluatorName}[name]
+            _require(
+                getattr(self, name) in get_args(known), name, getattr(self, name), f"one of {_join(get_args(known))}"
+            )
+        for name in (
+            "max_layers", "min_layers", "grow_patience", "num_paths", "hidden_size",
+            "epochs_first", "epochs_last", "batch_size",
+        ):  # fmt: skip
+            self._whole(name, least=1)
+        for name in ("grow_every", "image_size", "train_limit"):
+            if getattr(self, name) is not None:
+                self._whole(name, least=1)
+        if self.crop_padding is not None:
+            self._whole("crop_padding", least=0)
+        self._whole("seed", least=0)
+        for name in ("replay", "continue_", "gamma", "momentum", "label_smoothing"):
+            self._number(name, low=0.0, high=1.0)
+        for name in ("entropy", "weight_decay"):
+            self._number(name, low=0.0)
+        for name in ("temperature", "rho_bar", "policy_learning_rate", "learning_rate", "grad_clip"):
+            self._number(name, low=0.0, open_low=True)
+        if self.width is not None:
+            self._number("width", low=0.0, open_low=True)
+        self._number("val_fraction", low=0.0, high=1.0, open_low=True)
+        _require(self.val_fraction < 1.0, "val_fraction", self.val_fraction, "less than 1")
+        if self.min_layers > self.max_layers:
+            raise ConfigError(
+                f"min_layers is {self.min_layers}, more than max_layers, {self.max_layers}; "
+                f"lower --min-layers or raise --max-layers"
+            )
+        if self.epochs_first > self.epochs_last:
+            raise ConfigError(
+                f"epochs are {self.epochs_first}:{self.epochs_last}, but the budget must not fall; "
+                f"write --epochs {self.epochs_last}:{self.epochs_first}"
+            )
+        if self.replay + self.continue_ > 1.0:
+            raise ConfigError(
+                f"replay ({self.replay}) and continue ({self.continue_}) add up to more than 1; lower --replay or --continue"
+            )
+
+    def _whole(self, name: str, *, least: int) -> None:
+        value = getattr(self, name)
+        good = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        _require(good, name, value, f"a whole number of at least {least}")
+
+    def _number(self, name: str, *, low: float, high: float = math.inf, open_low: bool = False) -> None:
+        value = getattr(self, name)
+        good = isinstance(value, int | float) and math.isfinite(value)
+        good = good and (low < value if open_low else low <= value) and value <= high
+        want = f"a number over {low:g}" if open_low else f"a number of at least {low:g}"
+        _require(good, name, value, want if high == math.inf else f"{want} and at most {high:g}")
+
+    def to_json(self) -> str:
+        """The configuration as a JSON object, keys sorted."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> SearchConfig:
+        """The inverse of to_json; raises ConfigError for text that is not a configuration."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"not a configuration: {error}") from error
+        if not isinstance(values, dict):
+            raise ConfigError(f"not a configuration: {text[:40]!r} is not a JSON object")
+        return cls.from_options(values)
+
+    @classmethod
+    def from_options(cls, values: dict[str, Any]) -> SearchConfig:
+        """From keyword options; raises ConfigError for a name that does not exist, listing those that do."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ConfigError(f"unknown option {unknown[0]!r}; known options: {_join(sorted(known))}")
+        return cls(**values)
+
+    def with_options(self, **values: Any) -> SearchConfig:
+        """A copy with some values replaced, validated again."""
+        return replace(self, **values)
+
+
+def parse_epochs(text: str) -> tuple[int, int]:
+    """`'4:8'` -> (4, 8) and `'6'` -> (6, 6); raises ConfigError for anything else."""
+    parts = text.split(":")
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise ConfigError(f"--epochs is {text!r}; write FIRST:LAST, as in --epochs 4:8, or one number")
+    return numbers[0], numbers[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Where a search stands in its growth: the depth bound, and what it has seen at this bound.
+
+    `best_accuracy` is the best accuracy of a training at this bound, `stale` the trainings since it improved.
+    """
+
+    depth_bound: int
+    trainings: int = 0
+    episodes: int = 0
+    best_accuracy: float | None = None
+    stale: int = 0
+
+    @classmethod
+    def start(cls, config: SearchConfig) -> Growth:
+        """The first state: the bound is min_layers."""
+        return cls(depth_bound=config.min_layers)
+
+    def after(self, accuracies: Iterable[float | None], config: SearchConfig) -> Growth:
+        """The state after a batch of episodes.
+
+        `accuracies` has one entry an episode: the best accuracy on its path, or None where nothing was trained. The
+        bound rises by one when `grow_every` episodes have passed at it, or, where that is None ("auto"), when
+        `grow_patience` trainings in a row have not improved on the best of this bound. It stops at max_layers.
+        """
+        state = self
+        for accuracy in accuracies:
+            state = replace(state, episodes=state.episodes + 1)
+            if accuracy is not None:
+                better = state.best_accuracy is None or accuracy > state.best_accuracy
+                state = replace(
+                    state,
+                    trainings=state.trainings + 1,
+                    best_accuracy=accuracy if better else state.best_accuracy,
+                    stale=0 if better else state.stale + 1,
+                )
+            due = (
+                state.stale >= config.grow_patience
+                if config.grow_every is None
+                else state.episodes >= config.grow_every
+            )
+            if due and state.depth_bound < config.max_layers:
+                state = Growth(depth_bound=state.depth_bound + 1)
+        return state
+
+    def budget(self, config: SearchConfig) -> Budget:
+        """Epochs, linear in the bound from epochs_first at min_layers to epochs_last at max_layers, rounded."""
+        span = config.max_layers - config.min_layers
+        share = (self.depth_bound - config.min_layers) / span if span else 1.0
+        return Budget(epochs=round(config.epochs_first + share * (config.epochs_last - config.epochs_first)))
+
+
+def option_name(field: str) -> str:
+    """The command-line option that sets a field: 'max_layers' -> '--max-layers'."""
+    special = {
+        "return_kind": "--return",
+        "epochs_first": "--epochs",
+        "epochs_last": "--epochs",
+        "continue_": "--continue",
+    }
+    return special.get(field, "--" + field.replace("_", "-"))
+
+
+def _require(good: bool, name: str, value: object, want: str) -> None:
+    if not good:
+        raise ConfigError(f"{name.rstrip('_')} is {value!r}; it must be {want} ({option_name(name)})")
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,76 @@
+"""Every error replaytree raises on purpose.
+
+* ReplayTreeError
+  x InputError (also ValueError)
+    + ConfigError            an option or argument with a value that cannot be used
+    + DataError              a data set or folder of images that cannot be read
+    + SpaceError             a layer, path or space that is not legal
+    + EvaluationError        an evaluator that broke its contract
+  x StorageError
+    + StorageUnavailable     the URL cannot be opened
+    + ForeignDatabase        a file or database that is not replaytree's
+    + SchemaMismatch         a database from an older or a newer replaytree
+    + SearchNotFound         no search of that name
+    + SearchExists           the name is taken
+    + NodeNotFound           no such node in that search
+    + CorruptTree            stored rows contradict one another
+
+The command line turns each of these into exit code 2 and its message; a message says what is wrong, the
+value, and what to do next.
+"""
+
+
+class ReplayTreeError(Exception):
+    """Base of all errors that replaytree raises on purpose."""
+
+
+class InputError(ReplayTreeError, ValueError):
+    """A caller's mistake."""
+
+
+class ConfigError(InputError):
+    """An option or argument has a value that cannot be used."""
+
+
+class DataError(InputError):
+    """A data set or a folder of images cannot be read."""
+
+
+class SpaceError(InputError):
+    """A layer, a path or a space is not legal."""
+
+
+class EvaluationError(InputError):
+    """An evaluator returned something other than its contract promises."""
+
+
+class StorageError(ReplayTreeError):
+    """Something about the database."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage URL cannot be opened."""
+
+
+class ForeignDatabase(StorageError):
+    """The file or database is not replaytree's."""
+
+
+class SchemaMismatch(StorageError):
+    """The database is from an older or a newer replaytree."""
+
+
+class SearchNotFound(StorageError):
+    """No search of that name."""
+
+
+class SearchExists(StorageError):
+    """The name of a new search is taken."""
+
+
+class NodeNotFound(StorageError):
+    """No such node in that search."""
+
+
+class CorruptTree(StorageError):
+    """Stored rows contradict one another."""

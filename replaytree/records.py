@@ -1,0 +1,137 @@
+"""The frozen records that travel between the folders: plain values, no torch, no SQL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from replaytree.config import Budget
+from replaytree.errors import EvaluationError
+
+Path = tuple[int, ...]
+"""Action indices from the root; depth = number of actions."""
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of a feature map."""
+
+FailureKind = Literal["diverged", "out_of_memory", "error"]
+FAILURE_KINDS: tuple[FailureKind, ...] = ("diverged", "out_of_memory", "error")
+
+Source = Literal["sample", "continue", "replay"]
+"""Where an episode's path came from: the policy alone, a tree prefix the policy continued, or the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathEvaluation:
+    """What one training of a path measured.
+
+    `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. A failure may leave the
+    tuple shorter than the path: what was measured before it still counts.
+    """
+
+    accuracies: Sequence[float]
+    failure: FailureKind | None = None
+    failure_text: str = ""
+    train_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        values = tuple(float(a) for a in self.accuracies)
+        for depth, value in enumerate(values, start=1):
+            if not math.isfinite(value) or not 0.0 <= value <= 1.0:
+                percent = " (percent? divide by 100)" if 1.0 < value <= 100.0 else ""
+                raise EvaluationError(f"accuracy at depth {depth} is {value}; it must be a fraction in [0, 1]{percent}")
+        if self.failure is not None and self.failure not in FAILURE_KINDS:
+            raise EvaluationError(f"failure is {self.failure!r}; it must be one of {', '.join(FAILURE_KINDS)}")
+        object.__setattr__(self, "accuracies", values)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSums:
+    """The sums of one node at one budget."""
+
+    epochs: int
+    evaluation_count: int
+    total_accuracy: float
+
+    @property
+    def average_accuracy(self) -> float | None:
+        """W/N, or None where N is 0."""
+        return self.total_accuracy / self.evaluation_count if self.evaluation_count else None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStats:
+    """A node as strategies see it: counts and sums, per budget (ascending epochs)."""
+
+    path: Path
+    visit_count: int
+    budgets: tuple[BudgetSums, ...] = ()
+
+    @property
+    def evaluation_count(self) -> int:
+        """Trainings that measured this prefix, over all budgets."""
+        return sum(b.evaluation_count for b in self.budgets)
+
+    @property
+    def total_accuracy(self) -> float:
+        """Sum of the measured accuracies, over all budgets."""
+        return math.fsum(b.total_accuracy for b in self.budgets)
+
+    @property
+    def average_accuracy(self) -> float | None:
+        """The average at the largest budget this prefix was trained with; None if it never was."""
+        return self.budgets[-1].average_accuracy if self.budgets else None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One episode that a strategy proposes.
+
+    `behaviour[t]` is mu(a_t | a_<t), the probability with which this path's source chose the action. `rewards` is
+    None for a path to train; a replayed path brings the stored average accuracies of its prefixes.
+    """
+
+    path: Path
+    source: Source
+    behaviour: tuple[float, ...]
+    rewards: tuple[float, ...] | None = None
+
+
+class Evaluator(Protocol):
+    """Anything that scores all prefixes of paths."""
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> Sequence[PathEvaluation]:
+        """Train each path; return one evaluation for each, in order."""
+        ...
+
+
+class Space(Protocol):
+    """What a search needs to know of a set of layers."""
+
+    @property
+    def num_actions(self) -> int:
+        """Size of the catalogue."""
+        ...
+
+    @property
+    def max_layers(self) -> int:
+        """Depth of the deepest path."""
+        ...
+
+    def legal(self, prefix: Path) -> tuple[bool, ...]:
+        """Which actions may follow `prefix`; length num_actions, at least one True below max_layers."""
+        ...
+
+    def label(self, action: int) -> str:
+        """The layer's name, without white space."""
+        ...
+
+    def build(self, prefix: Path, num_classes: int) -> Any:
+        """The prefix with its classifier head, as an nn.Module."""
+        ...
+
+    def cost(self, prefix: Path) -> tuple[int, int]:
+        """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image."""
+        ...
