@@ -109,7 +109,8 @@ class SearchConfig:
             )
         if self.replay + self.continue_ > 1.0:
             raise ConfigError(
-                f"replay ({self.replay}) and continue ({self.continue_}) add up to more than 1; lower --replay or --continue"
+                f"replay ({self.replay}) and continue ({self.continue_}) add up to more than 1; "
+                f"lower --replay or --continue"
             )
 
     def _whole(self, name: str, *, least: int) -> None:

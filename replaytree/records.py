@@ -132,6 +132,10 @@ class Space(Protocol):
         """The prefix with its classifier head, as an nn.Module."""
         ...
 
-    def cost(self, prefix: Path) -> tuple[int, int]:
-        """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image."""
+    def cost(self, prefix: Path) -> tuple[int, int] | None:
+        """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image. None: unknown."""
+        ...
+
+    def output_shape(self, prefix: Path) -> Shape | None:
+        """The feature map after the prefix, before the head. None: unknown."""
         ...

@@ -1,0 +1,1 @@
+"""Training: every prefix of a path scored on validation images."""

@@ -1,0 +1,1 @@
+"""Which path to try next: the controller, returns, replay and the strategies."""

@@ -1,0 +1,1 @@
+"""Spaces: which layers there are, where each is legal, what each costs."""

@@ -1,0 +1,1 @@
+"""The replay tree in SQL: schema, writes, reads, checks."""
