@@ -1,0 +1,323 @@
+"""The two spaces: of layers that can be built, and of plain labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from replaytree.errors import SpaceError
+from replaytree.records import Path, Shape
+from replaytree.space.layers import (
+    CustomLayer,
+    Layer,
+    Pooling,
+    format_shape,
+    require_label,
+    require_shape,
+    require_whole,
+    why_illegal,
+)
+from replaytree.space.notation import parse_path, require_actions
+
+# Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
+MAX_CACHED_SHAPES = 4096
+MAX_CACHED_PREFIXES = 65536
+# How many shapes the constructor looks at for dead ends: a measured layer costs about 2 ms at each.
+MAX_CHECKED_SHAPES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What may follow a feature map, by action; `costs` is (parameters, FLOPs), filled when first asked for."""
+
+    shapes: tuple[Shape | None, ...]
+    mask: tuple[bool, ...]
+    costs: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+class LayerSpace:
+    """Chains of layers on images, with a classifier head: global average pooling and a linear layer.
+
+    A Space (see records.py). Shapes are (channels, height, width). Raises SpaceError for what cannot be a space,
+    also where a chain shorter than `max_layers` could reach a feature map that no layer may follow.
+    """
+
+    def __init__(self, layers: Iterable[Layer], *, input_shape: Shape, num_classes: int, max_layers: int) -> None:
+        self.layers = tuple(layers)
+        for number, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise SpaceError(
+                    f"layer {number} of the space is {layer!r}; it must be a Convolution, ResidualBlock, Pooling or "
+                    f"CustomLayer (for plain labels, use LabelSpace)"
+                )
+        self._labels = _checked_labels(layer.label for layer in self.layers)
+        self.input_shape = require_shape("input_shape", input_shape)
+        require_whole("num_classes", num_classes, least=2)
+        require_whole("max_layers", max_layers, least=1)
+        self.num_classes = num_classes
+        self._max_layers = max_layers
+        self._steps: dict[Shape, _Steps] = {}
+        self._check_dead_ends()
+
+    @property
+    def num_actions(self) -> int:
+        """Number of layers to choose from."""
+        return len(self.layers)
+
+    @property
+    def max_layers(self) -> int:
+        """Depth of the deepest path."""
+        return self._max_layers
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, by action."""
+        return self._labels
+
+    def label(self, action: int) -> str:
+        """The layer's name."""
+        require_actions((action,), self.num_actions)
+        return self._labels[action]
+
+    def legal(self, prefix: Path) -> tuple[bool, ...]:
+        """Which actions may follow `prefix`: none at max_layers, else at least one. SpaceError if it is illegal."""
+        shape = self.output_shape(prefix)
+        if len(prefix) == self._max_layers:
+            return (False,) * len(self.layers)
+        return self._steps_from(shape).mask
+
+    def output_shape(self, prefix: Path) -> Shape:
+        """The feature map after `prefix`, before the head. SpaceError if the prefix is illegal."""
+        return self._walk(prefix)[-1]
+
+    def cost(self, prefix: Path) -> tuple[int, int]:
+        """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image."""
+        shapes = self._walk(prefix)
+        channels = shapes[-1][0]
+        params, flops = (channels + 1) * self.num_classes, channels * self.num_classes
+        for action, shape in zip(prefix, shapes, strict=False):
+            costs = self._steps_from(shape).costs
+            if action not in costs:
+                layer = self.layers[action]
+                costs[action] = (layer.params(shape), layer.flops(shape))
+            layer_params, layer_flops = costs[action]
+            params += layer_params
+            flops += layer_flops
+        return params, flops
+
+    def build(self, prefix: Path, num_classes: int | None = None) -> Any:
+        """The prefix with its head, as an nn.Module from (images, channels, height, width) to (images, num_classes).
+
+        `num_classes` is the space's own where it is None.
+        """
+        from replaytree.space.modules import build_network
+
+        num_classes = self.num_classes if num_classes is None else num_classes
+        require_whole("num_classes", num_classes, least=1)
+        self.check(prefix)
+        layers = [self.layers[action] for action in prefix]
+        return build_network(layers, input_shape=self.input_shape, num_classes=num_classes)
+
+    def check(self, path: Path) -> None:
+        """SpaceError, saying at which layer and why, unless `path` is legal."""
+        self._walk(path)
+
+    def parse(self, text: str) -> Path:
+        """'res128 conv32k3', 'res128, conv32k3' or dot-joined indices -> a legal Path, or SpaceError saying why not."""
+        path = parse_path(text, self._labels)
+        self.check(path)
+        return path
+
+    def describe(self) -> dict[str, Any]:
+        """What makes two spaces the same, for JSON. `width` is None where the layers' widths differ."""
+        widths = {layer.width for layer in self.layers if not isinstance(layer, CustomLayer | Pooling)}
+        return {
+            "kind": "layers",
+            "labels": list(self._labels),
+            "layers": [_describe_layer(layer) for layer in self.layers],
+            "width": widths.pop() if len(widths) == 1 else None,
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "max_layers": self._max_layers,
+        }
+
+    def _walk(self, path: Path) -> list[Shape]:
+        """The feature maps before, between and after the layers of `path`; len(path) + 1 shapes."""
+        _require_depth(path, self._max_layers)
+        num_actions = len(self.layers)
+        shape = self.input_shape
+        shapes = [shape]
+        for depth, action in enumerate(path, start=1):
+            if not 0 <= action < num_actions:
+                require_actions(path, num_actions)
+            after = self._steps_from(shape).shapes[action]
+            if after is None:
+                raise SpaceError(
+                    f"layer {depth}, {self._labels[action]}, is illegal there: "
+                    f"{why_illegal(self.layers[action], shape)}"
+                )
+            shape = after
+            shapes.append(shape)
+        return shapes
+
+    def _steps_from(self, shape: Shape) -> _Steps:
+        steps = self._steps.get(shape)
+        if steps is None:
+            shapes = tuple(layer.output_shape(shape) for layer in self.layers)
+            mask = tuple(after is not None for after in shapes)
+            if not any(mask):
+                raise SpaceError(
+                    f"no layer may follow a feature map of {format_shape(shape)}, which is reached before max_layers, "
+                    f"{self._max_layers}; add a layer of stride 1, or lower max_layers (--max-layers)"
+                )
+            if len(self._steps) >= MAX_CACHED_SHAPES:
+                self._steps.clear()
+            steps = self._steps[shape] = _Steps(shapes, mask)
+        return steps
+
+    def _check_dead_ends(self) -> None:
+        seen = frontier = {self.input_shape}
+        for _ in range(self._max_layers):
+            if not frontier or len(seen) > MAX_CHECKED_SHAPES:
+                return
+            after = {shape for before in frontier for shape in self._steps_from(before).shapes if shape is not None}
+            frontier = after - seen
+            seen = seen | frontier
+
+
+class LabelSpace:
+    """Chains of plain labels, for evaluators that need no modules, such as tables.
+
+    A Space (see records.py). `legal(prefix)` returns one bool a label, True where it may follow the prefix;
+    without it, all may. `cost(prefix)` returns (parameters, FLOPs). Both must be pure functions: answers are cached.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        max_layers: int,
+        legal: Callable[[Path], Sequence[bool]] | None = None,
+        cost: Callable[[Path], tuple[int, int]] | None = None,
+    ) -> None:
+        if isinstance(labels, str):
+            raise SpaceError(f"labels is one text, {labels!r}; it must be a list, as in {labels.split()!r}")
+        self._labels = _checked_labels(labels)
+        require_whole("max_layers", max_layers, least=1)
+        self._max_layers = max_layers
+        self._legal = legal
+        self._cost = cost
+        self._masks: dict[Path, tuple[bool, ...]] = {}
+
+    @property
+    def num_actions(self) -> int:
+        """Number of labels to choose from."""
+        return len(self._labels)
+
+    @property
+    def max_layers(self) -> int:
+        """Depth of the deepest path."""
+        return self._max_layers
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, by action."""
+        return self._labels
+
+    def label(self, action: int) -> str:
+        """The layer's name."""
+        require_actions((action,), self.num_actions)
+        return self._labels[action]
+
+    def legal(self, prefix: Path) -> tuple[bool, ...]:
+        """Which actions may follow `prefix`: none at max_layers, else at least one. SpaceError if it is illegal."""
+        self.check(prefix)
+        if len(prefix) == self._max_layers:
+            return (False,) * len(self._labels)
+        return self._mask(prefix)
+
+    def output_shape(self, prefix: Path) -> None:
+        """Unknown: None."""
+        return
+
+    def cost(self, prefix: Path) -> tuple[int, int] | None:
+        """(parameters, FLOPs) as the space's maker gave them; None: unknown. SpaceError if the prefix is illegal."""
+        self.check(prefix)
+        return None if self._cost is None else self._cost(prefix)
+
+    def build(self, prefix: Path, num_classes: int | None = None) -> Any:
+        """Raises SpaceError: labels cannot be built."""
+        raise SpaceError(
+            "a LabelSpace has labels and no layers, so no network can be built from it; use a LayerSpace, or an "
+            "evaluator that needs no network"
+        )
+
+    def check(self, path: Path) -> None:
+        """SpaceError, saying at which layer and why, unless `path` is legal."""
+        _require_depth(path, self._max_layers)
+        require_actions(path, len(self._labels))
+        if self._legal is None:
+            return
+        for depth, action in enumerate(path):
+            if not self._mask(path[:depth])[action]:
+                raise SpaceError(
+                    f"layer {depth + 1}, {self._labels[action]}, is illegal there: the space's legal() says so "
+                    f"after {_quote(self._labels[a] for a in path[:depth])}"
+                )
+
+    def parse(self, text: str) -> Path:
+        """'mb3k3 identity', 'mb3k3, identity' or dot-joined indices -> a legal Path, or SpaceError saying why not."""
+        path = parse_path(text, self._labels)
+        self.check(path)
+        return path
+
+    def describe(self) -> dict[str, Any]:
+        """What makes two spaces the same, for JSON."""
+        return {"kind": "labels", "labels": list(self._labels), "max_layers": self._max_layers}
+
+    def _mask(self, prefix: Path) -> tuple[bool, ...]:
+        if self._legal is None:
+            return (True,) * len(self._labels)
+        mask = self._masks.get(prefix)
+        if mask is None:
+            mask = tuple(bool(may) for may in self._legal(prefix))
+            after = _quote(self._labels[a] for a in prefix)
+            if len(mask) != len(self._labels):
+                raise SpaceError(f"legal() returned {len(mask)} values after {after}; it must be {len(self._labels)}")
+            if not any(mask):
+                raise SpaceError(
+                    f"legal() allows nothing after {after}, before max_layers, {self._max_layers}; allow at least one "
+                    f"layer there, or lower max_layers (--max-layers)"
+                )
+            if len(self._masks) >= MAX_CACHED_PREFIXES:
+                self._masks.clear()
+            self._masks[prefix] = mask
+        return mask
+
+
+def _checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    labels = tuple(labels)
+    if not labels:
+        raise SpaceError("the space has no layers; give at least one")
+    seen: dict[str, int] = {}
+    for number, label in enumerate(labels):
+        require_label(label)
+        if label in seen:
+            raise SpaceError(f"layers {seen[label]} and {number} have the same label, {label!r}; make labels unique")
+        seen[label] = number
+    return labels
+
+
+def _require_depth(path: Path, max_layers: int) -> None:
+    if len(path) > max_layers:
+        raise SpaceError(f"the path has {len(path)} layers, more than max_layers, {max_layers} (--max-layers)")
+
+
+def _describe_layer(layer: Layer) -> dict[str, Any]:
+    values = {"label": layer.label} if isinstance(layer, CustomLayer) else asdict(layer)
+    return {"type": type(layer).__name__, **values}
+
+
+def _quote(labels: Iterable[str]) -> str:
+    return repr(" ".join(labels))

@@ -1,0 +1,160 @@
+import re
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from replaytree.errors import SpaceError
+from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling, ResidualBlock, xu24
+from replaytree.space.modules import ResidualModule, build_head, build_layer, build_network
+
+OTHERS = (Convolution(6, 1), Convolution(6, 2), Convolution(6, 4, 2), Convolution(6, 7, 3), ResidualBlock(5, 3))
+POOLS = (Pooling("avg", 2, 1), Pooling("max", 4, 2), Pooling("avg", 5, 1), Pooling("max", 2, 3))
+LAYERS = (*xu24(width=0.25), *OTHERS, *POOLS)
+SHAPES = [(1, 1, 1), (3, 32, 32), (8, 8, 8), (8, 7, 5), (1, 28, 28), (32, 2, 2), (16, 2, 1), (3, 3, 3)]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.label)
+def test_shape_and_cost_are_those_of_the_module(layer):
+    for shape in SHAPES:
+        if layer.output_shape(shape) is None:
+            continue
+        with torch.device("meta"):
+            module = build_layer(layer, shape).eval()
+        with FlopCounterMode(display=False) as counter:
+            output = module(torch.empty(2, *shape, device="meta"))
+        assert tuple(output.shape) == (2, *layer.output_shape(shape)), shape
+        assert sum(p.numel() for p in module.parameters()) == layer.params(shape), shape
+        assert counter.get_total_flops() == 2 * 2 * layer.flops(shape), shape
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.label)
+def test_gradients_flow_and_the_input_stays_as_it_was(layer):
+    module = build_layer(layer, (8, 7, 5))
+    leaf = torch.randn(4, 8, 7, 5, requires_grad=True)
+    features = leaf * 1.0
+    before = features.detach().clone()
+    module(features).square().sum().backward()
+    assert torch.equal(features, before)
+    assert leaf.grad.abs().sum() > 0
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_every_head_of_a_chain_can_be_trained_at_once():
+    torch.manual_seed(0)
+    images, shape, loss = torch.randn(4, 3, 8, 8), (3, 8, 8), torch.zeros(())
+    features, modules = images, nn.ModuleList()
+    for layer in xu24(width=0.25):
+        if (after := layer.output_shape(shape)) is None:
+            continue
+        trunk, head = build_layer(layer, shape), build_head(after[0], 3)
+        features, shape = trunk(features), after
+        loss = loss + head(features).square().mean()
+        modules.extend([trunk, head])
+    loss.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in modules.parameters())
+
+
+def test_average_pooling_does_not_count_its_padding():
+    module = build_layer(Pooling("avg", 3, 1), (1, 2, 2))
+    assert torch.equal(module(torch.ones(1, 1, 2, 2)), torch.ones(1, 1, 2, 2))
+
+
+def test_an_even_kernel_sees_one_pixel_up_and_left_and_two_down_and_right():
+    pad, convolution, *_ = build_layer(Convolution(1, 4), (1, 5, 5))
+    nn.init.zeros_(convolution.weight)
+    with torch.no_grad():
+        convolution.weight[0, 0, 0, 0] = convolution.weight[0, 0, 3, 3] = 1.0
+    image = torch.zeros(1, 1, 5, 5)
+    image[0, 0, 2, 2] = 1.0
+    assert convolution(pad(image))[0, 0].nonzero().tolist() == [[0, 0], [3, 3]]
+
+
+def test_a_residual_block_adds_its_input():
+    block = build_layer(ResidualBlock(4), (4, 6, 6))
+    assert isinstance(block, ResidualModule)
+    assert isinstance(block.shortcut, nn.Identity)
+    nn.init.zeros_(block.branch[-1].weight)
+    features = torch.randn(2, 4, 6, 6)
+    assert torch.equal(block(features), features.relu())
+
+
+def test_he_initialisation_and_no_bias():
+    torch.manual_seed(0)
+    convolution, norm, _ = build_layer(Convolution(64, 3), (64, 8, 8))
+    assert convolution.bias is None
+    assert convolution.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    assert torch.equal(norm.weight, torch.ones(64))
+
+
+def test_the_head_is_the_mean_over_pixels_and_a_linear_layer():
+    head = build_head(5, 3)
+    features = torch.randn(2, 5, 4, 3)
+    assert torch.allclose(head(features), head.linear(features.mean((2, 3))), atol=1e-6)
+
+
+def test_a_network_reads_like_its_path():
+    network = build_network([ResidualBlock(8), Pooling("avg", 2, 2)], input_shape=(3, 8, 8), num_classes=4)
+    assert [name for name, _ in network.named_children()] == ["layer1_res8", "layer2_avg2s2", "head"]
+    assert network(torch.randn(2, 3, 8, 8)).shape == (2, 4)
+
+
+def test_illegal_layers_are_not_built():
+    with pytest.raises(SpaceError, match="avg2s2 is illegal here: stride 2 needs sides of at least 2 pixels"):
+        build_layer(Pooling("avg", 2, 2), (8, 1, 1))
+    with pytest.raises(SpaceError, match=r"layer 2, avg2s2, is illegal there: stride 2 needs .* map is 3x1x1"):
+        build_network([Pooling("avg", 2, 2)] * 2, input_shape=(3, 2, 2), num_classes=4)
+
+
+def separable(shape):
+    return nn.Sequential(nn.Conv2d(shape[0], shape[0], 3, padding=1, groups=shape[0]), nn.Conv2d(shape[0], 16, 1))
+
+
+def test_a_custom_layer_is_measured_once_for_each_shape():
+    built = []
+    layer = CustomLayer("sep16.k3", lambda shape: built.append(shape) or separable(shape))
+    for _ in range(2):
+        assert layer.output_shape((4, 8, 8)) == (16, 8, 8)
+        assert layer.params((4, 8, 8)) == 4 * 9 + 4 + 4 * 16 + 16
+        assert layer.flops((4, 8, 8)) == (4 * 9 + 4 * 16) * 64
+    assert built == [(4, 8, 8)]
+    space = LayerSpace([layer, Pooling("max", 2, 2)], input_shape=(3, 4, 4), num_classes=2, max_layers=3)
+    network = space.build((0, 1, 0))
+    assert network.layer1_sep16_k3[1].out_channels == 16
+    assert network(torch.randn(2, 3, 4, 4)).shape == (2, 2)
+    assert sum(p.numel() for p in network.parameters()) == space.cost((0, 1, 0))[0]
+
+
+def test_a_custom_layer_with_batch_norm_is_measured_at_one_pixel():
+    layer = CustomLayer("bn", lambda shape: nn.BatchNorm2d(shape[0]))
+    assert layer.output_shape((4, 1, 1)) == (4, 1, 1)
+    assert (layer.params((4, 1, 1)), layer.flops((4, 1, 1))) == (8, 0)
+
+
+class Pair(nn.Module):
+    def forward(self, features):
+        return features, features
+
+
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        (lambda shape: nn.MaxPool2d(9), "layer 'mine' could not be measured at 4x8x8: "),
+        (
+            lambda shape: 1 / 0,
+            "layer 'mine' could not be measured at 4x8x8: division by zero; mend its builder, or give",
+        ),
+        (lambda shape: "conv", "the builder of layer 'mine' returned 'conv'; it must be an nn.Module"),
+        (lambda shape: nn.ReLU(inplace=True), "layer 'mine' changes its input; take inplace=True from what reads it"),
+        (
+            lambda shape: nn.Flatten(),
+            "the output shape of layer 'mine' is (256,); it must be (channels, height, width)",
+        ),
+        (lambda shape: Pair(), "the output shape of layer 'mine' is (tensor("),
+    ],
+)
+def test_custom_layers_that_cannot_be_measured(builder, message):
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        CustomLayer("mine", builder).output_shape((4, 8, 8))
