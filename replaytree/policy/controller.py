@@ -1,0 +1,92 @@
+"""The controller: an LSTM that gives pi(a_t | a_1..a_(t-1)), sampled and scored for many paths at once.
+
+Shapes: B paths, T steps, A actions, H hidden units. The action before the first is START = A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from replaytree.records import Path, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the controller thinks of given paths; entries after a path's end are 0."""
+
+    log_probs_BT: Tensor
+    entropy_BT: Tensor
+    lengths_B: Tensor
+
+
+class Controller(nn.Module):
+    """Embedding, one-layer LSTM, linear; all weights uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
+
+    def __init__(self, num_actions: int, *, hidden_size: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.num_actions = num_actions
+        self.embedding = nn.Embedding(num_actions + 1, hidden_size)
+        self.lstm = nn.LSTM(hidden_size, hidden_size, batch_first=True)
+        self.logits = nn.Linear(hidden_size, num_actions)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-0.08, 0.08, generator=generator)
+
+    @torch.no_grad()
+    def sample(
+        self, space: Space, prefixes: Sequence[Path], *, depth_bound: int, generator: torch.Generator
+    ) -> list[tuple[Path, tuple[float, ...]]]:
+        """Complete each prefix to `depth_bound` layers; B paths take T steps, not B x T.
+
+        Returns for each the path and pi(a_t | a_<t) of the sampled steps only (len(path) - len(prefix) values).
+        Illegal actions have probability 0.
+        """
+        if not prefixes:
+            return []
+        paths: list[Path] = [()] * len(prefixes)
+        probs: list[tuple[float, ...]] = [()] * len(prefixes)
+        last_B = torch.full((len(prefixes),), self.num_actions)
+        state = None
+        for t in range(depth_bound):
+            hidden_B1H, state = self.lstm(self.embedding(last_B).unsqueeze(1), state)
+            legal_BA = torch.tensor([space.legal(path) for path in paths])
+            probs_BA = self.logits(hidden_B1H.squeeze(1)).masked_fill(~legal_BA, -torch.inf).softmax(dim=1)
+            sampled_B = torch.multinomial(probs_BA, 1, generator=generator).squeeze(1)
+            for b, prefix in enumerate(prefixes):
+                if t < len(prefix):
+                    paths[b] = prefix[: t + 1]
+                else:
+                    action = int(sampled_B[b])
+                    paths[b] = (*paths[b], action)
+                    probs[b] = (*probs[b], float(probs_BA[b, action]))
+            last_B = torch.tensor([path[-1] for path in paths])
+        return list(zip(paths, probs, strict=True))
+
+    def score(self, space: Space, paths: Sequence[Path]) -> Scored:
+        """Log-probability of every step of the paths and the entropy of the policy there, with gradients."""
+        lengths = [len(path) for path in paths]
+        B, T, A = len(paths), max(lengths), self.num_actions
+        actions_BT = torch.zeros(B, T, dtype=torch.long)
+        legal_BTA = torch.ones(B, T, A, dtype=torch.bool)
+        for b, path in enumerate(paths):
+            actions_BT[b, : len(path)] = torch.tensor(path)
+            legal_BTA[b, : len(path)] = torch.tensor([space.legal(path[:t]) for t in range(len(path))])
+        start_B1 = torch.full((B, 1), A)
+        inputs_BTH = self.embedding(torch.cat([start_B1, actions_BT[:, :-1]], dim=1))
+        hidden_BTH, _ = self.lstm(inputs_BTH)
+        logits_BTA = self.logits(hidden_BTH).masked_fill(~legal_BTA, -torch.inf)
+        logp_BTA = logits_BTA.log_softmax(dim=2)
+        lengths_B = torch.tensor(lengths)
+        inside_BT = torch.arange(T).unsqueeze(0) < lengths_B.unsqueeze(1)
+        chosen_BT = logp_BTA.gather(2, actions_BT.unsqueeze(2)).squeeze(2)
+        # p log p is 0 at p = 0, but -inf * 0 is not a number and would poison the gradient.
+        plogp_BTA = logp_BTA.exp() * logp_BTA.masked_fill(~legal_BTA, 0.0)
+        return Scored(
+            log_probs_BT=chosen_BT.masked_fill(~inside_BT, 0.0),
+            entropy_BT=-plogp_BTA.sum(dim=2).masked_fill(~inside_BT, 0.0),
+            lengths_B=lengths_B,
+        )

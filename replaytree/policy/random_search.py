@@ -1,0 +1,46 @@
+"""Random search: every legal action equally likely, nothing learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.strategy import PolicyUpdate
+from replaytree.records import Path, PathEvaluation, Proposal, Space
+
+
+class RandomStrategy:
+    """Uniform over legal actions, step by step (Li and Talwalkar, 2019: the baseline every search must beat)."""
+
+    def __init__(self, space: Space, config: SearchConfig) -> None:
+        self._space = space
+        self._generator = torch.Generator().manual_seed(config.seed)
+
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int) -> list[Proposal]:
+        """`num_paths` random paths."""
+        return [self._sample(depth_bound) for _ in range(num_paths)]
+
+    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+        """Learns nothing."""
+        return PolicyUpdate()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator."""
+        return {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The generator."""
+        self._generator.set_state(state["generator"])
+
+    def _sample(self, depth_bound: int) -> Proposal:
+        path: Path = ()
+        behaviour: tuple[float, ...] = ()
+        while len(path) < depth_bound:
+            actions = [action for action, legal in enumerate(self._space.legal(path)) if legal]
+            path = (*path, actions[int(torch.randint(len(actions), (), generator=self._generator))])
+            behaviour = (*behaviour, 1.0 / len(actions))
+        return Proposal(path=path, source="sample", behaviour=behaviour)

@@ -1,0 +1,102 @@
+"""REINFORCE with an experience replay tree: the poster's algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.policy.controller import Controller
+from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.returns import RETURNS, averaged, baselined, importance_weights
+from replaytree.policy.strategy import PolicyUpdate
+from replaytree.records import Path, PathEvaluation, Proposal, Space
+
+
+class ReplayStrategy:
+    """An episode is sampled from the controller, continued from a tree prefix, or replayed from the tree.
+
+    One update a batch (Xu, poster, steps 4 to 6; Williams, 1992):
+    theta += alpha sum_t rho_t grad log pi(a_t | a_<t) (G_t - b_t), averaged over the batch, plus an entropy bonus,
+    by Adam with clipped gradients. rho_t is the truncated importance weight, 1 for freshly sampled steps.
+    """
+
+    def __init__(self, space: Space, config: SearchConfig) -> None:
+        self._space = space
+        self._config = config
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
+        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate)
+        self._mean_D = np.zeros(space.max_layers)
+        self._count_D = np.zeros(space.max_layers)
+
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int) -> list[Proposal]:
+        """`num_paths` episodes; while the tree is empty all are sampled."""
+        sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
+        replays: dict[int, Proposal] = {}
+        prefixes: dict[int, Path] = {}
+        for b, u in enumerate(sources_B):
+            if u < self._config.replay and not memory.is_empty:
+                path = memory.draw(self._generator)
+                replays[b] = Proposal(path, "replay", memory.behaviour(path), memory.rewards(path))
+            elif u < self._config.replay + self._config.continue_ and not memory.is_empty and depth_bound > 1:
+                prefixes[b] = self._cut(memory.draw(self._generator), depth_bound)
+            else:
+                prefixes[b] = ()
+        sampled = self._controller.sample(
+            self._space, list(prefixes.values()), depth_bound=depth_bound, generator=self._generator
+        )
+        fresh = {
+            b: Proposal(path, "continue" if prefix else "sample", memory.behaviour(prefix) + probs)
+            for (b, prefix), (path, probs) in zip(prefixes.items(), sampled, strict=True)
+        }
+        return [replays.get(b) or fresh[b] for b in range(num_paths)]
+
+    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+        """One policy-gradient step on the batch; only trained episodes move the baseline."""
+        scored = self._controller.score(self._space, [proposal.path for proposal in proposals])
+        pi_BT = scored.log_probs_BT.detach().exp().double().numpy()
+        weight_BT = torch.zeros_like(scored.log_probs_BT)
+        for b, (proposal, evaluation) in enumerate(zip(proposals, evaluations, strict=True)):
+            T = len(proposal.path)
+            rewards_T = np.zeros(T)
+            rewards_T[: len(evaluation.accuracies)] = evaluation.accuracies
+            returns_T = RETURNS[self._config.return_kind](rewards_T, self._config.gamma)
+            advantages_T = baselined(returns_T, self._mean_D, self._count_D)
+            rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._config.rho_bar)
+            weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
+            if proposal.rewards is None:
+                self._mean_D, self._count_D = averaged(returns_T, self._mean_D, self._count_D)
+        policy_loss = -(weight_BT * scored.log_probs_BT).sum() / len(proposals)
+        entropy = scored.entropy_BT.sum() / scored.lengths_B.sum()
+        loss = policy_loss - self._config.entropy * scored.entropy_BT.sum() / len(proposals)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._config.grad_clip)
+        self._optimizer.step()
+        return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Controller, optimiser, baseline and generator."""
+        return {
+            "controller": self._controller.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "mean": self._mean_D.tolist(),
+            "count": self._count_D.tolist(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        self._controller.load_state_dict(state["controller"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._mean_D = np.asarray(state["mean"], dtype=np.float64)
+        self._count_D = np.asarray(state["count"], dtype=np.float64)
+        self._generator.set_state(state["generator"])
+
+    def _cut(self, path: Path, depth_bound: int) -> Path:
+        longest = min(len(path), depth_bound - 1)
+        return path[: 1 + int(torch.randint(longest, (), generator=self._generator))]

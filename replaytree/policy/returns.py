@@ -1,0 +1,78 @@
+"""Returns, the baseline and importance weights, as pure functions.
+
+Shapes: T steps of one path. Rewards R_t are validation accuracies of the prefixes, fractions in [0, 1]. A value the
+training did not reach (a failure) is given as 0 by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from replaytree.config import ReturnKind
+
+Array = npt.NDArray[np.float64]
+
+
+def cumulative(rewards_T: Array, gamma: float) -> Array:
+    """G_t = R_t + gamma G_(t-1), G_0 = 0: what the path has earned so far (Xu, poster, step 4)."""
+    returns_T = np.empty_like(rewards_T)
+    total = 0.0
+    for t, reward in enumerate(rewards_T):
+        total = reward + gamma * total
+        returns_T[t] = total
+    return returns_T
+
+
+def reward_to_go(rewards_T: Array, gamma: float) -> Array:
+    """G_t = R_t + gamma G_(t+1), G_(T+1) = 0 (Sutton and Barto, 2nd ed., equation 3.9)."""
+    return cumulative(rewards_T[::-1], gamma)[::-1]
+
+
+def best_reached(rewards_T: Array, gamma: float) -> Array:
+    """G_t = max(R_t, ..., R_T): the best prefix that the step led to. gamma plays no part."""
+    return np.maximum.accumulate(rewards_T[::-1])[::-1]
+
+
+def final(rewards_T: Array, gamma: float) -> Array:
+    """G_t = R_T: only the whole path counts (Zoph and Le, 2017, section 3.2). gamma plays no part."""
+    return np.full_like(rewards_T, rewards_T[-1])
+
+
+RETURNS: dict[ReturnKind, Callable[[Array, float], Array]] = {
+    "cumulative": cumulative,
+    "reward-to-go": reward_to_go,
+    "best-reached": best_reached,
+    "final": final,
+}
+
+
+def baselined(returns_T: Array, mean_D: Array, count_D: Array) -> Array:
+    """Advantages G_t - b_t, where b_t is the average of what earlier paths got at depth t.
+
+    `mean_D` and `count_D` (D >= T) are that average and how many paths it is of. At a depth that no path has reached
+    there is nothing to compare with, and the advantage is 0.
+    """
+    T = len(returns_T)
+    return np.where(count_D[:T] > 0, returns_T - mean_D[:T], 0.0)
+
+
+def averaged(returns_T: Array, mean_D: Array, count_D: Array) -> tuple[Array, Array]:
+    """The iterative average after one more path: b <- b + (G - b) / n at each depth (Sutton and Barto, 2.3)."""
+    T = len(returns_T)
+    count_D, mean_D = count_D.copy(), mean_D.copy()
+    count_D[:T] += 1
+    mean_D[:T] += (returns_T - mean_D[:T]) / count_D[:T]
+    return mean_D, count_D
+
+
+def importance_weights(pi_T: Array, mu_T: Array, rho_bar: float) -> Array:
+    """rho_t = min(rho_bar, pi(a_t | a_<t) / mu(a_t | a_<t)) (V-trace; Espeholt et al., 2018, section 4.1).
+
+    Raises ValueError where mu is 0: a source cannot have chosen what it never chooses.
+    """
+    if np.any(mu_T <= 0.0):
+        raise ValueError(f"behaviour probabilities must be positive, got {mu_T.min()}")
+    return np.minimum(rho_bar, pi_T / mu_T)

@@ -1,0 +1,41 @@
+"""What every strategy is: something that proposes episodes and learns from what they brought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from replaytree.policy.memory import ReplayMemory
+from replaytree.records import PathEvaluation, Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUpdate:
+    """What one update did: the loss, and the mean entropy of the policy a step, in nats. None: nothing learned."""
+
+    loss: float | None = None
+    entropy: float | None = None
+
+
+class Strategy(Protocol):
+    """Chooses the paths. It sees NodeStats, never a database; its state makes a search resumable to the bit."""
+
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int) -> list[Proposal]:
+        """`num_paths` episodes of at most `depth_bound` layers."""
+        ...
+
+    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+        """Learn from the episodes; a replayed one comes with its stored averages as its evaluation."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides what comes next, generators included: tensors, numbers, strings, lists, dicts.
+
+        As in torch, the tensors are the live ones: copy or save them before the strategy goes on.
+        """
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        ...

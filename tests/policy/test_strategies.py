@@ -1,0 +1,126 @@
+"""What holds for every strategy, and what the poster's does."""
+
+import copy
+
+import pytest
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.policy import STRATEGIES, ReplayMemory, ReplayStrategy
+from replaytree.records import BudgetSums, NodeStats, PathEvaluation
+from replaytree.space import LabelSpace
+
+SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=4)
+
+
+def accuracy(path):
+    """Action 1 is good everywhere, best after itself."""
+    return sum(action == 1 for action in path) / 8 + 0.25
+
+
+def config(**options):
+    return SearchConfig(dataset=None, max_layers=4, min_layers=1, **options)
+
+
+def play(strategy, memory, turns, *, num_paths=2, depth_bound=4):
+    """A search in memory: the same sums a tree keeps."""
+    history = []
+    for _ in range(turns):
+        proposals = strategy.propose(memory, num_paths=num_paths, depth_bound=depth_bound)
+        evaluations = [
+            PathEvaluation(p.rewards or [accuracy(p.path[: t + 1]) for t in range(len(p.path))]) for p in proposals
+        ]
+        strategy.observe(proposals, evaluations)
+        for proposal in proposals:
+            for t in range(len(proposal.path)):
+                prefix = proposal.path[: t + 1]
+                old = memory.get(prefix)
+                visits = (old.visit_count if old else 0) + 1
+                count = (old.evaluation_count if old else 0) + (proposal.rewards is None)
+                memory.update([NodeStats(prefix, visits, (BudgetSums(4, count, count * accuracy(prefix)),))])
+        history += proposals
+    return history
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_resumed_strategy_goes_on_as_if_never_stopped(name):
+    strategy, memory = STRATEGIES[name](SPACE, config(continue_=0.3)), ReplayMemory()
+    play(strategy, memory, 5)
+    resumed = STRATEGIES[name](SPACE, config(continue_=0.3, seed=99))
+    resumed.load_state_dict(copy.deepcopy(strategy.state_dict()))
+    same = ReplayMemory(memory)
+    assert play(strategy, memory, 8) == play(resumed, same, 8)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_paths_are_legal_and_within_the_bound(name):
+    space = LabelSpace(["a", "b"], max_layers=4, legal=lambda prefix: (bool(prefix), True))
+    strategy = STRATEGIES[name](space, config())
+    for bound in (1, 3):
+        for proposal in strategy.propose(ReplayMemory(), num_paths=20, depth_bound=bound):
+            assert len(proposal.path) == len(proposal.behaviour) == bound
+            assert proposal.path[0] == 1
+
+
+def test_replay_and_continue_happen_as_often_as_asked():
+    strategy, memory = ReplayStrategy(SPACE, config(replay=0.5, continue_=0.25)), ReplayMemory()
+    play(strategy, memory, 1)
+    sources = [p.source for p in strategy.propose(memory, num_paths=2000, depth_bound=4)]
+    assert sources.count("replay") / 2000 == pytest.approx(0.5, abs=0.05)
+    assert sources.count("continue") / 2000 == pytest.approx(0.25, abs=0.05)
+
+
+def test_a_replayed_path_brings_the_stored_averages():
+    strategy, memory = ReplayStrategy(SPACE, config(replay=1.0, continue_=0.0)), ReplayMemory()
+    play(strategy, memory, 1)
+    for proposal in strategy.propose(memory, num_paths=20, depth_bound=4):
+        assert proposal.source == "replay"
+        assert proposal.rewards == tuple(accuracy(proposal.path[: t + 1]) for t in range(len(proposal.path)))
+
+
+def test_a_continued_path_starts_with_a_stored_prefix_and_is_shorter_than_the_bound_before():
+    strategy, memory = ReplayStrategy(SPACE, config(replay=0.0, continue_=1.0)), ReplayMemory()
+    play(strategy, memory, 1, depth_bound=3)
+    for proposal in strategy.propose(memory, num_paths=20, depth_bound=3):
+        assert proposal.source == "continue"
+        assert proposal.path[:1] in memory
+        assert len(proposal.path) == 3
+
+
+def test_without_memory_everything_is_sampled():
+    strategy = ReplayStrategy(SPACE, config(replay=0.5, continue_=0.5))
+    assert {p.source for p in strategy.propose(ReplayMemory(), num_paths=10, depth_bound=4)} == {"sample"}
+
+
+def test_the_first_episode_teaches_nothing_for_want_of_a_baseline():
+    strategy = ReplayStrategy(SPACE, config(entropy=0.0))
+    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4)
+    before = {key: value.clone() for key, value in strategy.state_dict()["controller"].items()}
+    update = strategy.observe(proposals, [PathEvaluation([0.5] * 4)])
+    assert update.loss == 0.0
+    for key, value in strategy.state_dict()["controller"].items():
+        torch.testing.assert_close(value, before[key])
+
+
+def test_replays_leave_the_baseline_alone():
+    strategy, memory = ReplayStrategy(SPACE, config(replay=0.0, continue_=0.0)), ReplayMemory()
+    play(strategy, memory, 3)
+    before = strategy.state_dict()["mean"]
+    replaying = ReplayStrategy(SPACE, config(replay=1.0, continue_=0.0))
+    replaying.load_state_dict(strategy.state_dict())
+    play(replaying, memory, 3)
+    assert replaying.state_dict()["mean"] == before
+
+
+def test_a_depth_bound_of_1_is_a_bandit_that_finds_the_best_arm():
+    strategy = ReplayStrategy(SPACE, config(policy_learning_rate=0.02, replay=0.25))
+    history = play(strategy, ReplayMemory(), 80, num_paths=4, depth_bound=1)
+    late = [p.path[0] for p in history[-80:] if p.source == "sample"]
+    assert late.count(1) / len(late) > 0.8
+
+
+def test_a_failure_counts_as_reward_0():
+    strategy = ReplayStrategy(SPACE, config(gamma=0.0, replay=0.0, continue_=0.0))
+    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4)
+    strategy.observe(proposals, [PathEvaluation([0.5, 0.25], failure="diverged", failure_text="loss nan")])
+    assert strategy.state_dict()["mean"] == [0.5, 0.25, 0.0, 0.0]
