@@ -1,1 +1,25 @@
-"""Image data sets as uint8 tensors in memory: named ones and folders."""
+"""Image data sets as uint8 tensors in memory: named ones and folders. Only train and validation images, never test."""
+
+from replaytree.data.arrays import from_arrays
+from replaytree.data.augment import augment, normalise
+from replaytree.data.folder import read_images
+from replaytree.data.images import Fingerprint, ImageData
+from replaytree.data.load import load
+from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
+from replaytree.data.split import stratified_split, stratified_subset
+
+__all__ = [
+    "NAMED",
+    "Fingerprint",
+    "ImageData",
+    "NamedDataSet",
+    "augment",
+    "data_folder",
+    "found",
+    "from_arrays",
+    "load",
+    "normalise",
+    "read_images",
+    "stratified_split",
+    "stratified_subset",
+]

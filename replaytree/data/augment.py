@@ -1,0 +1,67 @@
+"""Augmentation and normalisation of a whole batch, on its device.
+
+Shapes: B images, C channels, H rows, W columns, P = H * W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional
+
+from replaytree.errors import DataError
+
+
+def augment(images_BCHW: torch.Tensor, *, crop_padding: int, flip: bool, generator: torch.Generator) -> torch.Tensor:
+    """Random crop and horizontal flip, drawn anew for every image: uint8 (B, C, H, W) -> uint8 (B, C, H, W).
+
+    An image is padded by `crop_padding` zeros on each side and cut back to H x W at an offset uniform in
+    0..2 * crop_padding in rows and in columns (torchvision's RandomCrop), then mirrored with probability 1/2 if
+    `flip`. With no padding and no flip the images are returned as they are. The draws are made on the generator's
+    device; give one of the images' device to save a copy.
+    """
+    _check(images_BCHW)
+    if crop_padding < 0:
+        raise DataError(f"crop_padding is {crop_padding}; it must be 0 or more (--crop-padding)")
+    if crop_padding == 0 and not flip:
+        return images_BCHW
+    device = images_BCHW.device
+    B, C, H, W = images_BCHW.shape
+    # One gather through flat indices: 0.1 ms for 64 CIFAR-10 images on 2 cores, 0.55 ms with four index tensors.
+    top_B, left_B = _draw(2 * crop_padding + 1, (2, B), generator).to(device)
+    rows_BH = top_B[:, None] + torch.arange(H, device=device)
+    columns_BW = torch.arange(W, device=device).expand(B, W)
+    if flip:
+        mirrored_B = _draw(2, (B,), generator).to(device).bool()
+        columns_BW = torch.where(mirrored_B[:, None], W - 1 - columns_BW, columns_BW)
+    columns_BW = columns_BW + left_B[:, None]
+    places_BP = (rows_BH[:, :, None] * (W + 2 * crop_padding) + columns_BW[:, None, :]).flatten(1)
+    padded_BCHW = functional.pad(images_BCHW, (crop_padding,) * 4)
+    return padded_BCHW.flatten(2).gather(2, places_BP[:, None, :].expand(B, C, H * W)).view(B, C, H, W)
+
+
+def normalise(
+    images_BCHW: torch.Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """(x / 255 - mean) / std for each channel: uint8 (B, C, H, W) -> dtype (B, C, H, W).
+
+    `mean` and `std` are fractions of 255. Computed in float32 at least, then rounded to `dtype`.
+    """
+    _check(images_BCHW)
+    channels = images_BCHW.shape[1]
+    if len(mean) != channels or len(std) != channels:
+        raise DataError(f"the images have {channels} channels, but mean has {len(mean)} and std {len(std)} values")
+    exact = torch.promote_types(dtype, torch.float32)
+    mean_C11 = torch.tensor(mean, dtype=exact, device=images_BCHW.device)[:, None, None]
+    std_C11 = torch.tensor(std, dtype=exact, device=images_BCHW.device)[:, None, None]
+    return ((images_BCHW.to(exact) / 255 - mean_C11) / std_C11).to(dtype)
+
+
+def _draw(high: int, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    return torch.randint(high, shape, generator=generator, device=generator.device)
+
+
+def _check(images_BCHW: torch.Tensor) -> None:
+    if images_BCHW.ndim != 4 or images_BCHW.dtype != torch.uint8:
+        raise DataError(f"images are {images_BCHW.dtype} {tuple(images_BCHW.shape)}; they must be uint8 (B, C, H, W)")

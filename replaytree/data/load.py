@@ -1,0 +1,93 @@
+"""load(): from the name of a data set, or the path of a folder, to ImageData.
+
+Shapes: N images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
+from replaytree.data.images import ImageData, Labelled
+from replaytree.data.named import NAMED, data_folder, read_named, tree_of
+from replaytree.data.split import stratified_split, stratified_subset
+from replaytree.errors import DataError
+
+_CHUNK = 4096
+
+
+def load(
+    dataset: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    image_size: int | None = None,
+    val_fraction: float = 0.1,
+    train_limit: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+) -> ImageData:
+    """The train and validation images of a named data set or a folder; the test split is never read.
+
+    A name in NAMED comes first, then a folder (write ./digits for a folder called digits). Validation is a stratified
+    `val_fraction` of the train split, or the folder's own val/. `train_limit` then keeps a stratified part of train.
+    `image_size` is the side of the square that images are resized to; None: as they are, for folders 32. Raises
+    DataError, saying what to do.
+    """
+    if image_size is not None and image_size < 1:
+        raise DataError(f"image_size is {image_size}; it must be 1 or more pixels (--image-size)")
+    name = os.fspath(dataset)
+    known = NAMED.get(name)
+    source = _read(name, data_folder(data_dir), image_size=image_size, skip_bad=skip_bad)
+    whole, val = source.train, source.val
+    if val is None:
+        train_indices, val_indices = stratified_split(whole.labels_N, val_fraction, seed=seed)
+        train, val = _part(whole, train_indices), _part(whole, val_indices)
+    else:
+        train = whole
+    if train_limit is not None:
+        train = _part(train, stratified_subset(train.labels_N, train_limit, seed=seed))
+    side = train.images_NCHW.shape[-1]
+    return ImageData.from_parts(
+        name if known else Path(name).expanduser().resolve().name,
+        train=train,
+        val=val,
+        crop_padding=round(known.crop_padding * side / known.side) if known else side // 8,
+        flip=known.flip if known else True,
+        skipped=source.skipped,
+    )
+
+
+def _read(name: str, root: Path, *, image_size: int | None, skip_bad: bool) -> FolderImages:
+    if known := NAMED.get(name):
+        if tree := tree_of(name, root):
+            return read_folder(tree, image_size=image_size or known.side, skip_bad=skip_bad)
+        return FolderImages(_resized(read_named(name, root), image_size), val=None, skipped=())
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and not folder.is_absolute() and len(folder.parts) == 1:
+        guess = difflib.get_close_matches(name.lower().replace("_", "-"), NAMED, n=1)
+        hint = f"; did you mean {guess[0]}?" if guess else "."
+        raise DataError(
+            f"{name!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(NAMED)}; or give the path "
+            f"of a folder with train/<class>/ images"
+        )
+    return read_folder(folder, image_size=image_size or DEFAULT_SIDE, skip_bad=skip_bad)
+
+
+def _resized(part: Labelled, image_size: int | None) -> Labelled:
+    images_NCHW = part.images_NCHW
+    if image_size is None or images_NCHW.shape[2:] == (image_size, image_size):
+        return part
+    resized = [
+        functional.interpolate(chunk, (image_size, image_size), mode="bilinear", antialias=True)
+        for chunk in torch.split(images_NCHW, _CHUNK)
+    ]
+    return Labelled(part.classes, torch.cat(resized), part.labels_N)
+
+
+def _part(whole: Labelled, indices: torch.Tensor) -> Labelled:
+    return Labelled(whole.classes, whole.images_NCHW[indices], whole.labels_N[indices])

@@ -1,0 +1,268 @@
+import io
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from replaytree.data.folder import cache_folder, read_folder, read_images
+from replaytree.errors import DataError
+
+
+def read(folder, **options):
+    return read_folder(folder, **({"image_size": 8, "skip_bad": False} | options))
+
+
+def cache_files(cache):
+    return sorted((cache / "replaytree" / "images").iterdir())
+
+
+def spoil(folder, *names):
+    for name in names:
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\nnot an image")
+
+
+def test_pixels_labels_and_classes(pets):
+    found = read(pets)
+    assert found.train.classes == ("cat", "dog")
+    assert found.train.labels_N.tolist() == [0] * 6 + [1] * 4
+    assert found.train.labels_N.dtype == torch.int64
+    assert found.val is None
+    assert found.skipped == ()
+    for position, file in enumerate(sorted(pets.rglob("*.png"))):
+        pixels = np.asarray(Image.open(file)).transpose(2, 0, 1)
+        assert np.array_equal(found.train.images_NCHW[position].numpy(), pixels)
+
+
+def test_class_folders_without_train_are_the_same(pets):
+    flat, nested = read(pets / "train").train, read(pets).train
+    assert torch.equal(flat.images_NCHW, nested.images_NCHW)
+    assert torch.equal(flat.labels_N, nested.labels_N)
+
+
+def test_val_is_read_and_test_is_not(pets, write_images):
+    write_images("pets/val/cat", 1)
+    write_images("pets/val/dog", 2)
+    spoil(write_images("pets/test/cat", 1), "broken.png")
+    found = read(pets)
+    assert found.val.labels_N.tolist() == [0, 1, 1]
+    assert len(found.train.labels_N) == 10
+    first = np.asarray(Image.open(pets / "val" / "cat" / "000.png")).transpose(2, 0, 1)
+    assert np.array_equal(found.val.images_NCHW[0].numpy(), first)
+
+
+def test_grey_only_where_all_are_grey(tmp_path, write_images):
+    write_images("grey/a", 2, mode="L")
+    write_images("grey/b", 2, mode="1")
+    assert read(tmp_path / "grey").train.images_NCHW.shape == (4, 1, 8, 8)
+    write_images("grey/c", 2, mode="RGB")
+    images = read(tmp_path / "grey").train.images_NCHW
+    assert images.shape == (6, 3, 8, 8)
+    assert torch.equal(images[0, 0], images[0, 2])
+
+
+def test_resized_to_a_square(tmp_path, write_images):
+    write_images("wide/a", 2, size=(20, 10))
+    write_images("wide/b", 2, size=(5, 30))
+    images = read(tmp_path / "wide", image_size=16).train.images_NCHW
+    assert images.shape == (4, 3, 16, 16)
+    whole = Image.open(tmp_path / "wide" / "a" / "000.png").resize((16, 16), Image.Resampling.BILINEAR)
+    assert np.array_equal(images[0].numpy(), np.asarray(whole).transpose(2, 0, 1))
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    values = np.array([[0, 255], [256, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    decoded = read_images([tmp_path / "deep.png"], image_size=2)
+    assert decoded.images_NCHW.tolist() == [[[[0, 0], [1, 255]]]]
+
+
+def test_palette_with_transparency_is_colour(tmp_path):
+    image = Image.new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "palette.png", transparency=0)
+    assert read_images([tmp_path / "palette.png"], image_size=2).images_NCHW[0, :, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_hidden_files_and_folders_are_left_out(pets):
+    spoil(pets / "train" / "cat", "._000.png")
+    (pets / "train" / ".ipynb_checkpoints").mkdir()
+    (pets / "train" / "cat" / "notes.txt").write_text("not an image")
+    assert len(read(pets).train.labels_N) == 10
+
+
+def test_cache_answers_without_the_images(pets, cache, monkeypatch):
+    first = read(pets)
+    assert len(cache_files(cache)) == 1
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("decoded again"))
+    again = read(pets)
+    assert torch.equal(first.train.images_NCHW, again.train.images_NCHW)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped byte", "other file", "empty"])
+def test_damaged_cache_is_rebuilt(pets, cache, damage):
+    first = read(pets)
+    (file,) = cache_files(cache)
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    damaged = {
+        "cut": whole[:middle],
+        "flipped byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "other file": b"no array at all",
+        "empty": b"",
+    }[damage]
+    file.write_bytes(damaged)
+    assert torch.equal(read(pets).train.images_NCHW, first.train.images_NCHW)
+    assert [f.read_bytes() for f in cache_files(cache)] == [whole]
+
+
+def test_cache_of_another_shape_is_rebuilt(pets, cache):
+    first = read(pets)
+    (file,) = cache_files(cache)
+    np.savez(file, images=np.zeros((10, 2, 8, 8), dtype=np.uint8), bad=np.array([], dtype=np.int64))
+    assert torch.equal(read(pets).train.images_NCHW, first.train.images_NCHW)
+
+
+def test_changed_image_and_other_size_are_decoded_anew(pets, cache):
+    first = read(pets)
+    target = pets / "train" / "cat" / "000.png"
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(target)
+    assert read(pets).train.images_NCHW[0, :, 0, 0].tolist() == [1, 2, 3]
+    assert read(pets, image_size=4).train.images_NCHW.shape == (10, 3, 4, 4)
+    assert len(cache_files(cache)) == 3
+    assert first.train.images_NCHW.shape == (10, 3, 8, 8)
+
+
+def test_cache_does_not_depend_on_where_the_folder_is(pets, cache):
+    read(pets)
+    moved = pets.rename(pets.parent / "moved")
+    read(moved)
+    assert len(cache_files(cache)) == 1
+
+
+def test_unwritable_cache_means_no_cache(pets, cache):
+    cache.write_text("a file where the folder should be")
+    assert len(read(pets).train.labels_N) == 10
+    assert cache.read_text() == "a file where the folder should be"
+
+
+def test_failed_write_leaves_no_file(pets, cache, monkeypatch):
+    def full(*_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert len(read(pets).train.labels_N) == 10
+    assert cache_files(cache) == []
+
+
+def test_cache_folder_without_xdg(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "replaytree"
+
+
+def test_unreadable_images_are_listed(pets):
+    spoil(pets / "train" / "cat", "001.png", "new.png")
+    listed = f"train{os.sep}cat{os.sep}001.png, train{os.sep}cat{os.sep}new.png"
+    for _ in range(2):  # the second answer comes from the cache
+        with pytest.raises(DataError) as caught:
+            read(pets)
+        assert str(caught.value) == (
+            f"2 of 11 images in {pets} cannot be read: {listed}; "
+            f"repair or remove them, or leave them out with --skip-bad"
+        )
+
+
+def test_unreadable_images_are_listed_up_to_ten(pets):
+    spoil(pets / "train" / "dog", *(f"bad{n:02}.png" for n in range(12)))
+    with pytest.raises(DataError, match=r"12 of 22 images .*bad09\.png and 2 more; repair") as caught:
+        read(pets)
+    assert "bad10" not in str(caught.value)
+
+
+def test_skip_bad_leaves_them_out(pets, write_images):
+    whole = read(pets).train.images_NCHW
+    spoil(pets / "train" / "cat", "001.png")
+    found = read(pets, skip_bad=True)
+    assert found.skipped == (os.path.join("train", "cat", "001.png"),)
+    assert found.train.labels_N.tolist() == [0] * 5 + [1] * 4
+    assert torch.equal(found.train.images_NCHW, torch.cat([whole[:1], whole[2:]]))
+
+
+def test_skip_bad_in_val(pets, write_images):
+    spoil(write_images("pets/val/cat", 1), "bad.png")
+    write_images("pets/val/dog", 1)
+    found = read(pets, skip_bad=True)
+    assert found.skipped == (os.path.join("val", "cat", "bad.png"),)
+    assert found.val.labels_N.tolist() == [0, 1]
+    assert len(found.train.labels_N) == 10
+
+
+def test_skip_bad_may_leave_too_few(pets, write_images):
+    spoil(pets / "train" / "dog", "000.png", "001.png", "002.png")
+    with pytest.raises(DataError, match=r"classes with fewer than 2 readable images in .*: dog \(1\)"):
+        read(pets, skip_bad=True)
+
+
+def test_truncated_jpeg_is_unreadable(tmp_path, write_images):
+    write_images("photos/a", 2)
+    write_images("photos/b", 2)
+    stream = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(stream, "JPEG")
+    (tmp_path / "photos" / "a" / "cut.jpg").write_bytes(stream.getvalue()[:600])
+    assert read(tmp_path / "photos", skip_bad=True).skipped == (os.path.join("a", "cut.jpg"),)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(DataError, match="nowhere does not exist; check the path"):
+        read(tmp_path / "nowhere")
+
+
+def test_empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty has nothing in it; it needs at least two sub-folders"):
+        read(tmp_path / "empty")
+
+
+def test_images_without_class_folders(tmp_path, write_images):
+    with pytest.raises(DataError, match="loose has no class folders; it needs at least two"):
+        read(write_images("loose", 3))
+
+
+def test_one_class(tmp_path, write_images):
+    write_images("one/train/cat", 3)
+    with pytest.raises(DataError, match="has only the class 'cat'; it needs at least two"):
+        read(tmp_path / "one")
+
+
+def test_class_with_one_image(tmp_path, write_images):
+    for name, count in (("a", 1), ("b", 3), ("c", 0)):
+        write_images(f"few/{name}", count)
+    with pytest.raises(DataError, match=r"fewer than 2 readable images in .*few: a \(1\), c \(0\); add images \(\.jpg"):
+        read(tmp_path / "few")
+
+
+def test_one_train_image_is_enough_beside_val(tmp_path, write_images):
+    for name in ("train/a", "train/b", "val/a", "val/b"):
+        write_images(f"tiny/{name}", 1)
+    assert len(read(tmp_path / "tiny").train.labels_N) == 2
+    shutil.rmtree(tmp_path / "tiny" / "val" / "a")
+    (tmp_path / "tiny" / "val" / "a").mkdir()
+    with pytest.raises(DataError, match=r"fewer than 1 readable images in .*val: a \(0\)"):
+        read(tmp_path / "tiny")
+
+
+def test_val_with_other_classes(pets, write_images):
+    write_images("pets/val/cat", 1)
+    write_images("pets/val/bird", 1)
+    with pytest.raises(DataError, match="differ in classes: bird, dog; give both the same sub-folders"):
+        read(pets)
+
+
+def test_parts_without_train_are_not_classes(tmp_path, write_images):
+    write_images("odd/Test", 3)
+    write_images("odd/Training", 3)
+    with pytest.raises(DataError, match="has Test, Training but no train; name its parts train, val and test"):
+        read(tmp_path / "odd")
