@@ -1,0 +1,26 @@
+import pytest
+
+from replaytree.errors import EvaluationError
+from replaytree.records import PathEvaluation
+
+
+def test_accuracies_become_a_tuple_of_floats():
+    assert PathEvaluation([1, 0.5]).accuracies == (1.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "message"),
+    [
+        ([0.5, 93.1], r"accuracy at depth 2 is 93.1; .*\(percent\? divide by 100\)"),
+        ([-0.1], "accuracy at depth 1 is -0.1"),
+        ([float("nan")], "accuracy at depth 1 is nan"),
+    ],
+)
+def test_an_accuracy_is_a_fraction(accuracies, message):
+    with pytest.raises(EvaluationError, match=message):
+        PathEvaluation(accuracies)
+
+
+def test_a_failure_is_of_a_known_kind():
+    with pytest.raises(EvaluationError, match="failure is 'tired'; it must be one of diverged, out_of_memory, error"):
+        PathEvaluation([], failure="tired")
