@@ -108,7 +108,10 @@ class Evaluator(Protocol):
 
 
 class Space(Protocol):
-    """What a search needs to know of a set of layers."""
+    """What a search needs to know of a set of layers.
+
+    A space may also have `output_shape(prefix) -> Shape`, the feature map before the head; it is then stored, too.
+    """
 
     @property
     def num_actions(self) -> int:
@@ -134,8 +137,4 @@ class Space(Protocol):
 
     def cost(self, prefix: Path) -> tuple[int, int] | None:
         """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image. None: unknown."""
-        ...
-
-    def output_shape(self, prefix: Path) -> Shape | None:
-        """The feature map after the prefix, before the head. None: unknown."""
         ...

@@ -1,1 +1,24 @@
 """The replay tree in SQL: schema, writes, reads, checks."""
+
+from replaytree.tree.check import Problem, check, repair
+from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
+from replaytree.tree.queries import list_searches
+from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+from replaytree.tree.replay_tree import ReplayTree
+
+__all__ = [
+    "Episode",
+    "EpisodeInfo",
+    "Node",
+    "Problem",
+    "ReplayTree",
+    "SearchInfo",
+    "Upgraded",
+    "check",
+    "current_revision",
+    "head_revision",
+    "list_searches",
+    "open_engine",
+    "repair",
+    "upgrade",
+]

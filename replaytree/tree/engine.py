@@ -1,0 +1,310 @@
+"""Opening a database: the engine, its transactions, and its schema's revision.
+
+SQLite is opened for many readers and one writer at a time: write-ahead log, writes under BEGIN IMMEDIATE, so that a
+writer waits (30 s) at its beginning and never fails half-way; reads under a plain BEGIN, which waits for nobody.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
+
+from replaytree.errors import ForeignDatabase, SchemaMismatch, StorageUnavailable
+from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base
+from replaytree.tree.storage_errors import shown, translated
+
+BUSY_SECONDS = 30.0
+_WRITE = "replaytree_write"
+# Any constant will do: it keeps two processes from creating the tables of one PostgreSQL database at once.
+_POSTGRESQL_LOCK = 7_265_706_108
+
+
+class Upgraded(NamedTuple):
+    """What an upgrade did. `from_revision` is None for a new database; `backup` is the copy made before."""
+
+    from_revision: str | None
+    to_revision: str
+    backup: Path | None
+
+    @property
+    def text(self) -> str:
+        """What was done, as a sentence."""
+        if self.from_revision == self.to_revision:
+            return f"the database is of revision {self.to_revision} already"
+        copied = f"; a copy of it as it was is {self.backup}" if self.backup else ""
+        return f"upgraded the database from {self.from_revision or 'nothing'} to revision {self.to_revision}{copied}"
+
+
+class _State(NamedTuple):
+    revision: str | None
+    is_empty: bool
+    taken: tuple[str, ...]
+
+
+def open_engine(url: str | URL, *, create: bool = True) -> Engine:
+    """An engine on a database whose schema is this version's.
+
+    A new or empty database gets the tables if `create`; otherwise it is an error, and no file is made. Raises
+    StorageUnavailable, ForeignDatabase or SchemaMismatch.
+    """
+    engine = build_engine(url, create=create)
+    try:
+        state = _state(engine)
+        _require_known(state, engine.url)
+        if state.revision is None:
+            if not create:
+                raise ForeignDatabase(
+                    f"{shown(engine.url)} holds no replaytree tables; check --storage, "
+                    f"or make them with `replaytree db upgrade --storage {shown(engine.url)}`"
+                )
+            _upgrade(engine, state)
+        elif state.revision != head_revision():
+            raise SchemaMismatch(
+                f"{shown(engine.url)} is of revision {state.revision}, and this replaytree needs {head_revision()}; "
+                f"run `replaytree db upgrade --storage {shown(engine.url)}`"
+            )
+        _use_write_ahead_log(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def upgrade(url: str | URL) -> Upgraded:
+    """Bring a database to this version's schema, or make a new one.
+
+    A SQLite file that holds anything is copied first. Raises like open_engine.
+    """
+    engine = build_engine(url)
+    try:
+        state = _state(engine)
+        _require_known(state, engine.url)
+        return _upgrade(engine, state)
+    finally:
+        engine.dispose()
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The schema revision of the database; None if it has none of replaytree's tables."""
+    return _state(engine).revision
+
+
+@lru_cache
+def head_revision() -> str:
+    """The schema revision that this version of replaytree reads and writes."""
+    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    assert head is not None, "there is at least one migration"
+    return head
+
+
+def migrations_dir() -> Path:
+    """Where the migrations are: inside an installed package, or at the root of a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that only reads; SQLAlchemy's errors become StorageErrors."""
+    with _translating(engine.url), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection in a transaction that may write: all or nothing; errors as in `reading`."""
+    with _translating(engine.url), engine.connect() as connection:
+        connection.execution_options(**{_WRITE: True})
+        with connection.begin():
+            yield connection
+
+
+def build_engine(url: str | URL, *, create: bool = True) -> Engine:
+    """An engine whose schema nobody has looked at; raises StorageUnavailable where it can be seen from the URL."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    options: dict[str, Any] = {}
+    arguments: dict[str, Any] = {} if "timeout" in parsed.query else {"timeout": BUSY_SECONDS}
+    if parsed.database in (None, "", ":memory:"):
+        options["poolclass"] = StaticPool
+        arguments["check_same_thread"] = False
+    elif not str(parsed.database).startswith("file:"):
+        _require_place(Path(str(parsed.database)), parsed, create=create)
+    engine = create_engine(parsed, connect_args=arguments, **options)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _parse(url: str | URL) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise StorageUnavailable(
+            f"storage is {shown(url)!r}, which is not a database URL; write one such as sqlite:///replaytree.db "
+            f"or postgresql://user@host/database"
+        ) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StorageUnavailable(
+            f"storage is {shown(parsed)}, and {parsed.get_backend_name()!r} is not a database that replaytree knows; "
+            f"use sqlite:/// or postgresql://"
+        )
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        dialect = parsed.get_dialect()
+        dialect.import_dbapi()
+    except NoSuchModuleError as error:
+        raise StorageUnavailable(
+            f"storage is {shown(parsed)}, and there is no driver {parsed.drivername!r}; "
+            f"leave the driver out: {parsed.get_backend_name()}://"
+        ) from error
+    except ImportError as error:
+        package = "psycopg[binary]" if parsed.get_driver_name() == "psycopg" else parsed.get_driver_name()
+        raise StorageUnavailable(
+            f"storage is {shown(parsed)}, whose driver is not installed ({error}); run `pip install '{package}'`"
+        ) from error
+    if dialect.is_async:
+        raise StorageUnavailable(
+            f"storage is {shown(parsed)}, whose driver is asynchronous; leave it out: {parsed.get_backend_name()}://"
+        )
+    return parsed
+
+
+def _require_place(path: Path, url: URL, *, create: bool) -> None:
+    if path.is_dir():
+        raise StorageUnavailable(f"{shown(url)} cannot be opened: {path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise StorageUnavailable(
+            f"{shown(url)} cannot be opened: there is no folder {path.parent}; make it, or check --storage"
+        )
+    if not create and not path.exists():
+        raise StorageUnavailable(
+            f"{shown(url)} cannot be opened: there is no file {path}; check --storage, or start a search there"
+        )
+
+
+def _prepare_sqlite(dbapi_connection: sqlite3.Connection, record: object) -> None:
+    # The driver must not begin transactions by itself: _begin_sqlite does (SQLAlchemy's recipe for pysqlite).
+    dbapi_connection.isolation_level = None
+    for pragma in ("foreign_keys=ON", "synchronous=NORMAL"):
+        dbapi_connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+@contextmanager
+def _translating(url: URL, *, opening: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise translated(error, url, opening=opening) from error
+
+
+def _state(engine: Engine) -> _State:
+    with _translating(engine.url, opening=True), engine.connect() as connection, connection.begin():
+        return _look(connection)
+
+
+def _look(connection: Connection) -> _State:
+    inspector = inspect(connection)
+    # Views first: if another process makes the database in between, the tables then tell the whole story.
+    present = {*inspector.get_view_names(), *inspector.get_table_names()}
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    revision = context.get_current_revision() if VERSION_TABLE in present else None
+    taken = tuple(sorted(present & {*Base.metadata.tables, *VIEWS}))
+    return _State(revision, is_empty=not present, taken=taken)
+
+
+def _require_known(state: _State, url: URL) -> None:
+    """Raise where no upgrade could help."""
+    if state.revision is None and state.taken:
+        raise ForeignDatabase(
+            f"{shown(url)} has a table {state.taken[0]!r} that replaytree did not make; "
+            f"choose another database with --storage"
+        )
+    known = {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
+    if state.revision is not None and state.revision not in known:
+        raise SchemaMismatch(
+            f"{shown(url)} is of revision {state.revision}, from a newer replaytree (this one knows up to "
+            f"{head_revision()}); run `pip install --upgrade replaytree`"
+        )
+
+
+def _upgrade(engine: Engine, state: _State) -> Upgraded:
+    if state.revision == head_revision():
+        return Upgraded(state.revision, state.revision, None)
+    backup = None if state.is_empty else _back_up(engine, state.revision)
+    _use_write_ahead_log(engine)
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRESQL_LOCK})
+        # Another process may have upgraded since `state` was read; now the lock is ours.
+        if _look(connection).revision != head_revision():
+            command.upgrade(_alembic_config(connection), "head")
+    return Upgraded(state.revision, head_revision(), backup)
+
+
+def _alembic_config(connection: Connection | None = None) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
+    return config
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    # The mode is kept in the file, and so is set only once the file is known to be ours.
+    if engine.dialect.name != "sqlite":
+        return
+    with _translating(engine.url, opening=True), engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        deadline = time.monotonic() + float(str(engine.url.query.get("timeout", BUSY_SECONDS)))
+        while driver.execute("PRAGMA journal_mode").fetchone() not in (("wal",), ("memory",)):
+            try:
+                driver.execute("PRAGMA journal_mode=WAL").close()
+            except sqlite3.OperationalError:
+                # SQLite's own waiting does not cover this switch: of 120 times that four threads made one
+                # database at once, 12 failed.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+
+def _back_up(engine: Engine, revision: str | None) -> Path | None:
+    """Copy a SQLite file beside itself, consistently; the copy's path, or None if there is no file."""
+    if engine.dialect.name != "sqlite" or engine.url.database in (None, "", ":memory:"):
+        return None
+    with _translating(engine.url), engine.connect() as connection:
+        file = connection.exec_driver_sql("PRAGMA database_list").one().file
+        source = connection.connection.driver_connection
+        assert isinstance(source, sqlite3.Connection)
+        path = Path(file)
+        copy = path.with_name(f"{path.stem}.backup-{revision or 'before'}{path.suffix}")
+        number = 1
+        while copy.exists():
+            number += 1
+            copy = path.with_name(f"{path.stem}.backup-{revision or 'before'}-{number}{path.suffix}")
+        target = sqlite3.connect(copy)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+    return copy

@@ -1,0 +1,294 @@
+"""Reading the tree: every query that is not an update or a check. All values leave as frozen records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, SupportsIndex
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, func, select
+
+from replaytree.errors import ConfigError, NodeNotFound, SearchNotFound
+from replaytree.records import BudgetSums, NodeStats, Path
+from replaytree.tree.engine import reading
+from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
+from replaytree.tree.schema import episodes, evaluations, node_budgets, nodes, searches, strategy_states
+from replaytree.tree.storage_errors import shown
+
+_NODE_STATS = (
+    select(
+        nodes.c.id,
+        nodes.c.path,
+        nodes.c.visit_count,
+        node_budgets.c.epochs,
+        node_budgets.c.evaluation_count,
+        node_budgets.c.total_accuracy,
+    )
+    .outerjoin(node_budgets, node_budgets.c.node_id == nodes.c.id)
+    .where(nodes.c.search_id == bindparam("search"))
+    .order_by(nodes.c.id, node_budgets.c.epochs)
+)
+_SOME_NODE_STATS = _NODE_STATS.where(nodes.c.id.in_(bindparam("node_ids", expanding=True)))
+
+
+def list_searches(engine: Engine) -> list[SearchInfo]:
+    """All searches of a database, in the order in which they were made."""
+    with reading(engine) as connection:
+        rows = connection.execute(_select_searches().order_by(searches.c.id)).all()
+    return [_search_info(row) for row in rows]
+
+
+def search_info(engine: Engine, search_id: int) -> SearchInfo:
+    """One search as a whole."""
+    with reading(engine) as connection:
+        row = connection.execute(_select_searches().where(searches.c.id == search_id)).one_or_none()
+    if row is None:
+        raise SearchNotFound(f"the search was deleted from {shown(engine.url)}")
+    return _search_info(row)
+
+
+def find_search(engine: Engine, name: str) -> tuple[int, str]:
+    """(search_id, space_json) of a search; SearchNotFound lists the names there are."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(searches.c.name, searches.c.id, searches.c.space_json).order_by(searches.c.id)
+        ).all()
+    for row in rows:
+        if row.name == name:
+            return row.id, row.space_json
+    known = f"it has: {', '.join(row.name for row in rows)}" if rows else "it holds no search yet"
+    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {known}")
+
+
+def strategy_state(engine: Engine, search_id: int) -> bytes | None:
+    """The strategy state stored with the last recorded batch."""
+    with reading(engine) as connection:
+        payload = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id))
+    return None if payload is None else bytes(payload)
+
+
+def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False) -> int:
+    """The number of a search's episodes, or of those that were trained."""
+    query = select(func.count()).select_from(episodes).where(episodes.c.search_id == search_id)
+    if trained_only:
+        query = query.where(episodes.c.trained)
+    with reading(engine) as connection:
+        return connection.scalar(query) or 0
+
+
+def select_node_stats(
+    connection: Connection, search_id: int, *, node_ids: Sequence[int] | None = None
+) -> list[NodeStats]:
+    """The nodes of a search (or some of them) with their sums per budget, ordered by id; one query."""
+    query = _NODE_STATS if node_ids is None else _SOME_NODE_STATS
+    values: dict[str, Any] = {"search": search_id} if node_ids is None else {"search": search_id, "node_ids": node_ids}
+    stats = []
+    for _, group in groupby(connection.execute(query, values), key=itemgetter(0)):
+        rows = list(group)
+        budgets = tuple(BudgetSums(*row[3:]) for row in rows if row[3] is not None)
+        stats.append(NodeStats(path_from_text(rows[0][1]), rows[0][2], budgets))
+    return stats
+
+
+def best(
+    engine: Engine,
+    search_id: int,
+    *,
+    k: int,
+    max_depth: int | None = None,
+    max_params: int | None = None,
+    max_flops: int | None = None,
+    epochs: int | None = None,
+) -> list[Node]:
+    """The k prefixes of the best average at one budget: `epochs`, or the largest that the search has used.
+
+    Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
+    """
+    if k < 1:
+        raise ConfigError(f"k is {k}; it must be a whole number of at least 1")
+    largest = select(func.max(node_budgets.c.epochs)).where(node_budgets.c.search_id == search_id).scalar_subquery()
+    average = node_budgets.c.total_accuracy / node_budgets.c.evaluation_count
+    query = (
+        _select_nodes()
+        .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
+        .where(
+            node_budgets.c.search_id == search_id,
+            node_budgets.c.epochs == (largest if epochs is None else epochs),
+            node_budgets.c.evaluation_count > 0,
+        )
+        .order_by(average.desc(), nodes.c.params.is_(None), nodes.c.params, nodes.c.id)
+        .limit(k)
+    )
+    for column, limit in ((nodes.c.depth, max_depth), (nodes.c.params, max_params), (nodes.c.flops, max_flops)):
+        if limit is not None:
+            query = query.where(column <= limit)
+    return _nodes(engine, query)
+
+
+def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
+    """One node, by its id or its path; NodeNotFound if the search has none such."""
+    if isinstance(node, SupportsIndex):
+        return _one_node(engine, search_id, nodes.c.id == int(node), what=f"{node}", search=search)
+    path = tuple(node)
+    return _one_node(engine, search_id, nodes.c.path == path_text(path), what=f"at path {path}", search=search)
+
+
+def find_node_by_text(engine: Engine, search_id: int, text: str, *, search: str) -> Node:
+    """One node by what a person writes: digits are its id, digits and dots its path, all else its labels."""
+    if text.isdecimal():
+        wanted = nodes.c.id == int(text)
+    elif text.replace(".", "").isdecimal():
+        wanted = nodes.c.path == text
+    else:
+        wanted = nodes.c.labels == " ".join(text.split())
+    return _one_node(engine, search_id, wanted, what=repr(text), search=search)
+
+
+def _one_node(engine: Engine, search_id: int, wanted: ColumnElement[bool], *, what: str, search: str) -> Node:
+    # Two layers of a space may share a label; the oldest node of those labels is meant.
+    found = _nodes(engine, _at_largest_budget(search_id).where(wanted).order_by(nodes.c.id).limit(1))
+    if not found:
+        raise NodeNotFound(
+            f"search {search!r} has no node {what}; `replaytree best {search}` shows nodes and their ids"
+        )
+    return found[0]
+
+
+def child_nodes(engine: Engine, search_id: int, parent_id: int | None) -> list[Node]:
+    """The children of a node, or of the root (None), ordered by id."""
+    query = _at_largest_budget(search_id).where(nodes.c.parent_id == parent_id)
+    return _nodes(engine, query.order_by(nodes.c.id))
+
+
+def all_nodes(engine: Engine, search_id: int) -> list[Node]:
+    """All nodes of a search, ordered by id."""
+    return _nodes(engine, _at_largest_budget(search_id).order_by(nodes.c.id))
+
+
+def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
+    """All episodes of a search, in order."""
+    measured = (
+        select(evaluations.c.episode_id, evaluations.c.accuracy)
+        .join(episodes, episodes.c.id == evaluations.c.episode_id)
+        .where(episodes.c.search_id == search_id)
+        .order_by(evaluations.c.episode_id, evaluations.c.id)
+    )
+    query = (
+        select(episodes, nodes.c.path)
+        .join(nodes, nodes.c.id == episodes.c.node_id)
+        .where(episodes.c.search_id == search_id)
+        .order_by(episodes.c.number)
+    )
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+        # Read second: an episode that another process adds in between must not lack its accuracies.
+        accuracies = {
+            episode_id: tuple(row.accuracy for row in group)
+            for episode_id, group in groupby(connection.execute(measured), key=itemgetter(0))
+        }
+    return [_episode_info(row, accuracies.get(row.id, ())) for row in rows]
+
+
+def _select_nodes() -> Select[Any]:
+    return select(
+        nodes,
+        searches.c.name.label("search"),
+        node_budgets.c.epochs,
+        node_budgets.c.evaluation_count.label("budget_evaluation_count"),
+        node_budgets.c.total_accuracy.label("budget_total_accuracy"),
+    ).join(searches, searches.c.id == nodes.c.search_id)
+
+
+def _at_largest_budget(search_id: int) -> Select[Any]:
+    own = node_budgets.alias()
+    largest = select(func.max(own.c.epochs)).where(own.c.node_id == nodes.c.id).scalar_subquery()
+    return (
+        _select_nodes()
+        .outerjoin(node_budgets, and_(node_budgets.c.node_id == nodes.c.id, node_budgets.c.epochs == largest))
+        .where(nodes.c.search_id == search_id)
+    )
+
+
+def _nodes(engine: Engine, query: Select[Any]) -> list[Node]:
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+    return [_node(row) for row in rows]
+
+
+def _node(row: Row[Any]) -> Node:
+    count = row.budget_evaluation_count or 0
+    return Node(
+        node_id=row.id,
+        search=row.search,
+        path=path_from_text(row.path),
+        labels=tuple(row.labels.split(" ")),
+        depth=row.depth,
+        action=row.action,
+        label=row.label,
+        output_shape=shape_from_text(row.output_shape),
+        params=row.params,
+        flops=row.flops,
+        epochs=row.epochs,
+        average_accuracy=row.budget_total_accuracy / count if count else None,
+        budget_evaluation_count=count,
+        evaluation_count=row.evaluation_count,
+        visit_count=row.visit_count,
+    )
+
+
+def _episode_info(row: Row[Any], accuracies: tuple[float, ...]) -> EpisodeInfo:
+    return EpisodeInfo(
+        number=row.number,
+        node_id=row.node_id,
+        path=path_from_text(row.path),
+        source=row.source,
+        trained=row.trained,
+        depth_bound=row.depth_bound,
+        epochs=row.epochs,
+        accuracies=accuracies,
+        failure=row.failure,
+        failure_text=row.failure_text,
+        train_seconds=row.train_seconds,
+        policy_loss=row.policy_loss,
+        entropy=row.entropy,
+        created_at=row.created_at,
+    )
+
+
+def _select_searches() -> Select[Any]:
+    sums, used = node_budgets.alias(), node_budgets.alias()
+    largest = select(func.max(used.c.epochs)).where(used.c.search_id == searches.c.id).scalar_subquery()
+    averages = func.max(sums.c.total_accuracy / func.nullif(sums.c.evaluation_count, 0))
+    own = episodes.c.search_id == searches.c.id
+    return select(
+        searches,
+        select(func.count(episodes.c.id)).where(own).scalar_subquery().label("episode_count"),
+        select(func.count(episodes.c.id)).where(own, episodes.c.trained).scalar_subquery().label("training_count"),
+        select(func.count(nodes.c.id)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("node_count"),
+        select(func.max(nodes.c.depth)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("max_depth"),
+        select(averages)
+        .where(sums.c.search_id == searches.c.id, sums.c.epochs == largest)
+        .scalar_subquery()
+        .label("best_accuracy"),
+        largest.label("max_epochs"),
+    )
+
+
+def _search_info(row: Row[Any]) -> SearchInfo:
+    return SearchInfo(
+        name=row.name,
+        created_at=row.created_at,
+        seed=row.seed,
+        config_json=row.config_json,
+        space_json=row.space_json,
+        data_json=row.data_json,
+        versions=json.loads(row.versions_json),
+        episode_count=row.episode_count,
+        training_count=row.training_count,
+        node_count=row.node_count,
+        max_depth=row.max_depth or 0,
+        best_accuracy=row.best_accuracy,
+        max_epochs=row.max_epochs,
+    )

@@ -1,0 +1,136 @@
+"""What enters and what leaves the tree: frozen records, no rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import get_args
+
+from replaytree.errors import EvaluationError, SpaceError
+from replaytree.records import FailureKind, Path, PathEvaluation, Shape, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One episode to record. `evaluation` is what the training measured; None for a path that was not trained.
+
+    Raises SpaceError or EvaluationError for an episode that contradicts itself.
+    """
+
+    path: Path
+    source: Source
+    depth_bound: int
+    epochs: int
+    trained: bool
+    evaluation: PathEvaluation | None = None
+    policy_loss: float | None = None
+    entropy: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", tuple(int(action) for action in self.path))
+        if not self.path:
+            raise SpaceError("an episode's path is empty; it needs at least one action")
+        if self.source not in get_args(Source):
+            raise EvaluationError(f"source is {self.source!r}; it must be one of {', '.join(get_args(Source))}")
+        if self.trained != (self.evaluation is not None):
+            raise EvaluationError(
+                f"the episode of path {self.path} has trained={self.trained} "
+                f"and {'no' if self.evaluation is None else 'an'} evaluation; "
+                f"a trained episode has one, and no other has"
+            )
+        if self.evaluation is None:
+            return
+        measured, layers = len(self.evaluation.accuracies), len(self.path)
+        if measured > layers:
+            raise EvaluationError(f"{measured} accuracies for path {self.path} of {layers} layers; give one a prefix")
+        if measured < layers and self.evaluation.failure is None:
+            raise EvaluationError(
+                f"{measured} accuracies for path {self.path} of {layers} layers; give one a prefix, or name the failure"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A stored prefix.
+
+    `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
+    asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
+    """
+
+    node_id: int
+    search: str
+    path: Path
+    labels: tuple[str, ...]
+    depth: int
+    action: int
+    label: str
+    output_shape: Shape | None
+    params: int | None
+    flops: int | None
+    epochs: int | None
+    average_accuracy: float | None
+    budget_evaluation_count: int
+    evaluation_count: int
+    visit_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchInfo:
+    """A search as a whole. `best_accuracy` is the best average at the largest budget used; None before a training."""
+
+    name: str
+    created_at: datetime
+    seed: int
+    config_json: str
+    space_json: str
+    data_json: str | None
+    versions: dict[str, str]
+    episode_count: int
+    training_count: int
+    node_count: int
+    max_depth: int
+    best_accuracy: float | None
+    max_epochs: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeInfo:
+    """A recorded episode. `accuracies` has one value for each prefix that its training measured."""
+
+    number: int
+    node_id: int
+    path: Path
+    source: Source
+    trained: bool
+    depth_bound: int
+    epochs: int
+    accuracies: tuple[float, ...]
+    failure: FailureKind | None
+    failure_text: str
+    train_seconds: float | None
+    policy_loss: float | None
+    entropy: float | None
+    created_at: datetime
+
+
+def path_text(path: Path) -> str:
+    """(5, 12, 3) -> '5.12.3'; the root is ''."""
+    return ".".join(map(str, path))
+
+
+def path_from_text(text: str) -> Path:
+    """The inverse of path_text."""
+    return tuple(map(int, text.split("."))) if text else ()
+
+
+def shape_text(shape: Shape | None) -> str | None:
+    """(32, 8, 8) -> '32x8x8'."""
+    return None if shape is None else "x".join(map(str, shape))
+
+
+def shape_from_text(text: str | None) -> Shape | None:
+    """The inverse of shape_text."""
+    if text is None:
+        return None
+    channels, height, width = map(int, text.split("x"))
+    return channels, height, width

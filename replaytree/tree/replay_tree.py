@@ -1,0 +1,196 @@
+"""ReplayTree: one search's tree of prefixes in a database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, SupportsIndex
+
+from sqlalchemy import URL, Engine
+
+from replaytree.errors import ConfigError, SearchExists, SpaceError
+from replaytree.records import NodeStats, Path, Space
+from replaytree.tree import queries
+from replaytree.tree.engine import open_engine, reading, writing
+from replaytree.tree.recording import insert_for, record_episodes
+from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+from replaytree.tree.schema import searches
+from replaytree.tree.storage_errors import shown
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+
+class ReplayTree:
+    """The stored prefixes of one search: the replay memory and the answer.
+
+    Every call is a transaction of its own, and none is open between calls. An engine that is passed in must come
+    from `open_engine`.
+    """
+
+    def __init__(self, engine: Engine, name: str, *, search_id: int, space: Space | None) -> None:
+        """For `create` and `open`."""
+        self.engine = engine
+        self.name = name
+        self._search_id = search_id
+        self._space = space
+
+    @classmethod
+    def create(
+        cls,
+        storage: str | URL | Engine,
+        name: str,
+        *,
+        space: Space,
+        seed: int,
+        config_json: str,
+        versions: Mapping[str, str],
+        data_json: str | None = None,
+    ) -> ReplayTree:
+        """Begin a new search, making the database if there is none; SearchExists if the name is taken."""
+        if not name.strip():
+            raise ConfigError(f"name is {name!r}; a search needs a name (--name)")
+        engine = storage if isinstance(storage, Engine) else open_engine(storage)
+        row = {
+            "name": name,
+            "created_at": datetime.now(UTC),
+            "seed": seed,
+            "config_json": config_json,
+            "space_json": _space_json(space),
+            "data_json": data_json,
+            "versions_json": json.dumps(dict(versions), sort_keys=True),
+        }
+        with writing(engine) as connection:
+            insert = insert_for(connection.dialect.name, searches).on_conflict_do_nothing(index_elements=["name"])
+            search_id = connection.scalar(insert.returning(searches.c.id), row)
+        if search_id is None:
+            raise SearchExists(
+                f"{shown(engine.url)} has a search {name!r} already; continue it with `replaytree resume {name}`, "
+                f"or choose another --name"
+            )
+        return cls(engine, name, search_id=search_id, space=space)
+
+    @classmethod
+    def open(cls, storage: str | URL | Engine, name: str, *, space: Space | None = None) -> ReplayTree:
+        """An existing search; SearchNotFound lists the names there are.
+
+        The space is needed to record; SpaceError if its layers are not the stored ones.
+        """
+        engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
+        search_id, space_json = queries.find_search(engine, name)
+        if space is not None:
+            _require_same_layers(space, space_json, name)
+        return cls(engine, name, search_id=search_id, space=space)
+
+    def __repr__(self) -> str:
+        """Name and storage, without a password."""
+        return f"ReplayTree({shown(self.engine.url)!r}, {self.name!r})"
+
+    def record(self, episodes: Sequence[Episode], *, state: bytes) -> list[NodeStats]:
+        """Store episodes and the strategy's state after them in one transaction.
+
+        Each episode adds one visit to every prefix of its path; a trained one adds its accuracies to the sums.
+        Returns every touched node as it is now, in the order of insertion.
+        """
+        with writing(self.engine) as connection:
+            return record_episodes(connection, self._search_id, space=self._space, batch=episodes, state=state)
+
+    def node_stats(self) -> list[NodeStats]:
+        """All nodes, in the order of insertion, as strategies see them."""
+        with reading(self.engine) as connection:
+            return queries.select_node_stats(connection, self._search_id)
+
+    def strategy_state(self) -> bytes | None:
+        """The state given with the last record; None before."""
+        return queries.strategy_state(self.engine, self._search_id)
+
+    @property
+    def episode_count(self) -> int:
+        """Episodes recorded so far; the next one's number."""
+        return queries.count_episodes(self.engine, self._search_id)
+
+    @property
+    def training_count(self) -> int:
+        """Episodes that went to the evaluator, failures included."""
+        return queries.count_episodes(self.engine, self._search_id, trained_only=True)
+
+    def best(
+        self,
+        k: int = 10,
+        *,
+        max_depth: int | None = None,
+        max_params: int | None = None,
+        max_flops: int | None = None,
+        epochs: int | None = None,
+    ) -> list[Node]:
+        """The k prefixes of the best average at one budget: `epochs`, or the largest that the search has used.
+
+        Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
+        """
+        return queries.best(
+            self.engine,
+            self._search_id,
+            k=k,
+            max_depth=max_depth,
+            max_params=max_params,
+            max_flops=max_flops,
+            epochs=epochs,
+        )
+
+    def node(self, node: SupportsIndex | Path) -> Node:
+        """One node by its id or its path; NodeNotFound otherwise."""
+        return queries.find_node(self.engine, self._search_id, node, search=self.name)
+
+    def find(self, text: str) -> Node:
+        """A node as a person names it: its id ('12'), its path ('5.0') or its labels ('conv32k3 max2s2')."""
+        return queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
+
+    def children(self, path: Path) -> list[Node]:
+        """The nodes one layer below `path`, where () is the root; NodeNotFound if there is no such path."""
+        parent_id = self.node(tuple(path)).node_id if path else None
+        return queries.child_nodes(self.engine, self._search_id, parent_id)
+
+    def nodes(self) -> list[Node]:
+        """All nodes, in the order of insertion, as people see them."""
+        return queries.all_nodes(self.engine, self._search_id)
+
+    def episodes(self) -> list[EpisodeInfo]:
+        """All episodes, in order."""
+        return queries.list_episodes(self.engine, self._search_id)
+
+    def info(self) -> SearchInfo:
+        """The search as a whole."""
+        return queries.search_info(self.engine, self._search_id)
+
+    def to_networkx(self) -> nx.DiGraph[Path]:
+        """The tree as a graph: see analysis.to_networkx."""
+        # pandas and networkx take 0.5 s to import; a search needs neither.
+        from replaytree.tree.analysis import to_networkx
+
+        return to_networkx(self.nodes())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a node: see analysis.to_dataframe."""
+        from replaytree.tree.analysis import to_dataframe
+
+        return to_dataframe(self.nodes())
+
+
+def _space_json(space: Space) -> str:
+    labels = [space.label(action) for action in range(space.num_actions)]
+    return json.dumps({"kind": type(space).__name__, "labels": labels, "max_layers": space.max_layers}, sort_keys=True)
+
+
+def _require_same_layers(space: Space, space_json: str, name: str) -> None:
+    stored = json.loads(space_json)["labels"]
+    given = [space.label(action) for action in range(space.num_actions)]
+    if stored == given:
+        return
+    if len(stored) != len(given):
+        difference = f"{len(stored)} layers, and the space given has {len(given)}"
+    else:
+        action = next(a for a, (old, new) in enumerate(zip(stored, given, strict=True)) if old != new)
+        difference = f"layer {action} named {stored[action]}, and the space given has {given[action]}"
+    raise SpaceError(f"search {name!r} was made with {difference}; open it with the space it was made with")

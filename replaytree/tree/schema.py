@@ -1,0 +1,197 @@
+"""The tables of a replaytree database, as typed SQLAlchemy models.
+
+The two views, `architectures` and `best_prefixes`, are made by the migrations: SQLAlchemy does not model views.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+VERSION_TABLE = "replaytree_alembic_version"
+VIEWS = ("architectures", "best_prefixes")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time zone aware datetime in UTC; SQLite, which keeps no zone, stores the UTC digits."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC; the zone is dropped where the database would not keep it."""
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "times are stored with their zone"
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of the models: names of constraints, and the column types behind annotations."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text(), float: Double(), datetime: UtcDateTime(), bytes: LargeBinary()}  # noqa: RUF012
+
+
+class SearchRow(Base):
+    """One named search."""
+
+    __tablename__ = "searches"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    config_json: Mapped[str]
+    space_json: Mapped[str]
+    data_json: Mapped[str | None]
+    versions_json: Mapped[str]
+
+
+class NodeRow(Base):
+    """One prefix of one search, with the sums of its evaluations over all budgets."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (UniqueConstraint("search_id", "path"), Index(None, "parent_id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
+    depth: Mapped[int]
+    action: Mapped[int]
+    label: Mapped[str]
+    path: Mapped[str]
+    labels: Mapped[str]
+    output_shape: Mapped[str | None]
+    params: Mapped[int | None] = mapped_column(BigInteger)
+    flops: Mapped[int | None] = mapped_column(BigInteger)
+    visit_count: Mapped[int]
+    evaluation_count: Mapped[int]
+    total_accuracy: Mapped[float]
+
+
+class NodeBudgetRow(Base):
+    """The sums of one node at one budget; there is a row only where something was measured."""
+
+    __tablename__ = "node_budgets"
+    __table_args__ = (Index(None, "search_id", "epochs"),)
+
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    epochs: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    evaluation_count: Mapped[int]
+    total_accuracy: Mapped[float]
+
+
+class EpisodeRow(Base):
+    """One root-to-end sequence that a strategy chose."""
+
+    __tablename__ = "episodes"
+    __table_args__ = (
+        UniqueConstraint("search_id", "number"),
+        CheckConstraint("source IN ('sample', 'continue', 'replay')", name="source"),
+        Index(None, "node_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
+    source: Mapped[str]
+    trained: Mapped[bool]
+    depth_bound: Mapped[int]
+    epochs: Mapped[int]
+    failure: Mapped[str | None]
+    failure_text: Mapped[str]
+    train_seconds: Mapped[float | None]
+    policy_loss: Mapped[float | None]
+    entropy: Mapped[float | None]
+    created_at: Mapped[datetime]
+
+
+class EvaluationRow(Base):
+    """One prefix measured by one training. Append-only: every sum can be rebuilt from these rows."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (
+        UniqueConstraint("episode_id", "node_id"),
+        CheckConstraint("accuracy >= 0 AND accuracy <= 1", name="accuracy"),
+        Index(None, "node_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
+    episode_id: Mapped[int] = mapped_column(ForeignKey("episodes.id", ondelete="CASCADE"))
+    epochs: Mapped[int]
+    accuracy: Mapped[float]
+
+
+class StrategyStateRow(Base):
+    """The strategy of a search, as of `episode_count` episodes."""
+
+    __tablename__ = "strategy_states"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    episode_count: Mapped[int]
+    payload: Mapped[bytes]
+    updated_at: Mapped[datetime]
+
+
+class ModelRow(Base):
+    """A trained deliverable. Its weights are a file, so it outlives its search."""
+
+    __tablename__ = "models"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int | None] = mapped_column(ForeignKey("searches.id", ondelete="SET NULL"))
+    node_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="SET NULL"))
+    labels: Mapped[str]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    epochs: Mapped[int]
+    test_accuracy: Mapped[float | None]
+    weights_path: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+searches = cast(Table, SearchRow.__table__)
+nodes = cast(Table, NodeRow.__table__)
+node_budgets = cast(Table, NodeBudgetRow.__table__)
+episodes = cast(Table, EpisodeRow.__table__)
+evaluations = cast(Table, EvaluationRow.__table__)
+strategy_states = cast(Table, StrategyStateRow.__table__)
+models = cast(Table, ModelRow.__table__)

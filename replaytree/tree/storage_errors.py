@@ -1,0 +1,75 @@
+"""What SQLAlchemy and its drivers raise, as replaytree's errors; and storage URLs as they may be shown."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+
+from replaytree.errors import ForeignDatabase, StorageError, StorageUnavailable
+
+
+def shown(url: URL | str) -> str:
+    """The URL for people: passwords are replaced by ***, in the host part and in the query."""
+    text = url.render_as_string(hide_password=True) if isinstance(url, URL) else url
+    text = re.sub(r"(//[^:/@]*:)[^/]*@", r"\1***@", text)
+    return re.sub(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&]*", r"\1***", text)
+
+
+_Answer = tuple[type[StorageError], str]
+_OPENING: _Answer = (StorageUnavailable, "{name} cannot be opened ({text}); check --storage")
+_KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
+    (
+        ("not a database", "malformed"),
+        (
+            ForeignDatabase,
+            "{name} is not a SQLite database, or it is damaged ({text}); "
+            "choose another file with --storage, or restore a backup",
+        ),
+    ),
+    (
+        ("is locked",),
+        (
+            StorageError,
+            "{name} is in use by another process ({text}); wait until that one has finished, or stop it, and try again",
+        ),
+    ),
+    (
+        ("disk is full", "no space left"),
+        (StorageError, "{name} cannot grow: the disk is full ({text}); free some space and try again"),
+    ),
+    (
+        ("readonly", "read-only"),
+        (
+            StorageUnavailable,
+            "{name} is read-only ({text}); make the file and its folder writable, or copy it elsewhere",
+        ),
+    ),
+    (("unable to open",), _OPENING),
+)
+_LOST: _Answer = (
+    StorageError,
+    "the connection to {name} was lost ({text}); nothing of this step was stored; try again",
+)
+_OTHER: _Answer = (
+    StorageError,
+    "{name} refused a statement ({text}); `replaytree db check --storage {name}` looks for damage",
+)
+
+
+def translated(error: Exception, url: URL, *, opening: bool = False) -> StorageError:
+    """The StorageError that says what happened to the storage at `url`, and what to do next."""
+    text = _cause(error, url)
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    otherwise = _OPENING if opening else _LOST if lost else _OTHER
+    answers = (answer for words, answer in _KNOWN if any(word in text.lower() for word in words))
+    kind, message = next(answers, otherwise)
+    return kind(message.format(name=shown(url), text=text))
+
+
+def _cause(error: Exception, url: URL) -> str:
+    """The driver's own words, on one line, without a password."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    text = " ".join(str(cause).split())
+    return text.replace(url.password, "***") if url.password else text

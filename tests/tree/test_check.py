@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from replaytree.tree import Problem, check, repair
+
+
+@pytest.fixture(params=["memory", "postgresql"])
+def url(request):
+    """One storage of each dialect: the checks are SQL, and a file says nothing that memory does not."""
+    return "sqlite://" if request.param == "memory" else request.getfixturevalue("empty_postgresql")
+
+
+@pytest.fixture
+def golden_tree(tree, golden):
+    tree.record(golden, state=b"")
+    return tree
+
+
+def corrupt(engine, *statements):
+    """By hand, without the foreign keys' protection."""
+    off, on = (
+        ("PRAGMA foreign_keys=OFF", "PRAGMA foreign_keys=ON")
+        if engine.dialect.name == "sqlite"
+        else ("SET session_replication_role = replica", "SET session_replication_role = origin")
+    )
+    connection = engine.raw_connection()
+    connection.cursor().execute(off)
+    for statement in statements:
+        connection.cursor().execute(statement)
+    connection.cursor().execute(on)
+    connection.commit()
+    connection.close()
+
+
+def found(engine):
+    return [(p.invariant, p.node_id, p.episode, p.expected, p.found, p.repairable) for p in check(engine)]
+
+
+def test_a_sound_tree(golden_tree):
+    assert check(golden_tree.engine) == []
+    assert repair(golden_tree.engine) == 0
+
+
+CACHES = [
+    ("UPDATE nodes SET evaluation_count = 9 WHERE id = 2", [("evaluation_count", 2, None, 2, 9, True)]),
+    ("UPDATE nodes SET total_accuracy = 0.5 WHERE id = 4", [("total_accuracy", 4, None, 0.25, 0.5, True)]),
+    ("UPDATE nodes SET visit_count = visit_count + 1 WHERE id = 1", [("visit_count", 1, None, 4, 5, True)]),
+    (
+        "UPDATE node_budgets SET evaluation_count = 3 WHERE node_id = 1 AND epochs = 8",
+        [("evaluation_count at a budget", 1, None, 1, 3, True)],
+    ),
+    (
+        "UPDATE node_budgets SET total_accuracy = 0.0 WHERE node_id = 5",
+        [("total_accuracy at a budget", 5, None, 0.5, 0.0, True)],
+    ),
+    (
+        "DELETE FROM node_budgets WHERE node_id = 1 AND epochs = 8",
+        [
+            ("evaluation_count at a budget", 1, None, 1, 0, True),
+            ("total_accuracy at a budget", 1, None, 0.75, 0.0, True),
+        ],
+    ),
+    (
+        "INSERT INTO node_budgets VALUES (6, 2, 1, 1, 0.5)",
+        [
+            ("evaluation_count at a budget", 6, None, 0, 1, True),
+            ("total_accuracy at a budget", 6, None, 0.0, 0.5, True),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("statement", "problems"), CACHES, ids=[str(n) for n in range(len(CACHES))])
+def test_wrong_caches_are_found_and_repaired(golden_tree, statement, problems):
+    before = golden_tree.nodes(), golden_tree.node_stats()
+    corrupt(golden_tree.engine, statement)
+    assert found(golden_tree.engine) == problems
+    assert repair(golden_tree.engine) == 1
+    assert check(golden_tree.engine) == []
+    assert (golden_tree.nodes(), golden_tree.node_stats()) == before
+
+
+def test_all_caches_lost(golden_tree):
+    before = golden_tree.nodes()
+    corrupt(
+        golden_tree.engine,
+        "UPDATE nodes SET visit_count = 0, evaluation_count = 0, total_accuracy = 0",
+        "DELETE FROM node_budgets",
+    )
+    assert repair(golden_tree.engine) == 5 + 6 + 6
+    assert check(golden_tree.engine) == []
+    assert [(n.visit_count, n.evaluation_count) for n in golden_tree.nodes()] == [
+        (n.visit_count, n.evaluation_count) for n in before
+    ]
+
+
+PREFIX = "a prefix of a trained episode of its search, at its epochs"
+STRUCTURE = [
+    (
+        "UPDATE nodes SET parent_id = 4 WHERE id = 2",
+        ("path", 2, None, "2.1", "0.1"),
+    ),
+    (
+        "UPDATE nodes SET parent_id = NULL WHERE id = 5",
+        ("parent_id", 5, None, "an older node of the search, one layer up", None),
+    ),
+    (
+        "UPDATE nodes SET parent_id = 77 WHERE id = 5",
+        ("parent_id", 5, None, "an older node of the search, one layer up", 77),
+    ),
+    (
+        "UPDATE nodes SET parent_id = 6 WHERE id = 5",
+        ("parent_id", 5, None, "an older node of the search, one layer up", 6),
+    ),
+    ("UPDATE nodes SET parent_id = 1 WHERE id = 4", ("parent_id", 4, None, "none", 1)),
+    ("UPDATE nodes SET path = '0.0' WHERE id = 5", ("path", 5, None, "0.2", "0.0")),
+    ("UPDATE nodes SET action = 0 WHERE id = 5", ("path", 5, None, "0.0", "0.2")),
+    ("UPDATE nodes SET labels = 'res' WHERE id = 5", ("labels", 5, None, "conv res", "res")),
+    ("UPDATE nodes SET depth = 3 WHERE id = 5", ("depth", 5, None, 2, 3)),
+    ("UPDATE nodes SET search_id = 9 WHERE id = 6", ("search of node", 6, None, "a stored search", 9)),
+    ("DELETE FROM nodes WHERE id = 4", ("node of episode", None, 2, "a node of the search", 4)),
+    ("DELETE FROM nodes WHERE id = 4", ("node of sums", 4, None, "a node of the search", 1)),
+    ("DELETE FROM nodes WHERE id = 4", ("evaluation", 4, 2, PREFIX, 6)),
+    ("UPDATE evaluations SET node_id = 4 WHERE id = 2", ("evaluation", 4, 0, PREFIX, 2)),
+    ("UPDATE evaluations SET epochs = 8 WHERE id = 2", ("evaluation", 2, 0, PREFIX, 2)),
+    ("UPDATE evaluations SET episode_id = 4 WHERE id = 2", ("evaluation", 2, 3, PREFIX, 2)),
+    ("UPDATE evaluations SET episode_id = 99 WHERE id = 2", ("evaluation", 2, None, PREFIX, 2)),
+    ("DELETE FROM evaluations WHERE id = 2", ("evaluations of episode", 2, 0, 2, 1)),
+    ("UPDATE episodes SET number = 7 WHERE number = 4", ("last episode number", None, None, 4, 7)),
+    ("UPDATE episodes SET number = 7 WHERE number = 0", ("first episode number", None, None, 0, 1)),
+    (
+        "UPDATE strategy_states SET episode_count = 4",
+        ("episodes of the strategy's state", None, None, 5, 4),
+    ),
+    ("DELETE FROM strategy_states", ("episodes of the strategy's state", None, None, 5, None)),
+]
+
+
+@pytest.mark.parametrize(("statement", "problem"), STRUCTURE, ids=[str(n) for n in range(len(STRUCTURE))])
+def test_damage_is_found_and_not_papered_over(golden_tree, statement, problem):
+    corrupt(golden_tree.engine, statement)
+    problems = found(golden_tree.engine)
+    assert (*problem, False) in problems
+    repair(golden_tree.engine)
+    assert (*problem, False) in found(golden_tree.engine)
+
+
+def test_the_search_of_a_problem(golden_tree, create, golden):
+    create(golden_tree.engine, "second").record(golden, state=b"")
+    corrupt(golden_tree.engine, "UPDATE nodes SET visit_count = 0 WHERE id = 7")
+    assert check(golden_tree.engine) == [Problem("second", "visit_count", 4, 0, node_id=7, repairable=True)]
+
+
+def test_text():
+    problem = Problem("first", "visit_count", 4, 0, node_id=7, episode=3)
+    assert problem.text == "search 'first', node 7, episode 3: visit_count is 0, expected 4"
+
+
+def test_repair_keeps_what_cannot_be_rebuilt_consistent_with_the_evaluations(golden_tree):
+    with golden_tree.engine.begin() as connection:
+        connection.execute(text("DELETE FROM evaluations WHERE id = 2"))
+    repair(golden_tree.engine)
+    assert golden_tree.node(2).evaluation_count == 1
+    assert [problem.invariant for problem in check(golden_tree.engine)] == ["evaluations of episode"]

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from replaytree.errors import ConfigError, NodeNotFound
+from replaytree.records import PathEvaluation
+from replaytree.tree import Episode, Node, list_searches
+
+
+@pytest.fixture
+def golden_tree(tree, golden):
+    tree.record(golden, state=b"")
+    return tree
+
+
+def ranked(nodes):
+    return [(node.path, round(node.average_accuracy, 9)) for node in nodes]
+
+
+def test_best_is_at_the_largest_budget(golden_tree):
+    assert ranked(golden_tree.best()) == [((0,), 0.75), ((0, 2), 0.5), ((2,), 0.25)]
+    assert ranked(golden_tree.best(1)) == [((0,), 0.75)]
+    assert {node.epochs for node in golden_tree.best()} == {8}
+
+
+def test_best_at_another_budget(golden_tree):
+    assert ranked(golden_tree.best(epochs=4)) == [((0, 1, 2), 0.9), ((0, 1), 0.7), ((0,), 0.6)]
+    assert golden_tree.best(epochs=5) == []
+
+
+def test_best_within_limits(golden_tree):
+    assert ranked(golden_tree.best(max_depth=1)) == [((0,), 0.75), ((2,), 0.25)]
+    assert ranked(golden_tree.best(max_params=30)) == [((0,), 0.75), ((2,), 0.25)]
+    assert ranked(golden_tree.best(max_params=29)) == [((0,), 0.75)]
+    assert ranked(golden_tree.best(max_flops=1000, epochs=4)) == [((0,), 0.6)]
+
+
+def test_ties_go_to_fewer_parameters_then_to_the_older(tree):
+    def record(path, accuracies):
+        tree.record([Episode(path, "sample", 3, 4, True, PathEvaluation(accuracies))], state=b"")
+
+    record((2,), [0.5])
+    record((1, 0), [0.25, 0.5])
+    record((0, 1), [0.5, 0.5])
+    assert [node.path for node in tree.best()] == [(0,), (2,), (1, 0), (0, 1), (1,)]
+
+
+def test_best_of_none(golden_tree):
+    with pytest.raises(ConfigError, match="k is 0; it must be a whole number of at least 1"):
+        golden_tree.best(0)
+
+
+def test_node(golden_tree):
+    ids = [node.node_id for node in golden_tree.nodes()]
+    assert ids == [1, 2, 3, 4, 5, 6]
+    node = golden_tree.node((0, 2))
+    assert node == golden_tree.node(5) == golden_tree.node(np.int64(5))
+    assert node == Node(
+        node_id=5,
+        search="first",
+        path=(0, 2),
+        labels=("conv", "res"),
+        depth=2,
+        action=2,
+        label="res",
+        output_shape=(8, 4, 4),
+        params=40,
+        flops=2000,
+        epochs=8,
+        average_accuracy=0.5,
+        budget_evaluation_count=1,
+        evaluation_count=1,
+        visit_count=1,
+    )
+
+
+def test_a_node_counts_at_its_largest_budget_and_over_all(golden_tree):
+    node = golden_tree.node(1)
+    assert (node.epochs, node.average_accuracy, node.budget_evaluation_count, node.evaluation_count) == (8, 0.75, 1, 3)
+
+
+def test_a_node_that_nothing_measured(golden_tree):
+    node = golden_tree.node((0, 2, 1))
+    assert (node.epochs, node.average_accuracy, node.budget_evaluation_count, node.evaluation_count) == (
+        None,
+        None,
+        0,
+        0,
+    )
+
+
+def test_find_by_id_path_or_labels(golden_tree):
+    assert golden_tree.find("3") == golden_tree.find("0.1.2") == golden_tree.find(" conv  pool res ")
+    assert golden_tree.find("res").path == (2,)
+    with pytest.raises(NodeNotFound, match="search 'first' has no node 'conv conv'; `replaytree best first` shows"):
+        golden_tree.find("conv conv")
+
+
+def test_node_not_found(golden_tree):
+    with pytest.raises(NodeNotFound, match="search 'first' has no node 99; `replaytree best first` shows nodes"):
+        golden_tree.node(99)
+    with pytest.raises(NodeNotFound, match=r"search 'first' has no node at path \(1, 1\)"):
+        golden_tree.node((1, 1))
+    with pytest.raises(NodeNotFound):
+        golden_tree.children((1, 1))
+
+
+def test_children(golden_tree):
+    assert [node.path for node in golden_tree.children(())] == [(0,), (2,)]
+    assert [node.path for node in golden_tree.children((0,))] == [(0, 1), (0, 2)]
+    assert golden_tree.children((2,)) == []
+
+
+def test_episodes(golden_tree):
+    episodes = golden_tree.episodes()
+    assert [(e.number, e.path, e.source, e.trained, e.epochs) for e in episodes] == [
+        (0, (0, 1), "sample", True, 4),
+        (1, (0, 1, 2), "continue", True, 4),
+        (2, (2,), "sample", True, 8),
+        (3, (0, 1), "replay", False, 8),
+        (4, (0, 2, 1), "sample", True, 8),
+    ]
+    assert [e.accuracies for e in episodes] == [(0.5, 0.6), (0.7, 0.8, 0.9), (0.25,), (), (0.75, 0.5)]
+    assert [e.node_id for e in episodes] == [2, 3, 4, 2, 6]
+    assert (episodes[0].policy_loss, episodes[0].entropy, episodes[0].failure) == (0.125, 1.0, None)
+    last = episodes[4]
+    assert (last.failure, last.failure_text, last.train_seconds) == ("diverged", "loss is nan", 1.5)
+    assert timedelta(0) <= datetime.now(UTC) - last.created_at < timedelta(minutes=5)
+
+
+def test_info(golden_tree, create):
+    info = golden_tree.info()
+    assert (info.name, info.seed, info.config_json, info.data_json) == ("first", 7, '{"seed": 7}', None)
+    assert info.space_json == '{"kind": "TinySpace", "labels": ["conv", "pool", "res"], "max_layers": 3}'
+    assert info.versions == {"python": "3.11"}
+    assert (info.episode_count, info.training_count, info.node_count, info.max_depth) == (5, 4, 6, 3)
+    assert (info.best_accuracy, info.max_epochs) == (0.75, 8)
+    assert info.created_at.tzinfo is UTC
+
+    create(golden_tree.engine, "second")
+    first, second = list_searches(golden_tree.engine)
+    assert first == info
+    assert (second.episode_count, second.node_count, second.max_depth, second.best_accuracy) == (0, 0, 0, None)

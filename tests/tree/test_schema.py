@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import IntegrityError
+
+from replaytree.records import PathEvaluation
+from replaytree.tree import Episode, open_engine
+from replaytree.tree.engine import _alembic_config, build_engine, current_revision, head_revision, reading, writing
+from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base, models
+
+ARCHITECTURES = (
+    "search node_id depth labels path output_shape params flops epochs average_accuracy evaluation_count visit_count"
+)
+BEST_PREFIXES = "search labels depth average_accuracy evaluation_count visit_count params flops epochs node_id"
+
+
+def test_migrated_schema_equals_the_models(url):
+    engine = open_engine(url)
+    with reading(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+        assert set(inspect(connection).get_table_names()) == {*Base.metadata.tables, VERSION_TABLE}
+        assert set(inspect(connection).get_view_names()) == set(VIEWS)
+    engine.dispose()
+
+
+def test_checks_are_in_the_migrations_too(url):
+    """Alembic does not compare CHECK constraints."""
+    engine = open_engine(url)
+    with reading(engine) as connection:
+        for table in Base.metadata.tables.values():
+            modelled = {c.name for c in table.constraints if type(c).__name__ == "CheckConstraint"}
+            assert {c["name"] for c in inspect(connection).get_check_constraints(table.name)} == modelled
+    engine.dispose()
+
+
+def test_up_down_up(url):
+    engine = build_engine(url)
+    for _ in range(2):
+        with writing(engine) as connection:
+            command.upgrade(_alembic_config(connection), "head")
+        assert current_revision(engine) == head_revision()
+        with writing(engine) as connection:
+            command.downgrade(_alembic_config(connection), "base")
+        with reading(engine) as connection:
+            inspector = inspect(connection)
+            assert [*inspector.get_table_names(), *inspector.get_view_names()] == [VERSION_TABLE]
+    engine.dispose()
+
+
+def test_constraints(tree, golden):
+    tree.record(golden, state=b"")
+    for statement in (
+        "UPDATE evaluations SET accuracy = 1.5",
+        "UPDATE episodes SET source = 'dream'",
+        "UPDATE nodes SET parent_id = 77",
+        "UPDATE nodes SET path = '0' WHERE path = '2'",
+        "UPDATE episodes SET number = 0",
+    ):
+        with pytest.raises(IntegrityError), tree.engine.begin() as connection:
+            connection.execute(text(statement))
+
+
+def test_times_are_utc(url):
+    engine = open_engine(url)
+    summer = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    row = {"labels": "conv", "seed": 0, "epochs": 4, "weights_path": "w.pt", "created_at": summer}
+    with writing(engine) as connection:
+        connection.execute(models.insert(), row)
+    with reading(engine) as connection:
+        assert connection.scalar(select(models.c.created_at)) == datetime(2026, 7, 1, 10, tzinfo=UTC)
+        assert connection.scalar(select(models.c.created_at)).tzinfo is UTC
+    engine.dispose()
+
+
+def test_a_model_outlives_its_search(tree, golden):
+    tree.record(golden, state=b"")
+    row = {"labels": "c", "seed": 0, "epochs": 4, "weights_path": "w", "created_at": datetime.now(UTC)}
+    with writing(tree.engine) as connection:
+        connection.execute(models.insert(), row | {"search_id": 1, "node_id": 1})
+        connection.execute(text("DELETE FROM searches"))
+        assert connection.execute(select(models.c.search_id, models.c.node_id)).one() == (None, None)
+
+
+def test_views(tree, golden):
+    tree.record(golden, state=b"")
+    with reading(tree.engine) as connection:
+        architectures = connection.execute(text("SELECT * FROM architectures ORDER BY node_id")).all()
+        best = connection.execute(text("SELECT * FROM best_prefixes")).all()
+    assert " ".join(architectures[0]._fields) == ARCHITECTURES
+    assert tuple(architectures[0]) == ("first", 1, 1, "conv", "0", "8x8x8", 10, 1000, 8, 0.75, 3, 4)
+    assert tuple(architectures[5]) == ("first", 6, 3, "conv res pool", "0.2.1", "8x2x2", 60, 3000, None, None, 0, 1)
+    assert " ".join(best[0]._fields) == BEST_PREFIXES
+    assert [tuple(row) for row in best] == [
+        ("first", "conv", 1, 0.75, 3, 4, 10, 1000, 8, 1),
+        ("first", "conv res", 2, 0.5, 1, 1, 40, 2000, 8, 5),
+        ("first", "res", 1, 0.25, 1, 1, 30, 1000, 8, 4),
+    ]
+
+
+def test_best_prefixes_round_and_take_each_search_at_its_own_budget(tree, create):
+    other = create(tree.engine, "other")
+    third = PathEvaluation([1.0]), PathEvaluation([1.0]), PathEvaluation([0.0])
+    tree.record([Episode((0,), "sample", 1, 8, True, e) for e in third], state=b"")
+    other.record([Episode((1,), "sample", 1, 4, True, PathEvaluation([0.9]))], state=b"")
+    with reading(tree.engine) as connection:
+        rows = connection.execute(text("SELECT search, labels, average_accuracy, epochs FROM best_prefixes")).all()
+    assert [tuple(row) for row in rows] == [("other", "pool", 0.9, 4), ("first", "conv", 0.6667, 8)]
+
+
+def test_views_with_the_sqlite3_module_alone(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden, state=b"")
+    tree.engine.dispose()
+    connection = sqlite3.connect(tmp_path / "tree.db")
+    rows = connection.execute("select * from best_prefixes limit 2").fetchall()
+    assert rows == [
+        ("first", "conv", 1, 0.75, 3, 4, 10, 1000, 8, 1),
+        ("first", "conv res", 2, 0.5, 1, 1, 40, 2000, 8, 5),
+    ]
+    assert connection.execute("select count(*), max(average_accuracy) from architectures").fetchone() == (6, 0.9)
+    connection.close()
