@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from replaytree.errors import ConfigError
 
+DEFAULT_STORAGE = "sqlite:///replaytree.db"
+
 StrategyName = Literal["replay", "random"]
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "final"]
 EvaluatorName = Literal["joint", "separate"]
 
@@ -50,7 +54,7 @@ class SearchConfig:
     return_kind: ReturnKind = "cumulative"
     gamma: float = 0.9
     replay: float = 0.25
-    continue_: float = 0.25
+    continue_: float = 0.0
     temperature: float = 0.01
     rho_bar: float = 1.0
     hidden_size: int = 64
@@ -211,10 +215,18 @@ class Growth:
         return state
 
     def budget(self, config: SearchConfig) -> Budget:
-        """Epochs, linear in the bound from epochs_first at min_layers to epochs_last at max_layers, rounded."""
-        span = config.max_layers - config.min_layers
-        share = (self.depth_bound - config.min_layers) / span if span else 1.0
+        """Epochs: linear in the bound from epochs_first at min_layers to epochs_last half-way to max_layers, rounded.
+
+        Half-way, because rankings compare equal budgets: the deeper half of the search should share one.
+        """
+        half = (config.max_layers - config.min_layers) / 2
+        share = min(1.0, (self.depth_bound - config.min_layers) / half) if half else 1.0
         return Budget(epochs=round(config.epochs_first + share * (config.epochs_last - config.epochs_first)))
+
+
+def storage_url(storage: str | None = None) -> str:
+    """The URL given, else that of REPLAYTREE_STORAGE, else sqlite:///replaytree.db."""
+    return storage or os.environ.get("REPLAYTREE_STORAGE") or DEFAULT_STORAGE
 
 
 def option_name(field: str) -> str:

@@ -47,22 +47,25 @@ class Controller(nn.Module):
         """
         if not prefixes:
             return []
-        paths: list[Path] = [()] * len(prefixes)
-        probs: list[tuple[float, ...]] = [()] * len(prefixes)
-        last_B = torch.full((len(prefixes),), self.num_actions)
-        state = None
+        B = len(prefixes)
+        paths: list[Path] = [()] * B
+        probs: list[tuple[float, ...]] = [()] * B
+        last_B = torch.full((B,), self.num_actions)
+        state = (torch.zeros(B, self.lstm.hidden_size), torch.zeros(B, self.lstm.hidden_size))
+        # One step of the cell is 18 us, one step through nn.LSTM's sequence code 68 us (B = 1, H = 64).
+        weights = self.lstm.all_weights[0]
         for t in range(depth_bound):
-            hidden_B1H, state = self.lstm(self.embedding(last_B).unsqueeze(1), state)
+            state = torch.lstm_cell(self.embedding(last_B), state, *weights)
             legal_BA = torch.tensor([space.legal(path) for path in paths])
-            probs_BA = self.logits(hidden_B1H.squeeze(1)).masked_fill(~legal_BA, -torch.inf).softmax(dim=1)
-            sampled_B = torch.multinomial(probs_BA, 1, generator=generator).squeeze(1)
-            for b, prefix in enumerate(prefixes):
-                if t < len(prefix):
-                    paths[b] = prefix[: t + 1]
+            probs_BA = self.logits(state[0]).masked_fill(~legal_BA, -torch.inf).softmax(dim=1)
+            sampled_B1 = torch.multinomial(probs_BA, 1, generator=generator)
+            steps = zip(sampled_B1.flatten().tolist(), probs_BA.gather(1, sampled_B1).flatten().tolist(), strict=True)
+            for b, (action, prob) in enumerate(steps):
+                if t < len(prefixes[b]):
+                    paths[b] = prefixes[b][: t + 1]
                 else:
-                    action = int(sampled_B[b])
                     paths[b] = (*paths[b], action)
-                    probs[b] = (*probs[b], float(probs_BA[b, action]))
+                    probs[b] = (*probs[b], prob)
             last_B = torch.tensor([path[-1] for path in paths])
         return list(zip(paths, probs, strict=True))
 

@@ -29,7 +29,7 @@ class ReplayStrategy:
         self._config = config
         self._generator = torch.Generator().manual_seed(config.seed)
         self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate)
+        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)
 
