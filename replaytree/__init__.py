@@ -1,1 +1,84 @@
 """Neural architecture search that keeps every prefix it trains in a SQL tree."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replaytree.config import Budget, SearchConfig
+    from replaytree.data import ImageData, from_arrays, load
+    from replaytree.errors import ReplayTreeError
+    from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
+    from replaytree.search import Progress, Search
+    from replaytree.space import (
+        Convolution,
+        CustomLayer,
+        LabelSpace,
+        LayerSpace,
+        Pooling,
+        ResidualBlock,
+        xu24,
+    )
+    from replaytree.tree import Node, ReplayTree
+
+# Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
+_HOMES = {
+    "Budget": "config",
+    "Convolution": "space",
+    "CustomLayer": "space",
+    "Evaluator": "records",
+    "ImageData": "data",
+    "LabelSpace": "space",
+    "LayerSpace": "space",
+    "Node": "tree",
+    "NodeStats": "records",
+    "Path": "records",
+    "PathEvaluation": "records",
+    "Pooling": "space",
+    "Progress": "search",
+    "Proposal": "records",
+    "ReplayTree": "tree",
+    "ReplayTreeError": "errors",
+    "ResidualBlock": "space",
+    "Search": "search",
+    "SearchConfig": "config",
+    "Space": "records",
+    "from_arrays": "data",
+    "load": "data",
+    "xu24": "space",
+}
+
+__all__ = [
+    "Budget",
+    "Convolution",
+    "CustomLayer",
+    "Evaluator",
+    "ImageData",
+    "LabelSpace",
+    "LayerSpace",
+    "Node",
+    "NodeStats",
+    "Path",
+    "PathEvaluation",
+    "Pooling",
+    "Progress",
+    "Proposal",
+    "ReplayTree",
+    "ReplayTreeError",
+    "ResidualBlock",
+    "Search",
+    "SearchConfig",
+    "Space",
+    "from_arrays",
+    "load",
+    "xu24",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'replaytree' has no attribute {name!r}")
+    return getattr(import_module(f"replaytree.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

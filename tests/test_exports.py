@@ -1,0 +1,23 @@
+import subprocess
+import sys
+
+import pytest
+
+import replaytree
+
+
+@pytest.mark.parametrize("name", replaytree.__all__)
+def test_every_exported_name_is_there(name):
+    assert getattr(replaytree, name) is not None
+
+
+def test_exports_are_sorted_and_listed():
+    assert replaytree.__all__ == sorted(replaytree.__all__)
+    assert dir(replaytree) == replaytree.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Serach'"):
+        _ = replaytree.Serach
+
+
+def test_reading_a_tree_does_not_import_torch():
+    code = "import sys, replaytree.cli, replaytree.tree; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,289 @@
+"""The loop, end to end: on a table in memory for exactness, on digits for truth."""
+
+import json
+
+import pytest
+import torch
+
+import replaytree
+from replaytree.config import STRATEGY_NAMES, SearchConfig
+from replaytree.data import from_arrays, load
+from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SearchNotFound, SpaceError
+from replaytree.records import PathEvaluation
+from replaytree.search import episode_seed, pack, unpack
+from replaytree.tree import check
+
+LABELS = ["identity", "good", "bad"]
+
+
+class Table:
+    """A smooth function of the path with a little noise from the seed; counts what it is asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def evaluate(self, paths, *, budget, seed):
+        self.calls.append((tuple(paths), budget.epochs, seed))
+        noise = torch.Generator().manual_seed(seed)
+        results = []
+        for path in paths:
+            values = []
+            for t in range(len(path)):
+                prefix = path[: t + 1]
+                value = 0.5 + 0.05 * prefix.count(1) - 0.05 * prefix.count(2) + 0.01 * budget.epochs
+                values.append(value + 0.001 * float(torch.rand((), generator=noise)))
+            results.append(PathEvaluation(values))
+        return results
+
+
+def make(storage, *, name="table", evaluator=None, **options):
+    space = replaytree.LabelSpace(LABELS, max_layers=5)
+    options = {"min_layers": 1, "epochs_first": 1, "epochs_last": 4, "grow_patience": 2, "continue_": 0.3} | options
+    return replaytree.Search(space=space, evaluator=evaluator or Table(), storage=storage, name=name, **options)
+
+
+def resume(storage, *, name="table", evaluator=None):
+    space = replaytree.LabelSpace(LABELS, max_layers=5)
+    return replaytree.Search.resume(name, space=space, evaluator=evaluator or Table(), storage=storage)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return f"sqlite:///{tmp_path}/test.db"
+
+
+def everything(search):
+    """All that a search has stored, but for times and database ids of the search itself."""
+    episodes = [
+        (e.number, e.path, e.source, e.trained, e.depth_bound, e.epochs, e.accuracies, e.policy_loss, e.entropy)
+        for e in search.tree.episodes()
+    ]
+    return search.tree.node_stats(), episodes, search.growth, search.tree.strategy_state()
+
+
+@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+@pytest.mark.parametrize("num_paths", [1, 3])
+def test_interrupted_after_any_turn_and_resumed_is_as_if_uninterrupted(tmp_path, strategy, num_paths):
+    options = {"strategy": strategy, "num_paths": num_paths, "seed": 5}
+    whole = make(f"sqlite:///{tmp_path}/whole.db", **options)
+    for _ in range(6):
+        whole.turn(num_paths)
+    for stop in range(6):
+        storage = f"sqlite:///{tmp_path}/{stop}.db"
+        first = make(storage, **options)
+        for _ in range(stop):
+            first.turn(num_paths)
+        del first
+        torch.rand(stop)  # the global generator is nobody's business
+        second = resume(storage)
+        for _ in range(6 - stop):
+            second.turn(num_paths)
+        assert everything(second) == everything(whole)
+
+
+def test_the_same_seed_gives_the_same_tree_and_another_seed_another(tmp_path):
+    def nodes(name, seed):
+        return make(f"sqlite:///{tmp_path}/{name}.db", seed=seed).run(episodes=12).tree.node_stats()
+
+    assert nodes("a", 1) == nodes("b", 1)
+    assert nodes("a2", 1) != nodes("c", 2)
+
+
+def test_limits_count_from_the_call(storage):
+    search = make(storage, replay=0.5, continue_=0.0, num_paths=4)
+    search.run(trainings=7)
+    assert search.tree.training_count == 7
+    episodes = search.tree.episode_count
+    search.run(episodes=5)
+    assert search.tree.episode_count == episodes + 5 == search.episode_count
+    assert search.run(hours=1e-12).tree.episode_count == episodes + 5
+
+
+def test_stop_ends_after_the_turn_under_way(storage):
+    search = make(storage)
+    search.run(episodes=100, on_turn=lambda progress: progress.episode_count == 3 and search.stop())
+    assert search.tree.episode_count == 3
+
+
+def test_replayed_episodes_train_nothing(storage):
+    table = Table()
+    search = make(storage, evaluator=table, replay=0.6, continue_=0.0).run(episodes=30)
+    replayed = [episode for episode in search.tree.episodes() if episode.source == "replay"]
+    assert replayed
+    assert not any(episode.trained or episode.accuracies for episode in replayed)
+    assert len(table.calls) == 30 - len(replayed) == search.tree.training_count
+
+
+def test_depth_and_budget_grow(storage):
+    search = make(storage, grow_every=2, replay=0.0).run(episodes=10)
+    bounds = [(episode.depth_bound, episode.epochs, len(episode.path)) for episode in search.tree.episodes()]
+    assert bounds == [(1, 1, 1)] * 2 + [(2, 2, 2)] * 2 + [(3, 4, 3)] * 2 + [(4, 4, 4)] * 2 + [(5, 4, 5)] * 2
+
+
+def test_the_design_example(storage):
+    look_up = {(0,): 0.5, (1,): 0.6, (0, 0): 0.7, (0, 1): 0.8, (1, 0): 0.1, (1, 1): 0.2}.__getitem__
+
+    class Lookup:
+        def evaluate(self, paths, *, budget, seed):
+            return [PathEvaluation(accuracies=[look_up(path[: t + 1]) for t in range(len(path))]) for path in paths]
+
+    space = replaytree.LabelSpace(["a", "b"], max_layers=2)
+    search = replaytree.Search(space=space, evaluator=Lookup(), storage=storage, name="t", min_layers=2, max_layers=2)
+    search.run(trainings=20)
+    best = search.tree.best(k=1)[0]
+    assert (best.path, best.labels) == ((0, 1), ("a", "b"))
+    assert best.average_accuracy == pytest.approx(0.8)
+    assert best.visit_count >= best.evaluation_count >= 1
+
+
+def test_a_space_with_no_more_than_the_contract_asks(storage):
+    class Minimal:
+        num_actions, max_layers = 2, 3
+
+        def legal(self, prefix):
+            return (True, len(prefix) > 0)
+
+        def label(self, action):
+            return "xy"[action]
+
+        def build(self, prefix, num_classes):
+            raise AssertionError("nothing is built in tabular work")
+
+        def cost(self, prefix):
+            return 10 * len(prefix), 100 * len(prefix)
+
+    search = replaytree.Search(space=Minimal(), evaluator=Table(), storage=storage, name="minimal").run(trainings=3)
+    assert search.tree.best(k=1)[0].params in (10, 20, 30)
+    assert search.tree.best(k=9, max_depth=1)[0].labels == ("x",)
+
+
+def test_failures_are_stored_and_the_search_goes_on(storage):
+    class Fails:
+        def evaluate(self, paths, *, budget, seed):
+            return [PathEvaluation([0.5], failure="diverged", failure_text="loss is nan") for _ in paths]
+
+    search = make(storage, evaluator=Fails(), min_layers=3, replay=0.0).run(episodes=4)
+    assert {(e.failure, e.failure_text, e.accuracies) for e in search.tree.episodes()} == {
+        ("diverged", "loss is nan", (0.5,))
+    }
+    assert check(search.tree.engine) == []
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([], "returned 0 evaluations for 1 paths"),
+        ([PathEvaluation([0.5])], "1 accuracies for a path of 3 layers"),
+        ([PathEvaluation([0.5] * 4)], "4 accuracies for a path of 3 layers"),
+    ],
+)
+def test_an_evaluator_that_breaks_its_contract_is_told_and_nothing_is_stored(storage, results, message):
+    class Broken:
+        def evaluate(self, paths, *, budget, seed):
+            return results
+
+    search = make(storage, evaluator=Broken(), min_layers=3)
+    with pytest.raises(EvaluationError, match=message):
+        search.run(episodes=1)
+    assert search.tree.episode_count == 0
+
+
+def test_names(storage):
+    make(storage)
+    with pytest.raises(SearchExists, match="replaytree resume table"):
+        make(storage)
+    first, second = (make(storage, name=None) for _ in range(2))
+    assert (first.name, second.name) == ("search-1", "search-2")
+    with pytest.raises(SearchNotFound, match="table, search-1, search-2"):
+        resume(storage, name="tabel")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"evaluator": Table()}, SpaceError, "needs a space"),
+        ({"space": replaytree.LabelSpace(["a"], max_layers=3)}, SpaceError, "needs an evaluator"),
+        ({"dataset": "digits", "evaluator": Table()}, ConfigError, "dataset was given beside"),
+        ({"max_layer": 3}, ConfigError, "unknown option 'max_layer'"),
+        ({"config": SearchConfig(), "seed": 1}, ConfigError, r"not both \(got seed\)"),
+        ({"strategy": "guesswork"}, ConfigError, "strategy is 'guesswork'; it must be one of"),
+        ({"dataset": "imagenet99"}, DataError, "imagenet99"),
+        ({"device": "cuda:99"}, ConfigError, "device is 'cuda:99'"),
+        (
+            {"evaluator": Table(), "space": replaytree.LabelSpace(["a"], max_layers=3), "max_layers": 4},
+            ConfigError,
+            "max_layers is 4, but the space ends at 3",
+        ),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_stored(storage, options, error, message):
+    with pytest.raises(error, match=message):
+        replaytree.Search(storage=storage, **options)
+    assert make(storage, name="first").tree.info().name == "first"
+
+
+def test_a_run_needs_a_limit_over_0(storage):
+    search = make(storage)
+    with pytest.raises(ConfigError, match="nothing says when to stop"):
+        search.run()
+    with pytest.raises(ConfigError, match=r"trainings is 0; it must be over 0 \(--trainings\)"):
+        search.run(trainings=0)
+
+
+def test_digits_are_searched_and_resumed_with_the_same_tree(tmp_path):
+    options = {"dataset": "digits", "max_layers": 3, "epochs_first": 1, "epochs_last": 2, "train_limit": 300, "seed": 2}
+    whole = replaytree.Search(storage=f"sqlite:///{tmp_path}/whole.db", **options).run(episodes=5)
+    replaytree.Search(storage=f"sqlite:///{tmp_path}/parts.db", **options).run(episodes=2)
+    parts = replaytree.Search.resume("digits-1", storage=f"sqlite:///{tmp_path}/parts.db").run(episodes=3)
+    assert everything(parts) == everything(whole)
+    assert check(parts.tree.engine) == []
+    fingerprint = json.loads(parts.tree.info().data_json)
+    assert fingerprint["train_count"] == 300
+    assert parts.config.width == whole.config.width
+
+
+def test_resuming_on_other_images_is_refused(storage):
+    digits = load("digits", train_limit=100)
+    search = replaytree.Search(data=digits, storage=storage, name="own", max_layers=2, epochs_first=1, epochs_last=1)
+    search.run(trainings=1)
+    with pytest.raises(DataError, match="the images are not those of search 'own': sha256 was"):
+        replaytree.Search.resume("own", storage=storage, data=load("digits", train_limit=200))
+    with pytest.raises(ConfigError, match=r"replaytree.Search.resume\('own', \.\.\.\), giving them again"):
+        replaytree.Search.resume("own", storage=storage)
+    assert replaytree.Search.resume("own", storage=storage, data=digits).run(trainings=1).tree.training_count == 2
+
+
+def test_layers_of_ones_own_on_images_of_ones_own(storage):
+    from sklearn.datasets import load_digits
+    from torch import nn
+
+    digits = load_digits()
+    data = from_arrays((digits.images * 15).astype("uint8"), digits.target)
+    layers = [
+        replaytree.Convolution(8, 3),
+        replaytree.CustomLayer("depthwise", lambda shape: nn.Conv2d(shape[0], shape[0], 3, padding=1, groups=shape[0])),
+    ]
+    space = replaytree.LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
+    search = replaytree.Search(data=data, space=space, storage=storage, name="own", epochs_first=1, epochs_last=1)
+    search.run(trainings=2)
+    assert all(set(node.labels) <= {"conv8k3", "depthwise"} for node in search.tree.best(k=20))
+
+
+def test_state_bytes_hold_tensors_and_plain_values_only():
+    state = {"a": torch.arange(3), "b": [1, 2.5, "x", None], "c": {"d": 2**40}}
+    unpacked = unpack(pack(state))
+    assert torch.equal(unpacked.pop("a"), state.pop("a"))
+    assert unpacked == state
+
+    class Evil:
+        def __reduce__(self):
+            return print, ("code of a file was run",)
+
+    with pytest.raises(Exception, match=r"[Ww]eights"):
+        unpack(pack({"evil": Evil()}))
+
+
+def test_seeds_of_trainings_differ_between_episodes_and_searches():
+    seeds = {episode_seed(seed, episode) for seed in range(20) for episode in range(50)}
+    assert len(seeds) == 1000
+    assert episode_seed(3, 7) == episode_seed(3, 7)
