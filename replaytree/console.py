@@ -1,0 +1,192 @@
+"""What the command line prints: tables, progress, and the same as JSON or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from replaytree.tree import Node, SearchInfo
+
+if TYPE_CHECKING:
+    from replaytree.doctor import Finding
+    from replaytree.search import Progress as Turn
+
+Format = Literal["table", "json", "csv"]
+
+NODE_COLUMNS = (
+    "node_id", "average_accuracy", "budget_evaluation_count", "epochs", "evaluation_count", "visit_count", "depth",
+    "params", "flops", "labels",
+)  # fmt: skip
+
+
+def node_row(node: Node) -> dict[str, Any]:
+    """A node as plain values, in the order of NODE_COLUMNS."""
+    row = {column: getattr(node, column) for column in NODE_COLUMNS}
+    return row | {"labels": " ".join(node.labels)}
+
+
+def print_nodes(nodes: Sequence[Node], form: Format, *, title: str = "") -> None:
+    """Nodes as a table for people, or as JSON or CSV for programs."""
+    rows = [node_row(node) for node in nodes]
+    if form == "json":
+        print(json.dumps(rows, indent=2))
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, NODE_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        print(text.getvalue(), end="")
+    else:
+        stdout().print(nodes_table(rows, title))
+
+
+def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
+    """The table that `run` and `best` end with."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for heading in ("node", "accuracy", "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("layers", overflow="fold", min_width=24)
+    for row in rows:
+        accuracy = row["average_accuracy"]
+        table.add_row(
+            str(row["node_id"]),
+            "-" if accuracy is None else f"{accuracy:.4f}",
+            *(str(row[column]) for column in ("budget_evaluation_count", "epochs", "visit_count", "depth")),
+            counted(row["params"]),
+            counted(row["flops"]),
+            row["labels"],
+        )
+    return table
+
+
+def node_table(node: Node) -> Table:
+    """Everything of one node, a line each."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    shape = "-" if node.output_shape is None else "x".join(map(str, node.output_shape))
+    for what, value in {
+        **{column: "-" if value is None else str(value) for column, value in node_row(node).items()},
+        "path": ".".join(map(str, node.path)),
+        "output_shape": shape,
+    }.items():
+        table.add_row(what, value)
+    return table
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """The table of `doctor`."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        table.add_row("ok" if finding.good else "--", finding.what, finding.found)
+        if finding.mend:
+            table.add_row("", "", f"-> {finding.mend}")
+    return table
+
+
+def searches_table(searches: Sequence[SearchInfo]) -> Table:
+    """The table of `list`."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("search", overflow="fold")
+    for heading in ("episodes", "trainings", "nodes", "deepest", "best accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("started", no_wrap=True)
+    for info in searches:
+        table.add_row(
+            info.name,
+            *(
+                str(count)
+                for count in (info.episode_count, info.training_count, info.node_count, info.max_depth or "-")
+            ),
+            "-" if info.best_accuracy is None else f"{info.best_accuracy:.4f}",
+            f"{info.created_at:%Y-%m-%d %H:%M}",
+        )
+    return table
+
+
+def counted(number: int | None) -> str:
+    """1234567 -> '1.23M'; None -> '-'."""
+    if number is None:
+        return "-"
+    value = float(number)
+    for unit in ("", "k", "M", "G"):
+        if value < 999.5:
+            return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
+        value /= 1000.0
+    return f"{value:.3g}T"
+
+
+def clock(seconds: float) -> str:
+    """75 -> '1:15', 3700 -> '1:01:40'."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class RunProgress:
+    """Progress of a run: a live bar on a terminal, a line a training elsewhere, nothing when quiet."""
+
+    def __init__(
+        self, *, quiet: bool, episodes: int | None = None, trainings: int | None = None, hours: float | None = None
+    ) -> None:
+        self._limits = {"run_episodes": episodes, "run_trainings": trainings, "run_seconds": hours and hours * 3600.0}
+        self._quiet = quiet
+        self._bar: Progress | None = None
+        if not quiet and sys.stdout.isatty():
+            self._bar = Progress(BarColumn(bar_width=20), TextColumn("{task.description}"), console=stdout())
+            self._task = self._bar.add_task("phase: first training", total=1.0)
+
+    def __enter__(self) -> RunProgress:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, turn: Turn) -> None:
+        """Show where the run stands after a turn."""
+        share = max(
+            (getattr(turn, field) / limit for field, limit in self._limits.items() if limit is not None), default=0.0
+        )
+        if self._bar is not None:
+            self._bar.update(self._task, completed=share, description=described(turn, share))
+        elif not self._quiet:
+            print(described(turn, share), flush=True)
+
+
+def described(turn: Turn, share: float) -> str:
+    """One line: phase, counts, bounds, what came, best so far, speed, time left (from the share of the limit used)."""
+    sources = sorted({proposal.source for proposal in turn.proposals})
+    came = [
+        evaluation.failure or (f"{max(evaluation.accuracies):.4f}" if evaluation.accuracies else "-")
+        for evaluation in turn.evaluations
+    ]
+    best = "-" if turn.best_accuracy is None else f"{turn.best_accuracy:.4f}"
+    minutes = turn.run_seconds / 60.0
+    left = clock(turn.run_seconds * (1.0 - share) / share) if share > 0.0 else "?"
+    return (
+        f"phase: {'+'.join(sources)}  episode {turn.episode_count}  trainings {turn.training_count}  "
+        f"depth bound {turn.depth_bound}  epochs {turn.epochs}  accuracy {' '.join(came)}  best {best}  "
+        f"{turn.run_trainings / minutes if minutes else 0.0:.0f} trainings/min  {left} left"
+    )
+
+
+def stdout() -> Console:
+    """A console on the present standard output; wide enough for a row where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, soft_wrap=False)

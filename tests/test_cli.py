@@ -1,0 +1,336 @@
+"""The command line as a user meets it: every command, and every mistake."""
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from replaytree import cli
+from replaytree.config import SearchConfig
+
+QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with nothing set in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("REPLAYTREE_STORAGE", "REPLAYTREE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def replaytree(here, capsys):
+    """Run a command: (exit code, what it printed, what it printed to standard error)."""
+
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def searched(replaytree):
+    assert replaytree("run", "--name", "first", "--trainings", 3, *QUICK)[0] == 0
+    return replaytree
+
+
+def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here):
+    code, out, err = replaytree("run", "--trainings", 2, *QUICK)
+    assert (code, err) == (0, "")
+    assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
+    assert "node  accuracy  trainings  epochs  visits  depth  params  FLOPs  layers" in out
+    commands = re.findall(r"^  replaytree (.+)$", out, re.M)
+    assert [command.split()[0] for command in commands] == ["best", "show", "resume"]
+    for command in commands[:2]:
+        assert replaytree(*command.split())[0] == 0
+    assert (here / "replaytree.db").exists()
+
+
+def test_progress_is_a_line_a_turn_where_there_is_no_terminal(replaytree):
+    out = replaytree("run", "--episodes", 2, *QUICK[:-1])[1]
+    lines = [line for line in out.splitlines() if line.startswith("phase: ")]
+    assert len(lines) == 2
+    assert re.fullmatch(
+        r"phase: sample  episode 1  trainings 1  depth bound 2  epochs 1  accuracy 0\.\d{4}  best 0\.\d{4}  "
+        r"\d+ trainings/min  \d+:\d\d left",
+        lines[0],
+    )
+
+
+def test_resume_goes_on(searched):
+    code, out, _ = searched("resume", "first", "--trainings", 2, "--quiet")
+    assert code == 0
+    assert "5 trainings" in out
+
+
+def test_list(searched):
+    out = searched("list")[1]
+    assert re.search(r"^first\s+\d+\s+3\s+\d+\s+[23]\s+0\.\d{4}", out, re.M)
+
+
+def test_best_as_table_json_and_csv_agree_and_are_those_of_the_view(searched, here):
+    rows = json.loads(searched("best", "first", "--format", "json", "-k", 4)[1])
+    table = searched("best", "first", "-k", 4)[1]
+    as_csv = list(csv.DictReader(io.StringIO(searched("best", "first", "--format", "csv", "-k", 4)[1])))
+    assert len(rows) == len(as_csv) == len(table.splitlines()) - 1 == 4
+    assert [row["labels"] for row in rows] == [row["labels"] for row in as_csv]
+    assert all(f"{row['average_accuracy']:.4f}" in table for row in rows)
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        view = connection.execute("select labels, average_accuracy from best_prefixes limit 4").fetchall()
+    assert sorted(accuracy for _, accuracy in view) == sorted(round(row["average_accuracy"], 4) for row in rows)
+
+
+def test_best_filters(searched):
+    everything = json.loads(searched("best", "first", "-k", 99, "--format", "json")[1])
+    for option, column in (("--max-depth", "depth"), ("--max-params", "params"), ("--max-flops", "flops")):
+        limit = sorted(row[column] for row in everything)[len(everything) // 2]
+        found = json.loads(searched("best", "first", "-k", 99, option, limit, "--format", "json")[1])
+        assert [row["node_id"] for row in found] == [r["node_id"] for r in everything if r[column] <= limit]
+    assert "no evaluated prefix that fits" in searched("best", "first", "--max-params", 1)[1]
+    assert json.loads(searched("best", "first", "--max-params", 1, "--format", "json")[1]) == []
+
+
+def test_show_a_node_by_number_by_labels_and_by_path(searched):
+    node = json.loads(searched("best", "first", "-k", 1, "--max-depth", 1, "--format", "json")[1])[0]
+    by_number = searched("show", "first", node["node_id"])[1]
+    assert by_number == searched("show", "first", node["labels"])[1]
+    path = re.search(r"^path\s+(\S+)", by_number, re.M)[1]
+    assert "its children" in by_number
+    child = searched("show", "first", f"{path}.0", "--format", "json")
+    assert child[0] in (0, 2)
+    assert json.loads(searched("show", "first", node["node_id"], "--format", "json")[1])[0] == node
+
+
+def test_db_check_finds_a_wrong_sum_and_repairs_it(searched, here):
+    assert searched("db", "check")[1].startswith("ok: 1 searches")
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        connection.execute("update nodes set visit_count = visit_count + 1 where id = 1")
+    code, out, _ = searched("db", "check")
+    assert code == 1
+    assert "node 1: visit_count is" in out
+    assert "--repair" in out
+    code, out, _ = searched("db", "check", "--repair")
+    assert code == 0
+    assert "ok: 1 searches" in out
+
+
+def test_db_upgrade_makes_a_database_and_leaves_a_new_one_alone(replaytree, here):
+    assert "from nothing to revision" in replaytree("db", "upgrade", "--storage", "sqlite:///new.db")[1]
+    assert replaytree("db", "upgrade", "--storage", "sqlite:///new.db")[0] == 0
+    assert "no searches yet" in replaytree("list", "--storage", "sqlite:///new.db")[1]
+
+
+def test_doctor_says_what_is_here_and_how_to_get_the_rest(searched, here):
+    code, out, _ = searched("doctor")
+    assert code == 0
+    assert re.search(r"ok\s+torch\s+2\.", out)
+    assert re.search(r"ok\s+database\s+sqlite:///replaytree.db: 1 searches", out)
+    assert re.search(r"ok\s+digits\s+in scikit-learn", out)
+    assert re.search(r"--\s+cifar10", out)
+    assert "replaytree run --dataset cifar10" in out
+    assert re.search(r"--\s+database", searched("doctor", "--storage", "sqlite:///other.db")[1])
+    assert not (here / "other.db").exists()
+
+
+def test_the_environment_names_the_database(searched, here, monkeypatch):
+    monkeypatch.setenv("REPLAYTREE_STORAGE", "sqlite:///elsewhere.db")
+    assert searched("run", "--trainings", 1, *QUICK)[0] == 0
+    assert (here / "elsewhere.db").exists()
+
+
+def test_every_option_of_run_reaches_the_configuration(replaytree):
+    options = {
+        "seed": 3, "max_layers": 4, "min_layers": 3, "grow_every": 7, "strategy": "random", "replay": 0.1,
+        "continue_": 0.2, "return_kind": "final", "gamma": 0.3, "temperature": 0.4, "rho_bar": 0.5, "hidden_size": 6,
+        "policy_learning_rate": 0.7, "entropy": 0.8, "grad_clip": 0.9, "num_paths": 2, "evaluator": "separate",
+        "width": 0.125, "batch_size": 90, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0.001,
+        "label_smoothing": 0.2, "crop_padding": 2, "flip": True, "image_size": 6, "train_limit": 100,
+        "val_fraction": 0.2, "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2,
+    }  # fmt: skip
+    from replaytree.config import option_name
+
+    words = ["--epochs", "1:2", "--flip", "--skip-bad"]
+    for name, value in options.items():
+        if name not in ("epochs_first", "epochs_last", "flip", "skip_bad"):
+            words += [option_name(name), value]
+    assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *words)[0] == 0
+    with sqlite3.connect("replaytree.db") as connection:
+        stored = connection.execute("select config_json from searches").fetchone()[0]
+    assert SearchConfig.from_json(stored) == SearchConfig(**options)
+
+
+MISTAKES = [
+    (["run", "--dataset", "imagnet"], "imagnet.*digits, mnist, fashion-mnist, cifar10, cifar100, svhn"),
+    (["run", "--dataset", "./nowhere"], "nowhere"),
+    (["run", "--max-layers", "0"], "max_layers is 0"),
+    (["run", "--min-layers", "5", "--max-layers", "3"], "min_layers is 5, more than max_layers, 3"),
+    (["run", "--replay", "1.5"], r"replay is 1.5.*\(--replay\)"),
+    (["run", "--continue", "-1"], "continue is -1.0"),
+    (["run", "--epochs", "5:1"], "epochs are 5:1"),
+    (["run", "--epochs", "few"], "--epochs is 'few'"),
+    (["run", "--grow-every", "often"], "--grow-every is 'often'"),
+    (["run", "--device", "cuda:7"], "device is 'cuda:7', which is not here; this machine has"),
+    (["run", "--width", "0.001"], "width is 0.001, which leaves 32 channels none"),
+    (["run", "--trainings", "0"], "trainings is 0"),
+    (["run", "--storage", "sqlite:////nowhere/at/all.db"], "nowhere/at"),
+    (["run", "--storage", "what is this"], "not a database URL"),
+    (["run", "--storage", "mysql://localhost/x"], "mysql"),
+    (["run", "--strategy", "magic"], "'magic' is not one of"),
+    (["run", "--no-such-option"], "No such option"),
+    (["resume", "nobody"], "replaytree.db"),
+    (["list", "--storage", "sqlite:///missing.db"], "missing.db"),
+]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_gets_exit_code_2_and_one_clear_message(replaytree, args, message):
+    code, out, err = replaytree(*args)
+    assert code == 2
+    assert re.search(message, " ".join(err.split()))
+    assert "Traceback" not in out + err
+
+
+def test_a_failed_start_leaves_no_search_behind(searched):
+    before = searched("list")[1]
+    for args, _ in MISTAKES[:9]:
+        searched(*args)
+    assert searched("list")[1] == before
+
+
+def test_a_taken_name_says_resume(searched):
+    code, _, err = searched("run", "--name", "first", *QUICK)
+    assert code == 2
+    assert "replaytree resume first" in err
+
+
+def test_an_unknown_search_lists_those_there_are(searched):
+    for command in (["best", "second"], ["resume", "second"], ["show", "second", "1"]):
+        code, _, err = searched(*command)
+        assert code == 2
+        assert "it has: first" in err
+
+
+@pytest.mark.parametrize("node", ["999999", "res128 nothing", "0.0.0.0.0.0.0.0", "99"])
+def test_an_unknown_node(searched, node):
+    code, _, err = searched("show", "first", node)
+    assert code == 2
+    assert err.startswith("Error: ")
+
+
+def test_files_that_are_no_database_stay_as_they_are(replaytree, here):
+    (here / "notes.db").write_text("not a database, but somebody's notes " * 100)
+    before = (here / "notes.db").read_bytes()
+    for command in (["run"], ["list"], ["db", "check"], ["db", "upgrade"]):
+        code, _, err = replaytree(*command, "--storage", "sqlite:///notes.db")
+        assert code == 2
+        assert "is not a SQLite database" in err
+    assert (here / "notes.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("revision", "message"), [("0000", "replaytree db upgrade"), ("9999", "newer")], ids=["older", "newer"]
+)
+def test_a_database_of_another_schema(searched, here, revision, message):
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        connection.execute("update replaytree_alembic_version set version_num = ?", (revision,))
+    for command in (["list"], ["best", "first"], ["resume", "first"]):
+        code, _, err = searched(*command)
+        assert code == 2
+        assert revision in err
+        assert "Traceback" not in err
+
+
+def picture(path, shade):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (12, 10), (shade, 255 - shade, 40)).save(path)
+
+
+@pytest.fixture
+def folder(here):
+    for n in range(12):
+        picture(here / "pictures/train/red" / f"{n}.png", 200 + n)
+        picture(here / "pictures/train/green" / f"{n}.png", 20 + n)
+    return here / "pictures"
+
+
+def test_a_folder_of_pictures(replaytree, folder):
+    options = ["--image-size", 8, "--epochs", 2, "--max-layers", 2, "--trainings", 2, "--quiet"]
+    code, out, err = replaytree("run", "--dataset", folder, *options)
+    assert (code, err) == (0, "")
+    assert "pictures-1" in out
+
+
+def test_pictures_that_cannot_be_read_are_listed_and_skipped_only_when_told(replaytree, folder):
+    (folder / "train/red/broken.png").write_bytes(b"no picture")
+    options = ["--image-size", 8, "--epochs", 1, "--max-layers", 2, "--trainings", 1, "--quiet"]
+    code, _, err = replaytree("run", "--dataset", folder, *options)
+    assert code == 2
+    assert "broken.png" in err
+    assert "--skip-bad" in err
+    assert replaytree("run", "--dataset", folder, "--skip-bad", *options)[0] == 0
+
+
+def test_folders_that_cannot_be_searched(replaytree, folder, here):
+    (here / "empty").mkdir()
+    assert replaytree("run", "--dataset", here / "empty")[0] == 2
+    picture(folder / "train/lonely/1.png", 100)
+    code, _, err = replaytree("run", "--dataset", folder)
+    assert code == 2
+    assert "lonely" in err
+
+
+def start(here, *args):
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "replaytree.cli", "run", "--epochs", "1", "--train-limit", "200", *args]
+    return subprocess.Popen(
+        command, cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_finishes_by_saving(replaytree, here, signal_):
+    process = start(here, "--name", "stopped", "--hours", "1")
+    for line in process.stdout:
+        if "episode 3 " in line:
+            process.send_signal(signal_)
+            break
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, rest
+    assert "Stopping after this training" in rest
+    assert "best of" in rest
+    assert replaytree("db", "check")[0] == 0
+    assert replaytree("resume", "stopped", "--trainings", 1, "--quiet")[0] == 0
+
+
+def test_a_second_ctrl_c_quits_at_once_and_what_was_committed_stays(replaytree, here):
+    process = start(
+        here, "--name", "quit", "--hours", "1", "--max-layers", "30", "--min-layers", "30", "--epochs", "200"
+    )
+    while not Path(here / "replaytree.db").exists():
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, out
+    assert "Traceback" not in out
+    assert replaytree("db", "check")[0] == 0
