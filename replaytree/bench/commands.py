@@ -1,0 +1,43 @@
+"""`replaytree bench ...`: parse, measure, print."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+bench = typer.Typer(help="Measure replaytree on this machine.", no_args_is_help=True)
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, too.")]
+
+
+@bench.command()
+def loop(
+    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 15,
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes of the tree, at least.")] = 10_000,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes that are timed.")] = 200,
+    json_: Json = None,
+) -> None:
+    """Milliseconds an episode of everything but the evaluator, for every strategy."""
+    from replaytree.bench.loop import measure_loop
+    from replaytree.config import STRATEGY_NAMES
+
+    costs = [measure_loop(name, depth=depth, nodes=nodes, episodes=episodes) for name in STRATEGY_NAMES]
+    for cost in costs:
+        print(
+            f"{cost.strategy:<10}  median {cost.median_ms:.1f} ms an episode, 95th percentile {cost.p95_ms:.1f} "
+            f"({cost.episodes} episodes of depth {cost.depth} on a tree of {cost.nodes} nodes in a SQLite file)"
+        )
+    _finish({"costs": [asdict(cost) for cost in costs]}, json_)
+
+
+def _finish(figures: dict[str, Any], path: Path | None) -> None:
+    from replaytree.bench.machine import machine
+
+    here = machine()
+    print(", ".join(f"{key} {value}" for key, value in here.items()))
+    if path is not None:
+        path.write_text(json.dumps({"machine": here, **figures}, indent=2) + "\n")

@@ -1,0 +1,20 @@
+"""What a measurement was made on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+
+import torch
+
+
+def machine() -> dict[str, str]:
+    """Processor, cores, device and versions, as plain strings."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": str(os.cpu_count()),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu (not measured on a GPU)",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("replaytree", "torch", "sqlalchemy")},
+    }
