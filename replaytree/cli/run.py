@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""`replaytree run` and `replaytree resume`."""
 
 from __future__ import annotations
 
@@ -6,53 +6,23 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replaytree import console
-from replaytree.bench.commands import bench
-from replaytree.config import EvaluatorName, ReturnKind, SearchConfig, StrategyName, parse_epochs, storage_url
-from replaytree.errors import ConfigError, ReplayTreeError
+from replaytree.cli import console
+from replaytree.cli.options import DataDir, Episodes, Hours, Name, Quiet, Storage, Trainings
+from replaytree.config import EvaluatorName, ReturnKind, SearchConfig, StrategyName, parse_epochs
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
     from replaytree.search import Search
-    from replaytree.tree import ReplayTree
 
 DIGITS_TRAININGS = 40
 DEFAULT_TRAININGS = 400
 DEFAULTS = SearchConfig()
 
-app = typer.Typer(
-    help="Find a good network for an image data set; keep every prefix it trains in a SQL tree.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-db = typer.Typer(help="Upgrade or check the database itself.", no_args_is_help=True)
-app.add_typer(db, name="db")
-app.add_typer(bench, name="bench")
 
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        help="SQLAlchemy URL of the database.  [default: sqlite:///replaytree.db]", envvar="REPLAYTREE_STORAGE"
-    ),
-]
-Name = Annotated[str, typer.Argument(help="The search's name; `replaytree list` shows them.")]
-Episodes = Annotated[int | None, typer.Option(help="Stop after this many episodes, replays included.")]
-Trainings = Annotated[int | None, typer.Option(help="Stop after this many trainings.")]
-Hours = Annotated[float | None, typer.Option(help="Stop after this many hours.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
-DataDir = Annotated[
-    str | None, typer.Option(help="Folder of the named data sets; they are downloaded to it.", envvar="REPLAYTREE_DATA")
-]
-Format = Annotated[Literal["table", "json", "csv"], typer.Option(help="How to print.")]
-
-
-@app.command()
 def run(
     dataset: Annotated[
         str,
@@ -168,7 +138,6 @@ def run(
     _run(Search(name=name, storage=storage, config=config), trainings, episodes, hours, quiet=quiet)
 
 
-@app.command()
 def resume(
     name: Name,
     storage: Storage = None,
@@ -184,113 +153,6 @@ def resume(
 
     search = Search.resume(name, storage=storage, device=device, data_dir=data_dir)
     _run(search, trainings, episodes, hours, quiet=quiet)
-
-
-@app.command("list")
-def list_(storage: Storage = None) -> None:
-    """Show the searches of a database."""
-    from replaytree.tree import list_searches
-
-    searches = list_searches(_engine(storage))
-    if searches:
-        console.stdout().print(console.searches_table(searches))
-    else:
-        print("no searches yet; start one with `replaytree run`")
-
-
-@app.command()
-def best(
-    name: Name,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
-    max_depth: Annotated[int | None, typer.Option(help="At most this many layers.")] = None,
-    max_params: Annotated[int | None, typer.Option(help="At most this many parameters.")] = None,
-    max_flops: Annotated[int | None, typer.Option(help="At most this many FLOPs (multiply-adds an image).")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Compare trainings of this many epochs.  [default: the most of the search]")
-    ] = None,
-    format_: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print.")] = "table",
-    storage: Storage = None,
-) -> None:
-    """Show the best prefixes by average validation accuracy, compared at one budget."""
-    tree = _tree(storage, name)
-    nodes = tree.best(k, max_depth=max_depth, max_params=max_params, max_flops=max_flops, epochs=epochs)
-    if not nodes and format_ == "table":
-        print(f"search {name!r} has no evaluated prefix that fits")
-    else:
-        console.print_nodes(nodes, format_)
-
-
-@app.command()
-def show(
-    name: Name,
-    node: Annotated[str, typer.Argument(help="A node's number, or its path: 'res128 conv32k3', or '17.0'.")],
-    storage: Storage = None,
-    format_: Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print.")] = "table",
-) -> None:
-    """Show a node and its children."""
-    tree = _tree(storage, name)
-    found = tree.find(node)
-    if format_ == "table":
-        console.stdout().print(console.node_table(found))
-        children = tree.children(found.path)
-        if children:
-            console.print_nodes(children, "table", title="its children")
-    else:
-        console.print_nodes([found], format_)
-
-
-@db.command()
-def upgrade(storage: Storage = None) -> None:
-    """Bring the database to the schema of this replaytree."""
-    from replaytree.tree import upgrade as upgrade_database
-
-    done = upgrade_database(storage_url(storage))
-    print(done.text)
-
-
-@db.command()
-def check(
-    storage: Storage = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Rebuild the sums from the evaluations.")] = False,
-) -> None:
-    """Prove that the stored sums are those of the evaluations. Exit code 1 where they are not."""
-    from replaytree.tree import check as check_database
-    from replaytree.tree import list_searches
-    from replaytree.tree import repair as repair_database
-
-    engine = _engine(storage)
-    if repair:
-        print(f"{repair_database(engine)} nodes rebuilt")
-    problems = check_database(engine)
-    for problem in problems:
-        print(problem.text)
-    if problems:
-        print(f"{len(problems)} problems; `replaytree db check --repair` rebuilds the sums from the evaluations")
-        raise typer.Exit(1)
-    searches = list_searches(engine)
-    print(f"ok: {len(searches)} searches, {sum(info.node_count for info in searches)} nodes")
-
-
-@app.command()
-def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
-    """Say what this machine has, and what is missing with the command that mends it."""
-    from replaytree.doctor import examine
-
-    console.stdout().print(console.findings_table(examine(storage=storage, data_dir=data_dir)))
-
-
-def main(args: list[str] | None = None) -> None:
-    """Run the command line; the one place where errors become exit codes."""
-    try:
-        app(args)
-    except ReplayTreeError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("Stopped at once; what was committed stays.", file=sys.stderr)
-        sys.exit(130)
 
 
 def _run(search: Search, trainings: int | None, episodes: int | None, hours: float | None, *, quiet: bool) -> None:
@@ -332,19 +194,3 @@ def _grow_every(text: str) -> int | None:
     if not text.isdigit():
         raise ConfigError(f"--grow-every is {text!r}; it must be a whole number of episodes or 'auto'")
     return int(text)
-
-
-def _engine(storage: str | None) -> Engine:
-    from replaytree.tree import open_engine
-
-    return open_engine(storage_url(storage), create=False)
-
-
-def _tree(storage: str | None, name: str) -> ReplayTree:
-    from replaytree.tree import ReplayTree
-
-    return ReplayTree.open(_engine(storage), name)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,42 @@
+"""The command line: parse, call, print. One file a group of commands; errors become exit codes here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from replaytree.cli.bench import bench
+from replaytree.cli.care import db, doctor
+from replaytree.cli.read import best, list_, show
+from replaytree.cli.run import resume, run
+from replaytree.errors import ReplayTreeError
+
+app = typer.Typer(
+    help="Find a good network for an image data set; keep every prefix it trains in a SQL tree.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(rich_help_panel="Search")(run)
+app.command(rich_help_panel="Search")(resume)
+app.command("list", rich_help_panel="Look")(list_)
+app.command(rich_help_panel="Look")(best)
+app.command(rich_help_panel="Look")(show)
+app.add_typer(db, name="db", rich_help_panel="Look after")
+app.command(rich_help_panel="Look after")(doctor)
+app.add_typer(bench, name="bench", rich_help_panel="Look after")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; the one place where errors become exit codes."""
+    try:
+        app(args)
+    except ReplayTreeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Stopped at once; what was committed stays.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,5 @@
+"""`python -m replaytree.cli`."""
+
+from replaytree.cli import main
+
+main()
