@@ -34,6 +34,18 @@ def loop(
     _finish({"costs": [asdict(cost) for cost in costs]}, json_)
 
 
+@bench.command("digits-table")
+def digits_table(
+    out: Annotated[Path, typer.Argument(help="The CSV file to write; .gz compresses it.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every prefix.")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, one thread each.")] = 2,
+) -> None:
+    """Train every chain of a small space on the digits: a table to try strategies on. About 20 core minutes a seed."""
+    from replaytree.bench.digits_table import make_table
+
+    print(f"{make_table(out, seeds=seeds, processes=processes)} prefixes, {seeds} trainings each, in {out}")
+
+
 def _finish(figures: dict[str, Any], path: Path | None) -> None:
     from replaytree.bench.machine import machine
 

@@ -52,17 +52,19 @@ class SeparateEvaluator:
         """One training a prefix, shallow to deep; a failure ends its path but keeps what came before."""
         return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
 
-    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
-        def builder(depth: int) -> Callable[[], nn.Module]:
-            return lambda: SingleHead(self._space.build(path[:depth], self._data.num_classes))
+    def evaluate_alone(self, path: Path, *, budget: Budget, seed: int) -> PathEvaluation:
+        """The whole path only, none of its prefixes: one accuracy, or a failure."""
+        return self._trained([path], budget, seed)
 
-        return _guarded(
-            [builder(depth) for depth in range(1, len(path) + 1)],
-            self._data,
-            budget=budget,
-            recipe=self._recipe,
-            seed=seed,
-        )
+    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
+        return self._trained([path[:depth] for depth in range(1, len(path) + 1)], budget, seed)
+
+    def _trained(self, prefixes: Sequence[Path], budget: Budget, seed: int) -> PathEvaluation:
+        def builder(prefix: Path) -> Callable[[], nn.Module]:
+            return lambda: SingleHead(self._space.build(prefix, self._data.num_classes))
+
+        builders = [builder(prefix) for prefix in prefixes]
+        return _guarded(builders, self._data, budget=budget, recipe=self._recipe, seed=seed)
 
 
 def _guarded(
