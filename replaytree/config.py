@@ -13,7 +13,7 @@ from replaytree.errors import ConfigError
 
 DEFAULT_STORAGE = "sqlite:///replaytree.db"
 
-StrategyName = Literal["replay", "random"]
+StrategyName = Literal["replay", "random", "evolution", "reinforce", "puct", "guided"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "final"]
 EvaluatorName = Literal["joint", "separate"]
@@ -30,7 +30,8 @@ class Budget:
 class SearchConfig:
     """Everything that decides what a search does; stored with it as JSON. Units stand in the names.
 
-    None means "decided when the search starts" (`width`, `crop_padding`, `flip`: from the data and the device).
+    None means "decided when the search starts" (`width`, `crop_padding`, `flip`: from the data and the device), "none"
+    (`train_limit`, `baseline_decay`) or "automatic" (`grow_every`).
     Raises ConfigError for a value that cannot be used, naming the value and the command-line option.
     """
 
@@ -57,10 +58,16 @@ class SearchConfig:
     continue_: float = 0.0
     temperature: float = 0.01
     rho_bar: float = 1.0
+    baseline_decay: float | None = None
     hidden_size: int = 64
     policy_learning_rate: float = 5e-3
     entropy: float = 0.01
     grad_clip: float = 1.0
+    warmup: int = 8
+    candidates: int = 64
+    population: int = 20
+    tournament: int = 5
+    exploration: float = 1.0
 
     evaluator: EvaluatorName = "joint"
     epochs_first: int = 4
@@ -75,32 +82,25 @@ class SearchConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("strategy", "return_kind", "evaluator"):
-            known = {"strategy": StrategyName, "return_kind": ReturnKind, "evaluator": EvaluatorName}[name]
-            _require(
-                getattr(self, name) in get_args(known), name, getattr(self, name), f"one of {_join(get_args(known))}"
-            )
-        for name in (
-            "max_layers", "min_layers", "grow_patience", "num_paths", "hidden_size",
-            "epochs_first", "epochs_last", "batch_size",
-        ):  # fmt: skip
-            self._whole(name, least=1)
-        for name in ("grow_every", "image_size", "train_limit"):
-            if getattr(self, name) is not None:
-                self._whole(name, least=1)
-        if self.crop_padding is not None:
-            self._whole("crop_padding", least=0)
-        self._whole("seed", least=0)
-        for name in ("replay", "continue_", "gamma", "momentum", "label_smoothing"):
-            self._number(name, low=0.0, high=1.0)
-        for name in ("entropy", "weight_decay"):
-            self._number(name, low=0.0)
-        for name in ("temperature", "rho_bar", "policy_learning_rate", "learning_rate", "grad_clip"):
-            self._number(name, low=0.0, open_low=True)
-        if self.width is not None:
-            self._number("width", low=0.0, open_low=True)
-        self._number("val_fraction", low=0.0, high=1.0, open_low=True)
+        for name, kind in (("strategy", StrategyName), ("return_kind", ReturnKind), ("evaluator", EvaluatorName)):
+            known = get_args(kind)
+            _require(getattr(self, name) in known, name, getattr(self, name), f"one of {_join(known)}")
+        self._whole("seed", "crop_padding", least=0)
+        self._whole(
+            "max_layers", "min_layers", "grow_every", "grow_patience", "num_paths", "hidden_size", "warmup",
+            "candidates", "population", "tournament", "epochs_first", "epochs_last", "batch_size", "image_size",
+            "train_limit", least=1,
+        )  # fmt: skip
+        self._number("replay", "continue_", "gamma", "momentum", "label_smoothing", "baseline_decay", low=0.0, high=1.0)
+        self._number("entropy", "weight_decay", "exploration", low=0.0)
+        self._number(
+            "temperature", "rho_bar", "policy_learning_rate", "learning_rate", "grad_clip", "width", "val_fraction",
+            low=0.0, open_low=True,
+        )  # fmt: skip
         _require(self.val_fraction < 1.0, "val_fraction", self.val_fraction, "less than 1")
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
         if self.min_layers > self.max_layers:
             raise ConfigError(
                 f"min_layers is {self.min_layers}, more than max_layers, {self.max_layers}; "
@@ -117,17 +117,23 @@ class SearchConfig:
                 f"lower --replay or --continue"
             )
 
-    def _whole(self, name: str, *, least: int) -> None:
-        value = getattr(self, name)
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        _require(good, name, value, f"a whole number of at least {least}")
+    def _whole(self, *names: str, least: int) -> None:
+        for name in names:
+            value = getattr(self, name)
+            good = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            _require(good or self._left_open(name), name, value, f"a whole number of at least {least}")
 
-    def _number(self, name: str, *, low: float, high: float = math.inf, open_low: bool = False) -> None:
-        value = getattr(self, name)
-        good = isinstance(value, int | float) and math.isfinite(value)
-        good = good and (low < value if open_low else low <= value) and value <= high
+    def _number(self, *names: str, low: float, high: float = math.inf, open_low: bool = False) -> None:
         want = f"a number over {low:g}" if open_low else f"a number of at least {low:g}"
-        _require(good, name, value, want if high == math.inf else f"{want} and at most {high:g}")
+        want += "" if high == math.inf else f" and at most {high:g}"
+        for name in names:
+            value = getattr(self, name)
+            good = isinstance(value, int | float) and math.isfinite(value)
+            good = good and (low < value if open_low else low <= value) and value <= high
+            _require(good or self._left_open(name), name, value, want)
+
+    def _left_open(self, name: str) -> bool:
+        return getattr(self, name) is None and getattr(type(self), name) is None
 
     def to_json(self) -> str:
         """The configuration as a JSON object, keys sorted."""

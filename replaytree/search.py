@@ -199,7 +199,9 @@ class Search:
         """One turn of the loop: propose, evaluate, observe, record."""
         depth_bound, budget = self.growth.depth_bound, self.growth.budget(self.config)
         with _one_thread():
-            proposals = self.strategy.propose(self.memory, num_paths=num_paths, depth_bound=depth_bound)
+            proposals = self.strategy.propose(
+                self.memory, num_paths=num_paths, depth_bound=depth_bound, epochs=budget.epochs
+            )
         paths = [proposal.path for proposal in proposals if proposal.rewards is None]
         seed = episode_seed(self.config.seed, self.episode_count)
         trained = iter(_checked(paths, self.evaluator.evaluate(paths, budget=budget, seed=seed)) if paths else ())

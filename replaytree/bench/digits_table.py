@@ -74,7 +74,9 @@ def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
 def _evaluator() -> SeparateEvaluator:
     torch.set_num_threads(1)
     data: ImageData = load("digits", val_fraction=VAL_FRACTION)
-    return SeparateEvaluator(digits_space(), data, recipe=Recipe(batch_size=BATCH_SIZE, crop_padding=1), device=torch.device("cpu"))
+    return SeparateEvaluator(
+        digits_space(), data, recipe=Recipe(batch_size=BATCH_SIZE, crop_padding=1), device=torch.device("cpu")
+    )
 
 
 def _train(job: tuple[Path, int]) -> float:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Format = Literal["table", "json", "csv"]
 
 NODE_COLUMNS = (
-    "node_id", "average_accuracy", "budget_evaluation_count", "epochs", "evaluation_count", "visit_count", "depth",
-    "params", "flops", "labels",
+    "node_id", "average_accuracy", "lower_bound", "budget_evaluation_count", "epochs", "evaluation_count",
+    "visit_count", "depth", "params", "flops", "labels",
 )  # fmt: skip
 
 
@@ -52,14 +52,13 @@ def print_nodes(nodes: Sequence[Node], form: Format, *, title: str = "") -> None
 def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     """The table that `run` and `best` end with."""
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in ("node", "accuracy", "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
+    for heading in ("node", "accuracy", "at least", "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("layers", overflow="fold", min_width=24)
     for row in rows:
-        accuracy = row["average_accuracy"]
         table.add_row(
             str(row["node_id"]),
-            "-" if accuracy is None else f"{accuracy:.4f}",
+            *("-" if row[c] is None else f"{row[c]:.4f}" for c in ("average_accuracy", "lower_bound")),
             *(str(row[column]) for column in ("budget_evaluation_count", "epochs", "visit_count", "depth")),
             counted(row["params"]),
             counted(row["flops"]),

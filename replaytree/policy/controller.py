@@ -38,12 +38,19 @@ class Controller(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, space: Space, prefixes: Sequence[Path], *, depth_bound: int, generator: torch.Generator
+        self,
+        space: Space,
+        prefixes: Sequence[Path],
+        *,
+        depth_bound: int,
+        generator: torch.Generator,
+        uniform: float = 0.0,
     ) -> list[tuple[Path, tuple[float, ...]]]:
         """Complete each prefix to `depth_bound` layers; B paths take T steps, not B x T.
 
         Returns for each the path and pi(a_t | a_<t) of the sampled steps only (len(path) - len(prefix) values).
-        Illegal actions have probability 0.
+        Illegal actions have probability 0. With `uniform`, that share of every step is uniform over the legal
+        actions, and the probabilities returned are those of the mixture.
         """
         if not prefixes:
             return []
@@ -58,6 +65,8 @@ class Controller(nn.Module):
             state = torch.lstm_cell(self.embedding(last_B), state, *weights)
             legal_BA = torch.tensor([space.legal(path) for path in paths])
             probs_BA = self.logits(state[0]).masked_fill(~legal_BA, -torch.inf).softmax(dim=1)
+            if uniform > 0.0:
+                probs_BA = (1.0 - uniform) * probs_BA + uniform * legal_BA / legal_BA.sum(dim=1, keepdim=True)
             sampled_B1 = torch.multinomial(probs_BA, 1, generator=generator)
             steps = zip(sampled_B1.flatten().tolist(), probs_BA.gather(1, sampled_B1).flatten().tolist(), strict=True)
             for b, (action, prob) in enumerate(steps):
@@ -68,6 +77,16 @@ class Controller(nn.Module):
                     probs[b] = (*probs[b], prob)
             last_B = torch.tensor([path[-1] for path in paths])
         return list(zip(paths, probs, strict=True))
+
+    @torch.no_grad()
+    def next_probabilities(self, space: Space, prefix: Path) -> list[float]:
+        """pi(a | prefix), A values."""
+        inputs_1TH = self.embedding(torch.tensor([[self.num_actions, *prefix]]))
+        logits_A = self.logits(self.lstm(inputs_1TH)[0][0, -1])
+        probs: list[float] = (
+            logits_A.masked_fill(~torch.tensor(space.legal(prefix)), -torch.inf).softmax(dim=0).tolist()
+        )
+        return probs
 
     def score(self, space: Space, paths: Sequence[Path]) -> Scored:
         """Log-probability of every step of the paths and the entropy of the policy there, with gradients."""

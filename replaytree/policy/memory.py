@@ -27,6 +27,8 @@ class ReplayMemory:
         self._stats: dict[Path, NodeStats] = {}
         self._children: dict[Path, list[int]] = {(): []}
         self._log_mass: dict[Path, float] = {(): NEVER}
+        self.accuracy_range = (math.inf, -math.inf)
+        """The least and the best average accuracy that any node has had; (inf, -inf) at first."""
         self.update(nodes)
 
     def __len__(self) -> int:
@@ -60,6 +62,9 @@ class ReplayMemory:
                 self._children[path[:-1]].append(path[-1])
                 self._children[path] = []
             self._stats[path] = node
+            if (average := node.average_accuracy) is not None:
+                least, best = self.accuracy_range
+                self.accuracy_range = (min(least, average), max(best, average))
             changed.update(path[:t] for t in range(len(path) + 1))
         for path in sorted(changed, key=len, reverse=True):
             self._log_mass[path] = self._summed(path)

@@ -20,9 +20,9 @@ class RandomStrategy:
         self._space = space
         self._generator = torch.Generator().manual_seed(config.seed)
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int) -> list[Proposal]:
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
         """`num_paths` random paths."""
-        return [self._sample(depth_bound) for _ in range(num_paths)]
+        return [random_path(self._space, depth_bound, self._generator) for _ in range(num_paths)]
 
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
         """Learns nothing."""
@@ -36,11 +36,13 @@ class RandomStrategy:
         """The generator."""
         self._generator.set_state(state["generator"])
 
-    def _sample(self, depth_bound: int) -> Proposal:
-        path: Path = ()
-        behaviour: tuple[float, ...] = ()
-        while len(path) < depth_bound:
-            actions = [action for action, legal in enumerate(self._space.legal(path)) if legal]
-            path = (*path, actions[int(torch.randint(len(actions), (), generator=self._generator))])
-            behaviour = (*behaviour, 1.0 / len(actions))
-        return Proposal(path=path, source="sample", behaviour=behaviour)
+
+def random_path(space: Space, depth_bound: int, generator: torch.Generator, *, prefix: Path = ()) -> Proposal:
+    """One path, uniform over the legal actions at every step after `prefix`."""
+    path: Path = prefix[:depth_bound]
+    behaviour: tuple[float, ...] = (1.0,) * len(path)
+    while len(path) < depth_bound:
+        actions = [action for action, legal in enumerate(space.legal(path)) if legal]
+        path = (*path, actions[int(torch.randint(len(actions), (), generator=generator))])
+        behaviour = (*behaviour, 1.0 / len(actions))
+    return Proposal(path=path, source="sample", behaviour=behaviour)

@@ -15,6 +15,8 @@ from replaytree.policy.returns import RETURNS, averaged, baselined, importance_w
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.records import Path, PathEvaluation, Proposal, Space
 
+ZOPH_LE_DECAY = 0.95
+
 
 class ReplayStrategy:
     """An episode is sampled from the controller, continued from a tree prefix, or replayed from the tree.
@@ -33,7 +35,7 @@ class ReplayStrategy:
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int) -> list[Proposal]:
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
         """`num_paths` episodes; while the tree is empty all are sampled."""
         sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
         replays: dict[int, Proposal] = {}
@@ -69,7 +71,9 @@ class ReplayStrategy:
             rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._config.rho_bar)
             weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
             if proposal.rewards is None:
-                self._mean_D, self._count_D = averaged(returns_T, self._mean_D, self._count_D)
+                self._mean_D, self._count_D = averaged(
+                    returns_T, self._mean_D, self._count_D, decay=self._config.baseline_decay
+                )
         policy_loss = -(weight_BT * scored.log_probs_BT).sum() / len(proposals)
         entropy = scored.entropy_BT.sum() / scored.lengths_B.sum()
         loss = policy_loss - self._config.entropy * scored.entropy_BT.sum() / len(proposals)
@@ -78,6 +82,18 @@ class ReplayStrategy:
         torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._config.grad_clip)
         self._optimizer.step()
         return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
+
+    def complete(self, prefix: Path, depth_bound: int) -> Proposal:
+        """One episode: a given prefix, then the controller."""
+        [(path, probs)] = self._controller.sample(
+            self._space, [prefix], depth_bound=depth_bound, generator=self._generator
+        )
+        return Proposal(path, "continue" if prefix else "sample", (1.0,) * len(prefix) + probs)
+
+    @torch.no_grad()
+    def probabilities(self, prefix: Path) -> list[float]:
+        """pi(a | prefix) for every action."""
+        return self._controller.next_probabilities(self._space, prefix)
 
     def state_dict(self) -> dict[str, Any]:
         """Controller, optimiser, baseline and generator."""
@@ -100,3 +116,10 @@ class ReplayStrategy:
     def _cut(self, path: Path, depth_bound: int) -> Path:
         longest = min(len(path), depth_bound - 1)
         return path[: 1 + int(torch.randint(longest, (), generator=self._generator))]
+
+
+def reinforce(space: Space, config: SearchConfig) -> ReplayStrategy:
+    """REINFORCE as Zoph and Le (2017) have it: final reward only, exponential-average baseline, no tree."""
+    decay = ZOPH_LE_DECAY if config.baseline_decay is None else config.baseline_decay
+    options = {"return_kind": "final", "replay": 0.0, "continue_": 0.0, "baseline_decay": decay}
+    return ReplayStrategy(space, config.with_options(**options))

@@ -59,12 +59,17 @@ def baselined(returns_T: Array, mean_D: Array, count_D: Array) -> Array:
     return np.where(count_D[:T] > 0, returns_T - mean_D[:T], 0.0)
 
 
-def averaged(returns_T: Array, mean_D: Array, count_D: Array) -> tuple[Array, Array]:
-    """The iterative average after one more path: b <- b + (G - b) / n at each depth (Sutton and Barto, 2.3)."""
+def averaged(returns_T: Array, mean_D: Array, count_D: Array, *, decay: float | None = None) -> tuple[Array, Array]:
+    """The baseline after one more path, at each depth: b <- b + w (G - b).
+
+    w = 1/n makes it the iterative average (Sutton and Barto, 2.3); with `decay` w is at least 1 - decay, and b becomes
+    the exponential average (Zoph and Le, 2017, section 3.2).
+    """
     T = len(returns_T)
     count_D, mean_D = count_D.copy(), mean_D.copy()
     count_D[:T] += 1
-    mean_D[:T] += (returns_T - mean_D[:T]) / count_D[:T]
+    weight_T = 1.0 / count_D[:T] if decay is None else np.maximum(1.0 / count_D[:T], 1.0 - decay)
+    mean_D[:T] += (returns_T - mean_D[:T]) * weight_T
     return mean_D, count_D
 
 

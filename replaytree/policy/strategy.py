@@ -21,8 +21,8 @@ class PolicyUpdate:
 class Strategy(Protocol):
     """Chooses the paths. It sees NodeStats, never a database; its state makes a search resumable to the bit."""
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int) -> list[Proposal]:
-        """`num_paths` episodes of at most `depth_bound` layers."""
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+        """`num_paths` episodes of at most `depth_bound` layers; `epochs` is the budget they will be trained with."""
         ...
 
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from bisect import insort
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, func, select
 
@@ -16,6 +19,8 @@ from replaytree.tree.engine import reading
 from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
 from replaytree.tree.schema import episodes, evaluations, node_budgets, nodes, searches, strategy_states
 from replaytree.tree.storage_errors import shown
+
+NOISE_SAMPLE = 20_000
 
 _NODE_STATS = (
     select(
@@ -102,29 +107,75 @@ def best(
     max_flops: int | None = None,
     epochs: int | None = None,
 ) -> list[Node]:
-    """The k prefixes of the best average at one budget: `epochs`, or the largest that the search has used.
+    """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
-    Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
+    The bound is the average less one standard error: among many prefixes trained once, the best average is mostly luck,
+    and one that holds after three trainings deserves more trust. Ties go to fewer parameters, then to the older node.
+    A limit on depth or cost leaves out nodes whose cost is unknown.
     """
     if k < 1:
         raise ConfigError(f"k is {k}; it must be a whole number of at least 1")
-    largest = select(func.max(node_budgets.c.epochs)).where(node_budgets.c.search_id == search_id).scalar_subquery()
     average = node_budgets.c.total_accuracy / node_budgets.c.evaluation_count
-    query = (
-        _select_nodes()
-        .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
-        .where(
-            node_budgets.c.search_id == search_id,
-            node_budgets.c.epochs == (largest if epochs is None else epochs),
-            node_budgets.c.evaluation_count > 0,
+    with reading(engine) as connection:
+        if epochs is None:
+            epochs = connection.scalar(
+                select(func.max(node_budgets.c.epochs)).where(node_budgets.c.search_id == search_id)
+            )
+        query = (
+            _select_nodes()
+            .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
+            .where(
+                node_budgets.c.search_id == search_id,
+                node_budgets.c.epochs == epochs,
+                node_budgets.c.evaluation_count > 0,
+            )
+            .order_by(average.desc(), nodes.c.params.is_(None), nodes.c.params, nodes.c.id)
         )
-        .order_by(average.desc(), nodes.c.params.is_(None), nodes.c.params, nodes.c.id)
-        .limit(k)
+        for column, limit in ((nodes.c.depth, max_depth), (nodes.c.params, max_params), (nodes.c.flops, max_flops)):
+            if limit is not None:
+                query = query.where(column <= limit)
+        return _ranked(connection, query, k=k, deviation=noise_deviation(connection, search_id, epochs=epochs))
+
+
+def noise_deviation(connection: Connection, search_id: int, *, epochs: int | None) -> float:
+    """Standard deviation of single trainings at a budget, pooled over the prefixes that were trained more than once.
+
+    sqrt(sum_i sum_j (a_ij - mean_i)^2 / sum_i (n_i - 1)), from the latest 20,000 evaluations; 0 while nothing was
+    trained twice.
+    """
+    latest = (
+        select(evaluations.c.node_id, evaluations.c.accuracy)
+        .where(evaluations.c.search_id == search_id, evaluations.c.epochs == epochs)
+        .order_by(evaluations.c.id.desc())
+        .limit(NOISE_SAMPLE)
+        .subquery()
     )
-    for column, limit in ((nodes.c.depth, max_depth), (nodes.c.params, max_params), (nodes.c.flops, max_flops)):
-        if limit is not None:
-            query = query.where(column <= limit)
-    return _nodes(engine, query)
+    a = latest.c.accuracy
+    groups = (
+        select((func.count() - 1).label("df"), (func.sum(a * a) - func.sum(a) * func.sum(a) / func.count()).label("ss"))
+        .group_by(latest.c.node_id)
+        .having(func.count() > 1)
+        .subquery()
+    )
+    freedom, squares = connection.execute(select(func.sum(groups.c.df), func.sum(groups.c.ss))).one()
+    return math.sqrt(max(float(squares), 0.0) / float(freedom)) if freedom else 0.0
+
+
+def _ranked(connection: Connection, query: Select[Any], *, k: int, deviation: float) -> list[Node]:
+    """The k best by lower bound of a query ordered by average.
+
+    A bound is at least average - deviation: the scan may end where not even that could enter the k best.
+    """
+    best: list[Node] = []
+    for row in connection.execute(query.execution_options(yield_per=4 * k)):
+        node = _node(row)
+        assert node.average_accuracy is not None, "the query takes evaluated nodes only"
+        if len(best) >= k and node.average_accuracy < cast(float, best[k - 1].lower_bound):
+            break
+        bound = node.average_accuracy - deviation / math.sqrt(node.budget_evaluation_count)
+        # Sorted insertion behind equals keeps the query's order of ties.
+        insort(best, replace(node, lower_bound=bound), key=lambda other: -cast(float, other.lower_bound))
+    return best[:k]
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:

@@ -55,6 +55,8 @@ class Node:
 
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
     asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
+    `lower_bound`, by which rankings go, is average_accuracy less one standard error, sigma / sqrt(n): n is
+    budget_evaluation_count and sigma the deviation of single trainings (queries.noise_deviation).
     """
 
     node_id: int
@@ -72,6 +74,7 @@ class Node:
     budget_evaluation_count: int
     evaluation_count: int
     visit_count: int
+    lower_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class ReplayTree:
         max_flops: int | None = None,
         epochs: int | None = None,
     ) -> list[Node]:
-        """The k prefixes of the best average at one budget: `epochs`, or the largest that the search has used.
+        """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
         Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
         """

@@ -54,7 +54,7 @@ def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here)
     code, out, err = replaytree("run", "--trainings", 2, *QUICK)
     assert (code, err) == (0, "")
     assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
-    assert "node  accuracy  trainings  epochs  visits  depth  params  FLOPs  layers" in out
+    assert "node  accuracy  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
     commands = re.findall(r"^  replaytree (.+)$", out, re.M)
     assert [command.split()[0] for command in commands] == ["best", "show", "resume"]
     for command in commands[:2]:

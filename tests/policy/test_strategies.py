@@ -26,7 +26,7 @@ def play(strategy, memory, turns, *, num_paths=2, depth_bound=4):
     """A search in memory: the same sums a tree keeps."""
     history = []
     for _ in range(turns):
-        proposals = strategy.propose(memory, num_paths=num_paths, depth_bound=depth_bound)
+        proposals = strategy.propose(memory, num_paths=num_paths, depth_bound=depth_bound, epochs=4)
         evaluations = [
             PathEvaluation(p.rewards or [accuracy(p.path[: t + 1]) for t in range(len(p.path))]) for p in proposals
         ]
@@ -57,7 +57,7 @@ def test_paths_are_legal_and_within_the_bound(name):
     space = LabelSpace(["a", "b"], max_layers=4, legal=lambda prefix: (bool(prefix), True))
     strategy = STRATEGIES[name](space, config())
     for bound in (1, 3):
-        for proposal in strategy.propose(ReplayMemory(), num_paths=20, depth_bound=bound):
+        for proposal in strategy.propose(ReplayMemory(), num_paths=20, depth_bound=bound, epochs=4):
             assert len(proposal.path) == len(proposal.behaviour) == bound
             assert proposal.path[0] == 1
 
@@ -65,7 +65,7 @@ def test_paths_are_legal_and_within_the_bound(name):
 def test_replay_and_continue_happen_as_often_as_asked():
     strategy, memory = ReplayStrategy(SPACE, config(replay=0.5, continue_=0.25)), ReplayMemory()
     play(strategy, memory, 1)
-    sources = [p.source for p in strategy.propose(memory, num_paths=2000, depth_bound=4)]
+    sources = [p.source for p in strategy.propose(memory, num_paths=2000, depth_bound=4, epochs=4)]
     assert sources.count("replay") / 2000 == pytest.approx(0.5, abs=0.05)
     assert sources.count("continue") / 2000 == pytest.approx(0.25, abs=0.05)
 
@@ -73,7 +73,7 @@ def test_replay_and_continue_happen_as_often_as_asked():
 def test_a_replayed_path_brings_the_stored_averages():
     strategy, memory = ReplayStrategy(SPACE, config(replay=1.0, continue_=0.0)), ReplayMemory()
     play(strategy, memory, 1)
-    for proposal in strategy.propose(memory, num_paths=20, depth_bound=4):
+    for proposal in strategy.propose(memory, num_paths=20, depth_bound=4, epochs=4):
         assert proposal.source == "replay"
         assert proposal.rewards == tuple(accuracy(proposal.path[: t + 1]) for t in range(len(proposal.path)))
 
@@ -81,7 +81,7 @@ def test_a_replayed_path_brings_the_stored_averages():
 def test_a_continued_path_starts_with_a_stored_prefix_and_is_shorter_than_the_bound_before():
     strategy, memory = ReplayStrategy(SPACE, config(replay=0.0, continue_=1.0)), ReplayMemory()
     play(strategy, memory, 1, depth_bound=3)
-    for proposal in strategy.propose(memory, num_paths=20, depth_bound=3):
+    for proposal in strategy.propose(memory, num_paths=20, depth_bound=3, epochs=4):
         assert proposal.source == "continue"
         assert proposal.path[:1] in memory
         assert len(proposal.path) == 3
@@ -89,12 +89,12 @@ def test_a_continued_path_starts_with_a_stored_prefix_and_is_shorter_than_the_bo
 
 def test_without_memory_everything_is_sampled():
     strategy = ReplayStrategy(SPACE, config(replay=0.5, continue_=0.5))
-    assert {p.source for p in strategy.propose(ReplayMemory(), num_paths=10, depth_bound=4)} == {"sample"}
+    assert {p.source for p in strategy.propose(ReplayMemory(), num_paths=10, depth_bound=4, epochs=4)} == {"sample"}
 
 
 def test_the_first_episode_teaches_nothing_for_want_of_a_baseline():
     strategy = ReplayStrategy(SPACE, config(entropy=0.0))
-    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4)
+    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
     before = {key: value.clone() for key, value in strategy.state_dict()["controller"].items()}
     update = strategy.observe(proposals, [PathEvaluation([0.5] * 4)])
     assert update.loss == 0.0
@@ -121,6 +121,6 @@ def test_a_depth_bound_of_1_is_a_bandit_that_finds_the_best_arm():
 
 def test_a_failure_counts_as_reward_0():
     strategy = ReplayStrategy(SPACE, config(gamma=0.0, replay=0.0, continue_=0.0))
-    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4)
+    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
     strategy.observe(proposals, [PathEvaluation([0.5, 0.25], failure="diverged", failure_text="loss nan")])
     assert strategy.state_dict()["mean"] == [0.5, 0.25, 0.0, 0.0]

@@ -4,10 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import PathEvaluation
-from replaytree.tree import Episode, Node, list_searches
+from replaytree.space import LabelSpace
+from replaytree.tree import Episode, Node, ReplayTree, list_searches
+from replaytree.tree.engine import reading
+from replaytree.tree.queries import noise_deviation
+
+
+def trained(path, accuracy):
+    return Episode(path, "sample", 3, 4, True, PathEvaluation([accuracy] * len(path)))
 
 
 @pytest.fixture
@@ -144,3 +153,39 @@ def test_info(golden_tree, create):
     first, second = list_searches(golden_tree.engine)
     assert first == info
     assert (second.episode_count, second.node_count, second.max_depth, second.best_accuracy) == (0, 0, 0, None)
+
+
+def test_the_noise_is_pooled_over_prefixes_trained_more_than_once(tree):
+    # (0,) has 0.5, 0.7 (squares 0.02, 1 degree of freedom), (1,) has 0.6, 0.6, 0.9 (0.06, 2); (2,) has one and none.
+    for action, accuracy in ((0, 0.5), (0, 0.7), (1, 0.6), (1, 0.6), (1, 0.9), (2, 0.8)):
+        tree.record([trained((action,), accuracy)], state=b"")
+    with reading(tree.engine) as connection:
+        assert noise_deviation(connection, tree._search_id, epochs=4) == pytest.approx((0.08 / 3) ** 0.5)
+        assert noise_deviation(connection, tree._search_id, epochs=9) == 0.0
+
+
+def test_best_ranks_by_the_lower_bound(tree):
+    for action, accuracy in ((0, 0.70), (0, 0.74), (0, 0.72), (0, 0.72), (1, 0.735), (2, 0.725)):
+        tree.record([trained((action,), accuracy)], state=b"")
+    # sigma^2 = (2 * 0.02^2) / 3, so one standard error is 0.0163 for one training and 0.0082 for four.
+    sigma = (0.0008 / 3) ** 0.5
+    best = tree.best(3)
+    assert [node.path for node in best] == [(1,), (0,), (2,)]
+    assert best[1].lower_bound == pytest.approx(0.72 - sigma / 2)
+    assert best[0].lower_bound == pytest.approx(0.735 - sigma)
+    for _ in range(4):
+        tree.record([trained((0,), 0.735)], state=b"")
+    assert tree.best(1)[0].path == (0,)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.2, 0.4, 0.5, 0.6, 0.9])), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=30)
+def test_the_scan_that_ends_early_finds_what_a_full_sort_finds(results):
+    tree = ReplayTree.create(
+        "sqlite://", "scan", space=LabelSpace(list("abcde"), max_layers=1), seed=0, config_json="{}", versions={}
+    )
+    tree.record([trained((action,), accuracy) for action, accuracy in results], state=b"")
+    everything = tree.best(100)
+    assert [n.lower_bound for n in everything] == sorted((n.lower_bound for n in everything), reverse=True)
+    for k in (1, 2, 3):
+        assert tree.best(k) == everything[:k]

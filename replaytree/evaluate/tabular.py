@@ -1,0 +1,166 @@
+"""Search on a table of published accuracies: no training, the same loop.
+
+A table is a CSV or Parquet file with a column `arch` (layer labels in order), one or more accuracy columns (several are
+repeated trainings: one is drawn for each evaluation) and optionally `params` and `flops`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path as FilePath
+
+import numpy as np
+import pandas as pd
+
+from replaytree.config import Budget
+from replaytree.errors import DataError
+from replaytree.records import Path, PathEvaluation
+from replaytree.space import LabelSpace
+
+# NAS-Bench-201 writes a cell as |op~0|+|op~0|op~1|+...: the operations in order, which is what a path is.
+_PUNCTUATION = re.compile(r"~\d+|[|+,]")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Accuracies of architectures: `accuracies[path]` are repeated trainings, fractions in [0, 1]."""
+
+    labels: tuple[str, ...]
+    accuracies: dict[Path, tuple[float, ...]]
+    costs: dict[Path, tuple[int, int]]
+    complete: int | None = None
+
+    @cached_property
+    def max_layers(self) -> int:
+        """Layers of the longest architecture."""
+        return max(map(len, self.accuracies))
+
+    def completed(self, path: Path) -> Path:
+        """The row that stands for a prefix: itself, or filled up with the layer given as `complete`."""
+        if self.complete is None:
+            return path
+        return path + (self.complete,) * (self.max_layers - len(path))
+
+    def true_accuracy(self, path: Path) -> float:
+        """Mean over the repeated trainings; DataError where the table lacks the path."""
+        return float(np.mean(self._row(path)))
+
+    @cached_property
+    def best_accuracy(self) -> float:
+        """The best mean accuracy of the table."""
+        return max(float(np.mean(values)) for values in self.accuracies.values())
+
+    def space(self) -> LabelSpace:
+        """All chains of the table: a layer is legal after a prefix where the table goes on so."""
+        if self.complete is not None:
+            return LabelSpace(self.labels, max_layers=self.max_layers, cost=self._cost)
+        prefixes = {path[:t] for path in self.accuracies for t in range(len(path) + 1)}
+        actions = range(len(self.labels))
+        masks = {prefix: tuple((*prefix, action) in prefixes for action in actions) for prefix in prefixes}
+        return LabelSpace(self.labels, max_layers=self.max_layers, legal=masks.__getitem__, cost=self._cost)
+
+    def _cost(self, prefix: Path) -> tuple[int, int]:
+        return self.costs.get(self.completed(prefix), (0, 0))
+
+    def _row(self, path: Path) -> tuple[float, ...]:
+        row = self.accuracies.get(self.completed(path))
+        if row is None:
+            named = " ".join(self.labels[action] for action in path)
+            raise DataError(f"the table has no row for {named!r}; add it, or give the label that completes a prefix")
+        return row
+
+
+class TabularEvaluator:
+    """Looks accuracies up; of several trainings it draws one, from the seed."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """One evaluation a path, all prefixes from the table."""
+        generator = np.random.default_rng(seed)
+        evaluations = []
+        for path in paths:
+            rows = [self._table._row(path[: t + 1]) for t in range(len(path))]
+            evaluations.append(PathEvaluation([row[generator.integers(len(row))] for row in rows]))
+        return evaluations
+
+
+def read_table(
+    file: FilePath | str,
+    *,
+    accuracy: Sequence[str] | None = None,
+    percent: bool = False,
+    complete: str | None = None,
+) -> Table:
+    """A table from a CSV (perhaps compressed) or Parquet file.
+
+    `accuracy` names the accuracy columns (default: all that begin with 'accuracy'); `percent` divides them by 100;
+    `complete` is the label that stands for "no more layers" where the file has full-length architectures only.
+    Raises DataError, naming the row (1 is the first below the header).
+    """
+    frame = _read_frame(FilePath(file))
+    columns = list(accuracy) if accuracy else [name for name in frame.columns if str(name).startswith("accuracy")]
+    missing = [name for name in ["arch", *columns] if name not in frame.columns]
+    if missing or not columns:
+        raise DataError(
+            f"{file} has the columns {', '.join(map(str, frame.columns))}; "
+            f"needed are arch and {', '.join(missing) or 'at least one accuracy column (name it)'}"
+        )
+    names = [_PUNCTUATION.sub(" ", str(arch)).split() for arch in frame["arch"]]
+    labels = tuple(dict.fromkeys(label for row in names for label in row))
+    index = {label: action for action, label in enumerate(labels)}
+    if complete is not None and complete not in index:
+        raise DataError(f"no architecture of {file} has the layer {complete!r}; its layers are {', '.join(labels)}")
+    values = frame[columns].to_numpy(dtype=float) / (100.0 if percent else 1.0)
+    accuracies: dict[Path, tuple[float, ...]] = {}
+    costs: dict[Path, tuple[int, int]] = {}
+    has_cost = {"params", "flops"} <= set(frame.columns)
+    cost_rows = frame[["params", "flops"]].to_numpy().tolist() if has_cost else []
+    for number, (row, found) in enumerate(zip(names, values, strict=True), start=1):
+        path = tuple(index[label] for label in row)
+        _check_row(number, row, found, percent=percent)
+        if path in accuracies:
+            raise DataError(f"row {number} of {file} has {' '.join(row)!r} a second time; keep one row an architecture")
+        accuracies[path] = tuple(found[~np.isnan(found)].tolist())
+        if has_cost:
+            params, flops = cost_rows[number - 1]
+            costs[path] = (int(params), int(flops))
+    table = Table(labels, accuracies, costs, None if complete is None else index[complete])
+    _check_complete(table, str(file))
+    return table
+
+
+def _read_frame(file: FilePath) -> pd.DataFrame:
+    if not file.is_file():
+        raise DataError(f"there is no table {file}; give a CSV or Parquet file")
+    try:
+        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    except (ValueError, OSError, ImportError) as error:
+        raise DataError(f"{file} cannot be read as a table: {error}") from error
+
+
+def _check_row(number: int, row: list[str], found: np.ndarray, *, percent: bool) -> None:
+    if not row:
+        raise DataError(f"row {number} has no architecture; fill in arch")
+    known = found[~np.isnan(found)]
+    if not len(known):
+        raise DataError(f"row {number} ({' '.join(row)}) has no accuracy; fill it in, or leave the row out")
+    if known.min() < 0.0 or known.max() > 1.0:
+        value = known.max() * (100 if percent else 1)
+        hint = "; in percent? then say so (--percent)" if 1.0 < known.max() <= 100.0 and not percent else ""
+        raise DataError(f"row {number} ({' '.join(row)}) has accuracy {value:g}; it must be in [0, 1]{hint}")
+
+
+def _check_complete(table: Table, file: str) -> None:
+    for path in table.accuracies:
+        for t in range(1, len(path)):
+            if table.completed(path[:t]) not in table.accuracies:
+                prefix = " ".join(table.labels[action] for action in path[:t])
+                raise DataError(
+                    f"{file} has {' '.join(table.labels[a] for a in path)!r} but not its prefix {prefix!r}; "
+                    f"add that row, or say which layer stands for no more layers (--complete)"
+                )

@@ -1,0 +1,79 @@
+"""Aging evolution (Real, Aggarwal, Huang and Le, "Regularized Evolution for Image Classifier ...", AAAI 2019).
+
+The first `population` paths are random. Then, for each path: of `tournament` members of the population, drawn with
+replacement, the best is mutated: one layer becomes another legal one, chosen uniformly. The child joins the population,
+and the oldest member leaves it. Fitness is the accuracy of the whole path.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.random_search import random_path
+from replaytree.policy.strategy import PolicyUpdate
+from replaytree.records import Path, PathEvaluation, Proposal, Space
+
+
+class EvolutionStrategy:
+    """See above. A mutant keeps its parent's layers as far as they are legal, and grows to the bound at random."""
+
+    def __init__(self, space: Space, config: SearchConfig) -> None:
+        self._space = space
+        self._config = config
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._population: deque[tuple[Path, float]] = deque(maxlen=config.population)
+
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+        """Random paths until the population is full, then mutants."""
+        return [self._propose(depth_bound) for _ in range(num_paths)]
+
+    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+        """The paths join the population; a failed one with fitness 0."""
+        for proposal, evaluation in zip(proposals, evaluations, strict=True):
+            fitness = evaluation.accuracies[-1] if evaluation.failure is None else 0.0
+            self._population.append((proposal.path, fitness))
+        return PolicyUpdate()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Population and generator."""
+        return {
+            "population": [[list(path), fitness] for path, fitness in self._population],
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        self._population.clear()
+        self._population.extend((tuple(path), fitness) for path, fitness in state["population"])
+        self._generator.set_state(state["generator"])
+
+    def _propose(self, depth_bound: int) -> Proposal:
+        if len(self._population) < self._config.population:
+            return random_path(self._space, depth_bound, self._generator)
+        members = [self._population[self._below(len(self._population))] for _ in range(self._config.tournament)]
+        parent = max(members, key=lambda member: member[1])[0]
+        child = self._mutant(parent)
+        return random_path(self._space, depth_bound, self._generator, prefix=child)
+
+    def _mutant(self, parent: Path) -> Path:
+        """One layer changed; where every change of the place drawn is illegal, the parent up to there."""
+        place = self._below(len(parent))
+        legal = self._space.legal(parent[:place])
+        actions = [action for action, may in enumerate(legal) if may and action != parent[place]]
+        if not actions:
+            return parent[:place]
+        child: Path = (*parent[:place], actions[self._below(len(actions))])
+        for action in parent[place + 1 :]:
+            if not self._space.legal(child)[action]:
+                break
+            child = (*child, action)
+        return child
+
+    def _below(self, number: int) -> int:
+        return int(torch.randint(number, (), generator=self._generator))

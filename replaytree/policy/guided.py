@@ -1,0 +1,229 @@
+"""The guided replay tree: many candidate paths are ranked by a value model of the tree, one of them is trained.
+
+1. The first `warmup` paths are uniformly random.
+2. A value ensemble is fitted to all nodes of the tree (value_model.py).
+3. Candidates: half start at the root, half at a prefix drawn from the tree by a softmax over average accuracy and cut
+   at a random depth; the controller completes them, mixed with a tenth of uniform choice.
+4. Thompson sampling (Thompson, 1933; as ensembles: Osband and Van Roy, 2015): one random member chooses the candidate
+   whose best new prefix it values most.
+5. A path known to be good is trained again instead where that is worth more (knowledge gradient; Frazier, Powell and
+   Dayanik, 2008): when what keeps us from knowing the best is the noise of single trainings, not novelty.
+6. The controller is fitted to the best eighth of the candidates by the mean of the ensemble (cross-entropy method;
+   Rubinstein, 1999).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from replaytree.config import SearchConfig
+from replaytree.policy.controller import Controller
+from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.random_search import random_path
+from replaytree.policy.strategy import PolicyUpdate
+from replaytree.policy.value_model import ValueEnsemble, value_of
+from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
+
+UNIFORM_SHARE = 0.1
+ELITE_SHARE = 1 / 8
+ENTROPY = 0.02
+LEADERS = 16
+
+
+class GuidedStrategy:
+    """See above. `candidates` and `warmup` come from the configuration."""
+
+    def __init__(self, space: Space, config: SearchConfig) -> None:
+        self._space = space
+        self._config = config
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
+        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
+        self._values = ValueEnsemble(space.num_actions, space.max_layers, generator=self._generator)
+        self._proposed = 0
+        self._noise = Noise()
+        self._update = PolicyUpdate()
+
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+        """`num_paths` different paths to train."""
+        proposals = []
+        if self._proposed + num_paths > self._config.warmup and not memory.is_empty:
+            self._values.fit(memory)
+        taken: set[Path] = set()
+        self._update = PolicyUpdate()
+        for _ in range(num_paths):
+            if self._proposed < self._config.warmup or memory.is_empty:
+                proposal = random_path(self._space, depth_bound, self._generator)
+            else:
+                proposal = self._guided(memory, depth_bound, epochs, taken)
+            self._proposed += 1
+            taken.add(proposal.path)
+            proposals.append(proposal)
+        self._seen = memory
+        return proposals
+
+    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+        """Notes how far repeated trainings differ; the models learn from the tree at the next proposal."""
+        for proposal, evaluation in zip(proposals, evaluations, strict=True):
+            for t, accuracy in enumerate(evaluation.accuracies):
+                self._noise.add(accuracy, self._seen.get(proposal.path[: t + 1]))
+        return self._update
+
+    def state_dict(self) -> dict[str, Any]:
+        """Controller, value model, noise and generator."""
+        return {
+            "controller": self._controller.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "values": self._values.state(),
+            "noise": [self._noise.total, self._noise.count],
+            "proposed": self._proposed,
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict."""
+        self._controller.load_state_dict(state["controller"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._values.load_state(state["values"])
+        self._noise.total, self._noise.count = state["noise"]
+        self._proposed = state["proposed"]
+        self._generator.set_state(state["generator"])
+
+    def _guided(self, memory: ReplayMemory, depth_bound: int, epochs: int, taken: set[Path]) -> Proposal:
+        candidates = self._candidates(memory, depth_bound)
+        prefixes = list({path[:t]: None for path, _ in candidates for t in range(1, len(path) + 1)})
+        place = {prefix: n for n, prefix in enumerate(prefixes)}
+        values_MN = self._values.predict(prefixes, epochs=epochs)
+        self._learn([path for path, _ in candidates], place, values_MN.mean(dim=0))
+        known_N = torch.tensor([_evaluated(memory.get(prefix), epochs) for prefix in prefixes])
+        member = int(torch.randint(len(values_MN), (), generator=self._generator))
+        sampled_N = values_MN[member].masked_fill(known_N, -torch.inf)
+        scores_C = [
+            -math.inf if path in taken else max(float(sampled_N[place[path[:t]]]) for t in range(1, len(path) + 1))
+            for path, _ in candidates
+        ]
+        best = max(range(len(candidates)), key=scores_C.__getitem__)
+        path, proposal = candidates[best]
+        novel = [place[path[:t]] for t in range(1, len(path) + 1) if not known_N[place[path[:t]]]]
+        again = self._retraining(memory, epochs, values_MN[:, novel], taken)
+        if again is not None:
+            return Proposal(again, "continue", (1.0,) * len(again))
+        if scores_C[best] == -math.inf:
+            return random_path(self._space, depth_bound, self._generator)
+        return proposal
+
+    def _candidates(self, memory: ReplayMemory, depth_bound: int) -> list[tuple[Path, Proposal]]:
+        prefixes: list[Path] = []
+        for c in range(self._config.candidates):
+            prefix: Path = ()
+            if c % 2 and depth_bound > 1:
+                drawn = memory.draw(self._generator)
+                longest = min(len(drawn), depth_bound - 1)
+                prefix = drawn[: int(torch.randint(longest + 1, (), generator=self._generator))]
+            prefixes.append(prefix)
+        sampled = self._controller.sample(
+            self._space, prefixes, depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
+        )
+        candidates = {}
+        for prefix, (path, probs) in zip(prefixes, sampled, strict=True):
+            source = "continue" if prefix else "sample"
+            candidates[path] = Proposal(path, source, memory.behaviour(prefix) + probs)  # type: ignore[arg-type]
+        return list(candidates.items())
+
+    def _learn(self, paths: list[Path], place: dict[Path, int], mean_N: Tensor) -> None:
+        """Raise the probability of the best eighth, by the best value that a path reaches."""
+        reached = [max(float(mean_N[place[path[:t]]]) for t in range(1, len(path) + 1)) for path in paths]
+        order = sorted(range(len(paths)), key=reached.__getitem__, reverse=True)
+        elite = [paths[c] for c in order[: max(1, round(len(paths) * ELITE_SHARE))]]
+        scored = self._controller.score(self._space, elite)
+        steps = scored.lengths_B.sum()
+        entropy = scored.entropy_BT.sum() / steps
+        loss = -scored.log_probs_BT.sum() / steps
+        self._optimizer.zero_grad(set_to_none=True)
+        (loss - ENTROPY * entropy).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._config.grad_clip)
+        self._optimizer.step()
+        self._update = PolicyUpdate(loss=float(loss.detach()), entropy=float(entropy.detach()))
+
+    def _retraining(self, memory: ReplayMemory, epochs: int, novel_MN: Tensor, taken: set[Path]) -> Path | None:
+        """The leader worth training once more, if that is expected to gain more than the best candidate."""
+        variance = self._noise.variance
+        if variance == 0.0:
+            return None
+        leaders = _leaders(memory, epochs)
+        if len(leaders) < 2:
+            return None
+        means = [value_of(average) for _, average, _ in leaders]
+        gains = []
+        for n, (_, _, count) in enumerate(leaders):
+            rival = max(means[:n] + means[n + 1 :])
+            gains.append(knowledge_gradient(means[n] - rival, variance / count, variance))
+        best = max(range(len(leaders)), key=gains.__getitem__)
+        top = max(means)
+        novel_gain = max(
+            (
+                knowledge_gradient(float(value_M.mean()) - top, float(value_M.var(correction=0)), variance)
+                for value_M in novel_MN.T
+            ),
+            default=0.0,
+        )
+        path = leaders[best][0]
+        return path if gains[best] > novel_gain and path not in taken else None
+
+
+class Noise:
+    """The variance of single trainings in value, pooled over all prefixes that were trained more than once.
+
+    A new value v of a prefix with n earlier ones of mean m tells (v - m)^2 n / (n + 1), whose expectation it is.
+    """
+
+    def __init__(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def add(self, accuracy: float, before: NodeStats | None) -> None:
+        """One more training of a prefix; `before` is its node before it."""
+        if before is None or not before.budgets:
+            return
+        sums = before.budgets[-1]
+        if sums.evaluation_count and sums.average_accuracy is not None:
+            n = sums.evaluation_count
+            self.total += (value_of(accuracy) - value_of(sums.average_accuracy)) ** 2 * n / (n + 1)
+            self.count += 1
+
+    @property
+    def variance(self) -> float:
+        """The estimate; 0 while nothing was trained twice."""
+        return self.total / self.count if self.count else 0.0
+
+
+def knowledge_gradient(lead: float, variance: float, noise: float) -> float:
+    """Expected gain of the best mean from one more training (Frazier et al., 2008, equation 4.12).
+
+    `lead` is this mean less the best of the others, `variance` how unsure it is, `noise` the variance of a training.
+    sigma~ = variance / sqrt(variance + noise); gain = sigma~ f(-|lead| / sigma~), f(z) = z Phi(z) + phi(z).
+    """
+    if variance <= 0.0:
+        return 0.0
+    spread = variance / math.sqrt(variance + noise)
+    z = -abs(lead) / spread
+    return spread * (z * 0.5 * math.erfc(-z / math.sqrt(2.0)) + math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi))
+
+
+def _evaluated(node: NodeStats | None, epochs: int) -> bool:
+    return node is not None and any(sums.epochs >= epochs and sums.evaluation_count for sums in node.budgets)
+
+
+def _leaders(memory: ReplayMemory, epochs: int) -> list[tuple[Path, float, int]]:
+    """The best prefixes at a budget: path, average accuracy, trainings."""
+    found = [
+        (node.path, sums.total_accuracy / sums.evaluation_count, sums.evaluation_count)
+        for node in memory
+        for sums in node.budgets[-1:]
+        if sums.epochs == epochs and sums.evaluation_count
+    ]
+    return sorted(found, key=lambda leader: -leader[1])[:LEADERS]

@@ -1,0 +1,80 @@
+"""Tree search with the controller as prior and the nodes' averages as values (PUCT; Silver et al., 2017).
+
+From the root: a_t = argmax_a Q(s, a) + c P(a | s) sqrt(N(s)) / (1 + N(s, a)), where P is the controller, N are visit
+counts, and Q is the average accuracy of the child's prefix, scaled to [0, 1] by the least and the best average of the
+tree; a child without one has Q = 0.5. Where the path leaves the tree, the controller goes on alone. The controller
+learns as in replay.py, from best-reached returns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from replaytree.config import SearchConfig
+from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.replay import ReplayStrategy
+from replaytree.policy.strategy import PolicyUpdate
+from replaytree.records import Path, PathEvaluation, Proposal, Space
+
+UNKNOWN = 0.5
+
+
+class PuctStrategy:
+    """See above; `exploration` is c."""
+
+    def __init__(self, space: Space, config: SearchConfig) -> None:
+        self._space = space
+        self._config = config
+        self._policy = ReplayStrategy(space, config.with_options(return_kind="best-reached", replay=0.0, continue_=0.0))
+
+    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+        """`num_paths` descents; those of one batch count one another's visits."""
+        visits = {node.path: node.visit_count for node in memory} if num_paths > 1 else None
+        proposals = []
+        for _ in range(num_paths):
+            prefix = self._descend(memory, depth_bound, visits)
+            proposals.append(self._policy.complete(prefix, depth_bound))
+            if visits is not None:
+                path = proposals[-1].path
+                for t in range(1, len(path) + 1):
+                    visits[path[:t]] = visits.get(path[:t], 0) + 1
+        return proposals
+
+    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+        """The controller's policy-gradient step."""
+        return self._policy.observe(proposals, evaluations)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The controller's."""
+        return self._policy.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The controller's."""
+        self._policy.load_state_dict(state)
+
+    def _descend(self, memory: ReplayMemory, depth_bound: int, visits: dict[Path, int] | None) -> Path:
+        """The prefix at which the walk leaves the tree, its first new action included."""
+        least, best = memory.accuracy_range
+        path: Path = ()
+        while len(path) < depth_bound:
+            children = {node.path[-1]: node for node in memory.children(path)}
+            if not children:
+                return path
+            counts = {
+                action: visits[node.path] if visits is not None else node.visit_count
+                for action, node in children.items()
+            }
+            reach = self._config.exploration * math.sqrt(sum(counts.values()))
+            priors = self._policy.probabilities(path)
+            scores = {}
+            for action, legal in enumerate(self._space.legal(path)):
+                if legal:
+                    average = children[action].average_accuracy if action in children else None
+                    scaled = UNKNOWN if average is None or best <= least else (average - least) / (best - least)
+                    scores[action] = scaled + reach * priors[action] / (1 + counts.get(action, 0))
+            path = (*path, max(scores, key=scores.__getitem__))
+            if path not in memory:
+                return path
+        return path
