@@ -34,6 +34,54 @@ def loop(
     _finish({"costs": [asdict(cost) for cost in costs]}, json_)
 
 
+@bench.command()
+def strategies(
+    table: Annotated[
+        Path, typer.Argument(help="CSV or Parquet file: arch, accuracy columns, perhaps params and flops.")
+    ],
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help="Which; may be repeated.  [default: all, and optuna-tpe, optuna-gp if installed]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Searches a strategy.")] = 30,
+    trainings: Annotated[int, typer.Option(min=1, help="Trainings a search.")] = 200,
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option(help="Accuracy column; may be repeated.  [default: those that begin with 'accuracy']"),
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="The table's accuracies are in percent.")] = False,
+    complete: Annotated[
+        str | None,
+        typer.Option(help="The layer that stands for 'no more layers' where all architectures are full length."),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="A field of the configuration, NAME=VALUE, for ablations; may be repeated.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Searches at a time.")] = 2,
+    figure: Annotated[Path | None, typer.Option(help="Write an HTML figure to this file.")] = None,
+    json_: Json = None,
+) -> None:
+    """Regret of every strategy against trainings, on a table of known accuracies."""
+    from replaytree.bench import strategies as measured
+
+    names = strategy or measured.known_strategies()
+    measured.require_strategies(names)
+    file = measured.TableFile(str(table), tuple(accuracy) if accuracy else None, percent, complete)
+    measured.check_table(file)
+    options = measured.parse_options(option or [])
+    jobs = [measured.Job(file, name, seed, trainings, options) for name in names for seed in range(seeds)]
+    results = []
+    for result in measured.run_jobs(jobs, processes=processes):
+        results.append(result)
+        if result.job.seed == seeds - 1:
+            own = [r for r in results if r.job.strategy == result.job.strategy]
+            print(measured.described(measured.summarize(own)), flush=True)
+    summaries = measured.summarize(results)
+    if figure is not None:
+        measured.drawn(summaries, title=table.name).write_html(figure)
+    _finish({"summaries": [asdict(summary) for summary in summaries], "options": dict(options)}, json_)
+
+
 @bench.command("digits-table")
 def digits_table(
     out: Annotated[Path, typer.Argument(help="The CSV file to write; .gz compresses it.")],

@@ -1,0 +1,244 @@
+"""Which strategy finds good networks with the fewest trainings? Measured on tables, where the truth is known.
+
+For each strategy and seed a real search runs on the table, in memory. After each checkpoint the incumbent is what
+`best` would rank first, and its regret is the table's best mean accuracy less the incumbent's mean accuracy, in
+percentage points: an incumbent that was lucky once is not credited with its luck.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path as FilePath
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+
+from replaytree.config import STRATEGY_NAMES, Budget, SearchConfig
+from replaytree.errors import ConfigError
+from replaytree.evaluate.tabular import Table, TabularEvaluator, read_table
+from replaytree.search import Search
+from replaytree.space import LabelSpace
+
+CHECKPOINTS = (10, 25, 50, 100, 200)
+OPTUNA_SAMPLERS = ("optuna-tpe", "optuna-gp")
+BOOTSTRAPS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """Where a table is and how to read it; see read_table."""
+
+    file: str
+    accuracy: tuple[str, ...] | None = None
+    percent: bool = False
+    complete: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One search on one table. `options` are fields of SearchConfig."""
+
+    table: TableFile
+    strategy: str
+    seed: int
+    trainings: int
+    options: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`regrets` in percentage points at the checkpoints reached; `seconds` of the whole search."""
+
+    job: Job
+    regrets: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Mean regret over the seeds at one checkpoint, in percentage points, with a 95 % bootstrap interval."""
+
+    strategy: str
+    trainings: int
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    milliseconds: float
+
+
+def known_strategies() -> list[str]:
+    """replaytree's strategies, and Optuna's samplers where Optuna is installed."""
+    return [*STRATEGY_NAMES, *(OPTUNA_SAMPLERS if find_spec("optuna") else ())]
+
+
+def require_strategies(names: Sequence[str]) -> None:
+    """ConfigError for a name that is not known, listing those that are."""
+    known = [*STRATEGY_NAMES, *OPTUNA_SAMPLERS]
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(known)} (--strategy)")
+
+
+def parse_options(texts: Sequence[str]) -> tuple[tuple[str, object], ...]:
+    """['gamma=0.5'] -> (('gamma', 0.5),), checked as a configuration; ConfigError otherwise."""
+    options: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--option is {text!r}; write NAME=VALUE")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    SearchConfig.from_options(options)
+    return tuple(options.items())
+
+
+def check_table(file: TableFile) -> None:
+    """DataError where the table cannot be used, before any process is started."""
+    _table(file)
+
+
+def described(summaries: Sequence[Summary]) -> str:
+    """A line: strategy, mean regret [interval] at each checkpoint, milliseconds a training."""
+    cells = "  ".join(f"{s.trainings}: {s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" for s in summaries)
+    return f"{summaries[0].strategy:<11} {cells}  ({summaries[0].seeds} seeds, {summaries[0].milliseconds:.0f} ms)"
+
+
+def drawn(summaries: Sequence[Summary], *, title: str) -> go.Figure:
+    """Mean regret with its interval against trainings, a line a strategy, both axes logarithmic."""
+    figure = go.Figure()
+    for strategy in dict.fromkeys(summary.strategy for summary in summaries):
+        own = [summary for summary in summaries if summary.strategy == strategy]
+        figure.add_scatter(
+            x=[s.trainings for s in own],
+            y=[s.mean for s in own],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [s.high - s.mean for s in own],
+                "arrayminus": [s.mean - s.low for s in own],
+            },
+            name=strategy,
+            mode="lines+markers",
+        )
+    figure.update_layout(
+        title=title, xaxis={"title": "trainings", "type": "log"}, yaxis={"title": "mean regret, points", "type": "log"}
+    )
+    return figure
+
+
+def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Result]:
+    """All jobs, `processes` at a time with one thread each, in order."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        yield from pool.map(run_job, jobs)
+
+
+def run_job(job: Job) -> Result:
+    """One search; its incumbent's regret at every checkpoint."""
+    started = time.perf_counter()
+    table = _table(job.table)
+    regrets = _optuna_regrets(job, table) if job.strategy in OPTUNA_SAMPLERS else _search_regrets(job, table)
+    return Result(job, tuple(regrets), time.perf_counter() - started)
+
+
+def summarize(results: Sequence[Result], *, seed: int = 0) -> list[Summary]:
+    """One row a strategy and checkpoint."""
+    generator = np.random.default_rng(seed)
+    summaries = []
+    for strategy in dict.fromkeys(result.job.strategy for result in results):
+        own = [result for result in results if result.job.strategy == strategy]
+        regrets_SC = np.array([result.regrets for result in own])
+        cost = 1e3 * float(np.mean([result.seconds / result.job.trainings for result in own]))
+        for c, trainings in enumerate(checkpoints(own[0].job.trainings)):
+            values_S = regrets_SC[:, c]
+            means_B = generator.choice(values_S, (BOOTSTRAPS, len(own))).mean(axis=1)
+            low, high = np.percentile(means_B, [2.5, 97.5])
+            summaries.append(
+                Summary(strategy, trainings, float(values_S.mean()), float(low), float(high), len(own), cost)
+            )
+    return summaries
+
+
+def checkpoints(trainings: int) -> list[int]:
+    """Those of CHECKPOINTS within the trainings, and the last."""
+    return sorted({*(c for c in CHECKPOINTS if c < trainings), trainings})
+
+
+def _search_regrets(job: Job, table: Table) -> list[float]:
+    config = SearchConfig.from_options(
+        {
+            "dataset": None,
+            "strategy": job.strategy,
+            "seed": job.seed,
+            "min_layers": table.max_layers,
+            "max_layers": table.max_layers,
+            **dict(job.options),
+        }
+    )
+    evaluator = TabularEvaluator(table)
+    search = Search(name="bench", storage="sqlite://", space=_space(job.table), evaluator=evaluator, config=config)
+    regrets = []
+    for checkpoint in checkpoints(job.trainings):
+        search.run(trainings=checkpoint - search.training_count)
+        regrets.append(_regret(table, search.tree.best(1)[0].path))
+    search.tree.engine.dispose()
+    return regrets
+
+
+def _optuna_regrets(job: Job, table: Table) -> list[float]:
+    """Optuna on the same table: one categorical parameter a layer, the whole path's accuracy as its value."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    samplers = {"optuna-tpe": optuna.samplers.TPESampler, "optuna-gp": optuna.samplers.GPSampler}
+    study = optuna.create_study(direction="maximize", sampler=samplers[job.strategy](seed=job.seed))
+    evaluator, space = TabularEvaluator(table), _space(job.table)
+    best: tuple[float, tuple[int, ...]] = (-1.0, ())
+    regrets = []
+    for number in range(1, job.trainings + 1):
+        trial = study.ask()
+        path: tuple[int, ...] = ()
+        for layer in range(table.max_layers):
+            action = trial.suggest_categorical(f"layer{layer}", list(range(space.num_actions)))
+            if not space.legal(path)[action]:
+                break
+            path = (*path, action)
+        accuracies = _evaluated(evaluator, path, seed=job.seed * 10_000 + number)
+        study.tell(trial, accuracies[-1] if accuracies else 0.0)
+        # Like replaytree, Optuna is credited with every prefix that its training measured.
+        best = max([best, *((value, path[: t + 1]) for t, value in enumerate(accuracies))])
+        if number in checkpoints(job.trainings):
+            regrets.append(_regret(table, best[1]))
+    return regrets
+
+
+def _evaluated(evaluator: TabularEvaluator, path: tuple[int, ...], *, seed: int) -> Sequence[float]:
+    return evaluator.evaluate([path], budget=Budget(1), seed=seed)[0].accuracies if path else ()
+
+
+def _regret(table: Table, path: tuple[int, ...]) -> float:
+    return 100.0 * (table.best_accuracy - table.true_accuracy(path))
+
+
+@cache
+def _table(file: TableFile) -> Table:
+    return read_table(FilePath(file.file), accuracy=file.accuracy, percent=file.percent, complete=file.complete)
+
+
+@cache
+def _space(file: TableFile) -> LabelSpace:
+    return _table(file).space()
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
