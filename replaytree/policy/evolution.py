@@ -56,24 +56,29 @@ class EvolutionStrategy:
     def _propose(self, depth_bound: int) -> Proposal:
         if len(self._population) < self._config.population:
             return random_path(self._space, depth_bound, self._generator)
-        members = [self._population[self._below(len(self._population))] for _ in range(self._config.tournament)]
+        members = [
+            self._population[below(len(self._population), self._generator)] for _ in range(self._config.tournament)
+        ]
         parent = max(members, key=lambda member: member[1])[0]
-        child = self._mutant(parent)
+        child = mutant(self._space, parent, self._generator)
         return random_path(self._space, depth_bound, self._generator, prefix=child)
 
-    def _mutant(self, parent: Path) -> Path:
-        """One layer changed; where every change of the place drawn is illegal, the parent up to there."""
-        place = self._below(len(parent))
-        legal = self._space.legal(parent[:place])
-        actions = [action for action, may in enumerate(legal) if may and action != parent[place]]
-        if not actions:
-            return parent[:place]
-        child: Path = (*parent[:place], actions[self._below(len(actions))])
-        for action in parent[place + 1 :]:
-            if not self._space.legal(child)[action]:
-                break
-            child = (*child, action)
-        return child
 
-    def _below(self, number: int) -> int:
-        return int(torch.randint(number, (), generator=self._generator))
+def mutant(space: Space, parent: Path, generator: torch.Generator) -> Path:
+    """One layer changed, the rest kept as far as it stays legal; the parent up to there if no change is legal."""
+    place = below(len(parent), generator)
+    legal = space.legal(parent[:place])
+    actions = [action for action, may in enumerate(legal) if may and action != parent[place]]
+    if not actions:
+        return parent[:place]
+    child: Path = (*parent[:place], actions[below(len(actions), generator)])
+    for action in parent[place + 1 :]:
+        if not space.legal(child)[action]:
+            break
+        child = (*child, action)
+    return child
+
+
+def below(number: int, generator: torch.Generator) -> int:
+    """A whole number from 0 to number - 1."""
+    return int(torch.randint(number, (), generator=generator))

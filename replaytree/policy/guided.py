@@ -23,6 +23,7 @@ from torch import Tensor
 
 from replaytree.config import SearchConfig
 from replaytree.policy.controller import Controller
+from replaytree.policy.evolution import mutant
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
@@ -33,6 +34,9 @@ UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8
 ENTROPY = 0.02
 LEADERS = 16
+MUTANT_SHARE = 1 / 3
+# Averages of equal numbers differ in their last bits; that is no noise.
+LEAST_NOISE = 1e-12
 
 
 class GuidedStrategy:
@@ -118,8 +122,9 @@ class GuidedStrategy:
         return proposal
 
     def _candidates(self, memory: ReplayMemory, depth_bound: int) -> list[tuple[Path, Proposal]]:
+        mutants = round(self._config.candidates * MUTANT_SHARE)
         prefixes: list[Path] = []
-        for c in range(self._config.candidates):
+        for c in range(self._config.candidates - mutants):
             prefix: Path = ()
             if c % 2 and depth_bound > 1:
                 drawn = memory.draw(self._generator)
@@ -130,6 +135,10 @@ class GuidedStrategy:
             self._space, prefixes, depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
         )
         candidates = {}
+        for _ in range(mutants):
+            child = mutant(self._space, memory.draw(self._generator), self._generator)
+            proposal = random_path(self._space, depth_bound, self._generator, prefix=child)
+            candidates[proposal.path] = Proposal(proposal.path, "continue", proposal.behaviour)
         for prefix, (path, probs) in zip(prefixes, sampled, strict=True):
             source = "continue" if prefix else "sample"
             candidates[path] = Proposal(path, source, memory.behaviour(prefix) + probs)  # type: ignore[arg-type]
@@ -153,7 +162,7 @@ class GuidedStrategy:
     def _retraining(self, memory: ReplayMemory, epochs: int, novel_MN: Tensor, taken: set[Path]) -> Path | None:
         """The leader worth training once more, if that is expected to gain more than the best candidate."""
         variance = self._noise.variance
-        if variance == 0.0:
+        if variance < LEAST_NOISE:
             return None
         leaders = _leaders(memory, epochs)
         if len(leaders) < 2:

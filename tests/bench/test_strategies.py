@@ -1,0 +1,102 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from replaytree import cli
+from replaytree.bench.digits_table import all_paths, digits_space, make_table
+from replaytree.bench.strategies import Job, Result, TableFile, checkpoints, run_job, summarize
+from replaytree.config import STRATEGY_NAMES
+from replaytree.space import LabelSpace
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Chains of three labels up to four long; the second label is best, and a training is noisy."""
+    file = tmp_path_factory.mktemp("table") / "chains.csv"
+    generator = np.random.default_rng(0)
+    rows = ["arch,accuracy_0,accuracy_1"]
+    for length in range(1, 5):
+        for path in itertools.product("abc", repeat=length):
+            mean = 0.5 + 0.08 * path.count("b") - 0.04 * path.count("c")
+            rows.append(f"{' '.join(path)}," + ",".join(f"{mean + generator.normal(0, 0.01):.4f}" for _ in range(2)))
+    file.write_text("\n".join(rows) + "\n")
+    return TableFile(str(file))
+
+
+@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+def test_every_strategy_is_run_and_its_regret_is_that_of_the_best_node(table, strategy):
+    result = run_job(Job(table, strategy, seed=1, trainings=30))
+    assert len(result.regrets) == len(checkpoints(30)) == 3
+    assert all(0.0 <= regret < 60.0 for regret in result.regrets)
+    assert run_job(Job(table, strategy, seed=1, trainings=30)).regrets == result.regrets
+
+
+@pytest.mark.parametrize("sampler", ["optuna-tpe"])
+def test_optuna_is_measured_beside_them(table, sampler):
+    pytest.importorskip("optuna", reason="optuna is not installed")
+    assert len(run_job(Job(table, sampler, seed=1, trainings=12)).regrets) == 2
+
+
+def test_guided_finds_the_best_of_120_chains_in_40_trainings(table):
+    regrets = [run_job(Job(table, "guided", seed=seed, trainings=40)).regrets[-1] for seed in range(3)]
+    assert np.mean(regrets) < 2.0
+
+
+def test_the_summary_is_the_mean_with_a_bootstrap_interval():
+    results = [
+        Result(Job(TableFile("t"), "random", seed, 20), (10.0, regret), seconds=2.0)
+        for seed, regret in enumerate([1.0, 2.0, 3.0, 6.0])
+    ]
+    first, last = summarize(results)
+    assert (first.trainings, first.mean, first.low, first.high) == (10, 10.0, 10.0, 10.0)
+    assert (last.trainings, last.mean, last.seeds, last.milliseconds) == (20, 3.0, 4, 100.0)
+    assert 1.0 <= last.low < 3.0 < last.high <= 6.0
+
+
+def test_all_paths_of_a_space():
+    assert list(all_paths(LabelSpace(["a", "b"], max_layers=2))) == [(0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1)]
+    # 5 + 25 + 125 + 625 chains, less those that would shrink a map of 8x8 below 1x1.
+    assert len(list(all_paths(digits_space()))) == 764
+
+
+def run(*args):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", *map(str, args)])
+    return ended.value.code or 0
+
+
+def test_the_command_prints_writes_and_draws(table, tmp_path, capsys):
+    report, figure = tmp_path / "s.json", tmp_path / "s.html"
+    options = ["--strategy", "random", "--strategy", "evolution", "--seeds", 2, "--trainings", 12, "--processes", 1]
+    assert run("strategies", table.file, *options, "--json", report, "--figure", figure) == 0
+    summaries = json.loads(report.read_text())["summaries"]
+    assert [(s["strategy"], s["trainings"]) for s in summaries] == [
+        ("random", 10), ("random", 12), ("evolution", 10), ("evolution", 12)
+    ]  # fmt: skip
+    assert f"random      10: {summaries[0]['mean']:.3f} [" in capsys.readouterr().out
+    assert "plotly" in figure.read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["missing.csv"], "there is no table missing.csv"),
+        (["TABLE", "--strategy", "magic"], "strategy is 'magic'; it must be one of replay, random"),
+        (["TABLE", "--option", "gamma"], "--option is 'gamma'; write NAME=VALUE"),
+        (["TABLE", "--option", "gama=1"], "unknown option 'gama'"),
+        (["TABLE", "--complete", "z"], "its layers are a, b, c"),
+    ],
+)
+def test_mistakes(table, capsys, args, message):
+    assert run("strategies", *(table.file if arg == "TABLE" else arg for arg in args)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_digits_table_is_made_of_real_trainings(tmp_path, monkeypatch):
+    monkeypatch.setattr("replaytree.bench.digits_table.LAYERS", 1)
+    file = tmp_path / "digits.csv.gz"
+    assert make_table(file, seeds=1, processes=1) == 5
+    best = run_job(Job(TableFile(str(file)), "random", seed=0, trainings=10))
+    assert best.regrets[-1] == 0.0

@@ -1,0 +1,51 @@
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.policy import EvolutionStrategy, ReplayMemory
+from replaytree.policy.evolution import mutant
+from replaytree.records import PathEvaluation
+from replaytree.space import LabelSpace
+
+SPACE = LabelSpace(["a", "b", "c"], max_layers=4)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_mutant_differs_in_exactly_one_layer():
+    parent = (0, 1, 2, 0)
+    for seed in range(50):
+        child = mutant(SPACE, parent, generator(seed))
+        assert sum(a != b for a, b in zip(parent, child, strict=True)) == 1
+
+
+def test_a_mutant_keeps_its_tail_only_as_far_as_it_is_legal():
+    # After "b" only "b" may come.
+    space = LabelSpace(["a", "b"], max_layers=4, legal=lambda prefix: (not prefix or prefix[-1] == 0, True))
+    children = {mutant(space, (0, 0, 0, 0), generator(seed)) for seed in range(60)}
+    assert children == {(1,), (0, 1), (0, 0, 1), (0, 0, 0, 1)}
+
+
+def test_the_population_is_random_first_then_mutants_and_the_oldest_dies():
+    config = SearchConfig(dataset=None, max_layers=4, strategy="evolution", population=5, tournament=50)
+    strategy = EvolutionStrategy(SPACE, config)
+
+    def play(fitness):
+        [proposal] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
+        strategy.observe([proposal], [PathEvaluation([fitness] * 4)])
+        return proposal.path
+
+    first = [play(0.1 * n) for n in range(5)]
+    # A tournament of 50 from 5 members holds the best, whose fitness is 0.4 until it is 5 episodes old.
+    for _ in range(5):
+        child = play(0.0)
+        assert sum(a != b for a, b in zip(first[4], child, strict=True)) == 1
+    assert all(fitness == 0.0 for _, fitness in strategy._population)
+
+
+def test_a_failed_path_has_fitness_0():
+    strategy = EvolutionStrategy(SPACE, SearchConfig(dataset=None, max_layers=4))
+    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
+    strategy.observe(proposals, [PathEvaluation([0.9], failure="diverged")])
+    assert strategy._population[0][1] == 0.0
