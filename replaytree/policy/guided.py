@@ -2,8 +2,11 @@
 
 1. The first `warmup` paths are uniformly random.
 2. A value ensemble is fitted to all nodes of the tree (value_model.py).
-3. Candidates: half start at the root, half at a prefix drawn from the tree by a softmax over average accuracy and cut
-   at a random depth; the controller completes them, mixed with a tenth of uniform choice.
+3. Candidates: a quarter start at the root, a quarter at a prefix drawn from the tree by a softmax over average accuracy
+   and cut at a random depth; the controller completes them, mixed with a tenth of uniform choice. Half are paths drawn
+   in the same way with one layer changed: a prefix that is cut loses the good layers behind the cut, a mutant does not.
+   On NAS-Bench-201 (8 seeds, regret after 50 and 100 trainings): no mutants 0.25, 0.18; a third 0.35, 0.13; half 0.15,
+   0.07.
 4. Thompson sampling (Thompson, 1933; as ensembles: Osband and Van Roy, 2015): one random member chooses the candidate
    whose best new prefix it values most.
 5. A path known to be good is trained again instead where that is worth more (knowledge gradient; Frazier, Powell and
@@ -34,7 +37,7 @@ UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8
 ENTROPY = 0.02
 LEADERS = 16
-MUTANT_SHARE = 1 / 3
+MUTANT_SHARE = 1 / 2
 # Averages of equal numbers differ in their last bits; that is no noise.
 LEAST_NOISE = 1e-12
 

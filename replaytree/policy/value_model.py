@@ -22,7 +22,7 @@ from replaytree.records import Path
 MEMBERS = 5
 HIDDEN = 32
 STEPS = 60
-BATCH = 512
+BATCH = 128
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
 # An accuracy of 1 is 1 - 1e-4 to the model: else its value would be infinite.
