@@ -1,0 +1,143 @@
+"use strict";
+// The icicle: only what can be seen is given to Plotly, a few levels below one node, with thin slices put together.
+const state = { root: ROOT, chosen: ROOT, hidden: new Set(), least: 1, view: "icicle" };
+const THINNEST = 1 / 300;
+const MOST_SLICES = 420;
+let slices = [];
+
+const narrow = () => document.getElementById("icicle").clientWidth < 560;
+const passes = (place) =>
+  columns.visits[place] >= state.least && !state.hidden.has(tree.kindOf[columns.action[place]]);
+
+/** Slices of the drawing: {key, parent, place, label, visits, average}; `place` of a put-together slice is null. */
+function visibleSlices() {
+  const levels = narrow() ? 3 : 5;
+  const total = Math.max(1, visitsOf(state.root));
+  const found = [{ key: "root", parent: "", place: state.root, label: labelOf(state.root), visits: total,
+    average: state.root === ROOT ? -1 : columns.average[state.root] }];
+  let level = [{ place: state.root, key: "root" }];
+  for (let depth = 0; depth < levels; depth += 1) {
+    const next = [];
+    for (const { place, key } of level) {
+      const kids = kidsOf(place).filter(passes);
+      const thick = kids.filter((kid) => columns.visits[kid] / total >= THINNEST && found.length < MOST_SLICES);
+      for (const kid of thick) {
+        if (found.length >= MOST_SLICES) break;
+        found.push({ key: String(kid), parent: key, place: kid, label: labelOf(kid), visits: columns.visits[kid],
+          average: columns.average[kid] });
+        next.push({ place: kid, key: String(kid) });
+      }
+      const drawn = new Set(next.map((item) => item.place));
+      const rest = kids.filter((kid) => !drawn.has(kid));
+      if (rest.length) found.push(together(rest, place, key));
+    }
+    level = next;
+  }
+  return found;
+}
+
+function together(rest, place, key) {
+  const known = rest.filter((kid) => columns.average[kid] >= 0);
+  const visits = rest.reduce((sum, kid) => sum + columns.visits[kid], 0);
+  const weight = known.reduce((sum, kid) => sum + columns.visits[kid], 0);
+  const sum = known.reduce((total, kid) => total + columns.visits[kid] * columns.average[kid], 0);
+  return { key: `rest-${place}`, parent: key, place: null, above: place, label: `${rest.length} more`, visits,
+    average: weight ? Math.round(sum / weight) : -1 };
+}
+
+function drawIcicle() {
+  slices = visibleSlices();
+  const style = getComputedStyle(document.documentElement);
+  const [line, ink, surface] = ["--line", "--ink", "--surface"].map((name) => style.getPropertyValue(name).trim());
+  const colours = slices.map((slice) => colourOf(slice.average) || line);
+  const chosen = (slice) => slice.place === state.chosen && slice.place !== null;
+  const trace = {
+    type: "icicle", branchvalues: "total", sort: false, tiling: { orientation: "h", pad: 1 },
+    pathbar: { visible: false }, root: { color: "rgba(0,0,0,0)" },
+    ids: slices.map((slice) => slice.key),
+    parents: slices.map((slice) => slice.parent),
+    labels: slices.map((slice) => plain(slice.label)),
+    values: slices.map((slice) => slice.visits),
+    text: slices.map((slice) => (slice.average < 0 ? "" : accuracyText(slice.average))),
+    textinfo: "label+text",
+    textfont: { size: 12, color: colours.map((colour) => (colour.startsWith("#") ? (colour === line ? ink : inkOn(colour)) : ink)) },
+    marker: { colors: colours, line: { color: slices.map((slice) => (chosen(slice) ? ink : surface)),
+      width: slices.map((slice) => (chosen(slice) ? 3 : 0.5)) } },
+    hovertext: slices.map(hoverOf), hoverinfo: "text",
+  };
+  const element = document.getElementById("icicle");
+  element.classList.remove("drawing");
+  const layout = { template: payload.templates[scheme()], height: narrow() ? 448 : 592, margin: { l: 4, r: 4, t: 4, b: 4 },
+    uniformtext: { minsize: 10, mode: "hide" } };
+  const done = Plotly.react(element, [trace], layout, plotConfig);
+  if (!element.dataset.listening) {
+    element.dataset.listening = "true";
+    element.on("plotly_icicleclick", (event) => {
+      const slice = slices.find((one) => one.key === event.points[0].id);
+      if (slice) clicked(slice);
+      return false;
+    });
+  }
+  element.dataset.root = state.root === ROOT ? "" : String(columns.id[state.root]);
+  element.dataset.slices = String(slices.length);
+  return done;
+}
+
+function hoverOf(slice) {
+  if (slice.place === ROOT) return "the images";
+  const path = labelsOf(slice.place === null ? slice.above : slice.place);
+  const name = slice.place === null ? `${slice.label} below ${path || "the images"}` : path;
+  return `${plain(name)}<br>${whole(slice.visits)} visits, accuracy ${accuracyText(slice.average)}`;
+}
+
+function clicked(slice) {
+  if (slice.place === null) choose(slice.above, true);
+  else if (slice.place === state.root && state.root !== ROOT) choose(parentOf(state.root), true);
+  else choose(slice.place, true);
+}
+
+/** Choose a node; `deeper` makes it the root of the drawing, or its parent where nothing is below it. */
+function choose(place, deeper) {
+  state.chosen = place;
+  if (deeper) state.root = place === ROOT || kidsOf(place).some(passes) ? place : parentOf(place);
+  if (state.root !== ROOT && !pathOf(place).includes(state.root)) state.root = place === ROOT ? ROOT : parentOf(place);
+  refresh();
+}
+
+function refresh() {
+  fillPanel(state.chosen, choose);
+  fillCrumbs();
+  drawIcicle();
+  const matching = columns.id.reduce((count, _, place) => count + (passes(place) ? 1 : 0), 0);
+  document.getElementById("shown").textContent =
+    `· ${whole(matching)} of ${whole(columns.id.length)} nodes pass the filters, ${whole(slices.length)} slices drawn`;
+}
+
+function fillCrumbs() {
+  const crumbs = document.getElementById("crumbs");
+  const places = [ROOT, ...(state.root === ROOT ? [] : pathOf(state.root))];
+  crumbs.replaceChildren(...places.flatMap((place, depth) => {
+    const button = make("button", { type: "button", onclick: () => choose(place, true) }, place === ROOT ? "all" : labelOf(place));
+    if (place === state.root) button.setAttribute("aria-current", "true");
+    return depth ? [make("span", {}, "›"), button] : [button];
+  }));
+}
+
+function byKeyboard(event) {
+  const at = state.chosen;
+  const kids = kidsOf(at).filter(passes);
+  const siblings = at === ROOT ? [] : kidsOf(parentOf(at)).filter(passes);
+  const beside = (step) => siblings[siblings.indexOf(at) + step];
+  const inside = (place) => place !== undefined && choose(place, state.root !== ROOT && !pathOf(place).includes(state.root));
+  const moves = {
+    ArrowRight: () => inside(kids[0]),
+    ArrowLeft: () => at !== ROOT && choose(parentOf(at), at === state.root),
+    ArrowDown: () => inside(beside(1)),
+    ArrowUp: () => inside(beside(-1)),
+    Enter: () => choose(at, true),
+    Backspace: () => state.root !== ROOT && choose(parentOf(state.root), true),
+  };
+  if (event.target !== event.currentTarget || !moves[event.key]) return;
+  event.preventDefault();
+  moves[event.key]();
+}

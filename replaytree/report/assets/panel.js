@@ -1,0 +1,84 @@
+"use strict";
+// The chosen node: its numbers, its commands, its children. Text only ever enters the page as text.
+function make(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const MOST_CHILDREN = 100;
+const whole = (number) => (number < 0 ? "unknown" : number.toLocaleString("en"));
+
+function factsOf(place) {
+  const facts = [
+    ["node", String(columns.id[place])],
+    ["path", actionsOf(place).join(".")],
+    ["visits", whole(columns.visits[place])],
+    ["evaluations", whole(columns.evaluations[place])],
+    ["budget, epochs", whole(columns.epochs[place])],
+    ["evaluations at it", whole(columns.budgetEvaluations[place])],
+    ["parameters", whole(columns.params[place])],
+    ["FLOPs", whole(columns.flops[place])],
+  ];
+  const shape = tree.shapes[columns.shape[place]];
+  return shape ? [...facts, ["feature map", shape]] : facts;
+}
+
+function command(text) {
+  const code = make("code", {}, text);
+  const copy = make("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
+  copy.addEventListener("click", () => {
+    getSelection().selectAllChildren(code);
+    const done = navigator.clipboard ? navigator.clipboard.writeText(text) : Promise.reject();
+    done.then(() => { copy.textContent = "Copied"; }, () => { copy.textContent = "Selected"; });
+    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+  });
+  return make("div", { class: "command" }, code, copy);
+}
+
+function childList(place, choose) {
+  const kids = kidsOf(place).filter(passes);
+  const list = make("ul", { class: "children" });
+  for (const kid of kids.slice(0, MOST_CHILDREN)) {
+    const swatch = make("i", {});
+    swatch.style.background = colourOf(columns.average[kid]) || "var(--line)";
+    list.append(make("li", {}, make("button", { type: "button", onclick: () => choose(kid, true) },
+      swatch, make("span", { class: "mono" }, labelOf(kid)),
+      make("span", {}, accuracyText(columns.average[kid])),
+      make("span", { class: "quiet" }, `${whole(columns.visits[kid])}×`))));
+  }
+  const more = kids.length > MOST_CHILDREN ? `, the ${MOST_CHILDREN} most visited shown` : "";
+  const heading = kids.length ? `${kids.length} next layer${kids.length === 1 ? "" : "s"}${more}` : "No layer follows";
+  return [make("p", { class: "quiet" }, `${heading}${kids.length ? ": accuracy, visits" : ""}`), list];
+}
+
+function fillPanel(place, choose) {
+  const panel = document.getElementById("panel");
+  if (place === ROOT) {
+    panel.replaceChildren(make("h3", {}, "The images"),
+      make("p", { class: "quiet" }, `${whole(visitsOf(ROOT))} episodes began here. Choose a node to see its numbers.`),
+      ...childList(ROOT, choose));
+    panel.dataset.node = "";
+    return;
+  }
+  const facts = make("dl", {});
+  for (const [name, value] of factsOf(place)) {
+    facts.append(make("dt", {}, name), make("dd", { "data-fact": name }, value));
+  }
+  const id = columns.id[place];
+  panel.replaceChildren(
+    make("h3", {}, labelsOf(place)),
+    make("div", { class: "big" },
+      make("div", {}, make("b", { "data-fact": "average accuracy" }, accuracyText(columns.average[place])), "average accuracy"),
+      make("div", {}, make("b", { "data-fact": "best accuracy" }, accuracyText(columns.best[place])), "best training")),
+    facts,
+    command(`replaytree show ${tree.argument} ${id}`),
+    command(`replaytree retrain ${tree.argument} --node ${id}`),
+    command(`replaytree export ${tree.argument} --node ${id}`),
+    ...childList(place, choose));
+  panel.dataset.node = String(id);
+}

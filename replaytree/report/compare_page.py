@@ -1,0 +1,85 @@
+"""The page that puts searches side by side."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from replaytree.errors import ConfigError
+from replaytree.report import html
+from replaytree.report.compare import StandingRow, draw_bands, groups, standing_rows
+from replaytree.report.files import folder_name, write_whole
+from replaytree.report.findings import counted
+from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.tree import ReplayTree
+
+MOST_NAMES = 4
+
+
+def write_comparison(searches: Sequence[HasTree | ReplayTree], *, out: str | Path = "reports") -> Path:
+    """Write `out`/<names>/index.html, and return its path. Raises ConfigError for fewer than two different searches."""
+    found = [read_search(search) for search in searches]
+    names = [data.name for data in found]
+    if len(set(names)) < 2 or len(set(names)) < len(names):
+        raise ConfigError(f"compare got {', '.join(names) or 'nothing'}; give at least two searches, each once")
+    shown = names if len(names) <= MOST_NAMES else [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1}-more"]
+    return write_whole(Path(out) / folder_name("-vs-".join(shown)) / "index.html", comparison_html(found))
+
+
+def comparison_html(searches: Sequence[SearchData]) -> str:
+    """The page as text."""
+    rows = standing_rows(searches)
+    found = groups(searches)
+    figures = {}
+    if any(row.best is not None for row in rows):
+        figures["trainings"] = draw_bands(found, "trainings")
+        if any(row.seconds > 0 for row in rows):
+            figures["seconds"] = draw_bands(found, "seconds")
+    names = [data.name for data in searches]
+    return html.render(
+        "comparison.html",
+        figures=figures,
+        tree=None,
+        names=names,
+        arguments=[shlex.quote(name) for name in names],
+        name=" and ".join([", ".join(names[:-1]), names[-1]]),
+        finding=standing_finding(rows),
+        rows=rows,
+        groups=found,
+        common=min(row.trainings for row in rows),
+        cautions=cautions(searches),
+        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        refresh_seconds=None,
+    )
+
+
+def standing_finding(rows: Sequence[StandingRow]) -> str:
+    """Who is ahead after the trainings that all have."""
+    common = min(row.trainings for row in rows)
+    ahead = sorted((row for row in rows if row.common_best is not None), key=lambda row: -(row.common_best or 0.0))
+    if not common or not ahead:
+        return "No common trainings to compare yet"
+    first, last = ahead[0], ahead[-1]
+    assert first.common_best is not None, "rows without a best were left out"
+    assert last.common_best is not None, "rows without a best were left out"
+    if first.common_best == last.common_best:
+        return f"Level after {counted(common, 'training')}: {first.common_best:.3f}"
+    return (
+        f"After {counted(common, 'training')} {first.search} leads with {first.common_best:.3f}; "
+        f"{last.search} has {last.common_best:.3f}"
+    )
+
+
+def cautions(searches: Sequence[SearchData]) -> list[str]:
+    """In what the searches differ that a reader would take to be the same."""
+    found = []
+    if len({data.info.data_json for data in searches}) > 1:
+        found.append("The searches did not see the same images: their accuracies are not of one kind.")
+    if len({data.info.space_json for data in searches}) > 1:
+        found.append("The searches chose from different layers or depths.")
+    if len({data.max_epochs for data in searches}) > 1:
+        budgets = ", ".join(f"{data.name}: {data.max_epochs or 'none'}" for data in searches)
+        found.append(f"Their largest budgets differ, in epochs ({budgets}).")
+    return found

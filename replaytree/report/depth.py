@@ -1,0 +1,106 @@
+"""Accuracy by depth: how many layers this data set needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from plotly import graph_objects as go
+
+from replaytree.report import theme
+from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.tree import ReplayTree
+
+
+@dataclass(frozen=True, slots=True)
+class DepthRow:
+    """The prefixes of one depth that were measured at the largest budget: quartiles and the best."""
+
+    depth: int
+    nodes: int
+    low: float
+    first_quartile: float
+    median: float
+    third_quartile: float
+    best: float
+    best_labels: str
+
+
+def depth_rows(data: SearchData) -> list[DepthRow]:
+    """One row a depth; depths that nothing measured at the largest budget are left out."""
+    by_depth = defaultdict(list)
+    for node in data.comparable:
+        by_depth[node.depth].append(node)
+    rows = []
+    for depth, nodes in sorted(by_depth.items()):
+        values = sorted(node.average_accuracy for node in nodes if node.average_accuracy is not None)
+        rows.append(
+            DepthRow(
+                depth=depth,
+                nodes=len(nodes),
+                low=values[0],
+                first_quartile=quantile(values, 0.25),
+                median=quantile(values, 0.5),
+                third_quartile=quantile(values, 0.75),
+                best=values[-1],
+                best_labels=" ".join(nodes[0].labels),
+            )
+        )
+    return rows
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Linear between the order statistics, as numpy's default; `ordered` ascends and is not empty."""
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
+    """A box a depth (quartiles; whiskers to the worst and the best) and a line through the best."""
+    depths = [row.depth for row in rows]
+    box = go.Box(
+        name="all prefixes: quartiles, worst and best",
+        x=depths,
+        lowerfence=[row.low for row in rows],
+        q1=[row.first_quartile for row in rows],
+        median=[row.median for row in rows],
+        q3=[row.third_quartile for row in rows],
+        upperfence=[row.best for row in rows],
+        marker={"color": theme.SAMPLE},
+        line={"width": 1.2},
+        hoverinfo="skip",
+    )
+    line = go.Scatter(
+        name="best prefix",
+        x=depths,
+        y=[row.best for row in rows],
+        mode="lines+markers",
+        marker={"color": theme.BEST, "size": 8},
+        line={"color": theme.BEST, "width": 2},
+        text=[
+            f"{escape(row.best_labels)}<br>median {row.median:.4f} of {row.nodes} prefixes at this depth" for row in rows
+        ],
+        hovertemplate="%{x} layers: best %{y:.4f}<br>%{text}<extra></extra>",
+    )
+    figure = theme.figure(box, line, height=360)
+    figure.update_xaxes(title_text="layers", dtick=1 if len(rows) <= 16 else None)
+    figure.update_yaxes(title_text="average accuracy", tickformat=".2f", range=_window(rows))
+    return figure
+
+
+def plot_depth(search: HasTree | ReplayTree) -> go.Figure:
+    """Accuracy by depth, over the prefixes measured at the search's largest budget."""
+    return draw_depth(depth_rows(read_search(search)))
+
+
+def _window(rows: Sequence[DepthRow]) -> list[float] | None:
+    """The quartiles and the best fill the panel; the longest whiskers may leave it."""
+    if not rows:
+        return None
+    low, high = min(row.first_quartile for row in rows), max(row.best for row in rows)
+    room = max(high - low, 0.01)
+    return [max(0.0, low - 0.35 * room), min(1.005, high + 0.08 * room)]

@@ -1,0 +1,51 @@
+"""Where a report is written, and that it is there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from replaytree.errors import ConfigError
+
+
+def folder_name(name: str) -> str:
+    """The folder of a search: its name, where that is one; else what is left of it, and a few digits of its hash."""
+    safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:80]
+    if safe == name:
+        return name
+    return f"{safe or 'search'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write beside the file, then rename: a reader sees the old page or the new one.
+
+    Raises ConfigError, naming the option, where the folder cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=".writing-", suffix=".html", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+        # NamedTemporaryFile makes files for its owner only; a page is for whoever may read the folder.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror or error}); choose another folder with --out"
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

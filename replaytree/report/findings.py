@@ -1,0 +1,136 @@
+"""Headings that say the finding: a sentence from the rows of each section."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from replaytree.report.answer import Answer, RandomComparison
+from replaytree.report.depth import DepthRow
+from replaytree.report.effects import EffectRow, FollowRow
+from replaytree.report.history import HistoryRow
+from replaytree.report.pareto import ParetoRow
+from replaytree.report.reading import kind_of
+
+LEAST_TRAININGS = 3
+"""A layer's effect is put into a heading only where it rests on at least this many trainings."""
+
+
+def answer_finding(found: Answer) -> str:
+    """'Best: 0.989 after 8 layers'."""
+    return f"Best: {found.accuracy:.3f} after {layers(len(found.steps))}"
+
+
+def random_finding(found: RandomComparison) -> str:
+    """What random search got for the same number of trainings, as one sentence."""
+    trainings = counted(found.trainings, "training")
+    if found.companion is None:
+        return "This search is random search itself"
+    difference = 100.0 * (found.search_best - found.random_best)
+    if abs(difference) < 0.005:
+        return f"Level with random search after the same {trainings}"
+    better = "better" if difference > 0 else "worse"
+    return f"{abs(difference):.1f} points {better} than random search after the same {trainings}"
+
+
+def tree_finding(node_count: int, deepest: int) -> str:
+    """How much was kept."""
+    return f"{counted(node_count, 'prefix', 'prefixes')} kept, up to {layers(deepest)} deep"
+
+
+def history_finding(rows: Sequence[HistoryRow]) -> str:
+    """When the best came."""
+    best = rows[-1].best if rows else None
+    if best is None:
+        return "No training has measured anything yet"
+    first = next(row for row in rows if row.accuracy == best)
+    trained = sum(row.trained for row in rows if row.number <= first.number)
+    total = sum(row.trained for row in rows)
+    return f"The best single training, {best:.3f}, came {ordinal(trained)} of {total:,}"
+
+
+def depth_finding(rows: Sequence[DepthRow]) -> str:
+    """How many layers were best, and what the next ones brought."""
+    if not rows:
+        return "No prefix was measured at the largest budget yet"
+    best = max(rows, key=lambda row: (row.best, -row.depth))
+    deepest = rows[-1]
+    text = f"{layers(best.depth)} gave the best prefix, {best.best:.3f}"
+    if deepest.depth > best.depth:
+        text += f"; {deepest.depth} came to {deepest.best:.3f}"
+    return text[0].upper() + text[1:]
+
+
+def effect_finding(rows: Sequence[EffectRow]) -> str:
+    """The best and the worst type of first layer."""
+    kinds = defaultdict(list)
+    for row in rows:
+        if row.position == 1:
+            kinds[kind_of(row.label)].append(row)
+    effects = {}
+    for kind, found in kinds.items():
+        trainings = sum(row.trainings for row in found)
+        if trainings >= LEAST_TRAININGS:
+            effects[kind] = math.fsum(row.effect * row.trainings for row in found) / trainings
+    if len(effects) < 2:
+        return "Too few trainings to tell layers apart"
+    best, worst = max(effects, key=effects.__getitem__), min(effects, key=effects.__getitem__)
+    return f"First layer: {best} gained {points(effects[best])}, {worst} {gain_or_loss(effects[worst])}"
+
+
+def follow_finding(rows: Sequence[FollowRow]) -> str:
+    """The pair that the best tenth favours."""
+    if not rows:
+        return "No prefix of two layers yet"
+    return f"{rows[0].before_label} then {rows[0].after_label} is the pair the best tenth ends with most"
+
+
+def pareto_finding(rows: Sequence[ParetoRow]) -> str:
+    """The cheapest prefix within one point of the best."""
+    if not rows:
+        return "This space states no costs"
+    front = [row for row in rows if row.on_front]
+    best = front[-1]
+    near = next(row for row in front if row.accuracy >= best.accuracy - 0.01)
+    if near is best or near.cost <= 0:
+        return f"Nothing cheaper comes within a point of {best.accuracy:.3f}"
+    return f"{near.accuracy:.3f} for {short(near.cost)} parameters, {best.accuracy:.3f} for {short(best.cost)}"
+
+
+def layers(count: int) -> str:
+    """1 -> '1 layer'."""
+    return counted(count, "layer")
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """(1200, 'layer') -> '1,200 layers'."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def points(effect: float) -> str:
+    """0.0123 -> '1.2 points'."""
+    return f"{100.0 * effect:.1f} points"
+
+
+def gain_or_loss(effect: float) -> str:
+    """-0.05 -> 'lost 5.0 points'."""
+    return f"{'lost' if effect < 0 else 'gained'} {points(abs(effect))}"
+
+
+def ordinal(number: int) -> str:
+    """1 -> '1st', 12 -> '12th'."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
+
+
+def short(number: int | None) -> str:
+    """1234567 -> '1.23M'; None -> 'unknown'."""
+    if number is None:
+        return "unknown"
+    value = float(number)
+    for unit in ("", "k", "M", "G"):
+        if abs(value) < 999.5:
+            return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
+        value /= 1000.0
+    return f"{value:.3g}T"

@@ -1,0 +1,210 @@
+"""The search over time: what each training brought, how the bounds rose, what the policy did, what depth costs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import median
+from typing import Any
+
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+from replaytree.records import FailureKind, Source
+from replaytree.report import theme
+from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.tree import ReplayTree
+
+MOST_POINTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One episode. `accuracy` is the best prefix of its training; `best` the best of all trainings up to here."""
+
+    number: int
+    source: Source
+    trained: bool
+    depth: int
+    labels: str
+    accuracy: float | None
+    best: float | None
+    depth_bound: int
+    epochs: int
+    failure: FailureKind | None
+    policy_loss: float | None
+    entropy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DepthCostRow:
+    """What the trainings of paths of one depth cost, in seconds."""
+
+    depth: int
+    trainings: int
+    median_seconds: float
+    total_seconds: float
+
+
+def history_rows(data: SearchData) -> list[HistoryRow]:
+    """One row an episode, in order."""
+    rows = []
+    best: float | None = None
+    for episode in data.episodes:
+        accuracy = max(episode.accuracies, default=None) if episode.trained else None
+        if accuracy is not None and (best is None or accuracy > best):
+            best = accuracy
+        rows.append(
+            HistoryRow(
+                number=episode.number,
+                source=episode.source,
+                trained=episode.trained,
+                depth=len(episode.path),
+                labels=data.labels_of(episode.path),
+                accuracy=accuracy,
+                best=best,
+                depth_bound=episode.depth_bound,
+                epochs=episode.epochs,
+                failure=episode.failure,
+                policy_loss=episode.policy_loss,
+                entropy=episode.entropy,
+            )
+        )
+    return rows
+
+
+def depth_cost_rows(data: SearchData) -> list[DepthCostRow]:
+    """One row a depth of trained paths, where the evaluator told its seconds."""
+    seconds = defaultdict(list)
+    for training in data.trainings:
+        if training.train_seconds is not None:
+            seconds[len(training.path)].append(training.train_seconds)
+    return [DepthCostRow(depth, len(s), median(s), sum(s)) for depth, s in sorted(seconds.items())]
+
+
+def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[HistoryRow]:
+    """At most about `most` rows: every improvement and failure, and of the rest every k-th."""
+    if len(rows) <= most:
+        return list(rows)
+    step = -(-len(rows) // most)
+    previous: float | None = None
+    kept = []
+    for place, row in enumerate(rows):
+        if place % step == 0 or row.best != previous or row.failure is not None or place == len(rows) - 1:
+            kept.append(row)
+        previous = row.best
+    return kept
+
+
+def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
+    """Three panels over the episodes: accuracy, bounds, policy."""
+    rows = thinned(rows)
+    learned = any(row.entropy is not None for row in rows)
+    shares = [0.58, 0.2, 0.22] if learned else [0.72, 0.28]
+    figure = make_subplots(rows=len(shares), cols=1, shared_xaxes=True, row_heights=shares, vertical_spacing=0.06)
+    numbers = [row.number for row in rows]
+    for trace in _accuracy_traces(rows, numbers):
+        figure.add_trace(trace, row=1, col=1)
+    for name, field, colour, dash in (
+        ("depth bound, layers", "depth_bound", theme.SERIES[3], "solid"),
+        ("budget, epochs", "epochs", theme.SERIES[4], "dash"),
+    ):
+        values = [getattr(row, field) for row in rows]
+        figure.add_trace(_line(name, numbers, values, colour, dash, shape="hv"), row=2, col=1)
+    if learned:
+        for name, field, colour, dash in (
+            ("policy entropy, nats", "entropy", theme.SERIES[7], "solid"),
+            ("policy loss", "policy_loss", theme.REPLAY, "dot"),
+        ):
+            values = [getattr(row, field) for row in rows]
+            figure.add_trace(_line(name, numbers, values, colour, dash), row=3, col=1)
+    figure.update_layout(template=theme.template("light"), height=620 if learned else 500, showlegend=True)
+    figure.update_xaxes(title_text="episode", row=len(shares), col=1)
+    figure.update_yaxes(title_text="accuracy", tickformat=".2f", row=1, col=1)
+    figure.update_yaxes(title_text="bounds", rangemode="tozero", row=2, col=1)
+    if learned:
+        figure.update_yaxes(title_text="policy", row=3, col=1)
+    return figure
+
+
+def draw_depth_cost(rows: Sequence[DepthCostRow]) -> go.Figure:
+    """Median seconds of a training by the depth of its path."""
+    bars = go.Bar(
+        x=[row.depth for row in rows],
+        y=[row.median_seconds for row in rows],
+        customdata=[[row.trainings, row.total_seconds] for row in rows],
+        marker={"color": theme.SAMPLE},
+        hovertemplate="%{x} layers: median %{y:.2f} s<br>%{customdata[0]} trainings, %{customdata[1]:.0f} s in all"
+        "<extra></extra>",
+    )
+    figure = theme.figure(bars, height=300, showlegend=False)
+    figure.update_xaxes(title_text="layers of the trained path", dtick=1 if len(rows) <= 16 else None)
+    figure.update_yaxes(title_text="seconds a training (median)")
+    return figure
+
+
+def plot_history(search: HasTree | ReplayTree) -> go.Figure:
+    """Accuracy of each training, best so far, bounds and policy over the episodes of a search."""
+    return draw_history(history_rows(read_search(search)))
+
+
+def _accuracy_traces(rows: Sequence[HistoryRow], numbers: list[int]) -> list[Any]:
+    marks: tuple[tuple[Source, str, str, str], ...] = (
+        ("sample", "sampled", theme.SAMPLE, "circle"),
+        ("continue", "continued from the tree", theme.CONTINUE, "diamond"),
+        ("replay", "replayed and trained", theme.REPLAY, "square"),
+    )
+    traces: list[Any] = []
+    for source, name, colour, symbol in marks:
+        chosen = [row for row in rows if row.source == source and row.accuracy is not None and row.failure is None]
+        if chosen:
+            traces.append(_points(name, chosen, [row.accuracy for row in chosen], colour, symbol))
+    traces.append(_line("best so far", numbers, [row.best for row in rows], theme.BEST, "solid", shape="hv", width=2))
+    # Replayed episodes measure nothing, and failures may not: both stand on the floor of the panel.
+    floor = min((row.accuracy for row in rows if row.accuracy is not None), default=0.0)
+    replayed = [row for row in rows if not row.trained]
+    if replayed:
+        traces.append(
+            _points("replayed, nothing trained", replayed, [floor] * len(replayed), theme.REPLAY, "line-ns-open")
+        )
+    failed = [row for row in rows if row.failure is not None]
+    if failed:
+        values = [floor if row.accuracy is None else row.accuracy for row in failed]
+        traces.append(_points("failed", failed, values, theme.FAILED, "x"))
+    return traces
+
+
+def _points(
+    name: str, rows: Sequence[HistoryRow], values: Sequence[float | None], colour: str, symbol: str
+) -> go.Scatter:
+    return go.Scatter(
+        name=name,
+        x=[row.number for row in rows],
+        y=list(values),
+        mode="markers",
+        marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.8},
+        text=[f"{escape(row.labels)}<br>{row.failure or f'{row.epochs} epochs'}" for row in rows],
+        hovertemplate="episode %{x}: %{y:.4f}<br>%{text}<extra></extra>",
+    )
+
+
+def _line(
+    name: str,
+    numbers: list[int],
+    values: Sequence[float | None],
+    colour: str,
+    dash: str,
+    *,
+    shape: str = "linear",
+    width: float = 1.5,
+) -> go.Scatter:
+    return go.Scatter(
+        name=name,
+        x=numbers,
+        y=list(values),
+        mode="lines",
+        line={"color": colour, "dash": dash, "shape": shape, "width": width},
+        hovertemplate=f"episode %{{x}}: {name} %{{y:.4~f}}<extra></extra>",
+    )

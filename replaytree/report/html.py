@@ -1,0 +1,95 @@
+"""From figures and facts to one self-contained page: nothing in it asks the network for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly import graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from replaytree.report import findings, theme
+
+SCRIPTS = ("draw.js", "tree.js", "panel.js", "explore.js", "stay.js")
+
+
+def render(template: str, *, figures: dict[str, go.Figure], tree: dict[str, Any] | None, **values: Any) -> str:
+    """A page from a template of assets/; every value is escaped where it is put in."""
+    scripts = [plotly_script(), "\n".join(_asset(name) for name in SCRIPTS)]
+    payload = {
+        "tree": tree,
+        "figures": {key: figure_json(figure) for key, figure in figures.items()},
+        "templates": {scheme: theme.template(scheme) for scheme in ("light", "dark")},
+        "diverging": {scheme: theme.diverging(scheme) for scheme in ("light", "dark")},
+    }
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            policy=content_policy(scripts),
+            style=Markup(_asset("page.css")),
+            scripts=[Markup(script) for script in scripts],
+            payload=script_json(payload),
+            figures=figures,
+            **values,
+        )
+    )
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that can stand in a script element: no '<' is in it, and so neither '</script>' nor '<!--'."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def content_policy(scripts: list[str]) -> str:
+    """Only these very scripts run, and nothing is loaded from anywhere: a name that slipped through would be inert."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{found}'" for found in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"base-uri 'none'; form-action 'none'"
+    )
+
+
+def figure_json(figure: go.Figure) -> dict[str, Any]:
+    """Data and layout; the template is the page's."""
+    drawn: dict[str, Any] = json.loads(figure.to_json())
+    drawn["layout"].pop("template", None)
+    return {"data": drawn["data"], "layout": drawn["layout"]}
+
+
+@lru_cache
+def plotly_script() -> str:
+    """plotly.js without the comment that would end the element early, if it ever had one."""
+    return str(get_plotlyjs()).replace("</script", "<\\/script").replace("\r\n", "\n").strip()
+
+
+@lru_cache
+def _asset(name: str) -> str:
+    return (files("replaytree.report") / "assets" / name).read_text(encoding="utf-8").strip()
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("replaytree.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"short": findings.short, "fixed": _fixed, "json": script_json}
+    return environment
+
+
+def _fixed(value: float | None, digits: int = 4) -> str:
+    return "unknown" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,165 @@
+"""The report of one search: which rows, which figures, which headings, in which order."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from plotly import graph_objects as go
+
+from replaytree.report import depth, effects, findings, history, html, network, pareto, provenance, theme
+from replaytree.report.answer import Answer, Step, answer, compare_with_random
+from replaytree.report.files import folder_name, write_whole
+from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.tree_table import tree_columns
+from replaytree.tree import ReplayTree
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """How a layer of the chain is drawn: a box, in pixels, of its feature map's side and channels."""
+
+    step: Step
+    side: float
+    thickness: float
+    colour: str
+    share: float
+
+
+def write_report(
+    search: HasTree | ReplayTree,
+    *,
+    out: str | Path = "reports",
+    against: HasTree | ReplayTree | None = None,
+    refresh_seconds: float | None = None,
+) -> Path:
+    """Write `out`/<name>/index.html, and return its path. The page is whole, or what was there before stays.
+
+    `against` is a random search of the same data to compare with; with `refresh_seconds` the open page reloads
+    itself. Raises ConfigError where the folder cannot be written.
+    """
+    data = read_search(search)
+    companion = None if against is None else read_search(against)
+    page = report_html(data, against=companion, refresh_seconds=refresh_seconds)
+    return write_whole(Path(out) / folder_name(data.name) / "index.html", page)
+
+
+def report_html(data: SearchData, *, against: SearchData | None = None, refresh_seconds: float | None = None) -> str:
+    """The page as text."""
+    common: dict[str, Any] = {
+        "name": data.name,
+        "argument": shlex.quote(data.name),
+        "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "refresh_seconds": refresh_seconds,
+        "facts": {
+            "data": provenance.data_facts(data),
+            "machine": provenance.machine_facts(data),
+            "config": provenance.config_facts(data),
+        },
+        "failures": provenance.failure_rows(data),
+        "trainings": len(data.trainings),
+        "episodes": len(data.episodes),
+    }
+    found = answer(data)
+    if found is None:
+        return html.render("empty.html", figures={}, tree=None, **common)
+    rows = _Rows.of(data)
+    comparison = compare_with_random(data, against)
+    return html.render(
+        "report.html",
+        figures=_figures(data, rows),
+        tree=tree_columns(data),
+        **common,
+        answer=found,
+        blocks=blocks(found, data),
+        input_shape=data.fingerprint.get("image_shape"),
+        runners_up=data.comparable[1:6],
+        scale=_scale(data),
+        comparison=comparison,
+        finding=_headings(data, rows, found),
+        random_finding=findings.random_finding(comparison) if comparison else None,
+        hidden_costs=len(rows.params) - len(pareto.shown_rows(rows.params)),
+        hidden_episodes=len(rows.history) - len(history.thinned(rows.history)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    history: Sequence[history.HistoryRow]
+    costs: Sequence[history.DepthCostRow]
+    depths: Sequence[depth.DepthRow]
+    effects: Sequence[effects.EffectRow]
+    follows: Sequence[effects.FollowRow]
+    params: Sequence[pareto.ParetoRow]
+    flops: Sequence[pareto.ParetoRow]
+
+    @classmethod
+    def of(cls, data: SearchData) -> _Rows:
+        return cls(
+            history=history.history_rows(data),
+            costs=history.depth_cost_rows(data),
+            depths=depth.depth_rows(data),
+            effects=effects.effect_rows(data),
+            follows=effects.follow_rows(data),
+            params=pareto.pareto_rows(data, "params"),
+            flops=pareto.pareto_rows(data, "flops"),
+        )
+
+
+def _figures(data: SearchData, rows: _Rows) -> dict[str, go.Figure]:
+    figures = {
+        "network": network.draw_network(network.network_rows(data)),
+        "history": history.draw_history(rows.history),
+        "depth": depth.draw_depth(rows.depths),
+        "effects": effects.draw_effects(rows.effects),
+    }
+    if rows.costs:
+        figures["costs"] = history.draw_depth_cost(rows.costs)
+    if rows.follows:
+        figures["follows"] = effects.draw_follows(rows.follows)
+    if rows.params:
+        figures["params"] = pareto.draw_pareto(rows.params, "params")
+    if rows.flops:
+        figures["flops"] = pareto.draw_pareto(rows.flops, "flops")
+    return figures
+
+
+def _headings(data: SearchData, rows: _Rows, found: Answer) -> dict[str, str]:
+    return {
+        "answer": findings.answer_finding(found),
+        "tree": findings.tree_finding(len(data.nodes), max(node.depth for node in data.nodes)),
+        "history": findings.history_finding(rows.history),
+        "depth": findings.depth_finding(rows.depths),
+        "effects": findings.effect_finding(rows.effects),
+        "follows": findings.follow_finding(rows.follows),
+        "pareto": findings.pareto_finding(rows.params),
+    }
+
+
+def blocks(found: Answer, data: SearchData) -> list[Block]:
+    """Boxes for the chain: the side grows with the map's side, the thickness with the logarithm of its channels."""
+    low, high = _scale(data)
+    widest = max((max(step.output_shape[1:]) for step in found.steps if step.output_shape), default=1)
+    drawn = []
+    for step in found.steps:
+        channels, *sides = step.output_shape or (1, widest)
+        accuracy = step.average_accuracy
+        drawn.append(
+            Block(
+                step=step,
+                side=12.0 + 28.0 * math.sqrt(max(sides) / widest),
+                thickness=4.0 + 3.2 * math.log2(channels + 1),
+                colour="var(--line)" if accuracy is None else theme.colour_at(accuracy, low, high),
+                share=0.0 if accuracy is None else min(1.0, max(0.0, (accuracy - low) / (high - low))),
+            )
+        )
+    return drawn
+
+
+def _scale(data: SearchData) -> tuple[float, float]:
+    return theme.accuracy_range([node.average_accuracy for node in data.nodes if node.average_accuracy is not None])

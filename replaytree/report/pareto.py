@@ -1,0 +1,106 @@
+"""Trade-offs: accuracy against parameters or FLOPs, with the front that nothing beats on both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal, get_args
+
+from plotly import graph_objects as go
+
+from replaytree.errors import ConfigError
+from replaytree.report import theme
+from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.tree import ReplayTree
+
+Cost = Literal["params", "flops"]
+MOST_POINTS = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class ParetoRow:
+    """One prefix measured at the largest budget. `on_front`: none is as cheap and as accurate, and better in one."""
+
+    node_id: int
+    labels: str
+    depth: int
+    cost: int
+    accuracy: float
+    on_front: bool
+
+
+def pareto_rows(data: SearchData, cost: Cost) -> list[ParetoRow]:
+    """Cheapest first; prefixes whose cost is unknown are left out."""
+    if cost not in get_args(Cost):
+        raise ConfigError(f"cost is {cost!r}; it must be 'params' or 'flops'")
+    priced = [
+        (getattr(node, cost), node.average_accuracy, node)
+        for node in data.comparable
+        if getattr(node, cost) is not None and node.average_accuracy is not None
+    ]
+    priced.sort(key=lambda item: (item[0], -item[1], item[2].node_id))
+    rows = []
+    best = -1.0
+    for price, accuracy, node in priced:
+        rows.append(ParetoRow(node.node_id, " ".join(node.labels), node.depth, price, accuracy, accuracy > best))
+        best = max(best, accuracy)
+    return rows
+
+
+def shown_rows(rows: Sequence[ParetoRow], most: int = MOST_POINTS) -> list[ParetoRow]:
+    """At most about `most` rows: the front, the better half of the room for the best, the rest every k-th."""
+    if len(rows) <= most:
+        return list(rows)
+    bar = sorted((row.accuracy for row in rows), reverse=True)[most // 2]
+    step = -(-len(rows) // (most // 2))
+    return [row for place, row in enumerate(rows) if row.on_front or row.accuracy > bar or place % step == 0]
+
+
+def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
+    """All prefixes as points, coloured by depth, and the front as steps."""
+    points = shown_rows(rows)
+    front = [row for row in rows if row.on_front]
+    everything = go.Scatter(
+        name="prefix",
+        x=[row.cost for row in points],
+        y=[row.accuracy for row in points],
+        mode="markers",
+        marker={"color": theme.SAMPLE, "size": 5, "opacity": 0.45},
+        customdata=[row.node_id for row in points],
+        text=[escape(row.labels) for row in points],
+        hovertemplate="%{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
+    )
+    best = go.Scatter(
+        name="Pareto front",
+        x=[row.cost for row in front],
+        y=[row.accuracy for row in front],
+        mode="lines+markers",
+        line={"color": theme.CONTINUE, "width": 2, "shape": "hv"},
+        marker={"color": theme.CONTINUE, "size": 8, "symbol": "diamond"},
+        customdata=[row.node_id for row in front],
+        text=[escape(row.labels) for row in front],
+        hovertemplate="front: %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
+    )
+    figure = theme.figure(everything, best, height=380)
+    # A cost of 0 has no place on a logarithmic axis.
+    kind = "log" if rows and rows[0].cost > 0 else "linear"
+    title = "parameters" if cost == "params" else "FLOPs (multiply-adds an image)"
+    figure.update_xaxes(title_text=title, type=kind, dtick=1 if kind == "log" else None, tickformat="~s")
+    figure.update_yaxes(title_text="average accuracy", tickformat=".2f", range=_window([row.accuracy for row in rows]))
+    return figure
+
+
+def plot_pareto(search: HasTree | ReplayTree, *, cost: Cost = "params") -> go.Figure:
+    """Accuracy against 'params' or 'flops', over the prefixes measured at the search's largest budget."""
+    return draw_pareto(pareto_rows(read_search(search), cost), cost)
+
+
+def _window(accuracies: Sequence[float]) -> list[float] | None:
+    """From the 5th percentile up: a few hopeless prefixes must not press the front against the ceiling."""
+    if not accuracies:
+        return None
+    ordered = sorted(accuracies)
+    low, high = ordered[len(ordered) // 20], ordered[-1]
+    room = max(high - low, 0.01)
+    return [max(0.0, low - 0.05 * room), min(1.005, high + 0.08 * room)]

@@ -1,0 +1,88 @@
+"""Where the numbers come from: data, configuration, versions, dates, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+from replaytree.report.reading import SearchData
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and its value, as people read them."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """One kind of failure: how many trainings, the first episode, and what the evaluator said there."""
+
+    kind: str
+    count: int
+    first_episode: int
+    text: str
+
+
+def data_facts(data: SearchData) -> list[Fact]:
+    """The images, by their fingerprint; empty for an evaluator of one's own."""
+    found = data.fingerprint
+    if not found:
+        return []
+    classes = [str(name) for name in found.get("classes", ())]
+    shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+    return [
+        Fact("data set", str(data.config.get("dataset") or "given in Python")),
+        Fact("sha-256 of the images and labels", str(found.get("sha256", "unknown"))),
+        Fact("training images", f"{found.get('train_count', 'unknown')}"),
+        Fact("validation images", f"{found.get('val_count', 'unknown')}"),
+        Fact("image shape", " × ".join(map(str, found.get("image_shape", ())))),
+        Fact(f"{len(classes)} classes", shown),
+    ]
+
+
+def machine_facts(data: SearchData) -> list[Fact]:
+    """Seed, dates, versions and machine."""
+    info = data.info
+    facts = [Fact("seed", str(info.seed)), Fact("started", f"{info.created_at:%Y-%m-%d %H:%M} UTC")]
+    if data.episodes:
+        last = data.episodes[-1].created_at
+        facts.append(Fact("last episode", f"{last:%Y-%m-%d %H:%M} UTC"))
+        facts.append(Fact("from start to last episode", duration(last - info.created_at)))
+    seconds = [training.train_seconds for training in data.trainings if training.train_seconds is not None]
+    if seconds:
+        facts.append(Fact("of which training", duration(timedelta(seconds=sum(seconds)))))
+    return facts + [Fact(name, text) for name, text in sorted(info.versions.items())]
+
+
+def config_facts(data: SearchData) -> list[Fact]:
+    """Every field of the stored configuration, in the order of their names."""
+    return [Fact(name, "none" if value is None else str(value)) for name, value in sorted(data.config.items())]
+
+
+def failure_rows(data: SearchData) -> list[FailureRow]:
+    """Failures by kind, most frequent first."""
+    failed = [training for training in data.trainings if training.failure is not None]
+    first = {}
+    for training in reversed(failed):
+        first[str(training.failure)] = training
+    counts = Counter(str(training.failure) for training in failed)
+    return [
+        FailureRow(kind, count, first[kind].number, " ".join(first[kind].failure_text.split())[:300])
+        for kind, count in counts.most_common()
+    ]
+
+
+def duration(time: timedelta) -> str:
+    """75 s -> '1 min 15 s', 3700 s -> '1 h 2 min'."""
+    seconds = round(time.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, second = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {second} s"
+    hours, minute = divmod(minutes, 60)
+    return f"{hours} h {minute} min"

@@ -1,0 +1,113 @@
+"""The whole tree for the page: a few columns of whole numbers, from which the browser rebuilds paths and labels."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from replaytree.records import Path, Shape
+from replaytree.report import theme
+from replaytree.report.reading import SearchData, kind_of
+
+ACCURACY_UNIT = 1e-4
+"""Accuracies travel as whole numbers of this unit: the four decimals that people are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRow:
+    """One node. `parent` is the place of its parent among the rows, -1 at the root; accuracies may be unknown."""
+
+    node_id: int
+    parent: int
+    action: int
+    visit_count: int
+    evaluation_count: int
+    budget_evaluation_count: int
+    epochs: int | None
+    average_accuracy: float | None
+    best_accuracy: float | None
+    params: int | None
+    flops: int | None
+    output_shape: Shape | None
+
+
+def tree_rows(data: SearchData) -> list[TreeRow]:
+    """All nodes, parents first. `best_accuracy` is the best single training, over all budgets."""
+    best = best_accuracies(data)
+    places: dict[Path, int] = {}
+    rows = []
+    for node in data.nodes:
+        places[node.path] = len(rows)
+        rows.append(
+            TreeRow(
+                node_id=node.node_id,
+                parent=places[node.path[:-1]] if node.depth > 1 else -1,
+                action=node.action,
+                visit_count=node.visit_count,
+                evaluation_count=node.evaluation_count,
+                budget_evaluation_count=node.budget_evaluation_count,
+                epochs=node.epochs,
+                average_accuracy=node.average_accuracy,
+                best_accuracy=best.get(node.path),
+                params=node.params,
+                flops=node.flops,
+                output_shape=node.output_shape,
+            )
+        )
+    return rows
+
+
+def best_accuracies(data: SearchData) -> dict[Path, float]:
+    """The best single accuracy that any training measured of each prefix."""
+    best: dict[Path, float] = {}
+    for training in data.trainings:
+        for depth, accuracy in enumerate(training.accuracies, start=1):
+            prefix = training.path[:depth]
+            if accuracy > best.get(prefix, -1.0):
+                best[prefix] = accuracy
+    return best
+
+
+def tree_columns(data: SearchData) -> dict[str, Any]:
+    """What the page's scripts are given; -1 stands for unknown. Tested to be the inverse of what they do."""
+    rows = tree_rows(data)
+    shapes = {shape: place for place, shape in enumerate(dict.fromkeys(row.output_shape for row in rows))}
+    kinds = {kind: place for place, kind in enumerate(dict.fromkeys(map(kind_of, data.labels)))}
+    known = [row.average_accuracy for row in rows if row.average_accuracy is not None]
+    low, high = theme.accuracy_range(known)
+    return {
+        "search": data.name,
+        "argument": shlex.quote(data.name),
+        "labels": list(data.labels),
+        "kinds": list(kinds),
+        "kindOf": [kinds[kind_of(label)] for label in data.labels],
+        "shapes": [None if shape is None else "×".join(map(str, shape)) for shape in shapes],
+        "range": [low, high],
+        "maxEpochs": data.max_epochs,
+        "colours": [theme.colour_at(step / 63, 0.0, 1.0) for step in range(64)],
+        "columns": {
+            "id": [row.node_id for row in rows],
+            "parent": [row.parent for row in rows],
+            "action": [row.action for row in rows],
+            "visits": [row.visit_count for row in rows],
+            "evaluations": [row.evaluation_count for row in rows],
+            "budgetEvaluations": [row.budget_evaluation_count for row in rows],
+            "epochs": _known([row.epochs for row in rows]),
+            "average": [whole_accuracy(row.average_accuracy) for row in rows],
+            "best": [whole_accuracy(row.best_accuracy) for row in rows],
+            "params": _known([row.params for row in rows]),
+            "flops": _known([row.flops for row in rows]),
+            "shape": [shapes[row.output_shape] for row in rows],
+        },
+    }
+
+
+def whole_accuracy(accuracy: float | None) -> int:
+    """0.98765 -> 9876 (rounded as '{:.4f}' rounds it); -1 for None."""
+    return -1 if accuracy is None else int(f"{accuracy:.4f}".replace(".", ""))
+
+
+def _known(values: Sequence[int | None]) -> list[int]:
+    return [-1 if value is None else value for value in values]
