@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from replaytree.data import ImageData, from_arrays, load
     from replaytree.errors import ReplayTreeError
     from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
+    from replaytree.report import plot_depth, plot_history, plot_layer_effects, plot_pareto, plot_tree
     from replaytree.search import Progress, Search
     from replaytree.space import (
         Convolution,
@@ -44,6 +45,11 @@ _HOMES = {
     "Space": "records",
     "from_arrays": "data",
     "load": "data",
+    "plot_depth": "report",
+    "plot_history": "report",
+    "plot_layer_effects": "report",
+    "plot_pareto": "report",
+    "plot_tree": "report",
     "xu24": "space",
 }
 
@@ -70,6 +76,11 @@ __all__ = [
     "Space",
     "from_arrays",
     "load",
+    "plot_depth",
+    "plot_history",
+    "plot_layer_effects",
+    "plot_pareto",
+    "plot_tree",
     "xu24",
 ]
 

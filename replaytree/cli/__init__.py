@@ -9,6 +9,7 @@ import typer
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
 from replaytree.cli.read import best, list_, show
+from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
 from replaytree.errors import ReplayTreeError
 
@@ -23,6 +24,8 @@ app.command(rich_help_panel="Search")(resume)
 app.command("list", rich_help_panel="Look")(list_)
 app.command(rich_help_panel="Look")(best)
 app.command(rich_help_panel="Look")(show)
+app.command(rich_help_panel="Look")(report)
+app.command(rich_help_panel="Look")(compare)
 app.add_typer(db, name="db", rich_help_panel="Look after")
 app.command(rich_help_panel="Look after")(doctor)
 app.add_typer(bench, name="bench", rich_help_panel="Look after")

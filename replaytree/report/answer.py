@@ -153,7 +153,7 @@ def _caution(data: SearchData, against: SearchData) -> str:
     if against.config.get("strategy") != "random":
         parts.append(f"its strategy is {against.config.get('strategy', 'unknown')!s}, not random")
     if data.info.data_json != against.info.data_json:
-        parts.append("its images are others")
+        parts.append("its images, or their split, are others")
     if data.info.space_json != against.info.space_json:
         parts.append("its layers are others")
     if data.max_epochs != against.max_epochs:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os.path
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import takewhile
 from typing import Literal
 
 from plotly import graph_objects as go
@@ -89,7 +89,7 @@ def groups(searches: Sequence[SearchData]) -> list[Group]:
     named = []
     for curves in found.values():
         names = [one.search for one in curves]
-        shared = os.path.commonprefix(names).rstrip("-_. ") or names[0]
+        shared = _shared_beginning(names) or names[0]
         label = names[0] if len(names) == 1 else f"{shared} ({len(names)} seeds)"
         named.append(Group(label, tuple(curves)))
     return named
@@ -108,9 +108,7 @@ def band_rows(group: Group, axis: Axis) -> list[BandRow]:
     rows = []
     for x in [*places[::step], *places[-1:]]:
         values = sorted(value for curve_marks in marks if (value := _at(curve_marks, x)) is not None)
-        rows.append(
-            BandRow(x, quantile(values, 0.5), quantile(values, LOW_SHARE), quantile(values, HIGH_SHARE))
-        )
+        rows.append(BandRow(x, quantile(values, 0.5), quantile(values, LOW_SHARE), quantile(values, HIGH_SHARE)))
     return rows
 
 
@@ -174,6 +172,12 @@ def _marks(one: Curve, axis: Axis) -> list[tuple[float, float | None]]:
 def _at(marks: Sequence[tuple[float, float | None]], x: float) -> float | None:
     place = bisect_right(marks, x, key=lambda mark: mark[0])
     return marks[place - 1][1] if place else None
+
+
+def _shared_beginning(names: Sequence[str]) -> str:
+    """('digits-1', 'digits-2') -> 'digits'."""
+    letters = takewhile(lambda found: len(set(found)) == 1, zip(*names, strict=False))
+    return "".join(found[0] for found in letters).rstrip("-_. ")
 
 
 def _faint(colour: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -55,6 +56,13 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
     )
 
 
+def _data_set(data: SearchData) -> str:
+    """What stays the same however the images are split."""
+    found = data.fingerprint
+    total = found.get("train_count", 0) + found.get("val_count", 0)
+    return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
+
+
 def standing_finding(rows: Sequence[StandingRow]) -> str:
     """Who is ahead after the trainings that all have."""
     common = min(row.trainings for row in rows)
@@ -75,8 +83,10 @@ def standing_finding(rows: Sequence[StandingRow]) -> str:
 def cautions(searches: Sequence[SearchData]) -> list[str]:
     """In what the searches differ that a reader would take to be the same."""
     found = []
-    if len({data.info.data_json for data in searches}) > 1:
+    if len({_data_set(data) for data in searches}) > 1:
         found.append("The searches did not see the same images: their accuracies are not of one kind.")
+    elif len({data.info.data_json for data in searches}) > 1:
+        found.append("The images are the same, but split differently into training and validation (by the seed).")
     if len({data.info.space_json for data in searches}) > 1:
         found.append("The searches chose from different layers or depths.")
     if len({data.max_epochs for data in searches}) > 1:

@@ -82,7 +82,8 @@ def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
         marker={"color": theme.BEST, "size": 8},
         line={"color": theme.BEST, "width": 2},
         text=[
-            f"{escape(row.best_labels)}<br>median {row.median:.4f} of {row.nodes} prefixes at this depth" for row in rows
+            f"{escape(row.best_labels)}<br>median {row.median:.4f} of {row.nodes} prefixes at this depth"
+            for row in rows
         ],
         hovertemplate="%{x} layers: best %{y:.4f}<br>%{text}<extra></extra>",
     )

@@ -153,13 +153,14 @@ def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
     top = max((row.count for row in rows), default=1)
     figure.update_layout(
         coloraxis={
-            "colorscale": theme.sequential(),
+            "colorscale": theme.counts("light"),
             "cmin": 0,
             "colorbar": {
                 "title": {"text": "times", "side": "top", "font": {"size": 11}},
                 "dtick": max(1, math.ceil(top / 6)),
             },
         },
+        meta={"scale": "counts"},
     )
     figure.update_xaxes(title_text="followed by", showgrid=False, tickangle=-60, type="category", dtick=1)
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", dtick=1)

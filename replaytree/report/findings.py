@@ -57,13 +57,13 @@ def depth_finding(rows: Sequence[DepthRow]) -> str:
     best = max(rows, key=lambda row: (row.best, -row.depth))
     deepest = rows[-1]
     text = f"{layers(best.depth)} gave the best prefix, {best.best:.3f}"
-    if deepest.depth > best.depth:
+    if deepest.depth > best.depth and f"{deepest.best:.3f}" != f"{best.best:.3f}":
         text += f"; {deepest.depth} came to {deepest.best:.3f}"
     return text[0].upper() + text[1:]
 
 
 def effect_finding(rows: Sequence[EffectRow]) -> str:
-    """The best and the worst type of first layer."""
+    """The best and the worst type of first layer, in percentage points of accuracy."""
     kinds = defaultdict(list)
     for row in rows:
         if row.position == 1:

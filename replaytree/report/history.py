@@ -103,7 +103,14 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
     rows = thinned(rows)
     learned = any(row.entropy is not None for row in rows)
     shares = [0.58, 0.2, 0.22] if learned else [0.72, 0.28]
-    figure = make_subplots(rows=len(shares), cols=1, shared_xaxes=True, row_heights=shares, vertical_spacing=0.06)
+    figure = make_subplots(
+        rows=len(shares),
+        cols=1,
+        shared_xaxes=True,
+        row_heights=shares,
+        vertical_spacing=0.06,
+        specs=[[{"secondary_y": row == 2}] for row in range(len(shares))],
+    )
     numbers = [row.number for row in rows]
     for trace in _accuracy_traces(rows, numbers):
         figure.add_trace(trace, row=1, col=1)
@@ -119,13 +126,16 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
             ("policy loss", "policy_loss", theme.REPLAY, "dot"),
         ):
             values = [getattr(row, field) for row in rows]
-            figure.add_trace(_line(name, numbers, values, colour, dash), row=3, col=1)
+            figure.add_trace(
+                _line(name, numbers, values, colour, dash), row=3, col=1, secondary_y=field == "policy_loss"
+            )
     figure.update_layout(template=theme.template("light"), height=620 if learned else 500, showlegend=True)
     figure.update_xaxes(title_text="episode", row=len(shares), col=1)
     figure.update_yaxes(title_text="accuracy", tickformat=".2f", row=1, col=1)
     figure.update_yaxes(title_text="bounds", rangemode="tozero", row=2, col=1)
     if learned:
-        figure.update_yaxes(title_text="policy", row=3, col=1)
+        figure.update_yaxes(title_text="entropy", rangemode="tozero", row=3, col=1, secondary_y=False)
+        figure.update_yaxes(title_text="loss", showgrid=False, row=3, col=1, secondary_y=True)
     return figure
 
 

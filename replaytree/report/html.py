@@ -26,7 +26,10 @@ def render(template: str, *, figures: dict[str, go.Figure], tree: dict[str, Any]
         "tree": tree,
         "figures": {key: figure_json(figure) for key, figure in figures.items()},
         "templates": {scheme: theme.template(scheme) for scheme in ("light", "dark")},
-        "diverging": {scheme: theme.diverging(scheme) for scheme in ("light", "dark")},
+        "scales": {
+            "diverging": {scheme: theme.diverging(scheme) for scheme in ("light", "dark")},
+            "counts": {scheme: theme.counts(scheme) for scheme in ("light", "dark")},
+        },
     }
     return (
         _environment()

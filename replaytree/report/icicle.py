@@ -43,24 +43,23 @@ def icicle_rows(data: SearchData, most: int = MOST_NODES) -> list[IcicleRow]:
         )
     ]
     chosen = sorted(data.nodes, key=lambda node: (-node.visit_count, node.depth, node.node_id))[:most]
-    for node in sorted(chosen, key=lambda node: node.node_id):
-        rows.append(
-            IcicleRow(
-                key=".".join(map(str, node.path)),
-                parent_key=".".join(map(str, node.path[:-1])),
-                label=node.label,
-                labels=" ".join(node.labels),
-                visit_count=node.visit_count,
-                evaluation_count=node.evaluation_count,
-                average_accuracy=node.average_accuracy,
-            )
+    return rows + [
+        IcicleRow(
+            key=".".join(map(str, node.path)),
+            parent_key=".".join(map(str, node.path[:-1])),
+            label=node.label,
+            labels=" ".join(node.labels),
+            visit_count=node.visit_count,
+            evaluation_count=node.evaluation_count,
+            average_accuracy=node.average_accuracy,
         )
-    return rows
+        for node in sorted(chosen, key=lambda node: node.node_id)
+    ]
 
 
 def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
     """Layers across, visits down, coloured by average accuracy; a click goes deeper."""
-    low, high = theme.accuracy_range([row.average_accuracy for row in rows if row.average_accuracy is not None])
+    scale = theme.Scale.of([row.average_accuracy for row in rows if row.average_accuracy is not None])
     trace = go.Icicle(
         ids=["root" if not row.key else row.key for row in rows],
         parents=["" if not row.key else row.parent_key or "root" for row in rows],
@@ -69,14 +68,7 @@ def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
         branchvalues="total",
         maxdepth=LEVELS,
         tiling={"orientation": "h"},
-        marker={
-            "colors": [row.average_accuracy for row in rows],
-            "colorscale": theme.sequential(),
-            "cmin": low,
-            "cmax": high,
-            "showscale": True,
-            "colorbar": {"title": {"text": "accuracy", "side": "top"}, "thickness": 10, "outlinewidth": 0},
-        },
+        marker=scale.marker([row.average_accuracy for row in rows], colours="colors") | {"showscale": True},
         text=[
             f"{escape(row.labels)}<br>average accuracy "
             f"{'unknown' if row.average_accuracy is None else f'{row.average_accuracy:.4f}'}<br>"

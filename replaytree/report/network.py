@@ -70,21 +70,20 @@ def draw_network(rows: Sequence[NetworkRow]) -> go.Figure:
             above = spots[row.path[:-1]]
             xs += [above.x, row.x, None]
             ys += [above.y, row.y, None]
-    edges = go.Scatter(x=xs, y=ys, mode="lines", line={"color": theme.REPLAY, "width": 1}, hoverinfo="skip", opacity=0.6)
+    edges = go.Scatter(
+        x=xs, y=ys, mode="lines", line={"color": theme.REPLAY, "width": 1}, hoverinfo="skip", opacity=0.6
+    )
     shown = [row for row in rows if row.path]
     most = max((row.visit_count for row in shown), default=1)
-    low, high = theme.accuracy_range([row.average_accuracy for row in shown if row.average_accuracy is not None])
+    scale = theme.Scale.of([row.average_accuracy for row in shown if row.average_accuracy is not None])
     named = {row.path for row in sorted(shown, key=lambda row: (-row.visit_count, row.path))[:24]}
     nodes = go.Scatter(
         x=[row.x for row in shown],
         y=[row.y for row in shown],
         mode="markers+text",
-        marker={
+        marker=scale.marker([row.average_accuracy for row in shown], colours="color")
+        | {
             "size": [7 + 25 * math.sqrt(row.visit_count / most) for row in shown],
-            "color": [low if row.average_accuracy is None else row.average_accuracy for row in shown],
-            "colorscale": theme.sequential(),
-            "cmin": low,
-            "cmax": high,
             "opacity": 1,
             "line": {"width": 1, "color": theme.REPLAY},
         },

@@ -28,7 +28,6 @@ class Block:
     side: float
     thickness: float
     colour: str
-    share: float
 
 
 def write_report(
@@ -56,6 +55,7 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         "argument": shlex.quote(data.name),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "refresh_seconds": refresh_seconds,
+        "joint": data.config.get("evaluator") == "joint" and bool(data.fingerprint),
         "facts": {
             "data": provenance.data_facts(data),
             "machine": provenance.machine_facts(data),
@@ -84,28 +84,28 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         finding=_headings(data, rows, found),
         random_finding=findings.random_finding(comparison) if comparison else None,
         hidden_costs=len(rows.params) - len(pareto.shown_rows(rows.params)),
-        hidden_episodes=len(rows.history) - len(history.thinned(rows.history)),
+        hidden_episodes=len(rows.episodes) - len(history.thinned(rows.episodes)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    history: Sequence[history.HistoryRow]
+    episodes: Sequence[history.HistoryRow]
     costs: Sequence[history.DepthCostRow]
     depths: Sequence[depth.DepthRow]
-    effects: Sequence[effects.EffectRow]
-    follows: Sequence[effects.FollowRow]
+    layers: Sequence[effects.EffectRow]
+    pairs: Sequence[effects.FollowRow]
     params: Sequence[pareto.ParetoRow]
     flops: Sequence[pareto.ParetoRow]
 
     @classmethod
     def of(cls, data: SearchData) -> _Rows:
         return cls(
-            history=history.history_rows(data),
+            episodes=history.history_rows(data),
             costs=history.depth_cost_rows(data),
             depths=depth.depth_rows(data),
-            effects=effects.effect_rows(data),
-            follows=effects.follow_rows(data),
+            layers=effects.effect_rows(data),
+            pairs=effects.follow_rows(data),
             params=pareto.pareto_rows(data, "params"),
             flops=pareto.pareto_rows(data, "flops"),
         )
@@ -114,14 +114,14 @@ class _Rows:
 def _figures(data: SearchData, rows: _Rows) -> dict[str, go.Figure]:
     figures = {
         "network": network.draw_network(network.network_rows(data)),
-        "history": history.draw_history(rows.history),
+        "history": history.draw_history(rows.episodes),
         "depth": depth.draw_depth(rows.depths),
-        "effects": effects.draw_effects(rows.effects),
+        "effects": effects.draw_effects(rows.layers),
     }
     if rows.costs:
         figures["costs"] = history.draw_depth_cost(rows.costs)
-    if rows.follows:
-        figures["follows"] = effects.draw_follows(rows.follows)
+    if rows.pairs:
+        figures["follows"] = effects.draw_follows(rows.pairs)
     if rows.params:
         figures["params"] = pareto.draw_pareto(rows.params, "params")
     if rows.flops:
@@ -133,17 +133,17 @@ def _headings(data: SearchData, rows: _Rows, found: Answer) -> dict[str, str]:
     return {
         "answer": findings.answer_finding(found),
         "tree": findings.tree_finding(len(data.nodes), max(node.depth for node in data.nodes)),
-        "history": findings.history_finding(rows.history),
+        "history": findings.history_finding(rows.episodes),
         "depth": findings.depth_finding(rows.depths),
-        "effects": findings.effect_finding(rows.effects),
-        "follows": findings.follow_finding(rows.follows),
+        "effects": findings.effect_finding(rows.layers),
+        "follows": findings.follow_finding(rows.pairs),
         "pareto": findings.pareto_finding(rows.params),
     }
 
 
 def blocks(found: Answer, data: SearchData) -> list[Block]:
     """Boxes for the chain: the side grows with the map's side, the thickness with the logarithm of its channels."""
-    low, high = _scale(data)
+    scale = _scale(data)
     widest = max((max(step.output_shape[1:]) for step in found.steps if step.output_shape), default=1)
     drawn = []
     for step in found.steps:
@@ -154,12 +154,11 @@ def blocks(found: Answer, data: SearchData) -> list[Block]:
                 step=step,
                 side=12.0 + 28.0 * math.sqrt(max(sides) / widest),
                 thickness=4.0 + 3.2 * math.log2(channels + 1),
-                colour="var(--line)" if accuracy is None else theme.colour_at(accuracy, low, high),
-                share=0.0 if accuracy is None else min(1.0, max(0.0, (accuracy - low) / (high - low))),
+                colour="var(--line)" if accuracy is None else scale.colour(accuracy),
             )
         )
     return drawn
 
 
-def _scale(data: SearchData) -> tuple[float, float]:
-    return theme.accuracy_range([node.average_accuracy for node in data.nodes if node.average_accuracy is not None])
+def _scale(data: SearchData) -> theme.Scale:
+    return theme.Scale.of([node.average_accuracy for node in data.nodes if node.average_accuracy is not None])

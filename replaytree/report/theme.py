@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from plotly import graph_objects as go
@@ -21,6 +23,9 @@ BEST, FAILED = "#14937a", "#d1495b"
 SERIES = ("#2f80c2", "#d9731a", "#14937a", "#9a6fc9", "#b0722e", "#d1495b", "#868e96", "#4c9fb5")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
+LEAST_ERROR = 0.002
+"""Added to errors before their logarithm is taken: an accuracy of 1 has a colour, too."""
+
 INK = {"light": "#1c2126", "dark": "#e4e7e5"}
 MUTED = {"light": "#5a646d", "dark": "#9ba5ac"}
 GRID = {"light": "#e6e8e4", "dark": "#2a3035"}
@@ -32,6 +37,12 @@ MONOSPACE = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu 
 def diverging(scheme: str) -> list[list[Any]]:
     """Less to more through the ground of the page, so that no effect looks like nothing."""
     return [[0.0, LOW], [0.5, GRID[scheme]], [1.0, HIGH]]
+
+
+def counts(scheme: str) -> list[list[Any]]:
+    """Few to many in one hue, so that counts are not read as accuracies."""
+    ends = {"light": ("#dcebec", "#145261"), "dark": ("#1d3a40", "#8fd6df")}[scheme]
+    return [[0.0, ends[0]], [1.0, ends[1]]]
 
 
 def sequential() -> list[list[Any]]:
@@ -80,18 +91,64 @@ def figure(*traces: Any, height: int, **layout: Any) -> go.Figure:
     return drawn
 
 
-def accuracy_range(values: Sequence[float]) -> tuple[float, float]:
-    """Ends of the colour scale: the 10th percentile to the best, so that a few failures do not flatten the rest."""
-    if not values:
-        return 0.0, 1.0
-    ordered = sorted(values)
-    low, high = ordered[len(ordered) // 10], ordered[-1]
-    return (low, high) if high - low > 1e-6 else (max(0.0, high - 0.05), min(1.0, high + 1e-6))
+def log_error(accuracy: float) -> float:
+    """-log10(1 - accuracy + LEAST_ERROR): colours tell 0.98 from 0.99 as they tell 0.8 from 0.9."""
+    return -math.log10(1.0 - accuracy + LEAST_ERROR)
 
 
-def colour_at(value: float, low: float, high: float) -> str:
-    """The colour of an accuracy as '#rrggbb', linear between the stops of the scale."""
-    share = min(1.0, max(0.0, (value - low) / (high - low))) * (len(VIRIDIS) - 1)
-    first = min(int(share), len(VIRIDIS) - 2)
+def accuracy_of(place: float) -> float:
+    """The inverse of log_error."""
+    return 1.0 + LEAST_ERROR - 10.0**-place
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The colours of accuracies, from `low` to `high`, even steps in the logarithm of the error between them."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, accuracies: Sequence[float]) -> Scale:
+        """From the 10th percentile to the best, so that a few failures do not flatten the rest."""
+        if not accuracies:
+            return cls(0.0, 1.0)
+        ordered = sorted(accuracies)
+        low, high = ordered[len(ordered) // 10], ordered[-1]
+        return cls(low, high) if high - low > 1e-6 else cls(max(0.0, high - 0.05), max(high, 0.05))
+
+    @property
+    def middle(self) -> float:
+        """The accuracy of the middle colour."""
+        return accuracy_of((log_error(self.low) + log_error(self.high)) / 2.0)
+
+    def colour(self, accuracy: float) -> str:
+        """The colour of an accuracy, '#rrggbb'."""
+        low, high = log_error(self.low), log_error(self.high)
+        return colour_at((log_error(accuracy) - low) / (high - low))
+
+    def marker(self, accuracies: Sequence[float | None], *, colours: str) -> dict[str, Any]:
+        """A Plotly marker of these accuracies, unknown ones as the lowest; `colours` is the key the trace wants."""
+        ends = log_error(self.low), log_error(self.high)
+        shown = (self.low, self.middle, self.high)
+        return {
+            colours: [ends[0] if accuracy is None else log_error(accuracy) for accuracy in accuracies],
+            "colorscale": sequential(),
+            "cmin": ends[0],
+            "cmax": ends[1],
+            "colorbar": {
+                "title": {"text": "accuracy", "side": "top"},
+                "thickness": 10,
+                "outlinewidth": 0,
+                "tickvals": [log_error(accuracy) for accuracy in shown],
+                "ticktext": [f"{accuracy:.3f}" for accuracy in shown],
+            },
+        }
+
+
+def colour_at(share: float) -> str:
+    """The colour at a share of the scale as '#rrggbb', linear between its stops."""
+    place = min(1.0, max(0.0, share)) * (len(VIRIDIS) - 1)
+    first = min(int(place), len(VIRIDIS) - 2)
     ends = [[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in VIRIDIS[first : first + 2]]
-    return "#" + "".join(f"{round(a + (b - a) * (share - first)):02x}" for a, b in zip(*ends, strict=True))
+    return "#" + "".join(f"{round(a + (b - a) * (place - first)):02x}" for a, b in zip(*ends, strict=True))

@@ -37,7 +37,7 @@ def tree_rows(data: SearchData) -> list[TreeRow]:
     """All nodes, parents first. `best_accuracy` is the best single training, over all budgets."""
     best = best_accuracies(data)
     places: dict[Path, int] = {}
-    rows = []
+    rows: list[TreeRow] = []
     for node in data.nodes:
         places[node.path] = len(rows)
         rows.append(
@@ -76,7 +76,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
     shapes = {shape: place for place, shape in enumerate(dict.fromkeys(row.output_shape for row in rows))}
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(map(kind_of, data.labels)))}
     known = [row.average_accuracy for row in rows if row.average_accuracy is not None]
-    low, high = theme.accuracy_range(known)
+    scale = theme.Scale.of(known)
     return {
         "search": data.name,
         "argument": shlex.quote(data.name),
@@ -84,9 +84,10 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
         "kinds": list(kinds),
         "kindOf": [kinds[kind_of(label)] for label in data.labels],
         "shapes": [None if shape is None else "×".join(map(str, shape)) for shape in shapes],
-        "range": [low, high],
+        "range": [theme.log_error(scale.low), theme.log_error(scale.high)],
+        "leastError": theme.LEAST_ERROR,
         "maxEpochs": data.max_epochs,
-        "colours": [theme.colour_at(step / 63, 0.0, 1.0) for step in range(64)],
+        "colours": [theme.colour_at(step / 63) for step in range(64)],
         "columns": {
             "id": [row.node_id for row in rows],
             "parent": [row.parent for row in rows],

@@ -7,9 +7,8 @@ const plotConfig = { responsive: true, displaylogo: false, displayModeBar: false
 
 function themedLayout(layout) {
   const themed = { ...layout, template: payload.templates[scheme()] };
-  if (layout.meta && layout.meta.scale === "diverging") {
-    themed.coloraxis = { ...layout.coloraxis, colorscale: payload.diverging[scheme()] };
-  }
+  const scale = layout.meta && payload.scales[layout.meta.scale];
+  if (scale) themed.coloraxis = { ...layout.coloraxis, colorscale: scale[scheme()] };
   return themed;
 }
 
@@ -17,7 +16,9 @@ function drawFigure(element) {
   const { data, layout } = payload.figures[element.dataset.figure];
   element.classList.remove("drawing");
   element.dataset.drawn = "true";
-  return Plotly.react(element, data, themedLayout(layout), plotConfig);
+  return Plotly.react(element, data, themedLayout(layout), plotConfig).then(() => {
+    if (typeof onNode === "function") onNode(element);
+  });
 }
 
 function visible(element) {

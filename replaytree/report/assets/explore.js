@@ -13,7 +13,7 @@ const passes = (place) =>
 function visibleSlices() {
   const levels = narrow() ? 3 : 5;
   const total = Math.max(1, visitsOf(state.root));
-  const found = [{ key: "root", parent: "", place: state.root, label: labelOf(state.root), visits: total,
+  const found = [{ key: "root", parent: "", place: state.root, label: state.root === ROOT ? "images" : labelOf(state.root), visits: total,
     average: state.root === ROOT ? -1 : columns.average[state.root] }];
   let level = [{ place: state.root, key: "root" }];
   for (let depth = 0; depth < levels; depth += 1) {
@@ -53,7 +53,7 @@ function drawIcicle() {
   const chosen = (slice) => slice.place === state.chosen && slice.place !== null;
   const trace = {
     type: "icicle", branchvalues: "total", sort: false, tiling: { orientation: "h", pad: 1 },
-    pathbar: { visible: false }, root: { color: "rgba(0,0,0,0)" },
+    pathbar: { visible: false }, leaf: { opacity: 1 }, root: { color: "rgba(0,0,0,0)" },
     ids: slices.map((slice) => slice.key),
     parents: slices.map((slice) => slice.parent),
     labels: slices.map((slice) => plain(slice.label)),

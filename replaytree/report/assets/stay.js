@@ -23,18 +23,20 @@ function setView(view) {
   one("#icicle-stage").hidden = view !== "icicle";
   one("#network-stage").hidden = view !== "network";
   one("#crumbs").style.visibility = view === "icicle" ? "" : "hidden";
-  if (view === "network") {
-    const element = one("[data-figure=network]");
-    drawFigure(element).then(() => onNode(element, (point) => point.customdata));
-  } else refresh();
+  if (view === "network") drawFigure(one("[data-figure=network]"));
+  else refresh();
 }
 
-function onNode(element, placeOf) {
-  if (!element.on || element.dataset.listening) return;
+// Marks of these figures are nodes: the graph's carry places, the trade-offs' carry ids.
+function onNode(element) {
+  const placeOf = { network: (mark) => mark, params: placeAt, flops: placeAt }[element.dataset.figure];
+  if (!tree || !placeOf || element.dataset.listening) return;
   element.dataset.listening = "true";
   element.on("plotly_click", (event) => {
-    const place = placeOf(event.points[0]);
-    if (place !== undefined && place !== null && place >= 0) choose(place, true);
+    const mark = event.points[0].customdata;
+    if (mark === undefined || mark === null || placeOf(mark) < 0) return;
+    choose(placeOf(mark), true);
+    if (element.dataset.figure !== "network") one("#tree").scrollIntoView();
   });
 }
 
@@ -111,16 +113,14 @@ function start() {
       one("#find").value = before.find;
     }
     one("#least").value = String(state.least);
-    one("#ramp").style.background = `linear-gradient(90deg, ${tree.colours.join(",")})`;
+    const half = tree.colours.length / 2;
+    one("#ramp-low").style.background = `linear-gradient(90deg, ${tree.colours.slice(0, half).join(",")})`;
+    one("#ramp-high").style.background = `linear-gradient(90deg, ${tree.colours.slice(half).join(",")})`;
     kindChips();
     listen();
     refresh();
     if (before && before.view === "network") setView("network");
     if (!before) fromHash();
-    for (const key of ["params", "flops"]) {
-      const element = one(`[data-figure=${key}]`);
-      if (element) drawFigure(element).then(() => onNode(element, (point) => placeOfId.get(point.customdata)));
-    }
   }
   document.documentElement.dataset.ready = "true";
   performance.mark("ready");

@@ -37,7 +37,8 @@ const accuracyText = (whole) => (whole < 0 ? "unknown" : (whole / 10000).toFixed
 function colourOf(whole) {
   if (whole < 0) return null;
   const [low, high] = tree.range;
-  const share = Math.min(1, Math.max(0, (whole / 10000 - low) / (high - low)));
+  const place = -Math.log10(1 - whole / 10000 + tree.leastError);
+  const share = Math.min(1, Math.max(0, (place - low) / (high - low)));
   return tree.colours[Math.round(share * (tree.colours.length - 1))];
 }
 

@@ -1,0 +1,49 @@
+"""`replaytree report` and `compare`: pages that people browse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replaytree.cli.options import Name, Storage, engine_of, tree_of
+
+Out = Annotated[Path, typer.Option(help="Folder of the reports; each gets a folder of its own in it.")]
+
+
+def report(
+    name: Name,
+    out: Out = Path("reports"),
+    against: Annotated[
+        str | None, typer.Option(help="A random search of the same data to compare with.", metavar="NAME")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Rewrite the page while the search runs.")] = False,
+    interval: Annotated[float, typer.Option(min=1.0, help="Seconds between looks at the search, with --watch.")] = 10.0,
+    storage: Storage = None,
+) -> None:
+    """Write OUT/NAME/index.html: what the search found and why, as one page without network."""
+    from replaytree.report import watch_report, write_report
+
+    tree = tree_of(storage, name)
+    companion = None if against is None else tree_of(storage, against)
+    if watch:
+        print("watching; Ctrl-C ends it", flush=True)
+        watch_report(
+            tree, out=out, against=companion, interval_seconds=interval, on_write=lambda path: print(path, flush=True)
+        )
+    else:
+        print(write_report(tree, out=out, against=companion))
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Two searches or more; `replaytree list` shows them.")],
+    out: Out = Path("reports"),
+    storage: Storage = None,
+) -> None:
+    """Write a page that puts searches side by side; seeds of one configuration are drawn as a band."""
+    from replaytree.report import write_comparison
+    from replaytree.tree import ReplayTree
+
+    engine = engine_of(storage)
+    print(write_comparison([ReplayTree.open(engine, name) for name in names], out=out))
