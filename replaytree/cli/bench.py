@@ -94,6 +94,32 @@ def digits_table(
     print(f"{make_table(out, seeds=seeds, processes=processes)} prefixes, {seeds} trainings each, in {out}")
 
 
+@bench.command()
+def report(
+    nodes: Annotated[list[int] | None, typer.Option(min=1, help="Nodes of the tree; repeat for several.")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 15,
+    json_: Json = None,
+) -> None:
+    """Seconds to write a report and to look at it in Chromium, on synthetic trees of 1,000 and 50,000 nodes."""
+    from replaytree.bench.report import measure_report
+
+    costs = []
+    for count in nodes or [1_000, 50_000]:
+        cost = measure_report(count, depth=depth)
+        costs.append(cost)
+        browser = (
+            "not looked at: playwright or chromium is missing"
+            if cost.first_picture_seconds is None or cost.click_seconds is None
+            else f"first picture {cost.first_picture_seconds:.2f} s, click {cost.click_seconds:.2f} s"
+        )
+        print(
+            f"{cost.nodes:>6} nodes, {cost.trainings} trainings  written in {cost.write_seconds:.2f} s "
+            f"({cost.queries} queries), {cost.megabytes:.2f} MB, {browser}",
+            flush=True,
+        )
+    _finish({"costs": [asdict(cost) for cost in costs]}, json_)
+
+
 def _finish(figures: dict[str, Any], path: Path | None) -> None:
     from replaytree.bench.machine import machine
 

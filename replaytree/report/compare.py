@@ -106,7 +106,7 @@ def band_rows(group: Group, axis: Axis) -> list[BandRow]:
     places = sorted({x for curve_marks in marks for x, _ in curve_marks if first <= x <= last} | {first})
     step = -(-len(places) // MOST_POINTS)
     rows = []
-    for x in [*places[::step], *places[-1:]]:
+    for x in dict.fromkeys([*places[::step], *places[-1:]]):
         values = sorted(value for curve_marks in marks if (value := _at(curve_marks, x)) is not None)
         rows.append(BandRow(x, quantile(values, 0.5), quantile(values, LOW_SHARE), quantile(values, HIGH_SHARE)))
     return rows

@@ -14,7 +14,7 @@ from replaytree.records import Path
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
 
-MOST_NODES = 120
+MOST_NODES = 80
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         comparison=comparison,
         finding=_headings(data, rows, found),
         random_finding=findings.random_finding(comparison) if comparison else None,
+        learned=any(row.entropy is not None for row in rows.episodes),
         hidden_costs=len(rows.params) - len(pareto.shown_rows(rows.params)),
         hidden_episodes=len(rows.episodes) - len(history.thinned(rows.episodes)),
     )

@@ -98,7 +98,7 @@ def log_error(accuracy: float) -> float:
 
 def accuracy_of(place: float) -> float:
     """The inverse of log_error."""
-    return 1.0 + LEAST_ERROR - 10.0**-place
+    return 1.0 + LEAST_ERROR - math.pow(10.0, -place)
 
 
 @dataclass(frozen=True, slots=True)

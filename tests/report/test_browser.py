@@ -1,0 +1,260 @@
+"""The page as a reader meets it, in Chromium. Numbers are compared with the database's own."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+
+import pytest
+
+from replaytree.bench.report import CHROMIUM_ARGUMENTS, synthetic_tree
+from replaytree.report import write_comparison, write_report
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
+]
+SIZES = [(1400, 900), (390, 844)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """(page, database) of a search of some 500 nodes."""
+    folder = tmp_path_factory.mktemp("site")
+    tree = synthetic_tree(f"sqlite:///{folder}/tree.db", 400, depth=5)
+    return write_report(tree, out=folder / "reports"), folder / "tree.db"
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file; afterwards there were no errors, and nothing was asked of the network."""
+    contexts, faults, requests = [], [], []
+
+    def visit(path, *, size=SIZES[0], scheme="light", fragment="", drawn=True):
+        context = browser.new_context(viewport=dict(zip(("width", "height"), size, strict=True)), color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.resolve().as_uri() + fragment)
+        page.wait_for_selector("html[data-drawn]" if drawn else "html[data-ready]", state="attached")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert faults == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def facts(page):
+    return {element.get_attribute("data-fact"): element.inner_text() for element in page.locator("[data-fact]").all()}
+
+
+def stored(database, node):
+    with sqlite3.connect(database) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute(
+            """select n.*, b.epochs, b.evaluation_count as at_budget, b.total_accuracy / b.evaluation_count as average,
+                      (select max(accuracy) from evaluations e where e.node_id = n.id) as best
+               from nodes n join node_budgets b on b.node_id = n.id where n.id = ? order by b.epochs desc""",
+            (node,),
+        )
+        return dict(found.fetchone())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])
+def test_every_figure_is_drawn_and_nothing_overflows(visit, site, size, scheme):
+    page = visit(site[0], size=size, scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    shown = page.locator("[data-figure]:visible").all()
+    assert len(shown) >= 6
+    assert all(figure.locator("svg.main-svg").count() for figure in shown)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(250, 250, 247)" if scheme == "light" else "rgb(18, 21, 24)")
+    ink = page.locator("[data-figure=depth] .ytick text").first.evaluate("text => getComputedStyle(text).fill")
+    assert ink == ("rgb(90, 100, 109)" if scheme == "light" else "rgb(155, 165, 172)")
+
+
+def test_figures_follow_the_scheme_while_the_page_is_open(visit, site):
+    page = visit(site[0])
+    page.emulate_media(color_scheme="dark")
+    tick = page.locator("[data-figure=depth] .ytick text").first
+    page.wait_for_timeout(500)
+    assert tick.evaluate("text => getComputedStyle(text).fill") == "rgb(155, 165, 172)"
+
+
+def test_a_click_drills_down_and_the_panel_shows_what_the_database_holds(visit, site):
+    page = visit(site[0])
+    slices = page.locator("#icicle g.slice")
+    before = slices.count()
+    assert page.locator("#icicle").get_attribute("data-root") == ""
+    slices.nth(1).click()
+    page.wait_for_selector("#panel[data-node]:not([data-node=''])")
+    node = page.locator("#panel").get_attribute("data-node")
+    assert page.locator("#icicle").get_attribute("data-root") == node
+    assert slices.count() != before
+    row, found = stored(site[1], int(node)), facts(page)
+    assert found == {
+        "node": node,
+        "path": row["path"],
+        "visits": f"{row['visit_count']:,}",
+        "evaluations": f"{row['evaluation_count']:,}",
+        "budget, epochs": str(row["epochs"]),
+        "evaluations at it": f"{row['at_budget']:,}",
+        "parameters": f"{row['params']:,}",
+        "FLOPs": f"{row['flops']:,}",
+        "feature map": row["output_shape"].replace("x", "×"),
+        "average accuracy": f"{row['average']:.4f}",
+        "best accuracy": f"{row['best']:.4f}",
+    }
+    assert page.locator("#panel h3").inner_text() == row["labels"]
+    commands = page.locator("#panel code").all_inner_texts()
+    assert commands == [
+        f"replaytree show synthetic {node}",
+        f"replaytree retrain synthetic --node {node}",
+        f"replaytree export synthetic --node {node}",
+    ]
+    # The leftmost slice leads back.
+    slices.first.click()
+    page.wait_for_selector("#icicle[data-root='']")
+
+
+def test_every_accuracy_of_the_tree_is_that_of_the_database(visit, site):
+    page = visit(site[0], drawn=False)
+    shown = page.evaluate("columns.id.map((id, at) => [id, labelsOf(at), accuracyText(columns.average[at])])")
+    with sqlite3.connect(site[1]) as connection:
+        rows = connection.execute(
+            "select n.id, n.labels, printf('%.4f', b.total_accuracy / b.evaluation_count) "
+            "from nodes n join node_budgets b on b.node_id = n.id order by n.id"
+        ).fetchall()
+    assert [tuple(row) for row in shown] == rows
+
+
+def test_the_filters_hide_layer_types_and_rare_nodes(visit, site):
+    page = visit(site[0], drawn=False)
+    with sqlite3.connect(site[1]) as connection:
+        all_nodes = connection.execute("select count(*) from nodes").fetchone()[0]
+        often = connection.execute("select count(*) from nodes where visit_count >= 5").fetchone()[0]
+        kept = connection.execute(
+            "select count(*) from nodes where visit_count >= 5 and label not like 'conv%'"
+        ).fetchone()[0]
+    shown = page.locator("#shown")
+    assert f"{all_nodes:,} of {all_nodes:,} nodes" in shown.inner_text()
+    page.fill("#least", "5")
+    assert f"{often:,} of {all_nodes:,} nodes" in shown.inner_text()
+    page.click("#kinds [data-kind=conv]")
+    assert f"{kept:,} of {all_nodes:,} nodes" in shown.inner_text()
+    labels = page.locator("#icicle g.slice text").all_inner_texts()
+    assert labels
+    assert not any(label.startswith("conv") for label in labels)
+
+
+def test_the_search_box_finds_labels_indices_and_numbers(visit, site):
+    page = visit(site[0], drawn=False)
+    with sqlite3.connect(site[1]) as connection:
+        node, path, labels = connection.execute(
+            "select id, path, labels from nodes where depth = 3 order by visit_count desc, id limit 1"
+        ).fetchone()
+    for text in (labels, path, str(node)):
+        page.click("#crumbs button >> nth=0")
+        assert page.locator("#panel").get_attribute("data-node") == ""
+        page.fill("#find", text)
+        page.press("#find", "Enter")
+        assert page.locator("#panel").get_attribute("data-node") == str(node)
+    page.fill("#find", "no such layer")
+    assert "No stored prefix" in page.locator("#found").inner_text()
+
+
+def test_the_tree_can_be_walked_by_keyboard(visit, site):
+    page = visit(site[0])
+    page.focus("#icicle-stage")
+    page.keyboard.press("ArrowRight")
+    first = page.locator("#panel").get_attribute("data-node")
+    page.keyboard.press("ArrowDown")
+    second = page.locator("#panel").get_attribute("data-node")
+    page.keyboard.press("ArrowUp")
+    assert first != second
+    assert page.locator("#panel").get_attribute("data-node") == first
+    page.keyboard.press("Enter")
+    assert page.locator("#icicle").get_attribute("data-root") == first
+    page.keyboard.press("ArrowRight")
+    child = page.locator("#panel").get_attribute("data-node")
+    assert stored(site[1], int(child))["parent_id"] == int(first)
+    page.keyboard.press("Backspace")
+    assert page.locator("#icicle").get_attribute("data-root") == ""
+    # Everything that can be clicked can be reached: from the top, Tab comes to the search box and to the panel.
+    reached = set()
+    page.evaluate("document.body.focus(); scrollTo(0, 0); document.activeElement.blur()")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.closest('[id]')?.id"))
+    assert {"find", "least", "kinds", "icicle-stage", "panel"} <= reached
+
+
+def test_the_graph_is_a_second_view_whose_nodes_can_be_clicked(visit, site):
+    page = visit(site[0])
+    page.click("[data-view=network]")
+    points = page.locator("[data-figure=network] .points path")
+    points.nth(points.count() // 2).click(force=True)
+    page.wait_for_selector("#panel[data-node]:not([data-node=''])")
+    assert page.locator("#icicle-stage").is_hidden()
+
+
+def test_an_address_can_name_a_node(visit, site):
+    page = visit(site[0], fragment="#node=3", drawn=False)
+    assert page.locator("#panel").get_attribute("data-node") == "3"
+
+
+def test_a_watched_page_reloads_without_losing_its_place(visit, tmp_path):
+    tree = synthetic_tree(f"sqlite:///{tmp_path}/tree.db", 200, depth=4)
+    path = write_report(tree, out=tmp_path, refresh_seconds=3600)
+    page = visit(path)
+    page.fill("#least", "2")
+    page.fill("#find", "conv")
+    page.locator("#panel .children button").first.click()
+    node = page.locator("#panel").get_attribute("data-node")
+    page.click("summary")
+    page.evaluate("scrollTo({top: 700, behavior: 'instant'})")
+    page.evaluate("keep()")
+    page.reload()
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    assert page.locator("#panel").get_attribute("data-node") == node
+    assert page.input_value("#least") == "2"
+    assert page.input_value("#find") == "conv"
+    assert page.locator("details").first.get_attribute("open") is not None
+    assert page.evaluate("scrollY") == 700
+
+
+def test_names_with_markup_are_text(visit, grow, golden, tmp_path):
+    mark = "<img/src=x/onerror=document.title='owned'></script><script>document.title='owned'</script>"
+    tree = grow(golden, mark, labels=(mark, "<b>bold</b>", "res1"), config={"dataset": mark})
+    page = visit(write_report(tree, out=tmp_path / "reports"))
+    page.locator("#icicle g.slice").nth(1).click()
+    page.wait_for_selector("#panel[data-node='1']")
+    assert page.locator("#panel h3").inner_text() == mark
+    assert "owned" not in page.title().split(" · ")[-1]
+    assert page.locator("img, b:text-is('bold')").count() == 0
+    assert mark in page.locator("header").inner_text()
+
+
+def test_the_comparison_is_drawn(visit, grow, golden, training, tmp_path):
+    trees = [grow(golden, "a"), grow(golden, "b", seed=8), grow([training((0,), 0.5)], "luck")]
+    for size in SIZES:
+        page = visit(write_comparison(trees, out=tmp_path), size=size)
+        assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+        assert page.locator("[data-figure] svg.main-svg").count() >= 2

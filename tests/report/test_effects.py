@@ -1,0 +1,52 @@
+import pytest
+
+from replaytree import plot_layer_effects
+from replaytree.report.effects import FollowRow, effect_rows, follow_rows
+from replaytree.report.reading import read_search
+
+
+@pytest.fixture
+def crossed(grow, training):
+    """Two layers, two positions; the trainings are worth 0.9, 0.8, 0.5 and 0.3, on average 0.625."""
+    return grow(
+        [
+            training((0, 0), 0.8, 0.9),
+            training((0, 1), 0.8, 0.7),
+            training((1, 0), 0.2, 0.5),
+            training((1, 1), 0.2, 0.3),
+            # Another budget: no part of the comparison above, and alone in its own.
+            training((1, 1), 0.9, 0.9, epochs=8),
+        ]
+    )
+
+
+def test_effects_by_hand(crossed):
+    found = {(row.position, row.action): (row.effect, row.trainings) for row in effect_rows(read_search(crossed))}
+    assert found == {
+        (1, 0): (pytest.approx(0.225), 2),
+        (1, 1): (pytest.approx(-0.45 / 3), 3),
+        (2, 0): (pytest.approx(0.075), 2),
+        (2, 1): (pytest.approx(-0.15 / 3), 3),
+    }
+
+
+def test_effects_of_a_length_and_budget_cancel_at_each_position(crossed):
+    rows = effect_rows(read_search(crossed))
+    for position in (1, 2):
+        assert sum(r.effect * r.trainings for r in rows if r.position == position) == pytest.approx(0.0)
+
+
+def test_pairs_of_the_best_tenth(grow, training):
+    paths = [(a, b) for a in range(4) for b in range(4)]
+    tree = grow([training(path, 0.1, 0.2 + 0.04 * n) for n, path in enumerate(paths)], labels=("a1", "b1", "c1", "d1"))
+    # Sixteen chains: the best tenth is the best two, (3, 3) and (3, 2).
+    assert follow_rows(read_search(tree)) == [
+        FollowRow(3, 2, "d1", "c1", 1, 0.5, 1 / 16),
+        FollowRow(3, 3, "d1", "d1", 1, 0.5, 1 / 16),
+    ]
+
+
+def test_the_figure_is_in_points_and_leaves_unknown_cells_empty(crossed):
+    cells = plot_layer_effects(crossed).data[0]
+    assert list(cells.y) == ["conv1", "pool1"]
+    assert cells.z[0][0] == pytest.approx(22.5)

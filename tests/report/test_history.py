@@ -1,0 +1,52 @@
+import pytest
+
+from replaytree import plot_history
+from replaytree.report.history import DepthCostRow, HistoryRow, depth_cost_rows, draw_history, history_rows, thinned
+
+
+def test_history_by_hand(data):
+    rows = history_rows(data)
+    assert rows[0] == HistoryRow(0, "sample", True, 2, "conv1 pool1", 0.6, 0.6, 2, 4, None, 0.125, 1.0)
+    assert [row.accuracy for row in rows] == [0.6, 0.9, 0.25, None, 0.75]
+    assert [row.best for row in rows] == [0.6, 0.9, 0.9, 0.9, 0.9]
+    assert [row.failure for row in rows] == [None, None, None, None, "diverged"]
+
+
+def test_what_each_depth_costs(data):
+    assert depth_cost_rows(data) == [
+        DepthCostRow(1, 1, 1.0, 1.0),
+        DepthCostRow(2, 1, 2.0, 2.0),
+        DepthCostRow(3, 2, 2.25, 4.5),
+    ]
+
+
+def row(number, accuracy, best, failure=None):
+    return HistoryRow(number, "sample", True, 1, "conv1", accuracy, best, 1, 4, failure, None, None)
+
+
+def test_thinning_keeps_improvements_failures_and_the_last():
+    rows = [row(n, 0.5, 0.5 if n < 777 else 0.6, "error" if n == 333 else None) for n in range(1000)]
+    kept = [r.number for r in thinned(rows, most=10)]
+    assert kept == [0, 100, 200, 300, 333, 400, 500, 600, 700, 777, 800, 900, 999]
+    assert thinned(rows, most=1000) == rows
+
+
+def test_the_figure_marks_sources_replays_and_failures(tree, data):
+    figure = plot_history(tree)
+    assert figure == draw_history(history_rows(data))
+    names = [trace.name for trace in figure.data]
+    assert names == [
+        "sampled", "continued from the tree", "best so far", "replayed, nothing trained", "failed",
+        "depth bound, layers", "budget, epochs", "policy entropy, nats", "policy loss",
+    ]  # fmt: skip
+    assert list(figure.data[2].y) == [0.6, 0.9, 0.9, 0.9, 0.9]
+
+
+def test_a_policy_that_learns_nothing_has_no_panel():
+    names = [trace.name for trace in draw_history([row(0, 0.5, 0.5)]).data]
+    assert names == ["sampled", "best so far", "depth bound, layers", "budget, epochs"]
+
+
+@pytest.mark.parametrize("rows", [[], [row(0, None, None, "error")]])
+def test_nothing_measured_can_be_drawn(rows):
+    assert draw_history(rows) is not None

@@ -1,0 +1,47 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replaytree import plot_pareto
+from replaytree.errors import ConfigError
+from replaytree.report.pareto import ParetoRow, pareto_rows, shown_rows
+from replaytree.report.reading import read_search
+
+
+def test_the_front_by_hand(grow, training):
+    tree = grow([training((0, 0), 0.6, 0.7), training((2,), 0.5), training((1,), 0.65), training((0, 2), 0.6, 0.9)])
+    rows = pareto_rows(read_search(tree), "params")
+    # (0) 10: 0.6; (1) 20: 0.65; (0, 0) 20: 0.7; (2) 30: 0.5; (0, 2) 40: 0.9. Of the two for 20 the better is on it.
+    assert [(row.cost, row.accuracy, row.on_front) for row in rows] == [
+        (10, 0.6, True), (20, 0.7, True), (20, 0.65, False), (30, 0.5, False), (40, 0.9, True),
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 20)), max_size=60))
+def test_nothing_beats_the_front(points):
+    rows = []
+    best = -1.0
+    for cost, level in sorted(points, key=lambda p: (p[0], -p[1])):
+        rows.append(ParetoRow(0, "", 1, cost, level / 20, level / 20 > best))
+        best = max(best, level / 20)
+    front = [row for row in rows if row.on_front]
+    for row in rows:
+        dominated = any(o.cost <= row.cost and o.accuracy >= row.accuracy for o in front)
+        assert dominated
+    assert all(a.cost < b.cost and a.accuracy < b.accuracy for a, b in pairwise(front))
+
+
+def test_drawing_fewer_points_keeps_the_front():
+    rows = [ParetoRow(n, "", 1, n + 1, (n * 7919 % 1000) / 1000, n % 97 == 0) for n in range(10_000)]
+    shown = shown_rows(rows, most=500)
+    assert len(shown) < 700
+    assert {row.node_id for row in rows if row.on_front} <= {row.node_id for row in shown}
+
+
+def test_plot_pareto_by_params_or_flops(tree):
+    assert list(plot_pareto(tree).data[1].x) == [10]
+    assert list(plot_pareto(tree, cost="flops").data[1].x) == [1000]
+    with pytest.raises(ConfigError, match="'params' or 'flops'"):
+        plot_pareto(tree, cost="euros")

@@ -1,0 +1,34 @@
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import event
+
+from replaytree.report.reading import kind_of, read_search
+
+
+def test_a_search_is_read_in_four_queries_whatever_its_size(tree):
+    queries = []
+    event.listen(
+        tree.engine, "before_cursor_execute", lambda *a: queries.append(a[2]) if a[2].startswith("SELECT") else None
+    )
+    data = read_search(tree)
+    assert len(queries) == 4
+    assert len(data.nodes) == 6
+    assert len(data.episodes) == 5
+
+
+def test_a_search_is_as_good_as_its_tree(tree):
+    assert read_search(SimpleNamespace(tree=tree)) == read_search(tree)
+
+
+def test_the_best_is_that_of_the_command(tree, data):
+    assert data.best == tree.best(1)[0]
+    assert [node.node_id for node in data.comparable] == [node.node_id for node in tree.best(99)]
+    assert data.max_epochs == 8
+
+
+@pytest.mark.parametrize(
+    ("label", "kind"), [("conv32k3s2", "conv"), ("identity", "identity"), ("3x3", "3x3"), ("<b>", "<b>")]
+)
+def test_the_type_of_a_layer_is_the_letters_its_label_begins_with(label, kind):
+    assert kind_of(label) == kind
