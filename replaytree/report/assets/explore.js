@@ -108,9 +108,21 @@ function refresh() {
   fillPanel(state.chosen, choose);
   fillCrumbs();
   drawIcicle();
-  const matching = columns.id.reduce((count, _, place) => count + (passes(place) ? 1 : 0), 0);
+  const matching = countMatching();
   document.getElementById("shown").textContent =
     `· ${whole(matching)} of ${whole(columns.id.length)} nodes pass the filters, ${whole(slices.length)} slices drawn`;
+}
+
+/** Nodes that can be reached: they pass, and so does all that is above them. Parents stand before their children. */
+function countMatching() {
+  const reachable = new Uint8Array(columns.id.length);
+  let count = 0;
+  for (let place = 0; place < reachable.length; place += 1) {
+    const above = parentOf(place);
+    reachable[place] = passes(place) && (above === ROOT || reachable[above]) ? 1 : 0;
+    count += reachable[place];
+  }
+  return count;
 }
 
 function fillCrumbs() {
