@@ -6,6 +6,7 @@
     + DataError              a data set or folder of images that cannot be read
     + SpaceError             a layer, path or space that is not legal
     + EvaluationError        an evaluator that broke its contract
+    + ModelError             a model file that cannot be used, or an export that does not equal its model
   x StorageError
     + StorageUnavailable     the URL cannot be opened
     + ForeignDatabase        a file or database that is not replaytree's
@@ -42,6 +43,10 @@ class SpaceError(InputError):
 
 class EvaluationError(InputError):
     """An evaluator returned something other than its contract promises."""
+
+
+class ModelError(InputError):
+    """A model file cannot be used, or an export does not equal its model."""
 
 
 class StorageError(ReplayTreeError):

@@ -1,7 +1,8 @@
 """Image data sets as uint8 tensors in memory: named ones and folders. Only train and validation images, never test."""
 
 from replaytree.data.arrays import from_arrays
-from replaytree.data.augment import augment, normalise
+from replaytree.data.augment import augment, cutout, normalise
+from replaytree.data.channels import match_channels
 from replaytree.data.folder import read_images
 from replaytree.data.images import Fingerprint, ImageData
 from replaytree.data.load import load
@@ -14,10 +15,12 @@ __all__ = [
     "ImageData",
     "NamedDataSet",
     "augment",
+    "cutout",
     "data_folder",
     "found",
     "from_arrays",
     "load",
+    "match_channels",
     "normalise",
     "read_images",
     "stratified_split",

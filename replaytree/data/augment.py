@@ -58,6 +58,29 @@ def normalise(
     return ((images_BCHW.to(exact) / 255 - mean_C11) / std_C11).to(dtype)
 
 
+def cutout(images_BCHW: torch.Tensor, *, size: int, fill: Sequence[float], generator: torch.Generator) -> torch.Tensor:
+    """Blank one square of `size` pixels in each image: uint8 (B, C, H, W) -> uint8 (B, C, H, W), a copy.
+
+    The centre is uniform over the pixels, so squares are cut off at the edges (DeVries and Taylor, 2017). `fill` is one
+    fraction of 255 a channel; 0 pixels changes nothing.
+    """
+    _check(images_BCHW)
+    if size < 0:
+        raise DataError(f"cutout is {size}; it must be 0 or more pixels (--cutout)")
+    if size == 0:
+        return images_BCHW
+    device = images_BCHW.device
+    B, _, H, W = images_BCHW.shape
+    top_B = _draw(H, (B,), generator).to(device) - size // 2
+    left_B = _draw(W, (B,), generator).to(device) - size // 2
+    rows_BH = torch.arange(H, device=device)[None, :] - top_B[:, None]
+    columns_BW = torch.arange(W, device=device)[None, :] - left_B[:, None]
+    rows_BH, columns_BW = ((offset >= 0) & (offset < size) for offset in (rows_BH, columns_BW))
+    blank_B1HW = (rows_BH[:, :, None] & columns_BW[:, None, :])[:, None]
+    fill_C11 = torch.tensor([round(255 * value) for value in fill], dtype=torch.uint8, device=device)[:, None, None]
+    return torch.where(blank_B1HW, fill_C11, images_BCHW)
+
+
 def _draw(high: int, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
     return torch.randint(high, shape, generator=generator, device=generator.device)
 

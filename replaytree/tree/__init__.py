@@ -2,6 +2,7 @@
 
 from replaytree.tree.check import Problem, check, repair
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
+from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.queries import list_searches
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
 from replaytree.tree.replay_tree import ReplayTree
@@ -9,6 +10,7 @@ from replaytree.tree.replay_tree import ReplayTree
 __all__ = [
     "Episode",
     "EpisodeInfo",
+    "ModelInfo",
     "Node",
     "Problem",
     "ReplayTree",
@@ -17,8 +19,10 @@ __all__ = [
     "check",
     "current_revision",
     "head_revision",
+    "list_models",
     "list_searches",
     "open_engine",
+    "record_model",
     "repair",
     "upgrade",
 ]

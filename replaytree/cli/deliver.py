@@ -1,0 +1,178 @@
+"""`replaytree retrain`, `export` and `predict`: from a node to a model that people use."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from replaytree.cli import console
+from replaytree.cli.options import DataDir, Quiet, Storage, engine_of, tree_of
+from replaytree.config import storage_url
+from replaytree.errors import ConfigError
+
+if TYPE_CHECKING:
+    from replaytree.deliver import EpochDone, Retrained, Subject
+
+MODELS = Path("models")
+
+Node = Annotated[str | None, typer.Option(help="A node: its number, its path or its layers.  [default: the best]")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
+def retrain(
+    name: Annotated[str | None, typer.Argument(help="The search's name; without one, --dataset and --path.")] = None,
+    node: Node = None,
+    path: Annotated[str | None, typer.Option(help="Layers of your own choice, as in 'res128 conv32k3 avg2s2'.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Without a search: a named data set, or a folder.")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 30,
+    seeds: Annotated[int, typer.Option(min=1, help="How many models, of seeds 0, 1, ...")] = 1,
+    width: Annotated[
+        float | None, typer.Option(help="Factor on all channel numbers.  [default: the search's; without one, 1]")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a training step.  [default: 128]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.  [default: 0.1]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Of the weights.  [default: 0.0005]")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Of the training loss.  [default: 0.1]")] = None,
+    crop_padding: Annotated[
+        int | None, typer.Option(help="Random crop after padding by this many pixels.  [default: the data set's own]")
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Random flip, and flip at test time.  [default: the data set's own]"),
+    ] = None,
+    cutout: Annotated[
+        int | None, typer.Option(help="Side of the square that is blanked, in pixels.  [default: a quarter]")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Without a search: resize images.  [default: 32 for folders]")
+    ] = None,
+    train_limit: Annotated[
+        int | None, typer.Option(help="Train on a stratified part of this many images.  [default: all]")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for weights and checkpoints.")] = MODELS,
+    force: Force = False,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Train one architecture from scratch with the full recipe; then, and only here, read the test images."""
+    from replaytree.deliver import FullRecipe
+    from replaytree.deliver import retrain as train
+    from replaytree.evaluate import resolve_device
+
+    subject = _subject(
+        name, storage, node=node, path=path, dataset=dataset, width=width, image_size=image_size,
+        train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
+    )  # fmt: skip
+    recipe = FullRecipe.of(
+        subject.data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout,
+    )  # fmt: skip
+    results = train(
+        subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device), data_dir=data_dir,
+        force=force, on_epoch=None if quiet else _print_epoch,
+    )  # fmt: skip
+    done = []
+    for result in results:
+        _record(result, subject, storage)
+        print(_described(result), flush=True)
+        done.append(result)
+    print(_summary(done))
+    print(f"\nNext:\n  replaytree export {subject.search or done[0].weights} --format onnx --out model.onnx")
+    print(f"  replaytree predict {done[0].weights} IMAGES...")
+
+
+def _subject(
+    name: str | None,
+    storage: str | None,
+    *,
+    node: str | None,
+    path: str | None,
+    dataset: str | None,
+    width: float | None,
+    image_size: int | None,
+    train_limit: int | None,
+    skip_bad: bool,
+    data_dir: str | None,
+) -> Subject:
+    from replaytree.deliver import node_subject, path_subject
+
+    if width is not None and not (math.isfinite(width) and width > 0):
+        raise ConfigError(f"width is {width}; it must be a number over 0 (--width)")
+    if name is not None:
+        if dataset is not None or image_size is not None or skip_bad:
+            raise ConfigError(
+                f"search {name!r} brings its own images; leave out --dataset, --image-size and --skip-bad, or the name"
+            )
+        tree = tree_of(storage, name)
+        return node_subject(tree, node=node, path=path, width=width, train_limit=train_limit, data_dir=data_dir)
+    if dataset is None or path is None:
+        raise ConfigError(
+            "there is nothing to train: give the name of a search (`replaytree list`), or --dataset and --path"
+        )
+    if node is not None:
+        raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
+    options: dict[str, Any] = {
+        "dataset": dataset, "image_size": image_size, "train_limit": train_limit, "val_fraction": 0.1, "seed": 0,
+        "skip_bad": skip_bad,
+    }  # fmt: skip
+    return path_subject(path, options=options, width=width, data_dir=data_dir)
+
+
+def _record(result: Retrained, subject: Subject, storage: str | None) -> None:
+    """Store the model; without a search the database is made where there is none."""
+    from replaytree.tree import open_engine, record_model
+
+    engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
+    record_model(
+        engine,
+        labels=subject.labels,
+        seed=result.seed,
+        epochs=result.description.epochs,
+        test_accuracy=result.test_accuracy,
+        weights_path=str(result.weights.resolve()),
+        search=subject.search,
+        node_id=subject.node_id,
+    )
+
+
+def _print_epoch(done: EpochDone) -> None:
+    left = done.seconds / done.run_epochs * (done.epochs - done.epoch)
+    print(
+        f"seed {done.seed}  epoch {done.epoch}/{done.epochs}  loss {done.loss:.4f}  "
+        f"{console.clock(done.seconds)} gone  {console.clock(left)} left",
+        flush=True,
+    )
+
+
+def _described(result: Retrained) -> str:
+    took = f"{result.seconds:.0f} s" if result.seconds else "trained earlier"
+    return f"seed {result.seed}: {_accuracy(result)}, {took}, {result.weights}"
+
+
+def _accuracy(result: Retrained) -> str:
+    if result.test_accuracy is not None:
+        return f"test accuracy {result.test_accuracy:.4f}"
+    return f"validation accuracy {result.validation_accuracy:.4f} (no test split)"
+
+
+def _summary(results: list[Retrained]) -> str:
+    from replaytree.deliver import mean_and_deviation
+
+    tested = [result.test_accuracy for result in results if result.test_accuracy is not None]
+    held_out = [result.validation_accuracy for result in results if result.validation_accuracy is not None]
+    mean, deviation = mean_and_deviation(tested or held_out)
+    what = "test accuracy" if tested else "validation accuracy"
+    spread = "" if deviation is None else f", standard deviation {deviation:.4f}"
+    text = f"{what}: mean {mean:.4f}{spread}, over {len(results)} {'seed' if len(results) == 1 else 'seeds'}"
+    if not tested:
+        text += (
+            "\nThese images have no test split, so this is the accuracy on validation images that were held out of the "
+            "training. A search that chose its layers by them flatters it."
+        )
+    return text

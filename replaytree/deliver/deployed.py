@@ -1,0 +1,49 @@
+"""The network as it is delivered: bytes in, logits out, with the normalisation and the test-time flip inside.
+
+Shapes: N images, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from replaytree.deliver.description import Description
+from replaytree.space.modules import build_network
+
+
+class Deployed(nn.Module):
+    """uint8 images (N, C, H, W) -> float32 logits (N, K)."""
+
+    mean_C11: Tensor
+    std_C11: Tensor
+
+    def __init__(self, description: Description) -> None:
+        super().__init__()
+        self.test_time_flip = description.test_time_flip
+        self.network = build_network(
+            description.layers, input_shape=description.input_shape, num_classes=len(description.classes)
+        )
+        for name in ("mean", "std"):
+            values_C11 = torch.tensor(getattr(description, name), dtype=torch.float32)[:, None, None]
+            self.register_buffer(f"{name}_C11", values_C11, persistent=False)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """The logits; with the test-time flip, the mean over each image and its mirror image."""
+        inputs_NCHW = (images_NCHW.to(torch.float32) / 255.0 - self.mean_C11) / self.std_C11
+        logits_NK: Tensor = self.network(inputs_NCHW)
+        if self.test_time_flip:
+            logits_NK = (logits_NK + self.network(inputs_NCHW.flip(3))) / 2
+        return logits_NK
+
+
+@torch.no_grad()
+def batched_logits(network: nn.Module, images_NCHW: Tensor, *, batch: int = 256) -> Tensor:
+    """Logits (N, K) of any number of images, on the CPU; the network is asked a batch at a time."""
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    return torch.cat([network(part.to(device)).float().cpu() for part in torch.split(images_NCHW, batch)])
+
+
+def accuracy(logits_NK: Tensor, labels_N: Tensor) -> float:
+    """The share of images whose largest logit is that of their class."""
+    return int((logits_NK.argmax(dim=1) == labels_N.cpu()).sum()) / len(labels_N)

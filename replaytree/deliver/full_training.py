@@ -1,0 +1,205 @@
+"""Training one network with the full recipe, a checkpoint an epoch; a resumed training equals an uninterrupted one.
+
+Shapes: N images, B images a batch, C channels, H rows, W columns, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from replaytree.data import augment, cutout
+from replaytree.deliver.deployed import Deployed, batched_logits
+from replaytree.deliver.description import Description
+from replaytree.deliver.recipe import FullRecipe, average_decay, one_cycle
+from replaytree.errors import ModelError, ReplayTreeError
+
+
+@dataclass(frozen=True, slots=True)
+class EpochDone:
+    """Where a full training stands. `loss` is the epoch's mean, `seconds` and `run_epochs` are of this call."""
+
+    seed: int
+    epoch: int
+    epochs: int
+    loss: float
+    run_epochs: int
+    seconds: float
+
+
+class TrainingDiverged(ReplayTreeError):
+    """The loss of a full training is not finite."""
+
+
+class FullTraining:
+    """One training, from a seed to averaged weights. The images stay on the CPU until `device` is given."""
+
+    def __init__(
+        self,
+        description: Description,
+        images_NCHW: Tensor,
+        labels_N: Tensor,
+        *,
+        recipe: FullRecipe,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._description = description
+        self._images_NCHW = images_NCHW.to(device)
+        self._labels_N = labels_N.to(device)
+        self._recipe = recipe
+        self._seed = seed
+        self._device = device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = Deployed(description)
+            self.average = Deployed(description)
+        self.average.load_state_dict(self.model.state_dict())
+        for model in (self.model, self.average):
+            model.to(device)
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._optimizer = torch.optim.SGD(
+            self.model.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0.0,
+        )
+        self.epoch = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must share with this training to be continued by it."""
+        return {
+            "layers": self._description.labels,
+            "input shape": list(self._description.input_shape),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "images": len(self._labels_N),
+            "seed": self._seed,
+            **self._recipe.values(),
+        }
+
+    def run(self, *, checkpoint: Path | None = None, on_epoch: Callable[[EpochDone], None] | None = None) -> Deployed:
+        """Train to the end, from `checkpoint` where that file exists; the model with averaged weights, on the CPU.
+
+        Raises TrainingDiverged, or ModelError for a checkpoint of another training.
+        """
+        if checkpoint is not None and checkpoint.exists():
+            self.load(checkpoint)
+        started, first = time.monotonic(), self.epoch
+        while self.epoch < self._recipe.epochs:
+            loss = self._train_epoch()
+            if not math.isfinite(loss):
+                raise TrainingDiverged(
+                    f"the training of {self._description.labels!r} with seed {self._seed} diverged in epoch "
+                    f"{self.epoch + 1}: its loss is {loss}; lower --learning-rate ({self._recipe.learning_rate})"
+                )
+            self.epoch += 1
+            if checkpoint is not None:
+                self.save(checkpoint)
+            if on_epoch is not None:
+                seconds = time.monotonic() - started
+                on_epoch(EpochDone(self._seed, self.epoch, self._recipe.epochs, loss, self.epoch - first, seconds))
+        return self.average.cpu().eval()
+
+    def _train_epoch(self) -> float:
+        recipe, device = self._recipe, self._device
+        batches = math.ceil(len(self._labels_N) / recipe.batch_size)
+        steps = batches * recipe.epochs
+        total = torch.zeros((), device=device)
+        self.model.train()
+        order_N = torch.randperm(len(self._labels_N), generator=self._generator, device=device)
+        # Equal batches, because batch norm cannot bear a last batch of one image.
+        for number, index_B in enumerate(order_N.tensor_split(batches)):
+            step = self.epoch * batches + number
+            for group in self._optimizer.param_groups:
+                group["lr"] = one_cycle(step, steps, peak=recipe.learning_rate)
+            loss = self._loss(self._images_NCHW[index_B], self._labels_N[index_B])
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            self._average(average_decay(step, steps, share=recipe.average_share))
+            total += loss.detach() * len(index_B)
+        return float(total) / len(self._labels_N)
+
+    def _loss(self, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
+        recipe, generator = self._recipe, self._generator
+        images_BCHW = augment(images_BCHW, crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator)
+        images_BCHW = cutout(images_BCHW, size=recipe.cutout, fill=self._description.mean, generator=generator)
+        model = self.model
+        inputs_BCHW = (images_BCHW.float() / 255.0 - model.mean_C11) / model.std_C11
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+            logits_BK = model.network(inputs_BCHW)
+        return functional.cross_entropy(logits_BK.float(), labels_B, label_smoothing=recipe.label_smoothing)
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        """Weights and batch norm statistics alike; counters are copied."""
+        kept, new = self.average.network.state_dict(), self.model.network.state_dict()
+        floating = [name for name in kept if kept[name].is_floating_point()]
+        torch._foreach_lerp_([kept[name] for name in floating], [new[name] for name in floating], 1.0 - decay)
+        for name in kept.keys() - floating:
+            kept[name].copy_(new[name])
+
+    def accuracy(self, images_NCHW: Tensor, labels_N: Tensor) -> float:
+        """The share of images that the averaged model classifies rightly, with the test-time flip where it is on."""
+        predicted_N = batched_logits(self.average.eval(), images_NCHW).argmax(dim=1)
+        return int((predicted_N == labels_N.cpu()).sum()) / len(labels_N)
+
+    def save(self, file: Path) -> None:
+        """A checkpoint of tensors and plain values, written beside its name and renamed."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_name(file.name + ".tmp")
+        torch.save(
+            {
+                "identity": self.identity,
+                "epoch": self.epoch,
+                "model": self.model.network.state_dict(),
+                "average": self.average.network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "generator": self._generator.get_state(),
+            },
+            temporary,
+        )
+        os.replace(temporary, file)
+
+    def load(self, file: Path) -> None:
+        """Continue from a checkpoint; ModelError where it is of another training, or no checkpoint."""
+        try:
+            state = torch.load(file, map_location=self._device, weights_only=True)
+            found = dict(state["identity"])
+        except Exception as error:  # torch.load raises UnpicklingError, RuntimeError, EOFError, KeyError and more
+            raise ModelError(
+                f"{file} is no checkpoint of replaytree, or it is damaged ({_first_line(error)}); delete it to train "
+                f"from the start, or give --force"
+            ) from error
+        if difference := _difference(found, self.identity):
+            raise ModelError(
+                f"the checkpoint {file} is of another training: {difference}; delete it, give --force to train anew, "
+                f"or choose another folder with --out"
+            )
+        self.model.network.load_state_dict(state["model"])
+        self.average.network.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(state["generator"].cpu())
+        self.epoch = int(state["epoch"])
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            return f"its {name} is {found.get(name)!r}, here {value!r}"
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]

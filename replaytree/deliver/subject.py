@@ -1,0 +1,134 @@
+"""What is to be trained: the layers of a node or a path, and the images it was searched on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from replaytree.config import SearchConfig
+from replaytree.data import ImageData
+from replaytree.data import load as load_data
+from replaytree.errors import ConfigError, DataError, NodeNotFound
+from replaytree.records import Path
+from replaytree.space import Layer, LayerSpace, xu24
+from replaytree.space.notation import parse_path
+from replaytree.tree import ReplayTree
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An architecture and its images. `data_options` are keywords of load_data(), without where the files lie."""
+
+    layers: tuple[Layer, ...]
+    data: ImageData
+    data_options: dict[str, Any] | None
+    search: str | None = None
+    node_id: int | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The layers' names."""
+        return tuple(layer.label for layer in self.layers)
+
+    @property
+    def stem(self) -> str:
+        """How its files are named: 'mnist-1-node12', or 'cifar10-res128-9-layers-1f3a' without a node."""
+        start = re.sub(r"[^\w.-]+", "-", self.search or self.data.name)
+        if self.node_id is not None:
+            return f"{start}-node{self.node_id}"
+        described = json.dumps([repr(layer) for layer in self.layers])
+        return f"{start}-{len(self.layers)}-layers-{hashlib.sha256(described.encode()).hexdigest()[:6]}"
+
+
+def data_options(config: SearchConfig) -> dict[str, Any]:
+    """The keywords with which load_data() gives a search's images again; ConfigError where they were in memory."""
+    if config.dataset is None:
+        raise ConfigError(
+            "this search ran on images from memory or with an evaluator of its own; retrain in Python: "
+            "Search.resume(name, data=...).best_model()"
+        )
+    names = ("dataset", "image_size", "train_limit", "val_fraction", "seed", "skip_bad")
+    return {name: getattr(config, name) for name in names}
+
+
+def node_subject(
+    tree: ReplayTree,
+    *,
+    node: str | None = None,
+    path: str | None = None,
+    width: float | None = None,
+    train_limit: int | None = None,
+    data_dir: str | None = None,
+    data: ImageData | None = None,
+) -> Subject:
+    """A node of a search, its best one, or another path in its space, on the search's images.
+
+    `node` is an id, a path or labels, as people write them. `width` and `train_limit` replace the search's. Raises
+    NodeNotFound, SpaceError for an illegal path, DataError where the images are not those of the search.
+    """
+    if node is not None and path is not None:
+        raise ConfigError("--node and --path were both given; give one of them")
+    info = tree.info()
+    config = SearchConfig.from_json(info.config_json)
+    options = None
+    if data is None:
+        options = data_options(config)
+        data = load_data(**options, data_dir=data_dir or config.data_dir)
+        stored = json.loads(info.data_json or "{}").get("sha256")
+        if stored is not None and stored != data.fingerprint.sha256:
+            raise DataError(
+                f"the images are not those of search {tree.name!r}; say where those are with --data-dir, or train the "
+                f"path on these with --dataset and --path"
+            )
+        if train_limit is not None or config.train_limit is not None:
+            options["train_limit"] = train_limit
+            data = load_data(**options, data_dir=data_dir or config.data_dir)
+    layers = xu24(config.width or 1.0 if width is None else width)
+    stored_labels = json.loads(info.space_json)["labels"]
+    if stored_labels != [layer.label for layer in layers]:
+        raise ConfigError(
+            f"search {tree.name!r} has layers of its own, which a database does not hold; retrain in Python: "
+            f"Search.resume({tree.name!r}, space=...).best_model()"
+        )
+    node_id, actions = _choose(tree, node, path, stored_labels)
+    _check(layers, data, actions)
+    chosen = tuple(layers[action] for action in actions)
+    return Subject(chosen, data, options, search=tree.name, node_id=node_id)
+
+
+def path_subject(
+    path: str, *, options: dict[str, Any], width: float | None = None, data_dir: str | None = None
+) -> Subject:
+    """A path of xu24 on a data set, without a search."""
+    layers = xu24(1.0 if width is None else width)
+    actions = parse_path(path, [layer.label for layer in layers])
+    data = load_data(**options, data_dir=data_dir)
+    _check(layers, data, actions)
+    return Subject(tuple(layers[action] for action in actions), data, options)
+
+
+def _choose(tree: ReplayTree, node: str | None, path: str | None, labels: list[str]) -> tuple[int | None, Path]:
+    if path is not None:
+        actions = parse_path(path, labels)
+        try:
+            return tree.node(actions).node_id, actions
+        except NodeNotFound:
+            return None, actions
+    if node is not None:
+        found = tree.find(node)
+        return found.node_id, found.path
+    best = tree.best(1)
+    if not best:
+        raise NodeNotFound(
+            f"search {tree.name!r} has no evaluated prefix yet; `replaytree resume {tree.name} --trainings 10`"
+        )
+    return best[0].node_id, best[0].path
+
+
+def _check(layers: tuple[Layer, ...], data: ImageData, actions: Path) -> None:
+    """SpaceError, saying at which layer and why, for a path that is illegal on these images."""
+    space = LayerSpace(layers, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=len(actions))
+    space.check(actions)

@@ -1,0 +1,87 @@
+"""The trained models of a database: one row a seed; the weights are files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, delete, insert, select
+
+from replaytree.errors import ConfigError
+from replaytree.tree.engine import reading, writing
+from replaytree.tree.schema import models, nodes, searches
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A trained model. `search` and `node_id` are None where it was trained without a search."""
+
+    model_id: int
+    search: str | None
+    node_id: int | None
+    labels: tuple[str, ...]
+    seed: int
+    epochs: int
+    test_accuracy: float | None
+    weights_path: str
+    created_at: datetime
+
+
+def record_model(
+    engine: Engine,
+    *,
+    labels: tuple[str, ...],
+    seed: int,
+    epochs: int,
+    test_accuracy: float | None,
+    weights_path: str,
+    search: str | None = None,
+    node_id: int | None = None,
+) -> None:
+    """Store a model; one of the same weights file takes the place of the older row."""
+    if test_accuracy is not None and not 0.0 <= test_accuracy <= 1.0:
+        raise ConfigError(f"test_accuracy is {test_accuracy}; it must be a fraction in [0, 1]")
+    with writing(engine) as connection:
+        search_id = connection.scalar(select(searches.c.id).where(searches.c.name == search)) if search else None
+        connection.execute(delete(models).where(models.c.weights_path == weights_path))
+        values = {
+            "search_id": search_id,
+            "node_id": node_id,
+            "labels": " ".join(labels),
+            "seed": seed,
+            "epochs": epochs,
+            "test_accuracy": test_accuracy,
+            "weights_path": weights_path,
+            "created_at": datetime.now(UTC),
+        }
+        connection.execute(insert(models), values)
+
+
+def list_models(engine: Engine, *, search: str | None = None, node_id: int | None = None) -> list[ModelInfo]:
+    """The models of a database, of one search, or of one node, in the order of training."""
+    query = (
+        select(models, searches.c.name.label("search"), nodes.c.id.label("node"))
+        .outerjoin(searches, searches.c.id == models.c.search_id)
+        .outerjoin(nodes, nodes.c.id == models.c.node_id)
+        .order_by(models.c.created_at, models.c.id)
+    )
+    if search is not None:
+        query = query.where(searches.c.name == search)
+    if node_id is not None:
+        query = query.where(models.c.node_id == node_id)
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+    return [
+        ModelInfo(
+            model_id=row.id,
+            search=row.search,
+            node_id=row.node,
+            labels=tuple(row.labels.split(" ")),
+            seed=row.seed,
+            epochs=row.epochs,
+            test_accuracy=row.test_accuracy,
+            weights_path=row.weights_path,
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
