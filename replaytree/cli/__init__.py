@@ -8,7 +8,7 @@ import typer
 
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
-from replaytree.cli.deliver import retrain
+from replaytree.cli.deliver import export, predict, retrain
 from replaytree.cli.read import best, list_, show
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
@@ -28,6 +28,8 @@ app.command(rich_help_panel="Look")(show)
 app.command(rich_help_panel="Look")(report)
 app.command(rich_help_panel="Look")(compare)
 app.command(rich_help_panel="Take away")(retrain)
+app.command(rich_help_panel="Take away")(export)
+app.command(rich_help_panel="Take away")(predict)
 app.add_typer(db, name="db", rich_help_panel="Look after")
 app.command(rich_help_panel="Look after")(doctor)
 app.add_typer(bench, name="bench", rich_help_panel="Look after")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import math
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.table import Table
 
 from replaytree.cli import console
-from replaytree.cli.options import DataDir, Quiet, Storage, engine_of, tree_of
+from replaytree.cli.options import DataDir, Format, Quiet, Storage, engine_of, tree_of
 from replaytree.config import storage_url
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
-    from replaytree.deliver import EpochDone, Retrained, Subject
+    from replaytree.deliver import EpochDone, Predictions, Retrained, Subject
 
 MODELS = Path("models")
 
@@ -85,6 +90,100 @@ def retrain(
     print(_summary(done))
     print(f"\nNext:\n  replaytree export {subject.search or done[0].weights} --format onnx --out model.onnx")
     print(f"  replaytree predict {done[0].weights} IMAGES...")
+
+
+def export(
+    name: Annotated[str, typer.Argument(help="A search that was retrained, or a .safetensors file.")],
+    form: Annotated[Literal["onnx", "pt2", "safetensors", "python"], typer.Option("--format", help="What to write.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors or .py.")],
+    node: Annotated[
+        str | None, typer.Option(help="A node: its number, its path or its layers.  [default: retrained last]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Which of the models.  [default: the first]")] = None,
+    force: Force = False,
+    storage: Storage = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a model for use elsewhere, and prove on the validation images that it equals the trained one."""
+    from replaytree.data import load as load_data
+    from replaytree.deliver import export as write
+    from replaytree.deliver.weights import read_weights
+
+    weights = Path(name) if Path(name).suffix == ".safetensors" else _weights(name, storage, node=node, seed=seed)
+    if not weights.is_file():
+        raise ConfigError(f"there is no file {weights}; `replaytree retrain {name}` writes it")
+    _, description = read_weights(weights)
+    if description.data is None:
+        raise ConfigError(
+            f"{weights} was trained on images from memory, so it cannot be verified here; export it in Python with "
+            f"replaytree.deliver.export(..., data=...)"
+        )
+    data = load_data(**description.data, data_dir=data_dir)
+    verification = write(weights, out, form=form, data=data, force=force)
+    print(f"{', '.join(map(str, verification.files))}: {description.labels}")
+    print(verification.text)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A .safetensors, .onnx, .pt2 or .py file that replaytree wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many classes a picture.")] = 1,
+    format_: Format = "table",
+) -> None:
+    """Say what pictures show. Exit code 1 where some cannot be read; the others are predicted."""
+    from replaytree.deliver import find_pictures, load, predict_pictures
+
+    predictions = predict_pictures(load(model), find_pictures(images), top_k=top_k)
+    _print_predictions(predictions, format_)
+    for file in predictions.unreadable:
+        print(f"cannot be read: {file}", file=sys.stderr)
+    if predictions.unreadable:
+        count = len(predictions.unreadable)
+        print(f"{count} of {count + len(predictions.readable)} images cannot be read", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
+    """The weights file of a retrained node."""
+    from replaytree.tree import list_models
+
+    tree = tree_of(storage, name)
+    node_id = tree.find(node).node_id if node is not None else None
+    found = list_models(tree.engine, search=name, node_id=node_id)
+    if found and node is None:
+        found = [each for each in found if (each.labels, each.epochs) == (found[-1].labels, found[-1].epochs)]
+    if seed is not None:
+        found = [each for each in found if each.seed == seed]
+    if not found:
+        of = "" if node is None else f" of node {node}"
+        of += "" if seed is None else f" with seed {seed}"
+        then = "" if node is None else f" --node '{node}'"
+        raise ConfigError(f"search {name!r} has no trained model{of}; `replaytree retrain {name}{then}` makes one")
+    return Path(found[0].weights_path)
+
+
+def _print_predictions(predictions: Predictions, form: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"file": str(each.file), "rank": rank, "class": label, "probability": round(probability, 6)}
+        for each in predictions.readable
+        for rank, (label, probability) in enumerate(zip(each.classes, each.probabilities, strict=True), start=1)
+    ]
+    if form == "json":
+        print(json.dumps(rows, indent=2))
+    elif form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ("file", "rank", "class", "probability"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        print(text.getvalue(), end="")
+    elif rows:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("file", overflow="fold")
+        table.add_column("class")
+        table.add_column("probability", justify="right")
+        for row in rows:
+            table.add_row(row["file"] if row["rank"] == 1 else "", row["class"], f"{row['probability']:.4f}")
+        console.stdout().print(table)
 
 
 def _subject(

@@ -1,20 +1,34 @@
 """From a node to a model that people use: retrain, test accuracy, export, predict."""
 
 from replaytree.deliver.description import Description
+from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification, export
 from replaytree.deliver.full_training import EpochDone, TrainingDiverged
+from replaytree.deliver.load import load
+from replaytree.deliver.model import Model
+from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.retrain import Retrained, mean_and_deviation, retrain
 from replaytree.deliver.subject import Subject, node_subject, path_subject
 
 __all__ = [
+    "EXPORT_FORMATS",
     "Description",
     "EpochDone",
+    "ExportFormat",
     "FullRecipe",
+    "Model",
+    "Prediction",
+    "Predictions",
     "Retrained",
     "Subject",
     "TrainingDiverged",
+    "Verification",
+    "export",
+    "find_pictures",
+    "load",
     "mean_and_deviation",
     "node_subject",
     "path_subject",
+    "predict_pictures",
     "retrain",
 ]

@@ -1,0 +1,38 @@
+"""load(): a model from any of the files that replaytree writes. Nothing in a file is run as code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from replaytree.deliver.model import Model
+from replaytree.deliver.onnx_file import read_onnx
+from replaytree.deliver.pt2_file import read_pt2
+from replaytree.deliver.weights import read_weights
+from replaytree.errors import ModelError
+
+SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py")
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model of a .safetensors, .onnx, .pt2 or .py file that `retrain` or `export` wrote.
+
+    A .py file is not run: its weights lie beside it, as .safetensors. Raises ModelError for a file that is missing,
+    of another kind, changed or damaged.
+    """
+    file = Path(path).expanduser()
+    suffix = file.suffix.lower()
+    if not file.is_file():
+        raise ModelError(f"there is no model file {file}; `replaytree retrain` and `replaytree export` write them")
+    if suffix not in SUFFIXES:
+        raise ModelError(f"{file} is no model: the name must end in {', '.join(SUFFIXES)}")
+    if suffix == ".onnx":
+        return read_onnx(file)
+    if suffix == ".pt2":
+        return Model.of(*read_pt2(file))
+    if suffix == ".py":
+        weights = file.with_suffix(".safetensors")
+        if not weights.is_file():
+            raise ModelError(f"the weights of {file} are missing: {weights} should lie beside it")
+        return Model.of(*read_weights(weights))
+    return Model.of(*read_weights(file))
