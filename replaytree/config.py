@@ -17,6 +17,7 @@ StrategyName = Literal["replay", "random", "evolution", "reinforce", "puct", "gu
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
 ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "final"]
 EvaluatorName = Literal["joint", "separate"]
+RewardKind = Literal["accuracy", "balanced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +82,24 @@ class SearchConfig:
     flip: bool | None = None
     device: str = "auto"
 
+    reward: RewardKind = "accuracy"
+    max_params: int | None = None
+    max_flops: int | None = None
+    target_params: int | None = None
+    target_flops: int | None = None
+    cost_weight: float = -0.07
+
     def __post_init__(self) -> None:
-        for name, kind in (("strategy", StrategyName), ("return_kind", ReturnKind), ("evaluator", EvaluatorName)):
+        for name, kind in (
+            ("strategy", StrategyName), ("return_kind", ReturnKind), ("evaluator", EvaluatorName), ("reward", RewardKind),
+        ):  # fmt: skip
             known = get_args(kind)
             _require(getattr(self, name) in known, name, getattr(self, name), f"one of {_join(known)}")
         self._whole("seed", "crop_padding", least=0)
         self._whole(
             "max_layers", "min_layers", "grow_every", "grow_patience", "num_paths", "hidden_size", "warmup",
             "candidates", "population", "tournament", "epochs_first", "epochs_last", "batch_size", "image_size",
-            "train_limit", least=1,
+            "train_limit", "max_params", "max_flops", "target_params", "target_flops", least=1,
         )  # fmt: skip
         self._number("replay", "continue_", "gamma", "momentum", "label_smoothing", "baseline_decay", low=0.0, high=1.0)
         self._number("entropy", "weight_decay", "exploration", low=0.0)
@@ -98,6 +108,8 @@ class SearchConfig:
             low=0.0, open_low=True,
         )  # fmt: skip
         _require(self.val_fraction < 1.0, "val_fraction", self.val_fraction, "less than 1")
+        good = isinstance(self.cost_weight, int | float) and -math.inf < self.cost_weight <= 0.0
+        _require(good, "cost_weight", self.cost_weight, "a number of at most 0")
         self._check_pairs()
 
     def _check_pairs(self) -> None:

@@ -22,7 +22,7 @@ from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExi
 from replaytree.evaluate import EVALUATORS, Recipe, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
-from replaytree.space import LayerSpace, xu24
+from replaytree.space import ConstrainedSpace, LayerSpace, SoftReward, xu24
 from replaytree.tree import Episode, ReplayTree, list_searches, open_engine
 
 CPU_WIDTH = 0.25
@@ -120,7 +120,8 @@ class Search:
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
-        self.memory = ReplayMemory(self.tree.node_stats(), temperature=config.temperature)
+        stats = [self._reward.of_node(node) for node in self.tree.node_stats()]
+        self.memory = ReplayMemory(stats, temperature=config.temperature)
         self.episode_count, self.training_count = info.episode_count, info.training_count
         self._best_accuracy = info.best_accuracy
         if (payload := self.tree.strategy_state()) is not None:
@@ -136,8 +137,10 @@ class Search:
             data = _load_data(config)
         self.config = config
         self.data = data
-        self.space = space or _default_space(config, data)
-        self.evaluator = evaluator or _default_evaluator(config, self.space, data)
+        whole = space or _default_space(config, data)
+        self.space = _within_limits(whole, config)
+        self.evaluator = evaluator or _default_evaluator(config, whole, data)
+        self._reward = SoftReward(whole, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
         self._stop = False
@@ -209,7 +212,7 @@ class Search:
             next(trained) if proposal.rewards is None else PathEvaluation(proposal.rewards) for proposal in proposals
         ]
         with _one_thread():
-            update = self.strategy.observe(proposals, evaluations)
+            update = self.strategy.observe(proposals, self._rewarded(proposals, evaluations))
         results = list(zip(proposals, evaluations, strict=True))
         self.growth = self.growth.after(
             (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results), self.config
@@ -230,12 +233,21 @@ class Search:
             ],
             state=pack({"strategy": self.strategy.state_dict(), "growth": asdict(self.growth)}),
         )
-        self.memory.update(nodes)
+        self.memory.update([self._reward.of_node(node) for node in nodes])
         self.episode_count += len(results)
         self.training_count += len(paths)
         averages = (node.average_accuracy for node in nodes)
         self._best_accuracy = max((a for a in (self._best_accuracy, *averages) if a is not None), default=None)
         return proposals, evaluations
+
+    def _rewarded(
+        self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> Sequence[PathEvaluation]:
+        """What the strategy learns from; a replayed path comes from the memory, which holds rewards already."""
+        return [
+            self._reward.of_training(p.path, e) if p.rewards is None else e
+            for p, e in zip(proposals, evaluations, strict=True)
+        ]
 
 
 def episode_seed(seed: int, episode: int) -> int:
@@ -322,6 +334,12 @@ def _default_space(config: SearchConfig, data: ImageData | None) -> Space:
         num_classes=data.num_classes,
         max_layers=config.max_layers,
     )
+
+
+def _within_limits(space: Space, config: SearchConfig) -> Space:
+    if config.max_params is None and config.max_flops is None:
+        return space
+    return ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
 
 
 def _default_evaluator(config: SearchConfig, space: Space, data: ImageData | None) -> Evaluator:

@@ -34,14 +34,18 @@ def node_row(node: Node) -> dict[str, Any]:
     return row | {"labels": " ".join(node.labels)}
 
 
-def print_nodes(nodes: Sequence[Node], form: Format, *, title: str = "") -> None:
-    """Nodes as a table for people, or as JSON or CSV for programs."""
+def print_nodes(
+    nodes: Sequence[Node], form: Format, *, title: str = "", latencies: Sequence[float] | None = None
+) -> None:
+    """Nodes as a table for people, or as JSON or CSV for programs; latencies are in milliseconds."""
     rows = [node_row(node) for node in nodes]
+    for row, latency in zip(rows, latencies or (), strict=False):
+        row["latency_ms"] = round(latency, 4)
     if form == "json":
         print(json.dumps(rows, indent=2))
     elif form == "csv":
         text = io.StringIO()
-        writer = csv.DictWriter(text, NODE_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, list(rows[0]) if rows else NODE_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         print(text.getvalue(), end="")
@@ -54,6 +58,9 @@ def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for heading in ("node", "accuracy", "at least", "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
+    timed = bool(rows) and "latency_ms" in rows[0]
+    if timed:
+        table.add_column("ms", justify="right", no_wrap=True)
     table.add_column("layers", overflow="fold", min_width=24)
     for row in rows:
         table.add_row(
@@ -62,6 +69,7 @@ def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
             *(str(row[column]) for column in ("budget_evaluation_count", "epochs", "visit_count", "depth")),
             counted(row["params"]),
             counted(row["flops"]),
+            *([f"{row['latency_ms']:.3g}"] if timed else []),
             row["labels"],
         )
     return table
@@ -178,7 +186,7 @@ def described(turn: Turn, share: float) -> str:
     ]
     best = "-" if turn.best_accuracy is None else f"{turn.best_accuracy:.4f}"
     minutes = turn.run_seconds / 60.0
-    left = clock(turn.run_seconds * (1.0 - share) / share) if share > 0.0 else "?"
+    left = clock(turn.run_seconds * max(0.0, 1.0 - share) / share) if share > 0.0 else "?"
     return (
         f"phase: {'+'.join(sources)}  episode {turn.episode_count}  trainings {turn.training_count}  "
         f"depth bound {turn.depth_bound}  epochs {turn.epochs}  accuracy {' '.join(came)}  best {best}  "

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from replaytree.cli import console
 from replaytree.cli.options import Format, Name, Storage, engine_of, tree_of
+
+if TYPE_CHECKING:
+    from replaytree.tree import Node, ReplayTree
+
+# A front is made of the most accurate prefixes: timing thousands of networks would take minutes.
+PARETO_CANDIDATES = 500
 
 
 def list_(storage: Storage = None) -> None:
@@ -30,16 +36,41 @@ def best(
     epochs: Annotated[
         int | None, typer.Option(help="Compare trainings of this many epochs.  [default: the most of the search]")
     ] = None,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Only those that none beats in accuracy, parameters, FLOPs (and latency).")
+    ] = False,
+    measure_latency: Annotated[
+        bool, typer.Option("--measure-latency", help="Time one image through each network, on --device.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     format_: Format = "table",
     storage: Storage = None,
 ) -> None:
     """Show the best prefixes by average validation accuracy, compared at one budget."""
     tree = tree_of(storage, name)
-    nodes = tree.best(k, max_depth=max_depth, max_params=max_params, max_flops=max_flops, epochs=epochs)
+    wanted = max(k, PARETO_CANDIDATES) if pareto else k
+    nodes = tree.best(wanted, max_depth=max_depth, max_params=max_params, max_flops=max_flops, epochs=epochs)
+    if (pareto or measure_latency) and nodes:
+        nodes, latencies = _chosen(tree, nodes, k, pareto=pareto, device=device if measure_latency else None)
+        console.print_nodes(nodes, format_, latencies=latencies)
+        return
     if not nodes and format_ == "table":
         print(f"search {name!r} has no evaluated prefix that fits")
     else:
         console.print_nodes(nodes, format_)
+
+
+def _chosen(
+    tree: ReplayTree, nodes: list[Node], k: int, *, pareto: bool, device: str | None
+) -> tuple[list[Node], list[float] | None]:
+    """The nodes to show, and their latencies where a device is given."""
+    from replaytree.deliver import measure_latencies, pareto_nodes
+    from replaytree.evaluate import resolve_device
+
+    latencies = None if device is None else measure_latencies(tree, nodes, device=resolve_device(device))
+    positions = (pareto_nodes(nodes, latencies) if pareto else list(range(len(nodes))))[:k]
+    chosen = [nodes[position] for position in positions]
+    return chosen, None if latencies is None else [latencies[position] for position in positions]
 
 
 def show(

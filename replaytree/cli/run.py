@@ -12,7 +12,7 @@ import typer
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Episodes, Hours, Name, Quiet, Storage, Trainings
-from replaytree.config import EvaluatorName, ReturnKind, SearchConfig, StrategyName, parse_epochs
+from replaytree.config import EvaluatorName, ReturnKind, RewardKind, SearchConfig, StrategyName, parse_epochs
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,6 +93,20 @@ def run(
     val_fraction: Annotated[float, typer.Option(help="Share of train kept for validation.")] = DEFAULTS.val_fraction,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = DEFAULTS.device,
+    reward: Annotated[
+        RewardKind, typer.Option(help="accuracy; or balanced: the mean of the classes' accuracies.")
+    ] = DEFAULTS.reward,
+    max_params: Annotated[int | None, typer.Option(help="Only networks of at most this many parameters.")] = None,
+    max_flops: Annotated[
+        int | None, typer.Option(help="Only networks of at most this many FLOPs (multiply-adds an image).")
+    ] = None,
+    target_params: Annotated[
+        int | None, typer.Option(help="Above it, the reward is accuracy * (parameters / target)^w.")
+    ] = None,
+    target_flops: Annotated[
+        int | None, typer.Option(help="Above it, the reward is accuracy * (FLOPs / target)^w.")
+    ] = None,
+    cost_weight: Annotated[float, typer.Option(help="The exponent w of the targets.")] = DEFAULTS.cost_weight,
     quiet: Quiet = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
@@ -134,6 +148,12 @@ def run(
         crop_padding=crop_padding,
         flip=flip,
         device=device,
+        reward=reward,
+        max_params=max_params,
+        max_flops=max_flops,
+        target_params=target_params,
+        target_flops=target_flops,
+        cost_weight=cost_weight,
     )
     _run(Search(name=name, storage=storage, config=config), trainings, episodes, hours, quiet=quiet)
 

@@ -5,6 +5,7 @@ from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification
 from replaytree.deliver.full_training import EpochDone, TrainingDiverged
 from replaytree.deliver.load import load
 from replaytree.deliver.model import Model
+from replaytree.deliver.pareto import measure_latencies, pareto_nodes
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.retrain import Retrained, mean_and_deviation, retrain
@@ -27,7 +28,9 @@ __all__ = [
     "find_pictures",
     "load",
     "mean_and_deviation",
+    "measure_latencies",
     "node_subject",
+    "pareto_nodes",
     "path_subject",
     "predict_pictures",
     "retrain",

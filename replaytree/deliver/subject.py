@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from replaytree.config import SearchConfig
 from replaytree.data import ImageData
 from replaytree.data import load as load_data
 from replaytree.errors import ConfigError, DataError, NodeNotFound
-from replaytree.records import Path
+from replaytree.records import Path, Shape
 from replaytree.space import Layer, LayerSpace, xu24
+from replaytree.space.layers import require_shape
+from replaytree.space.modules import build_network
 from replaytree.space.notation import parse_path
-from replaytree.tree import ReplayTree
+from replaytree.tree import Node, ReplayTree, SearchInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,8 @@ def node_subject(
         if train_limit is not None or config.train_limit is not None:
             options["train_limit"] = train_limit
             data = load_data(**options, data_dir=data_dir or config.data_dir)
-    layers = xu24(config.width or 1.0 if width is None else width)
-    stored_labels = json.loads(info.space_json)["labels"]
-    if stored_labels != [layer.label for layer in layers]:
-        raise ConfigError(
-            f"search {tree.name!r} has layers of its own, which a database does not hold; retrain in Python: "
-            f"Search.resume({tree.name!r}, space=...).best_model()"
-        )
-    node_id, actions = _choose(tree, node, path, stored_labels)
+    layers = _search_layers(tree, info, config.width if width is None else width)
+    node_id, actions = _choose(tree, node, path, [layer.label for layer in layers])
     _check(layers, data, actions)
     chosen = tuple(layers[action] for action in actions)
     return Subject(chosen, data, options, search=tree.name, node_id=node_id)
@@ -108,6 +107,30 @@ def path_subject(
     data = load_data(**options, data_dir=data_dir)
     _check(layers, data, actions)
     return Subject(tuple(layers[action] for action in actions), data, options)
+
+
+def networks_of(tree: ReplayTree, nodes: Sequence[Node]) -> Iterator[tuple[nn.Module, Shape]]:
+    """The untrained network and input shape of each node, for what does not depend on weights, such as latency."""
+    info = tree.info()
+    config = SearchConfig.from_json(info.config_json)
+    if info.data_json is None:
+        raise ConfigError(f"search {tree.name!r} ran without images, so its layers cannot be built")
+    layers = _search_layers(tree, info, config.width)
+    seen = json.loads(info.data_json)
+    for node in nodes:
+        chosen = tuple(layers[action] for action in node.path)
+        shape = require_shape("the image shape", seen["image_shape"])
+        yield build_network(chosen, input_shape=shape, num_classes=len(seen["classes"])), shape
+
+
+def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> tuple[Layer, ...]:
+    layers = xu24(1.0 if width is None else width)
+    if json.loads(info.space_json)["labels"] != [layer.label for layer in layers]:
+        raise ConfigError(
+            f"search {tree.name!r} has layers of its own, which a database does not hold; go on in Python: "
+            f"replaytree.Search.resume({tree.name!r}, space=...).best_model()"
+        )
+    return layers
 
 
 def _choose(tree: ReplayTree, node: str | None, path: str | None, labels: list[str]) -> tuple[int | None, Path]:

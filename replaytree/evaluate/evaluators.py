@@ -90,7 +90,7 @@ def _guarded(
                 if device.type == "cuda":
                     network = network.to(memory_format=torch.channels_last)
                 train(network, data, budget=budget, recipe=recipe, seed=seed)
-                accuracies += validation_accuracies(network, data)
+                accuracies += validation_accuracies(network, data, balanced=recipe.balanced)
             except Diverged as error:
                 return ended("diverged", str(error))
             except torch.OutOfMemoryError as error:

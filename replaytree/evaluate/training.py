@@ -24,7 +24,10 @@ class Diverged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained: SGD with Nesterov momentum, one-cycle schedule, label smoothing."""
+    """How a network is trained: SGD with Nesterov momentum, one-cycle schedule, label smoothing.
+
+    `balanced`: validation is the mean of the classes' accuracies, so that a rare class counts like a frequent one.
+    """
 
     batch_size: int = 64
     learning_rate: float = 0.1
@@ -33,6 +36,7 @@ class Recipe:
     label_smoothing: float = 0.1
     crop_padding: int = 0
     flip: bool = False
+    balanced: bool = False
 
     @classmethod
     def of(cls, config: SearchConfig, data: ImageData) -> Recipe:
@@ -45,6 +49,7 @@ class Recipe:
             label_smoothing=config.label_smoothing,
             crop_padding=data.crop_padding if config.crop_padding is None else config.crop_padding,
             flip=data.flip if config.flip is None else config.flip,
+            balanced=config.reward == "balanced",
         )
 
 
@@ -91,17 +96,24 @@ def train(network: nn.Module, data: ImageData, *, budget: Budget, recipe: Recipe
 
 
 @torch.no_grad()
-def validation_accuracies(network: nn.Module, data: ImageData) -> list[float]:
-    """The share of validation images that each head classifies rightly, all heads in one pass; T fractions."""
+def validation_accuracies(network: nn.Module, data: ImageData, *, balanced: bool = False) -> list[float]:
+    """The share of validation images that each head classifies rightly, all heads in one pass; T fractions.
+
+    `balanced`: the mean over the classes of that share within each class that has validation images.
+    """
     network.eval()
-    correct_T: Tensor | None = None
+    right: list[Tensor] = []
     for start in range(0, len(data.val_labels), EVALUATION_BATCH):
         batch = slice(start, start + EVALUATION_BATCH)
         logits, labels_B = _forward(network, data.val_images[batch], data), data.val_labels[batch]
-        right_T = torch.stack([(logits_BK.argmax(dim=1) == labels_B).sum() for logits_BK in logits])
-        correct_T = right_T if correct_T is None else correct_T + right_T
-    assert correct_T is not None, "a data set always has validation images"
-    return [count / len(data.val_labels) for count in correct_T.tolist()]
+        right.append(torch.stack([logits_BK.argmax(dim=1) == labels_B for logits_BK in logits]))
+    right_TN = torch.cat(right, dim=1)
+    if not balanced:
+        return [count / len(data.val_labels) for count in right_TN.sum(dim=1).tolist()]
+    members_KN = torch.arange(data.num_classes, device=right_TN.device)[:, None] == data.val_labels
+    shares_TK = (right_TN[:, None] & members_KN).sum(dim=2).double() / members_KN.sum(dim=1)
+    shares: list[float] = shares_TK.nanmean(dim=1).tolist()
+    return shares
 
 
 def _forward(network: nn.Module, images_BCHW: Tensor, data: ImageData) -> list[Tensor]:

@@ -1,7 +1,21 @@
 """Spaces: which layers there are, where each is legal, what each costs. Torch is imported by what builds."""
 
 from replaytree.space.catalogue import xu24
+from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.layers import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
+from replaytree.space.soft_reward import SoftReward, soft_reward
 from replaytree.space.space import LabelSpace, LayerSpace
 
-__all__ = ["Convolution", "CustomLayer", "LabelSpace", "Layer", "LayerSpace", "Pooling", "ResidualBlock", "xu24"]
+__all__ = [
+    "ConstrainedSpace",
+    "Convolution",
+    "CustomLayer",
+    "LabelSpace",
+    "Layer",
+    "LayerSpace",
+    "Pooling",
+    "ResidualBlock",
+    "SoftReward",
+    "soft_reward",
+    "xu24",
+]

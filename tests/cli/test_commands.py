@@ -162,6 +162,8 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
         "width": 0.125, "batch_size": 90, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0.001,
         "label_smoothing": 0.2, "crop_padding": 2, "flip": True, "image_size": 6, "train_limit": 100,
         "val_fraction": 0.2, "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2,
+        "reward": "balanced", "max_params": 10**6, "max_flops": 10**9, "target_params": 1000, "target_flops": 10**5,
+        "cost_weight": -0.1,
     }  # fmt: skip
     from replaytree.config import option_name
 

@@ -1,0 +1,140 @@
+"""A space within limits: a layer that would break one is illegal, so no training is spent on it. No torch.
+
+The limits hold for every prefix, because every prefix is a network that may be taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replaytree.errors import ConfigError, SpaceError
+from replaytree.records import Path, Space
+
+MAX_CACHED_PREFIXES = 65536
+
+
+class ConstrainedSpace:
+    """The legal paths of another space whose every prefix has at most `max_params` parameters and `max_flops` FLOPs.
+
+    A Space (see records.py). A layer is legal if it obeys the limits and the cheapest layers after it do, too, down to
+    max_layers; so there is always a legal layer. SpaceError where not even the first layer obeys, or costs are unknown.
+    """
+
+    def __init__(self, space: Space, *, max_params: int | None = None, max_flops: int | None = None) -> None:
+        for name, limit in (("max_params", max_params), ("max_flops", max_flops)):
+            if limit is not None and limit < 1:
+                option = "--" + name.replace("_", "-")
+                raise ConfigError(f"{name} is {limit}; it must be a whole number of at least 1 ({option})")
+        self.space = space
+        self.max_params = max_params
+        self.max_flops = max_flops
+        self._masks: dict[Path, tuple[bool, ...]] = {}
+        self._completes: dict[Path, bool] = {}
+        if not any(self.legal(())):
+            raise SpaceError(self._why_none())
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the space's own."""
+        if name == "space":
+            raise AttributeError(name)
+        return getattr(self.space, name)
+
+    @property
+    def num_actions(self) -> int:
+        """Size of the catalogue."""
+        return self.space.num_actions
+
+    @property
+    def max_layers(self) -> int:
+        """Depth of the deepest path."""
+        return self.space.max_layers
+
+    def label(self, action: int) -> str:
+        """The layer's name."""
+        return self.space.label(action)
+
+    def build(self, prefix: Path, num_classes: int) -> Any:
+        """The prefix with its classifier head."""
+        return self.space.build(prefix, num_classes)
+
+    def cost(self, prefix: Path) -> tuple[int, int] | None:
+        """(parameters, FLOPs) of the prefix with its head."""
+        return self.space.cost(prefix)
+
+    def legal(self, prefix: Path) -> tuple[bool, ...]:
+        """Which actions may follow `prefix`: none at max_layers, else at least one."""
+        mask = self._masks.get(prefix)
+        if mask is None:
+            mask = tuple(
+                may and self._obeys((*prefix, action)) and self._can_go_on((*prefix, action))
+                for action, may in enumerate(self.space.legal(prefix))
+            )
+            if len(self._masks) >= MAX_CACHED_PREFIXES:
+                self._masks.clear()
+            self._masks[prefix] = mask
+        return mask
+
+    def _obeys(self, prefix: Path) -> bool:
+        params, flops = self._cost(prefix)
+        within_params = self.max_params is None or params <= self.max_params
+        return within_params and (self.max_flops is None or flops <= self.max_flops)
+
+    def _can_go_on(self, prefix: Path) -> bool:
+        """Whether the cheapest layers, one after the other, lead from here to max_layers within the limits.
+
+        The cheapest continuation of a prefix is the tail of the one that made its last layer legal, so a legal prefix
+        always has a legal layer after it.
+        """
+        if len(prefix) == self.max_layers:
+            return True
+        if prefix not in self._completes:
+            cheapest = self._cheapest(prefix)
+            # A layer that costs nothing and changes no feature map, such as pooling of stride 1, can be repeated.
+            shape = self._shape(prefix)
+            free = shape is not None and self._shape(cheapest) == shape and self._cost(cheapest) == self._cost(prefix)
+            if len(self._completes) >= MAX_CACHED_PREFIXES:
+                self._completes.clear()
+            self._completes[prefix] = self._obeys(cheapest) and (free or self._can_go_on(cheapest))
+        return self._completes[prefix]
+
+    def _cheapest(self, prefix: Path) -> Path:
+        """`prefix` and the layer after it that uses the least of the limits; shapes are kept where costs are equal."""
+        after = [(*prefix, action) for action, may in enumerate(self.space.legal(prefix)) if may]
+
+        def used(path: Path) -> tuple[float, bool]:
+            params, flops = self._cost(path)
+            share = params / self.max_params if self.max_params is not None else 0.0
+            share += flops / self.max_flops if self.max_flops is not None else 0.0
+            return share, self._shape(path) != self._shape(prefix)
+
+        return min(after, key=used)
+
+    def _shape(self, prefix: Path) -> object:
+        output_shape = getattr(self.space, "output_shape", None)
+        return None if output_shape is None else output_shape(prefix)
+
+    def _cost(self, prefix: Path) -> tuple[int, int]:
+        cost = self.space.cost(prefix)
+        if cost is None:
+            raise SpaceError(
+                "the space does not know what its layers cost, so max_params and max_flops cannot be kept; give "
+                "cost= to the LabelSpace, or leave the limits out"
+            )
+        return cost
+
+    def _why_none(self) -> str:
+        first = self._cheapest(())
+        params, flops = self._cost(first)
+        limits = [
+            text
+            for limit, text in (
+                (self.max_params, f"--max-params {self.max_params}"),
+                (self.max_flops, f"--max-flops {self.max_flops}"),
+            )
+            if limit is not None
+        ]
+        return (
+            f"no path of {self.max_layers} layers obeys {' and '.join(limits)}: the cheapest first layer, "
+            f"{self.label(first[0])}, has {params} parameters and {flops} FLOPs with its head; raise the limit, or "
+            f"lower --max-layers"
+        )
