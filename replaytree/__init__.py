@@ -4,8 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from replaytree.callbacks import Callback, EpisodeEvent, MLflowLog, TensorBoardLog, TrainingEvent
+    from replaytree.classifier import ReplayTreeClassifier
     from replaytree.config import Budget, SearchConfig
-    from replaytree.data import ImageData, from_arrays, load
+    from replaytree.data import ImageData, from_arrays, load_data
+    from replaytree.deliver import Model, load
     from replaytree.errors import ReplayTreeError
     from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
     from replaytree.report import plot_depth, plot_history, plot_layer_effects, plot_pareto, plot_tree
@@ -24,12 +27,16 @@ if TYPE_CHECKING:
 # Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
 _HOMES = {
     "Budget": "config",
+    "Callback": "callbacks",
     "Convolution": "space",
     "CustomLayer": "space",
+    "EpisodeEvent": "callbacks",
     "Evaluator": "records",
     "ImageData": "data",
     "LabelSpace": "space",
     "LayerSpace": "space",
+    "MLflowLog": "callbacks",
+    "Model": "deliver",
     "Node": "tree",
     "NodeStats": "records",
     "Path": "records",
@@ -38,13 +45,17 @@ _HOMES = {
     "Progress": "search",
     "Proposal": "records",
     "ReplayTree": "tree",
+    "ReplayTreeClassifier": "classifier",
     "ReplayTreeError": "errors",
     "ResidualBlock": "space",
     "Search": "search",
     "SearchConfig": "config",
     "Space": "records",
+    "TensorBoardLog": "callbacks",
+    "TrainingEvent": "callbacks",
     "from_arrays": "data",
-    "load": "data",
+    "load": "deliver",
+    "load_data": "data",
     "plot_depth": "report",
     "plot_history": "report",
     "plot_layer_effects": "report",
@@ -55,12 +66,16 @@ _HOMES = {
 
 __all__ = [
     "Budget",
+    "Callback",
     "Convolution",
     "CustomLayer",
+    "EpisodeEvent",
     "Evaluator",
     "ImageData",
     "LabelSpace",
     "LayerSpace",
+    "MLflowLog",
+    "Model",
     "Node",
     "NodeStats",
     "Path",
@@ -69,13 +84,17 @@ __all__ = [
     "Progress",
     "Proposal",
     "ReplayTree",
+    "ReplayTreeClassifier",
     "ReplayTreeError",
     "ResidualBlock",
     "Search",
     "SearchConfig",
     "Space",
+    "TensorBoardLog",
+    "TrainingEvent",
     "from_arrays",
     "load",
+    "load_data",
     "plot_depth",
     "plot_history",
     "plot_layer_effects",

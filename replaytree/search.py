@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, SearchConfig, storage_url
-from replaytree.data import ImageData, load
+from replaytree.data import ImageData, load_data
+from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SpaceError
 from replaytree.evaluate import EVALUATORS, Recipe, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
@@ -61,6 +64,7 @@ class Search:
         evaluator: Evaluator | None = None,
         data: ImageData | None = None,
         config: SearchConfig | None = None,
+        callbacks: Sequence[Callback] = (),
         **options: Any,
     ) -> None:
         config = _configured(config, options, space=space, own=evaluator is not None or data is not None)
@@ -84,6 +88,7 @@ class Search:
             data_json=self.data.fingerprint.to_json() if self.data else None,
             versions=versions(),
         )
+        self.callbacks = Callbacks(callbacks)
         self.memory = ReplayMemory(temperature=config.temperature)
         self.episode_count = self.training_count = 0
         self._best_accuracy: float | None = None
@@ -99,6 +104,7 @@ class Search:
         data: ImageData | None = None,
         device: str | None = None,
         data_dir: str | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
@@ -120,6 +126,7 @@ class Search:
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
+        self.callbacks = Callbacks(callbacks)
         stats = [self._reward.of_node(node) for node in self.tree.node_stats()]
         self.memory = ReplayMemory(stats, temperature=config.temperature)
         self.episode_count, self.training_count = info.episode_count, info.training_count
@@ -137,10 +144,10 @@ class Search:
             data = _load_data(config)
         self.config = config
         self.data = data
-        whole = space or _default_space(config, data)
-        self.space = _within_limits(whole, config)
-        self.evaluator = evaluator or _default_evaluator(config, whole, data)
-        self._reward = SoftReward(whole, config.target_params, config.target_flops, config.cost_weight)
+        self._whole_space = space or _default_space(config, data)
+        self.space = _within_limits(self._whole_space, config)
+        self.evaluator = evaluator or _default_evaluator(config, self._whole_space, data)
+        self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
         self._stop = False
@@ -166,6 +173,22 @@ class Search:
         _check_limits(episodes=episodes, trainings=trainings, hours=hours)
         started = time.monotonic()
         self._stop = False
+        try:
+            self._run(started, episodes=episodes, trainings=trainings, hours=hours, on_turn=on_turn)
+        finally:
+            end = EndEvent(self.name, self.episode_count, self.training_count, self._best_accuracy)
+            self.callbacks.tell("on_end", end)
+        return self
+
+    def _run(
+        self,
+        started: float,
+        *,
+        episodes: int | None,
+        trainings: int | None,
+        hours: float | None,
+        on_turn: Callable[[Progress], None] | None,
+    ) -> None:
         run_episodes = run_trainings = 0
         while not self._stop:
             left = [self.config.num_paths]
@@ -192,7 +215,6 @@ class Search:
                         best_accuracy=self._best_accuracy,
                     )
                 )
-        return self
 
     def stop(self) -> None:
         """Ask a run to end after the turn under way; safe to call from a signal handler."""
@@ -238,6 +260,18 @@ class Search:
         self.training_count += len(paths)
         averages = (node.average_accuracy for node in nodes)
         self._best_accuracy = max((a for a in (self._best_accuracy, *averages) if a is not None), default=None)
+        self.callbacks.tell_turn(
+            results,
+            search=self.name,
+            space=self.space,
+            first_episode=self.episode_count - len(results),
+            first_training=self.training_count - len(paths),
+            depth_bound=depth_bound,
+            epochs=budget.epochs,
+            best_accuracy=self._best_accuracy,
+            policy_loss=update.loss,
+            entropy=update.entropy,
+        )
         return proposals, evaluations
 
     def _rewarded(
@@ -248,6 +282,35 @@ class Search:
             self._reward.of_training(p.path, e) if p.rewards is None else e
             for p, e in zip(proposals, evaluations, strict=True)
         ]
+
+    def best_model(
+        self,
+        node: str | None = None,
+        *,
+        epochs: int = 30,
+        seed: int = 0,
+        folder: str | os.PathLike[str] | None = "models",
+        **recipe: Any,
+    ) -> Model:
+        """Retrain the best prefix (or another node) with the full recipe; the model, ready to predict.
+
+        As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
+        `recipe` are fields of FullRecipe. With `folder` None nothing is written. Raises SpaceError for a space that
+        cannot be built.
+        """
+        if not isinstance(self._whole_space, LayerSpace) or self.data is None:
+            raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
+        subject = search_subject(self.tree, self._whole_space, self.data, self.config, node=node)
+        full = FullRecipe.of(subject.data, epochs=epochs, **recipe)
+        return train_and_load(
+            subject,
+            recipe=full,
+            seed=seed,
+            folder=None if folder is None else FilePath(folder),
+            device=resolve_device(self.config.device),
+            data_dir=self.config.data_dir,
+            engine=self.tree.engine,
+        )
 
 
 def episode_seed(seed: int, episode: int) -> int:
@@ -314,7 +377,7 @@ def _configured(
 
 def _load_data(config: SearchConfig) -> ImageData:
     assert config.dataset is not None, "a search without an evaluator has a data set"
-    return load(
+    return load_data(
         config.dataset,
         data_dir=config.data_dir,
         image_size=config.image_size,

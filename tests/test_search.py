@@ -7,7 +7,7 @@ import torch
 
 import replaytree
 from replaytree.config import STRATEGY_NAMES, SearchConfig
-from replaytree.data import from_arrays, load
+from replaytree.data import from_arrays, load_data
 from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SearchNotFound, SpaceError
 from replaytree.records import PathEvaluation
 from replaytree.search import episode_seed, pack, unpack
@@ -243,11 +243,11 @@ def test_digits_are_searched_and_resumed_with_the_same_tree(tmp_path):
 
 
 def test_resuming_on_other_images_is_refused(storage):
-    digits = load("digits", train_limit=100)
+    digits = load_data("digits", train_limit=100)
     search = replaytree.Search(data=digits, storage=storage, name="own", max_layers=2, epochs_first=1, epochs_last=1)
     search.run(trainings=1)
     with pytest.raises(DataError, match="the images are not those of search 'own': sha256 was"):
-        replaytree.Search.resume("own", storage=storage, data=load("digits", train_limit=200))
+        replaytree.Search.resume("own", storage=storage, data=load_data("digits", train_limit=200))
     with pytest.raises(ConfigError, match=r"replaytree.Search.resume\('own', \.\.\.\), giving them again"):
         replaytree.Search.resume("own", storage=storage)
     assert replaytree.Search.resume("own", storage=storage, data=digits).run(trainings=1).tree.training_count == 2

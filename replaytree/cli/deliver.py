@@ -66,9 +66,10 @@ def retrain(
     quiet: Quiet = False,
 ) -> None:
     """Train one architecture from scratch with the full recipe; then, and only here, read the test images."""
-    from replaytree.deliver import FullRecipe
+    from replaytree.deliver import FullRecipe, store
     from replaytree.deliver import retrain as train
     from replaytree.evaluate import resolve_device
+    from replaytree.tree import open_engine
 
     subject = _subject(
         name, storage, node=node, path=path, dataset=dataset, width=width, image_size=image_size,
@@ -82,9 +83,11 @@ def retrain(
         subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device), data_dir=data_dir,
         force=force, on_epoch=None if quiet else _print_epoch,
     )  # fmt: skip
+    # Without a search the database is made where there is none.
+    engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     done = []
     for result in results:
-        _record(result, subject, storage)
+        store(result, subject, engine)
         print(_described(result), flush=True)
         done.append(result)
     print(_summary(done))
@@ -105,7 +108,7 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write a model for use elsewhere, and prove on the validation images that it equals the trained one."""
-    from replaytree.data import load as load_data
+    from replaytree.data import load_data
     from replaytree.deliver import export as write
     from replaytree.deliver.weights import read_weights
 
@@ -221,23 +224,6 @@ def _subject(
         "skip_bad": skip_bad,
     }  # fmt: skip
     return path_subject(path, options=options, width=width, data_dir=data_dir)
-
-
-def _record(result: Retrained, subject: Subject, storage: str | None) -> None:
-    """Store the model; without a search the database is made where there is none."""
-    from replaytree.tree import open_engine, record_model
-
-    engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
-    record_model(
-        engine,
-        labels=subject.labels,
-        seed=result.seed,
-        epochs=result.description.epochs,
-        test_accuracy=result.test_accuracy,
-        weights_path=str(result.weights.resolve()),
-        search=subject.search,
-        node_id=subject.node_id,
-    )
 
 
 def _print_epoch(done: EpochDone) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from replaytree.config import EvaluatorName, ReturnKind, RewardKind, SearchConfi
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
+    from replaytree.callbacks import Callback
     from replaytree.search import Search
 
 DIGITS_TRAININGS = 40
@@ -107,6 +109,7 @@ def run(
         int | None, typer.Option(help="Above it, the reward is accuracy * (FLOPs / target)^w.")
     ] = None,
     cost_weight: Annotated[float, typer.Option(help="The exponent w of the targets.")] = DEFAULTS.cost_weight,
+    tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
@@ -155,7 +158,10 @@ def run(
         target_flops=target_flops,
         cost_weight=cost_weight,
     )
-    _run(Search(name=name, storage=storage, config=config), trainings, episodes, hours, quiet=quiet)
+    search = Search(name=name, storage=storage, config=config, callbacks=_logs(tensorboard))
+    if not quiet:
+        _report_balance(search)
+    _run(search, trainings, episodes, hours, quiet=quiet)
 
 
 def resume(
@@ -166,13 +172,28 @@ def resume(
     hours: Hours = None,
     device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
     data_dir: DataDir = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a search, exactly from where it stands. Limits count from now."""
     from replaytree.search import Search
 
-    search = Search.resume(name, storage=storage, device=device, data_dir=data_dir)
+    search = Search.resume(name, storage=storage, device=device, data_dir=data_dir, callbacks=_logs(tensorboard))
     _run(search, trainings, episodes, hours, quiet=quiet)
+
+
+def _logs(tensorboard: Path | None) -> list[Callback]:
+    from replaytree.callbacks import TensorBoardLog
+
+    return [] if tensorboard is None else [TensorBoardLog(tensorboard)]
+
+
+def _report_balance(search: Search) -> None:
+    """Say on standard error what a user may not know of the images: skipped ones, rare classes, imbalance."""
+    from replaytree.data import balance_notes
+
+    for note in balance_notes(search.data) if search.data is not None else ():
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _run(search: Search, trainings: int | None, episodes: int | None, hours: float | None, *, quiet: bool) -> None:

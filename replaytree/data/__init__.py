@@ -2,10 +2,11 @@
 
 from replaytree.data.arrays import from_arrays
 from replaytree.data.augment import augment, cutout, normalise
+from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
 from replaytree.data.folder import read_images
 from replaytree.data.images import Fingerprint, ImageData
-from replaytree.data.load import load
+from replaytree.data.load import load_data
 from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
 from replaytree.data.split import stratified_split, stratified_subset
 
@@ -15,11 +16,12 @@ __all__ = [
     "ImageData",
     "NamedDataSet",
     "augment",
+    "balance_notes",
     "cutout",
     "data_folder",
     "found",
     "from_arrays",
-    "load",
+    "load_data",
     "match_channels",
     "normalise",
     "read_images",

@@ -69,7 +69,9 @@ class ImageData:
         for part in (train, val):
             _check(part, name)
         if train.classes != val.classes or train.images_NCHW.shape[1:] != val.images_NCHW.shape[1:]:
-            raise DataError(f"the parts of {name} differ in classes or image shape; make them with one call of load()")
+            raise DataError(
+                f"the parts of {name} differ in classes or image shape; make them with one call of load_data()"
+            )
         mean, std = channel_statistics(train.images_NCHW)
         return cls(
             name=name,

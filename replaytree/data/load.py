@@ -1,4 +1,4 @@
-"""load(): from the name of a data set, or the path of a folder, to ImageData.
+"""load_data(): from the name of a data set, or the path of a folder, to ImageData.
 
 Shapes: N images, C channels, H rows, W columns.
 """
@@ -21,7 +21,7 @@ from replaytree.errors import DataError
 _CHUNK = 4096
 
 
-def load(
+def load_data(
     dataset: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike[str] | None = None,

@@ -8,8 +8,8 @@ from replaytree.deliver.model import Model
 from replaytree.deliver.pareto import measure_latencies, pareto_nodes
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.recipe import FullRecipe
-from replaytree.deliver.retrain import Retrained, mean_and_deviation, retrain
-from replaytree.deliver.subject import Subject, node_subject, path_subject
+from replaytree.deliver.retrain import Retrained, mean_and_deviation, retrain, store, train_and_load
+from replaytree.deliver.subject import Subject, node_subject, path_subject, search_subject
 
 __all__ = [
     "EXPORT_FORMATS",
@@ -34,4 +34,7 @@ __all__ = [
     "path_subject",
     "predict_pictures",
     "retrain",
+    "search_subject",
+    "store",
+    "train_and_load",
 ]

@@ -6,6 +6,7 @@ Shapes: N images, C channels, H rows, W columns, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Model:
     def of(cls, network: Deployed, description: Description) -> Model:
         """A model that torch runs."""
         network = network.eval()
-        return cls(description, lambda images_NCHW: batched_logits(network, images_NCHW), network=network)
+        return cls(description, partial(batched_logits, network), network=network)
 
     def __repr__(self) -> str:
         """Layers and classes."""

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from sqlalchemy import Engine
 from torch import Tensor
 
+from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import EpochDone, FullTraining
+from replaytree.deliver.model import Model
 from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.subject import Subject
 from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.errors import ConfigError, ModelError
+from replaytree.tree import record_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,6 @@ def retrain(
     """
     if not seeds:
         raise ConfigError("seeds are empty; give at least one")
-    has_test = _has_test(subject, data_dir)
-    images_NCHW, labels_N = _training_images(subject, with_validation=has_test)
     for seed in seeds:
         file = folder / f"{subject.stem}-{recipe.epochs}-epochs-seed{seed}.safetensors"
         checkpoint = file.with_suffix(".checkpoint")
@@ -73,16 +75,73 @@ def retrain(
         elif file.exists():
             yield _finished(file, subject, recipe)
             continue
-        description = _describe(subject, recipe, seed)
-        training = FullTraining(description, images_NCHW, labels_N, recipe=recipe, seed=seed, device=device)
         started = time.monotonic()
-        model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
+        model, description = train_model(
+            subject,
+            recipe=recipe,
+            seed=seed,
+            device=device,
+            data_dir=data_dir,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
         seconds = time.monotonic() - started
-        accuracies = _accuracies(training, subject, has_test=has_test, data_dir=data_dir)
-        description = _describe(subject, recipe, seed, **accuracies)
         write_weights(file, model, description)
         checkpoint.unlink(missing_ok=True)
         yield Retrained(seed, file, description, seconds)
+
+
+def train_and_load(
+    subject: Subject,
+    *,
+    recipe: FullRecipe,
+    seed: int,
+    folder: Path | None,
+    device: torch.device,
+    engine: Engine,
+    data_dir: str | None = None,
+) -> Model:
+    """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
+    if folder is None:
+        return Model.of(*train_model(subject, recipe=recipe, seed=seed, device=device, data_dir=data_dir))
+    (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device, data_dir=data_dir)
+    store(done, subject, engine)
+    return Model.of(*read_weights(done.weights))
+
+
+def store(result: Retrained, subject: Subject, engine: Engine) -> None:
+    """A row of `models` for a trained model."""
+    record_model(
+        engine,
+        labels=subject.labels,
+        seed=result.seed,
+        epochs=result.description.epochs,
+        test_accuracy=result.test_accuracy,
+        weights_path=str(result.weights.resolve()),
+        search=subject.search,
+        node_id=subject.node_id,
+    )
+
+
+def train_model(
+    subject: Subject,
+    *,
+    recipe: FullRecipe,
+    seed: int,
+    device: torch.device,
+    data_dir: str | None = None,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochDone], None] | None = None,
+) -> tuple[Deployed, Description]:
+    """One model in memory and its description, with the accuracy that can be measured; see retrain()."""
+    has_test = _has_test(subject, data_dir)
+    images_NCHW, labels_N = _training_images(subject, with_validation=has_test)
+    training = FullTraining(
+        _describe(subject, recipe, seed), images_NCHW, labels_N, recipe=recipe, seed=seed, device=device
+    )
+    model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
+    accuracies = _accuracies(training, subject, has_test=has_test, data_dir=data_dir)
+    return model, _describe(subject, recipe, seed, **accuracies)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

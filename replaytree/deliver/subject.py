@@ -12,8 +12,7 @@ from typing import Any
 from torch import nn
 
 from replaytree.config import SearchConfig
-from replaytree.data import ImageData
-from replaytree.data import load as load_data
+from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError, DataError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Layer, LayerSpace, xu24
@@ -96,6 +95,19 @@ def node_subject(
     _check(layers, data, actions)
     chosen = tuple(layers[action] for action in actions)
     return Subject(chosen, data, options, search=tree.name, node_id=node_id)
+
+
+def search_subject(
+    tree: ReplayTree, space: LayerSpace, data: ImageData, config: SearchConfig, *, node: str | None = None
+) -> Subject:
+    """A node of an open search, or its best one, on all of the search's training images."""
+    node_id, actions = _choose(tree, node, None, list(space.labels))
+    options = None
+    if config.dataset is not None:
+        options = data_options(config) | {"train_limit": None}
+        if config.train_limit is not None:
+            data = load_data(**options, data_dir=config.data_dir)
+    return Subject(tuple(space.layers[a] for a in actions), data, options, search=tree.name, node_id=node_id)
 
 
 def path_subject(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from replaytree.data import from_arrays, load
+from replaytree.data import from_arrays, load_data
 from replaytree.data.named import digits_to_bytes
 from replaytree.errors import DataError
 
@@ -12,7 +12,7 @@ IMAGES = np.arange(4 * 6 * 8 * 3, dtype=np.uint8).reshape(4, 6, 8, 3)
 def test_the_digits_as_arrays_are_the_digits():
     digits = load_digits()
     data = from_arrays(digits_to_bytes(digits.images), digits.target, name="digits")
-    assert data.fingerprint == load("digits").fingerprint
+    assert data.fingerprint == load_data("digits").fingerprint
 
 
 def test_channels_come_first_and_classes_have_names():

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from replaytree.config import Budget
-from replaytree.data import load
+from replaytree.data import load_data
 from replaytree.evaluate import EVALUATORS, JointEvaluator, Recipe, SeparateEvaluator
 from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling
 
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", train_limit=600)
+    return load_data("digits", train_limit=600)
 
 
 class Raises(nn.Module):

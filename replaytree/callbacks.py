@@ -1,0 +1,205 @@
+"""Watching a search from outside: one small protocol, and two logs that implement it.
+
+A callback that raises is reported once and switched off; it never stops a search.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from replaytree.errors import ConfigError
+from replaytree.records import FailureKind, Path, PathEvaluation, Proposal, Source, Space
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEvent:
+    """One episode of a search, replays included. `entropy` and `policy_loss` are those of the update after it."""
+
+    search: str
+    number: int
+    path: Path
+    labels: tuple[str, ...]
+    source: Source
+    depth_bound: int
+    epochs: int
+    best_accuracy: float | None
+    policy_loss: float | None
+    entropy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingEvent:
+    """One training of a search: `accuracies` has one validation accuracy a prefix that was measured."""
+
+    search: str
+    number: int
+    episode: int
+    path: Path
+    labels: tuple[str, ...]
+    accuracies: tuple[float, ...]
+    failure: FailureKind | None
+    train_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndEvent:
+    """A run has ended, by its limit, by stop() or by an error; counts are of the whole search."""
+
+    search: str
+    episode_count: int
+    training_count: int
+    best_accuracy: float | None
+
+
+class Callback(Protocol):
+    """What a search tells, after it has stored it. Implement all three; leave one empty with `pass`."""
+
+    def on_episode(self, event: EpisodeEvent) -> None:
+        """After every episode."""
+        ...
+
+    def on_training(self, event: TrainingEvent) -> None:
+        """After every episode that was trained, before its on_episode."""
+        ...
+
+    def on_end(self, event: EndEvent) -> None:
+        """Once, when a run ends."""
+        ...
+
+
+class Callbacks:
+    """Tells several callbacks, and drops one that raises."""
+
+    def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
+        self._active = list(callbacks)
+
+    def tell_turn(
+        self,
+        results: Sequence[tuple[Proposal, PathEvaluation]],
+        *,
+        search: str,
+        space: Space,
+        first_episode: int,
+        first_training: int,
+        depth_bound: int,
+        epochs: int,
+        best_accuracy: float | None,
+        policy_loss: float | None,
+        entropy: float | None,
+    ) -> None:
+        """Say what a turn brought, an episode after the other, after it has been stored."""
+        if not self._active:
+            return
+        training = first_training
+        for number, (proposal, evaluation) in enumerate(results, start=first_episode):
+            path, labels = proposal.path, tuple(space.label(action) for action in proposal.path)
+            if proposal.rewards is None:
+                event = TrainingEvent(
+                    search, training, number, path, labels, tuple(evaluation.accuracies), evaluation.failure,
+                    evaluation.train_seconds,
+                )  # fmt: skip
+                self.tell("on_training", event)
+                training += 1
+            episode = EpisodeEvent(
+                search, number, path, labels, proposal.source, depth_bound, epochs, best_accuracy, policy_loss, entropy
+            )
+            self.tell("on_episode", episode)
+
+    def tell(self, method: str, event: EpisodeEvent | TrainingEvent | EndEvent) -> None:
+        """Call one method of every callback that is still on."""
+        for callback in list(self._active):
+            try:
+                getattr(callback, method)(event)
+            except Exception as error:  # a user's code may raise anything, and the search is worth more
+                self._active.remove(callback)
+                print(
+                    f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}; it is switched off, "
+                    f"and the search goes on",
+                    file=sys.stderr,
+                )
+
+
+class TensorBoardLog:
+    """Scalars for TensorBoard, one event file a run; needs the extra `tensorboard`.
+
+    By episode: search/depth_bound, search/epochs, search/best_accuracy, policy/entropy, policy/loss. By training:
+    training/accuracy (the best prefix of the path), training/depth, training/seconds.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise ConfigError(
+                "TensorBoard is not installed; pip install 'replaytree[tensorboard]', or leave out --tensorboard"
+            ) from error
+        try:
+            self._writer: Any = SummaryWriter(os.fspath(folder))
+        except OSError as error:
+            raise ConfigError(f"nothing can be written to {os.fspath(folder)} ({error}); see --tensorboard") from error
+
+    def on_episode(self, event: EpisodeEvent) -> None:
+        """Where the search stands."""
+        for name, value in _episode_scalars(event).items():
+            self._writer.add_scalar(name, value, event.number)
+
+    def on_training(self, event: TrainingEvent) -> None:
+        """What the training brought."""
+        for name, value in _training_scalars(event).items():
+            self._writer.add_scalar(name, value, event.number)
+
+    def on_end(self, event: EndEvent) -> None:
+        """Write what is still in memory."""
+        self._writer.flush()
+
+
+class MLflowLog:
+    """The same scalars as an MLflow run, into the active run or a new one; needs the extra `mlflow`."""
+
+    def __init__(self, *, run_name: str | None = None) -> None:
+        try:
+            import mlflow
+        except ImportError as error:
+            raise ConfigError("MLflow is not installed; pip install 'replaytree[mlflow]'") from error
+        self._mlflow: Any = mlflow
+        self._owns = mlflow.active_run() is None
+        if self._owns:
+            mlflow.start_run(run_name=run_name)
+
+    def on_episode(self, event: EpisodeEvent) -> None:
+        """Where the search stands."""
+        self._mlflow.log_metrics(_episode_scalars(event), step=event.number)
+
+    def on_training(self, event: TrainingEvent) -> None:
+        """What the training brought."""
+        self._mlflow.log_metrics(_training_scalars(event), step=event.number)
+
+    def on_end(self, event: EndEvent) -> None:
+        """The result; ends the run if it was started here."""
+        self._mlflow.log_params({"search": event.search, "trainings": event.training_count})
+        if self._owns:
+            self._mlflow.end_run()
+
+
+def _episode_scalars(event: EpisodeEvent) -> dict[str, float]:
+    scalars = {
+        "search/depth_bound": event.depth_bound,
+        "search/epochs": event.epochs,
+        "search/best_accuracy": event.best_accuracy,
+        "policy/entropy": event.entropy,
+        "policy/loss": event.policy_loss,
+    }
+    return {name: float(value) for name, value in scalars.items() if value is not None}
+
+
+def _training_scalars(event: TrainingEvent) -> dict[str, float]:
+    scalars = {
+        "training/accuracy": max(event.accuracies, default=None),
+        "training/depth": len(event.path),
+        "training/seconds": event.train_seconds,
+    }
+    return {name: float(value) for name, value in scalars.items() if value is not None}
