@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from replaytree.data import from_arrays
+from replaytree.errors import EvaluationError
 from replaytree.search import Search
 
 
@@ -75,6 +76,9 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             device=self.device,
         )  # fmt: skip
         search.run(trainings=self.trainings)
+        if not search.tree.best(1):
+            why = next((episode.failure_text for episode in search.tree.episodes() if episode.failure), "")
+            raise EvaluationError(f"every training failed ({why}); give more trainings, or a smaller width")
         self.model_ = search.best_model(epochs=self.final_epochs, seed=seed, folder=None)
         self.labels_ = search.tree.best(1)[0].labels
         return self

@@ -70,11 +70,13 @@ def train(network: nn.Module, data: ImageData, *, budget: Budget, recipe: Recipe
         weight_decay=recipe.weight_decay,
         nesterov=recipe.momentum > 0.0,
     )
+    total_steps = steps * budget.epochs + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=recipe.learning_rate,
-        total_steps=steps * budget.epochs + 1,
-        pct_start=0.25,
+        total_steps=total_steps,
+        # A warm-up of exactly one step makes OneCycleLR divide by zero; that is three steps in all.
+        pct_start=0.25 if total_steps != 4 else 0.5,
         anneal_strategy="linear",
         cycle_momentum=False,
     )

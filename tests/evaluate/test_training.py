@@ -104,3 +104,21 @@ def test_a_recipe_takes_the_data_sets_augmentation_unless_told(data):
     assert Recipe.of(SearchConfig(), data).crop_padding == 0
     told = Recipe.of(SearchConfig(crop_padding=3, flip=True, batch_size=7), data)
     assert (told.crop_padding, told.flip, told.batch_size) == (3, True, 7)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
+def test_any_number_of_steps_can_be_trained(data, epochs):
+    train(linear_network(), data, budget=Budget(epochs=epochs), recipe=Recipe(batch_size=64), seed=0)
+
+
+def test_balanced_accuracy_counts_every_class_alike(data):
+    lopsided = ImageData.from_parts(
+        "lopsided",
+        train=halves(8),
+        val=Labelled(("left", "right"), halves(10).images_NCHW[:7], torch.tensor([0, 0, 0, 0, 0, 0, 1])),
+        crop_padding=0,
+        flip=False,
+    )
+    network = Constant(0, 1)
+    assert validation_accuracies(network, lopsided) == [6 / 7, 1 / 7]
+    assert validation_accuracies(network, lopsided, balanced=True) == [0.5, 0.5]
