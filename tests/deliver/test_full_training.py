@@ -1,0 +1,94 @@
+import pickle
+
+import pytest
+import torch
+
+from replaytree.deliver.full_training import FullTraining, TrainingDiverged
+from replaytree.deliver.recipe import FullRecipe
+from replaytree.errors import ModelError
+
+from .conftest import layers
+
+CPU = torch.device("cpu")
+RECIPE = FullRecipe(epochs=3, batch_size=64, crop_padding=1, flip=True, cutout=2)
+
+
+@pytest.fixture
+def start(description, digits):
+    def start(recipe=RECIPE, seed=0, description=description):
+        images, labels = digits.train_images[:200], digits.train_labels[:200]
+        return FullTraining(description, images, labels, recipe=recipe, seed=seed, device=CPU)
+
+    return start
+
+
+def same(first, second):
+    first, second = first.state_dict(), second.state_dict()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(start, tmp_path):
+    whole = start().run()
+    checkpoint = tmp_path / "c.checkpoint"
+
+    def interrupt(done):
+        if done.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start().run(checkpoint=checkpoint, on_epoch=interrupt)
+    epochs = []
+    torch.manual_seed(99)
+    resumed = start().run(checkpoint=checkpoint, on_epoch=lambda done: epochs.append((done.epoch, done.run_epochs)))
+    assert epochs == [(3, 1)]
+    assert same(whole, resumed)
+
+
+def test_seeds_differ_and_repeat(start):
+    assert same(start(seed=1).run(), start(seed=1).run())
+    assert not same(start(seed=1).run(), start(seed=2).run())
+
+
+def test_the_average_of_share_zero_is_the_last_weights(start):
+    training = start(FullRecipe(epochs=1, batch_size=64, average_share=0.0))
+    assert same(training.run().network, training.model.network)
+
+
+def test_it_learns(start, digits):
+    training = start(FullRecipe(epochs=12, batch_size=32))
+    training.run()
+    assert training.accuracy(digits.val_images, digits.val_labels) > 0.6
+
+
+def test_it_diverges_with_a_message(start):
+    with pytest.raises(TrainingDiverged, match=r"diverged in epoch 1.*lower --learning-rate"):
+        start(FullRecipe(epochs=1, batch_size=20, learning_rate=1e30)).run()
+
+
+def test_a_checkpoint_of_another_training(start, tmp_path, description):
+    from dataclasses import replace
+
+    checkpoint = tmp_path / "c.checkpoint"
+    start().save(checkpoint)
+    other = replace(description, layers=layers("conv32k3"))
+    with pytest.raises(ModelError, match=r"another training: its layers is 'conv32k4.*here 'conv32k3'.*--force"):
+        start(description=other).run(checkpoint=checkpoint)
+    with pytest.raises(ModelError, match="its epochs is 3, here 5"):
+        start(FullRecipe(epochs=5, batch_size=64, crop_padding=1, flip=True, cutout=2)).run(checkpoint=checkpoint)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("code from a file was run",))
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", pickle.dumps(Bomb())], ids=["empty", "garbage", "code"])
+def test_a_checkpoint_that_was_tampered_with(start, tmp_path, capsys, content):
+    checkpoint = tmp_path / "c.checkpoint"
+    checkpoint.write_bytes(content)
+    with pytest.raises(ModelError, match="is no checkpoint of replaytree"):
+        start().run(checkpoint=checkpoint)
+    torch.save({"identity": Bomb()}, checkpoint)
+    with pytest.raises(ModelError, match="is no checkpoint of replaytree"):
+        start().run(checkpoint=checkpoint)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,89 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import replaytree
+from replaytree.data import load_data
+from replaytree.deliver.test_split import has_test_split, read_test
+from replaytree.errors import DataError
+
+PACKAGE = Path(replaytree.__file__).parent
+DOOR = PACKAGE / "deliver" / "test_split.py"
+
+
+def test_nothing_else_reads_test_images():
+    """Names a test split is opened by, in code; prose and the names of folders that are refused do not count."""
+    opens = re.compile(r'train=False|"train": False|"split": "test"|split="test"|t10k-images|/ "test"|test_32x32')
+    found = [file for file in PACKAGE.rglob("*.py") if opens.search(file.read_text())]
+    assert found == [DOOR]
+
+
+def test_only_a_retraining_opens_the_door():
+    users = [
+        file for file in PACKAGE.rglob("*.py") if re.search(r"import.*test_split|test_split import", file.read_text())
+    ]
+    assert users == [PACKAGE / "deliver" / "retrain.py"]
+
+
+def test_digits_have_none(digits):
+    assert not has_test_split("digits")
+    assert read_test("digits", digits) is None
+
+
+def test_a_folder_with_test(pictures):
+    data = load_data(pictures, image_size=8)
+    test = read_test(str(pictures), data)
+    assert test.classes == ("blue", "red")
+    assert test.images_NCHW.shape == (10, 3, 8, 8)
+    assert test.labels_N.tolist() == [0] * 5 + [1] * 5
+    blue = test.images_NCHW[:5].float().mean(dim=(0, 2, 3))
+    assert blue[2] > blue[0]
+
+
+def test_grey_test_images_of_a_colour_set(pictures):
+    for file in (pictures / "test").rglob("*.png"):
+        Image.open(file).convert("L").save(file)
+    assert read_test(str(pictures), load_data(pictures, image_size=8)).images_NCHW.shape == (10, 3, 8, 8)
+
+
+def test_a_folder_without_test(tmp_path, pictures):
+    (pictures / "test").rename(tmp_path / "elsewhere")
+    assert not has_test_split(str(pictures))
+
+
+def test_other_classes_and_bad_images(pictures):
+    data = load_data(pictures, image_size=8)
+    (pictures / "test/red/broken.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1 of 11 test images cannot be read.*broken\.png.*--skip-bad"):
+        read_test(str(pictures), data)
+    assert len(read_test(str(pictures), data, skip_bad=True).labels_N) == 10
+    (pictures / "test/green").mkdir()
+    with pytest.raises(DataError, match="other classes than the train images: green"):
+        read_test(str(pictures), data)
+
+
+def idx(magic, array):
+    header = b"".join(int(n).to_bytes(4, "big") for n in (magic, *array.shape))
+    return header + array.astype(np.uint8).tobytes()
+
+
+def test_mnist_files(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 40), ("t10k", 10)):
+        images = np.full((count, 4, 4), 1 if part == "train" else 9)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(2051, images))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(2049, np.arange(count) % 10))
+    data = load_data("mnist", data_dir=tmp_path)
+    assert int(data.train_images.max()) == int(data.val_images.max()) == 1
+    test = read_test("mnist", data, data_dir=str(tmp_path))
+    assert test.images_NCHW.unique().tolist() == [9]
+    assert test.labels_N.tolist() == list(range(10))
+    resized = read_test("mnist", load_data("mnist", data_dir=tmp_path, image_size=6), data_dir=str(tmp_path))
+    assert resized.images_NCHW.shape == (10, 1, 6, 6)
+    (raw / "t10k-images-idx3-ubyte").write_bytes(b"short")
+    with pytest.raises(DataError, match="test images of mnist"):
+        read_test("mnist", data, data_dir=str(tmp_path))
