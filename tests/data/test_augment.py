@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from replaytree.data.augment import augment, normalise
+from replaytree.data.augment import augment, cutout, normalise
 from replaytree.errors import DataError
 
 
@@ -129,3 +129,22 @@ def test_cuda_equals_cpu_for_the_same_draws():
     assert torch.equal(on_cuda.cpu(), on_cpu)
     drawn_there = augment(images.cuda(), crop_padding=2, flip=True, generator=torch.Generator("cuda").manual_seed(0))
     assert drawn_there.shape == images.shape
+
+
+def test_cutout_blanks_one_square_at_most():
+    images = torch.full((200, 2, 6, 7), 9, dtype=torch.uint8)
+    out = cutout(images, size=3, fill=(0.0, 1.0), generator=torch.Generator().manual_seed(0))
+    blank = out[:, 0] == 0
+    assert torch.equal(blank, out[:, 1] == 255)
+    assert torch.equal(out[:, 0][~blank].unique(), torch.tensor([9], dtype=torch.uint8))
+    rows, columns = blank.any(dim=2).sum(dim=1), blank.any(dim=1).sum(dim=1)
+    assert torch.equal(blank.sum(dim=(1, 2)), rows * columns)
+    assert set(rows.tolist()) == {2, 3}
+    assert int(images.min()) == 9
+
+
+def test_cutout_of_nothing():
+    images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    assert cutout(images, size=0, fill=(0.0,), generator=torch.Generator()) is images
+    with pytest.raises(DataError, match="cutout is -1"):
+        cutout(images, size=-1, fill=(0.0,), generator=torch.Generator())

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from replaytree.deliver.load import load
+from replaytree.deliver.model import Model
+from replaytree.deliver.pictures import find_pictures, predict_pictures
+from replaytree.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def model(weights):
+    return load(weights)
+
+
+@pytest.fixture
+def folder(tmp_path, digits):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for number in range(4):
+        image = Image.fromarray(digits.val_images[number, 0].numpy())
+        image.save(tmp_path / "in" / ("deep" if number == 3 else ".") / f"{number}.png")
+    return tmp_path / "in"
+
+
+def test_files_are_predicted_like_arrays(model, folder, digits):
+    files = find_pictures([folder])
+    assert [file.name for file in files] == ["0.png", "1.png", "2.png", "3.png"]
+    found = predict_pictures(model, files, top_k=3)
+    probabilities = model.predict_proba(digits.val_images[:4])
+    for each, expected in zip(found.readable, probabilities, strict=True):
+        assert len(each.classes) == 3
+        assert each.classes[0] == model.classes[expected.argmax()]
+        assert each.probabilities == pytest.approx(sorted(expected.tolist(), reverse=True)[:3], abs=1e-6)
+    assert found.unreadable == ()
+
+
+def test_unreadable_files_are_listed_and_the_others_predicted(model, folder):
+    (folder / "broken.png").write_bytes(b"no picture")
+    found = predict_pictures(model, [*find_pictures([folder]), folder / "missing.png"])
+    assert [file.name for file in found.unreadable] == ["broken.png", "missing.png"]
+    assert len(found.readable) == 4
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_odd_pictures(model, tmp_path, mode):
+    pixels = np.arange(30 * 17, dtype=np.uint16).reshape(30, 17) // 2
+    image = Image.fromarray(pixels) if mode == "I;16" else Image.fromarray(pixels.astype(np.uint8)).convert(mode)
+    file = tmp_path / ("odd.tiff" if mode in ("F", "CMYK") else "odd.png")
+    image.save(file)
+    assert len(predict_pictures(model, [file]).readable) == 1
+
+
+def test_a_grey_picture_is_the_same_in_colour(model, folder):
+    Image.open(folder / "0.png").convert("RGB").save(folder / "colour.png")
+    grey, colour = predict_pictures(model, [folder / "0.png", folder / "colour.png"]).readable
+    assert grey.probabilities == colour.probabilities
+
+
+def test_what_cannot_be_predicted(model, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="has no images"):
+        find_pictures([tmp_path / "empty"])
+    with pytest.raises(ConfigError, match="top_k is 0"):
+        predict_pictures(model, [], top_k=0)
+    assert predict_pictures(model, []).readable == ()
+
+
+def test_arrays_of_another_form(model):
+    for images, message in (
+        (np.zeros((2, 8, 8)), "they must be uint8"),
+        (np.zeros((2, 9, 8), np.uint8), "images are 9x8 pixels; this model takes 8x8"),
+        (np.zeros((2, 8, 8, 4), np.uint8), "4 channels"),
+    ):
+        with pytest.raises(DataError, match=message):
+            model.predict(images)
+    assert model.predict_proba(np.zeros((0, 8, 8), np.uint8)).shape == (0, 10)
+    assert isinstance(model, Model)
+    assert repr(model).startswith("Model('conv32k4")

@@ -1,0 +1,70 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replaytree.errors import ConfigError, SpaceError
+from replaytree.space import ConstrainedSpace, Convolution, LabelSpace, LayerSpace, xu24
+
+
+def space(max_layers=4, layers=None):
+    return LayerSpace(layers or xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=max_layers)
+
+
+def walk(constrained, draw):
+    path = ()
+    while len(path) < constrained.max_layers:
+        legal = [action for action, may in enumerate(constrained.legal(path)) if may]
+        assert legal, f"a dead end after {path}"
+        path = (*path, draw(st.sampled_from(legal)))
+        yield path
+
+
+@given(st.data(), st.integers(30, 30_000), st.integers(700, 500_000))
+def test_every_prefix_obeys_and_there_is_always_a_legal_layer(data, max_params, max_flops):
+    constrained = ConstrainedSpace(space(), max_params=max_params, max_flops=max_flops)
+    for path in walk(constrained, data.draw):
+        params, flops = constrained.cost(path)
+        assert params <= max_params
+        assert flops <= max_flops
+        constrained.check(path)
+
+
+@given(st.data(), st.integers(200, 5_000))
+def test_without_a_layer_that_costs_nothing(data, max_params):
+    layers = [Convolution(2, 3), Convolution(4, 3), Convolution(8, 3)]
+    try:
+        constrained = ConstrainedSpace(space(layers=layers), max_params=max_params)
+    except SpaceError:
+        # The cheapest path, 2 channels everywhere: 18 + 3 * 36 weights, 4 batch norms of 4, and the head of 30.
+        assert max_params < 18 + 3 * 36 + 4 * 4 + 30
+        return
+    for path in walk(constrained, data.draw):
+        assert constrained.cost(path)[0] <= max_params
+
+
+def test_wide_limits_change_nothing():
+    constrained, whole = ConstrainedSpace(space(), max_params=10**9, max_flops=10**12), space()
+    for path in ((), (0,), (17, 0), (20, 20, 20), (0, 0, 0, 0)):
+        assert constrained.legal(path) == whole.legal(path)
+    assert constrained.labels == whole.labels
+    assert constrained.build((0,), 10) is not None
+
+
+def test_labels_with_costs():
+    costs = {0: 5, 1: 1}
+    labels = LabelSpace(["big", "small"], max_layers=3, cost=lambda path: (sum(costs[a] for a in path), 0))
+    constrained = ConstrainedSpace(labels, max_params=7)
+    assert constrained.legal(()) == (True, True)
+    assert constrained.legal((0,)) == (False, True)
+    assert ConstrainedSpace(labels, max_params=6).legal(()) == (False, True)
+
+
+def test_what_cannot_be_obeyed():
+    with pytest.raises(
+        SpaceError, match=r"no path of 4 layers obeys --max-params 10: the cheapest .* has 20 parameters"
+    ):
+        ConstrainedSpace(space(), max_params=10)
+    with pytest.raises(ConfigError, match=r"max_flops is 0.*\(--max-flops\)"):
+        ConstrainedSpace(space(), max_flops=0)
+    with pytest.raises(SpaceError, match="does not know what its layers cost"):
+        ConstrainedSpace(LabelSpace(["a"], max_layers=2), max_params=10)
