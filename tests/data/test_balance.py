@@ -19,6 +19,4 @@ def test_few_images():
 
 def test_imbalance():
     (note,) = notes(60, 200)
-    assert note == (
-        "classes are imbalanced: 1 has 100 training images, 0 30 (3.3 times); --reward balanced counts every class alike"
-    )
+    assert note.startswith("classes are imbalanced: 1 has 100 training images, 0 30 (3.3 times); --reward balanced")
