@@ -37,7 +37,9 @@ def retrain(
     width: Annotated[
         float | None, typer.Option(help="Factor on all channel numbers.  [default: the search's; without one, 1]")
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a training step.  [default: 128]")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images a training step.  [default: 128, fewer for small sets]")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.  [default: 0.1]")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of the weights.  [default: 0.0005]")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Of the training loss.  [default: 0.1]")] = None,

@@ -48,10 +48,14 @@ class FullRecipe:
 
     @classmethod
     def of(cls, data: ImageData, **options: Any) -> FullRecipe:
-        """The recipe with the data set's own augmentation where an option is missing or None; cutout is a quarter."""
+        """The recipe with the data set's own augmentation where an option is missing or None; cutout is a quarter.
+
+        A batch is a fiftieth of the training images, 16 to 128 of them, so that an epoch of a small set has steps.
+        """
         given = {name: value for name, value in options.items() if value is not None}
         side = min(data.image_shape[1:])
-        own = {"crop_padding": data.crop_padding, "flip": data.flip, "cutout": side // 4}
+        own: dict[str, Any] = {"crop_padding": data.crop_padding, "flip": data.flip, "cutout": side // 4}
+        own["batch_size"] = max(16, min(128, len(data.train_labels) // 50))
         return cls(**{**own, **given})
 
     def values(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def test_average_decay_by_hand():
 
 def test_of_takes_the_data_sets_own_augmentation(digits):
     recipe = FullRecipe.of(digits, epochs=3, batch_size=None, cutout=None)
-    assert (recipe.crop_padding, recipe.flip, recipe.cutout, recipe.epochs, recipe.batch_size) == (1, False, 2, 3, 128)
+    assert (recipe.crop_padding, recipe.flip, recipe.cutout, recipe.epochs, recipe.batch_size) == (1, False, 2, 3, 32)
     assert FullRecipe.of(digits, cutout=0, flip=True).cutout == 0
 
 
