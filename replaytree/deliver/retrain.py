@@ -12,6 +12,7 @@ import torch
 from sqlalchemy import Engine
 from torch import Tensor
 
+from replaytree.data import stratified_subset
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import EpochDone, FullTraining
@@ -159,7 +160,12 @@ def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor
     if not with_validation:
         return data.train_images, data.train_labels
     images_NCHW = torch.cat([data.train_images, data.val_images])
-    return images_NCHW, torch.cat([data.train_labels, data.val_labels])
+    labels_N = torch.cat([data.train_labels, data.val_labels])
+    limit = None if subject.data_options is None else subject.data_options.get("train_limit")
+    if limit is not None:
+        index_N = stratified_subset(labels_N, limit, seed=0)
+        images_NCHW, labels_N = images_NCHW[index_N], labels_N[index_N]
+    return images_NCHW, labels_N
 
 
 def _accuracies(

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from replaytree.data import load_data
 from replaytree.deliver.load import load
 from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.retrain import mean_and_deviation, retrain
@@ -40,6 +41,19 @@ def test_without_a_test_split_validation_is_held_out(train, subject, pictures, t
     assert 0.0 <= result.validation_accuracy <= 1.0
     (memory,) = train(subject=replace(subject, data_options=None), seeds=(7,))
     assert memory.test_accuracy is None
+
+
+def test_a_limit_counts_train_and_validation_together(train, subject, pictures):
+    options = {"dataset": str(pictures), "image_size": 8, "train_limit": 12}
+    limited = replace(subject, data=load_data(**options), data_options=options)
+    with pytest.raises(KeyboardInterrupt):
+        train(subject=limited, on_epoch=interrupt)
+    (file,) = pictures.parent.glob("models/*.checkpoint")
+    assert torch.load(file, weights_only=True)["identity"]["images"] == 12
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
 
 
 def test_the_test_split_is_read_after_the_last_step_only(train, pictures):
