@@ -91,8 +91,11 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         for name, kind in (
-            ("strategy", StrategyName), ("return_kind", ReturnKind), ("evaluator", EvaluatorName), ("reward", RewardKind),
-        ):  # fmt: skip
+            ("strategy", StrategyName),
+            ("return_kind", ReturnKind),
+            ("evaluator", EvaluatorName),
+            ("reward", RewardKind),
+        ):
             known = get_args(kind)
             _require(getattr(self, name) in known, name, getattr(self, name), f"one of {_join(known)}")
         self._whole("seed", "crop_padding", least=0)

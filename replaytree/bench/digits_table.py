@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 import torch
 
 from replaytree.config import Budget
-from replaytree.data import ImageData, load
+from replaytree.data import ImageData, load_data
 from replaytree.evaluate.evaluators import SeparateEvaluator
 from replaytree.evaluate.training import Recipe
 from replaytree.records import Path, Space
@@ -73,7 +73,7 @@ def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
 @lru_cache
 def _evaluator() -> SeparateEvaluator:
     torch.set_num_threads(1)
-    data: ImageData = load("digits", val_fraction=VAL_FRACTION)
+    data: ImageData = load_data("digits", val_fraction=VAL_FRACTION)
     return SeparateEvaluator(
         digits_space(), data, recipe=Recipe(batch_size=BATCH_SIZE, crop_padding=1), device=torch.device("cpu")
     )
