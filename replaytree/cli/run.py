@@ -201,6 +201,8 @@ def _run(search: Search, trainings: int | None, episodes: int | None, hours: flo
         trainings = DIGITS_TRAININGS if search.config.dataset == "digits" else DEFAULT_TRAININGS
     progress = console.RunProgress(quiet=quiet, episodes=episodes, trainings=trainings, hours=hours)
     with progress, _stopping_gently(search):
+        if not quiet:
+            print(_opening(search), flush=True)
         search.run(episodes=episodes, trainings=trainings, hours=hours, on_turn=progress)
     nodes = search.tree.best(10)
     info = search.tree.info()
@@ -209,7 +211,19 @@ def _run(search: Search, trainings: int | None, episodes: int | None, hours: flo
     print(f"\nNext:\n  replaytree best {search.name} --max-params 50000")
     if nodes:
         print(f"  replaytree show {search.name} {nodes[0].node_id}")
+    print(f"  replaytree report {search.name}")
     print(f"  replaytree resume {search.name} --trainings 100")
+    if nodes and search.data is not None:
+        print(f"  replaytree retrain {search.name} --node {nodes[0].node_id}")
+
+
+def _opening(search: Search) -> str:
+    config, data = search.config, search.data
+    images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
+    return (
+        f"search {search.name}: {images}{config.strategy}, up to {config.max_layers} layers, "
+        f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}"
+    )
 
 
 @contextmanager

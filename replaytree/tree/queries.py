@@ -172,10 +172,17 @@ def _ranked(connection: Connection, query: Select[Any], *, k: int, deviation: fl
         assert node.average_accuracy is not None, "the query takes evaluated nodes only"
         if len(best) >= k and node.average_accuracy < cast(float, best[k - 1].lower_bound):
             break
-        bound = node.average_accuracy - deviation / math.sqrt(node.budget_evaluation_count)
         # Sorted insertion behind equals keeps the query's order of ties.
-        insort(best, replace(node, lower_bound=bound), key=lambda other: -cast(float, other.lower_bound))
+        insort(
+            best,
+            replace(node, lower_bound=_lower_bound(node, deviation)),
+            key=lambda other: -cast(float, other.lower_bound),
+        )
     return best[:k]
+
+
+def _lower_bound(node: Node, deviation: float) -> float:
+    return cast(float, node.average_accuracy) - deviation / math.sqrt(node.budget_evaluation_count)
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
@@ -204,7 +211,12 @@ def _one_node(engine: Engine, search_id: int, wanted: ColumnElement[bool], *, wh
         raise NodeNotFound(
             f"search {search!r} has no node {what}; `replaytree best {search}` shows nodes and their ids"
         )
-    return found[0]
+    node_found = found[0]
+    if node_found.average_accuracy is None:
+        return node_found
+    with reading(engine) as connection:
+        deviation = noise_deviation(connection, search_id, epochs=node_found.epochs)
+    return replace(node_found, lower_bound=_lower_bound(node_found, deviation))
 
 
 def child_nodes(engine: Engine, search_id: int, parent_id: int | None) -> list[Node]:

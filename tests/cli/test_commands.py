@@ -9,8 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -56,7 +54,7 @@ def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here)
     assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
     assert "node  accuracy  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
     commands = re.findall(r"^  replaytree (.+)$", out, re.M)
-    assert [command.split()[0] for command in commands] == ["best", "show", "resume"]
+    assert [command.split()[0] for command in commands] == ["best", "show", "report", "resume", "retrain"]
     for command in commands[:2]:
         assert replaytree(*command.split())[0] == 0
     assert (here / "replaytree.db").exists()
@@ -326,12 +324,9 @@ def test_a_second_ctrl_c_quits_at_once_and_what_was_committed_stays(replaytree, 
     process = start(
         here, "--name", "quit", "--hours", "1", "--max-layers", "30", "--min-layers", "30", "--epochs", "200"
     )
-    while not Path(here / "replaytree.db").exists():
-        time.sleep(0.1)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    for begun in ("search quit: digits: 200 train, 180 validation images", "Ctrl-C again quits at once"):
+        assert any(begun in line for line in iter(process.stdout.readline, ""))
+        process.send_signal(signal.SIGINT)
     out = process.communicate(timeout=60)[0]
     assert process.returncode == 130, out
     assert "Traceback" not in out

@@ -83,6 +83,7 @@ def test_node(golden_tree):
         budget_evaluation_count=1,
         evaluation_count=1,
         visit_count=1,
+        lower_bound=0.5,
     )
 
 
