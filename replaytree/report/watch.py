@@ -17,7 +17,7 @@ def watch_report(
     against: ReplayTree | None = None,
     interval_seconds: float = 10.0,
     on_write: Callable[[Path], None],
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> None:
     """Write the report now, and again whenever there are new episodes, until interrupted.
 
@@ -30,6 +30,6 @@ def watch_report(
             if count != seen:
                 on_write(write_report(tree, out=out, against=against, refresh_seconds=interval_seconds))
                 seen = count
-            sleep(interval_seconds)
+            (sleep or time.sleep)(interval_seconds)
     except KeyboardInterrupt:
         on_write(write_report(tree, out=out, against=against))
