@@ -60,8 +60,11 @@ def network_rows(data: SearchData, most: int = MOST_NODES) -> list[NetworkRow]:
     ]
 
 
-def draw_network(rows: Sequence[NetworkRow]) -> go.Figure:
-    """Nodes sized by visits and coloured by average accuracy; the most visited carry their layer's name."""
+def draw_network(rows: Sequence[NetworkRow], scale: theme.Scale) -> go.Figure:
+    """Nodes sized by visits and coloured by average accuracy; the most visited carry their layer's name.
+
+    The scale is that of the whole tree, and its legend stands beside the icicle.
+    """
     spots = {row.path: row for row in rows}
     xs: list[float | None] = []
     ys: list[float | None] = []
@@ -75,7 +78,6 @@ def draw_network(rows: Sequence[NetworkRow]) -> go.Figure:
     )
     shown = [row for row in rows if row.path]
     most = max((row.visit_count for row in shown), default=1)
-    scale = theme.Scale.of([row.average_accuracy for row in shown if row.average_accuracy is not None])
     named = {row.path for row in sorted(shown, key=lambda row: (-row.visit_count, row.path))[:24]}
     nodes = go.Scatter(
         x=[row.x for row in shown],
@@ -85,6 +87,7 @@ def draw_network(rows: Sequence[NetworkRow]) -> go.Figure:
         | {
             "size": [7 + 25 * math.sqrt(row.visit_count / most) for row in shown],
             "opacity": 1,
+            "showscale": False,
             "line": {"width": 1, "color": theme.REPLAY},
         },
         text=[escape(row.label) if row.path in named else "" for row in shown],

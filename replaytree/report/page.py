@@ -114,7 +114,7 @@ class _Rows:
 
 def _figures(data: SearchData, rows: _Rows) -> dict[str, go.Figure]:
     figures = {
-        "network": network.draw_network(network.network_rows(data)),
+        "network": network.draw_network(network.network_rows(data), _scale(data)),
         "history": history.draw_history(rows.episodes),
         "depth": depth.draw_depth(rows.depths),
         "effects": effects.draw_effects(rows.layers),

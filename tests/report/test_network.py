@@ -1,6 +1,7 @@
 import math
 
 from replaytree.report.network import draw_network, network_rows
+from replaytree.report.theme import Scale
 
 
 def test_the_most_visited_part_is_a_tree_with_a_place_for_each_node(data):
@@ -18,4 +19,4 @@ def test_fewer_nodes_keep_their_parents(data):
 
 
 def test_an_empty_tree_can_be_drawn():
-    assert draw_network([]) is not None
+    assert draw_network([], Scale.of([])) is not None
