@@ -51,7 +51,7 @@ class SearchConfig:
     grow_every: int | None = None
     grow_patience: int = 5
 
-    strategy: StrategyName = "replay"
+    strategy: StrategyName = "guided"
     num_paths: int = 1
     return_kind: ReturnKind = "cumulative"
     gamma: float = 0.9

@@ -48,13 +48,14 @@ def run(
     ] = f"{DEFAULTS.epochs_first}:{DEFAULTS.epochs_last}",
     strategy: Annotated[StrategyName, typer.Option(help="How paths are chosen.")] = DEFAULTS.strategy,
     replay: Annotated[
-        float, typer.Option(help="Probability that an episode is replayed from the tree.")
+        float, typer.Option(help="Strategy replay: probability that an episode is replayed from the tree.")
     ] = DEFAULTS.replay,
     continue_: Annotated[
-        float, typer.Option("--continue", help="Probability that an episode continues a prefix of the tree.")
+        float,
+        typer.Option("--continue", help="Strategy replay: probability that an episode continues a prefix of the tree."),
     ] = DEFAULTS.continue_,
     return_kind: Annotated[
-        ReturnKind, typer.Option("--return", help="What a step is credited with.")
+        ReturnKind, typer.Option("--return", help="Strategy replay: what a step is credited with.")
     ] = DEFAULTS.return_kind,
     gamma: Annotated[float, typer.Option(help="Discount in G_t = R_t + gamma G_(t-1).")] = DEFAULTS.gamma,
     temperature: Annotated[
@@ -65,7 +66,9 @@ def run(
     policy_learning_rate: Annotated[
         float, typer.Option(help="Of the controller's Adam.")
     ] = DEFAULTS.policy_learning_rate,
-    entropy: Annotated[float, typer.Option(help="Weight of the entropy bonus.")] = DEFAULTS.entropy,
+    entropy: Annotated[
+        float, typer.Option(help="Strategies replay and puct: weight of the entropy bonus.")
+    ] = DEFAULTS.entropy,
     grad_clip: Annotated[float, typer.Option(help="Largest gradient norm of the controller.")] = DEFAULTS.grad_clip,
     num_paths: Annotated[
         int, typer.Option(help="Episodes a turn, sampled and learnt from together.")
