@@ -308,7 +308,6 @@ class Search:
             seed=seed,
             folder=None if folder is None else FilePath(folder),
             device=resolve_device(self.config.device),
-            data_dir=self.config.data_dir,
             engine=self.tree.engine,
         )
 

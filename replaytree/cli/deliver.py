@@ -15,7 +15,7 @@ from rich.table import Table
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, engine_of, tree_of
-from replaytree.config import storage_url
+from replaytree.config import SearchConfig, storage_url
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def retrain(
         label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout,
     )  # fmt: skip
     results = train(
-        subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device), data_dir=data_dir,
+        subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
         force=force, on_epoch=None if quiet else _print_epoch,
     )  # fmt: skip
     # Without a search the database is made where there is none.
@@ -114,7 +114,11 @@ def export(
     from replaytree.deliver import export as write
     from replaytree.deliver.weights import read_weights
 
-    weights = Path(name) if Path(name).suffix == ".safetensors" else _weights(name, storage, node=node, seed=seed)
+    if Path(name).suffix == ".safetensors":
+        weights = Path(name)
+    else:
+        weights = _weights(name, storage, node=node, seed=seed)
+        data_dir = data_dir or SearchConfig.from_json(tree_of(storage, name).info().config_json).data_dir
     if not weights.is_file():
         raise ConfigError(f"there is no file {weights}; `replaytree retrain {name}` writes it")
     _, description = read_weights(weights)

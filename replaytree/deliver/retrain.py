@@ -56,7 +56,6 @@ def retrain(
     seeds: Sequence[int],
     folder: Path,
     device: torch.device,
-    data_dir: str | None = None,
     force: bool = False,
     on_epoch: Callable[[EpochDone], None] | None = None,
 ) -> Iterator[Retrained]:
@@ -82,7 +81,6 @@ def retrain(
             recipe=recipe,
             seed=seed,
             device=device,
-            data_dir=data_dir,
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
@@ -100,12 +98,11 @@ def train_and_load(
     folder: Path | None,
     device: torch.device,
     engine: Engine,
-    data_dir: str | None = None,
 ) -> Model:
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
-        return Model.of(*train_model(subject, recipe=recipe, seed=seed, device=device, data_dir=data_dir))
-    (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device, data_dir=data_dir)
+        return Model.of(*train_model(subject, recipe=recipe, seed=seed, device=device))
+    (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device)
     store(done, subject, engine)
     return Model.of(*read_weights(done.weights))
 
@@ -130,18 +127,17 @@ def train_model(
     recipe: FullRecipe,
     seed: int,
     device: torch.device,
-    data_dir: str | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochDone], None] | None = None,
 ) -> tuple[Deployed, Description]:
     """One model in memory and its description, with the accuracy that can be measured; see retrain()."""
-    has_test = _has_test(subject, data_dir)
+    has_test = _has_test(subject)
     images_NCHW, labels_N = _training_images(subject, with_validation=has_test)
     training = FullTraining(
         _describe(subject, recipe, seed), images_NCHW, labels_N, recipe=recipe, seed=seed, device=device
     )
     model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
-    accuracies = _accuracies(training, subject, has_test=has_test, data_dir=data_dir)
+    accuracies = _accuracies(training, subject, has_test=has_test)
     return model, _describe(subject, recipe, seed, **accuracies)
 
 
@@ -150,9 +146,9 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def _has_test(subject: Subject, data_dir: str | None) -> bool:
+def _has_test(subject: Subject) -> bool:
     options = subject.data_options
-    return options is not None and has_test_split(options["dataset"], data_dir=data_dir)
+    return options is not None and has_test_split(options["dataset"], data_dir=subject.data_dir)
 
 
 def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor, Tensor]:
@@ -168,13 +164,11 @@ def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor
     return images_NCHW, labels_N
 
 
-def _accuracies(
-    training: FullTraining, subject: Subject, *, has_test: bool, data_dir: str | None
-) -> dict[str, float | None]:
+def _accuracies(training: FullTraining, subject: Subject, *, has_test: bool) -> dict[str, float | None]:
     data = subject.data
     if has_test and subject.data_options is not None:
         options = subject.data_options
-        test = read_test(options["dataset"], data, data_dir=data_dir, skip_bad=options.get("skip_bad", False))
+        test = read_test(options["dataset"], data, data_dir=subject.data_dir, skip_bad=options.get("skip_bad", False))
         if test is not None:
             return {"test_accuracy": training.accuracy(test.images_NCHW, test.labels_N)}
     return {"validation_accuracy": training.accuracy(data.val_images, data.val_labels)}

@@ -24,13 +24,16 @@ from replaytree.tree import Node, ReplayTree, SearchInfo
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An architecture and its images. `data_options` are keywords of load_data(), without where the files lie."""
+    """An architecture and its images. `data_options` are keywords of load_data(), without `data_dir`, where
+    the files lie; the test images are looked for there, too.
+    """
 
     layers: tuple[Layer, ...]
     data: ImageData
     data_options: dict[str, Any] | None
     search: str | None = None
     node_id: int | None = None
+    data_dir: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -80,7 +83,8 @@ def node_subject(
     options = None
     if data is None:
         options = data_options(config)
-        data = load_data(**options, data_dir=data_dir or config.data_dir)
+        data_dir = data_dir or config.data_dir
+        data = load_data(**options, data_dir=data_dir)
         stored = json.loads(info.data_json or "{}").get("sha256")
         if stored is not None and stored != data.fingerprint.sha256:
             raise DataError(
@@ -89,12 +93,12 @@ def node_subject(
             )
         if train_limit is not None or config.train_limit is not None:
             options["train_limit"] = train_limit
-            data = load_data(**options, data_dir=data_dir or config.data_dir)
+            data = load_data(**options, data_dir=data_dir)
     layers = _search_layers(tree, info, config.width if width is None else width)
     node_id, actions = _choose(tree, node, path, [layer.label for layer in layers])
     _check(layers, data, actions)
     chosen = tuple(layers[action] for action in actions)
-    return Subject(chosen, data, options, search=tree.name, node_id=node_id)
+    return Subject(chosen, data, options, search=tree.name, node_id=node_id, data_dir=data_dir)
 
 
 def search_subject(
@@ -107,7 +111,8 @@ def search_subject(
         options = data_options(config) | {"train_limit": None}
         if config.train_limit is not None:
             data = load_data(**options, data_dir=config.data_dir)
-    return Subject(tuple(space.layers[a] for a in actions), data, options, search=tree.name, node_id=node_id)
+    chosen = tuple(space.layers[action] for action in actions)
+    return Subject(chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.data_dir)
 
 
 def path_subject(
@@ -118,7 +123,7 @@ def path_subject(
     actions = parse_path(path, [layer.label for layer in layers])
     data = load_data(**options, data_dir=data_dir)
     _check(layers, data, actions)
-    return Subject(tuple(layers[action] for action in actions), data, options)
+    return Subject(tuple(layers[action] for action in actions), data, options, data_dir=data_dir)
 
 
 def networks_of(tree: ReplayTree, nodes: Sequence[Node]) -> Iterator[tuple[nn.Module, Shape]]:

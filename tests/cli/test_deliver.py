@@ -155,6 +155,29 @@ def test_run_writes_for_tensorboard_and_says_what_is_imbalanced(replaytree, tmp_
     assert len(list((tmp_path / "log").iterdir())) == 1
 
 
+def idx(magic, array):
+    header = b"".join(int(n).to_bytes(4, "big") for n in (magic, *array.shape))
+    return header + array.astype(np.uint8).tobytes()
+
+
+def test_the_search_remembers_where_its_data_lie(replaytree, tmp_path):
+    raw = tmp_path / "elsewhere" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 200), ("t10k", 30)):
+        labels = np.arange(count) % 10
+        images = np.zeros((count, 8, 8)) + 25 * labels[:, None, None]
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(idx(2051, images))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(idx(2049, labels))
+    options = ["--dataset", "mnist", "--data-dir", tmp_path / "elsewhere", "--name", "m", "--trainings", 1]
+    assert replaytree("run", *options, "--epochs", 1, "--max-layers", 2, "--quiet")[0] == 0
+    code, out, err = replaytree("retrain", "m", "--epochs", 1, "--quiet")
+    assert (code, err) == (0, "")
+    assert re.search(r"seed 0: test accuracy [01]\.\d{4}, ", out)
+    assert "verified on 20 " in replaytree("export", "m", "--format", "pt2", "--out", tmp_path / "m.pt2")[1]
+    search = package.Search.resume("m")
+    assert search.best_model(epochs=2).description.test_accuracy is not None
+
+
 MISTAKES = [
     (["retrain"], "give the name of a search.*or --dataset and --path"),
     (["retrain", "--dataset", "digits"], "or --dataset and --path"),
