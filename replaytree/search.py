@@ -5,27 +5,34 @@ from __future__ import annotations
 import io
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 import torch
 
+from replaytree.assembly import (
+    configured,
+    data_of,
+    default_evaluator,
+    default_space,
+    free_name,
+    versions,
+    within_limits,
+)
 from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, SearchConfig, storage_url
-from replaytree.data import ImageData, load_data
+from replaytree.data import ImageData
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SpaceError
-from replaytree.evaluate import EVALUATORS, Recipe, resolve_device
+from replaytree.evaluate import resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
-from replaytree.space import ConstrainedSpace, LayerSpace, SoftReward, xu24
+from replaytree.space import LayerSpace, SoftReward
 from replaytree.tree import Episode, ReplayTree, list_searches, open_engine
 
 CPU_WIDTH = 0.25
@@ -67,10 +74,10 @@ class Search:
         callbacks: Sequence[Callback] = (),
         **options: Any,
     ) -> None:
-        config = _configured(config, options, space=space, own=evaluator is not None or data is not None)
+        config = configured(config, options, space=space, own=evaluator is not None or data is not None)
         engine = open_engine(storage_url(storage))
         taken = [info.name for info in list_searches(engine)]
-        name = name or _free_name(config.dataset or "search", taken)
+        name = name or free_name(config.dataset or "search", taken)
         if name in taken:
             raise SearchExists(
                 f"a search named {name!r} exists already; go on with `replaytree resume {name}`, "
@@ -141,12 +148,12 @@ class Search:
         self, config: SearchConfig, space: Space | None, evaluator: Evaluator | None, data: ImageData | None
     ) -> None:
         if data is None and evaluator is None:
-            data = _load_data(config)
+            data = data_of(config)
         self.config = config
         self.data = data
-        self._whole_space = space or _default_space(config, data)
-        self.space = _within_limits(self._whole_space, config)
-        self.evaluator = evaluator or _default_evaluator(config, self._whole_space, data)
+        self._whole_space = space or default_space(config, data)
+        self.space = within_limits(self._whole_space, config)
+        self.evaluator = evaluator or default_evaluator(config, self._whole_space, data)
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
@@ -330,17 +337,6 @@ def unpack(payload: bytes) -> dict[str, Any]:
     return state
 
 
-def versions() -> dict[str, str]:
-    """What a search ran on."""
-    return {
-        "replaytree": version("replaytree"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
-
-
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """The controller's small matrices gain nothing from threads, and lose much where a core is busy elsewhere.
@@ -353,64 +349,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _configured(
-    config: SearchConfig | None, options: dict[str, Any], *, space: Space | None, own: bool
-) -> SearchConfig:
-    if config is not None and options:
-        raise ConfigError(f"give either config or single options, not both (got {', '.join(sorted(options))})")
-    if config is None:
-        if own:
-            if "dataset" in options:
-                raise ConfigError("dataset was given beside data or an evaluator; give one of them")
-            options["dataset"] = None
-        if space is not None:
-            options.setdefault("max_layers", space.max_layers)
-            options.setdefault("min_layers", min(SearchConfig.min_layers, options["max_layers"]))
-        config = SearchConfig.from_options(options)
-    if space is not None and config.max_layers > space.max_layers:
-        raise ConfigError(f"max_layers is {config.max_layers}, but the space ends at {space.max_layers} layers")
-    return config
-
-
-def _load_data(config: SearchConfig) -> ImageData:
-    assert config.dataset is not None, "a search without an evaluator has a data set"
-    return load_data(
-        config.dataset,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        val_fraction=config.val_fraction,
-        train_limit=config.train_limit,
-        seed=config.seed,
-        skip_bad=config.skip_bad,
-    )
-
-
-def _default_space(config: SearchConfig, data: ImageData | None) -> Space:
-    if data is None:
-        raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
-    return LayerSpace(
-        xu24(config.width or 1.0),
-        input_shape=data.image_shape,
-        num_classes=data.num_classes,
-        max_layers=config.max_layers,
-    )
-
-
-def _within_limits(space: Space, config: SearchConfig) -> Space:
-    if config.max_params is None and config.max_flops is None:
-        return space
-    return ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
-
-
-def _default_evaluator(config: SearchConfig, space: Space, data: ImageData | None) -> Evaluator:
-    if not isinstance(space, LayerSpace):
-        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
-    assert data is not None, "without an evaluator there are data"
-    return EVALUATORS[config.evaluator](
-        space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device)
-    )
 
 
 def _checked(paths: Sequence[Any], evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
@@ -431,11 +369,6 @@ def _check_limits(**limits: float | None) -> None:
     for name, limit in limits.items():
         if limit is not None and not limit > 0:
             raise ConfigError(f"{name} is {limit}; it must be over 0 (--{name})")
-
-
-def _free_name(dataset: str, taken: Sequence[str]) -> str:
-    stem = FilePath(dataset).resolve().name or "images"
-    return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
 
 
 def _difference(stored: str | None, found: str) -> str:

@@ -66,7 +66,12 @@ class SearchData:
     def comparable(self) -> tuple[Node, ...]:
         """The nodes measured at the search's largest budget, best first: rankings compare equal budgets."""
         ranked = [node for node in self.nodes if measured_at(node, self.max_epochs)]
-        ranked.sort(key=lambda node: (-(node.average_accuracy or 0.0), node.params is None, node.params, node.node_id))
+
+        def rank(node: Node) -> tuple[float, float, bool, int | None, int]:
+            bound, average = node.lower_bound or 0.0, node.average_accuracy or 0.0
+            return -bound, -average, node.params is None, node.params, node.node_id
+
+        ranked.sort(key=rank)
         return tuple(ranked)
 
     @property

@@ -227,7 +227,18 @@ def child_nodes(engine: Engine, search_id: int, parent_id: int | None) -> list[N
 
 def all_nodes(engine: Engine, search_id: int) -> list[Node]:
     """All nodes of a search, ordered by id."""
-    return _nodes(engine, _at_largest_budget(search_id).order_by(nodes.c.id))
+    found = _nodes(engine, _at_largest_budget(search_id).order_by(nodes.c.id))
+    with reading(engine) as connection:
+        deviations = {
+            epochs: noise_deviation(connection, search_id, epochs=epochs)
+            for epochs in {node.epochs for node in found if node.average_accuracy is not None}
+        }
+    return [
+        node
+        if node.average_accuracy is None
+        else replace(node, lower_bound=_lower_bound(node, deviations[node.epochs]))
+        for node in found
+    ]
 
 
 def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:

@@ -1,0 +1,96 @@
+"""What a search is put together from: its configuration, data, space and evaluator, as options and defaults say."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path as FilePath
+from typing import Any
+
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.data import ImageData, load_data
+from replaytree.errors import ConfigError, SpaceError
+from replaytree.evaluate import EVALUATORS, Recipe, resolve_device
+from replaytree.records import Evaluator, Space
+from replaytree.space import ConstrainedSpace, LayerSpace, xu24
+
+
+def configured(config: SearchConfig | None, options: dict[str, Any], *, space: Space | None, own: bool) -> SearchConfig:
+    """The configuration that options, or a configuration given whole, ask for; ConfigError where they disagree."""
+    if config is not None and options:
+        raise ConfigError(f"give either config or single options, not both (got {', '.join(sorted(options))})")
+    if config is None:
+        if own:
+            if "dataset" in options:
+                raise ConfigError("dataset was given beside data or an evaluator; give one of them")
+            options["dataset"] = None
+        if space is not None:
+            options.setdefault("max_layers", space.max_layers)
+            options.setdefault("min_layers", min(SearchConfig.min_layers, options["max_layers"]))
+        config = SearchConfig.from_options(options)
+    if space is not None and config.max_layers > space.max_layers:
+        raise ConfigError(f"max_layers is {config.max_layers}, but the space ends at {space.max_layers} layers")
+    return config
+
+
+def data_of(config: SearchConfig) -> ImageData:
+    """The images that a configuration names."""
+    assert config.dataset is not None, "a search without an evaluator has a data set"
+    return load_data(
+        config.dataset,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        val_fraction=config.val_fraction,
+        train_limit=config.train_limit,
+        seed=config.seed,
+        skip_bad=config.skip_bad,
+    )
+
+
+def default_space(config: SearchConfig, data: ImageData | None) -> Space:
+    """xu24 for the images; SpaceError where there are none."""
+    if data is None:
+        raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
+    return LayerSpace(
+        xu24(config.width or 1.0),
+        input_shape=data.image_shape,
+        num_classes=data.num_classes,
+        max_layers=config.max_layers,
+    )
+
+
+def within_limits(space: Space, config: SearchConfig) -> Space:
+    """The space, with what would exceed the limits on parameters and FLOPs made illegal."""
+    if config.max_params is None and config.max_flops is None:
+        return space
+    return ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
+
+
+def default_evaluator(config: SearchConfig, space: Space, data: ImageData | None) -> Evaluator:
+    """The evaluator that the configuration names; SpaceError for a space that cannot be built."""
+    if not isinstance(space, LayerSpace):
+        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
+    assert data is not None, "without an evaluator there are data"
+    return EVALUATORS[config.evaluator](
+        space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device)
+    )
+
+
+def free_name(dataset: str, taken: Sequence[str]) -> str:
+    """The first of digits-1, digits-2, ... that is not taken."""
+    stem = FilePath(dataset).resolve().name or "images"
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+
+
+def versions() -> dict[str, str]:
+    """What a search ran on."""
+    return {
+        "replaytree": version("replaytree"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
