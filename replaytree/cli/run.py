@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from replaytree.callbacks import Callback
     from replaytree.search import Search
 
-DIGITS_TRAININGS = 40
+DIGITS_TRAININGS = 32
 DEFAULT_TRAININGS = 400
 DEFAULTS = SearchConfig()
 
