@@ -38,7 +38,7 @@ class Listener:
 
 def search(*callbacks, **options):
     space = replaytree.LabelSpace(["a", "b"], max_layers=3)
-    options = {"storage": "sqlite://", "name": "told", "replay": 0.5} | options
+    options = {"storage": "sqlite://", "name": "told", "strategy": "replay", "replay": 0.5} | options
     return replaytree.Search(space=space, evaluator=Table(), callbacks=callbacks, **options)
 
 
