@@ -172,6 +172,22 @@ class StrategyStateRow(Base):
     updated_at: Mapped[datetime]
 
 
+class LeaseRow(Base):
+    """The process that drives a search; there is a row only while one does, or where one died."""
+
+    __tablename__ = "leases"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    holder: Mapped[str]
+    host: Mapped[str]
+    pid: Mapped[int]
+    process: Mapped[str]
+    acquired_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime]
+
+
 class ModelRow(Base):
     """A trained deliverable. Its weights are a file, so it outlives its search."""
 
@@ -194,4 +210,5 @@ node_budgets = cast(Table, NodeBudgetRow.__table__)
 episodes = cast(Table, EpisodeRow.__table__)
 evaluations = cast(Table, EvaluationRow.__table__)
 strategy_states = cast(Table, StrategyStateRow.__table__)
+leases = cast(Table, LeaseRow.__table__)
 models = cast(Table, ModelRow.__table__)
