@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from replaytree.errors import ReplayTreeError
     from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
     from replaytree.report import plot_depth, plot_history, plot_layer_effects, plot_pareto, plot_tree
-    from replaytree.search import Progress, Search
+    from replaytree.search import Search
     from replaytree.space import (
         Convolution,
         CustomLayer,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         xu24,
     )
     from replaytree.tree import Node, ReplayTree
+    from replaytree.turns import Progress
 
 # Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
 _HOMES = {
@@ -42,7 +43,7 @@ _HOMES = {
     "Path": "records",
     "PathEvaluation": "records",
     "Pooling": "space",
-    "Progress": "search",
+    "Progress": "turns",
     "Proposal": "records",
     "ReplayTree": "tree",
     "ReplayTreeClassifier": "classifier",

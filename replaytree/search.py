@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path as FilePath
 from typing import Any
-
-import numpy as np
-import torch
 
 from replaytree.assembly import (
     configured,
@@ -28,30 +22,16 @@ from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, SearchConfig, storage_url
 from replaytree.data import ImageData
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
-from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SpaceError
-from replaytree.evaluate import resolve_device
+from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
+from replaytree.evaluate import InProcess, Workers, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
-from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
+from replaytree.records import Evaluator, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward
+from replaytree.state import pack, unpack
 from replaytree.tree import Episode, ReplayTree, list_searches, open_engine
+from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
 
 CPU_WIDTH = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands after a turn; counts are of this search, `run_*` and seconds of this call of run()."""
-
-    episode_count: int
-    training_count: int
-    run_episodes: int
-    run_trainings: int
-    run_seconds: float
-    depth_bound: int
-    epochs: int
-    proposals: Sequence[Proposal]
-    evaluations: Sequence[PathEvaluation]
-    best_accuracy: float | None
 
 
 class Search:
@@ -97,7 +77,7 @@ class Search:
         )
         self.callbacks = Callbacks(callbacks)
         self.memory = ReplayMemory(temperature=config.temperature)
-        self.episode_count = self.training_count = 0
+        self.episode_count = self.training_count = self.proposed_count = 0
         self._best_accuracy: float | None = None
 
     @classmethod
@@ -137,11 +117,13 @@ class Search:
         stats = [self._reward.of_node(node) for node in self.tree.node_stats()]
         self.memory = ReplayMemory(stats, temperature=config.temperature)
         self.episode_count, self.training_count = info.episode_count, info.training_count
+        self.proposed_count = self.episode_count
         self._best_accuracy = info.best_accuracy
         if (payload := self.tree.strategy_state()) is not None:
             state = unpack(payload)
             self.strategy.load_state_dict(state["strategy"])
             self.growth = Growth(**state["growth"])
+            self.proposed_count = state.get("proposed_count", self.episode_count)
         return self
 
     def _equip(
@@ -154,6 +136,7 @@ class Search:
         self._whole_space = space or default_space(config, data)
         self.space = within_limits(self._whole_space, config)
         self.evaluator = evaluator or default_evaluator(config, self._whole_space, data)
+        self.workers: Workers = InProcess(self.evaluator)
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
@@ -175,84 +158,108 @@ class Search:
         """Go on until the first limit is reached; limits count from this call. Returns the search itself.
 
         A turn is `num_paths` episodes, fewer where a limit leaves less. All that a turn brought is committed in one
-        transaction at its end, so a search that is interrupted loses at most the turn under way.
+        transaction at its end, so a search that is interrupted loses at most the turns under way.
         """
-        _check_limits(episodes=episodes, trainings=trainings, hours=hours)
-        started = time.monotonic()
+        limits = Limits(episodes, trainings, hours)
         self._stop = False
         try:
-            self._run(started, episodes=episodes, trainings=trainings, hours=hours, on_turn=on_turn)
+            self._run(limits, on_turn or (lambda progress: None))
         finally:
+            self.workers.close()
             end = EndEvent(self.name, self.episode_count, self.training_count, self._best_accuracy)
             self.callbacks.tell("on_end", end)
         return self
 
-    def _run(
-        self,
-        started: float,
-        *,
-        episodes: int | None,
-        trainings: int | None,
-        hours: float | None,
-        on_turn: Callable[[Progress], None] | None,
-    ) -> None:
-        run_episodes = run_trainings = 0
-        while not self._stop:
-            left = [self.config.num_paths]
-            left += [] if episodes is None else [episodes - run_episodes]
-            left += [] if trainings is None else [trainings - run_trainings]
-            if min(left) <= 0 or (hours is not None and time.monotonic() - started >= hours * 3600.0):
-                break
-            depth_bound, budget = self.growth.depth_bound, self.growth.budget(self.config)
-            proposals, evaluations = self.turn(min(left))
-            run_episodes += len(proposals)
-            run_trainings += sum(proposal.rewards is None for proposal in proposals)
-            if on_turn is not None:
-                on_turn(
-                    Progress(
-                        episode_count=self.episode_count,
-                        training_count=self.training_count,
-                        run_episodes=run_episodes,
-                        run_trainings=run_trainings,
-                        run_seconds=time.monotonic() - started,
-                        depth_bound=depth_bound,
-                        epochs=budget.epochs,
-                        proposals=proposals,
-                        evaluations=evaluations,
-                        best_accuracy=self._best_accuracy,
-                    )
+    def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
+        """Keep the workers busy until a limit is reached, and take what they finish as it comes."""
+        before = self.episode_count, self.training_count
+        under_way: dict[int, Turn] = {}
+
+        def finish(turn: Turn, trained: Sequence[PathEvaluation]) -> None:
+            evaluations = self._finish(turn, trained)
+            on_turn(
+                Progress(
+                    episode_count=self.episode_count,
+                    training_count=self.training_count,
+                    run_episodes=self.episode_count - before[0],
+                    run_trainings=self.training_count - before[1],
+                    run_seconds=limits.seconds,
+                    depth_bound=turn.depth_bound,
+                    epochs=turn.budget.epochs,
+                    proposals=turn.proposals,
+                    evaluations=evaluations,
+                    best_accuracy=self._best_accuracy,
                 )
+            )
+
+        while True:
+            while not self._stop and self.workers.free and (room := limits.room(self.config.num_paths)) > 0:
+                turn = self._propose(room, pending=[path for other in under_way.values() for path in other.paths])
+                limits.spend(turn)
+                if turn.paths:
+                    under_way[turn.number] = turn
+                    self._submit(turn)
+                else:
+                    finish(turn, ())
+            if not under_way:
+                return
+            stopping = self._stop
+            ended = self.workers.next(wait=not stopping)
+            if ended is not None:
+                finish(under_way.pop(ended[0]), ended[1])
+            elif stopping:
+                return
 
     def stop(self) -> None:
-        """Ask a run to end after the turn under way; safe to call from a signal handler."""
+        """Ask a run to end with what its workers have finished by then; safe to call from a signal handler."""
         self._stop = True
 
-    def turn(self, num_paths: int) -> tuple[list[Proposal], list[PathEvaluation]]:
-        """One turn of the loop: propose, evaluate, observe, record."""
-        depth_bound, budget = self.growth.depth_bound, self.growth.budget(self.config)
-        with _one_thread():
+    def turn(self, num_paths: int) -> tuple[Sequence[Proposal], list[PathEvaluation]]:
+        """One turn of the loop by itself: propose, evaluate, observe, record."""
+        turn = self._propose(num_paths)
+        ended: tuple[int, Sequence[PathEvaluation]] | None = None
+        if turn.paths:
+            self._submit(turn)
+            while ended is None:
+                ended = self.workers.next()
+        return turn.proposals, self._finish(turn, ended[1] if ended else ())
+
+    def _propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
+        """The next turn, from what is known; `pending` are the paths that are being trained."""
+        budget = self.growth.budget(self.config)
+        with one_thread():
             proposals = self.strategy.propose(
-                self.memory, num_paths=num_paths, depth_bound=depth_bound, epochs=budget.epochs
+                self.memory,
+                num_paths=num_paths,
+                depth_bound=self.growth.depth_bound,
+                epochs=budget.epochs,
+                pending=pending,
             )
-        paths = [proposal.path for proposal in proposals if proposal.rewards is None]
-        seed = episode_seed(self.config.seed, self.episode_count)
-        trained = iter(_checked(paths, self.evaluator.evaluate(paths, budget=budget, seed=seed)) if paths else ())
-        evaluations = [
-            next(trained) if proposal.rewards is None else PathEvaluation(proposal.rewards) for proposal in proposals
-        ]
-        with _one_thread():
-            update = self.strategy.observe(proposals, self._rewarded(proposals, evaluations))
-        results = list(zip(proposals, evaluations, strict=True))
-        self.growth = self.growth.after(
-            (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results), self.config
-        )
+        turn = Turn(self.proposed_count, proposals, self.growth.depth_bound, budget)
+        self.proposed_count += len(proposals)
+        return turn
+
+    def _submit(self, turn: Turn) -> None:
+        seed = episode_seed(self.config.seed, turn.number)
+        self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
+
+    def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
+        """Learn from a turn whose paths are trained, and record it; its evaluations, one an episode."""
+        evaluations = turn.evaluations(trained)
+        with one_thread():
+            update = self.strategy.observe(turn.proposals, self._rewarded(turn.proposals, evaluations))
+        results = list(zip(turn.proposals, evaluations, strict=True))
+        if turn.depth_bound == self.growth.depth_bound:
+            # What was proposed under an earlier bound says nothing about progress at this one.
+            bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
+            self.growth = self.growth.after(bests, self.config)
         nodes = self.tree.record(
             [
                 Episode(
                     path=proposal.path,
                     source=proposal.source,
-                    depth_bound=depth_bound,
-                    epochs=budget.epochs,
+                    depth_bound=turn.depth_bound,
+                    epochs=turn.budget.epochs,
                     trained=proposal.rewards is None,
                     evaluation=evaluation if proposal.rewards is None else None,
                     policy_loss=update.loss,
@@ -260,11 +267,17 @@ class Search:
                 )
                 for proposal, evaluation in results
             ],
-            state=pack({"strategy": self.strategy.state_dict(), "growth": asdict(self.growth)}),
+            state=pack(
+                {
+                    "strategy": self.strategy.state_dict(),
+                    "growth": asdict(self.growth),
+                    "proposed_count": self.proposed_count,
+                }
+            ),
         )
         self.memory.update([self._reward.of_node(node) for node in nodes])
         self.episode_count += len(results)
-        self.training_count += len(paths)
+        self.training_count += len(turn.paths)
         averages = (node.average_accuracy for node in nodes)
         self._best_accuracy = max((a for a in (self._best_accuracy, *averages) if a is not None), default=None)
         self.callbacks.tell_turn(
@@ -272,14 +285,14 @@ class Search:
             search=self.name,
             space=self.space,
             first_episode=self.episode_count - len(results),
-            first_training=self.training_count - len(paths),
-            depth_bound=depth_bound,
-            epochs=budget.epochs,
+            first_training=self.training_count - len(turn.paths),
+            depth_bound=turn.depth_bound,
+            epochs=turn.budget.epochs,
             best_accuracy=self._best_accuracy,
             policy_loss=update.loss,
             entropy=update.entropy,
         )
-        return proposals, evaluations
+        return evaluations
 
     def _rewarded(
         self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
@@ -317,58 +330,6 @@ class Search:
             device=resolve_device(self.config.device),
             engine=self.tree.engine,
         )
-
-
-def episode_seed(seed: int, episode: int) -> int:
-    """The seed of the trainings that start at an episode: a function of both numbers alone."""
-    return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
-
-
-def pack(state: Mapping[str, Any]) -> bytes:
-    """A state as bytes."""
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    return buffer.getvalue()
-
-
-def unpack(payload: bytes) -> dict[str, Any]:
-    """The inverse of pack; only tensors and plain values are read, never code."""
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True)
-    return state
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The controller's small matrices gain nothing from threads, and lose much where a core is busy elsewhere.
-
-    An episode at depth 15 beside another process took 33 ms with two threads (95th percentile 163), 10 with one (16).
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _checked(paths: Sequence[Any], evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
-    if len(evaluations) != len(paths):
-        raise EvaluationError(f"the evaluator returned {len(evaluations)} evaluations for {len(paths)} paths")
-    for path, evaluation in zip(paths, evaluations, strict=True):
-        got = len(evaluation.accuracies)
-        if got > len(path) or (got < len(path) and evaluation.failure is None):
-            raise EvaluationError(
-                f"the evaluator returned {got} accuracies for a path of {len(path)} layers: one a prefix is needed"
-            )
-    return evaluations
-
-
-def _check_limits(**limits: float | None) -> None:
-    if all(limit is None for limit in limits.values()):
-        raise ConfigError("nothing says when to stop; give episodes, trainings or hours")
-    for name, limit in limits.items():
-        if limit is not None and not limit > 0:
-            raise ConfigError(f"{name} is {limit}; it must be over 0 (--{name})")
 
 
 def _difference(stored: str | None, found: str) -> str:

@@ -10,8 +10,9 @@ from replaytree.config import STRATEGY_NAMES, SearchConfig
 from replaytree.data import from_arrays, load_data
 from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SearchNotFound, SpaceError
 from replaytree.records import PathEvaluation
-from replaytree.search import episode_seed, pack, unpack
+from replaytree.state import pack, unpack
 from replaytree.tree import check
+from replaytree.turns import episode_seed
 
 LABELS = ["identity", "good", "bad"]
 

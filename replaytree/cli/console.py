@@ -18,7 +18,7 @@ from replaytree.tree import Node, SearchInfo
 
 if TYPE_CHECKING:
     from replaytree.doctor import Finding
-    from replaytree.search import Progress as Turn
+    from replaytree.turns import Progress as Turn
 
 Format = Literal["table", "json", "csv"]
 

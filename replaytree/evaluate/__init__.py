@@ -4,10 +4,20 @@ from replaytree.config import EvaluatorName
 from replaytree.evaluate.device import available_devices, resolve_device
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.training import Recipe
+from replaytree.evaluate.workers import InProcess, Workers
 
 EVALUATORS: dict[EvaluatorName, type[JointEvaluator] | type[SeparateEvaluator]] = {
     "joint": JointEvaluator,
     "separate": SeparateEvaluator,
 }
 
-__all__ = ["EVALUATORS", "JointEvaluator", "Recipe", "SeparateEvaluator", "available_devices", "resolve_device"]
+__all__ = [
+    "EVALUATORS",
+    "InProcess",
+    "JointEvaluator",
+    "Recipe",
+    "SeparateEvaluator",
+    "Workers",
+    "available_devices",
+    "resolve_device",
+]

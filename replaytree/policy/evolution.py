@@ -29,7 +29,9 @@ class EvolutionStrategy:
         self._generator = torch.Generator().manual_seed(config.seed)
         self._population: deque[tuple[Path, float]] = deque(maxlen=config.population)
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+    def propose(
+        self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
+    ) -> list[Proposal]:
         """Random paths until the population is full, then mutants."""
         return [self._propose(depth_bound) for _ in range(num_paths)]
 

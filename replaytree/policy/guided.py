@@ -40,6 +40,7 @@ LEADERS = 16
 # A joint training reads shallow prefixes differently under every tail, which looks like noise: left alone, 9 of 12
 # guided trainings on small pictures were repetitions. One in four may be.
 RETRAIN_EVERY = 4
+RANDOM_DRAWS = 20
 MUTANT_SHARE = 1 / 2
 # Averages of equal numbers differ in their last bits; that is no noise.
 LEAST_NOISE = 1e-12
@@ -59,20 +60,22 @@ class GuidedStrategy:
         self._noise = Noise()
         self._update = PolicyUpdate()
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
-        """`num_paths` different paths to train."""
+    def propose(
+        self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
+    ) -> list[Proposal]:
+        """`num_paths` paths to train, different from one another and from the pending ones."""
         proposals = []
         if self._proposed + num_paths > self._config.warmup and not memory.is_empty:
             self._values.fit(memory)
-        taken: set[Path] = set()
+        taken = {path[:t] for path in pending for t in range(1, len(path) + 1)}
         self._update = PolicyUpdate()
         for _ in range(num_paths):
             if self._proposed < self._config.warmup or memory.is_empty:
-                proposal = random_path(self._space, depth_bound, self._generator)
+                proposal = self._random(depth_bound, taken)
             else:
                 proposal = self._guided(memory, depth_bound, epochs, taken)
             self._proposed += 1
-            taken.add(proposal.path)
+            taken.update(proposal.path[:t] for t in range(1, len(proposal.path) + 1))
             proposals.append(proposal)
         self._seen = memory
         return proposals
@@ -104,19 +107,25 @@ class GuidedStrategy:
         self._proposed = state["proposed"]
         self._generator.set_state(state["generator"])
 
+    def _random(self, depth_bound: int, taken: set[Path]) -> Proposal:
+        """Random, and not taken unless nearly everything is."""
+        for _ in range(RANDOM_DRAWS):
+            proposal = random_path(self._space, depth_bound, self._generator)
+            if proposal.path not in taken:
+                break
+        return proposal
+
     def _guided(self, memory: ReplayMemory, depth_bound: int, epochs: int, taken: set[Path]) -> Proposal:
+        """`taken` are the prefixes that are about to be known: nothing is gained by training them once more."""
         candidates = self._candidates(memory, depth_bound)
         prefixes = list({path[:t]: None for path, _ in candidates for t in range(1, len(path) + 1)})
         place = {prefix: n for n, prefix in enumerate(prefixes)}
         values_MN = self._values.predict(prefixes, epochs=epochs)
         self._learn([path for path, _ in candidates], place, values_MN.mean(dim=0))
-        known_N = torch.tensor([_evaluated(memory.get(prefix), epochs) for prefix in prefixes])
+        known_N = torch.tensor([prefix in taken or _evaluated(memory.get(prefix), epochs) for prefix in prefixes])
         member = int(torch.randint(len(values_MN), (), generator=self._generator))
         sampled_N = values_MN[member].masked_fill(known_N, -torch.inf)
-        scores_C = [
-            -math.inf if path in taken else max(float(sampled_N[place[path[:t]]]) for t in range(1, len(path) + 1))
-            for path, _ in candidates
-        ]
+        scores_C = [max(float(sampled_N[place[path[:t]]]) for t in range(1, len(path) + 1)) for path, _ in candidates]
         best = max(range(len(candidates)), key=scores_C.__getitem__)
         path, proposal = candidates[best]
         novel = [place[path[:t]] for t in range(1, len(path) + 1) if not known_N[place[path[:t]]]]
@@ -128,7 +137,7 @@ class GuidedStrategy:
             )
             return Proposal(path, "continue", (1.0,) * len(again) + probs)
         if scores_C[best] == -math.inf:
-            return random_path(self._space, depth_bound, self._generator)
+            return self._random(depth_bound, taken)
         return proposal
 
     def _candidates(self, memory: ReplayMemory, depth_bound: int) -> list[tuple[Path, Proposal]]:

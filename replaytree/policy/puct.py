@@ -29,17 +29,18 @@ class PuctStrategy:
         self._config = config
         self._policy = ReplayStrategy(space, config.with_options(return_kind="best-reached", replay=0.0, continue_=0.0))
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
-        """`num_paths` descents; those of one batch count one another's visits."""
-        visits = {node.path: node.visit_count for node in memory} if num_paths > 1 else None
+    def propose(
+        self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
+    ) -> list[Proposal]:
+        """`num_paths` descents; those of one batch, and the pending ones, count as visits."""
+        visits = {node.path: node.visit_count for node in memory} if pending or num_paths > 1 else None
+        for path in pending:
+            _visit(visits, path)
         proposals = []
         for _ in range(num_paths):
             prefix = self._descend(memory, depth_bound, visits)
             proposals.append(self._policy.complete(prefix, depth_bound))
-            if visits is not None:
-                path = proposals[-1].path
-                for t in range(1, len(path) + 1):
-                    visits[path[:t]] = visits.get(path[:t], 0) + 1
+            _visit(visits, proposals[-1].path)
         return proposals
 
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
@@ -78,3 +79,9 @@ class PuctStrategy:
             if path not in memory:
                 return path
         return path
+
+
+def _visit(visits: dict[Path, int] | None, path: Path) -> None:
+    if visits is not None:
+        for t in range(1, len(path) + 1):
+            visits[path[:t]] = visits.get(path[:t], 0) + 1

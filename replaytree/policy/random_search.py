@@ -20,7 +20,9 @@ class RandomStrategy:
         self._space = space
         self._generator = torch.Generator().manual_seed(config.seed)
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+    def propose(
+        self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
+    ) -> list[Proposal]:
         """`num_paths` random paths."""
         return [random_path(self._space, depth_bound, self._generator) for _ in range(num_paths)]
 

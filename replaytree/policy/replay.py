@@ -23,7 +23,8 @@ class ReplayStrategy:
 
     One update a batch (Xu, poster, steps 4 to 6; Williams, 1992):
     theta += alpha sum_t rho_t grad log pi(a_t | a_<t) (G_t - b_t), averaged over the batch, plus an entropy bonus,
-    by Adam with clipped gradients. rho_t is the truncated importance weight, 1 for freshly sampled steps.
+    by Adam with clipped gradients. rho_t is the truncated importance weight of every step; 1 where the policy is still
+    the one that it was sampled from.
     """
 
     def __init__(self, space: Space, config: SearchConfig) -> None:
@@ -35,7 +36,9 @@ class ReplayStrategy:
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
+    def propose(
+        self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
+    ) -> list[Proposal]:
         """`num_paths` episodes; while the tree is empty all are sampled."""
         sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
         replays: dict[int, Proposal] = {}

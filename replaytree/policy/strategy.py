@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from replaytree.policy.memory import ReplayMemory
-from replaytree.records import PathEvaluation, Proposal
+from replaytree.records import Path, PathEvaluation, Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,20 @@ class PolicyUpdate:
 class Strategy(Protocol):
     """Chooses the paths. It sees NodeStats, never a database; its state makes a search resumable to the bit."""
 
-    def propose(self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int) -> list[Proposal]:
-        """`num_paths` episodes of at most `depth_bound` layers; `epochs` is the budget they will be trained with."""
+    def propose(
+        self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
+    ) -> list[Proposal]:
+        """`num_paths` episodes of at most `depth_bound` layers; `epochs` is the budget they will be trained with.
+
+        `pending` are paths that were proposed earlier and are still being trained.
+        """
         ...
 
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
-        """Learn from the episodes; a replayed one comes with its stored averages as its evaluation."""
+        """Learn from the episodes; a replayed one comes with its stored averages as its evaluation.
+
+        Between a proposal and its evaluation others may have been observed: `behaviour` tells what it was drawn from.
+        """
         ...
 
     def state_dict(self) -> dict[str, Any]:

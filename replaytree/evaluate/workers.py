@@ -1,0 +1,59 @@
+"""Who trains: something that takes the paths of a turn, and gives back their evaluations when they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from replaytree.config import Budget
+from replaytree.records import Evaluator, Path, PathEvaluation
+
+
+class Workers(Protocol):
+    """Turns go in by their number while one is free, and come out in the order in which they end."""
+
+    @property
+    def free(self) -> int:
+        """How many more turns can be under way."""
+        ...
+
+    def submit(self, number: int, paths: Sequence[Path], *, budget: Budget, seed: int) -> None:
+        """Begin a turn; only while one is free."""
+        ...
+
+    def next(self, *, wait: bool = True) -> tuple[int, Sequence[PathEvaluation]] | None:
+        """A turn that has ended, or None: nothing has yet. With `wait`, that is said after a second or so at most."""
+        ...
+
+    def close(self) -> None:
+        """End a run; turns that are under way are lost. Another may begin after it."""
+        ...
+
+
+class InProcess:
+    """This process: one turn at a time, evaluated when it is asked for."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._turn: tuple[int, Sequence[Path], Budget, int] | None = None
+
+    @property
+    def free(self) -> int:
+        """1 or 0."""
+        return int(self._turn is None)
+
+    def submit(self, number: int, paths: Sequence[Path], *, budget: Budget, seed: int) -> None:
+        """Keep the turn."""
+        assert self._turn is None, "one turn at a time"
+        self._turn = number, paths, budget, seed
+
+    def next(self, *, wait: bool = True) -> tuple[int, Sequence[PathEvaluation]] | None:
+        """Evaluate the turn, however long it takes."""
+        assert self._turn is not None, "no turn was submitted"
+        number, paths, budget, seed = self._turn
+        self._turn = None
+        return number, self._evaluator.evaluate(paths, budget=budget, seed=seed)
+
+    def close(self) -> None:
+        """Nothing is under way."""
+        self._turn = None
