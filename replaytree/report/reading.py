@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from replaytree.records import Path
-from replaytree.tree import EpisodeInfo, Node, ReplayTree, SearchInfo
+from replaytree.tree import EpisodeInfo, Node, ReplayTree, SearchInfo, rank
 
 
 class HasTree(Protocol):
@@ -65,14 +65,7 @@ class SearchData:
     @cached_property
     def comparable(self) -> tuple[Node, ...]:
         """The nodes measured at the search's largest budget, best first: rankings compare equal budgets."""
-        ranked = [node for node in self.nodes if measured_at(node, self.max_epochs)]
-
-        def rank(node: Node) -> tuple[float, float, bool, int | None, int]:
-            bound, average = node.lower_bound or 0.0, node.average_accuracy or 0.0
-            return -bound, -average, node.params is None, node.params, node.node_id
-
-        ranked.sort(key=rank)
-        return tuple(ranked)
+        return tuple(sorted((node for node in self.nodes if measured_at(node, self.max_epochs)), key=rank))
 
     @property
     def best(self) -> Node | None:

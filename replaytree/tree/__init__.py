@@ -4,6 +4,7 @@ from replaytree.tree.check import Problem, check, repair
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.queries import list_searches
+from replaytree.tree.ranking import rank
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
 from replaytree.tree.replay_tree import ReplayTree
 
@@ -22,6 +23,7 @@ __all__ = [
     "list_models",
     "list_searches",
     "open_engine",
+    "rank",
     "record_model",
     "repair",
     "upgrade",

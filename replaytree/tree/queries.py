@@ -11,11 +11,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, SupportsIndex, cast
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, case, func, select
 
 from replaytree.errors import ConfigError, NodeNotFound, SearchNotFound
 from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.tree.engine import reading
+from replaytree.tree.ranking import LEAST_ERROR, lower_bound, rank
 from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
 from replaytree.tree.schema import episodes, evaluations, node_budgets, nodes, searches, strategy_states
 from replaytree.tree.storage_errors import shown
@@ -109,8 +110,7 @@ def best(
 ) -> list[Node]:
     """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
-    The bound is the average less one standard error: among many prefixes trained once, the best average is mostly luck,
-    and one that holds after three trainings deserves more trust. Ties go to fewer parameters, then to the older node.
+    See ranking.py. Ties go to the better average, to fewer parameters, then to the older node.
     A limit on depth or cost leaves out nodes whose cost is unknown.
     """
     if k < 1:
@@ -134,14 +134,14 @@ def best(
         for column, limit in ((nodes.c.depth, max_depth), (nodes.c.params, max_params), (nodes.c.flops, max_flops)):
             if limit is not None:
                 query = query.where(column <= limit)
-        return _ranked(connection, query, k=k, deviation=noise_deviation(connection, search_id, epochs=epochs))
+        return _ranked(connection, query, k=k, noise=training_noise(connection, search_id, epochs=epochs))
 
 
-def noise_deviation(connection: Connection, search_id: int, *, epochs: int | None) -> float:
-    """Standard deviation of single trainings at a budget, pooled over the prefixes that were trained more than once.
+def training_noise(connection: Connection, search_id: int, *, epochs: int | None) -> float | None:
+    """Relative deviation of the error of single trainings at a budget, pooled over prefixes trained more than once.
 
-    sqrt(sum_i sum_j (a_ij - mean_i)^2 / sum_i (n_i - 1)), from the latest 20,000 evaluations; 0 while nothing was
-    trained twice.
+    sqrt(sum_i sum_j ((a_ij - mean_i) / (1 - mean_i))^2 / sum_i (n_i - 1)), from the latest 20,000 evaluations; None
+    while nothing was trained twice.
     """
     latest = (
         select(evaluations.c.node_id, evaluations.c.accuracy)
@@ -151,38 +151,36 @@ def noise_deviation(connection: Connection, search_id: int, *, epochs: int | Non
         .subquery()
     )
     a = latest.c.accuracy
+    error = 1.0 - func.avg(a)
+    error = case((error < LEAST_ERROR, LEAST_ERROR), else_=error)
+    squares = func.sum(a * a) - func.sum(a) * func.sum(a) / func.count()
     groups = (
-        select((func.count() - 1).label("df"), (func.sum(a * a) - func.sum(a) * func.sum(a) / func.count()).label("ss"))
+        select((func.count() - 1).label("df"), (squares / (error * error)).label("ss"))
         .group_by(latest.c.node_id)
         .having(func.count() > 1)
         .subquery()
     )
-    freedom, squares = connection.execute(select(func.sum(groups.c.df), func.sum(groups.c.ss))).one()
-    return math.sqrt(max(float(squares), 0.0) / float(freedom)) if freedom else 0.0
+    freedom, total = connection.execute(select(func.sum(groups.c.df), func.sum(groups.c.ss))).one()
+    return math.sqrt(max(float(total), 0.0) / float(freedom)) if freedom else None
 
 
-def _ranked(connection: Connection, query: Select[Any], *, k: int, deviation: float) -> list[Node]:
+def _ranked(connection: Connection, query: Select[Any], *, k: int, noise: float | None) -> list[Node]:
     """The k best by lower bound of a query ordered by average.
 
-    A bound is at least average - deviation: the scan may end where not even that could enter the k best.
+    A bound of n trainings is at most the average: the scan may end where not even that could enter the k best.
     """
     best: list[Node] = []
     for row in connection.execute(query.execution_options(yield_per=4 * k)):
-        node = _node(row)
-        assert node.average_accuracy is not None, "the query takes evaluated nodes only"
-        if len(best) >= k and node.average_accuracy < cast(float, best[k - 1].lower_bound):
+        node = _bounded(_node(row), noise)
+        if len(best) >= k and -cast(float, node.average_accuracy) > rank(best[k - 1])[0]:
             break
-        # Sorted insertion behind equals keeps the query's order of ties.
-        insort(
-            best,
-            replace(node, lower_bound=_lower_bound(node, deviation)),
-            key=lambda other: -cast(float, other.lower_bound),
-        )
+        insort(best, node, key=rank)
     return best[:k]
 
 
-def _lower_bound(node: Node, deviation: float) -> float:
-    return cast(float, node.average_accuracy) - deviation / math.sqrt(node.budget_evaluation_count)
+def _bounded(node: Node, noise: float | None) -> Node:
+    average = cast(float, node.average_accuracy)
+    return replace(node, lower_bound=lower_bound(average, node.budget_evaluation_count, noise=noise))
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
@@ -215,8 +213,7 @@ def _one_node(engine: Engine, search_id: int, wanted: ColumnElement[bool], *, wh
     if node_found.average_accuracy is None:
         return node_found
     with reading(engine) as connection:
-        deviation = noise_deviation(connection, search_id, epochs=node_found.epochs)
-    return replace(node_found, lower_bound=_lower_bound(node_found, deviation))
+        return _bounded(node_found, training_noise(connection, search_id, epochs=node_found.epochs))
 
 
 def child_nodes(engine: Engine, search_id: int, parent_id: int | None) -> list[Node]:
@@ -229,16 +226,11 @@ def all_nodes(engine: Engine, search_id: int) -> list[Node]:
     """All nodes of a search, ordered by id."""
     found = _nodes(engine, _at_largest_budget(search_id).order_by(nodes.c.id))
     with reading(engine) as connection:
-        deviations = {
-            epochs: noise_deviation(connection, search_id, epochs=epochs)
+        noise = {
+            epochs: training_noise(connection, search_id, epochs=epochs)
             for epochs in {node.epochs for node in found if node.average_accuracy is not None}
         }
-    return [
-        node
-        if node.average_accuracy is None
-        else replace(node, lower_bound=_lower_bound(node, deviations[node.epochs]))
-        for node in found
-    ]
+    return [node if node.average_accuracy is None else _bounded(node, noise[node.epochs]) for node in found]
 
 
 def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:

@@ -55,8 +55,8 @@ class Node:
 
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
     asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
-    `lower_bound`, by which rankings go, is average_accuracy less one standard error, sigma / sqrt(n): n is
-    budget_evaluation_count and sigma the deviation of single trainings (queries.noise_deviation).
+    `lower_bound`, by which rankings go, is a confidence bound of the average (ranking.py); None while no prefix was
+    trained twice at that budget, for then nothing is known of the noise.
     """
 
     node_id: int

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,7 +13,8 @@ from replaytree.records import PathEvaluation
 from replaytree.space import LabelSpace
 from replaytree.tree import Episode, Node, ReplayTree, list_searches
 from replaytree.tree.engine import reading
-from replaytree.tree.queries import noise_deviation
+from replaytree.tree.queries import training_noise
+from replaytree.tree.ranking import rank
 
 
 def trained(path, accuracy):
@@ -83,7 +85,7 @@ def test_node(golden_tree):
         budget_evaluation_count=1,
         evaluation_count=1,
         visit_count=1,
-        lower_bound=0.5,
+        lower_bound=None,
     )
 
 
@@ -157,23 +159,25 @@ def test_info(golden_tree, create):
 
 
 def test_the_noise_is_pooled_over_prefixes_trained_more_than_once(tree):
-    # (0,) has 0.5, 0.7 (squares 0.02, 1 degree of freedom), (1,) has 0.6, 0.6, 0.9 (0.06, 2); (2,) has one and none.
+    # (0,) has 0.5, 0.7: squares 0.02 over an error of 0.4^2, 1 degree of freedom; (1,) has 0.6, 0.6, 0.9: squares 0.06
+    # over 0.3^2, 2 degrees; (2,) has one training and none.
     for action, accuracy in ((0, 0.5), (0, 0.7), (1, 0.6), (1, 0.6), (1, 0.9), (2, 0.8)):
         tree.record([trained((action,), accuracy)], state=b"")
     with reading(tree.engine) as connection:
-        assert noise_deviation(connection, tree._search_id, epochs=4) == pytest.approx((0.08 / 3) ** 0.5)
-        assert noise_deviation(connection, tree._search_id, epochs=9) == 0.0
+        noise = training_noise(connection, tree._search_id, epochs=4)
+        assert noise == pytest.approx(((0.02 / 0.16 + 0.06 / 0.09) / 3) ** 0.5)
+        assert training_noise(connection, tree._search_id, epochs=9) is None
 
 
 def test_best_ranks_by_the_lower_bound(tree):
     for action, accuracy in ((0, 0.70), (0, 0.74), (0, 0.72), (0, 0.72), (1, 0.735), (2, 0.725)):
         tree.record([trained((action,), accuracy)], state=b"")
-    # sigma^2 = (2 * 0.02^2) / 3, so one standard error is 0.0163 for one training and 0.0082 for four.
-    sigma = (0.0008 / 3) ** 0.5
+    # noise^2 = (2 * 0.02^2 / 0.28^2) / 3: one training's error may be 5.8 % larger, that of four 2.9 %.
+    noise = (0.0008 / 0.28**2 / 3) ** 0.5
     best = tree.best(3)
     assert [node.path for node in best] == [(1,), (0,), (2,)]
-    assert best[1].lower_bound == pytest.approx(0.72 - sigma / 2)
-    assert best[0].lower_bound == pytest.approx(0.735 - sigma)
+    assert best[1].lower_bound == pytest.approx(1 - 0.28 * math.exp(noise / 2))
+    assert best[0].lower_bound == pytest.approx(1 - 0.265 * math.exp(noise))
     for _ in range(4):
         tree.record([trained((0,), 0.735)], state=b"")
     assert tree.best(1)[0].path == (0,)
@@ -187,6 +191,6 @@ def test_the_scan_that_ends_early_finds_what_a_full_sort_finds(results):
     )
     tree.record([trained((action,), accuracy) for action, accuracy in results], state=b"")
     everything = tree.best(100)
-    assert [n.lower_bound for n in everything] == sorted((n.lower_bound for n in everything), reverse=True)
+    assert everything == sorted(everything, key=rank)
     for k in (1, 2, 3):
         assert tree.best(k) == everything[:k]

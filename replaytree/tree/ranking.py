@@ -1,0 +1,33 @@
+"""What ranks prefixes: a lower confidence bound of their accuracy.
+
+Among many prefixes that were trained once, the best average is mostly luck, and one that holds after three trainings
+deserves more trust. The noise of a training is measured relative to its error 1 - a: on the digits table a prefix of
+2 % error moves by 0.4 points from seed to seed and one of 33 % by 2.7, so that a single deviation in points, pooled
+over both, would rank by counts among the good ones (random search, 60 seeds, regret after 50 and 100 trainings:
+0.85, 0.75 with one deviation in points, 0.72, 0.50 relative to the error).
+"""
+
+from __future__ import annotations
+
+import math
+
+from replaytree.tree.records import Node
+
+# An error of 0 is 1e-4 to the noise: a network that is right everywhere still has been lucky.
+LEAST_ERROR = 1e-4
+
+
+def lower_bound(average: float, count: int, *, noise: float | None) -> float | None:
+    """1 - (1 - average) exp(noise / sqrt(count)): one standard error below on the scale -log(1 - accuracy).
+
+    `noise` is the relative deviation of the error of a single training, `count` the trainings of this prefix. None
+    where the noise is unknown.
+    """
+    return None if noise is None else 1.0 - max(1.0 - average, LEAST_ERROR) * math.exp(noise / math.sqrt(count))
+
+
+def rank(node: Node) -> tuple[float, float, bool, int, int]:
+    """A sort key, best first: lower bound (the average, where it has none), average, fewer parameters, older."""
+    assert node.average_accuracy is not None, "only evaluated nodes are ranked"
+    bound = node.average_accuracy if node.lower_bound is None else node.lower_bound
+    return -bound, -node.average_accuracy, node.params is None, node.params or 0, node.node_id
