@@ -9,10 +9,14 @@
     + ModelError             a model file that cannot be used, or an export that does not equal its model
   x StorageError
     + StorageUnavailable     the URL cannot be opened
+    + DatabaseBusy           other processes would not let this one write
+    + ConnectionLost         the server is gone, or cut the connection
     + ForeignDatabase        a file or database that is not replaytree's
     + SchemaMismatch         a database from an older or a newer replaytree
     + SearchNotFound         no search of that name
     + SearchExists           the name is taken
+    + SearchHeld             another process drives the search
+    + LeaseLost              another process has taken the search over
     + NodeNotFound           no such node in that search
     + CorruptTree            stored rows contradict one another
 
@@ -57,6 +61,14 @@ class StorageUnavailable(StorageError):
     """The storage URL cannot be opened."""
 
 
+class DatabaseBusy(StorageError):
+    """Other processes kept the database locked."""
+
+
+class ConnectionLost(StorageError):
+    """The connection to the server was lost, and could not be made again."""
+
+
 class ForeignDatabase(StorageError):
     """The file or database is not replaytree's."""
 
@@ -71,6 +83,14 @@ class SearchNotFound(StorageError):
 
 class SearchExists(StorageError):
     """The name of a new search is taken."""
+
+
+class SearchHeld(StorageError):
+    """Another process drives the search."""
+
+
+class LeaseLost(StorageError):
+    """Another process has taken the search over."""
 
 
 class NodeNotFound(StorageError):

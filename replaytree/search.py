@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, SearchConfig, storage_url
 from replaytree.data import ImageData
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
-from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
+from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import InProcess, Workers, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, Path, PathEvaluation, Proposal, Space
@@ -32,6 +33,8 @@ from replaytree.tree import Episode, ReplayTree, list_searches, open_engine
 from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
 
 CPU_WIDTH = 0.25
+
+_log = logging.getLogger("replaytree")
 
 
 class Search:
@@ -59,6 +62,7 @@ class Search:
         taken = [info.name for info in list_searches(engine)]
         name = name or free_name(config.dataset or "search", taken)
         if name in taken:
+            ReplayTree.open(engine, name).require_free()
             raise SearchExists(
                 f"a search named {name!r} exists already; go on with `replaytree resume {name}`, "
                 f"or choose another --name"
@@ -92,14 +96,19 @@ class Search:
         device: str | None = None,
         data_dir: str | None = None,
         callbacks: Sequence[Callback] = (),
+        take_over: bool = False,
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
-        What is not in the database (a space, an evaluator or data of your own) is given again. Raises SearchNotFound,
-        ConfigError, SpaceError, or DataError where the images are not those of the search.
+        What is not in the database (a space, an evaluator or data of your own) is given again. One process at a time
+        drives a search; with `take_over`, run() ends the lease of one that is dead, elsewhere, or to be relieved.
+        Raises SearchNotFound, SearchHeld, ConfigError, SpaceError, or DataError where the images are not those of the
+        search.
         """
         self = cls.__new__(cls)
         tree = ReplayTree.open(storage_url(storage), name)
+        if not take_over:
+            tree.require_free()
         info = tree.info()
         moved = {"device": device, "data_dir": data_dir}
         config = SearchConfig.from_json(info.config_json)
@@ -114,16 +123,8 @@ class Search:
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
         self.callbacks = Callbacks(callbacks)
-        stats = [self._reward.of_node(node) for node in self.tree.node_stats()]
-        self.memory = ReplayMemory(stats, temperature=config.temperature)
-        self.episode_count, self.training_count = info.episode_count, info.training_count
-        self.proposed_count = self.episode_count
-        self._best_accuracy = info.best_accuracy
-        if (payload := self.tree.strategy_state()) is not None:
-            state = unpack(payload)
-            self.strategy.load_state_dict(state["strategy"])
-            self.growth = Growth(**state["growth"])
-            self.proposed_count = state.get("proposed_count", self.episode_count)
+        self._take_over = take_over
+        self._restore()
         return self
 
     def _equip(
@@ -140,7 +141,27 @@ class Search:
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
-        self._stop = False
+        self._stop = self._take_over = self._stale = False
+        self.lost: LeaseLost | None = None
+
+    def _restore(self) -> None:
+        """Stand where the tree stands.
+
+        The counts are read first: if another process records meanwhile, they are the older ones, and run() sees it.
+        """
+        info = self.tree.info()
+        self.episode_count, self.training_count = info.episode_count, info.training_count
+        self.proposed_count = self.episode_count
+        self._best_accuracy = info.best_accuracy
+        stats = [self._reward.of_node(node) for node in self.tree.node_stats()]
+        self.memory = ReplayMemory(stats, temperature=self.config.temperature)
+        self.strategy = STRATEGIES[self.config.strategy](self.space, self.config)
+        self.growth = Growth.start(self.config)
+        if (payload := self.tree.strategy_state()) is not None:
+            state = unpack(payload)
+            self.strategy.load_state_dict(state["strategy"])
+            self.growth = Growth(**state["growth"])
+            self.proposed_count = state.get("proposed_count", self.episode_count)
 
     @property
     def name(self) -> str:
@@ -159,11 +180,24 @@ class Search:
 
         A turn is `num_paths` episodes, fewer where a limit leaves less. All that a turn brought is committed in one
         transaction at its end, so a search that is interrupted loses at most the turns under way.
+
+        Raises SearchHeld where another process drives the search. If one takes it over meanwhile, what has just been
+        trained is stored, a warning is logged, and the run ends with `lost` saying why.
         """
         limits = Limits(episodes, trainings, hours)
-        self._stop = False
+        self._stop, self.lost = False, None
         try:
-            self._run(limits, on_turn or (lambda progress: None))
+            with self.tree.driving(take_over=self._take_over):
+                self._take_over = False
+                # Another process may have gone on with the search, or a turn of ours may have failed half-way.
+                if self._stale or self.tree.episode_count != self.episode_count:
+                    self._restore()
+                self._stale = True
+                self._run(limits, on_turn or (lambda progress: None))
+                self._stale = False
+        except LeaseLost as lost:
+            self.lost = lost
+            _log.warning("%s", lost)
         finally:
             self.workers.close()
             end = EndEvent(self.name, self.episode_count, self.training_count, self._best_accuracy)

@@ -175,13 +175,23 @@ def resume(
     hours: Hours = None,
     device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
     data_dir: DataDir = None,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Go on even if another process holds the search; that one then stops.")
+    ] = False,
     tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a search, exactly from where it stands. Limits count from now."""
     from replaytree.search import Search
 
-    search = Search.resume(name, storage=storage, device=device, data_dir=data_dir, callbacks=_logs(tensorboard))
+    search = Search.resume(
+        name,
+        storage=storage,
+        device=device,
+        data_dir=data_dir,
+        callbacks=_logs(tensorboard),
+        take_over=take_over,
+    )
     _run(search, trainings, episodes, hours, quiet=quiet)
 
 
@@ -207,6 +217,8 @@ def _run(search: Search, trainings: int | None, episodes: int | None, hours: flo
         if not quiet:
             print(_opening(search), flush=True)
         search.run(episodes=episodes, trainings=trainings, hours=hours, on_turn=progress)
+    if search.lost is not None:
+        raise typer.Exit(1)
     nodes = search.tree.best(10)
     info = search.tree.info()
     title = f"{search.name}: best of {info.node_count} prefixes, {info.training_count} trainings"

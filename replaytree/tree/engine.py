@@ -1,11 +1,13 @@
 """Opening a database: the engine, its transactions, and its schema's revision.
 
 SQLite is opened for many readers and one writer at a time: write-ahead log, writes under BEGIN IMMEDIATE, so that a
-writer waits (30 s) at its beginning and never fails half-way; reads under a plain BEGIN, which waits for nobody.
+writer waits at its beginning (five times 30 s) and never fails half-way; reads under a plain BEGIN, which waits for
+nobody.
 """
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from replaytree.errors import ForeignDatabase, SchemaMismatch, StorageUnavailable
@@ -27,6 +29,14 @@ from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base
 from replaytree.tree.storage_errors import shown, translated
 
 BUSY_SECONDS = 30.0
+# Seconds between attempts to get a lock, times a random factor in [0.5, 1.5), so that writers do not march in step.
+BUSY_WAITS = (0.05, 0.1, 0.2, 0.4)
+JITTER = random.SystemRandom()
+# libpq would wait for hours for a server whose machine is gone.
+_PSYCOPG_DEFAULTS = {
+    "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}  # fmt: skip
 _WRITE = "replaytree_write"
 # Any constant will do: it keeps two processes from creating the tables of one PostgreSQL database at once.
 _POSTGRESQL_LOCK = 7_265_706_108
@@ -137,7 +147,9 @@ def build_engine(url: str | URL, *, create: bool = True) -> Engine:
     """An engine whose schema nobody has looked at; raises StorageUnavailable where it can be seen from the URL."""
     parsed = _parse(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        patience = _PSYCOPG_DEFAULTS if parsed.get_driver_name() == "psycopg" else {}
+        own = {key: value for key, value in patience.items() if key not in parsed.query}
+        return create_engine(parsed, pool_pre_ping=True, connect_args=own)
     options: dict[str, Any] = {}
     arguments: dict[str, Any] = {} if "timeout" in parsed.query else {"timeout": BUSY_SECONDS}
     if parsed.database in (None, "", ":memory:"):
@@ -207,8 +219,18 @@ def _prepare_sqlite(dbapi_connection: sqlite3.Connection, record: object) -> Non
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    if not connection.get_execution_options().get(_WRITE, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    for wait in (*BUSY_WAITS, None):
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError as error:
+            if wait is None or "is locked" not in str(error):
+                raise
+            time.sleep(wait * JITTER.uniform(0.5, 1.5))
+        else:
+            return
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from replaytree.errors import ConfigError
-from replaytree.tree.engine import reading, writing
+from replaytree.tree.engine import reading
+from replaytree.tree.retrying import write
 from replaytree.tree.schema import models, nodes, searches
 
 
@@ -41,7 +42,8 @@ def record_model(
     """Store a model; one of the same weights file takes the place of the older row."""
     if test_accuracy is not None and not 0.0 <= test_accuracy <= 1.0:
         raise ConfigError(f"test_accuracy is {test_accuracy}; it must be a fraction in [0, 1]")
-    with writing(engine) as connection:
+
+    def work(connection: Connection) -> None:
         search_id = connection.scalar(select(searches.c.id).where(searches.c.name == search)) if search else None
         connection.execute(delete(models).where(models.c.weights_path == weights_path))
         values = {
@@ -55,6 +57,8 @@ def record_model(
             "created_at": datetime.now(UTC),
         }
         connection.execute(insert(models), values)
+
+    write(engine, work)
 
 
 def list_models(engine: Engine, *, search: str | None = None, node_id: int | None = None) -> list[ModelInfo]:

@@ -69,10 +69,10 @@ def find_search(engine: Engine, name: str) -> tuple[int, str]:
 
 
 def strategy_state(engine: Engine, search_id: int) -> bytes | None:
-    """The strategy state stored with the last recorded batch."""
+    """The strategy state stored with the last recorded batch; None where there is none yet."""
     with reading(engine) as connection:
         payload = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id))
-    return None if payload is None else bytes(payload)
+    return bytes(payload) if payload else None
 
 
 def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False) -> int:

@@ -73,6 +73,17 @@ def record_episodes(
     return stats
 
 
+def record_late(connection: Connection, search_id: int, *, space: Space | None, batch: Sequence[Episode]) -> None:
+    """Store what a driver measured that has lost its lease: its trained episodes, without its strategy's state.
+
+    The state stays the new driver's, who may have stored none yet; it is now as of more episodes.
+    """
+    _lock_search(connection, search_id)
+    state = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id)) or b""
+    trained = [episode for episode in batch if episode.trained]
+    record_episodes(connection, search_id, space=space, batch=trained, state=state)
+
+
 def _lock_search(connection: Connection, search_id: int) -> int:
     """Keep other writers of this search out until the commit; the number of its next episode."""
     if connection.scalar(_LOCK, {"search": search_id}) is None:

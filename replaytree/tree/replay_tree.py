@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, SupportsIndex
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
 
-from replaytree.errors import ConfigError, SearchExists, SpaceError
+from replaytree.errors import ConfigError, LeaseLost, SearchExists, SearchHeld, SpaceError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.tree import queries
-from replaytree.tree.engine import open_engine, reading, writing
-from replaytree.tree.recording import insert_for, record_episodes
+from replaytree.tree.engine import open_engine, reading
+from replaytree.tree.leases import Lease, held_text, holder_of
+from replaytree.tree.recording import insert_for, record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.storage_errors import shown
 
@@ -36,6 +39,7 @@ class ReplayTree:
         self.name = name
         self._search_id = search_id
         self._space = space
+        self._lease: Lease | None = None
 
     @classmethod
     def create(
@@ -62,9 +66,8 @@ class ReplayTree:
             "data_json": data_json,
             "versions_json": json.dumps(dict(versions), sort_keys=True),
         }
-        with writing(engine) as connection:
-            insert = insert_for(connection.dialect.name, searches).on_conflict_do_nothing(index_elements=["name"])
-            search_id = connection.scalar(insert.returning(searches.c.id), row)
+        insert = insert_for(engine.dialect.name, searches).on_conflict_do_nothing(index_elements=["name"])
+        search_id = write(engine, lambda connection: connection.scalar(insert.returning(searches.c.id), row))
         if search_id is None:
             raise SearchExists(
                 f"{shown(engine.url)} has a search {name!r} already; continue it with `replaytree resume {name}`, "
@@ -92,10 +95,41 @@ class ReplayTree:
         """Store episodes and the strategy's state after them in one transaction.
 
         Each episode adds one visit to every prefix of its path; a trained one adds its accuracies to the sums.
-        Returns every touched node as it is now, in the order of insertion.
+        Returns every touched node as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where
+        another process has taken the search over; what was trained is then stored, and the state is left as it is.
         """
-        with writing(self.engine) as connection:
-            return record_episodes(connection, self._search_id, space=self._space, batch=episodes, state=state)
+        outcome = write(self.engine, lambda connection: self._record(connection, episodes, state))
+        if isinstance(outcome, LeaseLost):
+            raise outcome
+        return outcome
+
+    def _record(self, connection: Connection, episodes: Sequence[Episode], state: bytes) -> list[NodeStats] | LeaseLost:
+        try:
+            if self._lease is not None:
+                self._lease.require(connection)
+        except LeaseLost as lost:
+            record_late(connection, self._search_id, space=self._space, batch=episodes)
+            return lost
+        return record_episodes(connection, self._search_id, space=self._space, batch=episodes, state=state)
+
+    @contextmanager
+    def driving(self, *, take_over: bool = False) -> Iterator[None]:
+        """Be the one driver of the search until the end of the block.
+
+        Raises SearchHeld where another process is, unless that one is known to be gone or `take_over`.
+        """
+        self._lease = Lease(self.engine, self._search_id, self.name, take_over=take_over)
+        try:
+            yield
+        finally:
+            lease, self._lease = self._lease, None
+            lease.release()
+
+    def require_free(self) -> None:
+        """Raise SearchHeld where a process drives the search that is not known to be gone."""
+        holder = holder_of(self.engine, self._search_id)
+        if holder is not None and not holder.is_gone:
+            raise SearchHeld(held_text(self.name, holder))
 
     def node_stats(self) -> list[NodeStats]:
         """All nodes, in the order of insertion, as strategies see them."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from sqlalchemy import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from replaytree.errors import ForeignDatabase, StorageError, StorageUnavailable
+from replaytree.errors import ConnectionLost, DatabaseBusy, ForeignDatabase, StorageError, StorageUnavailable
 
 
 def shown(url: URL | str) -> str:
@@ -29,9 +29,9 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
         ),
     ),
     (
-        ("is locked",),
+        ("is locked", "deadlock detected", "could not serialize"),
         (
-            StorageError,
+            DatabaseBusy,
             "{name} is in use by another process ({text}); wait until that one has finished, or stop it, and try again",
         ),
     ),
@@ -49,9 +49,12 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
     (("unable to open",), _OPENING),
 )
 _LOST: _Answer = (
-    StorageError,
-    "the connection to {name} was lost ({text}); nothing of this step was stored; try again",
+    ConnectionLost,
+    "the connection to {name} was lost ({text}); what was committed stays, nothing of this step was stored; "
+    "when the server is back, `replaytree resume` goes on from there",
 )
+# Connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now.
+_GONE = ("08", "57P")
 _OTHER: _Answer = (
     StorageError,
     "{name} refused a statement ({text}); `replaytree db check --storage {name}` looks for damage",
@@ -61,11 +64,21 @@ _OTHER: _Answer = (
 def translated(error: Exception, url: URL, *, opening: bool = False) -> StorageError:
     """The StorageError that says what happened to the storage at `url`, and what to do next."""
     text = _cause(error, url)
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    otherwise = _OPENING if opening else _LOST if lost else _OTHER
+    otherwise = _OPENING if opening else _LOST if _is_lost(error, url) else _OTHER
     answers = (answer for words, answer in _KNOWN if any(word in text.lower() for word in words))
     kind, message = next(answers, otherwise)
     return kind(message.format(name=shown(url), text=text))
+
+
+def _is_lost(error: Exception, url: URL) -> bool:
+    """Whether the server is gone, is going, or is not yet back."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    # Of psycopg's operational errors only those of a connection that could not be made have no code.
+    code = getattr(error.orig, "sqlstate", None) or "08"
+    return url.get_backend_name() == "postgresql" and isinstance(error, OperationalError) and code.startswith(_GONE)
 
 
 def _cause(error: Exception, url: URL) -> str:
