@@ -8,7 +8,16 @@ import torch
 import replaytree
 from replaytree.config import STRATEGY_NAMES, SearchConfig
 from replaytree.data import from_arrays, load_data
-from replaytree.errors import ConfigError, DataError, EvaluationError, SearchExists, SearchNotFound, SpaceError
+from replaytree.errors import (
+    ConfigError,
+    DataError,
+    EvaluationError,
+    LeaseLost,
+    SearchExists,
+    SearchHeld,
+    SearchNotFound,
+    SpaceError,
+)
 from replaytree.records import PathEvaluation
 from replaytree.state import pack, unpack
 from replaytree.tree import check
@@ -45,9 +54,9 @@ def make(storage, *, name="table", evaluator=None, **options):
     return replaytree.Search(space=space, evaluator=evaluator or Table(), storage=storage, name=name, **options)
 
 
-def resume(storage, *, name="table", evaluator=None):
+def resume(storage, *, name="table", evaluator=None, **options):
     space = replaytree.LabelSpace(LABELS, max_layers=5)
-    return replaytree.Search.resume(name, space=space, evaluator=evaluator or Table(), storage=storage)
+    return replaytree.Search.resume(name, space=space, evaluator=evaluator or Table(), storage=storage, **options)
 
 
 @pytest.fixture
@@ -290,3 +299,86 @@ def test_seeds_of_trainings_differ_between_episodes_and_searches():
     seeds = {episode_seed(seed, episode) for seed in range(20) for episode in range(50)}
     assert len(seeds) == 1000
     assert episode_seed(3, 7) == episode_seed(3, 7)
+
+
+class During(Table):
+    """Does something in the middle of one training."""
+
+    def __init__(self, call, action):
+        super().__init__()
+        self.call, self.action = call, action
+
+    def evaluate(self, paths, *, budget, seed):
+        results = super().evaluate(paths, budget=budget, seed=seed)
+        if len(self.calls) == self.call:
+            self.action()
+        return results
+
+
+def test_a_second_driver_is_told_who_runs_the_search(storage):
+    told = []
+
+    def second():
+        for attempt in (lambda: resume(storage), lambda: make(storage)):
+            with pytest.raises(SearchHeld, match=r"search 'table' is being run by process \d+ on .*--take-over"):
+                attempt()
+            told.append(True)
+
+    search = make(storage, evaluator=During(2, second), replay=0.0).run(episodes=3)
+    assert told == [True, True]
+    assert (search.lost, resume(storage).run(episodes=1).tree.episode_count) == (None, 4)
+
+
+def test_a_driver_that_was_relieved_stores_what_it_trained_and_ends(storage, caplog):
+    def relieve():
+        resume(storage, take_over=True).run(episodes=2)
+
+    first = make(storage, evaluator=During(3, relieve), replay=0.0, continue_=0.0).run(episodes=9)
+    assert isinstance(first.lost, LeaseLost)
+    assert [record.message for record in caplog.records] == [str(first.lost)]
+    assert "search 'table' was taken over by another process, which has finished" in caplog.text
+    tree = first.tree
+    # Two of its own, two of the other's, and its third, late.
+    assert (tree.episode_count, tree.training_count) == (5, 5)
+    assert check(tree.engine) == []
+    whole = make(storage, name="whole", replay=0.0, continue_=0.0).run(episodes=4)
+    assert tree.strategy_state() == whole.tree.strategy_state()
+    first.run(episodes=1)
+    assert first.lost is None
+    assert (tree.episode_count, check(tree.engine)) == (6, [])
+
+
+def test_a_search_that_went_on_elsewhere_is_read_again(tmp_path):
+    storage, whole = f"sqlite:///{tmp_path}/parts.db", make(f"sqlite:///{tmp_path}/whole.db").run(episodes=9)
+    first = make(storage).run(episodes=2)
+    resume(storage).run(episodes=4)
+    first.run(episodes=3)
+    assert everything(first) == everything(whole)
+
+
+def test_a_turn_that_failed_leaves_nothing_behind_in_the_object(tmp_path):
+    def fail():
+        raise RuntimeError("in the middle of a training")
+
+    whole = make(f"sqlite:///{tmp_path}/whole.db", replay=0.0).run(episodes=5)
+    search = make(f"sqlite:///{tmp_path}/parts.db", replay=0.0, evaluator=During(3, fail))
+    with pytest.raises(RuntimeError, match="in the middle"):
+        search.run(episodes=5)
+    assert search.tree.episode_count == 2
+    search.run(episodes=3)
+    assert everything(search) == everything(whole)
+
+
+def test_a_database_in_memory_is_driven_too():
+    assert make("sqlite://").run(episodes=3).run(episodes=2).tree.episode_count == 5
+
+
+def test_no_connection_is_held_while_training(storage):
+    search = make(storage)
+    held = []
+    search.evaluator.evaluate, evaluate = (
+        lambda paths, **options: held.append(search.tree.engine.pool.checkedout()) or evaluate(paths, **options),
+        search.evaluator.evaluate,
+    )
+    search.run(trainings=5)
+    assert held == [0] * 5

@@ -331,3 +331,37 @@ def test_a_second_ctrl_c_quits_at_once_and_what_was_committed_stays(replaytree, 
     assert process.returncode == 130, out
     assert "Traceback" not in out
     assert replaytree("db", "check")[0] == 0
+
+
+def begun(process, text):
+    """Wait for a line of a process."""
+    assert any(text in line for line in iter(process.stdout.readline, ""))
+
+
+def test_a_second_driver_is_refused_until_it_takes_the_search_over(replaytree, here):
+    process = start(here, "--name", "held", "--hours", "1")
+    begun(process, "episode 2 ")
+    for command in (["resume", "held"], ["run", "--name", "held"]):
+        code, _, err = replaytree(*command)
+        assert code == 2
+        assert re.search(
+            rf"'held' is being run by process {process.pid} on \S+, since 20\S+ \S+ UTC, last seen 0:0", err
+        )
+        assert "`replaytree resume held --take-over`" in err
+    assert replaytree("resume", "held", "--take-over", "--trainings", 2, "--quiet")[0] == 0
+    rest = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, rest
+    assert "Traceback" not in rest
+    assert len(re.findall("search 'held' was taken over by", rest)) == 1
+    assert replaytree("db", "check")[0] == 0
+
+
+def test_a_killed_search_is_resumed_without_a_word(replaytree, here):
+    process = start(here, "--name", "killed", "--hours", "1")
+    begun(process, "episode 3 ")
+    process.kill()
+    process.communicate(timeout=60)
+    assert replaytree("db", "check")[0] == 0
+    code, out, err = replaytree("resume", "killed", "--trainings", 1, "--quiet")
+    assert (code, err) == (0, "")
+    assert "best of" in out
