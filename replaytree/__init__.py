@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         ResidualBlock,
         xu24,
     )
-    from replaytree.tree import Node, ReplayTree
+    from replaytree.tree import Node, ReplayTree, export_search, import_search
     from replaytree.turns import Progress
 
 # Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
@@ -54,7 +54,9 @@ _HOMES = {
     "Space": "records",
     "TensorBoardLog": "callbacks",
     "TrainingEvent": "callbacks",
+    "export_search": "tree",
     "from_arrays": "data",
+    "import_search": "tree",
     "load": "deliver",
     "load_data": "data",
     "plot_depth": "report",
@@ -93,7 +95,9 @@ __all__ = [
     "Space",
     "TensorBoardLog",
     "TrainingEvent",
+    "export_search",
     "from_arrays",
+    "import_search",
     "load",
     "load_data",
     "plot_depth",

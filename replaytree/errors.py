@@ -7,6 +7,7 @@
     + SpaceError             a layer, path or space that is not legal
     + EvaluationError        an evaluator that broke its contract
     + ModelError             a model file that cannot be used, or an export that does not equal its model
+    + SearchFileError        a file that is no exported search, or not a whole one
   x StorageError
     + StorageUnavailable     the URL cannot be opened
     + DatabaseBusy           other processes would not let this one write
@@ -51,6 +52,10 @@ class EvaluationError(InputError):
 
 class ModelError(InputError):
     """A model file cannot be used, or an export does not equal its model."""
+
+
+class SearchFileError(InputError):
+    """A file is no exported search, or not a whole one; nothing of it was imported."""
 
 
 class StorageError(ReplayTreeError):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+
+from replaytree.errors import CorruptTree
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
@@ -17,6 +20,12 @@ def pack(state: Mapping[str, Any]) -> bytes:
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
-    """The inverse of pack; only tensors and plain values are read, never code."""
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True)
+    """The inverse of pack; only tensors and plain values are read, never code. CorruptTree for anything else."""
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CorruptTree(
+            f"the stored state of the strategy cannot be read ({what}); import the search from an export, or start anew"
+        ) from error
     return state

@@ -1,6 +1,7 @@
 """The loop, end to end: on a table in memory for exactness, on digits for truth."""
 
 import json
+import pickle
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from replaytree.config import STRATEGY_NAMES, SearchConfig
 from replaytree.data import from_arrays, load_data
 from replaytree.errors import (
     ConfigError,
+    CorruptTree,
     DataError,
     EvaluationError,
     LeaseLost,
@@ -291,8 +293,24 @@ def test_state_bytes_hold_tensors_and_plain_values_only():
         def __reduce__(self):
             return print, ("code of a file was run",)
 
-    with pytest.raises(Exception, match=r"[Ww]eights"):
+    with pytest.raises(CorruptTree, match=r"state of the strategy cannot be read .*; import the search from an export"):
         unpack(pack({"evil": Evil()}))
+    for payload in (b"", b"no state", pickle.dumps(Evil()), pack(state)[:-100]):
+        with pytest.raises(CorruptTree, match="cannot be read"):
+            unpack(payload)
+
+
+@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+def test_exported_imported_and_resumed_is_as_if_nothing_had_been(tmp_path, strategy):
+    first, second = f"sqlite:///{tmp_path}/first.db", f"sqlite:///{tmp_path}/second.db"
+    search = make(first, strategy=strategy, num_paths=2, warmup=2).run(episodes=6)
+    make(second, name="before it").run(episodes=3)
+    replaytree.export_search(first, "table", tmp_path / "table.jsonl.gz")
+    replaytree.import_search(second, tmp_path / "table.jsonl.gz")
+    imported = resume(second)
+    assert everything(imported) == everything(search)
+    assert everything(imported.run(episodes=6)) == everything(search.run(episodes=6))
+    assert check(imported.tree.engine) == []
 
 
 def test_seeds_of_trainings_differ_between_episodes_and_searches():

@@ -1,16 +1,17 @@
-"""`replaytree db upgrade`, `db check` and `doctor`: looking after the database and the machine."""
+"""`replaytree db upgrade`, `check`, `export` and `import`, and `doctor`: looking after the database and the machine."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.options import DataDir, Storage, engine_of
+from replaytree.cli.options import DataDir, Name, Storage, engine_of
 from replaytree.config import storage_url
 
-db = typer.Typer(help="Upgrade or check the database itself.", no_args_is_help=True)
+db = typer.Typer(help="Upgrade or check the database itself; carry searches from one to another.", no_args_is_help=True)
 
 
 @db.command()
@@ -25,24 +26,59 @@ def upgrade(storage: Storage = None) -> None:
 @db.command()
 def check(
     storage: Storage = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Rebuild the sums from the evaluations.")] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Rebuild sums and visit counts; a SQLite file is copied beside itself first."),
+    ] = False,
 ) -> None:
-    """Prove that the stored sums are those of the evaluations. Exit code 1 where they are not."""
+    """Prove that the tree agrees with itself: sums, visits, paths, parents, states. Exit code 1 where it does not."""
     from replaytree.tree import check as check_database
     from replaytree.tree import list_searches
     from replaytree.tree import repair as repair_database
 
     engine = engine_of(storage)
     if repair:
-        print(f"{repair_database(engine)} nodes rebuilt")
+        print(repair_database(engine).text)
     problems = check_database(engine)
     for problem in problems:
         print(problem.text)
     if problems:
-        print(f"{len(problems)} problems; `replaytree db check --repair` rebuilds the sums from the evaluations")
+        mended = sum(problem.repairable for problem in problems)
+        print(f"{len(problems)} problems; `replaytree db check --repair` mends {mended} of them")
+        if mended < len(problems):
+            print("what it cannot mend was stored so: go back to a backup, or import a search from its last export")
         raise typer.Exit(1)
     searches = list_searches(engine)
     print(f"ok: {len(searches)} searches, {sum(info.node_count for info in searches)} nodes")
+
+
+@db.command("export")
+def export_(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The file to write: JSON lines, compressed (NAME.jsonl.gz).")],
+    storage: Storage = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write one search, all that is stored of it, as a portable file. The search may be running."""
+    from replaytree.tree import export_search
+
+    done = export_search(engine_of(storage), name, file, force=force)
+    print(f"{file}: {done.text}")
+
+
+@db.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `replaytree db export` wrote.")],
+    storage: Storage = None,
+    name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
+) -> None:
+    """Store the search of an exported file: all of it, or, where anything is wrong with it, nothing."""
+    from replaytree.tree import import_search
+
+    done = import_search(storage_url(storage), file, name=name)
+    there = "" if storage is None else f" --storage {storage}"
+    print(f"imported {done.text}\n\nNext:\n  replaytree best {done.search}{there}")
+    print(f"  replaytree resume {done.search}{there} --trainings 100")
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:

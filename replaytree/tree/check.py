@@ -1,16 +1,18 @@
 """Does the tree agree with itself? The sums in `nodes` and `node_budgets` are caches; repair rebuilds them.
 
-Each invariant is one query that returns the rows that break it, whatever the size of the tree.
+Each invariant is one query that returns the rows that break it, whatever the size of the tree. A node's visit_count is
+that of the episodes whose paths pass through it, so it is never less than its children's together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, text, update
 
-from replaytree.tree.engine import reading, writing
+from replaytree.tree.engine import back_up, reading, writing
 from replaytree.tree.schema import node_budgets, nodes
 
 RELATIVE_TOLERANCE = 1e-9
@@ -37,6 +39,19 @@ class Problem:
         if self.episode is not None:
             where += f", episode {self.episode}"
         return f"{where}: {self.invariant} is {self.found!r}, expected {self.expected!r}"
+
+
+class Repaired(NamedTuple):
+    """What a repair did: the rows put right, and the copy made before (None: nothing to do, or no SQLite file)."""
+
+    rows: int
+    backup: Path | None
+
+    @property
+    def text(self) -> str:
+        """As a sentence."""
+        copied = f"; a copy of the database as it was is {self.backup}" if self.backup else ""
+        return f"{self.rows} rows rebuilt from the evaluations and episodes{copied}"
 
 
 # Columns: search, node_id, expected_count, found_count, expected_total, found_total.
@@ -103,6 +118,12 @@ SELECT COALESCE(s.name, '?') AS search, n.id AS node_id, NULL AS episode,
 FROM nodes n LEFT JOIN searches s ON s.id = n.search_id LEFT JOIN nodes p ON p.id = n.parent_id
 WHERE n.path <> COALESCE(p.path || '.', '') || CAST(n.action AS VARCHAR)
 ORDER BY n.id
+""",
+    "nodes of a path": """
+SELECT COALESCE(MAX(s.name), '?') AS search, MAX(n.id) AS node_id, NULL AS episode, 1 AS expected, COUNT(*) AS found
+FROM nodes n LEFT JOIN searches s ON s.id = n.search_id
+GROUP BY n.search_id, n.path HAVING COUNT(*) > 1
+ORDER BY 2
 """,
     "labels": """
 SELECT COALESCE(s.name, '?') AS search, n.id AS node_id, NULL AS episode,
@@ -174,30 +195,70 @@ LEFT JOIN (SELECT search_id, COUNT(*) AS n FROM episodes GROUP BY search_id) e O
 WHERE COALESCE(t.episode_count, 0) <> COALESCE(e.n, 0)
 ORDER BY s.id
 """,
+    "search of strategy state": """
+SELECT '?' AS search, NULL AS node_id, NULL AS episode, 'a stored search' AS expected, t.search_id AS found
+FROM strategy_states t WHERE NOT EXISTS (SELECT 1 FROM searches s WHERE s.id = t.search_id)
+ORDER BY t.search_id
+""",
+    "search of lease": """
+SELECT '?' AS search, NULL AS node_id, NULL AS episode, 'a stored search' AS expected, l.search_id AS found
+FROM leases l WHERE NOT EXISTS (SELECT 1 FROM searches s WHERE s.id = l.search_id)
+ORDER BY l.search_id
+""",
+    "search of model": """
+SELECT '?' AS search, NULL AS node_id, NULL AS episode, 'a stored search' AS expected, m.search_id AS found
+FROM models m WHERE m.search_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM searches s WHERE s.id = m.search_id)
+ORDER BY m.id
+""",
+    "node of model": """
+SELECT COALESCE(s.name, '?') AS search, NULL AS node_id, NULL AS episode, 'a node of the search' AS expected,
+       m.node_id AS found
+FROM models m LEFT JOIN searches s ON s.id = m.search_id LEFT JOIN nodes n ON n.id = m.node_id
+WHERE m.node_id IS NOT NULL AND (n.id IS NULL OR n.search_id <> m.search_id)
+ORDER BY m.id
+""",
 }
 
 
 def check(engine: Engine) -> list[Problem]:
-    """Everything in the database that contradicts something else in it; empty for a sound one."""
+    """Everything in the database that contradicts something else in it; empty for a sound one.
+
+    SQLite's own check comes first: pages, indexes and constraints.
+    """
     with reading(engine) as connection:
-        problems = [
-            *_sum_problems(_node_sums(connection), suffix=""),
-            *_sum_problems(_budget_sums(connection), suffix=" at a budget"),
-            *(
-                Problem(row.search, "visit_count", row.expected, row.found, node_id=row.node_id, repairable=True)
-                for row in _visits(connection)
-            ),
+        damage = connection.exec_driver_sql("PRAGMA integrity_check").scalars() if _is_sqlite(connection) else ()
+        return [
+            *(Problem("?", "the file", "sound", line) for line in damage if line != "ok"),
+            *find_problems(connection),
         ]
-        for invariant, query in _STRUCTURE.items():
-            problems += [
-                Problem(row.search, invariant, row.expected, row.found, node_id=row.node_id, episode=row.episode)
-                for row in connection.execute(text(query))
-            ]
-    return problems
 
 
-def repair(engine: Engine) -> int:
-    """Rebuild the sums and visit counts that are wrong, in one transaction; the number of rows put right."""
+def find_problems(connection: Connection, *, search: str | None = None) -> list[Problem]:
+    """As `check`, as one transaction sees it; of one search, or of all."""
+    problems = [
+        *_sum_problems(_node_sums(connection), suffix=""),
+        *_sum_problems(_budget_sums(connection), suffix=" at a budget"),
+        *(
+            Problem(row.search, "visit_count", row.expected, row.found, node_id=row.node_id, repairable=True)
+            for row in _visits(connection)
+        ),
+    ]
+    for invariant, query in _STRUCTURE.items():
+        problems += [
+            Problem(row.search, invariant, row.expected, row.found, node_id=row.node_id, episode=row.episode)
+            for row in connection.execute(text(query))
+        ]
+    return [problem for problem in problems if search in (None, problem.search)]
+
+
+def repair(engine: Engine) -> Repaired:
+    """Rebuild the sums and visit counts that are wrong, in one transaction, after copying a SQLite file beside itself.
+
+    What is append-only (episodes, evaluations, the shape of the tree) is never changed.
+    """
+    if not any(problem.repairable for problem in check(engine)):
+        return Repaired(0, None)
+    backup = back_up(engine, "unrepaired")
     with writing(engine) as connection:
         sums, budgets, visits = _node_sums(connection), _budget_sums(connection), _visits(connection)
         if sums:
@@ -231,7 +292,11 @@ def repair(engine: Engine) -> int:
                     for row in rebuilt
                 ],
             )
-    return len(sums) + len(visits) + len(budgets)
+    return Repaired(len(sums) + len(visits) + len(budgets), backup)
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
 
 
 def _node_sums(connection: Connection) -> list[Row[Any]]:

@@ -120,6 +120,16 @@ def head_revision() -> str:
     return head
 
 
+def known_revisions() -> set[str]:
+    """All schema revisions up to the head."""
+    return {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Bring the schema up to a revision, in the connection's transaction."""
+    command.upgrade(_alembic_config(connection), revision)
+
+
 def migrations_dir() -> Path:
     """Where the migrations are: inside an installed package, or at the root of a source checkout."""
     package = Path(__file__).resolve().parents[1]
@@ -129,9 +139,13 @@ def migrations_dir() -> Path:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection in a transaction that only reads; SQLAlchemy's errors become StorageErrors."""
-    with _translating(engine.url), engine.connect() as connection, connection.begin():
-        yield connection
+    """A connection in a transaction that only reads, and sees one state; SQLAlchemy's errors become StorageErrors."""
+    with _translating(engine.url), engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            # Its default shows each statement what was committed before it; a SQLite transaction sees one state.
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
 
 
 @contextmanager
@@ -263,8 +277,7 @@ def _require_known(state: _State, url: URL) -> None:
             f"{shown(url)} has a table {state.taken[0]!r} that replaytree did not make; "
             f"choose another database with --storage"
         )
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic_config()).walk_revisions()}
-    if state.revision is not None and state.revision not in known:
+    if state.revision is not None and state.revision not in known_revisions():
         raise SchemaMismatch(
             f"{shown(url)} is of revision {state.revision}, from a newer replaytree (this one knows up to "
             f"{head_revision()}); run `pip install --upgrade replaytree`"
@@ -274,14 +287,14 @@ def _require_known(state: _State, url: URL) -> None:
 def _upgrade(engine: Engine, state: _State) -> Upgraded:
     if state.revision == head_revision():
         return Upgraded(state.revision, state.revision, None)
-    backup = None if state.is_empty else _back_up(engine, state.revision)
+    backup = None if state.is_empty else back_up(engine, state.revision or "before")
     _use_write_ahead_log(engine)
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRESQL_LOCK})
         # Another process may have upgraded since `state` was read; now the lock is ours.
         if _look(connection).revision != head_revision():
-            command.upgrade(_alembic_config(connection), "head")
+            migrate(connection, head_revision())
     return Upgraded(state.revision, head_revision(), backup)
 
 
@@ -310,23 +323,27 @@ def _use_write_ahead_log(engine: Engine) -> None:
                 time.sleep(0.01)
 
 
-def _back_up(engine: Engine, revision: str | None) -> Path | None:
-    """Copy a SQLite file beside itself, consistently; the copy's path, or None if there is no file."""
+def back_up(engine: Engine, label: str) -> Path | None:
+    """Copy a SQLite file beside itself as NAME.backup-LABEL, consistently; the copy's path, or None without a file."""
     if engine.dialect.name != "sqlite" or engine.url.database in (None, "", ":memory:"):
         return None
     with _translating(engine.url), engine.connect() as connection:
-        file = connection.exec_driver_sql("PRAGMA database_list").one().file
+        # A connection that has used a temporary table lists that database, too.
+        files = {row.name: row.file for row in connection.exec_driver_sql("PRAGMA database_list")}
         source = connection.connection.driver_connection
         assert isinstance(source, sqlite3.Connection)
-        path = Path(file)
-        copy = path.with_name(f"{path.stem}.backup-{revision or 'before'}{path.suffix}")
+        path = Path(files["main"])
+        copy = path.with_name(f"{path.stem}.backup-{label}{path.suffix}")
         number = 1
         while copy.exists():
             number += 1
-            copy = path.with_name(f"{path.stem}.backup-{revision or 'before'}-{number}{path.suffix}")
+            copy = path.with_name(f"{path.stem}.backup-{label}-{number}{path.suffix}")
         target = sqlite3.connect(copy)
         try:
             source.backup(target)
+        except sqlite3.Error:
+            copy.unlink(missing_ok=True)
+            raise
         finally:
             target.close()
     return copy

@@ -121,7 +121,7 @@ def _ensure_nodes(
         raise SpaceError(
             f"path {new[0]} is new, and the tree was opened without a space; use ReplayTree.open(..., space=...)"
         )
-    ids.update(zip(new, _new_ids(connection, nodes, len(new)), strict=True))
+    ids.update(zip(new, new_ids(connection, nodes, len(new)), strict=True))
     connection.execute(insert(nodes), [_node_row(search_id, prefix, space, ids) for prefix in new])
     return ids
 
@@ -154,7 +154,7 @@ def _node_row(search_id: int, prefix: Path, space: Space, ids: dict[Path, int]) 
     }
 
 
-def _new_ids(connection: Connection, table: Table, count: int) -> list[int]:
+def new_ids(connection: Connection, table: Table, count: int) -> list[int]:
     """Ids for rows about to be inserted, ascending, so that children can name their parents in one statement."""
     if connection.dialect.name == "postgresql":
         ids = text("SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)")
@@ -170,7 +170,7 @@ def _insert_episodes(
     if not batch:
         return
     now = datetime.now(UTC)
-    episode_ids = _new_ids(connection, episodes, len(batch))
+    episode_ids = new_ids(connection, episodes, len(batch))
     episode_rows: list[dict[str, Any]] = []
     evaluation_rows: list[dict[str, Any]] = []
     for number, (episode_id, episode) in enumerate(zip(episode_ids, batch, strict=True), start=first):

@@ -123,9 +123,59 @@ def test_db_check_finds_a_wrong_sum_and_repairs_it(searched, here):
     assert code == 1
     assert "node 1: visit_count is" in out
     assert "--repair" in out
+    assert "`replaytree db check --repair` mends 1 of them" in out
     code, out, _ = searched("db", "check", "--repair")
     assert code == 0
+    assert re.search(r"1 rows rebuilt .*; a copy of the database as it was is .*replaytree.backup-unrepaired.db", out)
     assert "ok: 1 searches" in out
+    assert (here / "replaytree.backup-unrepaired.db").exists()
+
+
+def test_db_check_says_what_it_cannot_mend(searched, here):
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        connection.execute("delete from strategy_states")
+    code, out, _ = searched("db", "check", "--repair")
+    assert code == 1
+    assert "search 'first': episodes of the strategy's state is None, expected 3" in out
+    assert "1 problems; `replaytree db check --repair` mends 0 of them" in out
+    assert "import a search from its last export" in out
+
+
+def test_db_export_and_import(searched, here):
+    code, out, _ = searched("db", "export", "first", "first.jsonl.gz")
+    assert code == 0
+    assert re.fullmatch(r"first.jsonl.gz: search 'first': \d+ nodes, 3 episodes, \d+ evaluations\n", out)
+    code, out, _ = searched("db", "import", "first.jsonl.gz", "--storage", "sqlite:///other.db")
+    assert code == 0
+    assert re.search(r"imported search 'first': \d+ nodes, 3 episodes", out)
+    assert "replaytree resume first --storage sqlite:///other.db --trainings 100" in out
+    best = searched("best", "first", "--format", "json")[1]
+    assert searched("best", "first", "--format", "json", "--storage", "sqlite:///other.db")[1] == best
+    assert searched("db", "import", "first.jsonl.gz", "--name", "copy")[0] == 0
+    assert "4 trainings" in searched("resume", "copy", "--trainings", 1, "--quiet")[1]
+    assert searched("db", "check")[1].startswith("ok: 2 searches")
+
+
+def test_db_export_and_import_refuse(searched, here):
+    assert searched("db", "export", "first", "first.jsonl.gz")[0] == 0
+    (here / "cut.gz").write_bytes((here / "first.jsonl.gz").read_bytes()[:-9])
+    before = searched("list")[1]
+    for args, message in (
+        (["export", "second", "x.gz"], "no search 'second'.*it has: first"),
+        (["export", "first", "first.jsonl.gz"], "first.jsonl.gz exists; choose another file, or give --force"),
+        (["export", "first", "no/where.gz"], "cannot be written"),
+        (["import", "first.jsonl.gz"], "a search 'first' already; import this one under another name with --name"),
+        (["import", "cut.gz", "--name", "cut"], "cut.gz is truncated"),
+        (["import", "replaytree.db"], "replaytree.db is not an exported search"),
+        (["import", "missing.gz"], "missing.gz cannot be read"),
+    ):
+        code, out, err = searched("db", *args)
+        assert code == 2
+        assert re.search(message, err)
+        assert "Traceback" not in out + err
+    assert searched("list")[1] == before
+    assert searched("db", "check")[0] == 0
+    assert sorted(file.name for file in here.glob("*.gz*")) == ["cut.gz", "first.jsonl.gz"]
 
 
 def test_db_upgrade_makes_a_database_and_leaves_a_new_one_alone(replaytree, here):

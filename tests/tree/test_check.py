@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from sqlalchemy import text
 
-from replaytree.tree import Problem, check, repair
+from replaytree.tree import Problem, ReplayTree, check, open_engine, repair
 
 
 @pytest.fixture(params=["memory", "postgresql"])
@@ -40,7 +42,7 @@ def found(engine):
 
 def test_a_sound_tree(golden_tree):
     assert check(golden_tree.engine) == []
-    assert repair(golden_tree.engine) == 0
+    assert repair(golden_tree.engine) == (0, None)
 
 
 CACHES = [
@@ -77,7 +79,7 @@ def test_wrong_caches_are_found_and_repaired(golden_tree, statement, problems):
     before = golden_tree.nodes(), golden_tree.node_stats()
     corrupt(golden_tree.engine, statement)
     assert found(golden_tree.engine) == problems
-    assert repair(golden_tree.engine) == 1
+    assert repair(golden_tree.engine) == (1, None)
     assert check(golden_tree.engine) == []
     assert (golden_tree.nodes(), golden_tree.node_stats()) == before
 
@@ -89,13 +91,14 @@ def test_all_caches_lost(golden_tree):
         "UPDATE nodes SET visit_count = 0, evaluation_count = 0, total_accuracy = 0",
         "DELETE FROM node_budgets",
     )
-    assert repair(golden_tree.engine) == 5 + 6 + 6
+    assert repair(golden_tree.engine).rows == 5 + 6 + 6
     assert check(golden_tree.engine) == []
     assert [(n.visit_count, n.evaluation_count) for n in golden_tree.nodes()] == [
         (n.visit_count, n.evaluation_count) for n in before
     ]
 
 
+MODEL = "INSERT INTO models VALUES (1, {search}, {node}, 'conv', 0, 4, NULL, 'w', '2026-01-01 00:00:00.000000')"
 PREFIX = "a prefix of a trained episode of its search, at its epochs"
 STRUCTURE = [
     (
@@ -135,6 +138,13 @@ STRUCTURE = [
         ("episodes of the strategy's state", None, None, 5, 4),
     ),
     ("DELETE FROM strategy_states", ("episodes of the strategy's state", None, None, 5, None)),
+    ("UPDATE strategy_states SET search_id = 9", ("search of strategy state", None, None, "a stored search", 9)),
+    (
+        "INSERT INTO leases VALUES (9, 'h', 'host', 1, 'p', '2026-01-01 00:00:00', '2026-01-01 00:00:00')",
+        ("search of lease", None, None, "a stored search", 9),
+    ),
+    (MODEL.format(search=9, node="NULL"), ("search of model", None, None, "a stored search", 9)),
+    (MODEL.format(search=1, node=77), ("node of model", None, None, "a node of the search", 77)),
 ]
 
 
@@ -164,3 +174,66 @@ def test_repair_keeps_what_cannot_be_rebuilt_consistent_with_the_evaluations(gol
     repair(golden_tree.engine)
     assert golden_tree.node(2).evaluation_count == 1
     assert [problem.invariant for problem in check(golden_tree.engine)] == ["evaluations of episode"]
+
+
+# A path twice is what the unique constraint forbids; a table copied by hand has none.
+WITHOUT_CONSTRAINTS = {
+    "sqlite": (
+        "PRAGMA legacy_alter_table=ON",
+        "CREATE TABLE copied AS SELECT * FROM nodes",
+        "DROP TABLE nodes",
+        "ALTER TABLE copied RENAME TO nodes",
+    ),
+    "postgresql": ("ALTER TABLE nodes DROP CONSTRAINT uq_nodes_search_id_path",),
+}
+
+
+def test_a_path_that_is_stored_twice(golden_tree):
+    corrupt(
+        golden_tree.engine,
+        *WITHOUT_CONSTRAINTS[golden_tree.engine.dialect.name],
+        "INSERT INTO nodes SELECT 7, search_id, parent_id, depth, action, label, path, labels, output_shape, params, "
+        "flops, 0, 0, 0.0 FROM nodes WHERE id = 5",
+    )
+    assert found(golden_tree.engine) == [("nodes of a path", 7, None, 1, 2, False)]
+
+
+def test_what_sqlite_itself_finds():
+    engine = open_engine("sqlite://")
+    corrupt(
+        engine,
+        "PRAGMA ignore_check_constraints=ON",
+        "INSERT INTO searches VALUES (1, 'first', '2026-01-01', 0, '{}', '{}', NULL, '{}')",
+        "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5)",
+        "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5)",
+        "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '2026-01-01')",
+        "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5)",
+        "INSERT INTO strategy_states VALUES (1, 1, x'', '2026-01-01')",
+        "PRAGMA ignore_check_constraints=OFF",
+    )
+    assert [(p.invariant, p.found) for p in check(engine)] == [("the file", "CHECK constraint failed in evaluations")]
+
+
+def test_repair_copies_the_file_before_it_changes_it(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden, state=b"")
+    assert repair(tree.engine) == (0, None)
+    for backup in ("tree.backup-unrepaired.db", "tree.backup-unrepaired-2.db"):
+        corrupt(tree.engine, "UPDATE nodes SET visit_count = 9 WHERE id = 2")
+        done = repair(tree.engine)
+        assert done == (1, tmp_path / backup)
+        assert done.text == (
+            f"1 rows rebuilt from the evaluations and episodes; a copy of the database as it was is {tmp_path / backup}"
+        )
+        assert tree.node(2).visit_count == 3
+        with sqlite3.connect(tmp_path / backup) as copy:
+            assert copy.execute("SELECT visit_count FROM nodes WHERE id = 2").fetchall() == [(9,)]
+
+
+def test_what_cannot_be_mended_is_not_copied_each_time(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden, state=b"")
+    corrupt(tree.engine, "DELETE FROM strategy_states")
+    assert repair(tree.engine) == (0, None)
+    assert list(tmp_path.glob("*backup*")) == []
+    assert ReplayTree.open(tree.engine, "first").node(2).visit_count == 3

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from replaytree.errors import SearchFileError
+from replaytree.tree import export_search, head_revision, import_search, list_searches, open_engine
+from replaytree.tree.search_file import Header, read_rows, write_lines
+
+
+@pytest.fixture(params=["memory", "postgresql"])
+def url(request):
+    """One storage of each dialect: they refuse different things, and the message must not depend on it."""
+    return "sqlite://" if request.param == "memory" else request.getfixturevalue("empty_postgresql")
+
+
+@pytest.fixture
+def rows(space, golden, tmp_path, create):
+    tree = create("sqlite://")
+    tree.record(golden, state=b"state")
+    export_search(tree.engine, "first", tmp_path / "first.gz")
+    return [row for _, row in read_rows(tmp_path / "first.gz")]
+
+
+def test_every_row_that_does_not_fit_is_named_and_nothing_is_imported(rows, url, tmp_path):
+    engine = open_engine(url)
+    place = {name: next(n for n, row in enumerate(rows) if row["table"] == name) for name in TABLES}
+    for table, change, message in BAD:
+        changed = [dict(row) for row in rows]
+        n = place[table]
+        changed[n : n + 1] = change(changed[n])
+        write_lines(tmp_path / "bad.gz", Header(head_revision()), changed)
+        with pytest.raises(SearchFileError, match=message) as caught:
+            import_search(engine, tmp_path / "bad.gz")
+        assert re.search("nothing (of it )?was imported", str(caught.value))
+        assert list_searches(engine) == []
+    write_lines(tmp_path / "good.gz", Header(head_revision()), rows)
+    assert import_search(engine, tmp_path / "good.gz").search == "first"
+    engine.dispose()
+
+
+TABLES = ("searches", "nodes", "node_budgets", "episodes", "evaluations", "strategy_states")
+
+
+def without(column):
+    return lambda row: [{key: value for key, value in row.items() if key != column}]
+
+
+def having(**values):
+    return lambda row: [row | values]
+
+
+BAD = [
+    ("searches", lambda row: [], "line 2: a row comes before its search"),
+    ("searches", lambda row: [row, row | {"name": "b"}], "line 3: a second search"),
+    ("searches", having(name=" "), "line 2: the search's name is ' '"),
+    ("searches", having(name=None), "line 2: name is null"),
+    ("searches", having(seed=2**63), "line 2: seed is 9223372036854775808, which is no value of it .out of range"),
+    ("searches", having(seed="7"), 'seed is "7", which is no value of it .it must be a int'),
+    ("searches", having(seed=True), "seed is true"),
+    ("searches", having(created_at="2026-11-22T05:00:00"), "created_at is .*a time without its zone"),
+    ("searches", having(created_at="yesterday"), 'created_at is "yesterday"'),
+    ("searches", having(config_json="{"), "config_json is"),
+    ("searches", having(versions_json="[]"), "versions_json is .*it must be a JSON object"),
+    ("searches", having(space_json='{"labels": 5}'), "space_json is .*its labels must be a list of strings"),
+    ("searches", having(surprise=1), "the columns are not those of searches"),
+    ("nodes", without("flops"), "line 3: the columns are not those of nodes"),
+    ("nodes", having(table="trials"), "line 3: table 'trials' is not one that this replaytree has"),
+    ("nodes", having(table=["nodes"]), "line 3: table .'nodes'. is not one"),
+    ("nodes", having(table="alembic_version"), "is not one that this replaytree has"),
+    ("nodes", having(parent_id=1), "contradicts itself, .*: parent_id is"),
+    ("nodes", having(parent_id=7), "parent_id is 7, and 6 rows of nodes came before it"),
+    ("nodes", having(parent_id=-1), "parent_id is -1"),
+    ("nodes", having(parent_id="1"), "parent_id is '1'"),
+    ("nodes", having(depth=2**31), "depth is 2147483648, which is no value of it .out of range"),
+    ("nodes", having(depth=1.0), "depth is 1.0"),
+    ("nodes", having(path="2"), "a row of nodes from here on is not legal .*[Uu][Nn][Ii][Qq][Uu][Ee]"),
+    ("nodes", having(total_accuracy="1"), "total_accuracy is"),
+    ("episodes", having(source="dream"), "a row of episodes from here on is not legal"),
+    ("episodes", having(trained=1), "trained is 1, which is no value of it .it must be a bool"),
+    ("episodes", having(node_id=None), "node_id is null"),
+    ("evaluations", having(accuracy=1.5), "a row of evaluations from here on is not legal"),
+    ("evaluations", having(episode_id=6), "episode_id is 6, and 5 rows of episodes came before it"),
+    ("strategy_states", having(payload="!"), "payload is"),
+    ("strategy_states", lambda row: [row, row], "a row of strategy_states from here on is not legal"),
+]
