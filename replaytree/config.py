@@ -22,9 +22,15 @@ RewardKind = Literal["accuracy", "balanced"]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one training may spend."""
+    """What one training may spend, and where it may end early.
+
+    After `checkpoint` epochs a path is stopped all of whose prefixes are less accurate than `bar`; None: no such point,
+    and nothing known to compare with.
+    """
 
     epochs: int
+    checkpoint: int | None = None
+    bar: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

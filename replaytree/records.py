@@ -28,13 +28,16 @@ class PathEvaluation:
     """What one training of a path measured.
 
     `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. A failure may leave the
-    tuple shorter than the path: what was measured before it still counts.
+    tuple shorter than the path: what was measured before it still counts. `epochs` is what was spent; None: the budget.
+    `checkpoint_accuracy` is the best prefix's at the budget's checkpoint; None where there was none.
     """
 
     accuracies: Sequence[float]
     failure: FailureKind | None = None
     failure_text: str = ""
     train_seconds: float | None = None
+    epochs: int | None = None
+    checkpoint_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         values = tuple(float(a) for a in self.accuracies)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from pathlib import Path
+
 import torch
 
 from replaytree.errors import ConfigError
@@ -25,3 +29,23 @@ def resolve_device(name: str) -> torch.device:
     if device is None or not any(str(device) in (there, there.split(":")[0]) for there in available):
         raise ConfigError(f"device is {name!r}, which is not here; this machine has {', '.join(available)} (--device)")
     return device
+
+
+def usable_bytes(device: torch.device) -> int:
+    """What trainings may use of a device's memory: 0.8 of a GPU's, half of a CPU's, which others use, too.
+
+    A share of what there is, not of what is free now, so that a resumed search makes the same choices. Limits on the
+    process (ulimit -v) and on its container count.
+    """
+    if device.type == "cuda":
+        return int(0.8 * torch.cuda.get_device_properties(device).total_memory)
+    if device.type == "mps":
+        return int(0.8 * torch.mps.recommended_max_memory())
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if address_space != resource.RLIM_INFINITY:
+        limits.append(address_space)
+    container = Path("/sys/fs/cgroup/memory.max")
+    if container.is_file() and (text := container.read_text().strip()).isdecimal():
+        limits.append(int(text))
+    return min(limits) // 2

@@ -5,6 +5,7 @@ from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.layers import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
 from replaytree.space.soft_reward import SoftReward, soft_reward
 from replaytree.space.space import LabelSpace, LayerSpace
+from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cost
 
 __all__ = [
     "ConstrainedSpace",
@@ -16,6 +17,10 @@ __all__ = [
     "Pooling",
     "ResidualBlock",
     "SoftReward",
+    "TrieCost",
+    "batches_of_paths",
+    "prefixes",
     "soft_reward",
+    "trie_cost",
     "xu24",
 ]

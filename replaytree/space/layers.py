@@ -1,7 +1,8 @@
 """The kinds of layer: labels, shapes, parameters and FLOPs, in plain integers.
 
 FLOPs are multiply-adds of convolutions and linear layers for one image, which is what torchvision's model tables call
-FLOPs; batch norm, ReLU and pooling count 0. A shape is (channels, height, width).
+FLOPs; batch norm, ReLU and pooling count 0. A shape is (channels, height, width). Activations are the 32-bit
+numbers that a layer keeps for one image between the forward and the backward pass, its own output included.
 
 Nothing here imports torch; `modules.py` builds what is described here.
 """
@@ -64,6 +65,11 @@ class Convolution:
         channels, height, width = _legal_output(self, shape)
         return shape[0] * channels * self.kernel**2 * height * width
 
+    def activations(self, shape: Shape) -> int:
+        """The convolution's output and the ReLU's; for an even kernel the padded input, too."""
+        padded = math.prod((shape[0], *(side + self.kernel - 1 for side in shape[1:]))) if self.kernel % 2 == 0 else 0
+        return 2 * math.prod(_legal_output(self, shape)) + padded
+
 
 @dataclass(frozen=True, slots=True)
 class ResidualBlock:
@@ -109,6 +115,10 @@ class ResidualBlock:
         """Multiply-adds for one image of `shape`; SpaceError where the block is illegal."""
         _, height, width = _legal_output(self, shape)
         return self._weights(shape[0]) * height * width
+
+    def activations(self, shape: Shape) -> int:
+        """The outputs of the two or three convolutions and of the two ReLUs."""
+        return (5 if self.projects(shape[0]) else 4) * math.prod(_legal_output(self, shape))
 
     def _weights(self, input_channels: int) -> int:
         taps = 9 * (input_channels + self.output_channels) + (input_channels if self.projects(input_channels) else 0)
@@ -157,6 +167,10 @@ class Pooling:
         _legal_output(self, shape)
         return 0
 
+    def activations(self, shape: Shape) -> int:
+        """The output; for the maximum also where each value came from, an index of 64 bits."""
+        return (3 if self.kind == "max" else 1) * math.prod(_legal_output(self, shape))
+
 
 class CustomLayer:
     """A user's own kind of layer.
@@ -199,6 +213,10 @@ class CustomLayer:
     def flops(self, shape: Shape) -> int:
         """Multiply-adds for one image of `shape`."""
         return self._cost(shape)[1] if self._cost is not None else self._measure(shape)[2]
+
+    def activations(self, shape: Shape) -> int:
+        """A guess, because only the module knows: as many as a residual block of this input and output keeps."""
+        return 4 * math.prod(_legal_output(self, shape)) + math.prod(shape)
 
     def _measure(self, shape: Shape) -> tuple[Shape, int, int]:
         if shape not in self._measured:

@@ -129,6 +129,8 @@ def _build_custom(layer: CustomLayer, input_shape: Shape) -> nn.Module:
     module = layer.builder(input_shape)
     if not isinstance(module, nn.Module):
         raise SpaceError(f"the builder of layer {layer.label!r} returned {module!r}; it must be an nn.Module")
+    # Trainings run in channels_last, in which a user's x.view(...) would raise.
+    module.register_forward_pre_hook(lambda _, inputs: tuple(features.contiguous() for features in inputs))
     return module
 
 

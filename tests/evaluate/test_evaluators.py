@@ -34,6 +34,9 @@ def broken(label, module):
     return CustomLayer(label, lambda shape: module(), output_shape=lambda shape: shape, cost=lambda shape: (0, 0))
 
 
+FAILURES = {2: "error", 3: "out_of_memory", 4: "diverged"}
+
+
 @pytest.fixture(scope="module")
 def space():
     layers = [
@@ -81,6 +84,51 @@ def test_a_path_scores_alone_as_it_does_behind_a_failure(space, digits):
     [alone] = evaluate(JointEvaluator, space, digits, [(0, 1)], seed=8)
     assert failed.failure == "error"
     assert after.accuracies == alone.accuracies
+
+
+def test_paths_together_are_measured_as_one_trie(space, digits):
+    deep, beside, prefix = evaluate(JointEvaluator, space, digits, [(0, 0, 1), (0, 0, 0), (0,)], epochs=6)
+    assert [len(result.accuracies) for result in (deep, beside, prefix)] == [3, 3, 1]
+    assert deep.accuracies[:2] == beside.accuracies[:2]
+    assert deep.accuracies[:1] == prefix.accuracies
+    assert max(deep.accuracies) > 0.5
+
+
+def test_equal_paths_are_trained_twice(space, digits):
+    first, second = evaluate(JointEvaluator, space, digits, [(0, 1), (0, 1)], seed=5)
+    alone = [evaluate(JointEvaluator, space, digits, [(0, 1)], seed=seed)[0] for seed in (5, 6)]
+    assert [first.accuracies, second.accuracies] == [result.accuracies for result in alone]
+
+
+def test_where_memory_is_short_paths_are_trained_apart(space, digits):
+    made = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=262_000)
+    apart = made.evaluate([(0, 0), (1,)], budget=Budget(2), seed=5)
+    alone = [evaluate(JointEvaluator, space, digits, [path], seed=seed)[0] for path, seed in (((0, 0), 5), ((1,), 6))]
+    assert [result.accuracies for result in apart] == [result.accuracies for result in alone]
+
+
+def test_what_is_estimated_not_to_fit_is_trained_in_smaller_batches_or_not_at_all(space, digits):
+    # 8 x 8 x 8 numbers after the convolution, kept twice: 4096 bytes an image, and 4 * 16 * 172 for the weights.
+    fits_15 = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=4096 * 15 + 11_008)
+    [halved] = fits_15.evaluate([(0,)], budget=Budget(2), seed=0)
+    smaller = JointEvaluator(space, digits, recipe=Recipe(batch_size=15, learning_rate=0.05), device=CPU)
+    assert halved.accuracies == smaller.evaluate([(0,)], budget=Budget(2), seed=0)[0].accuracies
+    nothing_fits = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=1000)
+    [failed] = nothing_fits.evaluate([(0,)], budget=Budget(2), seed=0)
+    assert (failed.failure, failed.accuracies) == ("out_of_memory", ())
+    assert failed.failure_text == "batches of 15 images are estimated not to fit"
+
+
+@pytest.mark.parametrize("layer", [2, 3, 4])
+def test_a_failing_path_takes_no_other_with_it(space, digits, layer):
+    paths = [(0, layer), (0, 1), (0, 0, 1), (0, layer, 1)]
+    failures = [None if layer not in path else FAILURES[layer] for path in paths]
+    results = evaluate(JointEvaluator, space, digits, paths, seed=3)
+    assert [result.failure for result in results] == failures
+    without = evaluate(JointEvaluator, space, digits, paths[1:3], seed=4)
+    if layer != 3:  # memory: nobody can say who is at fault, so batches are halved
+        assert [result.accuracies for result in results[1:3]] == [result.accuracies for result in without]
+    assert [len(result.accuracies) for result in results] == [0, 2, 3, 0]
 
 
 @pytest.mark.parametrize(

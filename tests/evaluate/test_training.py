@@ -32,7 +32,7 @@ class Constant(nn.Module):
         self.weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, images):
-        return [torch.eye(2)[[answer] * len(images)] + self.weight for answer in self.answers]
+        return torch.stack([torch.eye(2)[[answer] * len(images)] + self.weight for answer in self.answers])
 
 
 class Linear(nn.Module):
@@ -51,13 +51,13 @@ def linear_network():
 
 def test_an_accuracy_is_the_share_of_right_answers_of_each_head(data):
     data.val_labels[:] = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])
-    assert validation_accuracies(Constant(0, 1), data) == [0.3, 0.7]
+    assert validation_accuracies(Constant(0, 1), data, recipe=Recipe()) == [0.3, 0.7]
 
 
 def test_training_learns(data):
     network = linear_network()
     train(network, data, budget=Budget(5), recipe=Recipe(batch_size=8), seed=0)
-    assert validation_accuracies(network, data) == [1.0]
+    assert validation_accuracies(network, data, recipe=Recipe()) == [1.0]
 
 
 def test_training_is_torchs_sgd_on_normalised_images(data):
@@ -120,5 +120,5 @@ def test_balanced_accuracy_counts_every_class_alike(data):
         flip=False,
     )
     network = Constant(0, 1)
-    assert validation_accuracies(network, lopsided) == [6 / 7, 1 / 7]
-    assert validation_accuracies(network, lopsided, balanced=True) == [0.5, 0.5]
+    assert validation_accuracies(network, lopsided, recipe=Recipe()) == [6 / 7, 1 / 7]
+    assert validation_accuracies(network, lopsided, recipe=Recipe(balanced=True)) == [0.5, 0.5]

@@ -1,0 +1,101 @@
+"""Running a training so that whatever goes wrong in it becomes an outcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import torch
+
+from replaytree.evaluate.network import NodeError
+from replaytree.evaluate.training import Diverged, Recipe
+from replaytree.records import FailureKind, Path
+
+# Batch norm and the gradient grow noisy in smaller batches; a search should rather know that a path needs too much.
+LEAST_BATCH = 8
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a training failed. `node` is the prefix at fault, `heads` the places of those at fault, where known."""
+
+    kind: FailureKind
+    text: str
+    node: Path | None = None
+    heads: tuple[int, ...] = ()
+
+
+def attempt(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Failure:
+    """What `run` returns, or how it failed: nothing raised in a training goes further.
+
+    The global generators start from `seed` and are left as they were found, so that layers may draw their weights from
+    them. No traceback is kept: it would hold the network's memory.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        try:
+            return run()
+        except Diverged as error:
+            return Failure("diverged", str(error), heads=error.heads)
+        except Exception as error:
+            # A user's layer may raise anything, and a search of days must not end for one path.
+            cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ is not None else error
+            if is_out_of_memory(cause):
+                return Failure("out_of_memory", _first_line(cause))
+            return Failure("error", _text(cause), node=error.node if isinstance(error, NodeError) else None)
+
+
+def attempt_in_smaller_batches(
+    run: Callable[[Recipe], T],
+    *,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    fits: Callable[[Recipe], bool] = lambda _: True,
+) -> T | Failure:
+    """As attempt, of `run(recipe)`; while memory does not suffice, with half the batch size and learning rate.
+
+    The rate goes with the batch so that the steps of an epoch go as far together (Goyal et al., 2017). `fits` is an
+    estimate made beforehand: Linux grants memory that it does not have, and then kills the process that uses it.
+    """
+    while True:
+        if fits(recipe):
+            outcome = attempt(partial(run, recipe), seed=seed, device=device)
+            if not (isinstance(outcome, Failure) and outcome.kind == "out_of_memory"):
+                return outcome
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+        else:
+            outcome = Failure("out_of_memory", f"batches of {recipe.batch_size} images are estimated not to fit")
+        half = recipe.batch_size // 2
+        if half < LEAST_BATCH:
+            return outcome
+        _log.warning("out of memory with batches of %d images; trying %d", recipe.batch_size, half)
+        rate = recipe.learning_rate * half / recipe.batch_size
+        recipe = replace(recipe, batch_size=half, learning_rate=rate)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU's allocator and oneDNN raise a plain RuntimeError.
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+    )
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0] or type(error).__name__

@@ -1,0 +1,72 @@
+"""What a trie of paths costs, and which paths to train together: plain integers, no torch.
+
+A trie has one node for every distinct prefix of its paths, so what paths share is paid for once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from replaytree.records import Path
+from replaytree.space.space import LayerSpace
+
+# Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
+COPIES_OF_WEIGHTS = 4
+BYTES = 4
+
+
+def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The distinct prefixes of some paths, depth first: a prefix stands before its extensions."""
+    return tuple(sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}))
+
+
+@dataclass(frozen=True, slots=True)
+class TrieCost:
+    """Parameters, FLOPs (multiply-adds for one image, forward) and activations (32 bits each, one image) of a trie."""
+
+    params: int
+    flops: int
+    activations: int
+
+    def train_bytes(self, batch_size: int) -> int:
+        """What a training step keeps in memory at its peak, the images and the libraries' workspace left out."""
+        return BYTES * (COPIES_OF_WEIGHTS * self.params + batch_size * self.activations)
+
+
+def trie_cost(space: LayerSpace, paths: Iterable[Path]) -> TrieCost:
+    """The cost of the trie of some paths, with a head after every node. SpaceError where a path is illegal."""
+    params = flops = activations = 0
+    for node in prefixes(paths):
+        layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
+        channels = space.output_shape(node)[0]
+        params += layer.params(shape) + (channels + 1) * space.num_classes
+        flops += layer.flops(shape) + channels * space.num_classes
+        activations += layer.activations(shape)
+    return TrieCost(params, flops, activations)
+
+
+def batches_of_paths(
+    space: LayerSpace, paths: Sequence[Path], *, batch_size: int, memory_bytes: float = math.inf
+) -> list[tuple[int, ...]]:
+    """Which paths to train together, as indices into `paths`; every index once, each batch ascending.
+
+    Paths are taken in the order of a walk through their trie, where those that share most are neighbours, and a batch
+    is filled until the next path would not fit into `memory_bytes`. Equal paths come into different batches: whoever
+    trains a path twice wants two witnesses. A path that does not fit alone is a batch of its own.
+    """
+    batches: list[tuple[int, ...]] = []
+    left = sorted(range(len(paths)), key=lambda index: paths[index])
+    while left:
+        taken: list[int] = []
+        for index in left:
+            together = [paths[other] for other in (*taken, index)]
+            fits = not taken or trie_cost(space, together).train_bytes(batch_size) <= memory_bytes
+            if not fits:
+                break
+            if paths[index] not in together[:-1]:
+                taken.append(index)
+        batches.append(tuple(sorted(taken)))
+        left = [index for index in left if index not in taken]
+    return sorted(batches)

@@ -1,0 +1,38 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+# A process that may have 160 MiB more than after its first training. The wide path keeps 2.75 MiB an image; the huge
+# one has weights of 4.7 GiB. The estimate is switched off, so that memory really runs out.
+SCRIPT = """
+import json, resource
+import torch
+from replaytree.config import Budget
+from replaytree.data import load_data
+from replaytree.evaluate import JointEvaluator, Recipe
+from replaytree.space import Convolution, LayerSpace, Pooling
+
+layers = [Convolution(4, 3), Convolution(4096, 1), Pooling("max", 2, 2), Convolution(12000, 5)]
+space = LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
+data = load_data("digits", train_limit=64)
+evaluator = JointEvaluator(space, data, recipe=Recipe(), device=torch.device("cpu"), memory_bytes=2**50)
+evaluator.evaluate([(0, 2)], budget=Budget(1), seed=0)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 160 * 2**20,) * 2)
+results = evaluator.evaluate([(1, 2), (0, 2), (1, 3), (0, 0)], budget=Budget(1), seed=0)
+print(json.dumps([[result.failure, len(result.accuracies), result.failure_text] for result in results]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space, which macOS does not")
+def test_when_memory_runs_out_the_search_goes_on():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    wide, small, huge, other = json.loads(done.stdout)
+    assert small[:2] == other[:2] == [None, 2]
+    assert huge[:2] == ["out_of_memory", 0]
+    assert "can't allocate memory" in huge[2]
+    assert wide[:2] == [None, 2]
+    assert "out of memory with batches of 64 images; trying 32" in done.stderr

@@ -1,0 +1,93 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.autograd.graph import saved_tensors_hooks
+
+from replaytree.space import (
+    Convolution,
+    LayerSpace,
+    Pooling,
+    ResidualBlock,
+    batches_of_paths,
+    prefixes,
+    trie_cost,
+    xu24,
+)
+from replaytree.space.modules import build_layer
+
+SPACE = LayerSpace(
+    [Convolution(8, 3), Pooling("max", 2, 2), ResidualBlock(16, 2)], input_shape=(1, 8, 8), num_classes=10, max_layers=4
+)
+CONV, POOL, RES = 0, 1, 2
+
+
+def test_prefixes_are_distinct_and_depth_first():
+    assert prefixes([(1, 0), (0, 2, 1), (0, 2), (1, 0)]) == ((0,), (0, 2), (0, 2, 1), (1,), (1, 0))
+    assert prefixes([]) == ()
+
+
+def test_the_cost_of_a_trie_by_hand():
+    cost = trie_cost(SPACE, [(CONV, POOL), (CONV, RES), (CONV,)])
+    # 8x8x8 after the convolution, 8x4x4 after the pooling, 16x4x4 after the block; each node has a head.
+    conv, pool, res = 9 * 8 * 64, 0, (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16) * 16
+    assert cost.flops == conv + 8 * 10 + pool + 8 * 10 + res + 16 * 10
+    assert cost.params == (72 + 16) + 90 + 90 + (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16 + 3 * 32) + 170
+    assert cost.activations == 2 * 512 + 3 * 128 + 5 * 256
+    assert cost.train_bytes(64) == 4 * (4 * cost.params + 64 * cost.activations)
+
+
+def test_a_chain_costs_what_the_space_says_and_its_inner_heads():
+    path = (CONV, RES, POOL)
+    params, flops = SPACE.cost(path)
+    cost = trie_cost(SPACE, [path])
+    assert (cost.params, cost.flops) == (params + 90 + 170, flops + 80 + 160)
+
+
+@pytest.mark.parametrize("layer", [*xu24(0.25), Pooling("avg", 3, 1)], ids=lambda layer: layer.label)
+@pytest.mark.parametrize("channels", [3, 16])
+def test_activations_are_what_autograd_keeps(layer, channels):
+    images, shape = 4, (channels, 8, 8)
+    module = build_layer(layer, shape).train()
+    kept = {}
+
+    def keep(tensor):
+        if not isinstance(tensor, torch.nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    features = torch.randn(images, *shape, requires_grad=True)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = module(features)
+        output.mul(torch.rand_like(output))  # what follows keeps the output: the next layer's input
+    # The input belongs to the layer before; the random factor and a few numbers a channel are not of the layer.
+    kept.pop(features.untyped_storage().data_ptr(), None)
+    kept[output.untyped_storage().data_ptr()] = output.untyped_storage().nbytes()
+    measured = sum(kept.values()) - 4 * output.numel()
+    assert 0 <= measured / 4 - images * layer.activations(shape) <= 20 * max(output.shape[1], channels)
+
+
+paths_of_the_space = st.lists(
+    st.lists(st.sampled_from([CONV, RES]), min_size=1, max_size=3).map(tuple), min_size=1, max_size=8
+)
+
+
+@given(paths=paths_of_the_space, limit=st.integers(0, 2_000_000))
+def test_batches_hold_every_path_once_and_fit(paths, limit):
+    batches = batches_of_paths(SPACE, paths, batch_size=16, memory_bytes=limit)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(paths)))
+    for batch in batches:
+        own = [paths[index] for index in batch]
+        assert len(set(own)) == len(own)
+        assert len(own) == 1 or trie_cost(SPACE, own).train_bytes(16) <= limit
+
+
+def test_without_a_limit_only_equal_paths_are_parted():
+    paths = [(CONV, RES), (POOL,), (CONV, RES), (CONV, CONV)]
+    assert batches_of_paths(SPACE, paths, batch_size=64) == [(0, 1, 3), (2,)]
+
+
+def test_paths_that_share_most_come_together_where_memory_is_short():
+    paths = [(CONV, CONV, RES), (RES, CONV, CONV), (CONV, CONV, POOL), (RES, CONV, POOL)]
+    limit = max(trie_cost(SPACE, [paths[a], paths[b]]).train_bytes(64) for a, b in ((0, 2), (1, 3)))
+    assert batches_of_paths(SPACE, paths, batch_size=64, memory_bytes=limit) == [(0, 2), (1, 3)]
