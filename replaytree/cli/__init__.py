@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -37,6 +38,8 @@ app.add_typer(bench, name="bench", rich_help_panel="Look after")
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes."""
+    # Where a connection is lost, our own warning says so, and psycopg's about its pipeline only puzzles.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
         app(args)
     except ReplayTreeError as error:

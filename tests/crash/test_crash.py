@@ -1,0 +1,28 @@
+"""The scripts beside this file, in short: what they find wrong is in their exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+# In one process, because importing torch takes longer than either.
+SCRIPTS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import crowd, kill_many
+sys.exit(kill_many.main(["--kills", "10", "--seed", "3"]) or crowd.main(["--processes", "4", "--seconds", "2"]))
+"""
+
+
+def test_kills_and_a_crowd_lose_nothing_and_count_nothing_twice():
+    command = [sys.executable, "-c", SCRIPTS, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = re.search(r"10 kills: (\d+) at its start, (\d+) in a transaction, (\d+) between", done.stdout).groups()
+    assert sum(map(int, counts)) == 10
+    assert "episodes lost: 0; evaluations too many: 0; contradictions: 0" in done.stdout
+    assert "equal to an uninterrupted search: episodes True, nodes True, strategy state True" in done.stdout
+    assert "processes that failed: 0; contradictions: 0" in done.stdout
+    assert "locked" not in done.stdout + done.stderr
