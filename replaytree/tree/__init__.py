@@ -3,7 +3,7 @@
 from replaytree.tree.check import Problem, Repaired, check, repair
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
 from replaytree.tree.models import ModelInfo, list_models, record_model
-from replaytree.tree.queries import list_searches
+from replaytree.tree.queries import list_searches, search_names
 from replaytree.tree.ranking import rank
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
 from replaytree.tree.replay_tree import ReplayTree
@@ -31,5 +31,6 @@ __all__ = [
     "rank",
     "record_model",
     "repair",
+    "search_names",
     "upgrade",
 ]

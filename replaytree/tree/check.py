@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, insert, text, update
+from sqlalchemy import Connection, Engine, Row, bindparam, text, update
 
+from replaytree.tree.check_rankings import (
+    RELATIVE_TOLERANCE,
+    SQUARES_TOLERANCE,
+    rebuild_budgets,
+    rebuild_node_budgets,
+    wrong_copies,
+    wrong_noise,
+)
 from replaytree.tree.engine import back_up, reading, writing
-from replaytree.tree.schema import node_budgets, nodes
-
-RELATIVE_TOLERANCE = 1e-9
+from replaytree.tree.schema import nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +244,8 @@ def find_problems(connection: Connection, *, search: str | None = None) -> list[
     problems = [
         *_sum_problems(_node_sums(connection), suffix=""),
         *_sum_problems(_budget_sums(connection), suffix=" at a budget"),
+        *_copy_problems(connection),
+        *_noise_problems(connection),
         *(
             Problem(row.search, "visit_count", row.expected, row.found, node_id=row.node_id, repairable=True)
             for row in _visits(connection)
@@ -273,26 +281,12 @@ def repair(engine: Engine) -> Repaired:
                 update(nodes).where(nodes.c.id == bindparam("node")).values(visit_count=bindparam("visits")),
                 [{"node": r.node_id, "visits": r.expected} for r in visits],
             )
-        if budgets:
-            wrong = (node_budgets.c.node_id == bindparam("node"), node_budgets.c.epochs == bindparam("budget"))
-            connection.execute(
-                delete(node_budgets).where(*wrong), [{"node": r.node_id, "budget": r.epochs} for r in budgets]
-            )
-        if rebuilt := [row for row in budgets if row.expected_count]:
-            connection.execute(
-                insert(node_budgets),
-                [
-                    {
-                        "node_id": row.node_id,
-                        "epochs": row.epochs,
-                        "search_id": row.search_id,
-                        "evaluation_count": row.expected_count,
-                        "total_accuracy": row.expected_total,
-                    }
-                    for row in rebuilt
-                ],
-            )
-    return Repaired(len(sums) + len(visits) + len(budgets), backup)
+        copies = wrong_copies(connection)
+        rows = {(row.node_id, row.epochs) for row in (*budgets, *copies)}
+        rebuild_node_budgets(connection, sorted(rows))
+        noise = list(wrong_noise(connection))
+        rebuild_budgets(connection, noise)
+    return Repaired(len(sums) + len(visits) + len(rows) + len(noise), backup)
 
 
 def _is_sqlite(connection: Connection) -> bool:
@@ -324,3 +318,28 @@ def _sum_problems(rows: list[Row[Any]], *, suffix: str) -> list[Problem]:
             if abs(expected - found) > RELATIVE_TOLERANCE * expected
         ]
     return problems
+
+
+def _copy_problems(connection: Connection) -> list[Problem]:
+    problems = []
+    for row in wrong_copies(connection):
+        for name in ("depth", "params_rank", "average_accuracy", "squared_deviations"):
+            expected, found = getattr(row, f"expected_{name}"), getattr(row, f"found_{name}")
+            if abs(expected - found) > RELATIVE_TOLERANCE * abs(expected) + SQUARES_TOLERANCE:
+                problems.append(
+                    Problem(row.search, f"{name} at a budget", expected, found, node_id=row.node_id, repairable=True)
+                )
+    return problems
+
+
+def _noise_problems(connection: Connection) -> list[Problem]:
+    return [
+        Problem(
+            row.search,
+            f"noise at {row.epochs} epochs",
+            row.expected and row.expected.text,
+            row.found and row.found.text,
+            repairable=True,
+        )
+        for row in wrong_noise(connection)
+    ]

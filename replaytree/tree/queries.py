@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
-from bisect import insort
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, SupportsIndex, cast
+from typing import Any, SupportsIndex
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, case, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, bindparam, func, select
 
 from replaytree.errors import ConfigError, NodeNotFound, SearchNotFound
 from replaytree.records import BudgetSums, NodeStats, Path
+from replaytree.tree.best import best_ids, training_noise
 from replaytree.tree.engine import reading
-from replaytree.tree.ranking import LEAST_ERROR, lower_bound, rank
+from replaytree.tree.ranking import lower_bound
 from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
-from replaytree.tree.schema import episodes, evaluations, node_budgets, nodes, searches, strategy_states
+from replaytree.tree.schema import IN_AT_ONCE, episodes, evaluations, node_budgets, nodes, searches, strategy_states
 from replaytree.tree.storage_errors import shown
-
-NOISE_SAMPLE = 20_000
 
 _NODE_STATS = (
     select(
@@ -36,7 +32,6 @@ _NODE_STATS = (
     .where(nodes.c.search_id == bindparam("search"))
     .order_by(nodes.c.id, node_budgets.c.epochs)
 )
-_SOME_NODE_STATS = _NODE_STATS.where(nodes.c.id.in_(bindparam("node_ids", expanding=True)))
 
 
 def list_searches(engine: Engine) -> list[SearchInfo]:
@@ -44,6 +39,12 @@ def list_searches(engine: Engine) -> list[SearchInfo]:
     with reading(engine) as connection:
         rows = connection.execute(_select_searches().order_by(searches.c.id)).all()
     return [_search_info(row) for row in rows]
+
+
+def search_names(engine: Engine) -> list[str]:
+    """The names of all searches, in the order in which they were made; unlike list_searches, without counting."""
+    with reading(engine) as connection:
+        return list(connection.scalars(select(searches.c.name).order_by(searches.c.id)))
 
 
 def search_info(engine: Engine, search_id: int) -> SearchInfo:
@@ -84,17 +85,14 @@ def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False
         return connection.scalar(query) or 0
 
 
-def select_node_stats(
-    connection: Connection, search_id: int, *, node_ids: Sequence[int] | None = None
-) -> list[NodeStats]:
-    """The nodes of a search (or some of them) with their sums per budget, ordered by id; one query."""
-    query = _NODE_STATS if node_ids is None else _SOME_NODE_STATS
-    values: dict[str, Any] = {"search": search_id} if node_ids is None else {"search": search_id, "node_ids": node_ids}
+def node_stats(engine: Engine, search_id: int) -> list[NodeStats]:
+    """The nodes of a search with their sums per budget, ordered by id; one query."""
     stats = []
-    for _, group in groupby(connection.execute(query, values), key=itemgetter(0)):
-        rows = list(group)
-        budgets = tuple(BudgetSums(*row[3:]) for row in rows if row[3] is not None)
-        stats.append(NodeStats(path_from_text(rows[0][1]), rows[0][2], budgets))
+    with reading(engine) as connection:
+        for _, group in groupby(connection.execute(_NODE_STATS, {"search": search_id}), key=itemgetter(0)):
+            rows = list(group)
+            budgets = tuple(BudgetSums(*row[3:]) for row in rows if row[3] is not None)
+            stats.append(NodeStats(path_from_text(rows[0][1]), rows[0][2], budgets))
     return stats
 
 
@@ -115,72 +113,37 @@ def best(
     """
     if k < 1:
         raise ConfigError(f"k is {k}; it must be a whole number of at least 1")
-    average = node_budgets.c.total_accuracy / node_budgets.c.evaluation_count
     with reading(engine) as connection:
         if epochs is None:
             epochs = connection.scalar(
                 select(func.max(node_budgets.c.epochs)).where(node_budgets.c.search_id == search_id)
             )
-        query = (
-            _select_nodes()
-            .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
-            .where(
-                node_budgets.c.search_id == search_id,
-                node_budgets.c.epochs == epochs,
-                node_budgets.c.evaluation_count > 0,
-            )
-            .order_by(average.desc(), nodes.c.params.is_(None), nodes.c.params, nodes.c.id)
+        if epochs is None:
+            return []
+        noise = training_noise(connection, search_id, epochs=epochs)
+        node_ids = best_ids(
+            connection,
+            search_id,
+            epochs=epochs,
+            k=k,
+            max_depth=max_depth,
+            max_params=max_params,
+            max_flops=max_flops,
+            noise=noise,
         )
-        for column, limit in ((nodes.c.depth, max_depth), (nodes.c.params, max_params), (nodes.c.flops, max_flops)):
-            if limit is not None:
-                query = query.where(column <= limit)
-        return _ranked(connection, query, k=k, noise=training_noise(connection, search_id, epochs=epochs))
-
-
-def training_noise(connection: Connection, search_id: int, *, epochs: int | None) -> float | None:
-    """Relative deviation of the error of single trainings at a budget, pooled over prefixes trained more than once.
-
-    sqrt(sum_i sum_j ((a_ij - mean_i) / (1 - mean_i))^2 / sum_i (n_i - 1)), from the latest 20,000 evaluations; None
-    while nothing was trained twice.
-    """
-    latest = (
-        select(evaluations.c.node_id, evaluations.c.accuracy)
-        .where(evaluations.c.search_id == search_id, evaluations.c.epochs == epochs)
-        .order_by(evaluations.c.id.desc())
-        .limit(NOISE_SAMPLE)
-        .subquery()
-    )
-    a = latest.c.accuracy
-    error = 1.0 - func.avg(a)
-    error = case((error < LEAST_ERROR, LEAST_ERROR), else_=error)
-    squares = func.sum(a * a) - func.sum(a) * func.sum(a) / func.count()
-    groups = (
-        select((func.count() - 1).label("df"), (squares / (error * error)).label("ss"))
-        .group_by(latest.c.node_id)
-        .having(func.count() > 1)
-        .subquery()
-    )
-    freedom, total = connection.execute(select(func.sum(groups.c.df), func.sum(groups.c.ss))).one()
-    return math.sqrt(max(float(total), 0.0) / float(freedom)) if freedom else None
-
-
-def _ranked(connection: Connection, query: Select[Any], *, k: int, noise: float | None) -> list[Node]:
-    """The k best by lower bound of a query ordered by average.
-
-    A bound of n trainings is at most the average: the scan may end where not even that could enter the k best.
-    """
-    best: list[Node] = []
-    for row in connection.execute(query.execution_options(yield_per=4 * k)):
-        node = _bounded(_node(row), noise)
-        if len(best) >= k and -cast(float, node.average_accuracy) > rank(best[k - 1])[0]:
-            break
-        insort(best, node, key=rank)
-    return best[:k]
+        found = {
+            row.id: _bounded(_node(row), noise)
+            for start in range(0, len(node_ids), IN_AT_ONCE)
+            for row in connection.execute(
+                _NODES_AT_BUDGET, {"epochs": epochs, "node_ids": node_ids[start : start + IN_AT_ONCE]}
+            )
+        }
+    return [found[node_id] for node_id in node_ids]
 
 
 def _bounded(node: Node, noise: float | None) -> Node:
-    average = cast(float, node.average_accuracy)
-    return replace(node, lower_bound=lower_bound(average, node.budget_evaluation_count, noise=noise))
+    assert node.average_accuracy is not None, "bounds are of evaluated nodes"
+    return replace(node, lower_bound=lower_bound(node.average_accuracy, node.budget_evaluation_count, noise=noise))
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
@@ -265,6 +228,13 @@ def _select_nodes() -> Select[Any]:
         node_budgets.c.evaluation_count.label("budget_evaluation_count"),
         node_budgets.c.total_accuracy.label("budget_total_accuracy"),
     ).join(searches, searches.c.id == nodes.c.search_id)
+
+
+_NODES_AT_BUDGET = (
+    _select_nodes()
+    .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
+    .where(nodes.c.id.in_(bindparam("node_ids", expanding=True)), node_budgets.c.epochs == bindparam("epochs"))
+)
 
 
 def _at_largest_budget(search_id: int) -> Select[Any]:

@@ -10,6 +10,7 @@ over both, would rank by counts among the good ones (random search, 60 seeds, re
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from replaytree.tree.records import Node
 
@@ -24,6 +25,27 @@ def lower_bound(average: float, count: int, *, noise: float | None) -> float | N
     where the noise is unknown.
     """
     return None if noise is None else 1.0 - max(1.0 - average, LEAST_ERROR) * math.exp(noise / math.sqrt(count))
+
+
+def least_average(bound: float, count: int, *, noise: float | None) -> float:
+    """The average from which on lower_bound is at least `bound`: its inverse."""
+    return bound if noise is None else 1.0 - (1.0 - bound) * math.exp(-noise / math.sqrt(count))
+
+
+def relative_squares(average: float, squares: float) -> float:
+    """Squared deviations from an average, relative to its error: what a repeated prefix tells of the noise."""
+    return squares / max(1.0 - average, LEAST_ERROR) ** 2
+
+
+def added_squares(count: int, total: float, accuracies: Sequence[float]) -> float:
+    """By how much the squared deviations of a prefix grow when `accuracies` join `count` earlier ones of sum `total`.
+
+    m values of sum V: sum_j (a_j - V/m)^2 + (total/count - V/m)^2 count m / (count + m) (Chan et al., 1979).
+    """
+    m = len(accuracies)
+    mean = math.fsum(accuracies) / m
+    within = math.fsum((accuracy - mean) ** 2 for accuracy in accuracies)
+    return within + ((total / count - mean) ** 2 * count * m / (count + m) if count else 0.0)
 
 
 def rank(node: Node) -> tuple[float, float, bool, int, int]:

@@ -13,31 +13,44 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from replaytree.errors import SearchNotFound, SpaceError
-from replaytree.records import NodeStats, Path, Space
-from replaytree.tree.queries import select_node_stats
+from replaytree.records import BudgetSums, NodeStats, Path, Space
+from replaytree.tree.ranking import added_squares, relative_squares
 from replaytree.tree.records import Episode, path_text, shape_text
-from replaytree.tree.schema import episodes, evaluations, node_budgets, nodes, searches, strategy_states
+from replaytree.tree.schema import (
+    IN_AT_ONCE,
+    PARAMS_UNKNOWN,
+    budgets,
+    episodes,
+    evaluations,
+    node_budgets,
+    nodes,
+    searches,
+    strategy_states,
+)
 
 _T = TypeVar("_T")
-_IN_AT_ONCE = 1000  # SQLite before 3.32 takes 999 parameters, later ones 32,766.
-
 _LOCK = select(searches.c.id).where(searches.c.id == bindparam("search")).with_for_update()
 _LAST_NUMBER = select(func.max(episodes.c.number)).where(episodes.c.search_id == bindparam("search"))
-_KNOWN = select(nodes.c.path, nodes.c.id).where(
-    nodes.c.search_id == bindparam("search"), nodes.c.path.in_(bindparam("paths", expanding=True))
+_KNOWN = (
+    select(
+        nodes.c.path,
+        nodes.c.id,
+        nodes.c.visit_count,
+        *(node_budgets.c[name] for name in ("epochs", "evaluation_count", "total_accuracy", "squared_deviations")),
+    )
+    .outerjoin(node_budgets, node_budgets.c.node_id == nodes.c.id)
+    .where(nodes.c.search_id == bindparam("search"), nodes.c.path.in_(bindparam("paths", expanding=True)))
 )
+_INSERT = {table: insert(table) for table in (nodes, episodes, evaluations)}
+_SUMS = ("visit_count", "evaluation_count", "total_accuracy")
 _ADD_TO_NODE = (
     update(nodes)
     .where(nodes.c.id == bindparam("node"))
-    .values(
-        visit_count=nodes.c.visit_count + bindparam("visits"),
-        evaluation_count=nodes.c.evaluation_count + bindparam("count"),
-        total_accuracy=nodes.c.total_accuracy + bindparam("total"),
-    )
+    .values({name: nodes.c[name] + bindparam(f"added_{name}") for name in _SUMS})
 )
 
 
@@ -52,6 +65,39 @@ class _Change:
     def measured(self) -> list[float]:
         return [accuracy for values in self.accuracies.values() for accuracy in values]
 
+    @property
+    def sums(self) -> dict[str, int | float]:
+        return dict(zip(_SUMS, (self.visits, len(self.measured), math.fsum(self.measured)), strict=True))
+
+
+@dataclass
+class _Measured:
+    """The sums of one node at one budget."""
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def added(self, accuracies: Sequence[float]) -> _Measured:
+        return _Measured(
+            self.count + len(accuracies),
+            self.total + math.fsum(accuracies),
+            self.squares + added_squares(self.count, self.total, accuracies),
+        )
+
+    @property
+    def relative_squares(self) -> float:
+        return relative_squares(self.total / self.count, self.squares) if self.count else 0.0
+
+
+@dataclass
+class _Stored:
+    """One node as it is in the database; `measured` by epochs."""
+
+    node_id: int
+    visit_count: int = 0
+    measured: dict[int, _Measured] = field(default_factory=dict)
+
 
 def record_episodes(
     connection: Connection, search_id: int, *, space: Space | None, batch: Sequence[Episode], state: bytes
@@ -59,18 +105,27 @@ def record_episodes(
     """Store a batch and the strategy's state after it; the touched nodes as they are now, ordered by id."""
     first = _lock_search(connection, search_id)
     changes = _changes(batch)
-    ids = _ensure_nodes(connection, search_id, space, list(changes))
-    _insert_episodes(connection, search_id, batch, ids=ids, first=first)
-    _add_sums(connection, search_id, changes, ids)
+    stored = _known(connection, search_id, list(changes))
+    _add_to_nodes(connection, changes, stored)
+    _insert_nodes(connection, search_id, space, changes, stored)
+    _insert_episodes(connection, search_id, batch, stored=stored, first=first)
+    _add_to_budgets(connection, search_id, changes, stored)
     now = datetime.now(UTC)
     connection.execute(
         _upsert_state(connection.dialect.name),
         {"search_id": search_id, "episode_count": first + len(batch), "payload": state, "updated_at": now},
     )
-    stats: list[NodeStats] = []
-    for some in _chunks(sorted(ids.values())):
-        stats += select_node_stats(connection, search_id, node_ids=some)
-    return stats
+    # What was read under the lock, and what was added to it, need not be read again.
+    return [
+        NodeStats(
+            prefix,
+            stored[prefix].visit_count + changes[prefix].visits,
+            tuple(
+                BudgetSums(epochs, sums.count, sums.total) for epochs, sums in sorted(stored[prefix].measured.items())
+            ),
+        )
+        for prefix in sorted(changes, key=lambda prefix: stored[prefix].node_id)
+    ]
 
 
 def record_late(connection: Connection, search_id: int, *, space: Space | None, batch: Sequence[Episode]) -> None:
@@ -105,52 +160,80 @@ def _changes(batch: Sequence[Episode]) -> dict[Path, _Change]:
     return changes
 
 
-def _ensure_nodes(
-    connection: Connection, search_id: int, space: Space | None, prefixes: Sequence[Path]
-) -> dict[Path, int]:
-    """The ids of the prefixes, whose new ones are inserted in the order given."""
+def _known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> dict[Path, _Stored]:
+    """Those of the prefixes that are stored."""
     by_text = {path_text(prefix): prefix for prefix in prefixes}
-    ids: dict[Path, int] = {}
+    stored: dict[Path, _Stored] = {}
     for some in _chunks(list(by_text)):
-        known = connection.execute(_KNOWN, {"search": search_id, "paths": some})
-        ids.update((by_text[path], node_id) for path, node_id in known)
-    new = [prefix for prefix in prefixes if prefix not in ids]
+        for path, node_id, visits, epochs, *sums in connection.execute(_KNOWN, {"search": search_id, "paths": some}):
+            node = stored.setdefault(by_text[path], _Stored(node_id, visits))
+            if epochs is not None:
+                node.measured[epochs] = _Measured(*sums)
+    return stored
+
+
+def _add_to_nodes(connection: Connection, changes: dict[Path, _Change], stored: dict[Path, _Stored]) -> None:
+    if stored:
+        connection.execute(
+            _ADD_TO_NODE,
+            [
+                {"node": node.node_id} | {f"added_{name}": value for name, value in changes[prefix].sums.items()}
+                for prefix, node in stored.items()
+            ],
+        )
+
+
+def _insert_nodes(
+    connection: Connection,
+    search_id: int,
+    space: Space | None,
+    changes: dict[Path, _Change],
+    stored: dict[Path, _Stored],
+) -> None:
+    """Insert the prefixes that are new, in the order of the changes, and take them in among the stored."""
+    new = [prefix for prefix in changes if prefix not in stored]
     if not new:
-        return ids
+        return
     if space is None:
         raise SpaceError(
             f"path {new[0]} is new, and the tree was opened without a space; use ReplayTree.open(..., space=...)"
         )
-    ids.update(zip(new, new_ids(connection, nodes, len(new)), strict=True))
-    connection.execute(insert(nodes), [_node_row(search_id, prefix, space, ids) for prefix in new])
-    return ids
+    ids = new_ids(connection, nodes, len(new))
+    stored.update((prefix, _Stored(node_id)) for prefix, node_id in zip(new, ids, strict=True))
+    labels: dict[int, str] = {}
+    for prefix in new:
+        labels.update((action, _label(space, action, prefix)) for action in prefix if action not in labels)
+    rows = [_node_row(search_id, prefix, space, stored, labels) | changes[prefix].sums for prefix in new]
+    connection.execute(_INSERT[nodes], rows)
 
 
-def _node_row(search_id: int, prefix: Path, space: Space, ids: dict[Path, int]) -> dict[str, Any]:
-    action = prefix[-1]
+def _label(space: Space, action: int, prefix: Path) -> str:
     if not 0 <= action < space.num_actions:
         raise SpaceError(f"path {prefix} has action {action}; the space has actions 0 to {space.num_actions - 1}")
-    labels = [space.label(a) for a in prefix]
-    if len(labels[-1].split()) != 1 or labels[-1] != labels[-1].strip():
-        raise SpaceError(f"the label of action {action} is {labels[-1]!r}; a label is not empty and has no white space")
+    label = space.label(action)
+    if len(label.split()) != 1 or label != label.strip():
+        raise SpaceError(f"the label of action {action} is {label!r}; a label is not empty and has no white space")
+    return label
+
+
+def _node_row(
+    search_id: int, prefix: Path, space: Space, stored: dict[Path, _Stored], labels: dict[int, str]
+) -> dict[str, Any]:
     params, flops = space.cost(prefix) or (None, None)
     # A space of one's own need not know its feature maps; the built-in ones do.
     output_shape = getattr(space, "output_shape", None)
     return {
-        "id": ids[prefix],
+        "id": stored[prefix].node_id,
         "search_id": search_id,
-        "parent_id": ids[prefix[:-1]] if len(prefix) > 1 else None,
+        "parent_id": stored[prefix[:-1]].node_id if len(prefix) > 1 else None,
         "depth": len(prefix),
-        "action": action,
-        "label": labels[-1],
+        "action": prefix[-1],
+        "label": labels[prefix[-1]],
         "path": path_text(prefix),
-        "labels": " ".join(labels),
+        "labels": " ".join(labels[action] for action in prefix),
         "output_shape": shape_text(output_shape(prefix) if output_shape is not None else None),
         "params": params,
         "flops": flops,
-        "visit_count": 0,
-        "evaluation_count": 0,
-        "total_accuracy": 0.0,
     }
 
 
@@ -160,12 +243,12 @@ def new_ids(connection: Connection, table: Table, count: int) -> list[int]:
         ids = text("SELECT nextval(pg_get_serial_sequence(:table, 'id')) FROM generate_series(1, :count)")
         return sorted(connection.scalars(ids, {"table": table.name, "count": count}))
     # Writers of SQLite are alone in the database (BEGIN IMMEDIATE), so nobody can take these.
-    first = (connection.scalar(select(func.max(table.c.id))) or 0) + 1
+    first = (connection.scalar(_last_id(table)) or 0) + 1
     return list(range(first, first + count))
 
 
 def _insert_episodes(
-    connection: Connection, search_id: int, batch: Sequence[Episode], *, ids: dict[Path, int], first: int
+    connection: Connection, search_id: int, batch: Sequence[Episode], *, stored: dict[Path, _Stored], first: int
 ) -> None:
     if not batch:
         return
@@ -180,7 +263,7 @@ def _insert_episodes(
                 "id": episode_id,
                 "search_id": search_id,
                 "number": number,
-                "node_id": ids[episode.path],
+                "node_id": stored[episode.path].node_id,
                 "source": episode.source,
                 "trained": episode.trained,
                 "depth_bound": episode.depth_bound,
@@ -196,46 +279,54 @@ def _insert_episodes(
         evaluation_rows += [
             {
                 "search_id": search_id,
-                "node_id": ids[episode.path[:depth]],
+                "node_id": stored[episode.path[:depth]].node_id,
                 "episode_id": episode_id,
                 "epochs": episode.epochs,
                 "accuracy": accuracy,
             }
             for depth, accuracy in enumerate(evaluation.accuracies if evaluation else (), start=1)
         ]
-    connection.execute(insert(episodes), episode_rows)
+    connection.execute(_INSERT[episodes], episode_rows)
     if evaluation_rows:
-        connection.execute(insert(evaluations), evaluation_rows)
+        connection.execute(_INSERT[evaluations], evaluation_rows)
 
 
-def _add_sums(connection: Connection, search_id: int, changes: dict[Path, _Change], ids: dict[Path, int]) -> None:
-    if not changes:
+def _add_to_budgets(
+    connection: Connection, search_id: int, changes: dict[Path, _Change], stored: dict[Path, _Stored]
+) -> None:
+    """Add the accuracies to the sums of their budgets, here and in the database, and to the noise of the budgets."""
+    rows = []
+    noise: dict[int, tuple[int, float]] = {}
+    for prefix, change in changes.items():
+        node = stored[prefix]
+        for epochs, accuracies in change.accuracies.items():
+            before = node.measured.get(epochs, _Measured())
+            after = node.measured[epochs] = before.added(accuracies)
+            rows.append(
+                {
+                    "node": node.node_id,
+                    "budget": epochs,
+                    "count": len(accuracies),
+                    "total": math.fsum(accuracies),
+                    "squares": after.squares - before.squares,
+                    "average": after.total / after.count,
+                }
+            )
+            repeats, squares = noise.get(epochs, (0, 0.0))
+            noise[epochs] = (
+                repeats + len(accuracies) - (before.count == 0),
+                squares + after.relative_squares - before.relative_squares,
+            )
+    if not rows:
         return
+    connection.execute(_upsert_node_budget(connection.dialect.name), rows)
     connection.execute(
-        _ADD_TO_NODE,
+        _upsert_budget(connection.dialect.name),
         [
-            {
-                "node": ids[prefix],
-                "visits": change.visits,
-                "count": len(change.measured),
-                "total": math.fsum(change.measured),
-            }
-            for prefix, change in changes.items()
+            {"search_id": search_id, "epochs": epochs, "repeat_count": repeats, "relative_squares": squares}
+            for epochs, (repeats, squares) in noise.items()
         ],
     )
-    budgets = [
-        {
-            "node_id": ids[prefix],
-            "epochs": epochs,
-            "search_id": search_id,
-            "evaluation_count": len(values),
-            "total_accuracy": math.fsum(values),
-        }
-        for prefix, change in changes.items()
-        for epochs, values in change.accuracies.items()
-    ]
-    if budgets:
-        connection.execute(_upsert_budget(connection.dialect.name), budgets)
 
 
 def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
@@ -245,12 +336,38 @@ def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
 
 # Building the statements anew doubles the time to record a path (3.0 against 1.5 ms); hence the caches and constants.
 @lru_cache
-def _upsert_budget(dialect: str) -> sqlite.Insert | postgresql.Insert:
+def _last_id(table: Table) -> Select[tuple[int | None]]:
+    return select(func.max(table.c.id))
+
+
+@lru_cache
+def _upsert_node_budget(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Depth and parameters are those of the node."""
+    given = {
+        "epochs": bindparam("budget", type_=Integer),
+        "evaluation_count": bindparam("count", type_=Integer),
+        "total_accuracy": bindparam("total", type_=Double),
+        "squared_deviations": bindparam("squares", type_=Double),
+        "average_accuracy": bindparam("average", type_=Double),
+        "params_rank": func.coalesce(nodes.c.params, PARAMS_UNKNOWN),
+    }
+    row = select(
+        nodes.c.id.label("node_id"), nodes.c.search_id, nodes.c.depth, *(v.label(name) for name, v in given.items())
+    ).where(nodes.c.id == bindparam("node", type_=Integer))
     statement = insert_for(dialect, node_budgets)
-    return statement.on_conflict_do_update(
-        index_elements=["node_id", "epochs"],
-        set_={name: node_budgets.c[name] + statement.excluded[name] for name in ("evaluation_count", "total_accuracy")},
+    sums = ("evaluation_count", "total_accuracy", "squared_deviations")
+    added = {name: node_budgets.c[name] + statement.excluded[name] for name in sums}
+    average = added["total_accuracy"] / added["evaluation_count"]
+    return statement.from_select([column.name for column in row.selected_columns], row).on_conflict_do_update(
+        index_elements=["node_id", "epochs"], set_=added | {"average_accuracy": average}
     )
+
+
+@lru_cache
+def _upsert_budget(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    statement = insert_for(dialect, budgets)
+    added = {name: budgets.c[name] + statement.excluded[name] for name in ("repeat_count", "relative_squares")}
+    return statement.on_conflict_do_update(index_elements=["search_id", "epochs"], set_=added)
 
 
 @lru_cache
@@ -263,5 +380,5 @@ def _upsert_state(dialect: str) -> sqlite.Insert | postgresql.Insert:
 
 
 def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _IN_AT_ONCE):
-        yield items[start : start + _IN_AT_ONCE]
+    for start in range(0, len(items), IN_AT_ONCE):
+        yield items[start : start + IN_AT_ONCE]

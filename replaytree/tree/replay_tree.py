@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine
 from replaytree.errors import ConfigError, LeaseLost, SearchExists, SearchHeld, SpaceError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.tree import queries
-from replaytree.tree.engine import open_engine, reading
+from replaytree.tree.engine import open_engine
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.recording import insert_for, record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
@@ -133,8 +133,7 @@ class ReplayTree:
 
     def node_stats(self) -> list[NodeStats]:
         """All nodes, in the order of insertion, as strategies see them."""
-        with reading(self.engine) as connection:
-            return queries.select_node_stats(connection, self._search_id)
+        return queries.node_stats(self.engine, self._search_id)
 
     def strategy_state(self) -> bytes | None:
         """The state given with the last record; None before."""

@@ -28,6 +28,12 @@ from sqlalchemy.types import TypeDecorator
 VERSION_TABLE = "replaytree_alembic_version"
 VIEWS = ("architectures", "best_prefixes")
 
+IN_AT_ONCE = 900
+"""Values of one IN: SQLite before 3.32 takes 999 parameters, later ones 32,766."""
+
+PARAMS_UNKNOWN = 2**63 - 1
+"""The params_rank of a node whose cost is unknown: behind all others."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A time zone aware datetime in UTC; SQLite, which keeps no zone, stores the UTC digits."""
@@ -103,16 +109,46 @@ class NodeRow(Base):
 
 
 class NodeBudgetRow(Base):
-    """The sums of one node at one budget; there is a row only where something was measured."""
+    """The sums of one node at one budget; there is a row only where something was measured.
+
+    `squared_deviations` is that of the single accuracies from their average. The last three stand here for the indexes
+    that rankings read: the node's depth and its parameters (or PARAMS_UNKNOWN), which never change, and
+    total_accuracy / evaluation_count.
+    """
 
     __tablename__ = "node_budgets"
-    __table_args__ = (Index(None, "search_id", "epochs"),)
 
     node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
     epochs: Mapped[int] = mapped_column(primary_key=True)
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
-    evaluation_count: Mapped[int]
+    evaluation_count: Mapped[int] = mapped_column()
     total_accuracy: Mapped[float]
+    squared_deviations: Mapped[float]
+    depth: Mapped[int] = mapped_column()
+    average_accuracy: Mapped[float] = mapped_column()
+    params_rank: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index(
+            "ix_node_budgets_ranking",
+            *(search_id, epochs, depth, evaluation_count, average_accuracy.desc(), params_rank, node_id),
+        ),
+        Index("ix_node_budgets_average", average_accuracy.desc(), params_rank, node_id),
+    )
+
+
+class BudgetRow(Base):
+    """The noise of a search's trainings at one budget: a cache, like the sums of the nodes.
+
+    `relative_squares` sums ranking.relative_squares over its nodes, `repeat_count` every evaluation but a node's first.
+    """
+
+    __tablename__ = "budgets"
+
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
+    epochs: Mapped[int] = mapped_column(primary_key=True)
+    repeat_count: Mapped[int]
+    relative_squares: Mapped[float]
 
 
 class EpisodeRow(Base):
@@ -207,6 +243,7 @@ class ModelRow(Base):
 searches = cast(Table, SearchRow.__table__)
 nodes = cast(Table, NodeRow.__table__)
 node_budgets = cast(Table, NodeBudgetRow.__table__)
+budgets = cast(Table, BudgetRow.__table__)
 episodes = cast(Table, EpisodeRow.__table__)
 evaluations = cast(Table, EvaluationRow.__table__)
 strategy_states = cast(Table, StrategyStateRow.__table__)

@@ -65,7 +65,7 @@ CACHES = [
         ],
     ),
     (
-        "INSERT INTO node_budgets VALUES (6, 2, 1, 1, 0.5)",
+        "INSERT INTO node_budgets VALUES (6, 2, 1, 1, 0.5, 0.0, 3, 0.5, 60)",
         [
             ("evaluation_count at a budget", 6, None, 0, 1, True),
             ("total_accuracy at a budget", 6, None, 0.0, 0.5, True),

@@ -53,7 +53,7 @@ def test_golden_tree_one_episode_at_a_time(tree, golden):
 
 
 def test_a_batch_too_large_for_one_in_list(tree, golden, monkeypatch):
-    monkeypatch.setattr(recording, "_IN_AT_ONCE", 4)
+    monkeypatch.setattr(recording, "IN_AT_ONCE", 4)
     tree.record(golden[:2], state=b"")
     assert plain(tree.record(golden[2:], state=b"")) == {p: n for p, n in GOLDEN.items() if p != (0, 1, 2)}
     assert plain(tree.node_stats()) == GOLDEN
@@ -213,7 +213,8 @@ def test_the_statements_do_not_grow_with_depth(create, space, tmp_path):
         event.remove(tree.engine, "before_cursor_execute", listener)
         return len(seen)
 
-    counts = [statements(depth) for depth in (1, 2, 15)]
+    # The first path meets an empty tree; of the others some prefixes are known and some are new.
+    counts = [statements(depth) for depth in (1, 2, 8, 15)][1:]
     assert counts == [counts[0]] * 3
     assert counts[0] <= 14
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from replaytree.records import PathEvaluation
-from replaytree.tree import Episode, open_engine
+from replaytree.tree import Episode, Node, check, open_engine
 from replaytree.tree.engine import _alembic_config, build_engine, current_revision, head_revision, reading, writing
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base, models
 
@@ -53,6 +54,37 @@ def test_up_down_up(url):
             inspector = inspect(connection)
             assert [*inspector.get_table_names(), *inspector.get_view_names()] == [VERSION_TABLE]
     engine.dispose()
+
+
+def test_a_tree_comes_through_a_downgrade_and_an_upgrade(tree, golden):
+    """Below 0003 a ranking had no index, and the noise was asked of the evaluations."""
+    tree.record(golden * 3, state=b"")
+    before = tree.nodes(), tree.best(), tree.best(epochs=4), view_rows(tree.engine)
+    with writing(tree.engine) as connection:
+        command.downgrade(_alembic_config(connection), "0002")
+        assert not inspect(connection).has_table("budgets")
+        assert [c["name"] for c in inspect(connection).get_columns("node_budgets")] == [
+            *("node_id", "epochs", "search_id", "evaluation_count", "total_accuracy")
+        ]
+    assert view_rows(tree.engine) == before[-1]
+    with writing(tree.engine) as connection:
+        command.upgrade(_alembic_config(connection), "head")
+    assert check(tree.engine) == []
+    after = tree.nodes(), tree.best(), tree.best(epochs=4), view_rows(tree.engine)
+    assert rounded(after) == rounded(before)
+
+
+def view_rows(engine):
+    with reading(engine) as connection:
+        queries = ("SELECT * FROM architectures ORDER BY node_id", "SELECT * FROM best_prefixes")
+        return [tuple(row) for query in queries for row in connection.execute(text(query))]
+
+
+def rounded(records):
+    return [
+        [replace(r, lower_bound=r.lower_bound and round(r.lower_bound, 9)) if isinstance(r, Node) else r for r in group]
+        for group in records
+    ]
 
 
 def test_constraints(tree, golden):

@@ -1,0 +1,118 @@
+"""The best prefixes, found by reading a few rows, whatever the size of the tree.
+
+The prefixes of one depth and one number of evaluations form a group. Within a group the bound rises with the average,
+which is the order of the index `ix_node_budgets_ranking`; so a group is read from its best row on, and not at all where
+that row's bound cannot enter the k best. A tree has few groups: 341 of them in one of a million nodes and 15 layers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from replaytree.tree.ranking import least_average, lower_bound
+from replaytree.tree.schema import budgets
+
+# The next depth, and the next count within a depth, are one step into the index each; DISTINCT would read all of it.
+_OWN = "node_budgets WHERE search_id = :search AND epochs = :epochs"
+_GROUPS = text(f"""
+WITH RECURSIVE
+depths (depth) AS (
+    SELECT (SELECT MIN(depth) FROM {_OWN})
+    UNION ALL
+    SELECT (SELECT MIN(depth) FROM {_OWN} AND depth > depths.depth)
+    FROM depths WHERE depths.depth < :max_depth
+),
+counts (depth, evaluation_count) AS (
+    SELECT depth, (SELECT MIN(evaluation_count) FROM {_OWN} AND depth = depths.depth AND evaluation_count > 0)
+    FROM depths WHERE depth <= :max_depth
+    UNION ALL
+    SELECT depth, (SELECT MIN(evaluation_count) FROM {_OWN} AND depth = counts.depth
+                   AND evaluation_count > counts.evaluation_count)
+    FROM counts WHERE counts.evaluation_count IS NOT NULL
+)
+SELECT depth, evaluation_count, (SELECT average_accuracy FROM {_OWN} AND depth = counts.depth
+                                 AND evaluation_count = counts.evaluation_count ORDER BY average_accuracy DESC LIMIT 1)
+FROM counts WHERE evaluation_count IS NOT NULL
+""")
+
+_MEMBERS = f"""
+SELECT node_id, average_accuracy, params_rank
+FROM {_OWN} AND depth = :depth AND evaluation_count = :count AND average_accuracy >= :least %s
+ORDER BY average_accuracy DESC, params_rank, node_id LIMIT :k
+"""
+_WITHIN_PARAMS = "AND params_rank <= :max_params"
+_WITHIN_FLOPS = "AND EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_budgets.node_id AND nodes.flops <= :max_flops)"
+
+_NOISE = select(budgets.c.repeat_count, budgets.c.relative_squares).where(
+    budgets.c.search_id == bindparam("search"), budgets.c.epochs == bindparam("epochs")
+)
+_MAX_DEPTH = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """The key of ranking.rank: the bound, negated; the average, negated; parameters; age."""
+
+    bound: float
+    average: float
+    params: int
+    node_id: int
+
+
+def best_ids(
+    connection: Connection,
+    search_id: int,
+    *,
+    epochs: int,
+    k: int,
+    max_depth: int | None = None,
+    max_params: int | None = None,
+    max_flops: int | None = None,
+    noise: float | None,
+) -> list[int]:
+    """The ids of the k nodes of the best lower bound at one budget, best first; `noise` is its training_noise.
+
+    Ties go to the better average, to fewer parameters, to the older node. A limit leaves out unknown costs.
+    """
+    own = {"search": search_id, "epochs": epochs}
+    within = {
+        name: limit for name, limit in (("max_params", max_params), ("max_flops", max_flops)) if limit is not None
+    }
+    members = text(
+        _MEMBERS % " ".join({"max_params": _WITHIN_PARAMS, "max_flops": _WITHIN_FLOPS}[name] for name in within)
+    )
+    heads = connection.execute(_GROUPS, own | {"max_depth": _MAX_DEPTH if max_depth is None else max_depth}).all()
+    best: list[_Place] = []
+    for bound, depth, count in sorted(((_bound(row[2], row[1], noise), *row[:2]) for row in heads), reverse=True):
+        least = -1.0
+        if len(best) == k:
+            if bound < -best[-1].bound:
+                break
+            # What rounding takes must not cost a tie.
+            least = least_average(-best[-1].bound, count, noise=noise) - 1e-12
+        group = own | within | {"depth": depth, "count": count, "least": least, "k": k}
+        places = [
+            _Place(-_bound(average, count, noise), -average, params, node_id)
+            for node_id, average, params in connection.execute(members, group)
+        ]
+        best = sorted([*best, *places])[:k]
+    return [place.node_id for place in best]
+
+
+def _bound(average: float, count: int, noise: float | None) -> float:
+    bound = lower_bound(average, count, noise=noise)
+    return average if bound is None else bound
+
+
+def training_noise(connection: Connection, search_id: int, *, epochs: int | None) -> float | None:
+    """Relative deviation of the error of single trainings at a budget, pooled over prefixes trained more than once.
+
+    sqrt(sum_i sum_j ((a_ij - mean_i) / (1 - mean_i))^2 / sum_i (n_i - 1)); None while nothing was trained twice.
+    """
+    row = connection.execute(_NOISE, {"search": search_id, "epochs": epochs}).one_or_none()
+    if row is None or not row.repeat_count:
+        return None
+    return math.sqrt(max(row.relative_squares, 0.0) / row.repeat_count)

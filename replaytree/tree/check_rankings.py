@@ -1,0 +1,123 @@
+"""Do the rankings go by what was measured? What `node_budgets` and `budgets` keep for them are caches, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, text
+
+from replaytree.tree.ranking import LEAST_ERROR
+from replaytree.tree.schema import PARAMS_UNKNOWN, budgets, node_budgets, searches
+
+RELATIVE_TOLERANCE = 1e-9
+# Where all trainings of a prefix agree, the squares are rounding errors; relative to the least error they are larger.
+SQUARES_TOLERANCE = 1e-12
+NOISE_TOLERANCE = 1e-8
+
+_SUMS = "SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations"
+_SQUARES = """(SELECT SUM((v.accuracy - e.total / e.n) * (v.accuracy - e.total / e.n))
+               FROM evaluations v WHERE v.node_id = e.node_id AND v.epochs = e.epochs)"""
+
+_COPIES = f"""
+SELECT * FROM (
+    SELECT COALESCE(s.name, '?') AS search, b.node_id, b.epochs,
+           n.depth AS expected_depth, b.depth AS found_depth,
+           COALESCE(n.params, :unknown) AS expected_params_rank, b.params_rank AS found_params_rank,
+           e.total / e.n AS expected_average_accuracy, b.average_accuracy AS found_average_accuracy,
+           {_SQUARES} AS expected_squared_deviations, b.squared_deviations AS found_squared_deviations, e.n
+    FROM node_budgets b JOIN nodes n ON n.id = b.node_id
+    JOIN ({_SUMS} GROUP BY node_id, epochs) e ON e.node_id = b.node_id AND e.epochs = b.epochs
+    LEFT JOIN searches s ON s.id = b.search_id
+) AS copies
+WHERE found_depth <> expected_depth OR found_params_rank <> expected_params_rank
+   OR ABS(found_average_accuracy - expected_average_accuracy) > :tolerance
+   OR ABS(found_squared_deviations - expected_squared_deviations)
+      > :tolerance * expected_squared_deviations + :squares_tolerance * n
+ORDER BY node_id, epochs
+"""
+
+_REBUILD = text(f"""
+INSERT INTO node_budgets (node_id, epochs, search_id, evaluation_count, total_accuracy, squared_deviations, depth,
+                          average_accuracy, params_rank)
+SELECT n.id, e.epochs, n.search_id, e.n, e.total, {_SQUARES}, n.depth, e.total / e.n, COALESCE(n.params, :unknown)
+FROM nodes n
+JOIN ({_SUMS} WHERE node_id = :node AND epochs = :budget GROUP BY node_id, epochs) e ON e.node_id = n.id
+""")
+
+_NOISE = text(f"""
+SELECT search_id, epochs, CAST(SUM(n) - COUNT(*) AS BIGINT) AS repeat_count,
+       SUM(squares / (error * error)) AS relative_squares
+FROM (SELECT e.search_id, e.epochs, e.n, {_SQUARES} AS squares,
+             CASE WHEN 1.0 - e.total / e.n < :least THEN :least ELSE 1.0 - e.total / e.n END AS error
+      FROM ({_SUMS.replace("node_id,", "MIN(search_id) AS search_id, node_id,", 1)} GROUP BY node_id, epochs) e) AS sums
+GROUP BY search_id, epochs
+""")
+
+
+class Noise(NamedTuple):
+    """What a row of `budgets` holds."""
+
+    repeat_count: int
+    relative_squares: float
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.relative_squares:.9g} of {self.repeat_count} repeats"
+
+
+class WrongNoise(NamedTuple):
+    """A row of `budgets` that is not what the evaluations say; None on a side where there is no row."""
+
+    search: str
+    search_id: int
+    epochs: int
+    expected: Noise | None
+    found: Noise | None
+
+
+def wrong_copies(connection: Connection) -> Sequence[Row[Any]]:
+    """Rows of `node_budgets` whose depth, params_rank, average_accuracy or squared_deviations are wrong."""
+    tolerances = {"tolerance": RELATIVE_TOLERANCE, "squares_tolerance": SQUARES_TOLERANCE, "unknown": PARAMS_UNKNOWN}
+    return connection.execute(text(_COPIES), tolerances).all()
+
+
+def wrong_noise(connection: Connection) -> Iterator[WrongNoise]:
+    """Rows of `budgets` that are wrong, missing or needless."""
+    names = {row.id: row.name for row in connection.execute(searches.select())}
+    expected = _noise_by_budget(connection.execute(_NOISE, {"least": LEAST_ERROR}))
+    found = _noise_by_budget(connection.execute(budgets.select()))
+    for search_id, epochs in sorted(expected.keys() | found.keys()):
+        right, there = expected.get((search_id, epochs)), found.get((search_id, epochs))
+        if right is None or there is None or _differ(right, there):
+            yield WrongNoise(names.get(search_id, "?"), search_id, epochs, right, there)
+
+
+def rebuild_node_budgets(connection: Connection, keys: Sequence[tuple[int, int]]) -> None:
+    """Make the rows of `node_budgets` anew from the evaluations; keys are (node_id, epochs)."""
+    if not keys:
+        return
+    values = [{"node": node_id, "budget": epochs, "unknown": PARAMS_UNKNOWN} for node_id, epochs in keys]
+    wrong = (node_budgets.c.node_id == bindparam("node"), node_budgets.c.epochs == bindparam("budget"))
+    connection.execute(delete(node_budgets).where(*wrong), values)
+    connection.execute(_REBUILD, values)
+
+
+def rebuild_budgets(connection: Connection, wrong: Sequence[WrongNoise]) -> None:
+    """Make rows of `budgets` anew."""
+    for row in wrong:
+        here = (budgets.c.search_id == row.search_id, budgets.c.epochs == row.epochs)
+        connection.execute(delete(budgets).where(*here))
+        if row.expected is not None and row.search != "?":
+            values = {"search_id": row.search_id, "epochs": row.epochs, **row.expected._asdict()}
+            connection.execute(insert(budgets), values)
+
+
+def _noise_by_budget(rows: Iterable[Row[Any]]) -> dict[tuple[int, int], Noise]:
+    return {(row.search_id, row.epochs): Noise(row.repeat_count, row.relative_squares) for row in rows}
+
+
+def _differ(right: Noise, there: Noise) -> bool:
+    allowed = RELATIVE_TOLERANCE * right.relative_squares + NOISE_TOLERANCE * max(right.repeat_count, 1)
+    return right.repeat_count != there.repeat_count or abs(right.relative_squares - there.relative_squares) > allowed

@@ -1,0 +1,199 @@
+"""The ranking by index against a plain sort, and what the database reads for it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+
+from replaytree.records import PathEvaluation
+from replaytree.space import LabelSpace
+from replaytree.tree import Episode, ReplayTree, check, open_engine
+from replaytree.tree.engine import reading
+from replaytree.tree.queries import training_noise
+from replaytree.tree.ranking import LEAST_ERROR, lower_bound
+
+PATHS = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
+# Few values, so that averages, bounds and noise tie; 1.0 and its neighbour, so that errors fall under the least one.
+ACCURACIES = st.sampled_from([0.0, 0.4, 0.5, 0.6, 0.9, 0.99995, 1.0])
+EPISODES = st.tuples(PATHS, st.lists(ACCURACIES, min_size=3, max_size=3), st.sampled_from([4, 8]))
+LIMITS = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_depth": st.integers(1, 4),
+        "max_params": st.integers(0, 60),
+        "max_flops": st.integers(0, 30),
+        "epochs": st.sampled_from([4, 8, 9]),
+    },
+)
+
+
+class CostlySpace(LabelSpace):
+    """Three labels; paths that begin with the last one are of unknown cost."""
+
+    def __init__(self):
+        super().__init__(["a", "b", "c"], max_layers=3)
+
+    def cost(self, prefix):
+        return None if prefix[0] == 2 else (10 * sum(prefix) + len(prefix), 10 * len(prefix))
+
+
+def new_tree(storage="sqlite://"):
+    return ReplayTree.create(storage, "property", space=CostlySpace(), seed=0, config_json="{}", versions={})
+
+
+def recorded(tree, results, *, at_once):
+    episodes = [Episode(path, "sample", 3, epochs, True, PathEvaluation(a[: len(path)])) for path, a, epochs in results]
+    for start in range(0, len(episodes), at_once):
+        tree.record(episodes[start : start + at_once], state=b"")
+
+
+def measured(results, epochs):
+    """path -> accuracies at one budget."""
+    found = {}
+    for path, accuracies, budget in results:
+        for t in range(len(path)):
+            if budget == epochs:
+                found.setdefault(path[: t + 1], []).append(accuracies[t])
+    return found
+
+
+def plain_noise(found):
+    repeats = sum(len(values) - 1 for values in found.values())
+    squares = 0.0
+    for values in found.values():
+        mean = math.fsum(values) / len(values)
+        squares += math.fsum((value - mean) ** 2 for value in values) / max(1.0 - mean, LEAST_ERROR) ** 2
+    return math.sqrt(squares / repeats) if repeats else None
+
+
+@given(st.lists(EPISODES, min_size=1, max_size=25), LIMITS, st.integers(1, 6), st.integers(1, 25))
+@settings(deadline=None, max_examples=60)
+def test_best_is_what_a_plain_sort_finds(results, limits, k, at_once):
+    tree = new_tree()
+    recorded(tree, results, at_once=at_once)
+    limits = dict(limits)
+    epochs = limits.pop("epochs", max(budget for *_, budget in results))
+    with reading(tree.engine) as connection:
+        noise = training_noise(connection, 1, epochs=epochs)
+    averages = {node.path: (node.node_id, node.params, node.flops) for node in tree.nodes()}
+    places = []
+    for path, values in measured(results, epochs).items():
+        node_id, params, flops = averages[path]
+        own = {"max_depth": len(path), "max_params": params, "max_flops": flops}
+        if any(own[name] is None or own[name] > limit for name, limit in limits.items()):
+            continue
+        sums = next(b for s in tree.node_stats() if s.path == path for b in s.budgets if b.epochs == epochs)
+        average = sums.average_accuracy
+        assert average == pytest.approx(math.fsum(values) / len(values))
+        bound = lower_bound(average, len(values), noise=noise)
+        bound = average if bound is None else bound
+        places.append((-bound, -average, params is None, params or 0, node_id))
+    best = tree.best(k, epochs=epochs, **limits)
+    assert [node.node_id for node in best] == [place[-1] for place in sorted(places)[:k]]
+
+
+@given(st.lists(EPISODES, min_size=1, max_size=25), st.integers(1, 25))
+@settings(deadline=None, max_examples=40)
+def test_the_noise_is_that_of_all_evaluations_in_whatever_batches(results, at_once):
+    tree = new_tree()
+    recorded(tree, results, at_once=at_once)
+    with reading(tree.engine) as connection:
+        for epochs in (4, 8):
+            plain, kept = plain_noise(measured(results, epochs)), training_noise(connection, 1, epochs=epochs)
+            assert (plain is None) == (kept is None)
+            assert plain is None or kept == pytest.approx(plain, rel=1e-6, abs=1e-6)
+    assert check(tree.engine) == []
+
+
+def statements(engine, act):
+    seen = []
+
+    def listen(*arguments):
+        seen.append(arguments[2:4])
+
+    event.listen(engine, "before_cursor_execute", listen)
+    act()
+    event.remove(engine, "before_cursor_execute", listen)
+    return [(statement, parameters) for statement, parameters in seen if "SELECT" in statement]
+
+
+def plan(engine, statement, parameters):
+    with engine.connect() as connection:
+        return [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+
+def grown(storage):
+    tree = new_tree(storage)
+    results = [
+        ((a, b, c), [0.5, 0.5 + a / 10, 0.9 - b * c / 10], 4) for a in range(3) for b in range(3) for c in (0, 1)
+    ]
+    recorded(tree, results * 2, at_once=7)
+    return tree
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_depth": 2}, {"max_params": 20}, {"max_flops": 20}])
+def test_best_scans_no_table(limits):
+    tree = grown("sqlite://")
+    lines = [
+        line
+        for statement, parameters in statements(tree.engine, lambda: tree.best(3, **limits))
+        for line in plan(tree.engine, statement, parameters)
+    ]
+    assert any("USING COVERING INDEX ix_node_budgets_ranking" in line for line in lines)
+    # The recursion walks over its own few rows.
+    assert {line for line in lines if line.startswith("SCAN")} <= {"SCAN depths", "SCAN counts", "SCAN CONSTANT ROW"}
+    assert not any("TEMP B-TREE" in line for line in lines)
+
+
+def test_the_first_rows_of_the_view_come_from_its_index():
+    tree = grown("sqlite://")
+    lines = plan(tree.engine, "SELECT * FROM best_prefixes LIMIT 5", ())
+    assert lines[0].startswith("SCAN sums USING INDEX ix_node_budgets_average")
+    assert not any("TEMP B-TREE" in line for line in lines)
+
+
+def test_recording_and_looking_up_scan_no_table():
+    tree = grown("sqlite://")
+
+    def act():
+        recorded(tree, [((0, 1, 2), [0.5, 0.6, 0.7], 4)], at_once=1)
+        tree.node((0, 1))
+        tree.children((0,))
+        tree.children(())
+
+    for statement, parameters in statements(tree.engine, act):
+        if statement.startswith(("SELECT", "INSERT INTO node_budgets")):
+            values = parameters[0] if isinstance(parameters, list) else parameters
+            scans = [line for line in plan(tree.engine, statement, values) if line.startswith("SCAN")]
+            assert scans == [], statement
+
+
+def test_a_tree_of_few_groups_is_ranked_by_few_statements():
+    tree = grown("sqlite://")
+    # The largest budget, the noise, the groups, the nodes; and one for each group that is read.
+    assert len(statements(tree.engine, lambda: tree.best(1))) <= 6
+
+
+def test_best_before_any_training():
+    assert new_tree().best() == []
+
+
+def test_postgresql_reads_the_ranking_index(empty_postgresql):
+    engine = open_engine(empty_postgresql)
+    tree = grown(engine)
+    with engine.connect() as connection:
+        connection.execute(text("SET enable_seqscan = off"))
+        query = (
+            "EXPLAIN SELECT node_id FROM node_budgets WHERE search_id = 1 AND epochs = 4 AND depth = 2 "
+            "AND evaluation_count = 4 ORDER BY average_accuracy DESC, params_rank, node_id LIMIT 3"
+        )
+        lines = [row[0] for row in connection.execute(text(query))]
+    assert any("ix_node_budgets_ranking" in line for line in lines)
+    assert not any("Sort" in line for line in lines)
+    # Of the prefixes of 0.9 the one of the fewest parameters.
+    assert tree.best(1)[0].labels == ("a", "a", "a")
+    engine.dispose()
