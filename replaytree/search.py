@@ -29,7 +29,7 @@ from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward
 from replaytree.state import pack, unpack
-from replaytree.tree import Episode, ReplayTree, list_searches, open_engine
+from replaytree.tree import Episode, ReplayTree, open_engine, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
 
 CPU_WIDTH = 0.25
@@ -59,7 +59,7 @@ class Search:
     ) -> None:
         config = configured(config, options, space=space, own=evaluator is not None or data is not None)
         engine = open_engine(storage_url(storage))
-        taken = [info.name for info in list_searches(engine)]
+        taken = search_names(engine)
         name = name or free_name(config.dataset or "search", taken)
         if name in taken:
             ReplayTree.open(engine, name).require_free()
