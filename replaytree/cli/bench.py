@@ -120,6 +120,32 @@ def report(
     _finish({"costs": [asdict(cost) for cost in costs]}, json_)
 
 
+@bench.command()
+def storage(
+    nodes: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Nodes of the tree; repeat for several, rising.  [default: 10000, 100000, 1000000]"),
+    ] = None,
+    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 15,
+    optuna: Annotated[int, typer.Option(min=0, help="Trials to record in Optuna's storage, too; 0: none.")] = 200,
+    json_: Json = None,
+) -> None:
+    """What the tree costs in SQLite: to record, to draw from, to rank and to hold; Optuna's storage beside it."""
+    import torch
+
+    from replaytree.bench.storage import measure_optuna, measure_tree
+
+    torch.set_num_threads(1)
+    beside = measure_optuna(optuna, parameters=depth) if optuna else None
+    if beside is not None:
+        print(beside.text, flush=True)
+    costs = []
+    for cost in measure_tree(nodes or [10_000, 100_000, 1_000_000], depth=depth):
+        costs.append(cost)
+        print(cost.text, flush=True)
+    _finish({"costs": [asdict(cost) for cost in costs], "optuna": beside and asdict(beside)}, json_)
+
+
 def _finish(figures: dict[str, Any], path: Path | None) -> None:
     from replaytree.bench.machine import machine
 
