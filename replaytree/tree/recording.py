@@ -336,7 +336,7 @@ def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
 
 # Building the statements anew doubles the time to record a path (3.0 against 1.5 ms); hence the caches and constants.
 @lru_cache
-def _last_id(table: Table) -> Select[tuple[int | None]]:
+def _last_id(table: Table) -> Select[Any]:
     return select(func.max(table.c.id))
 
 

@@ -74,6 +74,38 @@ CACHES = [
 ]
 
 
+CACHES += [
+    (
+        "UPDATE node_budgets SET depth = 1 WHERE node_id = 5",
+        [("depth at a budget", 5, None, 2, 1, True)],
+    ),
+    (
+        "UPDATE node_budgets SET params_rank = 5 WHERE node_id = 5",
+        [("params_rank at a budget", 5, None, 40, 5, True)],
+    ),
+    (
+        "UPDATE node_budgets SET average_accuracy = 0.75 WHERE node_id = 5",
+        [("average_accuracy at a budget", 5, None, 0.5, 0.75, True)],
+    ),
+    (
+        "UPDATE node_budgets SET squared_deviations = 0.5 WHERE node_id = 5",
+        [("squared_deviations at a budget", 5, None, 0.0, 0.5, True)],
+    ),
+    (
+        "UPDATE budgets SET repeat_count = 1 WHERE epochs = 8",
+        [("noise at 8 epochs", None, None, "0 of 0 repeats", "0 of 1 repeats", True)],
+    ),
+    (
+        "INSERT INTO budgets VALUES (1, 2, 3, 0.5)",
+        [("noise at 2 epochs", None, None, None, "0.5 of 3 repeats", True)],
+    ),
+    (
+        "DELETE FROM budgets WHERE epochs = 8",
+        [("noise at 8 epochs", None, None, "0 of 0 repeats", None, True)],
+    ),
+]
+
+
 @pytest.mark.parametrize(("statement", "problems"), CACHES, ids=[str(n) for n in range(len(CACHES))])
 def test_wrong_caches_are_found_and_repaired(golden_tree, statement, problems):
     before = golden_tree.nodes(), golden_tree.node_stats()
@@ -205,7 +237,8 @@ def test_what_sqlite_itself_finds():
         "PRAGMA ignore_check_constraints=ON",
         "INSERT INTO searches VALUES (1, 'first', '2026-01-01', 0, '{}', '{}', NULL, '{}')",
         "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5)",
-        "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5)",
+        "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
+        "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
         "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '2026-01-01')",
         "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5)",
         "INSERT INTO strategy_states VALUES (1, 1, x'', '2026-01-01')",
