@@ -28,6 +28,7 @@ from replaytree.config import SearchConfig
 from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
 from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.node_table import NodeTable
 from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.policy.value_model import ValueEnsemble, value_of
@@ -56,6 +57,7 @@ class GuidedStrategy:
         self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
         self._values = ValueEnsemble(space.num_actions, space.max_layers, generator=self._generator)
+        self._nodes = NodeTable(space.max_layers)
         self._proposed = 0
         self._noise = Noise()
         self._update = PolicyUpdate()
@@ -66,7 +68,8 @@ class GuidedStrategy:
         """`num_paths` paths to train, different from one another and from the pending ones."""
         proposals = []
         if self._proposed + num_paths > self._config.warmup and not memory.is_empty:
-            self._values.fit(memory)
+            self._nodes.take_in(memory)
+            self._values.fit(self._nodes)
         taken = {path[:t] for path in pending for t in range(1, len(path) + 1)}
         self._update = PolicyUpdate()
         for _ in range(num_paths):
@@ -129,7 +132,7 @@ class GuidedStrategy:
         best = max(range(len(candidates)), key=scores_C.__getitem__)
         path, proposal = candidates[best]
         novel = [place[path[:t]] for t in range(1, len(path) + 1) if not known_N[place[path[:t]]]]
-        again = self._retraining(memory, epochs, values_MN[:, novel], taken)
+        again = self._retraining(epochs, values_MN[:, novel], taken)
         if again is not None:
             # A leader below the bound is trained as the beginning of a longer path: that measures new prefixes, too.
             [(path, probs)] = self._controller.sample(
@@ -178,19 +181,19 @@ class GuidedStrategy:
         self._optimizer.step()
         self._update = PolicyUpdate(loss=float(loss.detach()), entropy=float(entropy.detach()))
 
-    def _retraining(self, memory: ReplayMemory, epochs: int, novel_MN: Tensor, taken: set[Path]) -> Path | None:
+    def _retraining(self, epochs: int, novel_MN: Tensor, taken: set[Path]) -> Path | None:
         """The leader worth training once more, if that is expected to gain more than the best candidate."""
         variance = self._noise.variance
         if variance < LEAST_NOISE or self._proposed % RETRAIN_EVERY:
             return None
-        leaders = _leaders(memory, epochs)
+        leaders = self._nodes.leaders(epochs, LEADERS)
         if len(leaders) < 2:
             return None
-        means = [value_of(average) for _, average, _ in leaders]
+        means = [value_of(leader.average_accuracy) for leader in leaders]
         gains = []
-        for n, (_, _, count) in enumerate(leaders):
+        for n, leader in enumerate(leaders):
             rival = max(means[:n] + means[n + 1 :])
-            gains.append(knowledge_gradient(means[n] - rival, variance / count, variance))
+            gains.append(knowledge_gradient(means[n] - rival, variance / leader.count, variance))
         best = max(range(len(leaders)), key=gains.__getitem__)
         top = max(means)
         novel_gain = max(
@@ -200,7 +203,7 @@ class GuidedStrategy:
             ),
             default=0.0,
         )
-        path = leaders[best][0]
+        path = leaders[best].path
         return path if gains[best] > novel_gain and path not in taken else None
 
 
@@ -244,14 +247,3 @@ def knowledge_gradient(lead: float, variance: float, noise: float) -> float:
 
 def _evaluated(node: NodeStats | None, epochs: int) -> bool:
     return node is not None and any(sums.epochs >= epochs and sums.evaluation_count for sums in node.budgets)
-
-
-def _leaders(memory: ReplayMemory, epochs: int) -> list[tuple[Path, float, int]]:
-    """The best prefixes at a budget: path, average accuracy, trainings."""
-    found = [
-        (node.path, sums.total_accuracy / sums.evaluation_count, sums.evaluation_count)
-        for node in memory
-        for sums in node.budgets[-1:]
-        if sums.epochs == epochs and sums.evaluation_count
-    ]
-    return sorted(found, key=lambda leader: -leader[1])[:LEADERS]

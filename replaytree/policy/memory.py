@@ -27,6 +27,7 @@ class ReplayMemory:
         self._stats: dict[Path, NodeStats] = {}
         self._children: dict[Path, list[int]] = {(): []}
         self._log_mass: dict[Path, float] = {(): NEVER}
+        self._changed: dict[Path, None] = {}
         self.accuracy_range = (math.inf, -math.inf)
         """The least and the best average accuracy that any node has had; (inf, -inf) at first."""
         self.update(nodes)
@@ -48,6 +49,11 @@ class ReplayMemory:
         """The stored children of a prefix, in the order in which they were stored."""
         return [self._stats[(*path, action)] for action in self._children.get(path, ())]
 
+    def changes(self) -> list[NodeStats]:
+        """The nodes stored or changed since the last call, at first all of them; new ones in the order of storing."""
+        changed, self._changed = self._changed, {}
+        return [self._stats[path] for path in changed]
+
     @property
     def is_empty(self) -> bool:
         """True while no node has been evaluated: then nothing can be drawn."""
@@ -62,6 +68,7 @@ class ReplayMemory:
                 self._children[path[:-1]].append(path[-1])
                 self._children[path] = []
             self._stats[path] = node
+            self._changed[path] = None
             if (average := node.average_accuracy) is not None:
                 least, best = self.accuracy_range
                 self.accuracy_range = (min(least, average), max(best, average))

@@ -3,20 +3,21 @@
 Every training labels all prefixes on its path, so a tree of a few trainings holds many examples; fitting them is
 replay, too. Values are y = -log(1 - accuracy): a step from 0.98 to 0.99 weighs as much as one from 0.8 to 0.9.
 
-Shapes: N examples, F features, M members, H hidden units.
+Shapes: N nodes, E examples (a node at a budget), S steps, B examples a step, F features, M members, H hidden units.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.node_table import NO_LAYER, NodeTable
 from replaytree.records import Path
 
 MEMBERS = 5
@@ -27,6 +28,8 @@ LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
 # An accuracy of 1 is 1 - 1e-4 to the model: else its value would be infinite.
 LEAST_ERROR = 1e-4
+# Rows of bootstrap weights drawn at a time.
+BLOCK = 256
 
 
 def value_of(accuracy: float) -> float:
@@ -54,8 +57,8 @@ class ValueEnsemble(nn.Module):
         self.weight3, self.bias3 = layer(HIDDEN, 1)
         self._optimizer = torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
         self._generator = generator
-        self._poisson_NM = torch.empty(0, MEMBERS)
-        self._features_NF = torch.empty(0, F)
+        self._bootstrap_seed = int(torch.randint(2**31, (), generator=generator))
+        self._bootstrap_NM = np.empty((0, MEMBERS))
         self._mean, self._std = 0.0, 1.0
 
     def forward(self, features_NF: Tensor) -> Tensor:
@@ -65,37 +68,40 @@ class ValueEnsemble(nn.Module):
         hidden_MNH = torch.relu(torch.baddbmm(self.bias2, hidden_MNH, self.weight2))
         return torch.baddbmm(self.bias3, hidden_MNH, self.weight3).squeeze(2)
 
-    def fit(self, memory: ReplayMemory) -> None:
+    def fit(self, table: NodeTable) -> None:
         """A few Adam steps on all evaluated nodes, at every budget; the networks stay warm from fit to fit."""
-        self._take_in(memory)
-        examples = [(row, sums) for row, node in enumerate(memory) for sums in node.budgets if sums.evaluation_count]
-        rows_N = torch.tensor([row for row, _ in examples])
-        features_NF = _with_budget(self._features_NF[rows_N], [sums.epochs for _, sums in examples])
-        values_N = torch.tensor([value_of(sums.total_accuracy / sums.evaluation_count) for _, sums in examples])
-        self._mean, self._std = float(values_N.mean()), max(float(values_N.std(correction=0)), 1e-3)
-        targets_N = (values_N - self._mean) / self._std
-        counts_N = torch.tensor([float(sums.evaluation_count) for _, sums in examples])
-        weights_MN = (self._poisson_NM[rows_N] * counts_N.sqrt().unsqueeze(1)).T
-        for _ in range(STEPS):
-            if len(examples) > BATCH:
-                index_B = torch.randint(len(examples), (BATCH,), generator=self._generator)
-                self._step(features_NF[index_B], targets_N[index_B], weights_MN[:, index_B])
-            else:
-                self._step(features_NF, targets_N, weights_MN)
+        rows_E, epochs_E, averages_E, counts_E = table.examples()
+        values_E = -np.log(np.maximum(1.0 - averages_E, LEAST_ERROR))
+        self._mean, self._std = float(values_E.mean()), max(float(values_E.std()), 1e-3)
+        E = len(rows_E)
+        if E > BATCH:
+            chosen_SB = torch.randint(E, (STEPS, BATCH), generator=self._generator).numpy()
+        else:
+            chosen_SB = np.arange(E)[np.newaxis]
+        rows_SB = rows_E[chosen_SB]
+        S, B = rows_SB.shape
+        features_SBF = self._features(table.actions(rows_SB.ravel()), epochs_E[chosen_SB.ravel()]).view(S, B, -1)
+        targets_SB = torch.from_numpy((values_E[chosen_SB] - self._mean) / self._std).float()
+        weights_SBM = self._bootstrap(len(table))[rows_SB] * np.sqrt(counts_E[chosen_SB])[:, :, np.newaxis]
+        weights_SMB = torch.from_numpy(weights_SBM).float().transpose(1, 2)
+        for step in range(STEPS):
+            s = step % S
+            self._step(features_SBF[s], targets_SB[s], weights_SMB[s])
 
     @torch.no_grad()
     def predict(self, prefixes: Sequence[Path], *, epochs: int) -> Tensor:
         """Values y (M, N) of prefixes at a budget."""
-        features_NF = _with_budget(self._features(prefixes), [epochs] * len(prefixes))
-        values_MN: Tensor = self(features_NF)
+        T = self._max_layers
+        actions_NT = np.array([(*path, *(NO_LAYER,) * (T - len(path))) for path in prefixes], dtype=np.int16)
+        values_MN: Tensor = self(self._features(actions_NT, np.full(len(prefixes), epochs)))
         return values_MN * self._std + self._mean
 
     def state(self) -> dict[str, Any]:
-        """Networks, optimiser, bootstrap weights and scale."""
+        """Networks, optimiser, scale, and the seed that the bootstrap weights follow from."""
         return {
             "networks": self.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "poisson": self._poisson_NM,
+            "bootstrap_seed": self._bootstrap_seed,
             "scale": [self._mean, self._std],
         }
 
@@ -103,17 +109,16 @@ class ValueEnsemble(nn.Module):
         """The inverse of state."""
         self.load_state_dict(state["networks"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._poisson_NM = state["poisson"]
+        self._bootstrap_seed = state["bootstrap_seed"]
+        self._bootstrap_NM = np.empty((0, MEMBERS))
         self._mean, self._std = state["scale"]
 
-    def _take_in(self, memory: ReplayMemory) -> None:
-        """Features and bootstrap weights of the nodes that are new; nodes never leave the memory or change place."""
-        new = [node.path for node in islice(memory, len(self._features_NF), None)]
-        if new:
-            self._features_NF = torch.cat([self._features_NF, self._features(new)])
-        if (missing := len(memory) - len(self._poisson_NM)) > 0:
-            drawn_NM = torch.poisson(torch.ones(missing, MEMBERS), generator=self._generator)
-            self._poisson_NM = torch.cat([self._poisson_NM, drawn_NM])
+    def _bootstrap(self, nodes: int) -> npt.NDArray[np.float64]:
+        """Poisson(1) weights (N, M), a function of the seed and the row: none need be stored."""
+        while len(self._bootstrap_NM) < nodes:
+            block = np.random.default_rng([self._bootstrap_seed, len(self._bootstrap_NM) // BLOCK])
+            self._bootstrap_NM = np.concatenate([self._bootstrap_NM, block.poisson(1.0, (BLOCK, MEMBERS))])
+        return self._bootstrap_NM
 
     def _step(self, features_NF: Tensor, targets_N: Tensor, weights_MN: Tensor) -> None:
         error_MN = self(features_NF) - targets_N
@@ -123,27 +128,23 @@ class ValueEnsemble(nn.Module):
         loss.backward()
         self._optimizer.step()
 
-    def _features(self, paths: Sequence[Path]) -> Tensor:
-        """(N, F): the one-hot path, how often each action occurs, which comes last, depth; the budget's place is 0."""
+    def _features(self, actions_NT: npt.NDArray[np.int16], epochs_N: npt.NDArray[np.int64]) -> Tensor:
+        """(N, F): the one-hot path, how often each action occurs, which comes last, depth, log2 of the budget."""
         T, A = self._max_layers, self._num_actions
-        features_NF = torch.zeros(len(paths), num_features(A, T))
-        rows = [n for n, path in enumerate(paths) for _ in path]
-        features_NF[rows, [t * A + action for path in paths for t, action in enumerate(path)]] = 1.0
-        features_NF.index_put_(
-            (torch.tensor(rows), torch.tensor([T * A + action for path in paths for action in path])),
-            torch.tensor(1.0 / T),
-            accumulate=True,
-        )
-        features_NF[range(len(paths)), [T * A + A + path[-1] for path in paths]] = 1.0
-        features_NF[:, -2] = torch.tensor([len(path) / T for path in paths])
-        return features_NF
+        features_NF = np.zeros((len(actions_NT), num_features(A, T)), dtype=np.float32)
+        for t in range(T):
+            [row] = np.nonzero(actions_NT[:, t] != NO_LAYER)
+            action = actions_NT[row, t].astype(np.intp)
+            features_NF[row, t * A + action] = 1.0
+            features_NF[row, T * A + action] += 1.0 / T
+        depth_N = (actions_NT != NO_LAYER).sum(axis=1)
+        every = np.arange(len(actions_NT))
+        features_NF[every, T * A + A + actions_NT[every, depth_N - 1]] = 1.0
+        features_NF[:, -2] = depth_N / T
+        features_NF[:, -1] = np.log2(epochs_N) / 4.0
+        return torch.from_numpy(features_NF)
 
 
 def num_features(num_actions: int, max_layers: int) -> int:
     """F: one-hot path, counts, last action, depth, budget."""
     return num_actions * max_layers + 2 * num_actions + 2
-
-
-def _with_budget(features_NF: Tensor, epochs: Sequence[int]) -> Tensor:
-    features_NF[:, -1] = torch.tensor([math.log2(number) / 4.0 for number in epochs])
-    return features_NF

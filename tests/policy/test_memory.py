@@ -105,3 +105,12 @@ def test_the_average_is_that_of_the_largest_budget():
     assert stats.average_accuracy == 0.9
     assert stats.evaluation_count == 3
     assert stats.total_accuracy == 1.9
+
+
+def test_changes_are_told_once():
+    memory = ReplayMemory([NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)), NodeStats((1,), 1)])
+    assert [node.path for node in memory.changes()] == [(0,), (1,)]
+    assert memory.changes() == []
+    better = NodeStats((0,), 2, (BudgetSums(4, 2, 1.2),))
+    memory.update([better, NodeStats((0, 1), 1)])
+    assert memory.changes() == [better, NodeStats((0, 1), 1)]

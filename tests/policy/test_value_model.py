@@ -1,15 +1,24 @@
 import math
+from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
 from replaytree.policy import ReplayMemory
+from replaytree.policy.node_table import NodeTable
 from replaytree.policy.value_model import LEAST_ERROR, MEMBERS, ValueEnsemble, num_features, value_of
 from replaytree.records import BudgetSums, NodeStats
 
 
-def memory_of(accuracies, *, epochs=4):
-    return ReplayMemory(NodeStats(path, 1, (BudgetSums(epochs, 1, value),)) for path, value in accuracies.items())
+def table_of(nodes):
+    table = NodeTable(4)
+    table.take_in(ReplayMemory(nodes))
+    return table
+
+
+def table_of_accuracies(accuracies, *, epochs=4):
+    return table_of(NodeStats(path, 1, (BudgetSums(epochs, 1, value),)) for path, value in accuracies.items())
 
 
 def ensemble(seed=0):
@@ -23,13 +32,14 @@ def test_a_value_is_minus_the_log_of_the_error():
 
 
 def test_features_by_hand():
-    # Path (2, 0): one-hot 2 at place 0, 0 at place 1; counts 1/4 each; last action 0; depth 2/4; log2(16)/4.
-    features = ensemble()._features([(2, 0)])[0].tolist()
+    # Path (2, 0): one-hot 2 at place 0, 0 at place 1; counts 1/4 each; last action 0; depth 2/4; log2(4)/4.
+    features = ensemble()._features(np.array([[2, 0, -1, -1]], dtype=np.int16), np.array([4]))[0].tolist()
     expected = [0.0] * num_features(3, 4)
     expected[2] = expected[3] = 1.0
     expected[12 + 2] = expected[12 + 0] = 0.25
     expected[15 + 0] = 1.0
     expected[-2] = 0.5
+    expected[-1] = 0.5
     assert features == expected
 
 
@@ -38,7 +48,7 @@ def test_it_learns_which_action_is_good():
     paths = {tuple(torch.randint(3, (4,), generator=generator).tolist()) for _ in range(30)}
     accuracies = {path[:t]: 0.5 + 0.1 * path[:t].count(1) for path in sorted(paths) for t in range(1, 5)}
     model = ensemble()
-    memory = memory_of(accuracies)
+    memory = table_of_accuracies(accuracies)
     for _ in range(6):
         model.fit(memory)
     good, bad = model.predict([(1, 1, 1, 1), (0, 2, 0, 2)], epochs=4).mean(dim=0)
@@ -46,22 +56,28 @@ def test_it_learns_which_action_is_good():
 
 
 def test_members_disagree_more_about_what_was_never_seen():
-    model, memory = ensemble(), memory_of({(0,): 0.5, (0, 0): 0.52, (0, 0, 0): 0.55})
-    for _ in range(5):
-        model.fit(memory)
-    known, unknown = model.predict([(0, 0), (2, 1, 2, 1)], epochs=4).std(dim=0)
-    assert unknown > 2 * known
+    # All paths of the actions 0 and 1 are known; action 2 never occurred.
+    known = [path for depth in (1, 2, 3, 4) for path in product((0, 1), repeat=depth)]
+    table = table_of_accuracies({path: 0.5 + 0.1 * sum(path) / 4 for path in known})
+    spreads = []
+    for seed in range(3):
+        model = ensemble(seed)
+        for _ in range(8):
+            model.fit(table)
+        spreads.append(model.predict([(0, 1, 1), (2, 2, 2)], epochs=4).std(dim=0))
+    seen, unseen = torch.stack(spreads).mean(dim=0)
+    assert unseen > 2 * seen
 
 
 def test_a_loaded_model_goes_on_as_the_saved_one():
     accuracies = {(0,): 0.5, (1,): 0.7, (1, 2): 0.8}
-    model, memory = ensemble(), memory_of(accuracies)
+    model, memory = ensemble(), table_of_accuracies(accuracies)
     model.fit(memory)
     loaded = ensemble(seed=9)
     import copy
 
     loaded.load_state(copy.deepcopy(model.state()))
-    more = memory_of(accuracies | {(2,): 0.6})
+    more = table_of_accuracies(accuracies | {(2,): 0.6})
     # The bootstrap of the new node is drawn from the generator, which the strategy stores; here both share its state.
     loaded._generator.set_state(model._generator.get_state())
     model.fit(more)
@@ -73,7 +89,7 @@ def test_the_budget_is_an_input():
     nodes = [NodeStats((action,), 1, (BudgetSums(2, 1, 0.5), BudgetSums(16, 1, 0.9))) for action in range(3)]
     model = ensemble()
     for _ in range(6):
-        model.fit(ReplayMemory(nodes))
+        model.fit(table_of(nodes))
     low, high = (model.predict([(1,)], epochs=epochs).mean() for epochs in (2, 16))
     assert high - low > 0.5 * (value_of(0.9) - value_of(0.5))
     assert model.predict([(1,)], epochs=4).shape == (MEMBERS, 1)
