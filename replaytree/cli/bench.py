@@ -146,6 +146,33 @@ def storage(
     _finish({"costs": [asdict(cost) for cost in costs], "optuna": beside and asdict(beside)}, json_)
 
 
+@bench.command()
+def memory(
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Which; may be repeated.  [default: guided and replay]")
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes of the search.")] = 5_000,
+    every: Annotated[int, typer.Option(min=1, help="Episodes between two looks.")] = 500,
+    json_: Json = None,
+) -> None:
+    """Memory of a search over thousands of episodes on a table whose tree is complete after some hundreds."""
+    from replaytree.bench.memory import measure_memory
+    from replaytree.config import STRATEGY_NAMES
+    from replaytree.errors import ConfigError
+
+    points = []
+    for name in strategy or ["guided", "replay"]:
+        if name not in STRATEGY_NAMES:
+            raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(STRATEGY_NAMES)} (--strategy)")
+        for point in measure_memory(name, episodes=episodes, every=every):
+            points.append(point)
+            print(
+                f"{name:<10}  {point.episodes:>6} episodes  {point.nodes:>4} nodes  {point.megabytes:.1f} MB",
+                flush=True,
+            )
+    _finish({"points": [asdict(point) for point in points]}, json_)
+
+
 def _finish(figures: dict[str, Any], path: Path | None) -> None:
     from replaytree.bench.machine import machine
 
