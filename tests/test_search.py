@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from sqlalchemy import text
 
 import replaytree
 from replaytree.config import STRATEGY_NAMES, SearchConfig
@@ -19,10 +20,12 @@ from replaytree.errors import (
     SearchHeld,
     SearchNotFound,
     SpaceError,
+    StorageError,
 )
 from replaytree.records import PathEvaluation
 from replaytree.state import pack, unpack
 from replaytree.tree import check
+from replaytree.tree.engine import reading
 from replaytree.turns import episode_seed
 
 LABELS = ["identity", "good", "bad"]
@@ -400,3 +403,20 @@ def test_no_connection_is_held_while_training(storage):
     )
     search.run(trainings=5)
     assert held == [0] * 5
+
+
+def test_a_disk_that_fills_up_in_mid_search_ends_the_run_and_the_search_resumes(tmp_path):
+    def page_limit(pages):
+        with reading(search.tree.engine) as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages or connection.scalar(text('PRAGMA page_count'))}")
+
+    whole = make(f"sqlite:///{tmp_path}/whole.db", num_paths=20, replay=0.0).run(episodes=200)
+    search = make(f"sqlite:///{tmp_path}/full.db", num_paths=20, replay=0.0, evaluator=During(3, lambda: page_limit(0)))
+    with pytest.raises(StorageError, match=r"cannot grow: the disk is full .*; free some space and try again"):
+        search.run(episodes=200)
+    committed = search.tree.episode_count
+    assert 40 <= committed < 200
+    assert check(search.tree.engine) == []
+    search.tree.engine.dispose()
+    resumed = resume(f"sqlite:///{tmp_path}/full.db")
+    assert everything(resumed.run(episodes=200 - committed)) == everything(whole)

@@ -41,6 +41,14 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
         (StorageError, "{name} cannot grow: the disk is full ({text}); free some space and try again"),
     ),
     (
+        ("disk i/o error",),
+        (
+            StorageError,
+            "{name} could not be read or written ({text}): the disk is full, over a quota, or failing; "
+            "what was committed stays; make room and try again, and `replaytree db check --storage {name}` looks for damage",
+        ),
+    ),
+    (
         ("readonly", "read-only"),
         (
             StorageUnavailable,

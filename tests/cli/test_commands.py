@@ -415,3 +415,13 @@ def test_a_killed_search_is_resumed_without_a_word(replaytree, here):
     code, out, err = replaytree("resume", "killed", "--trainings", 1, "--quiet")
     assert (code, err) == (0, "")
     assert "best of" in out
+
+
+def test_a_read_only_database_is_read_and_not_searched_further(searched, here):
+    storage = ["--storage", f"sqlite:///file:{here}/replaytree.db?mode=ro&uri=true"]
+    assert searched("best", "first", *storage)[0] == 0
+    for command in (["resume", "first", "--quiet"], ["run", "--quiet"]):
+        code, out, err = searched(*command, *storage)
+        assert (code, out) == (2, "")
+        assert "is read-only (attempt to write a readonly database); make the file and its folder writable" in err
+    assert searched("db", "check")[0] == 0

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path as FilePath
 
 import pytest
@@ -14,7 +15,8 @@ from sqlalchemy import create_engine, event, select, text
 
 import replaytree
 from replaytree.errors import ForeignDatabase, SchemaMismatch, StorageError, StorageUnavailable
-from replaytree.tree import ReplayTree, current_revision, engine, open_engine, upgrade
+from replaytree.records import PathEvaluation
+from replaytree.tree import Episode, ReplayTree, check, current_revision, engine, open_engine, upgrade
 from replaytree.tree.engine import head_revision, migrations_dir, reading, writing
 from replaytree.tree.schema import searches
 
@@ -296,6 +298,58 @@ def test_a_locked_database(create, golden, tmp_path):
     other.execute("ROLLBACK")
     tree.record(golden, state=b"")
     other.close()
+
+
+def test_a_writer_waits_for_a_lock_more_than_once(create, golden, tmp_path):
+    """0.01 s of SQLite's own waiting an attempt; the lock is given back when the second attempt has failed."""
+    tree = create(f"sqlite:///{tmp_path}/tree.db?timeout=0.01")
+    other = sqlite3.connect(tmp_path / "tree.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    attempts = []
+
+    def count(connection, cursor, statement, *_):
+        if statement == "BEGIN IMMEDIATE":
+            attempts.append(statement)
+            if len(attempts) == 3:
+                other.execute("ROLLBACK")
+
+    event.listen(tree.engine, "before_cursor_execute", count)
+    tree.record(golden, state=b"")
+    assert (len(attempts), tree.episode_count) == (3, 5)
+    other.close()
+
+
+def test_a_file_that_may_not_grow(create, golden, tmp_path):
+    """The system's limit on the size of files, as a quota would be."""
+    resource = pytest.importorskip("resource", reason="needs limits of the operating system")
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden, state=b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "tree.db-wal").stat().st_size + 10_000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"disk I/O error.*over a quota, or failing; what was committed stays"):
+            tree.record(golden, state=b"x" * 1_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tree.strategy_state(), tree.episode_count, check(tree.engine)) == (b"before", 5, [])
+    tree.record(golden, state=b"after")
+    assert (tree.strategy_state(), tree.episode_count, check(tree.engine)) == (b"after", 10, [])
+
+
+@pytest.mark.parametrize("left", [0.97, 0.5])
+def test_a_truncated_file_with_a_whole_beginning(left, create, space, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    paths = [path for depth in (1, 2, 3) for path in product(range(3), repeat=depth)]
+    for _ in range(40):
+        tree.record(
+            [Episode(path, "sample", 3, 4, True, PathEvaluation([0.5] * len(path))) for path in paths], state=b""
+        )
+    tree.engine.dispose()
+    file = tmp_path / "tree.db"
+    file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
+    for look in (lambda tree: tree.best(), lambda tree: check(tree.engine)):
+        with pytest.raises(ForeignDatabase, match=r"or it is damaged .*, or restore a backup"):
+            look(ReplayTree.open(f"sqlite:///{file}", "first"))
 
 
 def test_a_full_disk(create, golden, tmp_path):
