@@ -45,7 +45,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
         (
             StorageError,
             "{name} could not be read or written ({text}): the disk is full, over a quota, or failing; "
-            "what was committed stays; make room and try again, and `replaytree db check --storage {name}` looks for damage",
+            "what was committed stays; make room, and try again; `db check --storage {name}` looks for damage",
         ),
     ),
     (
