@@ -44,8 +44,8 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
         ("disk i/o error",),
         (
             StorageError,
-            "{name} could not be read or written ({text}): the disk is full, over a quota, or failing; "
-            "what was committed stays; make room, and try again; `db check --storage {name}` looks for damage",
+            "{name} could not be read or written ({text}): the disk is full, over a quota, or failing; what was "
+            "committed stays; make room and try again; `replaytree db check --storage {name}` looks for damage",
         ),
     ),
     (
