@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path as FilePath
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from replaytree.config import SearchConfig
 from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError, SpaceError
-from replaytree.evaluate import EVALUATORS, Recipe, resolve_device
+from replaytree.evaluate import EVALUATORS, InProcess, RayCluster, RayWorkers, Recipe, Workers, resolve_device
 from replaytree.records import Evaluator, Space
 from replaytree.space import ConstrainedSpace, LayerSpace, xu24
 
@@ -71,12 +72,29 @@ def within_limits(space: Space, config: SearchConfig) -> Space:
 
 def default_evaluator(config: SearchConfig, space: Space, data: ImageData | None) -> Evaluator:
     """The evaluator that the configuration names; SpaceError for a space that cannot be built."""
-    if not isinstance(space, LayerSpace):
-        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
+    space = _buildable(space)
     assert data is not None, "without an evaluator there are data"
     return EVALUATORS[config.evaluator](
         space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device)
     )
+
+
+def workers_for(
+    config: SearchConfig, space: Space, data: ImageData | None, evaluator: Evaluator | None, cluster: RayCluster | None
+) -> Workers:
+    """Who trains: this process, or the workers of a Ray cluster, which make their evaluators on their own devices."""
+    if cluster is None:
+        return InProcess(evaluator or default_evaluator(config, space, data))
+    if evaluator is not None:
+        return RayWorkers(cluster, lambda: evaluator)
+    there = config.with_options(device=cluster.device) if config.device == "auto" else config
+    return RayWorkers(cluster, partial(default_evaluator, there, _buildable(space), data))
+
+
+def _buildable(space: Space) -> LayerSpace:
+    if not isinstance(space, LayerSpace):
+        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
+    return space
 
 
 def free_name(dataset: str, taken: Sequence[str]) -> str:

@@ -13,18 +13,18 @@ from typing import Any
 from replaytree.assembly import (
     configured,
     data_of,
-    default_evaluator,
     default_space,
     free_name,
     versions,
     within_limits,
+    workers_for,
 )
 from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, SearchConfig, storage_url
 from replaytree.data import ImageData
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
-from replaytree.evaluate import InProcess, Workers, resolve_device
+from replaytree.evaluate import RayOptions, Workers, connect, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward
@@ -43,6 +43,9 @@ class Search:
     Either `dataset` (a name or a folder), or `data` (an ImageData), or an `evaluator` of your own together with a
     `space`. Every field of SearchConfig can be given as a keyword, or all of them as `config`. Raises ConfigError,
     DataError, SpaceError or StorageError before anything is stored.
+
+    `workers`, `ray_address` and `gpus_per_worker` are the fields of RayOptions: where the trainings run this time. They
+    are not stored.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class Search:
         data: ImageData | None = None,
         config: SearchConfig | None = None,
         callbacks: Sequence[Callback] = (),
+        workers: int | None = None,
+        ray_address: str | None = None,
+        gpus_per_worker: float | None = None,
         **options: Any,
     ) -> None:
         config = configured(config, options, space=space, own=evaluator is not None or data is not None)
@@ -67,15 +73,13 @@ class Search:
                 f"a search named {name!r} exists already; go on with `replaytree resume {name}`, "
                 f"or choose another --name"
             )
-        if config.width is None:
-            config = config.with_options(width=CPU_WIDTH if resolve_device(config.device).type == "cpu" else 1.0)
-        self._equip(config, space, evaluator, data)
+        self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         self.tree = ReplayTree.create(
             engine,
             name,
             space=self.space,
             seed=config.seed,
-            config_json=config.to_json(),
+            config_json=self.config.to_json(),
             data_json=self.data.fingerprint.to_json() if self.data else None,
             versions=versions(),
         )
@@ -97,6 +101,9 @@ class Search:
         data_dir: str | None = None,
         callbacks: Sequence[Callback] = (),
         take_over: bool = False,
+        workers: int | None = None,
+        ray_address: str | None = None,
+        gpus_per_worker: float | None = None,
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
@@ -118,7 +125,7 @@ class Search:
                 f"search {name!r} has data or an evaluator of its own; continue it in Python with "
                 f"replaytree.Search.resume({name!r}, ...), giving them again"
             )
-        self._equip(config, space, evaluator, data)
+        self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
@@ -128,16 +135,24 @@ class Search:
         return self
 
     def _equip(
-        self, config: SearchConfig, space: Space | None, evaluator: Evaluator | None, data: ImageData | None
+        self,
+        config: SearchConfig,
+        space: Space | None,
+        evaluator: Evaluator | None,
+        data: ImageData | None,
+        ray: RayOptions,
     ) -> None:
         if data is None and evaluator is None:
             data = data_of(config)
+        cluster = connect(ray, device=config.device, shared_bytes=data.nbytes if data else None) if ray else None
+        if config.width is None:
+            device = cluster.device if cluster else resolve_device(config.device).type
+            config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
         self.config = config
         self.data = data
         self._whole_space = space or default_space(config, data)
         self.space = within_limits(self._whole_space, config)
-        self.evaluator = evaluator or default_evaluator(config, self._whole_space, data)
-        self.workers: Workers = InProcess(self.evaluator)
+        self.workers: Workers = workers_for(config, self._whole_space, data, evaluator, cluster)
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)

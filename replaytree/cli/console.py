@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -143,7 +145,10 @@ def clock(seconds: float) -> str:
 
 
 class RunProgress:
-    """Progress of a run: a live bar on a terminal, a line a training elsewhere, nothing when quiet."""
+    """Progress of a run: a live bar on a terminal, a line a training elsewhere, nothing when quiet.
+
+    What the search logs meanwhile stands above the bar, or on standard error; only warnings when quiet.
+    """
 
     def __init__(
         self, *, quiet: bool, episodes: int | None = None, trainings: int | None = None, hours: float | None = None
@@ -154,8 +159,13 @@ class RunProgress:
         if not quiet and sys.stdout.isatty():
             self._bar = Progress(BarColumn(bar_width=20), TextColumn("{task.description}"), console=stdout())
             self._task = self._bar.add_task("phase: first training", total=1.0)
+        self._log = _log_handler(self._bar.console if self._bar is not None else None)
+        self._log.setLevel(logging.WARNING if quiet else logging.INFO)
 
     def __enter__(self) -> RunProgress:
+        logger = logging.getLogger("replaytree")
+        logger.addHandler(self._log)
+        logger.setLevel(logging.INFO)
         if self._bar is not None:
             self._bar.start()
         return self
@@ -165,6 +175,7 @@ class RunProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        logging.getLogger("replaytree").removeHandler(self._log)
 
     def __call__(self, turn: Turn) -> None:
         """Show where the run stands after a turn."""
@@ -175,6 +186,14 @@ class RunProgress:
             self._bar.update(self._task, completed=share, description=described(turn, share))
         elif not self._quiet:
             print(described(turn, share), flush=True)
+
+
+def _log_handler(console: Console | None) -> logging.Handler:
+    if console is not None:
+        return RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    return handler
 
 
 def described(turn: Turn, share: float) -> str:

@@ -27,6 +27,18 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result onl
 DataDir = Annotated[
     str | None, typer.Option(help="Folder of the named data sets; they are downloaded to it.", envvar="REPLAYTREE_DATA")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Train on this many Ray workers at once.  [default: no Ray, or all that --ray-address has]"),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="A running Ray cluster, or 'auto' for the one of this machine.  [default: one of our own]"),
+]
+GpusPerWorker = Annotated[
+    float | None,
+    typer.Option(help="GPUs of each Ray worker; 0.5 lets two share one.  [default: an equal share of all]"),
+]
 Format = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print.")]
 
 

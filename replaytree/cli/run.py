@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.options import DataDir, Episodes, Hours, Name, Quiet, Storage, Trainings
+from replaytree.cli.options import (
+    DataDir,
+    Episodes,
+    GpusPerWorker,
+    Hours,
+    Name,
+    Quiet,
+    RayAddress,
+    Storage,
+    Trainings,
+    Workers,
+)
 from replaytree.config import EvaluatorName, ReturnKind, RewardKind, SearchConfig, StrategyName, parse_epochs
 from replaytree.errors import ConfigError
 
@@ -112,6 +123,9 @@ def run(
         int | None, typer.Option(help="Above it, the reward is accuracy * (FLOPs / target)^w.")
     ] = None,
     cost_weight: Annotated[float, typer.Option(help="The exponent w of the targets.")] = DEFAULTS.cost_weight,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
+    gpus_per_worker: GpusPerWorker = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -161,7 +175,15 @@ def run(
         target_flops=target_flops,
         cost_weight=cost_weight,
     )
-    search = Search(name=name, storage=storage, config=config, callbacks=_logs(tensorboard))
+    search = Search(
+        name=name,
+        storage=storage,
+        config=config,
+        callbacks=_logs(tensorboard),
+        workers=workers,
+        ray_address=ray_address,
+        gpus_per_worker=gpus_per_worker,
+    )
     if not quiet:
         _report_balance(search)
     _run(search, trainings, episodes, hours, quiet=quiet)
@@ -178,6 +200,9 @@ def resume(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Go on even if another process holds the search; that one then stops.")
     ] = False,
+    workers: Workers = None,
+    ray_address: RayAddress = None,
+    gpus_per_worker: GpusPerWorker = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -191,6 +216,9 @@ def resume(
         data_dir=data_dir,
         callbacks=_logs(tensorboard),
         take_over=take_over,
+        workers=workers,
+        ray_address=ray_address,
+        gpus_per_worker=gpus_per_worker,
     )
     _run(search, trainings, episodes, hours, quiet=quiet)
 
@@ -243,11 +271,17 @@ def _opening(search: Search) -> str:
 
 @contextmanager
 def _stopping_gently(search: Search) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the turn under way; a second Ctrl-C quits at once."""
+    """Ctrl-C and SIGTERM end the run after the turn under way; a second Ctrl-C quits at once.
+
+    Ray workers are not waited for: the slowest may need long.
+    """
+    from replaytree.evaluate import RayWorkers
+
+    when = "now, without the trainings under way" if isinstance(search.workers, RayWorkers) else "after this training"
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nStopping after this training; Ctrl-C again quits at once.", file=sys.stderr)
+        print(f"\nStopping {when}; Ctrl-C again quits at once.", file=sys.stderr)
         search.stop()
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

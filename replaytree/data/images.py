@@ -98,6 +98,12 @@ class ImageData:
         """(C, H, W) of every image."""
         return self.fingerprint.image_shape
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images and labels."""
+        parts = (self.train_images, self.train_labels, self.val_images, self.val_labels)
+        return sum(tensor.nbytes for tensor in parts)
+
     def to(self, device: torch.device | str) -> ImageData:
         """A copy with its tensors on the device."""
         return replace(

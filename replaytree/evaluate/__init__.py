@@ -3,6 +3,8 @@
 from replaytree.config import EvaluatorName
 from replaytree.evaluate.device import available_devices, resolve_device
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
+from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
+from replaytree.evaluate.ray_workers import RayWorkers
 from replaytree.evaluate.training import Recipe
 from replaytree.evaluate.workers import InProcess, Workers
 
@@ -15,9 +17,13 @@ __all__ = [
     "EVALUATORS",
     "InProcess",
     "JointEvaluator",
+    "RayCluster",
+    "RayOptions",
+    "RayWorkers",
     "Recipe",
     "SeparateEvaluator",
     "Workers",
     "available_devices",
+    "connect",
     "resolve_device",
 ]

@@ -1,12 +1,13 @@
 """What holds for every strategy, and what the poster's does."""
 
 import copy
+import math
 
 import pytest
 import torch
 
 from replaytree.config import SearchConfig
-from replaytree.policy import STRATEGIES, ReplayMemory, ReplayStrategy
+from replaytree.policy import STRATEGIES, GuidedStrategy, PuctStrategy, ReplayMemory, ReplayStrategy
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.space import LabelSpace
 
@@ -124,3 +125,41 @@ def test_a_failure_counts_as_reward_0():
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
     strategy.observe(proposals, [PathEvaluation([0.5, 0.25], failure="diverged", failure_text="loss nan")])
     assert strategy.state_dict()["mean"] == [0.5, 0.25, 0.0, 0.0]
+
+
+def test_a_stale_proposal_is_weighed_by_how_likely_it_has_become():
+    strategy = ReplayStrategy(SPACE, config(gamma=0.0, replay=0.0, entropy=0.0, policy_learning_rate=0.05))
+    [stale] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4)
+    others = strategy.propose(ReplayMemory(), num_paths=30, depth_bound=1, epochs=4)
+    for other in others:
+        strategy.observe([other], [PathEvaluation([0.1 if other.path == stale.path else 0.9])])
+    pi, mu = strategy.probabilities(())[stale.path[0]], stale.behaviour[0]
+    assert pi < 0.9 * mu
+    [mean] = strategy.state_dict()["mean"][:1]
+    update = strategy.observe([stale], [PathEvaluation([0.5])])
+    assert update.loss == pytest.approx(-(pi / mu) * (0.5 - mean) * math.log(pi), rel=1e-5)
+
+
+@pytest.mark.parametrize("warmup", [1, 100])
+def test_guided_proposes_nothing_that_is_under_way(warmup):
+    space = LabelSpace(["a", "b"], max_layers=3)
+    strategy = GuidedStrategy(space, SearchConfig(dataset=None, max_layers=3, min_layers=1, warmup=warmup))
+    memory = ReplayMemory([NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),))])
+    pending = []
+    for _ in range(7):
+        [proposal] = strategy.propose(memory, num_paths=1, depth_bound=3, epochs=4, pending=pending)
+        pending.append(proposal.path)
+    assert len(set(pending)) == 7
+
+
+def test_puct_counts_what_is_under_way_as_visits():
+    nodes = [NodeStats((action,), 1, (BudgetSums(4, 1, 0.5),)) for action in range(4)]
+    strategy = PuctStrategy(SPACE, config(exploration=1.0))
+
+    def first(pending):
+        [proposal] = strategy.propose(ReplayMemory(nodes), num_paths=1, depth_bound=1, epochs=4, pending=pending)
+        return proposal.path
+
+    # All averages are equal: the prior decides, until visits outweigh it.
+    favourite = first([])
+    assert first([favourite] * 3) != favourite

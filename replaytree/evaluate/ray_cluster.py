@@ -1,0 +1,175 @@
+"""Connecting to Ray: a cluster that runs, or one of this machine alone; and how many workers it has room for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from replaytree.errors import ConfigError
+
+# Ray counts in ten-thousandths of a GPU.
+GPU_PARTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """How a search is spread over Ray workers; which of them trains a path decides nothing but when it ends.
+
+    `workers` None: one a GPU, or one a CPU where there is no GPU. `address` None: a cluster of this machine alone,
+    which ends with the process; else `auto` or that of a cluster. `gpus_per_worker` None: an equal share of the GPUs
+    there are; it may be a fraction.
+    """
+
+    workers: int | None = None
+    address: str | None = None
+    gpus_per_worker: float | None = None
+
+    def __post_init__(self) -> None:
+        workers, gpus = self.workers, self.gpus_per_worker
+        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+            raise ConfigError(f"workers is {workers!r}; it must be a whole number of at least 1 (--workers)")
+        if gpus is not None and not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or float(gpus).is_integer())):
+            raise ConfigError(
+                f"gpus_per_worker is {gpus!r}; it must be a fraction up to 1, or a whole number (--gpus-per-worker)"
+            )
+        if workers is None and self.address is None and gpus is not None:
+            raise ConfigError("gpus_per_worker is for Ray workers; give --workers or --ray-address, too")
+
+    def __bool__(self) -> bool:
+        """Whether Ray is asked for at all."""
+        return self.workers is not None or self.address is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RayCluster:
+    """A connection to Ray, and the workers that a search has there: how many, and which share of a GPU each."""
+
+    workers: int
+    gpus_per_worker: float
+    has: str
+
+    @property
+    def device(self) -> str:
+        """Where each worker trains: Ray shows it its own GPUs only."""
+        return "cuda" if self.gpus_per_worker else "cpu"
+
+
+def connect(options: RayOptions, *, device: str = "auto", shared_bytes: int | None = None) -> RayCluster:
+    """Connect, unless this process is connected already, and see that the workers fit.
+
+    `device` is that of the configuration: `cpu` wants no GPU. `shared_bytes` is what the object store will hold, if
+    known. Raises ConfigError where Ray is not installed, not to be reached, or too small, saying what it has.
+    """
+    ray = import_ray()
+    if device.startswith("cuda:"):
+        raise ConfigError(f"device is {device!r}, but Ray gives each worker its GPU; write --device cuda")
+    if not ray.is_initialized():
+        _init(ray, options, shared_bytes)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return fitting(options, nodes, wants_gpu={"auto": None, "cuda": True}.get(device, False))
+
+
+def import_ray() -> Any:
+    """The module; ConfigError with the command that installs it where it is missing."""
+    # Ray reads these when it is imported. What it says of a worker that dies is said by our own log, in a line.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            "Ray is not installed; pip install 'replaytree[ray]', or leave out --workers and --ray-address"
+        ) from error
+    return ray
+
+
+def capacity(nodes: Sequence[Mapping[str, float]], gpus_per_worker: float) -> int:
+    """How many workers of one CPU and so many GPUs fit: a worker lies on one node, a fraction on one GPU."""
+    total = 0
+    for node in nodes:
+        room = math.floor(node.get("CPU", 0))
+        if gpus_per_worker:
+            gpus = math.floor(node.get("GPU", 0))
+            part = round(gpus_per_worker * GPU_PARTS)
+            room = min(room, gpus * (GPU_PARTS // part) if part <= GPU_PARTS else gpus * GPU_PARTS // part)
+        total += room
+    return total
+
+
+def one_line(error: object) -> str:
+    """Ray's messages are long: the first 200 characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def fitting(options: RayOptions, nodes: Sequence[Mapping[str, float]], *, wants_gpu: bool | None) -> RayCluster:
+    """The cluster for the options; `wants_gpu` None: if there are any."""
+    cpus, gpus = (math.floor(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
+    has = f"{cpus} CPUs and {gpus or 'no'} GPUs"
+    share = options.gpus_per_worker
+    if (share or wants_gpu) and not gpus:
+        raise ConfigError(
+            f"Ray has no GPU for its workers: the cluster has {has}; leave out --gpus-per-worker and --device, or give "
+            f"the --ray-address of a cluster with GPUs"
+        )
+    if wants_gpu is False and share:
+        raise ConfigError(f"gpus_per_worker is {share:g}, and the device has none of them; give one of the two")
+    workers = options.workers or (gpus if gpus and wants_gpu is not False else cpus)
+    if share is None:
+        share = 0.0
+        if gpus and wants_gpu is not False:
+            share = (GPU_PARTS // math.ceil(workers / gpus)) / GPU_PARTS
+    elif options.workers is None:
+        workers = capacity(nodes, share)
+    room = capacity(nodes, share)
+    if workers > room or workers < 1:
+        raise ConfigError(
+            f"{workers} workers with 1 CPU and {share:g} GPUs each do not fit: the cluster has {has}, room for {room}; "
+            f"lower --workers{' or --gpus-per-worker' if share else ''}"
+        )
+    return RayCluster(workers, share, has)
+
+
+def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with _own_signal_handlers():
+        try:
+            if options.address is not None:
+                ray.init(address=options.address, **quiet)
+                return
+            ray.init(
+                address="local",
+                num_cpus=options.workers,
+                include_dashboard=False,
+                # Ray's least is 75 MiB; its default is a third of the memory, more than /dev/shm has in a container.
+                object_store_memory=None if shared_bytes is None else 2 * shared_bytes + 100 * 2**20,
+                **quiet,
+            )
+        except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            if options.address is None:
+                raise ConfigError(f"Ray cannot be started here ({one_line(error)}); leave out --workers") from error
+            raise ConfigError(
+                f"Ray at {options.address!r} cannot be reached ({one_line(error)}); start one with `ray start --head`, "
+                f"set RAY_AUTH_MODE=token if it wants a token, or leave out --ray-address"
+            ) from error
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """ray.init makes SIGTERM leave at once; a search saves first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

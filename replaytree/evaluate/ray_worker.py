@@ -1,0 +1,41 @@
+"""What runs in the process of one Ray worker.
+
+The class is sent by value and imports only when it is called: a machine with another replaytree says so, where an
+import by name would fail with whatever differs first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Worker:
+    """An evaluator of its own, made on its own device."""
+
+    def start(self, replaytree: str, make: Sequence[Any], threads: int) -> dict[str, str]:
+        """Make the evaluator if the versions agree; which versions are here, and which process this is.
+
+        `make` is one reference in a list, which keeps Ray from reading it before this is called.
+        """
+        import os
+        import socket
+        from importlib.metadata import PackageNotFoundError, version
+
+        import ray
+
+        found = {"place": f"process {os.getpid()} on {socket.gethostname()}"}
+        for package in ("replaytree", "torch"):
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                found[package] = "none"
+        if found["replaytree"] == replaytree:
+            # torch reads it when it is imported, which a fresh process has not done.
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+            self._evaluator = ray.get(make[0])()
+        return found
+
+    def evaluate(self, paths: Sequence[Any], budget: Any, seed: int) -> list[Any]:
+        """The evaluator's answer."""
+        return list(self._evaluator.evaluate(paths, budget=budget, seed=seed))
