@@ -369,12 +369,14 @@ def test_a_database_in_memory_is_driven_too():
 
 
 def test_no_connection_is_held_while_training(storage):
-    search = make(storage)
     held = []
-    search.evaluator.evaluate, evaluate = (
-        lambda paths, **options: held.append(search.tree.engine.pool.checkedout()) or evaluate(paths, **options),
-        search.evaluator.evaluate,
-    )
+
+    class Counting(Table):
+        def evaluate(self, paths, *, budget, seed):
+            held.append(search.tree.engine.pool.checkedout())
+            return super().evaluate(paths, budget=budget, seed=seed)
+
+    search = make(storage, evaluator=Counting())
     search.run(trainings=5)
     assert held == [0] * 5
 
