@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from replaytree.cli.options import DataDir
+
 bench = typer.Typer(help="Measure replaytree on this machine.", no_args_is_help=True)
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, too.")]
@@ -144,6 +146,66 @@ def storage(
         costs.append(cost)
         print(cost.text, flush=True)
     _finish({"costs": [asdict(cost) for cost in costs], "optuna": beside and asdict(beside)}, json_)
+
+
+@bench.command()
+def evaluator(
+    dataset: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")] = "digits",
+    data_dir: DataDir = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Resize images to this many pixels square.")] = None,
+    train_limit: Annotated[int, typer.Option(min=18, help="Training images.")] = 512,
+    width: Annotated[float, typer.Option(help="Factor on all channel numbers.")] = 0.25,
+    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 10,
+    paths: Annotated[int, typer.Option(min=1, help="Paths of the trie, continued from one another.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of every training.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Sets of paths, one after the other.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The paths follow from it.")] = 0,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="plain, separate, joint, trie; may be repeated; ratios are to the first.  [default: all]"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    json_: Json = None,
+) -> None:
+    """Seconds and memory to score every prefix of a path: plain loop, separate, joint, and eight paths as a trie."""
+    from replaytree.bench.evaluator import METHODS, measure_evaluator
+
+    costs = measure_evaluator(
+        dataset, data_dir=data_dir, image_size=image_size, train_limit=train_limit, width=width, depth=depth,
+        paths=paths, epochs=epochs, rounds=rounds, seed=seed, device=device, methods=method or METHODS,
+    )  # fmt: skip
+    print(
+        f"{costs.dataset} {costs.image_size}x{costs.image_size}, {costs.train_images} images, width {costs.width:g}, "
+        f"{costs.paths} paths of {costs.depth} layers, {costs.epochs} epochs, {costs.rounds} rounds, {costs.device}"
+    )
+    for cost in costs.methods:
+        share = "" if cost.peak_share is None else f", {cost.peak_share:.1%} of the matrix peak"
+        print(
+            f"{cost.method:<9} {cost.seconds:8.3f} s a path ({cost.processor_seconds:.3f} of the processor), "
+            f"{cost.images_per_second:8.0f} images/s, {cost.ratio:.4f} of {costs.methods[0].method} "
+            f"(FLOPs: {cost.flops_ratio:.4f}), peak {cost.peak_bytes / 2**20:.0f} MiB{share}"
+        )
+    if costs.trie_measured is not None:
+        print(f"trie / joint: {costs.trie_predicted:.3f} by FLOPs, {costs.trie_measured:.3f} measured")
+    for kind, milliseconds in costs.step_ms.items():
+        print(f"{kind}: {milliseconds:.2f} ms")
+    _finish(asdict(costs), json_)
+
+
+@bench.command()
+def trainings(
+    count: Annotated[int, typer.Option("--trainings", min=1, help="Trainings in all.")] = 1000,
+    every: Annotated[int, typer.Option(min=1, help="Trainings between two looks.")] = 100,
+    json_: Json = None,
+) -> None:
+    """Resident memory over a thousand trainings in one process: a curve that must be flat."""
+    from replaytree.bench.trainings import measure_trainings
+
+    curve = []
+    for point in measure_trainings(trainings=count, every=every):
+        curve.append(point)
+        print(f"{point.trainings:>6} trainings  {point.resident_bytes / 2**20:.1f} MiB", flush=True)
+    _finish({"curve": [asdict(point) for point in curve]}, json_)
 
 
 @bench.command()
