@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 
 from replaytree.errors import ConfigError
 
+# A bar drawn from fewer paths would stop a search's first good ones as often as its bad ones.
+LEAST_SEEN = 8
 DEFAULT_STORAGE = "sqlite:///replaytree.db"
 
 StrategyName = Literal["replay", "random", "evolution", "reinforce", "puct", "guided"]
@@ -87,6 +89,8 @@ class SearchConfig:
     crop_padding: int | None = None
     flip: bool | None = None
     device: str = "auto"
+    prune: bool = False
+    capture: bool = True
 
     reward: RewardKind = "accuracy"
     max_params: int | None = None
@@ -249,6 +253,30 @@ class Growth:
         half = (config.max_layers - config.min_layers) / 2
         share = min(1.0, (self.depth_bound - config.min_layers) / half) if half else 1.0
         return Budget(epochs=round(config.epochs_first + share * (config.epochs_last - config.epochs_first)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """The early stop of the hopeless: successive halving over paths (Jamieson and Talwalkar, 2016).
+
+    `seen` holds (epochs of the budget, accuracy) of every path that reached its checkpoint: the best of its prefixes
+    there. A path is stopped when all of its prefixes are below the median of what was seen under the same budget.
+    """
+
+    seen: tuple[tuple[int, float], ...] = ()
+
+    def budget(self, budget: Budget) -> Budget:
+        """The budget with its checkpoint, half-way, and its bar, once LEAST_SEEN paths have been there."""
+        checkpoint = budget.epochs // 2
+        if not checkpoint:
+            return budget
+        earlier = sorted(accuracy for epochs, accuracy in self.seen if epochs == budget.epochs)
+        bar = earlier[len(earlier) // 2] if len(earlier) >= LEAST_SEEN else None
+        return replace(budget, checkpoint=checkpoint, bar=bar)
+
+    def after(self, accuracies: Iterable[float | None], budget: Budget) -> Pruning:
+        """The state after trainings under a budget, each with its best accuracy at the checkpoint, or None."""
+        return Pruning(self.seen + tuple((budget.epochs, a) for a in accuracies if a is not None))
 
 
 def storage_url(storage: str | None = None) -> str:

@@ -47,6 +47,8 @@ class PathEvaluation:
                 raise EvaluationError(f"accuracy at depth {depth} is {value}; it must be a fraction in [0, 1]{percent}")
         if self.failure is not None and self.failure not in FAILURE_KINDS:
             raise EvaluationError(f"failure is {self.failure!r}; it must be one of {', '.join(FAILURE_KINDS)}")
+        if self.epochs is not None and self.epochs < 1:
+            raise EvaluationError(f"epochs is {self.epochs}; it must be what the training spent, or None: the budget")
         object.__setattr__(self, "accuracies", values)
 
 

@@ -20,7 +20,7 @@ from replaytree.assembly import (
     workers_for,
 )
 from replaytree.callbacks import Callback, Callbacks, EndEvent
-from replaytree.config import Growth, SearchConfig, storage_url
+from replaytree.config import Growth, Pruning, SearchConfig, storage_url
 from replaytree.data import ImageData
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
@@ -156,6 +156,7 @@ class Search:
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
+        self.pruning = Pruning()
         self._stop = self._take_over = self._stale = False
         self.lost: LeaseLost | None = None
 
@@ -172,10 +173,12 @@ class Search:
         self.memory = ReplayMemory(stats, temperature=self.config.temperature)
         self.strategy = STRATEGIES[self.config.strategy](self.space, self.config)
         self.growth = Growth.start(self.config)
+        self.pruning = Pruning()
         if (payload := self.tree.strategy_state()) is not None:
             state = unpack(payload)
             self.strategy.load_state_dict(state["strategy"])
             self.growth = Growth(**state["growth"])
+            self.pruning = Pruning(**state.get("pruning", {}))
             self.proposed_count = state.get("proposed_count", self.episode_count)
 
     @property
@@ -276,6 +279,8 @@ class Search:
     def _propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
         """The next turn, from what is known; `pending` are the paths that are being trained."""
         budget = self.growth.budget(self.config)
+        if self.config.prune:
+            budget = self.pruning.budget(budget)
         with one_thread():
             proposals = self.strategy.propose(
                 self.memory,
@@ -302,13 +307,14 @@ class Search:
             # What was proposed under an earlier bound says nothing about progress at this one.
             bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
             self.growth = self.growth.after(bests, self.config)
+        self.pruning = self.pruning.after((e.checkpoint_accuracy for e in trained), turn.budget)
         nodes = self.tree.record(
             [
                 Episode(
                     path=proposal.path,
                     source=proposal.source,
                     depth_bound=turn.depth_bound,
-                    epochs=turn.budget.epochs,
+                    epochs=evaluation.epochs or turn.budget.epochs,
                     trained=proposal.rewards is None,
                     evaluation=evaluation if proposal.rewards is None else None,
                     policy_loss=update.loss,
@@ -320,6 +326,7 @@ class Search:
                 {
                     "strategy": self.strategy.state_dict(),
                     "growth": asdict(self.growth),
+                    "pruning": asdict(self.pruning),
                     "proposed_count": self.proposed_count,
                 }
             ),

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from replaytree.config import Budget, Growth, SearchConfig, option_name, parse_epochs
+from replaytree.config import Budget, Growth, Pruning, SearchConfig, option_name, parse_epochs
 from replaytree.errors import ConfigError
 
 
@@ -86,3 +86,17 @@ def test_every_field_has_its_option():
     assert option_name("return_kind") == "--return"
     assert option_name("epochs_last") == "--epochs"
     assert {option_name(field.name) for field in dataclasses.fields(SearchConfig)} >= {"--max-layers", "--continue"}
+
+
+def test_a_path_is_stopped_half_way_below_the_median_of_those_before_it():
+    budget = Budget(8)
+    pruning = Pruning()
+    for accuracy in (0.1, 0.8, None, 0.3, 0.2, 0.7, 0.6, 0.5):
+        assert pruning.budget(budget) == Budget(8, checkpoint=4, bar=None)
+        pruning = pruning.after([accuracy], budget)
+    assert pruning.budget(budget).bar is None  # seven have been seen, one failed
+    pruning = pruning.after([0.4], budget)
+    # 0.1 0.2 0.3 0.4 | 0.5 0.6 0.7 0.8
+    assert pruning.budget(budget) == Budget(8, checkpoint=4, bar=0.5)
+    assert pruning.budget(Budget(6)) == Budget(6, checkpoint=3, bar=None)
+    assert pruning.budget(Budget(1)) == Budget(1)

@@ -463,3 +463,49 @@ def test_what_was_proposed_under_an_earlier_bound_does_not_raise_the_next(storag
     # The first two proposals, at bound 1, end last of all; counted at bound 4 they would have ended it.
     assert bounds == [1, 1, 2, 2, 3, 3, 4, 1, 1]
     assert (search.growth.depth_bound, search.growth.episodes) == (4, 1)
+
+
+class Raises(torch.nn.Module):
+    def forward(self, images):
+        raise KeyError("a mistake in a user's layer")
+
+
+def test_a_layer_that_raises_is_recorded_and_the_search_goes_on(storage):
+    broken = replaytree.CustomLayer("broken", lambda shape: Raises(), lambda shape: shape, lambda shape: (0, 0))
+    space = replaytree.LayerSpace(
+        [replaytree.Convolution(4, 3), broken], input_shape=(1, 8, 8), num_classes=10, max_layers=2
+    )
+    search = replaytree.Search(
+        data=load_data("digits", train_limit=100), space=space, storage=storage, name="own", strategy="random",
+        min_layers=2, num_paths=4, epochs_first=1, epochs_last=1,
+    ).run(trainings=8)  # fmt: skip
+    episodes = search.tree.episodes()
+    assert len(episodes) == 8
+    for episode in episodes:
+        failed = 1 in episode.path
+        assert episode.failure == ("error" if failed else None)
+        assert episode.failure_text == ('KeyError: "a mistake in a user\'s layer"' if failed else "")
+        assert len(episode.accuracies) == (0 if failed else 2)
+    assert {episode.failure for episode in episodes} == {"error", None}
+    assert check(search.tree.engine) == []
+
+
+def test_stopped_paths_are_recorded_at_what_they_spent_and_resumed_searches_stop_the_same(tmp_path):
+    options = {
+        "dataset": "digits", "train_limit": 200, "min_layers": 3, "max_layers": 3, "epochs_first": 2, "epochs_last": 2,
+        "prune": True, "strategy": "random", "name": "pruned",
+    }  # fmt: skip
+    whole = replaytree.Search(storage=f"sqlite:///{tmp_path}/whole.db", **options).run(episodes=14)
+    replaytree.Search(storage=f"sqlite:///{tmp_path}/parts.db", **options).run(episodes=10)
+    parts = replaytree.Search.resume("pruned", storage=f"sqlite:///{tmp_path}/parts.db").run(episodes=4)
+    assert everything(parts) == everything(whole)
+    assert parts.pruning == whole.pruning
+    assert len(whole.pruning.seen) == 14
+    episodes = whole.tree.episodes()
+    stopped = [episode for episode in episodes if episode.epochs == 1]
+    assert stopped
+    assert all(len(episode.accuracies) == 3 and episode.failure is None for episode in episodes)
+    assert all(episode.epochs == 2 for episode in episodes[:8])
+    # What was stopped does not rank: rankings compare equal budgets, the largest one.
+    assert all(node.epochs == 2 for node in whole.tree.best(k=50))
+    assert check(whole.tree.engine) == []

@@ -109,6 +109,12 @@ def run(
     val_fraction: Annotated[float, typer.Option(help="Share of train kept for validation.")] = DEFAULTS.val_fraction,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = DEFAULTS.device,
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="Stop a path half-way that trails half of the paths before it.")
+    ] = DEFAULTS.prune,
+    capture: Annotated[
+        bool, typer.Option("--capture/--no-capture", help="On a GPU: capture each training step in a CUDA graph.")
+    ] = DEFAULTS.capture,
     reward: Annotated[
         RewardKind, typer.Option(help="accuracy; or balanced: the mean of the classes' accuracies.")
     ] = DEFAULTS.reward,
@@ -168,6 +174,8 @@ def run(
         crop_padding=crop_padding,
         flip=flip,
         device=device,
+        prune=prune,
+        capture=capture,
         reward=reward,
         max_params=max_params,
         max_flops=max_flops,

@@ -58,6 +58,7 @@ class Recipe:
             crop_padding=data.crop_padding if config.crop_padding is None else config.crop_padding,
             flip=data.flip if config.flip is None else config.flip,
             balanced=config.reward == "balanced",
+            capture=config.capture,
         )
 
 

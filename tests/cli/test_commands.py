@@ -211,13 +211,13 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
         "label_smoothing": 0.2, "crop_padding": 2, "flip": True, "image_size": 6, "train_limit": 100,
         "val_fraction": 0.2, "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2,
         "reward": "balanced", "max_params": 10**6, "max_flops": 10**9, "target_params": 1000, "target_flops": 10**5,
-        "cost_weight": -0.1,
+        "cost_weight": -0.1, "prune": True, "capture": False,
     }  # fmt: skip
     from replaytree.config import option_name
 
-    words = ["--epochs", "1:2", "--flip", "--skip-bad"]
+    words = ["--epochs", "1:2", "--flip", "--skip-bad", "--prune", "--no-capture"]
     for name, value in options.items():
-        if name not in ("epochs_first", "epochs_last", "flip", "skip_bad"):
+        if name not in ("epochs_first", "epochs_last", "flip", "skip_bad", "prune", "capture"):
             words += [option_name(name), value]
     assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *words)[0] == 0
     with sqlite3.connect("replaytree.db") as connection:
@@ -233,9 +233,14 @@ MISTAKES = [
     (["run", "--replay", "1.5"], r"replay is 1.5.*\(--replay\)"),
     (["run", "--continue", "-1"], "continue is -1.0"),
     (["run", "--epochs", "5:1"], "epochs are 5:1"),
+    (["run", "--epochs", "0"], r"epochs_first is 0; it must be .* at least 1 \(--epochs\)"),
+    (["run", "--batch-size", "0"], r"batch_size is 0; it must be .* at least 1 \(--batch-size\)"),
     (["run", "--epochs", "few"], "--epochs is 'few'"),
     (["run", "--grow-every", "often"], "--grow-every is 'often'"),
     (["run", "--device", "cuda:7"], "device is 'cuda:7', which is not here; this machine has"),
+    (["bench", "evaluator", "--device", "cuda:7"], "device is 'cuda:7', which is not here; this machine has"),
+    (["bench", "evaluator", "--width", "0.001"], "width is 0.001, which leaves 32 channels none"),
+    (["bench", "evaluator", "--method", "magic"], "method is 'magic'; it must be one of plain, separate, joint, trie"),
     (["run", "--width", "0.001"], "width is 0.001, which leaves 32 channels none"),
     (["run", "--trainings", "0"], "trainings is 0"),
     (["run", "--storage", "sqlite:////nowhere/at/all.db"], "nowhere/at"),

@@ -142,3 +142,35 @@ def test_what_goes_wrong_is_an_outcome(space, digits, layer, failure, text):
     # Separately, the prefix before the broken layer was measured, and stays so.
     [separate] = evaluate(SeparateEvaluator, space, digits, [(0, layer, 0)])
     assert (separate.failure, len(separate.accuracies)) == (failure, 1)
+
+
+def pruned(space, digits, paths, bar, *, seed=3):
+    made = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU)
+    return made.evaluate(paths, budget=Budget(4, checkpoint=2, bar=bar), seed=seed)
+
+
+def test_looking_at_the_checkpoint_changes_nothing(space, digits):
+    [looked] = pruned(space, digits, [(0, 1)], None)
+    [alone] = evaluate(JointEvaluator, space, digits, [(0, 1)], seed=3, epochs=4)
+    assert looked.accuracies == alone.accuracies
+    assert (alone.checkpoint_accuracy, looked.epochs) == (None, None)
+    # The schedule is that of four epochs, so half-way is not what two epochs reach.
+    assert 0.0 < looked.checkpoint_accuracy < max(looked.accuracies)
+
+
+def test_a_path_that_trails_is_stopped_with_what_it_has_reached(space, digits):
+    paths = [(0, 0, 0), (1,)]
+    free = pruned(space, digits, paths, None)
+    bar = max(result.checkpoint_accuracy for result in free)
+    good, bad = pruned(space, digits, paths, bar)
+    assert free[1].checkpoint_accuracy < bar
+    assert (bad.epochs, bad.accuracies) == (2, (free[1].checkpoint_accuracy,))
+    assert bad.failure is None
+    assert (good.epochs, good.checkpoint_accuracy, len(good.accuracies)) == (None, bar, 3)
+    # Nothing is shared, so what goes on is trained as if the other had gone on, too.
+    assert good.accuracies == free[0].accuracies
+
+
+def test_where_all_trail_nothing_goes_on(space, digits):
+    results = pruned(space, digits, [(0, 0), (0, 1)], 1.0)
+    assert [(result.epochs, len(result.accuracies)) for result in results] == [(2, 2), (2, 2)]
