@@ -17,7 +17,8 @@ DEFAULT_STORAGE = "sqlite:///replaytree.db"
 
 StrategyName = Literal["replay", "random", "evolution", "reinforce", "puct", "guided"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
-ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "final"]
+ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "marginal-gain", "final"]
+BaselineKind = Literal["depth", "parent"]
 EvaluatorName = Literal["joint", "separate"]
 RewardKind = Literal["accuracy", "balanced"]
 
@@ -67,6 +68,7 @@ class SearchConfig:
     continue_: float = 0.0
     temperature: float = 0.01
     rho_bar: float = 1.0
+    baseline: BaselineKind = "depth"
     baseline_decay: float | None = None
     hidden_size: int = 64
     policy_learning_rate: float = 5e-3
@@ -74,6 +76,7 @@ class SearchConfig:
     grad_clip: float = 1.0
     warmup: int = 8
     candidates: int = 64
+    mutants: float = 0.5
     population: int = 20
     tournament: int = 5
     exploration: float = 1.0
@@ -103,6 +106,7 @@ class SearchConfig:
         for name, kind in (
             ("strategy", StrategyName),
             ("return_kind", ReturnKind),
+            ("baseline", BaselineKind),
             ("evaluator", EvaluatorName),
             ("reward", RewardKind),
         ):
@@ -114,7 +118,17 @@ class SearchConfig:
             "candidates", "population", "tournament", "epochs_first", "epochs_last", "batch_size", "image_size",
             "train_limit", "max_params", "max_flops", "target_params", "target_flops", least=1,
         )  # fmt: skip
-        self._number("replay", "continue_", "gamma", "momentum", "label_smoothing", "baseline_decay", low=0.0, high=1.0)
+        self._number(
+            "replay",
+            "continue_",
+            "gamma",
+            "momentum",
+            "label_smoothing",
+            "baseline_decay",
+            "mutants",
+            low=0.0,
+            high=1.0,
+        )
         self._number("entropy", "weight_decay", "exploration", low=0.0)
         self._number(
             "temperature", "rho_bar", "policy_learning_rate", "learning_rate", "grad_clip", "width", "val_fraction",

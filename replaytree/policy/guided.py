@@ -42,7 +42,6 @@ LEADERS = 16
 # guided trainings on small pictures were repetitions. One in four may be.
 RETRAIN_EVERY = 4
 RANDOM_DRAWS = 20
-MUTANT_SHARE = 1 / 2
 # Averages of equal numbers differ in their last bits; that is no noise.
 LEAST_NOISE = 1e-12
 
@@ -144,7 +143,7 @@ class GuidedStrategy:
         return proposal
 
     def _candidates(self, memory: ReplayMemory, depth_bound: int) -> list[tuple[Path, Proposal]]:
-        mutants = round(self._config.candidates * MUTANT_SHARE)
+        mutants = round(self._config.candidates * self._config.mutants)
         prefixes: list[Path] = []
         for c in range(self._config.candidates - mutants):
             prefix: Path = ()

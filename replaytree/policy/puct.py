@@ -27,7 +27,8 @@ class PuctStrategy:
     def __init__(self, space: Space, config: SearchConfig) -> None:
         self._space = space
         self._config = config
-        self._policy = ReplayStrategy(space, config.with_options(return_kind="best-reached", replay=0.0, continue_=0.0))
+        own = config.with_options(return_kind="best-reached", baseline="depth", replay=0.0, continue_=0.0)
+        self._policy = ReplayStrategy(space, own)
 
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()

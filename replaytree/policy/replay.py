@@ -11,7 +11,7 @@ import torch
 from replaytree.config import SearchConfig
 from replaytree.policy.controller import Controller
 from replaytree.policy.memory import ReplayMemory
-from replaytree.policy.returns import RETURNS, averaged, baselined, importance_weights
+from replaytree.policy.returns import RETURNS, Array, average_baseline, averaged, importance_weights
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.records import Path, PathEvaluation, Proposal, Space
 
@@ -40,6 +40,7 @@ class ReplayStrategy:
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
     ) -> list[Proposal]:
         """`num_paths` episodes; while the tree is empty all are sampled."""
+        self._seen = memory
         sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
         replays: dict[int, Proposal] = {}
         prefixes: dict[int, Path] = {}
@@ -70,7 +71,7 @@ class ReplayStrategy:
             rewards_T = np.zeros(T)
             rewards_T[: len(evaluation.accuracies)] = evaluation.accuracies
             returns_T = RETURNS[self._config.return_kind](rewards_T, self._config.gamma)
-            advantages_T = baselined(returns_T, self._mean_D, self._count_D)
+            advantages_T = returns_T - self._baseline(proposal.path, returns_T)
             rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._config.rho_bar)
             weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
             if proposal.rewards is None:
@@ -85,6 +86,16 @@ class ReplayStrategy:
         torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._config.grad_clip)
         self._optimizer.step()
         return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
+
+    def _baseline(self, path: Path, returns_T: Array) -> Array:
+        """b_t: the average return at depth t, or with `baseline="parent"` the average accuracy of a_<t in the tree."""
+        baseline_T = average_baseline(returns_T, self._mean_D, self._count_D)
+        if self._config.baseline == "parent":
+            for t in range(1, len(path)):
+                parent = self._seen.get(path[:t])
+                if parent is not None and parent.average_accuracy is not None:
+                    baseline_T[t] = parent.average_accuracy
+        return baseline_T
 
     def complete(self, prefix: Path, depth_bound: int) -> Proposal:
         """One episode: a given prefix, then the controller."""
@@ -124,5 +135,5 @@ class ReplayStrategy:
 def reinforce(space: Space, config: SearchConfig) -> ReplayStrategy:
     """REINFORCE as Zoph and Le (2017) have it: final reward only, exponential-average baseline, no tree."""
     decay = ZOPH_LE_DECAY if config.baseline_decay is None else config.baseline_decay
-    options = {"return_kind": "final", "replay": 0.0, "continue_": 0.0, "baseline_decay": decay}
+    options = {"return_kind": "final", "replay": 0.0, "continue_": 0.0, "baseline": "depth", "baseline_decay": decay}
     return ReplayStrategy(space, config.with_options(**options))

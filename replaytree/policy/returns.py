@@ -36,6 +36,11 @@ def best_reached(rewards_T: Array, gamma: float) -> Array:
     return np.maximum.accumulate(rewards_T[::-1])[::-1]
 
 
+def marginal_gain(rewards_T: Array, gamma: float) -> Array:
+    """G_t = R_t - R_(t-1), R_0 = 0: what the layer added to the prefix before it. gamma plays no part."""
+    return np.diff(rewards_T, prepend=0.0)
+
+
 def final(rewards_T: Array, gamma: float) -> Array:
     """G_t = R_T: only the whole path counts (Zoph and Le, 2017, section 3.2). gamma plays no part."""
     return np.full_like(rewards_T, rewards_T[-1])
@@ -45,18 +50,19 @@ RETURNS: dict[ReturnKind, Callable[[Array, float], Array]] = {
     "cumulative": cumulative,
     "reward-to-go": reward_to_go,
     "best-reached": best_reached,
+    "marginal-gain": marginal_gain,
     "final": final,
 }
 
 
-def baselined(returns_T: Array, mean_D: Array, count_D: Array) -> Array:
-    """Advantages G_t - b_t, where b_t is the average of what earlier paths got at depth t.
+def average_baseline(returns_T: Array, mean_D: Array, count_D: Array) -> Array:
+    """b_t of the advantages G_t - b_t: the average of what earlier paths got at depth t.
 
     `mean_D` and `count_D` (D >= T) are that average and how many paths it is of. At a depth that no path has reached
-    there is nothing to compare with, and the advantage is 0.
+    there is nothing to compare with: b_t is G_t, and the advantage 0.
     """
     T = len(returns_T)
-    return np.where(count_D[:T] > 0, returns_T - mean_D[:T], 0.0)
+    return np.where(count_D[:T] > 0, mean_D[:T], returns_T)
 
 
 def averaged(returns_T: Array, mean_D: Array, count_D: Array, *, decay: float | None = None) -> tuple[Array, Array]:

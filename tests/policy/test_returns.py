@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 
 from replaytree.policy.returns import (
     RETURNS,
+    average_baseline,
     averaged,
-    baselined,
     best_reached,
     cumulative,
     final,
     importance_weights,
+    marginal_gain,
     reward_to_go,
 )
 
@@ -24,6 +25,7 @@ def test_values_worked_out_by_hand():
     # G_3 = 0.25; G_2 = 0.75 + 0.125; G_1 = 0.5 + 0.4375
     np.testing.assert_array_equal(reward_to_go(REWARDS, 0.5), [0.9375, 0.875, 0.25])
     np.testing.assert_array_equal(best_reached(REWARDS, 0.5), [0.75, 0.75, 0.25])
+    np.testing.assert_array_equal(marginal_gain(REWARDS, 0.5), [0.5, 0.25, -0.5])
     np.testing.assert_array_equal(final(REWARDS, 0.5), [0.25, 0.25, 0.25])
 
 
@@ -52,12 +54,12 @@ def test_a_cumulative_return_does_not_see_the_future(rewards, gamma):
 
 def test_the_baseline_is_the_average_of_earlier_paths_at_each_depth():
     mean, count = np.zeros(3), np.zeros(3)
-    np.testing.assert_array_equal(baselined(np.array([1.0, 2.0]), mean, count), [0.0, 0.0])
+    np.testing.assert_array_equal(average_baseline(np.array([1.0, 2.0]), mean, count), [1.0, 2.0])
     mean, count = averaged(np.array([1.0, 2.0]), mean, count)
     mean, count = averaged(np.array([2.0]), mean, count)
     np.testing.assert_array_equal(mean, [1.5, 2.0, 0.0])
     np.testing.assert_array_equal(count, [2, 1, 0])
-    np.testing.assert_array_equal(baselined(np.array([2.0, 1.0, 9.0]), mean, count), [0.5, -1.0, 0.0])
+    np.testing.assert_array_equal(average_baseline(np.array([2.0, 1.0, 9.0]), mean, count), [1.5, 2.0, 9.0])
 
 
 @given(st.lists(st.floats(0, 15), min_size=1, max_size=20))

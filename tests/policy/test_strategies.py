@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -163,3 +164,11 @@ def test_puct_counts_what_is_under_way_as_visits():
     # All averages are equal: the prior decides, until visits outweigh it.
     favourite = first([])
     assert first([favourite] * 3) != favourite
+
+
+def test_the_parents_value_as_a_baseline():
+    memory = ReplayMemory([NodeStats((1,), 1, (BudgetSums(4, 2, 1.0),)), NodeStats((1, 1), 1)])
+    strategy = ReplayStrategy(SPACE, config(baseline="parent", return_kind="best-reached"))
+    strategy.propose(memory, num_paths=1, depth_bound=4, epochs=4)
+    # (1,) has 0.5 on average; (1, 1) was never measured, so depth 3 has the average of earlier paths: none, so G_3.
+    assert strategy._baseline((1, 1, 1), np.array([0.7, 0.7, 0.6])).tolist() == [0.7, 0.5, 0.6]
