@@ -275,6 +275,9 @@ class Pruning:
 
     `seen` holds (epochs of the budget, accuracy) of every path that reached its checkpoint: the best of its prefixes
     there. A path is stopped when all of its prefixes are below the median of what was seen under the same budget.
+
+    Off unless asked for: on 600 digits (719 for validation, six layers, six epochs, guided), 25 processor seconds a
+    search, the best average was 0.966 with it and 0.962 without, better in 3 of 5 seeds: too little to tell.
     """
 
     seen: tuple[tuple[int, float], ...] = ()
