@@ -14,7 +14,16 @@ import torch
 from replaytree.config import SearchConfig
 from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError, SpaceError
-from replaytree.evaluate import EVALUATORS, InProcess, RayCluster, RayWorkers, Recipe, Workers, resolve_device
+from replaytree.evaluate import (
+    EVALUATORS,
+    InProcess,
+    RayCluster,
+    RayWorkers,
+    Recipe,
+    SeparateEvaluator,
+    Workers,
+    resolve_device,
+)
 from replaytree.records import Evaluator, Space
 from replaytree.space import ConstrainedSpace, LayerSpace, xu24
 
@@ -95,6 +104,13 @@ def _buildable(space: Space) -> LayerSpace:
     if not isinstance(space, LayerSpace):
         raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
     return space
+
+
+def separate_trainer(config: SearchConfig, space: Space, data: ImageData | None) -> SeparateEvaluator | None:
+    """What trains single prefixes to calibrate joint readings; None where every prefix is trained by itself anyway."""
+    if config.evaluator == "separate" or data is None:
+        return None
+    return SeparateEvaluator(space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device))
 
 
 def free_name(dataset: str, taken: Sequence[str]) -> str:

@@ -82,6 +82,7 @@ class SearchConfig:
     exploration: float = 1.0
 
     evaluator: EvaluatorName = "joint"
+    calibrate: float = 0.1
     epochs_first: int = 4
     epochs_last: int = 8
     batch_size: int = 64
@@ -134,6 +135,7 @@ class SearchConfig:
             "temperature", "rho_bar", "policy_learning_rate", "learning_rate", "grad_clip", "width", "val_fraction",
             low=0.0, open_low=True,
         )  # fmt: skip
+        self._number("calibrate", low=0.0, high=1.0)
         _require(self.val_fraction < 1.0, "val_fraction", self.val_fraction, "less than 1")
         good = isinstance(self.cost_weight, int | float) and -math.inf < self.cost_weight <= 0.0
         _require(good, "cost_weight", self.cost_weight, "a number of at most 0")

@@ -15,10 +15,12 @@ from replaytree.assembly import (
     data_of,
     default_space,
     free_name,
+    separate_trainer,
     versions,
     within_limits,
     workers_for,
 )
+from replaytree.calibrator import Calibrator
 from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, Pruning, SearchConfig, storage_url
 from replaytree.data import ImageData
@@ -26,7 +28,7 @@ from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import RayOptions, Workers, connect, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
-from replaytree.records import Evaluator, Path, PathEvaluation, Proposal, Space
+from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward
 from replaytree.state import pack, unpack
 from replaytree.tree import Episode, ReplayTree, open_engine, search_names
@@ -153,6 +155,8 @@ class Search:
         self._whole_space = space or default_space(config, data)
         self.space = within_limits(self._whole_space, config)
         self.workers: Workers = workers_for(config, self._whole_space, data, evaluator, cluster)
+        trainer = separate_trainer(config, self._whole_space, data) if evaluator is None and config.calibrate else None
+        self._calibrator = Calibrator(self.space, trainer, share=config.calibrate)
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
@@ -169,7 +173,8 @@ class Search:
         self.episode_count, self.training_count = info.episode_count, info.training_count
         self.proposed_count = self.episode_count
         self._best_accuracy = info.best_accuracy
-        stats = [self._reward.of_node(node) for node in self.tree.node_stats()]
+        self._calibrator.load(self.tree.calibration())
+        stats = [self._seen(node) for node in self.tree.node_stats()]
         self.memory = ReplayMemory(stats, temperature=self.config.temperature)
         self.strategy = STRATEGIES[self.config.strategy](self.space, self.config)
         self.growth = Growth.start(self.config)
@@ -301,7 +306,12 @@ class Search:
         """Learn from a turn whose paths are trained, and record it; its evaluations, one an episode."""
         evaluations = turn.evaluations(trained)
         with one_thread():
-            update = self.strategy.observe(turn.proposals, self._rewarded(turn.proposals, evaluations))
+            update = self.strategy.observe(turn.proposals, self._rewarded(turn, evaluations))
+        separate = self._calibrator.after(
+            {n: (p.path, evaluations[n]) for n, p in enumerate(turn.proposals) if p.rewards is None},
+            budget=turn.budget,
+            seed=episode_seed(self.config.seed, turn.number),
+        )
         results = list(zip(turn.proposals, evaluations, strict=True))
         if turn.depth_bound == self.growth.depth_bound:
             # What was proposed under an earlier bound says nothing about progress at this one.
@@ -330,8 +340,12 @@ class Search:
                     "proposed_count": self.proposed_count,
                 }
             ),
+            separate=separate,
         )
-        self.memory.update([self._reward.of_node(node) for node in nodes])
+        self.memory.update([self._seen(node) for node in nodes])
+        if separate:
+            # A new estimate moves every average of the tree.
+            self.memory.reload([self._seen(node) for node in self.tree.node_stats()])
         self.episode_count += len(results)
         self.training_count += len(turn.paths)
         averages = (node.average_accuracy for node in nodes)
@@ -350,14 +364,18 @@ class Search:
         )
         return evaluations
 
-    def _rewarded(
-        self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
-    ) -> Sequence[PathEvaluation]:
+    def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
         """What the strategy learns from; a replayed path comes from the memory, which holds rewards already."""
         return [
-            self._reward.of_training(p.path, e) if p.rewards is None else e
-            for p, e in zip(proposals, evaluations, strict=True)
+            self._reward.of_training(p.path, self._calibrator.of_training(e, epochs=turn.budget.epochs))
+            if p.rewards is None
+            else e
+            for p, e in zip(turn.proposals, evaluations, strict=True)
         ]
+
+    def _seen(self, stats: NodeStats) -> NodeStats:
+        """A node as the strategy sees it: calibrated, and weighed against its cost."""
+        return self._reward.of_node(self._calibrator.of_node(stats))
 
     def best_model(
         self,

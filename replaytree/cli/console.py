@@ -16,7 +16,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from replaytree.tree import Node, SearchInfo
+from replaytree.tree import Calibration, Node, SearchInfo
 
 if TYPE_CHECKING:
     from replaytree.doctor import Finding
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Format = Literal["table", "json", "csv"]
 
 NODE_COLUMNS = (
-    "node_id", "average_accuracy", "lower_bound", "budget_evaluation_count", "epochs", "evaluation_count",
-    "visit_count", "depth", "params", "flops", "labels",
+    "node_id", "average_accuracy", "calibrated_accuracy", "lower_bound", "budget_evaluation_count", "epochs",
+    "evaluation_count", "visit_count", "depth", "params", "flops", "labels",
 )  # fmt: skip
 
 
@@ -58,7 +58,11 @@ def print_nodes(
 def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     """The table that `run` and `best` end with."""
     table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for heading in ("node", "accuracy", "at least", "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
+    # The raw and the calibrated accuracy are shown side by side where they differ.
+    calibrated = any(row["calibrated_accuracy"] != row["average_accuracy"] for row in rows)
+    accuracies = ("average_accuracy", *(["calibrated_accuracy"] if calibrated else []), "lower_bound")
+    headings = ("accuracy", *(["calibrated"] if calibrated else []), "at least")
+    for heading in ("node", *headings, "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
     timed = bool(rows) and "latency_ms" in rows[0]
     if timed:
@@ -67,7 +71,7 @@ def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
     for row in rows:
         table.add_row(
             str(row["node_id"]),
-            *("-" if row[c] is None else f"{row[c]:.4f}" for c in ("average_accuracy", "lower_bound")),
+            *("-" if row[c] is None else f"{row[c]:.4f}" for c in accuracies),
             *(str(row[column]) for column in ("budget_evaluation_count", "epochs", "visit_count", "depth")),
             counted(row["params"]),
             counted(row["flops"]),
@@ -90,6 +94,23 @@ def node_table(node: Node) -> Table:
     }.items():
         table.add_row(what, value)
     return table
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """One line: what was trained by itself, its share of the seconds, and the biases at the largest budget."""
+    biases = calibration.biases or {}
+    epochs = max((epochs for _, epochs in biases), default=0)
+    values = [bias for (_, budget), bias in sorted(biases.items()) if budget == epochs]
+    found = (
+        f"; joint readings at {epochs} epochs are {min(b.value for b in values):+.4f} to "
+        f"{max(b.value for b in values):+.4f} off (+- {max(b.deviation for b in values):.4f})"
+        if values
+        else ""
+    )
+    return (
+        f"calibration: {calibration.separate_count} prefixes trained by themselves, "
+        f"{calibration.share:.1%} of the seconds trained{found}"
+    )
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:

@@ -87,6 +87,13 @@ def run(
     evaluator: Annotated[
         EvaluatorName, typer.Option(help="joint: one training scores all prefixes; separate: one training a prefix.")
     ] = DEFAULTS.evaluator,
+    calibrate: Annotated[
+        float,
+        typer.Option(
+            help="Evaluator joint: share of the trainings' cost that goes to training single prefixes by themselves, "
+            "by which accuracies are made comparable over depths. 0: none."
+        ),
+    ] = DEFAULTS.calibrate,
     width: Annotated[
         float | None, typer.Option(help="Factor on all channel numbers.  [default: 0.25 on a CPU, else 1]")
     ] = None,
@@ -164,6 +171,7 @@ def run(
         entropy=entropy,
         grad_clip=grad_clip,
         evaluator=evaluator,
+        calibrate=calibrate,
         epochs_first=epochs_first,
         epochs_last=epochs_last,
         batch_size=batch_size,
@@ -259,6 +267,9 @@ def _run(search: Search, trainings: int | None, episodes: int | None, hours: flo
     info = search.tree.info()
     title = f"{search.name}: best of {info.node_count} prefixes, {info.training_count} trainings"
     console.print_nodes(nodes, "table", title=title)
+    calibration = search.tree.calibration()
+    if calibration.separate_count:
+        print(console.calibration_text(calibration))
     print(f"\nNext:\n  replaytree best {search.name} --max-params 50000")
     if nodes:
         print(f"  replaytree show {search.name} {nodes[0].node_id}")

@@ -1,32 +1,41 @@
 """The replay tree in SQL: schema, writes, reads, checks."""
 
+from replaytree.tree.calibrations import Calibration
 from replaytree.tree.check import Problem, Repaired, check, repair
+from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.queries import list_searches, search_names
 from replaytree.tree.ranking import rank
-from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.replay_tree import ReplayTree
 from replaytree.tree.transfer import Transferred, export_search, import_search
 
 __all__ = [
+    "Bias",
+    "Calibration",
     "Episode",
     "EpisodeInfo",
     "ModelInfo",
     "Node",
+    "Pair",
+    "Point",
     "Problem",
     "Repaired",
     "ReplayTree",
     "SearchInfo",
+    "SeparateTraining",
     "Transferred",
     "Upgraded",
     "check",
     "current_revision",
+    "estimate",
     "export_search",
     "head_revision",
     "import_search",
     "list_models",
     "list_searches",
+    "most_telling_depth",
     "open_engine",
     "rank",
     "record_model",

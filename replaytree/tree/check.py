@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, bindparam, text, update
+from sqlalchemy import Connection, Engine, Row, bindparam, select, text, update
 
+from replaytree.tree.calibrations import refresh, wrong_biases
 from replaytree.tree.check_rankings import (
     RELATIVE_TOLERANCE,
     SQUARES_TOLERANCE,
@@ -21,7 +22,7 @@ from replaytree.tree.check_rankings import (
     wrong_noise,
 )
 from replaytree.tree.engine import back_up, reading, writing
-from replaytree.tree.schema import nodes
+from replaytree.tree.schema import nodes, searches
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +185,14 @@ LEFT JOIN (SELECT episode_id, COUNT(*) AS n FROM evaluations GROUP BY episode_id
 WHERE e.trained AND e.failure IS NULL AND COALESCE(v.n, 0) <> n.depth
 ORDER BY e.id
 """,
+    "separate evaluation": """
+SELECT COALESCE(s.name, '?') AS search, a.node_id, e.number AS episode,
+       'a prefix that its episode measured, in its search' AS expected, a.id AS found
+FROM separate_evaluations a LEFT JOIN searches s ON s.id = a.search_id LEFT JOIN episodes e ON e.id = a.episode_id
+WHERE NOT EXISTS (SELECT 1 FROM evaluations v WHERE v.episode_id = a.episode_id AND v.node_id = a.node_id
+                  AND v.search_id = a.search_id)
+ORDER BY a.id
+""",
     "first episode number": """
 SELECT s.name AS search, NULL AS node_id, NULL AS episode, 0 AS expected, MIN(e.number) AS found
 FROM episodes e JOIN searches s ON s.id = e.search_id GROUP BY s.name HAVING MIN(e.number) <> 0
@@ -256,6 +265,11 @@ def find_problems(connection: Connection, *, search: str | None = None) -> list[
             Problem(row.search, invariant, row.expected, row.found, node_id=row.node_id, episode=row.episode)
             for row in connection.execute(text(query))
         ]
+    for search_id, name in connection.execute(select(searches.c.id, searches.c.name)).all():
+        problems += [
+            Problem(name, f"calibration at depth {depth}, {epochs} epochs", expected, found, repairable=True)
+            for (depth, epochs), expected, found in wrong_biases(connection, search_id)
+        ]
     return [problem for problem in problems if search in (None, problem.search)]
 
 
@@ -286,7 +300,12 @@ def repair(engine: Engine) -> Repaired:
         rebuild_node_budgets(connection, sorted(rows))
         noise = list(wrong_noise(connection))
         rebuild_budgets(connection, noise)
-    return Repaired(len(sums) + len(visits) + len(rows) + len(noise), backup)
+        calibrated = 0
+        for search_id in connection.scalars(select(searches.c.id)).all():
+            if wrong := wrong_biases(connection, search_id):
+                refresh(connection, search_id)
+                calibrated += len(wrong)
+    return Repaired(len(sums) + len(visits) + len(rows) + len(noise) + calibrated, backup)
 
 
 def _is_sqlite(connection: Connection) -> bool:

@@ -13,10 +13,20 @@ from sqlalchemy import ColumnElement, Engine, Row, Select, and_, bindparam, func
 from replaytree.errors import ConfigError, NodeNotFound, SearchNotFound
 from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.tree.best import best_ids, training_noise
+from replaytree.tree.calibrations import stored_biases
 from replaytree.tree.engine import reading
 from replaytree.tree.ranking import lower_bound
 from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
-from replaytree.tree.schema import IN_AT_ONCE, episodes, evaluations, node_budgets, nodes, searches, strategy_states
+from replaytree.tree.schema import (
+    IN_AT_ONCE,
+    calibrations,
+    episodes,
+    evaluations,
+    node_budgets,
+    nodes,
+    searches,
+    strategy_states,
+)
 from replaytree.tree.storage_errors import shown
 
 _NODE_STATS = (
@@ -31,6 +41,11 @@ _NODE_STATS = (
     .outerjoin(node_budgets, node_budgets.c.node_id == nodes.c.id)
     .where(nodes.c.search_id == bindparam("search"))
     .order_by(nodes.c.id, node_budgets.c.epochs)
+)
+_OWN_BIAS = and_(
+    calibrations.c.search_id == nodes.c.search_id,
+    calibrations.c.epochs == node_budgets.c.epochs,
+    calibrations.c.depth == nodes.c.depth,
 )
 
 
@@ -108,7 +123,7 @@ def best(
 ) -> list[Node]:
     """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
-    See ranking.py. Ties go to the better average, to fewer parameters, then to the older node.
+    See ranking.py. Ties go to the better calibrated average, to fewer parameters, then to the older node.
     A limit on depth or cost leaves out nodes whose cost is unknown.
     """
     if k < 1:
@@ -130,6 +145,11 @@ def best(
             max_params=max_params,
             max_flops=max_flops,
             noise=noise,
+            biases={
+                depth: bias.value
+                for (depth, budget), bias in stored_biases(connection, search_id).items()
+                if budget == epochs
+            },
         )
         found = {
             row.id: _bounded(_node(row), noise)
@@ -142,8 +162,8 @@ def best(
 
 
 def _bounded(node: Node, noise: float | None) -> Node:
-    assert node.average_accuracy is not None, "bounds are of evaluated nodes"
-    return replace(node, lower_bound=lower_bound(node.average_accuracy, node.budget_evaluation_count, noise=noise))
+    assert node.calibrated_accuracy is not None, "bounds are of evaluated nodes"
+    return replace(node, lower_bound=lower_bound(node.calibrated_accuracy, node.budget_evaluation_count, noise=noise))
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
@@ -227,12 +247,14 @@ def _select_nodes() -> Select[Any]:
         node_budgets.c.epochs,
         node_budgets.c.evaluation_count.label("budget_evaluation_count"),
         node_budgets.c.total_accuracy.label("budget_total_accuracy"),
+        func.coalesce(calibrations.c.bias, 0.0).label("bias"),
     ).join(searches, searches.c.id == nodes.c.search_id)
 
 
 _NODES_AT_BUDGET = (
     _select_nodes()
     .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
+    .outerjoin(calibrations, _OWN_BIAS)
     .where(nodes.c.id.in_(bindparam("node_ids", expanding=True)), node_budgets.c.epochs == bindparam("epochs"))
 )
 
@@ -243,6 +265,7 @@ def _at_largest_budget(search_id: int) -> Select[Any]:
     return (
         _select_nodes()
         .outerjoin(node_budgets, and_(node_budgets.c.node_id == nodes.c.id, node_budgets.c.epochs == largest))
+        .outerjoin(calibrations, _OWN_BIAS)
         .where(nodes.c.search_id == search_id)
     )
 
@@ -255,6 +278,7 @@ def _nodes(engine: Engine, query: Select[Any]) -> list[Node]:
 
 def _node(row: Row[Any]) -> Node:
     count = row.budget_evaluation_count or 0
+    average = row.budget_total_accuracy / count if count else None
     return Node(
         node_id=row.id,
         search=row.search,
@@ -267,10 +291,11 @@ def _node(row: Row[Any]) -> Node:
         params=row.params,
         flops=row.flops,
         epochs=row.epochs,
-        average_accuracy=row.budget_total_accuracy / count if count else None,
+        average_accuracy=average,
         budget_evaluation_count=count,
         evaluation_count=row.evaluation_count,
         visit_count=row.visit_count,
+        calibrated_accuracy=None if average is None else min(max(average - row.bias, 0.0), 1.0),
     )
 
 

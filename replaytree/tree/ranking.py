@@ -49,7 +49,7 @@ def added_squares(count: int, total: float, accuracies: Sequence[float]) -> floa
 
 
 def rank(node: Node) -> tuple[float, float, bool, int, int]:
-    """A sort key, best first: lower bound (the average, where it has none), average, fewer parameters, older."""
-    assert node.average_accuracy is not None, "only evaluated nodes are ranked"
-    bound = node.average_accuracy if node.lower_bound is None else node.lower_bound
-    return -bound, -node.average_accuracy, node.params is None, node.params or 0, node.node_id
+    """A sort key, best first: lower bound (or calibrated average), calibrated average, fewer parameters, older."""
+    assert node.calibrated_accuracy is not None, "only evaluated nodes are ranked"
+    bound = node.calibrated_accuracy if node.lower_bound is None else node.lower_bound
+    return -bound, -node.calibrated_accuracy, node.params is None, node.params or 0, node.node_id

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -18,8 +18,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
+from replaytree.tree.calibrations import lacks_budget, record_separate, refresh
 from replaytree.tree.ranking import added_squares, relative_squares
-from replaytree.tree.records import Episode, path_text, shape_text
+from replaytree.tree.records import Episode, SeparateTraining, path_text, shape_text
 from replaytree.tree.schema import (
     IN_AT_ONCE,
     PARAMS_UNKNOWN,
@@ -100,7 +101,13 @@ class _Stored:
 
 
 def record_episodes(
-    connection: Connection, search_id: int, *, space: Space | None, batch: Sequence[Episode], state: bytes
+    connection: Connection,
+    search_id: int,
+    *,
+    space: Space | None,
+    batch: Sequence[Episode],
+    state: bytes,
+    separate: Sequence[SeparateTraining] = (),
 ) -> list[NodeStats]:
     """Store a batch and the strategy's state after it; the touched nodes as they are now, ordered by id."""
     first = _lock_search(connection, search_id)
@@ -108,8 +115,11 @@ def record_episodes(
     stored = _known(connection, search_id, list(changes))
     _add_to_nodes(connection, changes, stored)
     _insert_nodes(connection, search_id, space, changes, stored)
-    _insert_episodes(connection, search_id, batch, stored=stored, first=first)
+    episode_ids = _insert_episodes(connection, search_id, batch, stored=stored, first=first)
     _add_to_budgets(connection, search_id, changes, stored)
+    record_separate(connection, search_id, separate, episode_ids=episode_ids)
+    if separate or lacks_budget(connection, search_id, {episode.epochs for episode in batch if episode.trained}):
+        refresh(connection, search_id)
     now = datetime.now(UTC)
     connection.execute(
         _upsert_state(connection.dialect.name),
@@ -128,15 +138,29 @@ def record_episodes(
     ]
 
 
-def record_late(connection: Connection, search_id: int, *, space: Space | None, batch: Sequence[Episode]) -> None:
+def record_late(
+    connection: Connection,
+    search_id: int,
+    *,
+    space: Space | None,
+    batch: Sequence[Episode],
+    separate: Sequence[SeparateTraining] = (),
+) -> None:
     """Store what a driver measured that has lost its lease: its trained episodes, without its strategy's state.
 
     The state stays the new driver's, who may have stored none yet; it is now as of more episodes.
     """
     _lock_search(connection, search_id)
     state = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id)) or b""
-    trained = [episode for episode in batch if episode.trained]
-    record_episodes(connection, search_id, space=space, batch=trained, state=state)
+    places = [place for place, episode in enumerate(batch) if episode.trained]
+    record_episodes(
+        connection,
+        search_id,
+        space=space,
+        batch=[batch[place] for place in places],
+        state=state,
+        separate=[replace(training, episode=places.index(training.episode)) for training in separate],
+    )
 
 
 def _lock_search(connection: Connection, search_id: int) -> int:
@@ -249,9 +273,10 @@ def new_ids(connection: Connection, table: Table, count: int) -> list[int]:
 
 def _insert_episodes(
     connection: Connection, search_id: int, batch: Sequence[Episode], *, stored: dict[Path, _Stored], first: int
-) -> None:
+) -> list[int]:
+    """The episodes and their evaluations; the ids of the episodes."""
     if not batch:
-        return
+        return []
     now = datetime.now(UTC)
     episode_ids = new_ids(connection, episodes, len(batch))
     episode_rows: list[dict[str, Any]] = []
@@ -289,6 +314,7 @@ def _insert_episodes(
     connection.execute(_INSERT[episodes], episode_rows)
     if evaluation_rows:
         connection.execute(_INSERT[evaluations], evaluation_rows)
+    return episode_ids
 
 
 def _add_to_budgets(

@@ -50,13 +50,28 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
+class SeparateTraining:
+    """A prefix of an episode, trained by itself to calibrate what the episode's joint training read.
+
+    `episode` is the episode's place in the batch that it is recorded with; `evaluation` has one accuracy or a failure.
+    """
+
+    episode: int
+    depth: int
+    epochs: int
+    evaluation: PathEvaluation
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A stored prefix.
 
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
     asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
-    `lower_bound`, by which rankings go, is a confidence bound of the average (ranking.py); None while no prefix was
-    trained twice at that budget, for then nothing is known of the noise.
+    `calibrated_accuracy` is the average less the bias of joint readings at this depth and budget (depth_bias.py), kept
+    within [0, 1]; the average itself where nothing was calibrated. `lower_bound`, by which rankings go, is a confidence
+    bound of it (ranking.py); None while no prefix was trained twice at that budget, for then nothing is known of the
+    noise.
     """
 
     node_id: int
@@ -74,6 +89,7 @@ class Node:
     budget_evaluation_count: int
     evaluation_count: int
     visit_count: int
+    calibrated_accuracy: float | None = None
     lower_bound: float | None = None
 
 

@@ -13,10 +13,11 @@ from sqlalchemy import URL, Connection, Engine
 from replaytree.errors import ConfigError, LeaseLost, SearchExists, SearchHeld, SpaceError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.tree import queries
-from replaytree.tree.engine import open_engine
+from replaytree.tree.calibrations import Calibration, read_calibration
+from replaytree.tree.engine import open_engine, reading
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.recording import insert_for, record_episodes, record_late
-from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.storage_errors import shown
@@ -91,26 +92,33 @@ class ReplayTree:
         """Name and storage, without a password."""
         return f"ReplayTree({shown(self.engine.url)!r}, {self.name!r})"
 
-    def record(self, episodes: Sequence[Episode], *, state: bytes) -> list[NodeStats]:
+    def record(
+        self, episodes: Sequence[Episode], *, state: bytes, separate: Sequence[SeparateTraining] = ()
+    ) -> list[NodeStats]:
         """Store episodes and the strategy's state after them in one transaction.
 
         Each episode adds one visit to every prefix of its path; a trained one adds its accuracies to the sums.
-        Returns every touched node as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where
-        another process has taken the search over; what was trained is then stored, and the state is left as it is.
+        `separate` trainings enter no sum: the depth calibration is estimated anew with them. Returns every touched node
+        as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where another process has taken
+        the search over; what was trained is then stored, and the state is left as it is.
         """
-        outcome = write(self.engine, lambda connection: self._record(connection, episodes, state))
+        outcome = write(self.engine, lambda connection: self._record(connection, episodes, state, separate))
         if isinstance(outcome, LeaseLost):
             raise outcome
         return outcome
 
-    def _record(self, connection: Connection, episodes: Sequence[Episode], state: bytes) -> list[NodeStats] | LeaseLost:
+    def _record(
+        self, connection: Connection, episodes: Sequence[Episode], state: bytes, separate: Sequence[SeparateTraining]
+    ) -> list[NodeStats] | LeaseLost:
         try:
             if self._lease is not None:
                 self._lease.require(connection)
         except LeaseLost as lost:
-            record_late(connection, self._search_id, space=self._space, batch=episodes)
+            record_late(connection, self._search_id, space=self._space, batch=episodes, separate=separate)
             return lost
-        return record_episodes(connection, self._search_id, space=self._space, batch=episodes, state=state)
+        return record_episodes(
+            connection, self._search_id, space=self._space, batch=episodes, state=state, separate=separate
+        )
 
     @contextmanager
     def driving(self, *, take_over: bool = False) -> Iterator[None]:
@@ -134,6 +142,11 @@ class ReplayTree:
     def node_stats(self) -> list[NodeStats]:
         """All nodes, in the order of insertion, as strategies see them."""
         return queries.node_stats(self.engine, self._search_id)
+
+    def calibration(self) -> Calibration:
+        """What was trained by itself, the biases estimated from it, and what it cost."""
+        with reading(self.engine) as connection:
+            return read_calibration(connection, self._search_id)
 
     def strategy_state(self) -> bytes | None:
         """The state given with the last record; None before."""

@@ -149,13 +149,6 @@ def test_best_scans_no_table(limits):
     assert not any("TEMP B-TREE" in line for line in lines)
 
 
-def test_the_first_rows_of_the_view_come_from_its_index():
-    tree = grown("sqlite://")
-    lines = plan(tree.engine, "SELECT * FROM best_prefixes LIMIT 5", ())
-    assert lines[0].startswith("SCAN sums USING INDEX ix_node_budgets_average")
-    assert not any("TEMP B-TREE" in line for line in lines)
-
-
 def test_recording_and_looking_up_scan_no_table():
     tree = grown("sqlite://")
 

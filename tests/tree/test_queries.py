@@ -85,6 +85,7 @@ def test_node(golden_tree):
         budget_evaluation_count=1,
         evaluation_count=1,
         visit_count=1,
+        calibrated_accuracy=0.5,
         lower_bound=None,
     )
 
