@@ -14,6 +14,23 @@ from replaytree.records import Path
 from replaytree.space import LayerSpace, prefixes
 from replaytree.space.modules import build_head, build_layer
 
+# How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
+# head behind it alike: its own prefix reads low, and the first layers take the gradients of fifteen heads at a rate
+# meant for one. Kendall tau of one joint training of 6 epochs with separate training of 12, pooled over the prefixes of
+# 15-layer chains, their bias at each depth fitted to other chains; and the mean tau within a depth (width 0.25, sixteen
+# pixels square, 2,000 CIFAR-10 images, 3 chains; 898 digits, 5 chains):
+#                    cifar10          digits
+#     1.0            0.51  0.37       0.48  0.35
+#     0.8            0.61  0.42       0.80  0.67
+#     0.7            0.68  0.38       0.75  0.65
+#     0.6            0.62  0.53       0.78  0.64
+#     0.4            0.57  0.42       0.79  0.68
+# One training a prefix, 6 epochs, at 7.5 times the cost: 0.68, 0.38 and 0.80, 0.73.
+# Worse than a discount, on the digits: a third of the rate 0.47, the mean over the heads behind a layer instead of
+# their sum 0.57 (at twice the rate 0.68), inner gradients times 0.3 0.56, the last quarter's weights averaged 0.53,
+# heads fitted anew by ridge regression in the end 0.43.
+DISCOUNT = 0.7
+
 
 class NodeError(Exception):
     """A layer or head raised; `__cause__` is what it raised, and `node` the prefix that it ends."""
@@ -66,6 +83,23 @@ class PrefixNetwork(nn.Module):
         self.heads = nn.ModuleList(self.heads[place] for place in places)
         self.nodes = kept
         self._place = {node: place for place, node in enumerate(kept)}
+
+    @property
+    def head_weights(self) -> list[float]:
+        """DISCOUNT^(depth - 1): what the losses count whose gradients are then multiplied by gradient_factors().
+
+        Together they leave a layer of depth t the sum of DISCOUNT^(s - t) times the gradient of each head behind it, of
+        depth s, and a head its own gradient, without a pass over any feature map.
+        """
+        return [DISCOUNT ** (len(node) - 1) for node in self.nodes]
+
+    def gradient_factors(self) -> list[tuple[nn.Parameter, float]]:
+        """Every parameter with DISCOUNT^(1 - depth) of its node."""
+        return [
+            (parameter, 1.0 / weight)
+            for layer, head, weight in zip(self.layers, self.heads, self.head_weights, strict=True)
+            for parameter in (*layer.parameters(), *head.parameters())
+        ]
 
     def places(self, path: Path) -> list[int]:
         """Where the nodes of a path stand in `nodes`, shallow to deep."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from replaytree.evaluate.network import PrefixNetwork
+
 # cuDNN chooses algorithms and the optimiser makes its momentum in the first steps, which a capture must not see.
 EAGER_STEPS = 3
 
@@ -20,9 +22,10 @@ _log = logging.getLogger(__name__)
 class Step:
     """Trains a network on one batch after another, and keeps account of the losses on the device.
 
-    The training loss is the sum over the heads of the mean cross-entropy. With `capture`, on a CUDA device, the steps
-    after the first few are replays of one CUDA graph, which takes the time of the kernels alone; what cannot be
-    captured (a layer that waits for the device) goes on eagerly.
+    The training loss is the sum over the heads of the mean cross-entropy; in a PrefixNetwork a layer takes the
+    gradients of the heads behind it discounted by their distance (network.DISCOUNT). With `capture`, on a CUDA device,
+    the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone; what cannot
+    be captured (a layer that waits for the device) goes on eagerly.
     """
 
     def __init__(
@@ -37,11 +40,24 @@ class Step:
         self._inputs_BCHW = self._labels_B = torch.empty(0)
         self._losses_T: Tensor | None = None
         self._finite_T: Tensor | None = None
+        self._discount()
 
     def reset(self) -> None:
         """Forget what was captured: the network has other layers than before."""
         self._steps, self._graph, self._losses_T, self._finite_T = 0, None, None, None
         self._optimizer.zero_grad(set_to_none=True)
+        self._discount()
+
+    def _discount(self) -> None:
+        self._weights_T: Tensor | None = None
+        self._by_factor: dict[float, list[nn.Parameter]] = {}
+        if not isinstance(self._network, PrefixNetwork):
+            return
+        factors = self._network.gradient_factors()
+        self._weights_T = torch.tensor(self._network.head_weights, device=factors[0][0].device)
+        for parameter, factor in factors:
+            if factor != 1.0:
+                self._by_factor.setdefault(factor, []).append(parameter)
 
     def begin(self) -> None:
         """Begin to sum up losses anew."""
@@ -95,7 +111,10 @@ class Step:
             .view(heads, -1)
             .mean(dim=1)
         )
-        losses_T.sum().backward()  # type: ignore[no-untyped-call]
+        loss = losses_T.sum() if self._weights_T is None else (losses_T * self._weights_T).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for factor, parameters in self._by_factor.items():
+            torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
         self._optimizer.step()
         with torch.no_grad():
             if self._losses_T is None or self._finite_T is None:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from replaytree.evaluate.network import NodeError, PrefixNetwork
+from replaytree.evaluate.network import DISCOUNT, NodeError, PrefixNetwork
 from replaytree.space import Convolution, CustomLayer, LayerSpace, xu24
 
 SPACE = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=5, max_layers=4)
@@ -128,3 +128,23 @@ def test_what_a_layer_raises_names_the_node(builder, cause):
         PrefixNetwork(space, [(0, 0), (0, 1, 0)], 2)(torch.zeros(2, 1, 8, 8))
     assert raised.value.node == (0, 1)
     assert isinstance(raised.value.__cause__, cause)
+
+
+def test_weights_and_factors_discount_the_heads_behind_a_layer():
+    """The gradient of layer t is the sum of DISCOUNT^(s - t) times those of the heads s behind it."""
+    torch.manual_seed(0)
+    trie, images, labels = PrefixNetwork(SPACE, PATHS, 5), torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 3])
+    modules = zip(trie.nodes, trie.layers, trie.heads, strict=True)
+    parameters = [(node, p) for node, layer, head in modules for p in (*layer.parameters(), *head.parameters())]
+    per_head = [nn.functional.cross_entropy(logits_BK, labels) for logits_BK in trie(images)]
+    expected = [torch.zeros_like(p) for _, p in parameters]
+    for node, loss in zip(trie.nodes, per_head, strict=True):
+        alone = torch.autograd.grad(loss, [p for _, p in parameters], retain_graph=True, materialize_grads=True)
+        for n, (own, _) in enumerate(parameters):
+            expected[n] = expected[n] + DISCOUNT ** (len(node) - len(own)) * alone[n]
+    sum(weight * loss for weight, loss in zip(trie.head_weights, per_head, strict=True)).backward()
+    for parameter, factor in trie.gradient_factors():
+        parameter.grad *= factor
+    assert len(parameters) == len(trie.gradient_factors())
+    for (_, parameter), wanted in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, wanted, rtol=1e-3, atol=1e-5)
