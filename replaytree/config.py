@@ -17,6 +17,7 @@ DEFAULT_STORAGE = "sqlite:///replaytree.db"
 
 StrategyName = Literal["replay", "random", "evolution", "reinforce", "puct", "guided"]
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
+WARM_STRATEGIES: tuple[StrategyName, ...] = ("guided", "replay")
 ReturnKind = Literal["cumulative", "reward-to-go", "best-reached", "marginal-gain", "final"]
 BaselineKind = Literal["depth", "parent"]
 EvaluatorName = Literal["joint", "separate"]
@@ -61,6 +62,7 @@ class SearchConfig:
     grow_patience: int = 5
 
     strategy: StrategyName = "guided"
+    warm_start: str | None = None
     num_paths: int = 1
     return_kind: ReturnKind = "cumulative"
     gamma: float = 0.9
@@ -151,6 +153,11 @@ class SearchConfig:
             raise ConfigError(
                 f"epochs are {self.epochs_first}:{self.epochs_last}, but the budget must not fall; "
                 f"write --epochs {self.epochs_last}:{self.epochs_first}"
+            )
+        if self.warm_start is not None and self.strategy not in WARM_STRATEGIES:
+            raise ConfigError(
+                f"strategy is {self.strategy!r}, which does not learn from the tree of another search "
+                f"(--warm-start {self.warm_start}); choose --strategy {' or '.join(WARM_STRATEGIES)}"
             )
         if self.replay + self.continue_ > 1.0:
             raise ConfigError(

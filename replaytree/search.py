@@ -76,6 +76,7 @@ class Search:
                 f"or choose another --name"
             )
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
+        warm = config.warm_start
         self.tree = ReplayTree.create(
             engine,
             name,
@@ -84,9 +85,10 @@ class Search:
             config_json=self.config.to_json(),
             data_json=self.data.fingerprint.to_json() if self.data else None,
             versions=versions(),
+            prior=ReplayTree.open(engine, warm).prior_for(self.space) if warm is not None else (),
         )
         self.callbacks = Callbacks(callbacks)
-        self.memory = ReplayMemory(temperature=config.temperature)
+        self.memory = ReplayMemory(temperature=config.temperature, prior=self._prior())
         self.episode_count = self.training_count = self.proposed_count = 0
         self._best_accuracy: float | None = None
 
@@ -175,7 +177,7 @@ class Search:
         self._best_accuracy = info.best_accuracy
         self._calibrator.load(self.tree.calibration())
         stats = [self._seen(node) for node in self.tree.node_stats()]
-        self.memory = ReplayMemory(stats, temperature=self.config.temperature)
+        self.memory = ReplayMemory(stats, temperature=self.config.temperature, prior=self._prior())
         self.strategy = STRATEGIES[self.config.strategy](self.space, self.config)
         self.growth = Growth.start(self.config)
         self.pruning = Pruning()
@@ -185,6 +187,11 @@ class Search:
             self.growth = Growth(**state["growth"])
             self.pruning = Pruning(**state.get("pruning", {}))
             self.proposed_count = state.get("proposed_count", self.episode_count)
+
+    def _prior(self) -> ReplayMemory | None:
+        """What another search told this one (config.warm_start), weighed against cost as the own nodes are."""
+        nodes = [self._reward.of_node(node) for node in self.tree.prior()]
+        return ReplayMemory(nodes, temperature=self.config.temperature) if nodes else None
 
     @property
     def name(self) -> str:

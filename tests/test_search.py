@@ -21,7 +21,8 @@ from replaytree.errors import (
     StorageError,
 )
 from replaytree.records import PathEvaluation
-from replaytree.tree import check
+from replaytree.state import unpack
+from replaytree.tree import check, list_searches, open_engine
 from replaytree.tree.engine import reading
 from replaytree.turns import episode_seed
 
@@ -539,3 +540,74 @@ def test_an_evaluator_that_trains_every_prefix_by_itself_is_not_calibrated(stora
         evaluator="separate", max_layers=2, epochs_first=1, epochs_last=1, train_limit=100, calibrate=1.0
     )
     assert replaytree.Search(config=config, storage=storage).run(episodes=2).tree.calibration().separate_count == 0
+
+
+@pytest.mark.parametrize("strategy", ["guided", "replay"])
+@pytest.mark.parametrize("num_paths", [1, 3])
+def test_a_warm_start_survives_resuming_whatever_becomes_of_the_other_search(tmp_path, strategy, num_paths):
+    options = {"strategy": strategy, "num_paths": num_paths, "warm_start": "other", "replay": 0.3, "seed": 5}
+    searches = {}
+    for name in ("whole", "parts"):
+        storage = f"sqlite:///{tmp_path}/{name}.db"
+        other = make(storage, name="other", strategy="random", min_layers=5, seed=9).run(episodes=10)
+        searches[name] = make(storage, **options)
+    for _ in range(6):
+        searches["whole"].turn(num_paths)
+    for turn in range(6):
+        searches["parts"].turn(num_paths)
+        if turn == 1:
+            other.run(episodes=5)
+        if turn == 3:
+            with other.tree.engine.begin() as connection:
+                connection.exec_driver_sql("DELETE FROM searches WHERE name = 'other'")
+        searches["parts"] = resume(storage)
+    parts, whole = everything(searches["parts"]), everything(searches["whole"])
+    assert parts[:-1] == whole[:-1]
+    # Equal strings are one object or two in a pickle, depending on which optimiser was loaded before it stepped.
+    assert list(leaves(unpack(parts[-1]))) == list(leaves(unpack(whole[-1])))
+    assert check(searches["parts"].tree.engine) == []
+
+
+def leaves(state, place=()):
+    """(place, value) of everything in a state, tensors as lists."""
+    if isinstance(state, dict | list | tuple):
+        for key, value in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from leaves(value, (*place, key))
+    else:
+        yield place, state.tolist() if isinstance(state, torch.Tensor) else state
+
+
+def test_a_warm_start_goes_by_the_other_search_and_counts_none_of_it(storage):
+    """The other's accuracies are higher than any here, and half of its ranking is all that is known at first."""
+
+    class Brighter(Table):
+        def evaluate(self, paths, *, budget, seed):
+            found = super().evaluate(paths, budget=budget, seed=seed)
+            return [PathEvaluation([0.9 + a / 10 for a in each.accuracies]) for each in found]
+
+    make(storage, name="other", evaluator=Brighter(), strategy="random", min_layers=5).run(trainings=30)
+    table = Table()
+    search = make(storage, evaluator=table, strategy="guided", min_layers=5, warm_start="other").run(trainings=6)
+    good = [paths[0].count(1) for paths, _, _ in table.calls]
+    assert sum(good) / len(good) > 3.0, "random paths have 1.67 good layers of 5"
+    assert all(node.average_accuracy < 0.9 for node in search.tree.best(99))
+    assert search.tree.training_count == 6
+    assert search.tree.info().node_count <= 30
+    assert json.loads(search.tree.info().config_json)["warm_start"] == "other"
+
+
+def test_warm_starts_that_cannot_be(storage):
+    make(storage, name="other").run(episodes=3)
+    make(storage, name="empty")
+    space = replaytree.LabelSpace(["identity", "good", "worse"], max_layers=5)
+    with pytest.raises(
+        SpaceError, match="search 'other' was made with layer 2 named bad, and the space given has worse"
+    ):
+        replaytree.Search(space=space, evaluator=Table(), storage=storage, name="a", warm_start="other")
+    with pytest.raises(SearchNotFound, match="it has: other, empty"):
+        make(storage, name="a", strategy="guided", warm_start="nobody")
+    with pytest.raises(ConfigError, match="search 'empty' has measured no prefix"):
+        make(storage, name="a", strategy="guided", warm_start="empty")
+    with pytest.raises(ConfigError, match=r"strategy is 'random', which does not learn .*choose --strategy guided"):
+        make(storage, name="a", strategy="random", warm_start="other")
+    assert [info.name for info in list_searches(open_engine(storage))] == ["other", "empty"]

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path as FilePath
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from replaytree.config import STRATEGY_NAMES, Budget, SearchConfig
+from replaytree.config import STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
 from replaytree.errors import ConfigError
 from replaytree.evaluate.tabular import Table, TabularEvaluator, read_table
 from replaytree.search import Search
@@ -30,6 +31,8 @@ from replaytree.space import LabelSpace
 CHECKPOINTS = (10, 25, 50, 100, 200)
 OPTUNA_SAMPLERS = ("optuna-tpe", "optuna-gp")
 BOOTSTRAPS = 10_000
+# The search that is learnt from draws other trainings than the one that learns.
+OTHER_SEED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,14 @@ class TableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmStart:
+    """The search that others learn from first: `trainings` of an evolution on other columns of the same table."""
+
+    accuracy: tuple[str, ...]
+    trainings: int
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One search on one table. `options` are fields of SearchConfig."""
 
@@ -51,6 +62,7 @@ class Job:
     seed: int
     trainings: int
     options: tuple[tuple[str, object], ...] = ()
+    warm_start: WarmStart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,16 @@ def parse_options(texts: Sequence[str]) -> tuple[tuple[str, object], ...]:
 def check_table(file: TableFile) -> None:
     """DataError where the table cannot be used, before any process is started."""
     _table(file)
+
+
+def require_warm(warm: WarmStart | None, strategies: Sequence[str], file: TableFile) -> None:
+    """ConfigError for a strategy that learns from no other search, DataError for columns that cannot be used."""
+    if warm is None:
+        return
+    for name in strategies:
+        if name not in WARM_STRATEGIES:
+            raise ConfigError(f"--warm-start is for --strategy {' and '.join(WARM_STRATEGIES)}, not {name}")
+    check_table(replace(file, accuracy=warm.accuracy))
 
 
 def described(summaries: Sequence[Summary]) -> str:
@@ -175,24 +197,30 @@ def checkpoints(trainings: int) -> list[int]:
 
 
 def _search_regrets(job: Job, table: Table) -> list[float]:
-    config = SearchConfig.from_options(
-        {
-            "dataset": None,
-            "strategy": job.strategy,
-            "seed": job.seed,
-            "min_layers": table.max_layers,
-            "max_layers": table.max_layers,
-            **dict(job.options),
-        }
-    )
-    evaluator = TabularEvaluator(table)
-    search = Search(name="bench", storage="sqlite://", space=_space(job.table), evaluator=evaluator, config=config)
-    regrets = []
-    for checkpoint in checkpoints(job.trainings):
-        search.run(trainings=checkpoint - search.training_count)
-        regrets.append(_regret(table, search.tree.best(1)[0].path))
-    search.tree.engine.dispose()
+    options = {"strategy": job.strategy, "seed": job.seed, **dict(job.options)}
+    with TemporaryDirectory() as folder:
+        storage = "sqlite://"
+        if job.warm_start is not None:
+            # Two searches share a database; one in memory has one owner.
+            storage = f"sqlite:///{folder}/bench.db"
+            other = replace(job.table, accuracy=job.warm_start.accuracy)
+            source = _search(other, storage, "other", {"strategy": "evolution", "seed": OTHER_SEED + job.seed})
+            source.run(trainings=job.warm_start.trainings).tree.engine.dispose()
+            options["warm_start"] = source.name
+        search = _search(job.table, storage, "bench", options)
+        regrets = []
+        for checkpoint in checkpoints(job.trainings):
+            search.run(trainings=checkpoint - search.training_count)
+            regrets.append(_regret(table, search.tree.best(1)[0].path))
+        search.tree.engine.dispose()
     return regrets
+
+
+def _search(file: TableFile, storage: str, name: str, options: Mapping[str, object]) -> Search:
+    table = _table(file)
+    layers = {"dataset": None, "min_layers": table.max_layers, "max_layers": table.max_layers}
+    config = SearchConfig.from_options({**layers, **options})
+    return Search(name=name, storage=storage, space=_space(file), evaluator=TabularEvaluator(table), config=config)
 
 
 def _optuna_regrets(job: Job, table: Table) -> list[float]:

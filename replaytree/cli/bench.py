@@ -59,6 +59,11 @@ def strategies(
     option: Annotated[
         list[str] | None, typer.Option(help="A field of the configuration, NAME=VALUE, for ablations; may be repeated.")
     ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(help="Learn first from a search on this column, as if of other images; may be repeated."),
+    ] = None,
+    warm_start_trainings: Annotated[int, typer.Option(min=1, help="Trainings of that search.")] = 100,
     processes: Annotated[int, typer.Option(min=1, help="Searches at a time.")] = 2,
     figure: Annotated[Path | None, typer.Option(help="Write an HTML figure to this file.")] = None,
     json_: Json = None,
@@ -71,7 +76,9 @@ def strategies(
     file = measured.TableFile(str(table), tuple(accuracy) if accuracy else None, percent, complete)
     measured.check_table(file)
     options = measured.parse_options(option or [])
-    jobs = [measured.Job(file, name, seed, trainings, options) for name in names for seed in range(seeds)]
+    warm = measured.WarmStart(tuple(warm_start), warm_start_trainings) if warm_start else None
+    measured.require_warm(warm, names, file)
+    jobs = [measured.Job(file, name, seed, trainings, options, warm) for name in names for seed in range(seeds)]
     results = []
     for result in measured.run_jobs(jobs, processes=processes):
         results.append(result)

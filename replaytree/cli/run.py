@@ -58,6 +58,10 @@ def run(
         str, typer.Option(help="Epochs a training, FIRST:LAST; rises with the depth bound.")
     ] = f"{DEFAULTS.epochs_first}:{DEFAULTS.epochs_last}",
     strategy: Annotated[StrategyName, typer.Option(help="How paths are chosen.")] = DEFAULTS.strategy,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(help="Learn from this search of the same layers first, whatever its images (guided, replay)."),
+    ] = None,
     replay: Annotated[
         float, typer.Option(help="Strategy replay: probability that an episode is replayed from the tree.")
     ] = DEFAULTS.replay,
@@ -159,6 +163,7 @@ def run(
         max_layers=max_layers,
         grow_every=_grow_every(grow_every),
         strategy=strategy,
+        warm_start=warm_start,
         num_paths=num_paths,
         return_kind=return_kind,
         gamma=gamma,

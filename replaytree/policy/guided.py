@@ -1,6 +1,7 @@
 """The guided replay tree: many candidate paths are ranked by a value model of the tree, one of them is trained.
 
-1. The first `warmup` paths are uniformly random.
+1. The first `warmup` paths are uniformly random, unless the memory has a prior (memory.py): then there is something to
+   go by from the start, and a value model of the prior has its say (prior_values.py).
 2. A value ensemble is fitted to all nodes of the tree (value_model.py).
 3. Candidates: a quarter start at the root, a quarter at a prefix drawn from the tree by a softmax over average accuracy
    and cut at a random depth; the controller completes them, mixed with a tenth of uniform choice. Half are paths drawn
@@ -29,6 +30,7 @@ from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.node_table import NodeTable
+from replaytree.policy.prior_values import PriorValues
 from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.policy.value_model import ValueEnsemble, value_of
@@ -57,6 +59,7 @@ class GuidedStrategy:
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
         self._values = ValueEnsemble(space.num_actions, space.max_layers, generator=self._generator)
         self._nodes = NodeTable(space.max_layers)
+        self._prior: PriorValues | None = None
         self._proposed = 0
         self._noise = Noise()
         self._update = PolicyUpdate()
@@ -66,13 +69,14 @@ class GuidedStrategy:
     ) -> list[Proposal]:
         """`num_paths` paths to train, different from one another and from the pending ones."""
         proposals = []
-        if self._proposed + num_paths > self._config.warmup and not memory.is_empty:
+        warmup = self._config.warmup if memory.prior is None else 0
+        if self._proposed + num_paths > warmup and not memory.is_unmeasured:
             self._nodes.take_in(memory)
             self._values.fit(self._nodes)
         taken = {path[:t] for path in pending for t in range(1, len(path) + 1)}
         self._update = PolicyUpdate()
         for _ in range(num_paths):
-            if self._proposed < self._config.warmup or memory.is_empty:
+            if self._proposed < warmup or memory.is_empty:
                 proposal = self._random(depth_bound, taken)
             else:
                 proposal = self._guided(memory, depth_bound, epochs, taken)
@@ -122,7 +126,7 @@ class GuidedStrategy:
         candidates = self._candidates(memory, depth_bound)
         prefixes = list({path[:t]: None for path, _ in candidates for t in range(1, len(path) + 1)})
         place = {prefix: n for n, prefix in enumerate(prefixes)}
-        values_MN = self._values.predict(prefixes, epochs=epochs)
+        values_MN = self._predicted(memory, prefixes, epochs)
         self._learn([path for path, _ in candidates], place, values_MN.mean(dim=0))
         known_N = torch.tensor([prefix in taken or _evaluated(memory.get(prefix), epochs) for prefix in prefixes])
         member = int(torch.randint(len(values_MN), (), generator=self._generator))
@@ -142,6 +146,19 @@ class GuidedStrategy:
             return self._random(depth_bound, taken)
         return proposal
 
+    def _predicted(self, memory: ReplayMemory, prefixes: list[Path], epochs: int) -> Tensor:
+        """Values y (M, N), those of a prior mixed in."""
+        if memory.prior is None:
+            return self._values.predict(prefixes, epochs=epochs)
+        if self._prior is None:
+            self._prior = PriorValues(
+                memory.prior,
+                num_actions=self._space.num_actions,
+                max_layers=self._space.max_layers,
+                seed=self._config.seed,
+            )
+        return self._prior.mixed(self._values, prefixes, epochs=epochs, share=memory.prior_share)
+
     def _candidates(self, memory: ReplayMemory, depth_bound: int) -> list[tuple[Path, Proposal]]:
         mutants = round(self._config.candidates * self._config.mutants)
         prefixes: list[Path] = []
@@ -157,7 +174,7 @@ class GuidedStrategy:
         )
         candidates = {}
         for _ in range(mutants):
-            child = mutant(self._space, memory.draw(self._generator), self._generator)
+            child = mutant(self._space, memory.draw(self._generator)[:depth_bound], self._generator)
             proposal = random_path(self._space, depth_bound, self._generator, prefix=child)
             candidates[proposal.path] = Proposal(proposal.path, "continue", proposal.behaviour)
         for prefix, (path, probs) in zip(prefixes, sampled, strict=True):

@@ -3,6 +3,10 @@
 A copy of what the database holds, rebuilt from it in one read. The tree itself is the sampling structure: each node
 keeps the log of the summed weights of its subtree, so an update costs O(depth x children) and so does a draw,
 whatever the number of nodes.
+
+A memory may have a prior: the memory of another search, on other images perhaps, whose accuracies are on a scale of
+their own. A draw comes from the prior with probability w / (w + n), where n is the number of trainings here and w =
+PRIOR_TRAININGS: the prior is worth that many trainings, and the own ones outweigh it after as many.
 """
 
 from __future__ import annotations
@@ -15,15 +19,22 @@ import torch
 from replaytree.records import NodeStats, Path
 
 NEVER = -math.inf
+PRIOR_TRAININGS = 10
 
 
 class ReplayMemory:
-    """All nodes of one search. `temperature` is that of the softmax, in accuracy."""
+    """All nodes of one search. `temperature` is that of the softmax, in accuracy.
 
-    def __init__(self, nodes: Iterable[NodeStats] = (), *, temperature: float = 0.01) -> None:
+    What is asked of single nodes (`get`, `children`, iteration) is answered by the search's own alone.
+    """
+
+    def __init__(
+        self, nodes: Iterable[NodeStats] = (), *, temperature: float = 0.01, prior: ReplayMemory | None = None
+    ) -> None:
         if not temperature > 0.0:
             raise ValueError(f"temperature is {temperature}; it must be over 0")
         self._temperature = temperature
+        self.prior = prior
         self._stats: dict[Path, NodeStats] = {}
         self._children: dict[Path, list[int]] = {(): []}
         self._log_mass: dict[Path, float] = {(): NEVER}
@@ -56,8 +67,21 @@ class ReplayMemory:
 
     @property
     def is_empty(self) -> bool:
-        """True while no node has been evaluated: then nothing can be drawn."""
+        """True while no node has been evaluated, nor any of the prior: then nothing can be drawn."""
+        return self.is_unmeasured and (self.prior is None or self.prior.is_empty)
+
+    @property
+    def is_unmeasured(self) -> bool:
+        """True while no node has been evaluated in this search."""
         return self._log_mass[()] == NEVER
+
+    @property
+    def prior_share(self) -> float:
+        """How much the prior counts beside the search's own trainings; 0 without one."""
+        if self.prior is None or self.prior.is_empty:
+            return 0.0
+        trainings = sum(node.evaluation_count for node in self.children(()))
+        return PRIOR_TRAININGS / (PRIOR_TRAININGS + trainings)
 
     def update(self, nodes: Iterable[NodeStats]) -> None:
         """Take in new or changed nodes; a node's parent comes before it."""
@@ -84,6 +108,8 @@ class ReplayMemory:
     def draw(self, generator: torch.Generator) -> Path:
         """A node's path, drawn with probability softmax(average accuracy / temperature) over all evaluated nodes."""
         assert not self.is_empty, "drew from a memory without evaluations"
+        if self.prior is not None and float(torch.rand((), generator=generator)) < self.prior_share:
+            return self.prior.draw(generator)
         path: Path = ()
         while True:
             mass = self._log_mass[path]
@@ -104,16 +130,52 @@ class ReplayMemory:
     def behaviour(self, path: Path) -> tuple[float, ...]:
         """mu(a_t | a_<t) of a drawn path: the share of child a_t in the weight of all children of a_<t."""
         shares = []
-        for t, action in enumerate(path):
+        for t in range(len(path)):
             prefix = path[:t]
-            children = _log_sum(self._log_mass[(*prefix, other)] for other in self._children[prefix])
-            shares.append(math.exp(self._log_mass[(*prefix, action)] - children))
+            children = _log_sum(self._log_share((*prefix, other)) for other in self._actions(prefix))
+            shares.append(math.exp(self._log_share(path[: t + 1]) - children))
         return tuple(shares)
 
     def rewards(self, path: Path) -> tuple[float, ...]:
-        """Average accuracy of every prefix of a stored path; 0 where a failure left none."""
-        averages = (self._stats[path[: t + 1]].average_accuracy for t in range(len(path)))
-        return tuple(0.0 if average is None else average for average in averages)
+        """Average accuracy of every prefix of a stored path; 0 where a failure left none.
+
+        A prefix that only the prior knows has its accuracy there, brought to the mean and deviation that the averages
+        have here.
+        """
+        return tuple(self._reward(path[: t + 1]) for t in range(len(path)))
+
+    def mean_and_deviation(self) -> tuple[float, float]:
+        """Of the average accuracies of all evaluated nodes; (0, 0) where there are none."""
+        averages = [average for node in self if (average := node.average_accuracy) is not None]
+        if not averages:
+            return 0.0, 0.0
+        mean = math.fsum(averages) / len(averages)
+        return mean, math.sqrt(math.fsum((average - mean) ** 2 for average in averages) / len(averages))
+
+    def _reward(self, path: Path) -> float:
+        node = self._stats.get(path)
+        if node is not None and node.average_accuracy is not None:
+            return node.average_accuracy
+        told = self.prior.get(path) if self.prior is not None else None
+        if self.prior is None or told is None or told.average_accuracy is None:
+            return 0.0
+        mean, deviation = self.mean_and_deviation()
+        other_mean, other_deviation = self.prior.mean_and_deviation()
+        standardised = (told.average_accuracy - other_mean) / other_deviation if other_deviation else 0.0
+        return min(max(mean + deviation * standardised, 0.0), 1.0)
+
+    def _actions(self, prefix: Path) -> list[int]:
+        own = self._children.get(prefix, [])
+        told = self.prior._children.get(prefix, []) if self.prior is not None else []
+        return [*own, *(action for action in told if action not in own)]
+
+    def _log_share(self, path: Path) -> float:
+        """The log of the probability that a draw is `path` or passes through it."""
+        own = NEVER if self.is_unmeasured else self._log_mass.get(path, NEVER) - self._log_mass[()]
+        share = self.prior_share
+        if self.prior is None or share == 0.0:
+            return own
+        return _log_sum([_log(1.0 - share) + own, _log(share) + self.prior._log_share(path)])
 
     def _own(self, path: Path) -> float:
         average = self._stats[path].average_accuracy if path else None
@@ -122,6 +184,10 @@ class ReplayMemory:
     def _summed(self, path: Path) -> float:
         own = [self._own(path)]
         return _log_sum(own + [self._log_mass[(*path, action)] for action in self._children[path]])
+
+
+def _log(probability: float) -> float:
+    return math.log(probability) if probability > 0.0 else NEVER
 
 
 def _log_sum(logs: Iterable[float]) -> float:

@@ -46,7 +46,7 @@ class NodeTable:
     def take_in(self, memory: ReplayMemory) -> None:
         """Read the nodes that are new or changed."""
         for node in memory.changes():
-            self._put(node)
+            self.put(node)
 
     def examples(
         self,
@@ -73,7 +73,8 @@ class NodeTable:
             Leader(self._paths[row], float(averages_N[row]), int(counts_N[row])) for row in best if counts_N[row] > 0
         ]
 
-    def _put(self, node: NodeStats) -> None:
+    def put(self, node: NodeStats) -> None:
+        """Read one node."""
         row = self._rows.get(node.path)
         if row is None:
             row = self._rows[node.path] = len(self._paths)

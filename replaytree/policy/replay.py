@@ -39,14 +39,17 @@ class ReplayStrategy:
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
     ) -> list[Proposal]:
-        """`num_paths` episodes; while the tree is empty all are sampled."""
+        """`num_paths` episodes; nothing is replayed before something is measured, and an empty tree is not continued.
+
+        What the baseline is to be compared with is on this search's scale, so a prior alone gives nothing to replay.
+        """
         self._seen = memory
         sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
         replays: dict[int, Proposal] = {}
         prefixes: dict[int, Path] = {}
         for b, u in enumerate(sources_B):
-            if u < self._config.replay and not memory.is_empty:
-                path = memory.draw(self._generator)
+            if u < self._config.replay and not memory.is_unmeasured:
+                path = memory.draw(self._generator)[:depth_bound]
                 replays[b] = Proposal(path, "replay", memory.behaviour(path), memory.rewards(path))
             elif u < self._config.replay + self._config.continue_ and not memory.is_empty and depth_bound > 1:
                 prefixes[b] = self._cut(memory.draw(self._generator), depth_bound)

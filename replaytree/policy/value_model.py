@@ -96,6 +96,11 @@ class ValueEnsemble(nn.Module):
         values_MN: Tensor = self(self._features(actions_NT, np.full(len(prefixes), epochs)))
         return values_MN * self._std + self._mean
 
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of the values that it was fitted to; (0, 1) before."""
+        return self._mean, self._std
+
     def state(self) -> dict[str, Any]:
         """Networks, optimiser, scale, and the seed that the bootstrap weights follow from."""
         return {

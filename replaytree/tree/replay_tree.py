@@ -16,6 +16,7 @@ from replaytree.tree import queries
 from replaytree.tree.calibrations import Calibration, read_calibration
 from replaytree.tree.engine import open_engine, reading
 from replaytree.tree.leases import Lease, held_text, holder_of
+from replaytree.tree.prior import fitting, insert_prior, stored_prior
 from replaytree.tree.recording import insert_for, record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.retrying import write
@@ -53,8 +54,12 @@ class ReplayTree:
         config_json: str,
         versions: Mapping[str, str],
         data_json: str | None = None,
+        prior: Sequence[NodeStats] = (),
     ) -> ReplayTree:
-        """Begin a new search, making the database if there is none; SearchExists if the name is taken."""
+        """Begin a new search, making the database if there is none; SearchExists if the name is taken.
+
+        `prior` is what another search measured (`prior_for`); it is stored apart, and counts as nothing measured here.
+        """
         if not name.strip():
             raise ConfigError(f"name is {name!r}; a search needs a name (--name)")
         engine = storage if isinstance(storage, Engine) else open_engine(storage)
@@ -68,7 +73,14 @@ class ReplayTree:
             "versions_json": json.dumps(dict(versions), sort_keys=True),
         }
         insert = insert_for(engine.dialect.name, searches).on_conflict_do_nothing(index_elements=["name"])
-        search_id = write(engine, lambda connection: connection.scalar(insert.returning(searches.c.id), row))
+
+        def begin(connection: Connection) -> int | None:
+            search_id: int | None = connection.scalar(insert.returning(searches.c.id), row)
+            if search_id is not None:
+                insert_prior(connection, search_id, prior)
+            return search_id
+
+        search_id = write(engine, begin)
         if search_id is None:
             raise SearchExists(
                 f"{shown(engine.url)} has a search {name!r} already; continue it with `replaytree resume {name}`, "
@@ -147,6 +159,18 @@ class ReplayTree:
         """What was trained by itself, the biases estimated from it, and what it cost."""
         with reading(self.engine) as connection:
             return read_calibration(connection, self._search_id)
+
+    def prior(self) -> list[NodeStats]:
+        """What the search was told by the one that it was warm-started from, parents before children."""
+        return stored_prior(self.engine, self._search_id)
+
+    def prior_for(self, space: Space) -> list[NodeStats]:
+        """What this search can tell one in `space`: its measured prefixes that are legal there, without their visits.
+
+        Raises SpaceError for other layers, ConfigError where nothing fits.
+        """
+        _require_same_layers(space, self.info().space_json, self.name)
+        return fitting(self.node_stats(), space, name=self.name)
 
     def strategy_state(self) -> bytes | None:
         """The state given with the last record; None before."""
@@ -239,4 +263,4 @@ def _require_same_layers(space: Space, space_json: str, name: str) -> None:
     else:
         action = next(a for a, (old, new) in enumerate(zip(stored, given, strict=True)) if old != new)
         difference = f"layer {action} named {stored[action]}, and the space given has {given[action]}"
-    raise SpaceError(f"search {name!r} was made with {difference}; open it with the space it was made with")
+    raise SpaceError(f"search {name!r} was made with {difference}; the spaces must be equal")

@@ -256,6 +256,20 @@ class LeaseRow(Base):
     heartbeat_at: Mapped[datetime]
 
 
+class PriorRow(Base):
+    """What a search was told of a prefix, at one budget, by the search that it was warm-started from."""
+
+    __tablename__ = "priors"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    path: Mapped[str] = mapped_column(primary_key=True)
+    epochs: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    evaluation_count: Mapped[int]
+    total_accuracy: Mapped[float]
+
+
 class ModelRow(Base):
     """A trained deliverable. Its weights are a file, so it outlives its search."""
 
@@ -282,4 +296,5 @@ separate_evaluations = cast(Table, SeparateEvaluationRow.__table__)
 calibrations = cast(Table, CalibrationRow.__table__)
 strategy_states = cast(Table, StrategyStateRow.__table__)
 leases = cast(Table, LeaseRow.__table__)
+priors = cast(Table, PriorRow.__table__)
 models = cast(Table, ModelRow.__table__)

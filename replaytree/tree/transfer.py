@@ -16,7 +16,7 @@ from replaytree.tree.engine import build_engine, head_revision, known_revisions,
 from replaytree.tree.queries import find_search
 from replaytree.tree.schema import VERSION_TABLE, Base
 from replaytree.tree.search_file import Header, Row, read_header, read_rows, verify, write_lines
-from replaytree.tree.transfer_rows import RowStore, select_rows
+from replaytree.tree.transfer_rows import RowStore, carried_tables, select_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def export_search(storage: str | URL | Engine, name: str, file: str | Path, *, f
         raise SearchExists(f"{file} exists; choose another file, or give --force to replace it")
     engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
     search_id, _ = find_search(engine, name)
-    counts: dict[str, int] = {}
+    counts = {table.name: 0 for table in carried_tables(Base.metadata)}
     with reading(engine) as connection:
         for problem in find_problems(connection, search=name):
             raise CorruptTree(f"{problem.text}; see `replaytree db check --repair`, and export again then")
@@ -107,5 +107,5 @@ def _named(rows: Iterable[tuple[int, Row]], name: str | None) -> Iterator[tuple[
 
 def _counted(rows: Iterable[Row], counts: dict[str, int]) -> Iterator[Row]:
     for row in rows:
-        counts[row["table"]] = counts.get(row["table"], 0) + 1
+        counts[row["table"]] += 1
         yield row

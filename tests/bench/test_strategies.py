@@ -6,7 +6,7 @@ import pytest
 
 from replaytree import cli
 from replaytree.bench.digits_table import all_paths, digits_space, make_table
-from replaytree.bench.strategies import Job, Result, TableFile, checkpoints, run_job, summarize
+from replaytree.bench.strategies import Job, Result, TableFile, WarmStart, checkpoints, run_job, summarize
 from replaytree.config import STRATEGY_NAMES
 from replaytree.space import LabelSpace
 
@@ -100,3 +100,20 @@ def test_the_digits_table_is_made_of_real_trainings(tmp_path, monkeypatch):
     assert make_table(file, seeds=1, processes=1) == 5
     best = run_job(Job(TableFile(str(file)), "random", seed=0, trainings=10))
     assert best.regrets[-1] == 0.0
+
+
+def test_a_warm_start_is_measured_and_helps(table):
+    """Eight trainings are the random start of guided; what another search found is there at once."""
+    warm = WarmStart(("accuracy_1",), trainings=60)
+    cold, told = (
+        [run_job(Job(table, "guided", seed, 8, warm_start=start)).regrets[-1] for seed in range(3)]
+        for start in (None, warm)
+    )
+    assert np.mean(told) < np.mean(cold)
+
+
+def test_a_warm_start_of_what_learns_from_no_tree(table, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", "strategies", table.file, "--strategy", "random", "--warm-start", "accuracy_1"])
+    assert ended.value.code == 2
+    assert "--warm-start is for --strategy guided and replay, not random" in capsys.readouterr().err

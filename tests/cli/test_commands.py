@@ -225,6 +225,21 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
     assert SearchConfig.from_json(stored) == SearchConfig(**options)
 
 
+def test_a_warm_start_is_stored_with_the_search(searched):
+    assert searched("run", "--name", "second", "--warm-start", "first", "--trainings", 1, *QUICK)[0] == 0
+    with sqlite3.connect("replaytree.db") as connection:
+        [(stored,)] = connection.execute("select config_json from searches where name = 'second'").fetchall()
+        told = connection.execute("select count(distinct path) from priors where search_id = 2").fetchone()[0]
+        known = connection.execute("select count(*) from nodes where search_id = 1").fetchone()[0]
+    assert json.loads(stored)["warm_start"] == "first"
+    assert told == known
+    assert searched("resume", "second", "--trainings", 1, "--quiet")[0] == 0
+    assert searched("db", "check")[0] == 0
+    code, _, err = searched("run", "--strategy", "random", "--warm-start", "first", *QUICK)
+    assert code == 2
+    assert "choose --strategy guided or replay" in err
+
+
 MISTAKES = [
     (["run", "--dataset", "imagnet"], "imagnet.*digits, mnist, fashion-mnist, cifar10, cifar100, svhn"),
     (["run", "--dataset", "./nowhere"], "nowhere"),

@@ -114,3 +114,54 @@ def test_changes_are_told_once():
     better = NodeStats((0,), 2, (BudgetSums(4, 2, 1.2),))
     memory.update([better, NodeStats((0, 1), 1)])
     assert memory.changes() == [better, NodeStats((0, 1), 1)]
+
+
+# Another search's: on a scale of its own, better known where GOLDEN is not.
+OTHER = [node((0,), 0.1), node((1,), 0.3), node((1, 2), 0.2)]
+
+
+def warm(nodes=(), *, temperature=0.1):
+    return ReplayMemory(nodes, temperature=temperature, prior=ReplayMemory(OTHER, temperature=temperature))
+
+
+def test_a_prior_is_drawn_from_and_known_of_nothing():
+    memory = warm()
+    assert not memory.is_empty
+    assert memory.is_unmeasured
+    assert list(memory) == memory.children(()) == []
+    assert memory.get((1,)) is None
+    assert memory.prior_share == 1.0
+    generator = torch.Generator().manual_seed(0)
+    assert {memory.draw(generator) for _ in range(100)} == {(0,), (1,), (1, 2)}
+
+
+def test_own_trainings_outweigh_the_prior():
+    """Ten trainings begin at the root of GOLDEN, twenty after the update: shares 10 / 20 and 10 / 30."""
+    memory = warm([node((0,), 0.5, count=6), node((2,), 0.4, count=4)])
+    assert memory.prior_share == 0.5
+    memory.update([node((0,), 0.5, count=16)])
+    assert memory.prior_share == pytest.approx(1 / 3)
+    generator = torch.Generator().manual_seed(0)
+    drawn = [memory.draw(generator) for _ in range(3000)]
+    of_the_prior = sum(path in ((1,), (1, 2)) for path in drawn) / 3000
+    e = {average: math.exp(average / 0.1) for average in (0.1, 0.2, 0.3)}
+    assert of_the_prior == pytest.approx((e[0.3] + e[0.2]) / sum(e.values()) / 3, abs=0.03)
+
+
+def test_behaviour_is_that_of_the_mixture():
+    memory = warm([node((0,), 0.5, count=6), node((2,), 0.4, count=4)])
+    e = {average: math.exp(average / 0.1) for average in (0.1, 0.2, 0.3, 0.4, 0.5)}
+    own, other = e[0.5] + e[0.4], e[0.1] + e[0.2] + e[0.3]
+    assert memory.behaviour((0,)) == pytest.approx([0.5 * e[0.5] / own + 0.5 * e[0.1] / other])
+    assert memory.behaviour((1, 2)) == pytest.approx([0.5 * (e[0.3] + e[0.2]) / other, 1.0])
+    assert sum(memory.behaviour((action,))[0] for action in range(3)) == pytest.approx(1.0)
+
+
+def test_rewards_of_the_prior_are_brought_to_the_own_scale():
+    """Own averages 0.4, 0.6: mean 0.5, deviation 0.1. Those of OTHER: mean 0.2, deviation sqrt(2 / 300)."""
+    memory = warm([node((0,), 0.4), node((2,), 0.6)])
+    deviation = math.sqrt(2 / 300)
+    assert memory.rewards((1, 2)) == pytest.approx((0.5 + 0.1 * 0.1 / deviation, 0.5))
+    assert memory.rewards((0,)) == (0.4,)
+    assert warm([node((0,), 0.0), node((2,), 1.0)]).rewards((1,)) == (1.0,)
+    assert memory.rewards((2, 2)) == (0.6, 0.0)
