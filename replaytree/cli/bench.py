@@ -172,9 +172,25 @@ def evaluator(
         typer.Option(help="plain, separate, joint, trie; may be repeated; ratios are to the first.  [default: all]"),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="A truth table: how true joint scores of its chains are, instead. Six epochs unless said."),
+    ] = None,
+    length: Annotated[
+        list[int] | None, typer.Option(help="With --truth: layers of the chains; repeat.  [default: 5, 10, 15]")
+    ] = None,
+    calibrate: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="With --truth: separate trainings' share of the joint cost.")
+    ] = 0.1,
     json_: Json = None,
 ) -> None:
-    """Seconds and memory to score every prefix of a path: plain loop, separate, joint, and eight paths as a trie."""
+    """Seconds and memory to score every prefix of a path: plain loop, separate, joint, and eight paths as a trie.
+
+    With --truth, how well scores agree with separate training at twice the budget.
+    """
+    if truth is not None:
+        _truth(truth, length or [5, 10, 15], epochs if epochs > 1 else None, calibrate, data_dir, json_)
+        return
     from replaytree.bench.evaluator import METHODS, measure_evaluator
 
     costs = measure_evaluator(
@@ -197,6 +213,36 @@ def evaluator(
     for kind, milliseconds in costs.step_ms.items():
         print(f"{kind}: {milliseconds:.2f} ms")
     _finish(asdict(costs), json_)
+
+
+def _truth(
+    file: Path, lengths: list[int], epochs: int | None, share: float, data_dir: str | None, json_: Path | None
+) -> None:
+    from replaytree.bench.truth import EPOCHS, measure_truth
+
+    found = measure_truth(file, lengths=lengths, epochs=epochs or EPOCHS, share=share, data_dir=data_dir)
+    for way in found:
+        print(
+            f"{way.length:>2} layers, {way.chains} chains  {way.method:<17} tau {way.tau:.3f} "
+            f"[{way.low:.3f}, {way.high:.3f}], within a depth {way.within:.3f}, cost {way.cost:.3f} of separate"
+        )
+    _finish({"truth": [asdict(way) for way in found]}, json_)
+
+
+@bench.command("truth-table")
+def truth_table(
+    out: Annotated[Path, typer.Argument(help="The CSV file; what it has is kept, what it lacks is added.")],
+    dataset: Annotated[str, typer.Option(help="digits or cifar10.")] = "digits",
+    chains: Annotated[int, typer.Option(min=1, help="Random chains of 15 layers.")] = 24,
+    data_dir: DataDir = None,
+) -> None:
+    """Train every prefix of random chains by itself: the truth for `bench evaluator --truth`. Hours on a CPU.
+
+    Two trainings of 12 epochs and one of 6 for each; about 110 processor seconds a chain of digits, 200 of cifar10.
+    """
+    from replaytree.bench.truth import make_truth_table
+
+    print(f"{make_truth_table(dataset, out, chains=chains, data_dir=data_dir)} prefixes in {out}")
 
 
 @bench.command()

@@ -1,0 +1,241 @@
+"""How true a score is: Kendall's tau with what separate training at twice the default budget says, mean of two seeds.
+
+A truth table holds random chains, every prefix of each trained by itself. It takes hours to make, and is kept; scoring
+its chains with one joint training each takes minutes. Costs are processor seconds, those of separate trainings as they
+were when the table was made: they compare on the same machine and version only.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from replaytree.assembly import data_of, default_space
+from replaytree.config import Budget, SearchConfig
+from replaytree.errors import ConfigError, DataError
+from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator
+from replaytree.policy.random_search import random_path
+from replaytree.records import Path, Space
+from replaytree.space import LayerSpace
+from replaytree.tree import Pair, estimate, most_telling_depth
+
+DEPTH = 15
+TRUE_EPOCHS = 12
+EPOCHS = 6
+BOOTSTRAPS = 500
+COLUMNS = (
+    *("dataset", "chain", "depth", "arch"),
+    *("accuracy_0", "seconds_0", "accuracy_1", "seconds_1", "separate_accuracy", "separate_seconds"),
+)
+# What a CPU can bear: small pictures, few of them, and validation parts of about 900 images.
+SETTINGS: dict[str, dict[str, int | float]] = {
+    "digits": {"val_fraction": 0.5, "batch_size": 32},
+    "cifar10": {"image_size": 16, "train_limit": 2000, "val_fraction": 0.02},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One chain of a truth table. `truth` is the mean of two trainings of 12 epochs a prefix, `separate` one of 6."""
+
+    number: int
+    truth: tuple[float, ...]
+    separate: tuple[float, ...]
+    separate_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Truthfulness:
+    """One way to score chains of one length.
+
+    `tau` is over all prefixes, between `low` and `high` in 95 % of 500 bootstraps of the chains; `within` is the mean
+    of the taus within each depth; `cost` the processor seconds a chain as a share of the separate evaluator's.
+    """
+
+    method: str
+    length: int
+    chains: int
+    tau: float
+    low: float
+    high: float
+    within: float
+    cost: float
+
+
+def chain_path(space: Space, number: int) -> Path:
+    """The chain of a number: random, and the same on every machine."""
+    return random_path(space, DEPTH, torch.Generator().manual_seed(number)).path
+
+
+def make_truth_table(dataset: str, out: FilePath, *, chains: int, data_dir: str | None = None) -> int:
+    """Train what the file lacks and add it, a row a prefix; the rows that it has then. One thread."""
+    space, _, separate = _evaluators(dataset, data_dir)
+    done = set()
+    if out.exists():
+        done = {(row["dataset"], int(row["chain"]), int(row["depth"])) for row in _rows(out)}
+    with out.open("a", newline="", buffering=1) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if not done:
+            writer.writerow(COLUMNS)
+        for number in range(chains):
+            path = chain_path(space, number)
+            for depth in range(1, DEPTH + 1):
+                if (dataset, number, depth) in done:
+                    continue
+                row: list[object] = [dataset, number, depth, " ".join(space.label(action) for action in path[:depth])]
+                for seed, epochs in enumerate((TRUE_EPOCHS, TRUE_EPOCHS, EPOCHS)):
+                    started = time.process_time()
+                    evaluation = separate.evaluate_alone(
+                        path[:depth], budget=Budget(epochs), seed=1000 * number + 10 * depth + seed
+                    )
+                    [accuracy] = evaluation.accuracies or [float("nan")]
+                    row += [f"{accuracy:.6f}", f"{time.process_time() - started:.2f}"]
+                writer.writerow(row)
+                done.add((dataset, number, depth))
+    return len(done)
+
+
+def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
+    """The data set of a table and its whole chains; DataError for a file that is no such table, or has none."""
+    rows = _rows(FilePath(file))
+    if not rows or set(COLUMNS) - set(rows[0]):
+        raise DataError(f"{file} is no truth table: it needs the columns {', '.join(COLUMNS)}")
+    chains = []
+    for number in sorted({int(row["chain"]) for row in rows}):
+        own = sorted((row for row in rows if int(row["chain"]) == number), key=lambda row: int(row["depth"]))
+        if len(own) == DEPTH:
+            value = {name: np.array([float(row[name]) for row in own]) for name in COLUMNS[4:]}
+            chains.append(
+                Chain(
+                    number,
+                    tuple(((value["accuracy_0"] + value["accuracy_1"]) / 2.0).tolist()),
+                    tuple(value["separate_accuracy"].tolist()),
+                    tuple(value["separate_seconds"].tolist()),
+                )
+            )
+    if not chains:
+        raise DataError(
+            f"{file} has no chain with all of its {DEPTH} prefixes; go on with `replaytree bench truth-table`"
+        )
+    return rows[0]["dataset"], chains
+
+
+def measure_truth(
+    file: FilePath, *, lengths: Sequence[int], epochs: int, share: float, data_dir: str | None = None
+) -> list[Truthfulness]:
+    """Score the chains of a table by one joint training each, and compare; see Truthfulness."""
+    if not all(2 <= length <= DEPTH for length in lengths):
+        raise ConfigError(
+            f"lengths are {list(lengths)}; the chains of a truth table have 2 to {DEPTH} layers (--length)"
+        )
+    dataset, chains = read_truth_table(file)
+    space, joint, _ = _evaluators(dataset, data_dir)
+    results = []
+    for length in lengths:
+        scores, seconds = [], []
+        for chain in chains:
+            started = time.process_time()
+            path = chain_path(space, chain.number)[:length]
+            [evaluation] = joint.evaluate([path], budget=Budget(epochs), seed=5000 + 1000 * chain.number + length)
+            seconds.append(time.process_time() - started)
+            # A head that was not reached reads what a guess would.
+            scores.append([*evaluation.accuracies, *[0.1] * (length - len(evaluation.accuracies))])
+        results += compare(chains, scores, seconds, share=share, epochs=epochs)
+    return results
+
+
+def compare(
+    chains: Sequence[Chain], scores: Sequence[Sequence[float]], seconds: Sequence[float], *, share: float, epochs: int
+) -> list[Truthfulness]:
+    """Separate, joint, and joint calibrated: the bias of a chain is estimated from separate trainings of the others."""
+    length = len(scores[0])
+    truth_CT = np.array([chain.truth[:length] for chain in chains])
+    separate_CT = np.array([chain.separate[:length] for chain in chains])
+    cost = sum(sum(chain.separate_seconds[:length]) for chain in chains)
+    calibrated_CT = np.array(scores, dtype=float)
+    spent = 0.0
+    for place in range(len(chains)):
+        others = [other for other in range(len(chains)) if other != place]
+        pairs, separate_seconds = _pairs(chains, scores, seconds, others, share=share, epochs=epochs)
+        biases = estimate(pairs, [(depth, epochs) for depth in range(1, length + 1)])
+        calibrated_CT[place] -= [bias.value for bias in biases]
+        spent += separate_seconds / max(1, len(others))
+    ways = (
+        ("separate", separate_CT, cost),
+        ("joint", np.array(scores, dtype=float), sum(seconds)),
+        ("joint calibrated", calibrated_CT, sum(seconds) + spent),
+    )
+    return [
+        Truthfulness(method, length, len(chains), *_taus(scores_CT, truth_CT), spent_seconds / cost)
+        for method, scores_CT, spent_seconds in ways
+    ]
+
+
+def _pairs(
+    chains: Sequence[Chain],
+    scores: Sequence[Sequence[float]],
+    seconds: Sequence[float],
+    places: Sequence[int],
+    *,
+    share: float,
+    epochs: int,
+) -> tuple[list[Pair], float]:
+    """What a search over these chains would train by itself with this share of the cost, and the seconds that takes."""
+    pairs: list[Pair] = []
+    joint_seconds = separate_seconds = 0.0
+    for place in places:
+        joint_seconds += seconds[place]
+        costs = chains[place].separate_seconds[: len(scores[place])]
+        depth = most_telling_depth([(pair.depth, epochs) for pair in pairs], costs, epochs=epochs)
+        if separate_seconds + costs[depth - 1] <= share * joint_seconds:
+            separate_seconds += costs[depth - 1]
+            pairs.append(Pair(depth, epochs, scores[place][depth - 1], chains[place].separate[depth - 1]))
+    return pairs, separate_seconds
+
+
+def _taus(scores_CT: NDArray[np.float64], truth_CT: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """(tau, low, high, mean tau within a depth)."""
+    draw = np.random.default_rng(0)
+    samples = [draw.integers(len(truth_CT), size=len(truth_CT)) for _ in range(BOOTSTRAPS)]
+    taus = [tau(scores_CT[sample].ravel(), truth_CT[sample].ravel()) for sample in samples]
+    within = np.nanmean([tau(scores_CT[:, t], truth_CT[:, t]) for t in range(truth_CT.shape[1])])
+    low, high = np.nanpercentile(taus, [2.5, 97.5])
+    return tau(scores_CT.ravel(), truth_CT.ravel()), float(low), float(high), float(within)
+
+
+def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Kendall's tau-b of two rankings; nan where one of them is all ties."""
+    return float(kendalltau(one, other).statistic)
+
+
+def _evaluators(dataset: str, data_dir: str | None) -> tuple[LayerSpace, JointEvaluator, SeparateEvaluator]:
+    if dataset not in SETTINGS:
+        raise ConfigError(f"dataset is {dataset!r}; truth tables are of {', '.join(SETTINGS)} (--dataset)")
+    torch.set_num_threads(1)
+    options = {"dataset": dataset, "data_dir": data_dir, "width": 0.25, "min_layers": DEPTH, "max_layers": DEPTH}
+    config = SearchConfig.from_options(options | SETTINGS[dataset])
+    data = data_of(config)
+    space = default_space(config, data)
+    assert isinstance(space, LayerSpace), "the default space of images has layers"
+    recipe, cpu = Recipe.of(config, data), torch.device("cpu")
+    return (
+        space,
+        JointEvaluator(space, data, recipe=recipe, device=cpu),
+        SeparateEvaluator(space, data, recipe=recipe, device=cpu),
+    )
+
+
+def _rows(file: FilePath) -> list[dict[str, str]]:
+    if not file.is_file():
+        raise DataError(f"there is no truth table {file}; make one with `replaytree bench truth-table`")
+    with gzip.open(file, "rt", newline="") if file.suffix == ".gz" else file.open(newline="") as lines:
+        return list(csv.DictReader(lines))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from replaytree.bench.truth import Chain, chain_path, compare, read_truth_table, tau
+from replaytree.errors import DataError
+from replaytree.space import LayerSpace, xu24
+
+TABLES = Path(__file__).parents[1] / "tables"
+
+
+def test_tau_by_hand():
+    # Of the six pairs of 1 2 3 4 and 1 3 2 4 one is turned around: (5 - 1) / 6.
+    assert tau(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])) == pytest.approx(4 / 6)
+
+
+def test_a_bias_by_depth_is_found_in_other_chains_and_taken_off():
+    """Joint scores are the truth and 0.3 a layer; calibrated by enough separate trainings they rank as the truth."""
+    draw = np.random.default_rng(0)
+    chains = [Chain(n, tuple(t := draw.uniform(0.3, 0.6, 3)), tuple(t), (1.0, 1.0, 1.0)) for n in range(60)]
+    scores = [[a + 0.3 * depth for depth, a in enumerate(chain.truth)] for chain in chains]
+    separate, joint, calibrated = compare(chains, scores, [1.0] * 60, share=1.0, epochs=6)
+    assert separate.tau == pytest.approx(1.0)
+    assert joint.within == pytest.approx(1.0)
+    assert joint.tau < 0.5
+    assert calibrated.tau > 0.85
+    assert (separate.cost, joint.cost) == (1.0, pytest.approx(1 / 3))
+    assert calibrated.cost == pytest.approx(2 / 3), "a separate training after each joint one is counted"
+    assert joint.low <= joint.tau <= joint.high
+
+
+def test_without_a_share_nothing_is_calibrated():
+    chains = [Chain(n, (0.1 * n, 0.2), (0.1 * n, 0.3), (1.0, 2.0)) for n in range(4)]
+    scores = [[0.1 * n, 0.25] for n in range(4)]
+    _, joint, calibrated = compare(chains, scores, [1.0] * 4, share=0.0, epochs=6)
+    assert (joint.tau, joint.cost) == (calibrated.tau, calibrated.cost)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_the_kept_tables_are_of_the_chains_that_their_numbers_name(dataset):
+    name, chains = read_truth_table(TABLES / f"prefix_truth_{dataset}.csv.gz")
+    assert name == dataset
+    assert len(chains) >= 3
+    for chain in chains:
+        assert len(chain.truth) == len(chain.separate) == 15
+        assert all(0.0 <= accuracy <= 1.0 for accuracy in chain.truth)
+        assert min(chain.separate_seconds) > 0.0
+
+
+def test_chains_do_not_change():
+    space = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=10, max_layers=15)
+    assert space.label(chain_path(space, 0)[0]) == "avg3s1"
+
+
+def test_a_table_that_is_not_there_or_is_another(tmp_path):
+    with pytest.raises(DataError, match="there is no truth table"):
+        read_truth_table(tmp_path / "none.csv")
+    (tmp_path / "other.csv").write_text("arch,accuracy\na,0.5\n")
+    with pytest.raises(DataError, match="is no truth table: it needs the columns dataset, chain"):
+        read_truth_table(tmp_path / "other.csv")
