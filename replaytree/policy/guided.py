@@ -58,6 +58,8 @@ class GuidedStrategy:
         self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
         self._values = ValueEnsemble(space.num_actions, space.max_layers, generator=self._generator)
+        # The warm-up is then the beginning of random search with this seed: comparisons are paired.
+        self._generator.manual_seed(config.seed)
         self._nodes = NodeTable(space.max_layers)
         self._prior: PriorValues | None = None
         self._proposed = 0

@@ -172,3 +172,9 @@ def test_the_parents_value_as_a_baseline():
     strategy.propose(memory, num_paths=1, depth_bound=4, epochs=4)
     # (1,) has 0.5 on average; (1, 1) was never measured, so depth 3 has the average of earlier paths: none, so G_3.
     assert strategy._baseline((1, 1, 1), np.array([0.7, 0.7, 0.6])).tolist() == [0.7, 0.5, 0.6]
+
+
+def test_the_warm_up_of_guided_is_the_beginning_of_random_search():
+    guided, random = (STRATEGIES[name](SPACE, config(seed=3, warmup=5)) for name in ("guided", "random"))
+    paths = [[p.path for p in play(strategy, ReplayMemory(), 5, num_paths=1)] for strategy in (guided, random)]
+    assert paths[0] == paths[1]
