@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replaytree.assembly import (
     configured,
@@ -33,6 +33,9 @@ from replaytree.space import LayerSpace, SoftReward
 from replaytree.state import pack, unpack
 from replaytree.tree import Episode, ReplayTree, open_engine, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 CPU_WIDTH = 0.25
 
@@ -67,30 +70,39 @@ class Search:
     ) -> None:
         config = configured(config, options, space=space, own=evaluator is not None or data is not None)
         engine = open_engine(storage_url(storage))
-        taken = search_names(engine)
-        name = name or free_name(config.dataset or "search", taken)
-        if name in taken:
+        if name is not None and name in search_names(engine):
             ReplayTree.open(engine, name).require_free()
             raise SearchExists(
                 f"a search named {name!r} exists already; go on with `replaytree resume {name}`, "
                 f"or choose another --name"
             )
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
-        warm = config.warm_start
-        self.tree = ReplayTree.create(
-            engine,
-            name,
-            space=self.space,
-            seed=config.seed,
-            config_json=self.config.to_json(),
-            data_json=self.data.fingerprint.to_json() if self.data else None,
-            versions=versions(),
-            prior=ReplayTree.open(engine, warm).prior_for(self.space) if warm is not None else (),
-        )
+        self.tree = self._created(engine, name)
         self.callbacks = Callbacks(callbacks)
         self.memory = ReplayMemory(temperature=config.temperature, prior=self._prior())
         self.episode_count = self.training_count = self.proposed_count = 0
         self._best_accuracy: float | None = None
+
+    def _created(self, engine: Engine, name: str | None) -> ReplayTree:
+        """The new search's tree; without a name it gets a free one."""
+        warm = self.config.warm_start
+        prior = ReplayTree.open(engine, warm).prior_for(self.space) if warm is not None else ()
+        while True:
+            try:
+                return ReplayTree.create(
+                    engine,
+                    free_name(self.config.dataset or "search", search_names(engine)) if name is None else name,
+                    space=self.space,
+                    seed=self.config.seed,
+                    config_json=self.config.to_json(),
+                    data_json=self.data.fingerprint.to_json() if self.data else None,
+                    versions=versions(),
+                    prior=prior,
+                )
+            except SearchExists:
+                # Another process that was started without a name may have taken this one since the names were read.
+                if name is not None:
+                    raise
 
     @classmethod
     def resume(

@@ -76,6 +76,23 @@ def everything(search):
     return search.tree.node_stats(), episodes, search.growth, search.tree.strategy_state()
 
 
+def test_searches_that_begin_together_without_a_name_get_one_each(storage, monkeypatch):
+    make(storage, name=None)
+    first, names = [], replaytree.search.search_names
+
+    def names_of_a_moment_ago(engine):
+        if first:
+            return names(engine)
+        first.append(names(engine))
+        make(storage, name=None)
+        return first[0]
+
+    monkeypatch.setattr(replaytree.search, "search_names", names_of_a_moment_ago)
+    assert make(storage, name=None).name == "search-3"
+    with pytest.raises(SearchExists, match="'search-2' exists already"):
+        make(storage, name="search-2")
+
+
 @pytest.mark.parametrize("strategy", STRATEGY_NAMES)
 @pytest.mark.parametrize("num_paths", [1, 3])
 def test_interrupted_after_any_turn_and_resumed_is_as_if_uninterrupted(tmp_path, strategy, num_paths):
