@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,10 @@ def unpack(payload: bytes) -> dict[str, Any]:
     """The inverse of pack; only tensors and plain values are read, never code. CorruptTree for anything else."""
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        if not isinstance(state, dict):
+            raise ValueError(f"it is a {type(state).__name__}")
+    except Exception as error:
+        # A changed byte makes the unpickler raise IndexError, KeyError, TypeError or AttributeError, too.
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CorruptTree(
             f"the stored state of the strategy cannot be read ({what}); import the search from an export, or start anew"

@@ -1,3 +1,4 @@
+import io
 import pickle
 
 import pytest
@@ -19,6 +20,11 @@ def test_state_bytes_hold_tensors_and_plain_values_only():
 
     with pytest.raises(CorruptTree, match=r"state of the strategy cannot be read .*; import the search from an export"):
         unpack(pack({"evil": Evil()}))
-    for payload in (b"", b"no state", pickle.dumps(Evil()), pack(state)[:-100]):
+    whole = pack(state)
+    no_dictionary = io.BytesIO()
+    torch.save([1, 2], no_dictionary)
+    # Opcodes that raise what no reader expects: POP of nothing, and a persistent id that is none of torch's.
+    torn = [whole.replace(b"}q\x00", changed, 1) for changed in (b"00q\x00", b"K\x01Q0")]
+    for payload in (b"", b"no state", pickle.dumps(Evil()), whole[:-100], no_dictionary.getvalue(), *torn):
         with pytest.raises(CorruptTree, match="cannot be read"):
             unpack(payload)
