@@ -294,7 +294,7 @@ def _insert_episodes(
                 "depth_bound": episode.depth_bound,
                 "epochs": episode.epochs,
                 "failure": evaluation.failure if evaluation else None,
-                "failure_text": evaluation.failure_text if evaluation else "",
+                "failure_text": _storable(evaluation.failure_text) if evaluation else "",
                 "train_seconds": evaluation.train_seconds if evaluation else None,
                 "policy_loss": episode.policy_loss,
                 "entropy": episode.entropy,
@@ -315,6 +315,11 @@ def _insert_episodes(
     if evaluation_rows:
         connection.execute(_INSERT[evaluations], evaluation_rows)
     return episode_ids
+
+
+def _storable(text: str) -> str:
+    """Text of anybody's making, without what a database refuses: half a character, and, for PostgreSQL, a zero."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _add_to_budgets(

@@ -120,6 +120,12 @@ def test_a_failed_record_leaves_nothing(tree, golden):
     assert check(tree.engine) == []
 
 
+def test_a_failure_may_say_anything(tree):
+    failed = PathEvaluation((), failure="error", failure_text="no file caf\udce9 \0 größe")
+    tree.record([Episode((0,), "sample", 3, 4, True, failed)], state=b"")
+    assert tree.episodes()[0].failure_text == "no file caf\\udce9 \\x00 größe"
+
+
 def test_labels_are_one_word(tree, space, golden):
     space.label = lambda action: "two words"
     with pytest.raises(SpaceError, match="the label of action 0 is 'two words'; a label is not empty and has no"):
