@@ -46,7 +46,7 @@ def best(
     format_: Format = "table",
     storage: Storage = None,
 ) -> None:
-    """Show the best prefixes by average validation accuracy, compared at one budget."""
+    """Show the best prefixes by a lower bound of their validation accuracy, compared at one budget."""
     tree = tree_of(storage, name)
     wanted = max(k, PARETO_CANDIDATES) if pareto else k
     nodes = tree.best(wanted, max_depth=max_depth, max_params=max_params, max_flops=max_flops, epochs=epochs)
