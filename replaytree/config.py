@@ -116,6 +116,7 @@ class SearchConfig:
             known = get_args(kind)
             _require(getattr(self, name) in known, name, getattr(self, name), f"one of {_join(known)}")
         self._whole("seed", "crop_padding", least=0)
+        _require(self.seed < 2**63, "seed", self.seed, "less than 2^63")
         self._whole(
             "max_layers", "min_layers", "grow_every", "grow_patience", "num_paths", "hidden_size", "warmup",
             "candidates", "population", "tournament", "epochs_first", "epochs_last", "batch_size", "image_size",

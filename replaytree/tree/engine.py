@@ -24,7 +24,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from replaytree.errors import ForeignDatabase, SchemaMismatch, StorageUnavailable
+from replaytree.errors import ConfigError, ForeignDatabase, SchemaMismatch, StorageUnavailable
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base
 from replaytree.tree.storage_errors import shown, translated
 
@@ -257,6 +257,9 @@ def _translating(url: URL, *, opening: bool = False) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise translated(error, url, opening=opening) from error
+    except OverflowError as error:
+        # Python's whole numbers have no end; SQLite's driver says so in its own way.
+        raise ConfigError(f"a number is larger than {shown(url)} can hold, 2^63 - 1; give a smaller one") from error
 
 
 def _state(engine: Engine) -> _State:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Engine, MetaData
 
-from replaytree.errors import CorruptTree, SchemaMismatch, SearchExists, SearchFileError
+from replaytree.errors import CorruptTree, SchemaMismatch, SearchExists, SearchFileError, StorageUnavailable
 from replaytree.tree.check import find_problems
 from replaytree.tree.engine import build_engine, head_revision, known_revisions, migrate, open_engine, reading, writing
 from replaytree.tree.queries import find_search
@@ -40,6 +40,8 @@ def export_search(storage: str | URL | Engine, name: str, file: str | Path, *, f
     exists (unless `force`), CorruptTree for a search in which `check` finds a problem, or StorageUnavailable.
     """
     file = Path(file)
+    if file.is_dir():
+        raise StorageUnavailable(f"{file} is a folder; name a file in it")
     if file.exists() and not force:
         raise SearchExists(f"{file} exists; choose another file, or give --force to replace it")
     engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)

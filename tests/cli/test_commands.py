@@ -104,6 +104,14 @@ def test_best_filters(searched):
     assert json.loads(searched("best", "first", "--max-params", 1, "--format", "json")[1]) == []
 
 
+@pytest.mark.parametrize("option", ["-k", "--max-depth", "--max-params", "--max-flops", "--epochs"])
+def test_best_takes_numbers_that_the_database_holds(searched, option):
+    code, out, err = searched("best", "first", option, "9" * 20)
+    assert code == 2
+    assert err.startswith("Error: a number is larger than sqlite:///replaytree.db can hold")
+    assert "Traceback" not in out + err
+
+
 def test_show_a_node_by_number_by_labels_and_by_path(searched):
     node = json.loads(searched("best", "first", "-k", 1, "--max-depth", 1, "--format", "json")[1])[0]
     by_number = searched("show", "first", node["node_id"])[1]
@@ -163,6 +171,7 @@ def test_db_export_and_import_refuse(searched, here):
     for args, message in (
         (["export", "second", "x.gz"], "no search 'second'.*it has: first"),
         (["export", "first", "first.jsonl.gz"], "first.jsonl.gz exists; choose another file, or give --force"),
+        (["export", "first", ".", "--force"], r"\. is a folder; name a file in it"),
         (["export", "first", "no/where.gz"], "cannot be written"),
         (["import", "first.jsonl.gz"], "a search 'first' already; import this one under another name with --name"),
         (["import", "cut.gz", "--name", "cut"], "cut.gz is truncated"),
@@ -261,6 +270,7 @@ MISTAKES = [
     (["run", "--storage", "sqlite:////nowhere/at/all.db"], "nowhere/at"),
     (["run", "--storage", "what is this"], "not a database URL"),
     (["run", "--storage", "mysql://localhost/x"], "mysql"),
+    (["run", "--seed", "9" * 20], r"seed is 9+; it must be less than 2\^63"),
     (["run", "--strategy", "magic"], "'magic' is not one of"),
     (["run", "--no-such-option"], "No such option"),
     (["resume", "nobody"], "replaytree.db"),
@@ -298,7 +308,7 @@ def test_an_unknown_search_lists_those_there_are(searched):
         assert "it has: first" in err
 
 
-@pytest.mark.parametrize("node", ["999999", "res128 nothing", "0.0.0.0.0.0.0.0", "99"])
+@pytest.mark.parametrize("node", ["999999", "res128 nothing", "0.0.0.0.0.0.0.0", "99", "9" * 20])
 def test_an_unknown_node(searched, node):
     code, _, err = searched("show", "first", node)
     assert code == 2
