@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from replaytree.config import SearchConfig
 from replaytree.data import ImageData, load_data
-from replaytree.errors import ConfigError, SpaceError
+from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
     InProcess,
@@ -26,6 +26,10 @@ from replaytree.evaluate import (
 )
 from replaytree.records import Evaluator, Space
 from replaytree.space import ConstrainedSpace, LayerSpace, xu24
+from replaytree.tree import ReplayTree, search_names
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def configured(config: SearchConfig | None, options: dict[str, Any], *, space: Space | None, own: bool) -> SearchConfig:
@@ -111,6 +115,29 @@ def separate_trainer(config: SearchConfig, space: Space, data: ImageData | None)
     if config.evaluator == "separate" or data is None:
         return None
     return SeparateEvaluator(space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device))
+
+
+def created_tree(
+    engine: Engine, name: str | None, *, space: Space, config: SearchConfig, data: ImageData | None
+) -> ReplayTree:
+    """The new search's tree, with what `warm_start` names copied into it; without a name it gets a free one."""
+    prior = () if config.warm_start is None else ReplayTree.open(engine, config.warm_start).prior_for(space)
+    while True:
+        try:
+            return ReplayTree.create(
+                engine,
+                free_name(config.dataset or "search", search_names(engine)) if name is None else name,
+                space=space,
+                seed=config.seed,
+                config_json=config.to_json(),
+                data_json=data.fingerprint.to_json() if data else None,
+                versions=versions(),
+                prior=prior,
+            )
+        except SearchExists:
+            # Another process that was started without a name may have taken this one since the names were read.
+            if name is not None:
+                raise
 
 
 def free_name(dataset: str, taken: Sequence[str]) -> str:

@@ -8,15 +8,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from replaytree.assembly import (
     configured,
+    created_tree,
     data_of,
     default_space,
-    free_name,
     separate_trainer,
-    versions,
     within_limits,
     workers_for,
 )
@@ -33,9 +32,6 @@ from replaytree.space import LayerSpace, SoftReward
 from replaytree.state import pack, unpack
 from replaytree.tree import Episode, ReplayTree, open_engine, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 CPU_WIDTH = 0.25
 
@@ -77,32 +73,11 @@ class Search:
                 f"or choose another --name"
             )
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
-        self.tree = self._created(engine, name)
+        self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
         self.callbacks = Callbacks(callbacks)
         self.memory = ReplayMemory(temperature=config.temperature, prior=self._prior())
         self.episode_count = self.training_count = self.proposed_count = 0
         self._best_accuracy: float | None = None
-
-    def _created(self, engine: Engine, name: str | None) -> ReplayTree:
-        """The new search's tree; without a name it gets a free one."""
-        warm = self.config.warm_start
-        prior = ReplayTree.open(engine, warm).prior_for(self.space) if warm is not None else ()
-        while True:
-            try:
-                return ReplayTree.create(
-                    engine,
-                    free_name(self.config.dataset or "search", search_names(engine)) if name is None else name,
-                    space=self.space,
-                    seed=self.config.seed,
-                    config_json=self.config.to_json(),
-                    data_json=self.data.fingerprint.to_json() if self.data else None,
-                    versions=versions(),
-                    prior=prior,
-                )
-            except SearchExists:
-                # Another process that was started without a name may have taken this one since the names were read.
-                if name is not None:
-                    raise
 
     @classmethod
     def resume(

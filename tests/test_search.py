@@ -78,7 +78,7 @@ def everything(search):
 
 def test_searches_that_begin_together_without_a_name_get_one_each(storage, monkeypatch):
     make(storage, name=None)
-    first, names = [], replaytree.search.search_names
+    first, names = [], replaytree.assembly.search_names
 
     def names_of_a_moment_ago(engine):
         if first:
@@ -87,7 +87,7 @@ def test_searches_that_begin_together_without_a_name_get_one_each(storage, monke
         make(storage, name=None)
         return first[0]
 
-    monkeypatch.setattr(replaytree.search, "search_names", names_of_a_moment_ago)
+    monkeypatch.setattr(replaytree.assembly, "search_names", names_of_a_moment_ago)
     assert make(storage, name=None).name == "search-3"
     with pytest.raises(SearchExists, match="'search-2' exists already"):
         make(storage, name="search-2")
