@@ -84,7 +84,7 @@ class SearchConfig:
     exploration: float = 1.0
 
     evaluator: EvaluatorName = "joint"
-    calibrate: float = 0.1
+    calibrate: float = 0.0
     epochs_first: int = 4
     epochs_last: int = 8
     batch_size: int = 64

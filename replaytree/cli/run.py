@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from replaytree.callbacks import Callback
     from replaytree.search import Search
 
-DIGITS_TRAININGS = 32
+DIGITS_TRAININGS = 48
 DEFAULT_TRAININGS = 400
 DEFAULTS = SearchConfig()
 

@@ -320,7 +320,10 @@ def _episode_info(row: Row[Any], accuracies: tuple[float, ...]) -> EpisodeInfo:
 
 def _select_searches() -> Select[Any]:
     sums, used = node_budgets.alias(), node_budgets.alias()
-    largest = select(func.max(used.c.epochs)).where(used.c.search_id == searches.c.id).scalar_subquery()
+    # Said to be of the outer row: inside another subquery it would be the largest budget of all searches.
+    largest = (
+        select(func.max(used.c.epochs)).where(used.c.search_id == searches.c.id).correlate(searches).scalar_subquery()
+    )
     averages = func.max(sums.c.total_accuracy / func.nullif(sums.c.evaluation_count, 0))
     own = episodes.c.search_id == searches.c.id
     return select(

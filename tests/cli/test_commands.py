@@ -54,7 +54,7 @@ def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here)
     code, out, err = replaytree("run", "--trainings", 2, *QUICK)
     assert (code, err) == (0, "")
     assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
-    assert "node  accuracy  calibrated  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
+    assert "node  accuracy  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
     commands = re.findall(r"^  replaytree (.+)$", out, re.M)
     assert [command.split()[0] for command in commands] == ["best", "show", "report", "resume", "retrain"]
     for command in commands[:2]:
@@ -415,6 +415,14 @@ def test_a_second_ctrl_c_quits_at_once_and_what_was_committed_stays(replaytree, 
     assert process.returncode == 130, out
     assert "Traceback" not in out
     assert replaytree("db", "check")[0] == 0
+
+
+def test_a_calibrated_run_shows_both_accuracies_and_what_it_cost(replaytree, here):
+    out = replaytree("run", "--trainings", 3, "--calibrate", 0.1, *QUICK)[1]
+    assert "node  accuracy  calibrated  at least  trainings" in out
+    assert re.search(
+        r"calibration: \d+ prefix(es)? trained by (itself|themselves), [\d.]+% of the seconds trained", out
+    )
 
 
 def compute(process, *, seconds):

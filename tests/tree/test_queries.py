@@ -17,8 +17,8 @@ from replaytree.tree.queries import training_noise
 from replaytree.tree.ranking import rank
 
 
-def trained(path, accuracy):
-    return Episode(path, "sample", 3, 4, True, PathEvaluation([accuracy] * len(path)))
+def trained(path, accuracy, *, epochs=4):
+    return Episode(path, "sample", 3, epochs, True, PathEvaluation([accuracy] * len(path)))
 
 
 @pytest.fixture
@@ -157,6 +157,15 @@ def test_info(golden_tree, create):
     first, second = list_searches(golden_tree.engine)
     assert first == info
     assert (second.episode_count, second.node_count, second.max_depth, second.best_accuracy) == (0, 0, 0, None)
+
+
+def test_the_best_accuracy_of_a_search_is_at_its_own_largest_budget(golden_tree, create):
+    small = create(golden_tree.engine, "small")
+    small.record([trained((0,), 0.25, epochs=2)], state=b"")
+    assert [(info.name, info.best_accuracy, info.max_epochs) for info in list_searches(golden_tree.engine)] == [
+        ("first", 0.75, 8),
+        ("small", 0.25, 2),
+    ]
 
 
 def test_the_noise_is_pooled_over_prefixes_trained_more_than_once(tree):
