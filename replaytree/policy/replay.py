@@ -1,4 +1,19 @@
-"""REINFORCE with an experience replay tree: the poster's algorithm."""
+"""REINFORCE with an experience replay tree: the poster's algorithm.
+
+What its choices are worth: regret in points after 50 trainings on the digits table and on NAS-Bench-201 (`replaytree
+bench strategies TABLE --strategy replay --seeds 20 --trainings 50 --option NAME=VALUE`; 95 % intervals of +-0.15 to
+0.4):
+
+    as it is              0.52, 0.77    replay 0, 0.5, 0.75        0.65, 0.63, 0.97 and 0.71, 0.79, 0.81
+    reward-to-go          0.65, 0.54    rho_bar 0.5, 4             0.66, 0.56 and 0.71, 0.77
+    best-reached          0.66, 0.61    entropy 0, 0.05            0.68, 0.57 and 0.71, 0.66
+    marginal-gain         0.73, 0.47    continue_ 0.25, 0.5        0.64, 0.52 and 0.76, 0.76
+    final                 0.53, 0.73    growth from one layer      1.04, 1.16
+    baseline_decay 0.95   0.54, 0.77    best-reached, baseline of the parent   0.47, 1.00
+
+Most intervals overlap. Growth from one layer costs on both (chains of four and six layers leave it nothing to save),
+and no return wins on both; the parent's value suits the digits and not the other.
+"""
 
 from __future__ import annotations
 
