@@ -152,7 +152,7 @@ class GuidedStrategy:
     def _predicted(self, memory: ReplayMemory, prefixes: list[Path], epochs: int) -> Tensor:
         """Values y (M, N), those of a prior mixed in."""
         if memory.prior is None:
-            return self._values.predict(prefixes, epochs=epochs)
+            return self._values.values(self._values.scores(prefixes, epochs=epochs))
         if self._prior is None:
             self._prior = PriorValues(
                 memory.prior,

@@ -1,12 +1,12 @@
 """What another search's tree says of any prefix: a value model of its own, fitted once.
 
-The two searches measure on different scales (other images, other budgets), so only differences within each tree mean
-anything: both models speak in standard deviations from the mean of their own tree. They are mixed by the share that
+The two searches measure on different scales (other images, other budgets), so only ranks within each tree mean
+anything: both models speak in normal scores of their own tree (normal_scores.py). They are mixed by the share that
 the prior has in the memory, which falls as this search's own trainings come in.
 
 Two models rather than one that is fitted to both: what a search trains is chosen, and so better than the average of
-its space, from its first training on. Standardised together with the other tree, its good paths would count as
-average ones. A mixture of two rankings has no common zero to get wrong.
+its space, from its first training on. Ranked together with the other tree, its good paths would count as average ones.
+A mixture of two rankings has no common zero to get wrong.
 """
 
 from __future__ import annotations
@@ -38,8 +38,5 @@ class PriorValues:
 
     def mixed(self, own: ValueEnsemble, prefixes: Sequence[Path], *, epochs: int, share: float) -> Tensor:
         """Values y (M, N) on the scale of the search's own model, of which the prior says `share`, in [0, 1]."""
-        own_mean, own_deviation = own.scale
-        mean, deviation = self._values.scale
-        own_MN = (own.predict(prefixes, epochs=epochs) - own_mean) / own_deviation
-        prior_MN = (self._values.predict(prefixes, epochs=epochs) - mean) / deviation
-        return own_mean + own_deviation * (share * prior_MN + (1.0 - share) * own_MN)
+        prior_MN, own_MN = (values.scores(prefixes, epochs=epochs) for values in (self._values, own))
+        return own.values(share * prior_MN + (1.0 - share) * own_MN)

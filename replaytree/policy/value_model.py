@@ -1,7 +1,8 @@
 """The value model: an ensemble of small networks that predict the accuracy of any prefix from its actions.
 
 Every training labels all prefixes on its path, so a tree of a few trainings holds many examples; fitting them is
-replay, too. Values are y = -log(1 - accuracy): a step from 0.98 to 0.99 weighs as much as one from 0.8 to 0.9.
+replay, too. The networks learn the examples' normal scores (normal_scores.py), and what they predict is read back as
+values y = -log(1 - accuracy), in which a step from 0.98 to 0.99 weighs as much as one from 0.8 to 0.9.
 
 Shapes: N nodes, E examples (a node at a budget), S steps, B examples a step, F features, M members, H hidden units.
 """
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.policy.node_table import NO_LAYER, NodeTable
+from replaytree.policy.normal_scores import NormalScores
 from replaytree.records import Path
 
 MEMBERS = 5
@@ -59,10 +61,10 @@ class ValueEnsemble(nn.Module):
         self._generator = generator
         self._bootstrap_seed = int(torch.randint(2**31, (), generator=generator))
         self._bootstrap_NM = np.empty((0, MEMBERS))
-        self._mean, self._std = 0.0, 1.0
+        self._normal_scores = NormalScores(np.empty(0))
 
     def forward(self, features_NF: Tensor) -> Tensor:
-        """Standardised values (M, N)."""
+        """Normal scores (M, N)."""
         inputs_MNF = features_NF.unsqueeze(0).expand(MEMBERS, -1, -1)
         hidden_MNH = torch.relu(torch.baddbmm(self.bias1, inputs_MNF, self.weight1))
         hidden_MNH = torch.relu(torch.baddbmm(self.bias2, hidden_MNH, self.weight2))
@@ -72,7 +74,6 @@ class ValueEnsemble(nn.Module):
         """A few Adam steps on all evaluated nodes, at every budget; the networks stay warm from fit to fit."""
         rows_E, epochs_E, averages_E, counts_E = table.examples()
         values_E = -np.log(np.maximum(1.0 - averages_E, LEAST_ERROR))
-        self._mean, self._std = float(values_E.mean()), max(float(values_E.std()), 1e-3)
         E = len(rows_E)
         if E > BATCH:
             chosen_SB = torch.randint(E, (STEPS, BATCH), generator=self._generator).numpy()
@@ -81,7 +82,9 @@ class ValueEnsemble(nn.Module):
         rows_SB = rows_E[chosen_SB]
         S, B = rows_SB.shape
         features_SBF = self._features(table.actions(rows_SB.ravel()), epochs_E[chosen_SB.ravel()]).view(S, B, -1)
-        targets_SB = torch.from_numpy((values_E[chosen_SB] - self._mean) / self._std).float()
+        # Ranks among what is learnt from now: as telling as those among all, at a cost that does not grow.
+        self._normal_scores = NormalScores(values_E[np.unique(chosen_SB)])
+        targets_SB = torch.from_numpy(self._normal_scores.scores(values_E[chosen_SB])).float()
         weights_SBM = self._bootstrap(len(table))[rows_SB] * np.sqrt(counts_E[chosen_SB])[:, :, np.newaxis]
         weights_SMB = torch.from_numpy(weights_SBM).float().transpose(1, 2)
         for step in range(STEPS):
@@ -89,25 +92,23 @@ class ValueEnsemble(nn.Module):
             self._step(features_SBF[s], targets_SB[s], weights_SMB[s])
 
     @torch.no_grad()
-    def predict(self, prefixes: Sequence[Path], *, epochs: int) -> Tensor:
-        """Values y (M, N) of prefixes at a budget."""
+    def scores(self, prefixes: Sequence[Path], *, epochs: int) -> Tensor:
+        """Normal scores (M, N) of prefixes at a budget, among the examples of the last fit."""
         T = self._max_layers
         actions_NT = np.array([(*path, *(NO_LAYER,) * (T - len(path))) for path in prefixes], dtype=np.int16)
-        values_MN: Tensor = self(self._features(actions_NT, np.full(len(prefixes), epochs)))
-        return values_MN * self._std + self._mean
+        scores_MN: Tensor = self(self._features(actions_NT, np.full(len(prefixes), epochs)))
+        return scores_MN
 
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Mean and standard deviation of the values that it was fitted to; (0, 1) before."""
-        return self._mean, self._std
+    def values(self, scores: Tensor) -> Tensor:
+        """The values y that scores stand for since the last fit."""
+        return torch.from_numpy(self._normal_scores.values(scores.double().numpy()))
 
     def state(self) -> dict[str, Any]:
-        """Networks, optimiser, scale, and the seed that the bootstrap weights follow from."""
+        """Networks, optimiser, and the seed that the bootstrap weights follow from; values come with the next fit."""
         return {
             "networks": self.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "bootstrap_seed": self._bootstrap_seed,
-            "scale": [self._mean, self._std],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -116,7 +117,6 @@ class ValueEnsemble(nn.Module):
         self._optimizer.load_state_dict(state["optimizer"])
         self._bootstrap_seed = state["bootstrap_seed"]
         self._bootstrap_NM = np.empty((0, MEMBERS))
-        self._mean, self._std = state["scale"]
 
     def _bootstrap(self, nodes: int) -> npt.NDArray[np.float64]:
         """Poisson(1) weights (N, M), a function of the seed and the row: none need be stored."""

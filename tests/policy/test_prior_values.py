@@ -27,7 +27,7 @@ def own():
 
 def test_a_share_of_0_is_the_own_model(prior, own):
     mixed_MN = prior.mixed(own, PATHS, epochs=4, share=0.0)
-    torch.testing.assert_close(mixed_MN, own.predict(PATHS, epochs=4))
+    torch.testing.assert_close(mixed_MN, own.values(own.scores(PATHS, epochs=4)))
 
 
 def test_a_share_of_1_ranks_as_the_prior_does(prior, own):

@@ -25,6 +25,10 @@ def ensemble(seed=0):
     return ValueEnsemble(3, 4, generator=torch.Generator().manual_seed(seed))
 
 
+def predicted(model, paths, *, epochs):
+    return model.values(model.scores(paths, epochs=epochs))
+
+
 def test_a_value_is_minus_the_log_of_the_error():
     assert value_of(0.9) == pytest.approx(math.log(10))
     assert value_of(1.0) == pytest.approx(-math.log(LEAST_ERROR))
@@ -51,7 +55,7 @@ def test_it_learns_which_action_is_good():
     memory = table_of_accuracies(accuracies)
     for _ in range(6):
         model.fit(memory)
-    good, bad = model.predict([(1, 1, 1, 1), (0, 2, 0, 2)], epochs=4).mean(dim=0)
+    good, bad = predicted(model, [(1, 1, 1, 1), (0, 2, 0, 2)], epochs=4).mean(dim=0)
     assert good > value_of(0.75) > value_of(0.6) > bad
 
 
@@ -64,7 +68,7 @@ def test_members_disagree_more_about_what_was_never_seen():
         model = ensemble(seed)
         for _ in range(8):
             model.fit(table)
-        spreads.append(model.predict([(0, 1, 1), (2, 2, 2)], epochs=4).std(dim=0))
+        spreads.append(model.scores([(0, 1, 1), (2, 2, 2)], epochs=4).std(dim=0))
     seen, unseen = torch.stack(spreads).mean(dim=0)
     assert unseen > 2 * seen
 
@@ -82,7 +86,7 @@ def test_a_loaded_model_goes_on_as_the_saved_one():
     loaded._generator.set_state(model._generator.get_state())
     model.fit(more)
     loaded.fit(more)
-    assert torch.equal(model.predict([(1, 1)], epochs=4), loaded.predict([(1, 1)], epochs=4))
+    assert torch.equal(predicted(model, [(1, 1)], epochs=4), predicted(loaded, [(1, 1)], epochs=4))
 
 
 def test_the_budget_is_an_input():
@@ -90,6 +94,6 @@ def test_the_budget_is_an_input():
     model = ensemble()
     for _ in range(6):
         model.fit(table_of(nodes))
-    low, high = (model.predict([(1,)], epochs=epochs).mean() for epochs in (2, 16))
+    low, high = (predicted(model, [(1,)], epochs=epochs).mean() for epochs in (2, 16))
     assert high - low > 0.5 * (value_of(0.9) - value_of(0.5))
-    assert model.predict([(1,)], epochs=4).shape == (MEMBERS, 1)
+    assert model.scores([(1,)], epochs=4).shape == (MEMBERS, 1)
