@@ -45,17 +45,21 @@ class Calibrator:
     def after(
         self, episodes: Mapping[int, tuple[Path, PathEvaluation]], *, budget: Budget, seed: int
     ) -> list[SeparateTraining]:
-        """At most one separate training for each joint one that ran to its end; keys are the places of the episodes."""
+        """At most one separate training for each joint one that ran to its end; keys are the places of the episodes.
+
+        Never of a prefix that an earlier path shares: one reading would count as two.
+        """
         trainings = []
         for place, (path, evaluation) in episodes.items():
             if not self._share or self._trainer is None:
                 break
             costs = [self._flops(path[:depth], budget.epochs) for depth in range(1, len(path) + 1)]
             self._joint_flops += self._flops(path, evaluation.epochs or budget.epochs)
-            if len(evaluation.accuracies) < len(path) or evaluation.epochs is not None:
+            stopped = len(evaluation.accuracies) < len(path) or evaluation.epochs is not None
+            if stopped or evaluation.shared == len(path):
                 continue
             measured = [(pair.depth, pair.epochs) for pair in self._pairs]
-            depth = most_telling_depth(measured, costs, epochs=budget.epochs)
+            depth = most_telling_depth(measured, costs, epochs=budget.epochs, beyond=evaluation.shared)
             if self._separate_flops + costs[depth - 1] > self._share * self._joint_flops:
                 continue
             alone = self._trainer.evaluate_alone(path[:depth], budget=budget, seed=seed + place)

@@ -30,6 +30,9 @@ class PathEvaluation:
     `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. A failure may leave the
     tuple shorter than the path: what was measured before it still counts. `epochs` is what was spent; None: the budget.
     `checkpoint_accuracy` is the best prefix's at the budget's checkpoint; None where there was none.
+
+    The first `shared` accuracies are of a training that an earlier path of the same call reports already: a copy, which
+    is stored with the episode and counted nowhere.
     """
 
     accuracies: Sequence[float]
@@ -38,6 +41,7 @@ class PathEvaluation:
     train_seconds: float | None = None
     epochs: int | None = None
     checkpoint_accuracy: float | None = None
+    shared: int = 0
 
     def __post_init__(self) -> None:
         values = tuple(float(a) for a in self.accuracies)
@@ -49,6 +53,10 @@ class PathEvaluation:
             raise EvaluationError(f"failure is {self.failure!r}; it must be one of {', '.join(FAILURE_KINDS)}")
         if self.epochs is not None and self.epochs < 1:
             raise EvaluationError(f"epochs is {self.epochs}; it must be what the training spent, or None: the budget")
+        if not 0 <= self.shared <= len(values):
+            raise EvaluationError(
+                f"shared is {self.shared}; it must be how many of the {len(values)} accuracies an earlier path reports"
+            )
         object.__setattr__(self, "accuracies", values)
 
 

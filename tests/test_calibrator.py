@@ -126,3 +126,15 @@ def test_strategies_see_what_the_tree_would_store():
     stored = estimate(pairs, [(depth, 8) for depth in (1, 2, 3, 4)])
     seen = calibrator.of_training(PathEvaluation([0.5] * 4), epochs=8)
     assert seen.accuracies == pytest.approx([0.5 - bias.value for bias in stored])
+
+
+def test_a_prefix_that_an_earlier_path_shares_is_not_trained_by_itself():
+    alone = Alone()
+    calibrator = Calibrator(LinearSpace(), alone, share=1.0)
+    free = Calibrator(LinearSpace(), Alone(), share=1.0)
+    for _ in range(20):
+        calibrator.after(episode((0, 1, 0, 1), shared=2), budget=BUDGET, seed=0)
+        free.after(episode((0, 1, 0, 1)), budget=BUDGET, seed=0)
+    assert {len(path) for path, _, _ in alone.asked} == {3, 4}
+    assert {len(path) for path, _, _ in free._trainer.asked} > {1}
+    assert calibrator.after(episode((0, 1, 0, 1), shared=4), budget=BUDGET, seed=0) == []

@@ -24,3 +24,12 @@ def test_an_accuracy_is_a_fraction(accuracies, message):
 def test_a_failure_is_of_a_known_kind():
     with pytest.raises(EvaluationError, match="failure is 'tired'; it must be one of diverged, out_of_memory, error"):
         PathEvaluation([], failure="tired")
+
+
+@pytest.mark.parametrize("shared", [-1, 3])
+def test_no_more_is_shared_than_was_measured(shared):
+    assert PathEvaluation([0.5, 0.6], shared=2).shared == 2
+    with pytest.raises(
+        EvaluationError, match=f"shared is {shared}; it must be how many of the 2 accuracies an earlier"
+    ):
+        PathEvaluation([0.5, 0.6], shared=shared)

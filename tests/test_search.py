@@ -314,6 +314,32 @@ def test_exported_imported_and_resumed_is_as_if_nothing_had_been(tmp_path, strat
     assert check(imported.tree.engine) == []
 
 
+def test_paths_that_train_together_count_each_prefix_once(storage):
+    """Two layers and six paths of at most two: nearly all of them begin alike, and some are equal."""
+    data = load_data("digits", train_limit=200)
+    layers = [replaytree.Convolution(8, 3), replaytree.Pooling("max", 2, 2)]
+    space = replaytree.LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=2)
+    search = replaytree.Search(
+        space=space, data=data, storage=storage, name="trie", strategy="random", min_layers=2, max_layers=2,
+        epochs_first=1, epochs_last=1, num_paths=6,
+    )  # fmt: skip
+    expected = {}
+    for _ in range(2):
+        proposals, evaluations = search.turn(6)
+        paths = [proposal.path for proposal in proposals]
+        assert sum(evaluation.shared for evaluation in evaluations) > 0
+        for prefix in {path[:t] for path in paths for t in (1, 2)}:
+            # Equal paths are trained in networks of their own; all others are trained in the first.
+            most = max(paths.count(path) for path in paths if path[: len(prefix)] == prefix)
+            visits = sum(path[: len(prefix)] == prefix for path in paths)
+            before = expected.get(prefix, (0, 0))
+            expected[prefix] = (before[0] + visits, before[1] + most)
+    assert {s.path: (s.visit_count, s.evaluation_count) for s in search.tree.node_stats()} == expected
+    assert {s.path: (s.visit_count, s.evaluation_count) for s in search.memory} == expected
+    assert all(len(e.accuracies) == 2 for e in search.tree.episodes())
+    assert check(search.tree.engine) == []
+
+
 class During(Table):
     """Does something in the middle of one training."""
 

@@ -26,8 +26,9 @@ class JointEvaluator:
     """One training scores every prefix of its paths: a head after each layer, the sum of their losses.
 
     Paths given together are trained as one trie, as far as memory allows: what they share is computed once. Paths that
-    share nothing are trained as they would be alone, but for the order of the images. `memory_bytes` is what trainings
-    may use; None: as much as the device has, with room for others.
+    share nothing are trained as they would be alone, but for the order of the images. What a path reports of a prefix
+    that an earlier one of its trie reports, too, is `shared`. `memory_bytes` is what trainings may use; None: as much
+    as the device has, with room for others.
     """
 
     def __init__(
@@ -160,10 +161,26 @@ def _train_paths(
     if len(stopped) < len(paths):
         training.run(until=budget.epochs)
         accuracies = validation_accuracies(network, data, recipe=recipe)
-    return [
+    evaluations = [
         stopped.get(path) or PathEvaluation(measured(path, accuracies), checkpoint_accuracy=reached.get(path))
         for path in paths
     ]
+    return _with_shared(paths, evaluations)
+
+
+def _with_shared(paths: Sequence[Path], evaluations: Sequence[PathEvaluation]) -> list[PathEvaluation]:
+    """The evaluations of one trie, with what earlier ones report of each path.
+
+    What a path that was stopped reports of a prefix is not what one that went on reports of it.
+    """
+    reported: set[tuple[int | None, Path]] = set()
+    marked = []
+    for path, evaluation in zip(paths, evaluations, strict=True):
+        own = {(evaluation.epochs, path[:depth]) for depth in range(1, len(path) + 1)}
+        # Whoever reports a prefix reports all before it.
+        marked.append(replace(evaluation, shared=len(own & reported)))
+        reported |= own
+    return marked
 
 
 def _parted(paths: Sequence[Path], failure: Failure) -> tuple[list[int], list[list[int]]]:

@@ -92,7 +92,8 @@ class GuidedStrategy:
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
         """Notes how far repeated trainings differ; the models learn from the tree at the next proposal."""
         for proposal, evaluation in zip(proposals, evaluations, strict=True):
-            for t, accuracy in enumerate(evaluation.accuracies):
+            # A copy of another path's training is no repetition.
+            for t, accuracy in list(enumerate(evaluation.accuracies))[evaluation.shared :]:
                 self._noise.add(accuracy, self._seen.get(proposal.path[: t + 1]))
         return self._update
 

@@ -167,7 +167,11 @@ def _pairs(connection: Connection, search_id: int) -> list[Pair]:
             & (evaluations.c.node_id == separate_evaluations.c.node_id),
         )
         .join(nodes, nodes.c.id == evaluations.c.node_id)
-        .where(separate_evaluations.c.search_id == search_id, separate_evaluations.c.accuracy.is_not(None))
+        .where(
+            separate_evaluations.c.search_id == search_id,
+            separate_evaluations.c.accuracy.is_not(None),
+            ~evaluations.c.shared,
+        )
         .order_by(separate_evaluations.c.id)
     )
     return [Pair(*row) for row in rows]

@@ -16,6 +16,7 @@ from replaytree.tree.calibrations import refresh, wrong_biases
 from replaytree.tree.check_rankings import (
     RELATIVE_TOLERANCE,
     SQUARES_TOLERANCE,
+    SUMS,
     rebuild_budgets,
     rebuild_node_budgets,
     wrong_copies,
@@ -66,7 +67,7 @@ _NODE_SUMS = """
 SELECT COALESCE(s.name, '?') AS search, n.id AS node_id, COALESCE(e.n, 0) AS expected_count,
        n.evaluation_count AS found_count, COALESCE(e.total, 0.0) AS expected_total, n.total_accuracy AS found_total
 FROM nodes n LEFT JOIN searches s ON s.id = n.search_id
-LEFT JOIN (SELECT node_id, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations GROUP BY node_id) e
+LEFT JOIN (SELECT node_id, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations WHERE NOT shared GROUP BY node_id) e
      ON e.node_id = n.id
 WHERE n.evaluation_count <> COALESCE(e.n, 0)
    OR ABS(n.total_accuracy - COALESCE(e.total, 0.0)) > :tolerance * COALESCE(e.total, 0.0)
@@ -74,16 +75,16 @@ ORDER BY n.id
 """
 
 # As above, and node, epochs, search_id. The first half finds wrong and needless rows, the second the missing ones.
-_BUDGET_SUMS = """
+_BUDGET_SUMS = f"""
 SELECT COALESCE(s.name, '?') AS search, b.node_id, b.epochs, b.search_id, COALESCE(e.n, 0) AS expected_count,
        b.evaluation_count AS found_count, COALESCE(e.total, 0.0) AS expected_total, b.total_accuracy AS found_total
 FROM node_budgets b LEFT JOIN searches s ON s.id = b.search_id
-LEFT JOIN (SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations GROUP BY node_id, epochs) e
+LEFT JOIN ({SUMS} GROUP BY node_id, epochs) e
      ON e.node_id = b.node_id AND e.epochs = b.epochs
 WHERE e.n IS NULL OR b.evaluation_count <> e.n OR ABS(b.total_accuracy - e.total) > :tolerance * e.total
 UNION ALL
 SELECT COALESCE(s.name, '?'), e.node_id, e.epochs, n.search_id, e.n, 0, e.total, 0.0
-FROM (SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations GROUP BY node_id, epochs) e
+FROM ({SUMS} GROUP BY node_id, epochs) e
 JOIN nodes n ON n.id = e.node_id LEFT JOIN searches s ON s.id = n.search_id
 WHERE NOT EXISTS (SELECT 1 FROM node_budgets b WHERE b.node_id = e.node_id AND b.epochs = e.epochs)
 ORDER BY 2, 3
@@ -175,6 +176,14 @@ LEFT JOIN nodes ending ON ending.id = e.node_id
 WHERE e.id IS NULL OR n.id IS NULL OR NOT e.trained
    OR e.search_id <> v.search_id OR n.search_id <> v.search_id OR e.epochs <> v.epochs
    OR n.path || '.' <> SUBSTR(ending.path || '.', 1, LENGTH(n.path) + 1)
+ORDER BY v.id
+""",
+    "shared evaluation": """
+SELECT COALESCE(s.name, '?') AS search, v.node_id, e.number AS episode,
+       'one that is not shared, of the same node and epochs' AS expected, v.id AS found
+FROM evaluations v LEFT JOIN searches s ON s.id = v.search_id LEFT JOIN episodes e ON e.id = v.episode_id
+WHERE v.shared AND NOT EXISTS (SELECT 1 FROM evaluations w WHERE w.node_id = v.node_id AND w.epochs = v.epochs
+                               AND w.search_id = v.search_id AND NOT w.shared)
 ORDER BY v.id
 """,
     "evaluations of episode": """

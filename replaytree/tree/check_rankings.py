@@ -15,9 +15,9 @@ RELATIVE_TOLERANCE = 1e-9
 SQUARES_TOLERANCE = 1e-12
 NOISE_TOLERANCE = 1e-8
 
-_SUMS = "SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations"
+SUMS = "SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations WHERE NOT shared"
 _SQUARES = """(SELECT SUM((v.accuracy - e.total / e.n) * (v.accuracy - e.total / e.n))
-               FROM evaluations v WHERE v.node_id = e.node_id AND v.epochs = e.epochs)"""
+               FROM evaluations v WHERE v.node_id = e.node_id AND v.epochs = e.epochs AND NOT v.shared)"""
 
 _COPIES = f"""
 SELECT * FROM (
@@ -27,7 +27,7 @@ SELECT * FROM (
            e.total / e.n AS expected_average_accuracy, b.average_accuracy AS found_average_accuracy,
            {_SQUARES} AS expected_squared_deviations, b.squared_deviations AS found_squared_deviations, e.n
     FROM node_budgets b JOIN nodes n ON n.id = b.node_id
-    JOIN ({_SUMS} GROUP BY node_id, epochs) e ON e.node_id = b.node_id AND e.epochs = b.epochs
+    JOIN ({SUMS} GROUP BY node_id, epochs) e ON e.node_id = b.node_id AND e.epochs = b.epochs
     LEFT JOIN searches s ON s.id = b.search_id
 ) AS copies
 WHERE found_depth <> expected_depth OR found_params_rank <> expected_params_rank
@@ -42,7 +42,7 @@ INSERT INTO node_budgets (node_id, epochs, search_id, evaluation_count, total_ac
                           average_accuracy, params_rank)
 SELECT n.id, e.epochs, n.search_id, e.n, e.total, {_SQUARES}, n.depth, e.total / e.n, COALESCE(n.params, :unknown)
 FROM nodes n
-JOIN ({_SUMS} WHERE node_id = :node AND epochs = :budget GROUP BY node_id, epochs) e ON e.node_id = n.id
+JOIN ({SUMS} AND node_id = :node AND epochs = :budget GROUP BY node_id, epochs) e ON e.node_id = n.id
 """)
 
 _NOISE = text(f"""
@@ -50,7 +50,7 @@ SELECT search_id, epochs, CAST(SUM(n) - COUNT(*) AS BIGINT) AS repeat_count,
        SUM(squares / (error * error)) AS relative_squares
 FROM (SELECT e.search_id, e.epochs, e.n, {_SQUARES} AS squares,
              CASE WHEN 1.0 - e.total / e.n < :least THEN :least ELSE 1.0 - e.total / e.n END AS error
-      FROM ({_SUMS.replace("node_id,", "MIN(search_id) AS search_id, node_id,", 1)} GROUP BY node_id, epochs) e) AS sums
+      FROM ({SUMS.replace("node_id,", "MIN(search_id) AS search_id, node_id,", 1)} GROUP BY node_id, epochs) e) AS sums
 GROUP BY search_id, epochs
 """)
 

@@ -68,12 +68,12 @@ def estimate(pairs: Sequence[Pair], points: Sequence[Point]) -> list[Bias]:
     ]
 
 
-def most_telling_depth(measured: Sequence[Point], costs: Sequence[float], *, epochs: int) -> int:
-    """The depth in 1..T whose separate training would take most variance from b(1), ..., b(T) for its cost.
+def most_telling_depth(measured: Sequence[Point], costs: Sequence[float], *, epochs: int, beyond: int = 0) -> int:
+    """The depth in beyond + 1..T whose separate training would take most variance from b(1), ..., b(T) for its cost.
 
     `costs[d - 1]` is the cost of depth d in any unit, over 0. A training at d takes cov(d', d)^2 / (var(d) + s^2) from
     the variance at d' (the same Gaussian process, given the points `measured`); this sum over d', divided by the cost,
-    is greatest. Ties go to the shallower.
+    is greatest. Ties go to the shallower. `beyond` is less than T.
     """
     if not costs or min(costs) <= 0:
         raise ConfigError(f"costs are {list(costs)}; give one number over 0 for each depth")
@@ -81,7 +81,8 @@ def most_telling_depth(measured: Sequence[Point], costs: Sequence[float], *, epo
     kernel_TN = _kernel(points, measured)
     covariance_TT = _kernel(points, points) - kernel_TN @ _inverse(measured) @ kernel_TN.T
     gains_T = (covariance_TT**2).sum(axis=0) / (np.diag(covariance_TT) + 1.0)
-    return 1 + int(np.argmax(np.round(gains_T / np.asarray(costs, dtype=float), 12)))
+    worth_T = np.round(gains_T / np.asarray(costs, dtype=float), 12)
+    return 1 + beyond + int(np.argmax(worth_T[beyond:]))
 
 
 def _inverse(points: Sequence[Point]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from replaytree.errors import SearchNotFound, SpaceError
+from replaytree.errors import EvaluationError, SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.tree.calibrations import lacks_budget, record_separate, refresh
 from replaytree.tree.ranking import added_squares, relative_squares
@@ -172,14 +172,20 @@ def _lock_search(connection: Connection, search_id: int) -> int:
 
 
 def _changes(batch: Sequence[Episode]) -> dict[Path, _Change]:
-    """What the batch adds to each prefix; parents stand before their children."""
+    """What the batch adds to each prefix; parents stand before their children. Shared accuracies add nothing."""
     changes: dict[Path, _Change] = {}
     for episode in batch:
-        accuracies = episode.evaluation.accuracies if episode.evaluation is not None else ()
+        accuracies, shared = (e.accuracies, e.shared) if (e := episode.evaluation) is not None else ((), 0)
         for depth in range(1, len(episode.path) + 1):
             change = changes.setdefault(episode.path[:depth], _Change())
             change.visits += 1
-            if depth <= len(accuracies):
+            if depth <= shared and episode.epochs not in change.accuracies:
+                raise EvaluationError(
+                    f"path {episode.path} shares its first {shared} accuracies at {episode.epochs} epochs, and no "
+                    f"earlier path of its batch reports one for {episode.path[:depth]}; give shared=0 for what was "
+                    f"trained apart"
+                )
+            if shared < depth <= len(accuracies):
                 change.accuracies.setdefault(episode.epochs, []).append(accuracies[depth - 1])
     return changes
 
@@ -308,6 +314,7 @@ def _insert_episodes(
                 "episode_id": episode_id,
                 "epochs": episode.epochs,
                 "accuracy": accuracy,
+                "shared": evaluation is not None and depth <= evaluation.shared,
             }
             for depth, accuracy in enumerate(evaluation.accuracies if evaluation else (), start=1)
         ]

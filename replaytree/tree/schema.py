@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -177,7 +178,10 @@ class EpisodeRow(Base):
 
 
 class EvaluationRow(Base):
-    """One prefix measured by one training. Append-only: every sum can be rebuilt from these rows."""
+    """One prefix measured by one training. Append-only: every sum can be rebuilt from these rows.
+
+    A `shared` one is the copy of what another episode of the same training has; it is in no sum.
+    """
 
     __tablename__ = "evaluations"
     __table_args__ = (
@@ -192,6 +196,7 @@ class EvaluationRow(Base):
     episode_id: Mapped[int] = mapped_column(ForeignKey("episodes.id", ondelete="CASCADE"))
     epochs: Mapped[int]
     accuracy: Mapped[float]
+    shared: Mapped[bool] = mapped_column(server_default=false())
 
 
 class SeparateEvaluationRow(Base):

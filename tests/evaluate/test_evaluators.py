@@ -5,6 +5,8 @@ from torch import nn
 from replaytree.config import Budget
 from replaytree.data import load_data
 from replaytree.evaluate import EVALUATORS, JointEvaluator, Recipe, SeparateEvaluator
+from replaytree.evaluate.evaluators import _with_shared
+from replaytree.records import PathEvaluation
 from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling
 
 CPU = torch.device("cpu")
@@ -92,12 +94,33 @@ def test_paths_together_are_measured_as_one_trie(space, digits):
     assert deep.accuracies[:2] == beside.accuracies[:2]
     assert deep.accuracies[:1] == prefix.accuracies
     assert max(deep.accuracies) > 0.5
+    assert [result.shared for result in (deep, beside, prefix)] == [0, 2, 1]
+
+
+def test_what_is_shared_follows_the_order_of_the_paths():
+    paths = [(0,), (0, 1, 2), (1,), (0, 1, 0), (0, 1, 2)]
+    marked = _with_shared(paths, [PathEvaluation([0.5] * len(path)) for path in paths])
+    assert [evaluation.shared for evaluation in marked] == [0, 1, 0, 2, 3]
 
 
 def test_equal_paths_are_trained_twice(space, digits):
     first, second = evaluate(JointEvaluator, space, digits, [(0, 1), (0, 1)], seed=5)
     alone = [evaluate(JointEvaluator, space, digits, [(0, 1)], seed=seed)[0] for seed in (5, 6)]
     assert [first.accuracies, second.accuracies] == [result.accuracies for result in alone]
+    assert (first.shared, second.shared) == (0, 0)
+
+
+def test_each_of_two_tries_shares_its_own(space, digits):
+    results = evaluate(JointEvaluator, space, digits, [(0, 1), (0, 1), (0, 0), (0, 0)])
+    assert [result.shared for result in results] == [0, 0, 1, 1]
+    assert results[0].accuracies[0] == results[2].accuracies[0] != results[1].accuracies[0]
+    assert results[1].accuracies[0] == results[3].accuracies[0]
+
+
+def test_separate_trainings_share_nothing(space, digits):
+    first, second = evaluate(SeparateEvaluator, space, digits, [(0, 1), (0, 0)], epochs=3)
+    assert (first.shared, second.shared) == (0, 0)
+    assert first.accuracies[0] != second.accuracies[0]
 
 
 def test_where_memory_is_short_paths_are_trained_apart(space, digits):
@@ -105,6 +128,8 @@ def test_where_memory_is_short_paths_are_trained_apart(space, digits):
     apart = made.evaluate([(0, 0), (1,)], budget=Budget(2), seed=5)
     alone = [evaluate(JointEvaluator, space, digits, [path], seed=seed)[0] for path, seed in (((0, 0), 5), ((1,), 6))]
     assert [result.accuracies for result in apart] == [result.accuracies for result in alone]
+    [_, beside] = made.evaluate([(0, 0), (0, 1)], budget=Budget(2), seed=5)
+    assert beside.shared == 0
 
 
 def test_what_is_estimated_not_to_fit_is_trained_in_smaller_batches_or_not_at_all(space, digits):
@@ -129,6 +154,7 @@ def test_a_failing_path_takes_no_other_with_it(space, digits, layer):
     if layer != 3:  # memory: nobody can say who is at fault, so batches are halved
         assert [result.accuracies for result in results[1:3]] == [result.accuracies for result in without]
     assert [len(result.accuracies) for result in results] == [0, 2, 3, 0]
+    assert [result.shared for result in results] == [0, 0, 1, 0], "a path that failed reports nothing"
 
 
 @pytest.mark.parametrize(
@@ -174,3 +200,16 @@ def test_a_path_that_trails_is_stopped_with_what_it_has_reached(space, digits):
 def test_where_all_trail_nothing_goes_on(space, digits):
     results = pruned(space, digits, [(0, 0), (0, 1)], 1.0)
     assert [(result.epochs, len(result.accuracies)) for result in results] == [(2, 2), (2, 2)]
+    assert [result.shared for result in results] == [0, 1]
+
+
+def test_who_was_stopped_and_who_went_on_share_nothing(space, digits):
+    paths = [(0,), (0, 0, 0), (0, 0, 1)]
+    free = pruned(space, digits, paths, None)
+    assert [result.shared for result in free] == [0, 1, 2]
+    bar = min(result.checkpoint_accuracy for result in free[1:])
+    assert free[0].checkpoint_accuracy < bar, "the first layer alone must trail"
+    results = pruned(space, digits, paths, bar)
+    assert [result.epochs for result in results] == [2, None, None]
+    assert [result.shared for result in results] == [0, 0, 2]
+    assert results[0].accuracies[0] != results[1].accuracies[0]

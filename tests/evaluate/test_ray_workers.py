@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,20 @@ class Deadly(Seeded):
                 self.file.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().evaluate(paths, budget=budget, seed=seed)
+
+
+class Together(Seeded):
+    """As Seeded, but later paths share the first layer with the first one, and the first call kills its process."""
+
+    def __init__(self, file):
+        self.file = pathlib.Path(file)
+
+    def evaluate(self, paths, *, budget, seed):
+        if not self.file.exists():
+            self.file.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        first, *others = super().evaluate(paths, budget=budget, seed=seed)
+        return [first, *(replace(other, shared=1) for other in others)]
 
 
 def search_on(workers, storage, evaluator, **options):
@@ -149,6 +164,16 @@ def test_a_path_that_kills_its_worker_goes_to_others_and_the_third_time_it_is_an
     assert len(said) == 4
     assert sum(bool(re.match(r"worker \d+ \(process \d+ on .*\) died training 2 \(1 of 3\)", line)) for line in said)
     assert [line for line in said if "died training 1, the 3. to do so: recorded as an error" in line]
+
+
+def test_paths_share_what_one_call_trained_and_nothing_after_their_worker_died(cluster, tmp_path):
+    workers = RayWorkers(cluster, lambda: Together(tmp_path / "tried"))
+    shared = []
+    for number in range(2):
+        workers.submit(number, [(0, 1), (0, 2)], budget=Budget(1), seed=number)
+        shared.append([evaluation.shared for evaluation in results(workers, 1)[number]])
+    workers.close()
+    assert shared == [[0, 0], [0, 1]]
 
 
 def test_a_worker_killed_in_a_training_costs_the_search_nothing(storage, tmp_path):

@@ -41,6 +41,15 @@ def test_one_of_several_trainings_is_drawn_from_the_seed(table):
     assert first == again
 
 
+def test_every_look_up_is_a_training_of_its_own(table):
+    evaluator = TabularEvaluator(table)
+    together = [evaluator.evaluate([(0, 1), (0,)], budget=Budget(1), seed=seed) for seed in range(40)]
+    assert {(first.accuracies[0], second.accuracies[0]) for first, second in together} == {
+        (0.5, 0.5), (0.5, 0.7), (0.7, 0.5), (0.7, 0.7)
+    }  # fmt: skip
+    assert {evaluation.shared for both in together for evaluation in both} == {0}
+
+
 def test_cells_in_the_notation_of_nas_bench_201_and_completion(tmp_path):
     cells = (
         "arch,acc\n|x~0|+|none~0|none~1|,50\n|x~0|+|x~0|none~1|,60\n|none~0|+|none~0|none~1|,10\n|x~0|+|x~0|x~1|,70\n"

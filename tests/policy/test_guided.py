@@ -3,9 +3,12 @@ import math
 import pytest
 import torch
 
-from replaytree.policy.guided import Noise, knowledge_gradient
+from replaytree.config import SearchConfig
+from replaytree.policy.guided import GuidedStrategy, Noise, knowledge_gradient
+from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.value_model import value_of
-from replaytree.records import BudgetSums, NodeStats
+from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
+from replaytree.space import LabelSpace
 
 
 def test_the_knowledge_gradient_of_a_tie_by_hand():
@@ -45,3 +48,17 @@ def test_equal_trainings_show_no_noise():
     for n in range(1, 50):
         noise.add(0.9, NodeStats((0,), n, (BudgetSums(4, n, sum([0.9] * n)),)))
     assert noise.variance < 1e-12
+
+
+def test_a_copy_of_another_training_is_no_repetition():
+    space = LabelSpace(["a", "b", "c"], max_layers=2)
+    strategy = GuidedStrategy(space, SearchConfig(dataset=None, max_layers=2, min_layers=1))
+    memory = ReplayMemory(
+        [NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)), NodeStats((0, 1), 1, (BudgetSums(4, 1, 0.5),))]
+    )
+    strategy.propose(memory, num_paths=1, depth_bound=2, epochs=4)
+    proposals = [Proposal((0, action), "sample", (0.5, 0.5)) for action in (0, 1)]
+    strategy.observe(proposals, [PathEvaluation([0.6, 0.7]), PathEvaluation([0.6, 0.5], shared=1)])
+    # Of (0,) once, of (0, 1) once; (0, 0) is new. A second value at distance d from the first tells d^2 / 2.
+    d = value_of(0.6) - value_of(0.5)
+    assert strategy.state_dict()["noise"] == [pytest.approx(d * d / 2), 2]

@@ -133,3 +133,13 @@ def test_a_separate_training_of_what_its_episode_did_not_measure_is_found(calibr
     with writing(calibrated.engine) as connection:
         connection.execute(text("UPDATE separate_evaluations SET node_id = (SELECT id FROM nodes WHERE path = '2')"))
     assert ("separate evaluation", False) in {(p.invariant, p.repairable) for p in check(calibrated.engine)}
+
+
+def test_one_reading_that_two_paths_share_is_one_pair(tree):
+    copied = Episode((0, 2), "sample", 3, 8, True, PathEvaluation([0.75, 0.6], shared=1))
+    both = [alone(0, 1, 0.25), alone(1, 1, 0.5)]
+    tree.record([joint((0, 1), [0.75, 0.8]), copied], state=b"", separate=both)
+    calibration = tree.calibration()
+    assert calibration.pairs == (Pair(1, 8, 0.75, 0.25),)
+    assert calibration.separate_count == 2
+    assert check(tree.engine) == []

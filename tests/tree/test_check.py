@@ -5,7 +5,8 @@ import sqlite3
 import pytest
 from sqlalchemy import text
 
-from replaytree.tree import Problem, ReplayTree, check, open_engine, repair
+from replaytree.records import PathEvaluation
+from replaytree.tree import Episode, Problem, ReplayTree, check, open_engine, repair
 
 
 @pytest.fixture(params=["memory", "postgresql"])
@@ -116,6 +117,39 @@ def test_wrong_caches_are_found_and_repaired(golden_tree, statement, problems):
     assert (golden_tree.nodes(), golden_tree.node_stats()) == before
 
 
+@pytest.fixture
+def sharing_tree(golden_tree):
+    """The golden tree, and three paths of one training that share 0 (0.25), two of them 0.1 (0.5)."""
+    paths = {(0, 1): ([0.25, 0.5], 0), (0, 1, 0): ([0.25, 0.5, 0.75], 2), (0, 0): ([0.25, 1.0], 1)}
+    batch = [
+        Episode(path, "sample", 3, 4, True, PathEvaluation(accuracies, shared=shared))
+        for path, (accuracies, shared) in paths.items()
+    ]
+    golden_tree.record(batch, state=b"")
+    return golden_tree
+
+
+def test_copies_are_in_no_sum_that_is_checked_or_rebuilt(sharing_tree):
+    engine = sharing_tree.engine
+    assert check(engine) == []
+    before = sharing_tree.node_stats(), [round(node.lower_bound, 9) for node in sharing_tree.best(epochs=4)]
+    corrupt(
+        engine,
+        "UPDATE nodes SET evaluation_count = 6, total_accuracy = 2.7 WHERE id = 1",
+        "UPDATE node_budgets SET evaluation_count = 5, total_accuracy = 1.95 WHERE node_id = 1 AND epochs = 4",
+        "UPDATE budgets SET repeat_count = 6 WHERE epochs = 4",
+    )
+    # Of node 0: 0.5 and 0.7 and once 0.25 at four epochs, 0.75 at eight.
+    assert {problem[:5] for problem in found(engine)} >= {
+        ("evaluation_count", 1, None, 4, 6),
+        ("evaluation_count at a budget", 1, None, 3, 5),
+    }
+    repair(engine)
+    assert check(engine) == []
+    after = sharing_tree.node_stats(), [round(node.lower_bound, 9) for node in sharing_tree.best(epochs=4)]
+    assert after == before
+
+
 def test_all_caches_lost(golden_tree):
     before = golden_tree.nodes()
     corrupt(
@@ -131,6 +165,7 @@ def test_all_caches_lost(golden_tree):
 
 
 MODEL = "INSERT INTO models VALUES (1, {search}, {node}, 'conv', 0, 4, NULL, 'w', '2026-01-01 00:00:00.000000')"
+UNSHARED = "one that is not shared, of the same node and epochs"
 PREFIX = "a prefix of a trained episode of its search, at its epochs"
 STRUCTURE = [
     (
@@ -163,6 +198,7 @@ STRUCTURE = [
     ("UPDATE evaluations SET episode_id = 4 WHERE id = 2", ("evaluation", 2, 3, PREFIX, 2)),
     ("UPDATE evaluations SET episode_id = 99 WHERE id = 2", ("evaluation", 2, None, PREFIX, 2)),
     ("DELETE FROM evaluations WHERE id = 2", ("evaluations of episode", 2, 0, 2, 1)),
+    ("UPDATE evaluations SET shared = true WHERE id = 8", ("shared evaluation", 5, 4, UNSHARED, 8)),
     ("UPDATE episodes SET number = 7 WHERE number = 4", ("last episode number", None, None, 4, 7)),
     ("UPDATE episodes SET number = 7 WHERE number = 0", ("first episode number", None, None, 0, 1)),
     (
@@ -240,7 +276,7 @@ def test_what_sqlite_itself_finds():
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
         "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
         "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '2026-01-01')",
-        "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5)",
+        "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5, 0)",
         "INSERT INTO strategy_states VALUES (1, 1, x'', '2026-01-01')",
         "PRAGMA ignore_check_constraints=OFF",
     )

@@ -75,6 +75,7 @@ def test_the_first_depth_to_tell_of_by_hand():
     assert most_telling_depth([], [1.0, 1.0], epochs=8) == 2
     assert most_telling_depth([], [1.0, 1.6], epochs=8) == 2
     assert most_telling_depth([], [1.0, 1.7], epochs=8) == 1
+    assert most_telling_depth([], [1.0, 1.7], epochs=8, beyond=1) == 2
 
 
 def test_depths_are_spread():

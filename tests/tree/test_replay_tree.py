@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 from itertools import count, pairwise
 
@@ -8,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
-from replaytree.errors import ConfigError, NodeNotFound, SearchExists, SearchNotFound, SpaceError
+from replaytree.errors import ConfigError, EvaluationError, NodeNotFound, SearchExists, SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.tree import Episode, ReplayTree, check, list_searches, open_engine, recording
+from replaytree.tree.engine import reading
+from replaytree.tree.queries import training_noise
+from replaytree.tree.ranking import LEAST_ERROR
 
 GOLDEN_PATHS = [(0,), (0, 1), (0, 1, 2), (2,), (0, 2), (0, 2, 1)]
 
@@ -78,6 +82,57 @@ def test_two_episodes_of_one_path_in_a_batch(tree):
     evaluations = [PathEvaluation([0.25]), PathEvaluation([0.5])]
     tree.record([Episode((1,), "sample", 1, 4, True, e) for e in evaluations], state=b"")
     assert tree.node_stats() == [NodeStats((1,), 2, (BudgetSums(4, 2, 0.75),))]
+
+
+def sharing(path, accuracies, shared=0, epochs=4):
+    return Episode(path, "sample", 3, epochs, True, PathEvaluation(accuracies, shared=shared))
+
+
+def noise(tree):
+    with reading(tree.engine) as connection:
+        return [tuple(row) for row in connection.execute(text("SELECT repeat_count, relative_squares FROM budgets"))]
+
+
+def test_a_prefix_that_two_paths_of_one_training_share_is_counted_once(tree):
+    returned = tree.record([sharing((0, 1), [0.5, 0.6]), sharing((0, 2), [0.5, 0.8], shared=1)], state=b"")
+    assert plain(returned) == {(0,): (2, [(4, 1, 0.5)]), (0, 1): (1, [(4, 1, 0.6)]), (0, 2): (1, [(4, 1, 0.8)])}
+    assert tree.node_stats() == returned
+    node = tree.node((0,))
+    assert (node.visit_count, node.evaluation_count, node.budget_evaluation_count) == (2, 1, 1)
+    # Nothing was trained twice, so nothing is known of the noise, and no bound is claimed.
+    assert noise(tree) == [(0, 0.0)]
+    assert [best.lower_bound for best in tree.best()] == [None] * 3
+    assert [episode.accuracies for episode in tree.episodes()] == [(0.5, 0.6), (0.5, 0.8)]
+    assert check(tree.engine) == []
+    # A training apart is one: 0.5 and 0.7 have mean 0.6, squares 0.02, the error 0.4.
+    tree.record([sharing((0,), [0.7])], state=b"")
+    assert noise(tree) == [(1, pytest.approx(0.02 / 0.16))]
+    assert tree.node((0,)).budget_evaluation_count == 2
+
+
+def test_equal_paths_of_one_training_are_one_evaluation_and_two_visits(tree):
+    tree.record([sharing((0, 1), [0.5, 0.6]), sharing((0, 1), [0.5, 0.6], shared=2)], state=b"")
+    assert plain(tree.node_stats()) == {(0,): (2, [(4, 1, 0.5)]), (0, 1): (2, [(4, 1, 0.6)])}
+    assert (tree.training_count, noise(tree)) == (2, [(0, 0.0)])
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [sharing((0, 1), [0.5, 0.6], shared=1)],
+        [sharing((0, 2), [0.5, 0.8], shared=1), sharing((0, 1), [0.5, 0.6])],
+        [sharing((0, 1), [0.5, 0.6], epochs=8), sharing((0, 2), [0.5, 0.8], shared=1)],
+        [sharing((0, 1), [0.5, 0.6]), sharing((0, 2), [0.5, 0.8], shared=2)],
+    ],
+    ids=["alone", "later", "other epochs", "other path"],
+)
+def test_a_copy_of_nothing_is_refused(tree, batch):
+    tree.record([sharing((0,), [0.4])], state=b"before")
+    with pytest.raises(
+        EvaluationError, match=r"path .* shares its first \d accuracies at 4 epochs, and no earlier path"
+    ):
+        tree.record(batch, state=b"after")
+    assert (tree.episode_count, tree.strategy_state()) == (1, b"before")
 
 
 def test_cost_is_asked_for_new_nodes_only(tree, space, golden):
@@ -329,6 +384,62 @@ def test_sql_equals_in_memory_in_any_order_and_any_batches(space_of_module, batc
     for path, visited in visits.items():
         ends_here = sum(episode.path == path for episode in batch)
         assert visited == ends_here + sum(n for child, n in visits.items() if child[:-1] == path)
+
+
+def sums_and_noise(tree):
+    return {path: budgets for path, (_, budgets) in plain(tree.node_stats()).items()}, noise_of(tree)
+
+
+def noise_of(tree):
+    with reading(tree.engine) as connection:
+        found = training_noise(connection, tree._search_id, epochs=4)
+    return None if found is None else round(found, 9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(tries=st.lists(st.lists(paths, min_size=1, max_size=5), max_size=4), data=st.data())
+def test_paths_of_a_training_add_what_its_distinct_prefixes_add(space_of_module, tries, data):
+    """A trie is recorded as its paths, and as one path for each of its leaves that measured what was not yet there."""
+    together, model = new_tree(space_of_module), {}
+    for trie in tries:
+        accuracy = {}
+        batch = []
+        for path in trie:
+            own = [path[:depth] for depth in range(1, len(path) + 1)]
+            shared = sum(prefix in accuracy for prefix in own)
+            for prefix in own[shared:]:
+                accuracy[prefix] = data.draw(st.integers(0, 64)) / 64
+            batch.append(sharing(path, [accuracy[prefix] for prefix in own], shared))
+        together.record(batch, state=b"")
+        for prefix, value in accuracy.items():
+            model.setdefault(prefix, []).append(value)
+    assert sums_and_noise(together)[0] == {
+        prefix: [(4, len(values), round(sum(values), 9))] for prefix, values in model.items()
+    }
+    repeats = sum(len(values) - 1 for values in model.values())
+    squares = sum(
+        sum((value - sum(values) / len(values)) ** 2 for value in values)
+        / max(1 - sum(values) / len(values), LEAST_ERROR) ** 2
+        for values in model.values()
+    )
+    expected = None if not repeats else pytest.approx(math.sqrt(squares / repeats), abs=1e-6)
+    assert noise_of(together) == expected
+    visits = {s.path: s.visit_count for s in together.node_stats()}
+    assert visits == {prefix: sum(path[: len(prefix)] == prefix for trie in tries for path in trie) for prefix in model}
+
+
+@settings(max_examples=20, deadline=None)
+@given(path=paths, cuts=st.lists(st.integers(1, 3), max_size=4), data=st.data())
+def test_a_path_with_beginnings_of_it_adds_what_it_adds_alone(space_of_module, path, cuts, data):
+    accuracies = [data.draw(st.integers(0, 64)) / 64 for _ in path]
+    copies = [(path[:cut], accuracies[:cut]) for cut in cuts]
+    whole, alone = new_tree(space_of_module), new_tree(space_of_module)
+    for _ in range(2):
+        batch = [sharing(path, accuracies), *(sharing(*copy, shared=len(copy[0])) for copy in copies)]
+        whole.record(batch, state=b"")
+        alone.record(batch[:1], state=b"")
+    assert sums_and_noise(whole) == sums_and_noise(alone)
+    assert whole.episode_count == 2 * (1 + len(cuts))
 
 
 def test_hypothesis_left_a_sound_database(space_of_module):

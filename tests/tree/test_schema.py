@@ -80,6 +80,23 @@ def test_a_tree_comes_through_a_downgrade_and_an_upgrade(tree, golden):
     assert rounded(after) == rounded(before)
 
 
+def test_below_0006_copies_are_counted(tree):
+    """As the older versions do, so that their own check finds nothing wrong."""
+    pair = [PathEvaluation([0.5, 0.75]), PathEvaluation([0.5, 0.25], shared=1), PathEvaluation([0.8])]
+    paths = [(0, 1), (0, 2), (0,)]
+    tree.record([Episode(p, "sample", 3, 4, True, e) for p, e in zip(paths, pair, strict=True)], state=b"")
+    with writing(tree.engine) as connection:
+        command.downgrade(_alembic_config(connection), "0005")
+        node = connection.execute(text("SELECT evaluation_count, total_accuracy FROM nodes WHERE path = '0'")).one()
+        noise = connection.execute(text("SELECT repeat_count, relative_squares FROM budgets")).one()
+    # 0.5, 0.5 and 0.8: mean 0.6, squares 0.06, the error 0.4.
+    assert tuple(node) == (3, pytest.approx(1.8))
+    assert tuple(noise) == (2, pytest.approx(0.06 / 0.16))
+    with writing(tree.engine) as connection:
+        command.upgrade(_alembic_config(connection), "head")
+    assert check(tree.engine) == []
+
+
 def view_rows(engine):
     with reading(engine) as connection:
         queries = ("SELECT * FROM architectures ORDER BY node_id", "SELECT * FROM best_prefixes")

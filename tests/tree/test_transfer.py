@@ -77,6 +77,19 @@ def test_there_and_back(full, tmp_path):
     assert again.read_bytes() == file.read_bytes()
 
 
+def test_copies_are_carried_as_copies(full, tmp_path):
+    file, again = tmp_path / "first.gz", tmp_path / "again.gz"
+    pair = [PathEvaluation([0.5, 0.75]), PathEvaluation([0.5, 0.25], shared=1)]
+    full.record([Episode((1, action), "sample", 3, 8, True, e) for action, e in enumerate(pair)], state=b"with copies")
+    export_search(full.engine, "first", file)
+    assert [row["shared"] for row in lines(file) if row.get("table") == "evaluations"] == [False] * 10 + [True, False]
+    fresh = open_engine("sqlite://")
+    import_search(fresh, file)
+    assert everything(fresh, "first") == everything(full.engine, "first")
+    export_search(fresh, "first", again)
+    assert again.read_bytes() == file.read_bytes()
+
+
 def test_from_a_file_into_every_storage_beside_the_same_search(full, tmp_path):
     file, again = tmp_path / "first.gz", tmp_path / "again.gz"
     export_search(full.engine, "first", file)
@@ -114,7 +127,9 @@ def test_references_count_from_one_and_ids_are_left_out(full, tmp_path):
         ("0", None), ("0.1", 1), ("0.1.2", 2), ("2", None), ("0.2", 1), ("0.2.1", 5),
     ]  # fmt: skip
     evaluations = [row for row in rows if row["table"] == "evaluations"]
-    assert evaluations[-1] == {"table": "evaluations", "node_id": 5, "episode_id": 5, "epochs": 8, "accuracy": 0.5}
+    assert evaluations[-1] == {
+        "table": "evaluations", "node_id": 5, "episode_id": 5, "epochs": 8, "accuracy": 0.5, "shared": False,
+    }  # fmt: skip
     assert [(row["node_id"], row["weights_path"]) for row in rows if row["table"] == "models"] == [
         (2, "a"),
         (None, "b"),

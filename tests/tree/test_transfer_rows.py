@@ -81,6 +81,8 @@ BAD = [
     ("episodes", having(trained=1), "trained is 1, which is no value of it .it must be a bool"),
     ("episodes", having(node_id=None), "node_id is null"),
     ("evaluations", having(accuracy=1.5), "a row of evaluations from here on is not legal"),
+    ("evaluations", having(shared=1), "shared is 1, which is no value of it .it must be a bool"),
+    ("evaluations", having(shared=True), "contradicts itself, .*: evaluation_count is 3, expected 2"),
     ("evaluations", having(episode_id=6), "episode_id is 6, and 5 rows of episodes came before it"),
     ("strategy_states", having(payload="!"), "payload is"),
     ("strategy_states", lambda row: [row, row], "a row of strategy_states from here on is not legal"),
