@@ -13,7 +13,7 @@ from replaytree.config import storage_url
 from replaytree.data import data_folder, found
 from replaytree.errors import StorageError
 from replaytree.evaluate import available_devices
-from replaytree.tree import head_revision, list_searches, open_engine
+from replaytree.tree import head_revision, list_searches, open_engine, shown
 
 GIB = 2**30
 
@@ -66,7 +66,7 @@ def _database(storage: str | None) -> Finding:
         searches = list_searches(open_engine(url, create=False))
     except StorageError as error:
         return Finding("database", False, str(error), "replaytree run")
-    return Finding("database", True, f"{url}: {len(searches)} searches, schema {head_revision()}")
+    return Finding("database", True, f"{shown(url)}: schema {head_revision()}, searches: {len(searches)}")
 
 
 def _data_sets(data_dir: str | None) -> list[Finding]:

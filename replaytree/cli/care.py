@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +50,8 @@ def check(
             print("what it cannot mend was stored so: go back to a backup, or import a search from its last export")
         raise typer.Exit(1)
     searches = list_searches(engine)
-    print(f"ok: {len(searches)} searches, {sum(info.node_count for info in searches)} nodes")
+    count = "1 search" if len(searches) == 1 else f"{len(searches)} searches"
+    print(f"ok: {count}, {sum(info.node_count for info in searches)} nodes")
 
 
 @db.command("export")
@@ -73,10 +75,10 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
 ) -> None:
     """Store the search of an exported file: all of it, or, where anything is wrong with it, nothing."""
-    from replaytree.tree import import_search
+    from replaytree.tree import import_search, shown
 
     done = import_search(storage_url(storage), file, name=name)
-    there = "" if storage is None else f" --storage {storage}"
+    there = "" if storage is None else f" --storage {shlex.quote(shown(storage))}"
     print(f"imported {done.text}\n\nNext:\n  replaytree best {done.search}{there}")
     print(f"  replaytree resume {done.search}{there} --trainings 100")
 

@@ -88,12 +88,17 @@ def node_table(node: Node) -> Table:
     table.add_column(overflow="fold")
     shape = "-" if node.output_shape is None else "x".join(map(str, node.output_shape))
     for what, value in {
-        **{column: "-" if value is None else str(value) for column, value in node_row(node).items()},
+        **{column: _shown(value) for column, value in node_row(node).items()},
         "path": ".".join(map(str, node.path)),
         "output_shape": shape,
     }.items():
         table.add_row(what, value)
     return table
+
+
+def _shown(value: object) -> str:
+    """A value for people: no more digits than a measurement has."""
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def calibration_text(calibration: Calibration) -> str:

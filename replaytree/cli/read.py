@@ -55,7 +55,8 @@ def best(
         console.print_nodes(nodes, format_, latencies=latencies)
         return
     if not nodes and format_ == "table":
-        print(f"search {name!r} has no evaluated prefix that fits")
+        at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
+        print(f"search {name!r} has no prefix measured {at} that fits; ask for others with --epochs")
     else:
         console.print_nodes(nodes, format_)
 

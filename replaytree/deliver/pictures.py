@@ -34,7 +34,7 @@ class Predictions:
 
 
 def find_pictures(inputs: Sequence[Path]) -> list[Path]:
-    """Files as they are; of a folder all pictures in it and below, sorted. DataError for a folder without any."""
+    """Files as they are; of a folder all pictures in and below it, sorted. DataError for what has or is none."""
     if not inputs:
         raise DataError("no images were given; name files or folders")
     files: list[Path] = []
@@ -44,8 +44,10 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
             if not found:
                 raise DataError(f"{given} has no images ({', '.join(IMG_EXTENSIONS)}) in it or below it")
             files += found
-        else:
+        elif given.exists():
             files.append(given)
+        else:
+            raise DataError(f"there is no file or folder {given}")
     return files
 
 

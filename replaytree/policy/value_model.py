@@ -30,8 +30,6 @@ LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
 # An accuracy of 1 is 1 - 1e-4 to the model: else its value would be infinite.
 LEAST_ERROR = 1e-4
-# Rows of bootstrap weights drawn at a time.
-BLOCK = 256
 
 
 def value_of(accuracy: float) -> float:
@@ -40,7 +38,7 @@ def value_of(accuracy: float) -> float:
 
 
 class ValueEnsemble(nn.Module):
-    """M networks of two hidden layers, computed as one; each sees its own Poisson(1) bootstrap of the examples."""
+    """M networks of two hidden layers, computed as one; they see the same examples and differ by where they start."""
 
     def __init__(self, num_actions: int, max_layers: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -59,8 +57,6 @@ class ValueEnsemble(nn.Module):
         self.weight3, self.bias3 = layer(HIDDEN, 1)
         self._optimizer = torch.optim.Adam(self.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
         self._generator = generator
-        self._bootstrap_seed = int(torch.randint(2**31, (), generator=generator))
-        self._bootstrap_NM = np.empty((0, MEMBERS))
         self._normal_scores = NormalScores(np.empty(0))
 
     def forward(self, features_NF: Tensor) -> Tensor:
@@ -85,11 +81,10 @@ class ValueEnsemble(nn.Module):
         # Ranks among what is learnt from now: as telling as those among all, at a cost that does not grow.
         self._normal_scores = NormalScores(values_E[np.unique(chosen_SB)])
         targets_SB = torch.from_numpy(self._normal_scores.scores(values_E[chosen_SB])).float()
-        weights_SBM = self._bootstrap(len(table))[rows_SB] * np.sqrt(counts_E[chosen_SB])[:, :, np.newaxis]
-        weights_SMB = torch.from_numpy(weights_SBM).float().transpose(1, 2)
+        weights_SB = torch.from_numpy(np.sqrt(counts_E[chosen_SB])).float()
         for step in range(STEPS):
             s = step % S
-            self._step(features_SBF[s], targets_SB[s], weights_SMB[s])
+            self._step(features_SBF[s], targets_SB[s], weights_SB[s])
 
     @torch.no_grad()
     def scores(self, prefixes: Sequence[Path], *, epochs: int) -> Tensor:
@@ -104,31 +99,21 @@ class ValueEnsemble(nn.Module):
         return torch.from_numpy(self._normal_scores.values(scores.double().numpy()))
 
     def state(self) -> dict[str, Any]:
-        """Networks, optimiser, and the seed that the bootstrap weights follow from; values come with the next fit."""
+        """Networks and optimiser; values come with the next fit."""
         return {
             "networks": self.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "bootstrap_seed": self._bootstrap_seed,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of state."""
         self.load_state_dict(state["networks"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._bootstrap_seed = state["bootstrap_seed"]
-        self._bootstrap_NM = np.empty((0, MEMBERS))
 
-    def _bootstrap(self, nodes: int) -> npt.NDArray[np.float64]:
-        """Poisson(1) weights (N, M), a function of the seed and the row: none need be stored."""
-        while len(self._bootstrap_NM) < nodes:
-            block = np.random.default_rng([self._bootstrap_seed, len(self._bootstrap_NM) // BLOCK])
-            self._bootstrap_NM = np.concatenate([self._bootstrap_NM, block.poisson(1.0, (BLOCK, MEMBERS))])
-        return self._bootstrap_NM
-
-    def _step(self, features_NF: Tensor, targets_N: Tensor, weights_MN: Tensor) -> None:
+    def _step(self, features_NF: Tensor, targets_N: Tensor, weights_N: Tensor) -> None:
         error_MN = self(features_NF) - targets_N
         # The sum over members keeps each network's step what it would be alone.
-        loss = ((weights_MN * error_MN**2).sum(dim=1) / weights_MN.sum(dim=1).clamp(min=1.0)).sum()
+        loss = (weights_N * error_MN**2).sum() / weights_N.sum()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()

@@ -9,6 +9,7 @@ from replaytree.tree.queries import list_searches, search_names
 from replaytree.tree.ranking import rank
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.replay_tree import ReplayTree
+from replaytree.tree.storage_errors import shown
 from replaytree.tree.transfer import Transferred, export_search, import_search
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "record_model",
     "repair",
     "search_names",
+    "shown",
     "upgrade",
 ]

@@ -102,7 +102,10 @@ def test_best_filters(searched):
         limit = sorted(row[column] for row in everything)[len(everything) // 2]
         found = json.loads(searched("best", "first", "-k", 99, option, limit, "--format", "json")[1])
         assert [row["node_id"] for row in found] == [r["node_id"] for r in everything if r[column] <= limit]
-    assert "no evaluated prefix that fits" in searched("best", "first", "--max-params", 1)[1]
+    assert (
+        "no prefix measured at the most epochs of the search that fits; ask for others with --epochs"
+        in searched("best", "first", "--max-params", 1)[1]
+    )
     assert json.loads(searched("best", "first", "--max-params", 1, "--format", "json")[1]) == []
 
 
@@ -126,7 +129,7 @@ def test_show_a_node_by_number_by_labels_and_by_path(searched):
 
 
 def test_db_check_finds_a_wrong_sum_and_repairs_it(searched, here):
-    assert searched("db", "check")[1].startswith("ok: 1 searches")
+    assert searched("db", "check")[1].startswith("ok: 1 search,")
     with sqlite3.connect(here / "replaytree.db") as connection:
         connection.execute("update nodes set visit_count = visit_count + 1 where id = 1")
     code, out, _ = searched("db", "check")
@@ -137,7 +140,7 @@ def test_db_check_finds_a_wrong_sum_and_repairs_it(searched, here):
     code, out, _ = searched("db", "check", "--repair")
     assert code == 0
     assert re.search(r"1 rows rebuilt .*; a copy of the database as it was is .*replaytree.backup-unrepaired.db", out)
-    assert "ok: 1 searches" in out
+    assert "ok: 1 search," in out
     assert (here / "replaytree.backup-unrepaired.db").exists()
 
 
@@ -199,7 +202,7 @@ def test_doctor_says_what_is_here_and_how_to_get_the_rest(searched, here):
     code, out, _ = searched("doctor")
     assert code == 0
     assert re.search(r"ok\s+torch\s+2\.", out)
-    assert re.search(r"ok\s+database\s+sqlite:///replaytree.db: 1 searches", out)
+    assert re.search(r"ok\s+database\s+sqlite:///replaytree.db: schema \w+, searches: 1", out)
     assert re.search(r"ok\s+digits\s+in scikit-learn", out)
     assert re.search(r"--\s+cifar10", out)
     assert "replaytree run --dataset cifar10" in out

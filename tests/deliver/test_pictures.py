@@ -60,6 +60,8 @@ def test_what_cannot_be_predicted(model, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="has no images"):
         find_pictures([tmp_path / "empty"])
+    with pytest.raises(DataError, match=r"there is no file or folder .*missing\.png"):
+        find_pictures([tmp_path / "missing.png"])
     with pytest.raises(ConfigError, match="top_k is 0"):
         predict_pictures(model, [], top_k=0)
     assert predict_pictures(model, []).readable == ()
