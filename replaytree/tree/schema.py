@@ -134,6 +134,7 @@ class NodeBudgetRow(Base):
             "ix_node_budgets_ranking",
             *(search_id, epochs, depth, evaluation_count, average_accuracy.desc(), params_rank, node_id),
         ),
+        Index("ix_node_budgets_average", average_accuracy.desc(), params_rank, node_id),
     )
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from replaytree.records import PathEvaluation
-from replaytree.tree import Episode, Node, check, open_engine
+from replaytree.space import LabelSpace
+from replaytree.tree import Episode, Node, ReplayTree, SeparateTraining, check, open_engine
 from replaytree.tree.engine import _alembic_config, build_engine, current_revision, head_revision, reading, writing
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base, models
 
@@ -182,6 +183,55 @@ def test_best_prefixes_round_and_take_each_search_at_its_own_budget(tree, create
     with reading(tree.engine) as connection:
         rows = connection.execute(text("SELECT search, labels, average_accuracy, epochs FROM best_prefixes")).all()
     assert [tuple(row) for row in rows] == [("other", "pool", 0.9, 4), ("first", "conv", 0.6667, 8)]
+
+
+def test_best_prefixes_merge_what_is_calibrated_with_what_is_not(tree, create, golden):
+    calibrated = [create(tree.engine, name) for name in ("second", "third")]
+    raw = [tree, create(tree.engine, "fourth")]
+    alone = PathEvaluation([0.125]), PathEvaluation([0.875])
+    for other, evaluation in zip(calibrated, alone, strict=True):
+        # The third of the golden episodes has one layer and reads 0.25: too high in one search, too low in the other.
+        other.record(golden, state=b"", separate=[SeparateTraining(2, 1, 8, evaluation)])
+    for other in raw:
+        other.record(golden, state=b"")
+    raw[1].record([Episode((1,), "sample", 3, 9, True, PathEvaluation([0.75]))], state=b"")
+    found = {}
+    for other in (*raw, *calibrated):
+        biases = other.calibration().biases
+        largest = max(epochs for stats in other.node_stats() for epochs in [b.epochs for b in stats.budgets])
+        for node in other.nodes():
+            if node.epochs == largest:
+                bias = biases[node.depth, largest].value if biases else 0.0
+                found[node.node_id] = (-(node.average_accuracy - bias), node.params, node.node_id)
+    assert len({bool(other.calibration().biases) for other in (*raw, *calibrated)}) == 2
+    with reading(tree.engine) as connection:
+        rows = connection.execute(text("SELECT node_id, calibrated_accuracy FROM best_prefixes")).all()
+        first = connection.execute(text("SELECT node_id, calibrated_accuracy FROM best_prefixes LIMIT 4")).all()
+    expected = sorted(found.values())
+    assert [row.node_id for row in rows] == [node_id for *_, node_id in expected]
+    assert [row.calibrated_accuracy for row in rows] == [pytest.approx(-key, abs=5e-5) for key, *_ in expected]
+    assert first == rows[:4]
+
+
+def test_the_first_of_best_prefixes_cost_the_same_in_a_tree_of_any_size():
+    def instructions(nodes):
+        space = LabelSpace([f"layer{action}" for action in range(nodes)], max_layers=1)
+        tree = ReplayTree.create("sqlite://", "wide", space=space, seed=0, config_json="{}", versions={})
+        accuracies = [(action * 7 % nodes) / nodes for action in range(nodes)]
+        tree.record(
+            [Episode((a,), "sample", 1, 4, True, PathEvaluation([value])) for a, value in enumerate(accuracies)],
+            state=b"",
+        )
+        counted = []
+        with tree.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            driver.set_progress_handler(lambda: counted.append(1) or 0, 1)
+            rows = driver.execute("SELECT average_accuracy FROM best_prefixes LIMIT 5").fetchall()
+            driver.set_progress_handler(None, 0)
+        assert [row[0] for row in rows] == [round(value, 4) for value in sorted(accuracies, reverse=True)[:5]]
+        return len(counted)
+
+    assert instructions(500) < 1.2 * instructions(50)
 
 
 def test_views_with_the_sqlite3_module_alone(create, golden, tmp_path):
