@@ -1,8 +1,9 @@
-"""How true a score is: Kendall's tau with what separate training at twice the default budget says, mean of two seeds.
+"""How true a score is: Kendall's tau with what separate training at the full budget says, mean of two seeds.
 
-A truth table holds random chains, every prefix of each trained by itself. It takes hours to make, and is kept; scoring
-its chains with one joint training each takes minutes. Costs are processor seconds, those of separate trainings as they
-were when the table was made: they compare on the same machine and version only.
+The full budget is that of `replaytree retrain`, 30 epochs: what users get in the end. A truth table holds random
+chains: some prefixes of each trained so, and every prefix trained by itself with the budget of a search. It takes hours
+to make, and is kept; scoring its chains with one joint training each takes minutes. Costs are processor seconds, those
+of separate trainings as they were when the table was made: they compare on the same machine and version only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import csv
 import gzip
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -23,13 +24,15 @@ from replaytree.assembly import data_of, default_space
 from replaytree.config import Budget, SearchConfig
 from replaytree.errors import ConfigError, DataError
 from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator
+from replaytree.evaluate.network import DISCOUNT
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
 from replaytree.space import LayerSpace
 from replaytree.tree import Pair, estimate, most_telling_depth
 
 DEPTH = 15
-TRUE_EPOCHS = 12
+TRUE_EPOCHS = 30
+TRUE_DEPTHS = (3, 5, 8, 10, 12, 15)
 EPOCHS = 6
 BOOTSTRAPS = 500
 COLUMNS = (
@@ -45,7 +48,11 @@ SETTINGS: dict[str, dict[str, int | float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """One chain of a truth table. `truth` is the mean of two trainings of 12 epochs a prefix, `separate` one of 6."""
+    """One chain of a truth table.
+
+    `truth` is the mean of two trainings of 30 epochs, of the prefixes of TRUE_DEPTHS; `separate` one of 6 epochs, of
+    every prefix.
+    """
 
     number: int
     truth: tuple[float, ...]
@@ -57,8 +64,9 @@ class Chain:
 class Truthfulness:
     """One way to score chains of one length.
 
-    `tau` is over all prefixes, between `low` and `high` in 95 % of 500 bootstraps of the chains; `within` is the mean
-    of the taus within each depth; `cost` the processor seconds a chain as a share of the separate evaluator's.
+    `tau` is over all prefixes whose truth is known, between `low` and `high` in 95 % of 500 bootstraps of the chains;
+    `within` is the mean of the taus within each depth; `cost` the processor seconds a chain as a share of the separate
+    evaluator's.
     """
 
     method: str
@@ -93,15 +101,20 @@ def make_truth_table(dataset: str, out: FilePath, *, chains: int, data_dir: str 
                     continue
                 row: list[object] = [dataset, number, depth, " ".join(space.label(action) for action in path[:depth])]
                 for seed, epochs in enumerate((TRUE_EPOCHS, TRUE_EPOCHS, EPOCHS)):
-                    started = time.process_time()
-                    evaluation = separate.evaluate_alone(
-                        path[:depth], budget=Budget(epochs), seed=1000 * number + 10 * depth + seed
-                    )
-                    [accuracy] = evaluation.accuracies or [float("nan")]
-                    row += [f"{accuracy:.6f}", f"{time.process_time() - started:.2f}"]
+                    wanted = epochs == EPOCHS or depth in TRUE_DEPTHS
+                    own_seed = 1000 * number + 10 * depth + seed
+                    row += _alone(separate, path[:depth], epochs=epochs, seed=own_seed) if wanted else ("", "")
                 writer.writerow(row)
                 done.add((dataset, number, depth))
     return len(done)
+
+
+def _alone(separate: SeparateEvaluator, path: Path, *, epochs: int, seed: int) -> tuple[str, str]:
+    """Accuracy (nan for a failure) and processor seconds of one training, as text."""
+    started = time.process_time()
+    evaluation = separate.evaluate_alone(path, budget=Budget(epochs), seed=seed)
+    [accuracy] = evaluation.accuracies or [float("nan")]
+    return f"{accuracy:.6f}", f"{time.process_time() - started:.2f}"
 
 
 def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
@@ -113,13 +126,13 @@ def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
     for number in sorted({int(row["chain"]) for row in rows}):
         own = sorted((row for row in rows if int(row["chain"]) == number), key=lambda row: int(row["depth"]))
         if len(own) == DEPTH:
-            value = {name: np.array([float(row[name]) for row in own]) for name in COLUMNS[4:]}
+            true = [own[depth - 1] for depth in TRUE_DEPTHS]
             chains.append(
                 Chain(
                     number,
-                    tuple(((value["accuracy_0"] + value["accuracy_1"]) / 2.0).tolist()),
-                    tuple(value["separate_accuracy"].tolist()),
-                    tuple(value["separate_seconds"].tolist()),
+                    tuple((float(row["accuracy_0"]) + float(row["accuracy_1"])) / 2.0 for row in true),
+                    tuple(float(row["separate_accuracy"]) for row in own),
+                    tuple(float(row["separate_seconds"]) for row in own),
                 )
             )
     if not chains:
@@ -130,15 +143,21 @@ def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
 
 
 def measure_truth(
-    file: FilePath, *, lengths: Sequence[int], epochs: int, share: float, data_dir: str | None = None
+    file: FilePath,
+    *,
+    lengths: Sequence[int],
+    epochs: int,
+    share: float,
+    discount: float | None = None,
+    data_dir: str | None = None,
 ) -> list[Truthfulness]:
     """Score the chains of a table by one joint training each, and compare; see Truthfulness."""
-    if not all(2 <= length <= DEPTH for length in lengths):
+    if not all(TRUE_DEPTHS[0] <= length <= DEPTH for length in lengths):
         raise ConfigError(
-            f"lengths are {list(lengths)}; the chains of a truth table have 2 to {DEPTH} layers (--length)"
+            f"lengths are {list(lengths)}; chains with a known truth have {TRUE_DEPTHS[0]} to {DEPTH} layers (--length)"
         )
     dataset, chains = read_truth_table(file)
-    space, joint, _ = _evaluators(dataset, data_dir)
+    space, joint, _ = _evaluators(dataset, data_dir, discount=DISCOUNT if discount is None else discount)
     results = []
     for length in lengths:
         scores, seconds = [], []
@@ -158,7 +177,8 @@ def compare(
 ) -> list[Truthfulness]:
     """Separate, joint, and joint calibrated: the bias of a chain is estimated from separate trainings of the others."""
     length = len(scores[0])
-    truth_CT = np.array([chain.truth[:length] for chain in chains])
+    known = [depth - 1 for depth in TRUE_DEPTHS if depth <= length]
+    truth_CK = np.array([chain.truth[: len(known)] for chain in chains])
     separate_CT = np.array([chain.separate[:length] for chain in chains])
     cost = sum(sum(chain.separate_seconds[:length]) for chain in chains)
     calibrated_CT = np.array(scores, dtype=float)
@@ -175,7 +195,7 @@ def compare(
         ("joint calibrated", calibrated_CT, sum(seconds) + spent),
     )
     return [
-        Truthfulness(method, length, len(chains), *_taus(scores_CT, truth_CT), spent_seconds / cost)
+        Truthfulness(method, length, len(chains), *_taus(scores_CT[:, known], truth_CK), spent_seconds / cost)
         for method, scores_CT, spent_seconds in ways
     ]
 
@@ -202,14 +222,14 @@ def _pairs(
     return pairs, separate_seconds
 
 
-def _taus(scores_CT: NDArray[np.float64], truth_CT: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def _taus(scores_CK: NDArray[np.float64], truth_CK: NDArray[np.float64]) -> tuple[float, float, float, float]:
     """(tau, low, high, mean tau within a depth)."""
     draw = np.random.default_rng(0)
-    samples = [draw.integers(len(truth_CT), size=len(truth_CT)) for _ in range(BOOTSTRAPS)]
-    taus = [tau(scores_CT[sample].ravel(), truth_CT[sample].ravel()) for sample in samples]
-    within = np.nanmean([tau(scores_CT[:, t], truth_CT[:, t]) for t in range(truth_CT.shape[1])])
+    samples = [draw.integers(len(truth_CK), size=len(truth_CK)) for _ in range(BOOTSTRAPS)]
+    taus = [tau(scores_CK[sample].ravel(), truth_CK[sample].ravel()) for sample in samples]
+    within = np.nanmean([tau(scores_CK[:, k], truth_CK[:, k]) for k in range(truth_CK.shape[1])])
     low, high = np.nanpercentile(taus, [2.5, 97.5])
-    return tau(scores_CT.ravel(), truth_CT.ravel()), float(low), float(high), float(within)
+    return tau(scores_CK.ravel(), truth_CK.ravel()), float(low), float(high), float(within)
 
 
 def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -217,7 +237,9 @@ def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(kendalltau(one, other).statistic)
 
 
-def _evaluators(dataset: str, data_dir: str | None) -> tuple[LayerSpace, JointEvaluator, SeparateEvaluator]:
+def _evaluators(
+    dataset: str, data_dir: str | None, *, discount: float = DISCOUNT
+) -> tuple[LayerSpace, JointEvaluator, SeparateEvaluator]:
     if dataset not in SETTINGS:
         raise ConfigError(f"dataset is {dataset!r}; truth tables are of {', '.join(SETTINGS)} (--dataset)")
     torch.set_num_threads(1)
@@ -226,7 +248,7 @@ def _evaluators(dataset: str, data_dir: str | None) -> tuple[LayerSpace, JointEv
     data = data_of(config)
     space = default_space(config, data)
     assert isinstance(space, LayerSpace), "the default space of images has layers"
-    recipe, cpu = Recipe.of(config, data), torch.device("cpu")
+    recipe, cpu = replace(Recipe.of(config, data), discount=discount), torch.device("cpu")
     return (
         space,
         JointEvaluator(space, data, recipe=recipe, device=cpu),

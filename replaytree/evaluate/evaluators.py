@@ -77,7 +77,8 @@ class JointEvaluator:
         cost = trie_cost(self._space, paths)
 
         def run(recipe: Recipe) -> list[PathEvaluation]:
-            network = _placed(PrefixNetwork(self._space, paths, self._data.num_classes), self._device)
+            network = PrefixNetwork(self._space, paths, self._data.num_classes, discount=recipe.discount)
+            network = _placed(network, self._device)
             return _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
 
         if len(paths) > 1:

@@ -48,8 +48,11 @@ class PrefixNetwork(nn.Module):
     Raises NodeError where a layer cannot be built or, in forward, run.
     """
 
-    def __init__(self, space: LayerSpace, paths: Sequence[Path], num_classes: int) -> None:
+    def __init__(
+        self, space: LayerSpace, paths: Sequence[Path], num_classes: int, *, discount: float = DISCOUNT
+    ) -> None:
         super().__init__()
+        self._discount = discount
         self.nodes = prefixes(paths)
         self._place = {node: place for place, node in enumerate(self.nodes)}
         layers = []
@@ -86,15 +89,15 @@ class PrefixNetwork(nn.Module):
 
     @property
     def head_weights(self) -> list[float]:
-        """DISCOUNT^(depth - 1): what the losses count whose gradients are then multiplied by gradient_factors().
+        """discount^(depth - 1): what the losses count whose gradients are then multiplied by gradient_factors().
 
-        Together they leave a layer of depth t the sum of DISCOUNT^(s - t) times the gradient of each head behind it, of
+        Together they leave a layer of depth t the sum of discount^(s - t) times the gradient of each head behind it, of
         depth s, and a head its own gradient, without a pass over any feature map.
         """
-        return [DISCOUNT ** (len(node) - 1) for node in self.nodes]
+        return [self._discount ** (len(node) - 1) for node in self.nodes]
 
     def gradient_factors(self) -> list[tuple[nn.Parameter, float]]:
-        """Every parameter with DISCOUNT^(1 - depth) of its node."""
+        """Every parameter with discount^(1 - depth) of its node."""
         return [
             (parameter, 1.0 / weight)
             for layer, head, weight in zip(self.layers, self.heads, self.head_weights, strict=True)

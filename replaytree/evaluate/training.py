@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from replaytree.config import Budget, SearchConfig
 from replaytree.data import ImageData, augment, normalise
+from replaytree.evaluate.network import DISCOUNT
 from replaytree.evaluate.step import Step, logits_of
 
 # Images are augmented and normalised for several batches at once, up to this many numbers: 16 MiB.
@@ -33,7 +34,8 @@ class Recipe:
     """How a network is trained: SGD with Nesterov momentum, one-cycle schedule, label smoothing.
 
     `balanced`: validation is the mean of the classes' accuracies, so that a rare class counts like a frequent one.
-    `capture`: on a GPU, the training step is captured in a CUDA graph.
+    `capture`: on a GPU, the training step is captured in a CUDA graph. `discount`: how much of a head's gradient each
+    layer of a joint training passes on to the one before it (network.DISCOUNT).
     """
 
     batch_size: int = 64
@@ -45,6 +47,7 @@ class Recipe:
     flip: bool = False
     balanced: bool = False
     capture: bool = True
+    discount: float = DISCOUNT
 
     @classmethod
     def of(cls, config: SearchConfig, data: ImageData) -> Recipe:

@@ -40,6 +40,7 @@ from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
 UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8
 ENTROPY = 0.02
+SPREAD = 2.0
 LEADERS = 16
 # A joint training reads shallow prefixes differently under every tail, which looks like noise: left alone, 9 of 12
 # guided trainings on small pictures were repetitions. One in four may be.
@@ -58,7 +59,9 @@ class GuidedStrategy:
         self._generator = torch.Generator().manual_seed(config.seed)
         self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
-        self._values = ValueEnsemble(space.num_actions, space.max_layers, generator=self._generator)
+        self._values = ValueEnsemble(
+            space.num_actions, space.max_layers, generator=self._generator, spread=SPREAD * config.exploration
+        )
         # The warm-up is then the beginning of random search with this seed: comparisons are paired.
         self._generator.manual_seed(config.seed)
         self._nodes = NodeTable(space.max_layers)
@@ -160,6 +163,7 @@ class GuidedStrategy:
                 num_actions=self._space.num_actions,
                 max_layers=self._space.max_layers,
                 seed=self._config.seed,
+                spread=SPREAD * self._config.exploration,
             )
         return self._prior.mixed(self._values, prefixes, epochs=epochs, share=memory.prior_share)
 

@@ -27,9 +27,11 @@ FITS = 10
 class PriorValues:
     """An ensemble fitted to a prior. The same prior and seed give the same values, so no state is kept of it."""
 
-    def __init__(self, prior: ReplayMemory, *, num_actions: int, max_layers: int, seed: int) -> None:
+    def __init__(
+        self, prior: ReplayMemory, *, num_actions: int, max_layers: int, seed: int, spread: float = 1.0
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self._values = ValueEnsemble(num_actions, max_layers, generator=generator)
+        self._values = ValueEnsemble(num_actions, max_layers, generator=generator, spread=spread)
         table = NodeTable(max_layers)
         for node in prior:
             table.put(node)

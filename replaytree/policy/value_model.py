@@ -38,10 +38,16 @@ def value_of(accuracy: float) -> float:
 
 
 class ValueEnsemble(nn.Module):
-    """M networks of two hidden layers, computed as one; they see the same examples and differ by where they start."""
+    """M networks of two hidden layers, computed as one.
 
-    def __init__(self, num_actions: int, max_layers: int, *, generator: torch.Generator) -> None:
+    All see the same examples; they differ by their first weights, as in the deep ensembles of Lakshminarayanan, Pritzel
+    and Blundell (2017). Bootstrap weights made them less true, and guided worse. Such networks agree more than they
+    are right, so their deviations from their mean count `spread` times.
+    """
+
+    def __init__(self, num_actions: int, max_layers: int, *, generator: torch.Generator, spread: float = 1.0) -> None:
         super().__init__()
+        self._spread = spread
         self._num_actions, self._max_layers = num_actions, max_layers
         F = num_features(num_actions, max_layers)
 
@@ -92,7 +98,8 @@ class ValueEnsemble(nn.Module):
         T = self._max_layers
         actions_NT = np.array([(*path, *(NO_LAYER,) * (T - len(path))) for path in prefixes], dtype=np.int16)
         scores_MN: Tensor = self(self._features(actions_NT, np.full(len(prefixes), epochs)))
-        return scores_MN
+        mean_N = scores_MN.mean(dim=0)
+        return mean_N + self._spread * (scores_MN - mean_N)
 
     def values(self, scores: Tensor) -> Tensor:
         """The values y that scores stand for since the last fit."""

@@ -97,3 +97,11 @@ def test_the_budget_is_an_input():
     low, high = (predicted(model, [(1,)], epochs=epochs).mean() for epochs in (2, 16))
     assert high - low > 0.5 * (value_of(0.9) - value_of(0.5))
     assert model.scores([(1,)], epochs=4).shape == (MEMBERS, 1)
+
+
+def test_the_spread_multiplies_the_deviations_from_the_mean():
+    one, three = (ValueEnsemble(3, 4, generator=torch.Generator().manual_seed(0), spread=s) for s in (1.0, 3.0))
+    paths = [(0,), (1, 2), (2, 2, 0)]
+    own, wide = (model.scores(paths, epochs=4) for model in (one, three))
+    torch.testing.assert_close(wide.mean(dim=0), own.mean(dim=0))
+    torch.testing.assert_close(wide.std(dim=0), 3.0 * own.std(dim=0))
