@@ -15,20 +15,21 @@ from replaytree.space import LayerSpace, prefixes
 from replaytree.space.modules import build_head, build_layer
 
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
-# head behind it alike: its own prefix reads low, and the first layers take the gradients of fifteen heads at a rate
-# meant for one. Kendall tau of one joint training of 6 epochs with separate training of 12, pooled over the prefixes of
-# 15-layer chains, their bias at each depth fitted to other chains; and the mean tau within a depth (width 0.25, sixteen
-# pixels square, 2,000 CIFAR-10 images, 3 chains; 898 digits, 5 chains):
-#                    cifar10          digits
-#     1.0            0.51  0.37       0.48  0.35
-#     0.8            0.61  0.42       0.80  0.67
-#     0.7            0.68  0.38       0.75  0.65
-#     0.6            0.62  0.53       0.78  0.64
-#     0.4            0.57  0.42       0.79  0.68
-# One training a prefix, 6 epochs, at 7.5 times the cost: 0.68, 0.38 and 0.80, 0.73.
-# Worse than a discount, on the digits: a third of the rate 0.47, the mean over the heads behind a layer instead of
-# their sum 0.57 (at twice the rate 0.68), inner gradients times 0.3 0.56, the last quarter's weights averaged 0.53,
-# heads fitted anew by ridge regression in the end 0.43.
+# head behind it alike: its own prefix reads low, and the first layers take the gradients of all heads at a rate meant
+# for one. Kendall tau of one joint training of 6 epochs with separate training at the full budget (30 epochs, mean of 2
+# seeds), pooled over prefixes of 15 layers and fewer, and the mean tau within a depth; 24 chains of digits, width 0.25,
+# one network with 15 heads:
+#     0.85           0.63  0.69
+#     0.7            0.62  0.67    (at half the rate 0.55, 0.63; with 5 epochs 0.64, 0.69, with 10 0.65, 0.72)
+#     0.5            0.59  0.62
+#     0.3            0.55  0.56
+# and in chunks (chunks.py), heads 1 to 10 and 11 to 15: 0.73, 0.77 and, with other seeds, 0.67, 0.71. One training a
+# prefix, 6 epochs: 0.68, 0.69. On 14 chains of CIFAR-10 (sixteen pixels square, 2,000 images) one network 0.59, 0.57,
+# chunks 0.69, 0.64, separate 0.69, 0.63. Chains of 10 layers: joint 0.76, 0.78, separate 0.68, 0.67 on the digits.
+# Against separate training of only 12 epochs the plain sum was at 0.48, 0.35 on 5 chains of digits, 0.7 at 0.75, 0.65,
+# their bias at each depth fitted to other chains. Worse than a discount there: a third of the rate 0.47, the mean over
+# the heads behind a layer instead of their sum 0.57 (at twice the rate 0.68), inner gradients times 0.3 0.56, the last
+# quarter's weights averaged 0.53, heads fitted anew by ridge regression in the end 0.43.
 DISCOUNT = 0.7
 
 
