@@ -1,8 +1,8 @@
 """Chunks of depth: long paths are trained a piece at a time, so that few heads share one trunk.
 
 Fifteen heads pull the first layers in fifteen directions, and the deepest read what a network trained for them alone
-never reaches. With heads 1 to 10 in one network and 11 to 15 in another, joint scores of 15 layers are as true as
-separate trainings (figures in network.py), at 1.7 times the cost of one network.
+never reaches. With heads 1 to 10 in one network and 11 to 15 in another, joint scores of 15 layers are truer than those
+of one network (figures in network.py), at 1.7 times its cost.
 """
 
 from __future__ import annotations
