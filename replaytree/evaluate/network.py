@@ -24,8 +24,8 @@ from replaytree.space.modules import build_head, build_layer
 #     0.5            0.59  0.62
 #     0.3            0.55  0.56
 # and in chunks (chunks.py), heads 1 to 10 and 11 to 15: 0.73, 0.77 and, with other seeds, 0.67, 0.71. One training a
-# prefix, 6 epochs: 0.68, 0.69. On the first 14 chains of CIFAR-10 (sixteen pixels square, 2,000 images) one network 0.59,
-# 0.57, chunks 0.69, 0.64, separate 0.69, 0.63; with other seeds, on all 24, chunks 0.56, 0.49, separate 0.65, 0.62.
+# prefix, 6 epochs: 0.68, 0.69. On the first 14 chains of CIFAR-10 (sixteen pixels square, 2,000 images) one network
+# 0.59, 0.57, chunks 0.69, 0.64, separate 0.69, 0.63; on all 24, other seeds, chunks 0.56, 0.49, separate 0.65, 0.62.
 # Against separate training of only 12 epochs the plain sum was at 0.48, 0.35 on 5 chains of digits, 0.7 at 0.75, 0.65,
 # their bias at each depth fitted to other chains. Worse than a discount there: a third of the rate 0.47, the mean over
 # the heads behind a layer instead of their sum 0.57 (at twice the rate 0.68), inner gradients times 0.3 0.56, the last
