@@ -1,4 +1,4 @@
-"""Writing episodes: what a batch changes, and the statements that change it.
+"""Writing episodes: the statements that store a batch and what it adds to the sums (changes.py).
 
 Every function takes the connection of one open write transaction. The statements are few and the same for any depth;
 sums change by increments, so the order in which batches arrive does not matter.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from replaytree.errors import EvaluationError, SearchNotFound, SpaceError
+from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.tree.calibrations import lacks_budget, record_separate, refresh
-from replaytree.tree.ranking import added_squares, relative_squares
+from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
 from replaytree.tree.records import Episode, SeparateTraining, path_text, shape_text
 from replaytree.tree.schema import (
     IN_AT_ONCE,
@@ -47,57 +47,11 @@ _KNOWN = (
     .where(nodes.c.search_id == bindparam("search"), nodes.c.path.in_(bindparam("paths", expanding=True)))
 )
 _INSERT = {table: insert(table) for table in (nodes, episodes, evaluations)}
-_SUMS = ("visit_count", "evaluation_count", "total_accuracy")
 _ADD_TO_NODE = (
     update(nodes)
     .where(nodes.c.id == bindparam("node"))
-    .values({name: nodes.c[name] + bindparam(f"added_{name}") for name in _SUMS})
+    .values({name: nodes.c[name] + bindparam(f"added_{name}") for name in SUMS})
 )
-
-
-@dataclass
-class _Change:
-    """What a batch adds to one node; `accuracies` by epochs."""
-
-    visits: int = 0
-    accuracies: dict[int, list[float]] = field(default_factory=dict)
-
-    @property
-    def measured(self) -> list[float]:
-        return [accuracy for values in self.accuracies.values() for accuracy in values]
-
-    @property
-    def sums(self) -> dict[str, int | float]:
-        return dict(zip(_SUMS, (self.visits, len(self.measured), math.fsum(self.measured)), strict=True))
-
-
-@dataclass
-class _Measured:
-    """The sums of one node at one budget."""
-
-    count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-
-    def added(self, accuracies: Sequence[float]) -> _Measured:
-        return _Measured(
-            self.count + len(accuracies),
-            self.total + math.fsum(accuracies),
-            self.squares + added_squares(self.count, self.total, accuracies),
-        )
-
-    @property
-    def relative_squares(self) -> float:
-        return relative_squares(self.total / self.count, self.squares) if self.count else 0.0
-
-
-@dataclass
-class _Stored:
-    """One node as it is in the database; `measured` by epochs."""
-
-    node_id: int
-    visit_count: int = 0
-    measured: dict[int, _Measured] = field(default_factory=dict)
 
 
 def record_episodes(
@@ -111,7 +65,7 @@ def record_episodes(
 ) -> list[NodeStats]:
     """Store a batch and the strategy's state after it; the touched nodes as they are now, ordered by id."""
     first = _lock_search(connection, search_id)
-    changes = _changes(batch)
+    changes = changes_of(batch)
     stored = _known(connection, search_id, list(changes))
     _add_to_nodes(connection, changes, stored)
     _insert_nodes(connection, search_id, space, changes, stored)
@@ -171,38 +125,19 @@ def _lock_search(connection: Connection, search_id: int) -> int:
     return 0 if number is None else int(number) + 1
 
 
-def _changes(batch: Sequence[Episode]) -> dict[Path, _Change]:
-    """What the batch adds to each prefix; parents stand before their children. Shared accuracies add nothing."""
-    changes: dict[Path, _Change] = {}
-    for episode in batch:
-        accuracies, shared = (e.accuracies, e.shared) if (e := episode.evaluation) is not None else ((), 0)
-        for depth in range(1, len(episode.path) + 1):
-            change = changes.setdefault(episode.path[:depth], _Change())
-            change.visits += 1
-            if depth <= shared and episode.epochs not in change.accuracies:
-                raise EvaluationError(
-                    f"path {episode.path} shares its first {shared} accuracies at {episode.epochs} epochs, and no "
-                    f"earlier path of its batch reports one for {episode.path[:depth]}; give shared=0 for what was "
-                    f"trained apart"
-                )
-            if shared < depth <= len(accuracies):
-                change.accuracies.setdefault(episode.epochs, []).append(accuracies[depth - 1])
-    return changes
-
-
-def _known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> dict[Path, _Stored]:
+def _known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> dict[Path, Stored]:
     """Those of the prefixes that are stored."""
     by_text = {path_text(prefix): prefix for prefix in prefixes}
-    stored: dict[Path, _Stored] = {}
+    stored: dict[Path, Stored] = {}
     for some in _chunks(list(by_text)):
         for path, node_id, visits, epochs, *sums in connection.execute(_KNOWN, {"search": search_id, "paths": some}):
-            node = stored.setdefault(by_text[path], _Stored(node_id, visits))
+            node = stored.setdefault(by_text[path], Stored(node_id, visits))
             if epochs is not None:
-                node.measured[epochs] = _Measured(*sums)
+                node.measured[epochs] = Measured(*sums)
     return stored
 
 
-def _add_to_nodes(connection: Connection, changes: dict[Path, _Change], stored: dict[Path, _Stored]) -> None:
+def _add_to_nodes(connection: Connection, changes: dict[Path, Change], stored: dict[Path, Stored]) -> None:
     if stored:
         connection.execute(
             _ADD_TO_NODE,
@@ -217,8 +152,8 @@ def _insert_nodes(
     connection: Connection,
     search_id: int,
     space: Space | None,
-    changes: dict[Path, _Change],
-    stored: dict[Path, _Stored],
+    changes: dict[Path, Change],
+    stored: dict[Path, Stored],
 ) -> None:
     """Insert the prefixes that are new, in the order of the changes, and take them in among the stored."""
     new = [prefix for prefix in changes if prefix not in stored]
@@ -229,7 +164,7 @@ def _insert_nodes(
             f"path {new[0]} is new, and the tree was opened without a space; use ReplayTree.open(..., space=...)"
         )
     ids = new_ids(connection, nodes, len(new))
-    stored.update((prefix, _Stored(node_id)) for prefix, node_id in zip(new, ids, strict=True))
+    stored.update((prefix, Stored(node_id)) for prefix, node_id in zip(new, ids, strict=True))
     labels: dict[int, str] = {}
     for prefix in new:
         labels.update((action, _label(space, action, prefix)) for action in prefix if action not in labels)
@@ -247,7 +182,7 @@ def _label(space: Space, action: int, prefix: Path) -> str:
 
 
 def _node_row(
-    search_id: int, prefix: Path, space: Space, stored: dict[Path, _Stored], labels: dict[int, str]
+    search_id: int, prefix: Path, space: Space, stored: dict[Path, Stored], labels: dict[int, str]
 ) -> dict[str, Any]:
     params, flops = space.cost(prefix) or (None, None)
     # A space of one's own need not know its feature maps; the built-in ones do.
@@ -278,7 +213,7 @@ def new_ids(connection: Connection, table: Table, count: int) -> list[int]:
 
 
 def _insert_episodes(
-    connection: Connection, search_id: int, batch: Sequence[Episode], *, stored: dict[Path, _Stored], first: int
+    connection: Connection, search_id: int, batch: Sequence[Episode], *, stored: dict[Path, Stored], first: int
 ) -> list[int]:
     """The episodes and their evaluations; the ids of the episodes."""
     if not batch:
@@ -330,7 +265,7 @@ def _storable(text: str) -> str:
 
 
 def _add_to_budgets(
-    connection: Connection, search_id: int, changes: dict[Path, _Change], stored: dict[Path, _Stored]
+    connection: Connection, search_id: int, changes: dict[Path, Change], stored: dict[Path, Stored]
 ) -> None:
     """Add the accuracies to the sums of their budgets, here and in the database, and to the noise of the budgets."""
     rows = []
@@ -338,7 +273,7 @@ def _add_to_budgets(
     for prefix, change in changes.items():
         node = stored[prefix]
         for epochs, accuracies in change.accuracies.items():
-            before = node.measured.get(epochs, _Measured())
+            before = node.measured.get(epochs, Measured())
             after = node.measured[epochs] = before.added(accuracies)
             rows.append(
                 {
