@@ -202,7 +202,8 @@ def _read_cache(file: Path, *, count: int, image_size: int) -> Decoded | None:
     try:
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # the zip's CRC tells damage
             images, bad = arrays["images"], tuple(arrays["bad"].tolist())
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile):
+    # zipfile raises RuntimeErrors for a password and for compression that it does not know.
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile):
         return None
     if images.dtype != np.uint8 or images.shape not in [
         (count, channels, image_size, image_size) for channels in (1, 3)

@@ -59,7 +59,8 @@ def read_pt2(file: Path) -> tuple[Deployed, Description]:
                 name: _plain_tensor(archive, root, places[f"network.{name}"], like=tensor)
                 for name, tensor in shapes.items()
             }
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError, NotImplementedError) as error:
+    # zipfile raises RuntimeErrors for a password and for compression that it does not know.
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(

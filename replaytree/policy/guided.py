@@ -41,6 +41,7 @@ from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
 UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8
 ENTROPY = 0.02
+# Members that see the same examples agree more than they are right.
 SPREAD = 2.0
 LEADERS = 16
 # A joint training reads shallow prefixes differently under every tail, which looks like noise: left alone, 9 of 12

@@ -157,6 +157,20 @@ def test_other_pt2_and_onnx_files(tmp_path):
         load(tmp_path / "other.onnx")
 
 
+@pytest.mark.parametrize(("place", "value", "says"), [(8, 1, "password"), (10, 77, "compression")])
+def test_a_pt2_that_zipfile_cannot_unpack(copy, place, value, says):
+    """The flags stand at byte 8 of an entry of the central directory, the way of compression at byte 10."""
+    file = copy("pt2.pt2")
+    content = bytearray(file.read_bytes())
+    entry = content.find(b"PK\x01\x02")
+    while entry >= 0:
+        content[entry + place] |= value
+        entry = content.find(b"PK\x01\x02", entry + 4)
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=rf"cannot be read as replaytree's pt2 \(.*{says}"):
+        load(file)
+
+
 def test_a_changed_weight_of_a_pt2_is_found(copy):
     file = copy("pt2.pt2")
     changed = io.BytesIO()
