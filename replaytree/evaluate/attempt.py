@@ -46,10 +46,7 @@ def attempt(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Fai
             return Failure("diverged", str(error), heads=error.heads)
         except Exception as error:
             # A user's layer may raise anything, and a search of days must not end for one path.
-            cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ is not None else error
-            if is_out_of_memory(cause):
-                return Failure("out_of_memory", _first_line(cause))
-            return Failure("error", _text(cause), node=error.node if isinstance(error, NodeError) else None)
+            return _failure(error)
 
 
 def attempt_in_smaller_batches(
@@ -86,11 +83,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether the error says that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The CPU's allocator and oneDNN raise a plain RuntimeError.
+    # The CPU's allocator and oneDNN raise a plain RuntimeError. oneDNN does not say why it could not make or run an
+    # operation that it had agreed to (a refusal speaks of its descriptor): what is wanting then is memory.
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in text for words in ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+    return isinstance(error, RuntimeError) and (
+        text in ("could not create a primitive", "could not execute a primitive")
+        or any(words in text for words in ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc"))
     )
+
+
+def _failure(error: Exception) -> Failure:
+    """What the error says; not within `attempt`, whose frame, with the network, an error's second name keeps alive."""
+    cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ is not None else error
+    if is_out_of_memory(cause):
+        return Failure("out_of_memory", _first_line(cause))
+    return Failure("error", _text(cause), node=error.node if isinstance(error, NodeError) else None)
 
 
 def _text(error: BaseException) -> str:
