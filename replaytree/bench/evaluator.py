@@ -24,11 +24,10 @@ from replaytree.config import Budget, SearchConfig
 from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError
 from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator, resolve_device
-from replaytree.evaluate.chunks import joint_flops
 from replaytree.evaluate.network import PrefixNetwork
 from replaytree.evaluate.training import train
 from replaytree.records import Path
-from replaytree.space import LayerSpace, xu24
+from replaytree.space import LayerSpace, trie_cost, xu24
 
 # Linux only: 5 makes the peak of the resident memory begin anew.
 RESET_PEAK = FilePath("/proc/self/clear_refs")
@@ -112,8 +111,8 @@ def measure_evaluator(
     }
     flops = {
         "plain": [sum(space.cost(path[: t + 1])[1] for path in some for t in range(len(path))) for some in chosen],
-        "joint": [sum(joint_flops(space, [path]) for path in some) for some in chosen],
-        "trie": [joint_flops(space, some) for some in chosen],
+        "joint": [sum(trie_cost(space, [path]).flops for path in some) for some in chosen],
+        "trie": [trie_cost(space, some).flops for some in chosen],
     }
     flops["separate"] = flops["plain"]
     joint.evaluate([chosen[0][0][:1]], budget=budget, seed=seed)  # libraries are loaded by their first use

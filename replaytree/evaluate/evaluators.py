@@ -15,7 +15,6 @@ from torch import nn
 from replaytree.config import Budget
 from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches
-from replaytree.evaluate.chunks import chunks, cut
 from replaytree.evaluate.device import usable_bytes
 from replaytree.evaluate.network import PrefixNetwork, SingleHead
 from replaytree.evaluate.training import Recipe, Training, train, validation_accuracies
@@ -51,27 +50,8 @@ class JointEvaluator:
         """One evaluation a path, in order. A path that fails is left out, and the others are trained without it.
 
         A batch of paths is trained with the seed of its first path, `seed` + its index: what a path alone gets depends
-        on nothing else. Paths deeper than a chunk (chunks.py) are trained chunk by chunk, one that was stopped early
-        with the epochs that it was given before.
+        on nothing else.
         """
-        results: list[PathEvaluation | None] = [None] * len(paths)
-        for first, last in chunks(max(map(len, paths), default=0)):
-            groups: dict[Budget, list[int]] = {}
-            for index, path in enumerate(paths):
-                before = results[index]
-                if before is None:
-                    groups.setdefault(budget, []).append(index)
-                elif len(path) >= first and before.failure is None:
-                    groups.setdefault(Budget(before.epochs or budget.epochs), []).append(index)
-            for spent, group in groups.items():
-                trained, places = cut([paths[index] for index in group], last)
-                found = self._evaluate(trained, first_head=first, budget=spent, seed=seed)
-                for n, (index, place) in enumerate(zip(group, places, strict=True)):
-                    results[index] = _joined(results[index], found[place], copied=place in places[:n])
-        return [result for result in results if result is not None]
-
-    def _evaluate(self, paths: Sequence[Path], *, first_head: int, budget: Budget, seed: int) -> list[PathEvaluation]:
-        """One chunk: an accuracy for every prefix of at least `first_head` layers."""
         results: dict[int, PathEvaluation] = {}
         waiting = deque(
             batches_of_paths(self._space, paths, batch_size=self._recipe.batch_size, memory_bytes=self._memory_bytes)
@@ -80,31 +60,26 @@ class JointEvaluator:
             batch = waiting.popleft()
             together = [paths[index] for index in batch]
             started = time.perf_counter()
-            outcome = self._attempt(together, first_head=first_head, budget=budget, seed=seed + batch[0])
+            outcome = self._attempt(together, budget=budget, seed=seed + batch[0])
             seconds = time.perf_counter() - started
             if not isinstance(outcome, Failure):
                 for index, evaluation in zip(batch, outcome, strict=True):
                     results[index] = replace(evaluation, train_seconds=seconds / len(batch))
                 continue
-            failed, rest = _parted(together, outcome, first_head=first_head)
+            failed, rest = _parted(together, outcome)
             waiting.extendleft(tuple(batch[place] for place in places) for places in reversed(rest))
             for place in failed:
                 results[batch[place]] = _failed(outcome, seconds=seconds / len(failed))
         return [results[index] for index in range(len(paths))]
 
-    def _attempt(
-        self, paths: Sequence[Path], *, first_head: int, budget: Budget, seed: int
-    ) -> list[PathEvaluation] | Failure:
+    def _attempt(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation] | Failure:
         """What every path measured. Only a path alone is tried in smaller batches of images."""
         cost = trie_cost(self._space, paths)
 
         def run(recipe: Recipe) -> list[PathEvaluation]:
-            network = PrefixNetwork(
-                self._space, paths, self._data.num_classes, discount=recipe.discount, first_head=first_head
-            )
+            network = PrefixNetwork(self._space, paths, self._data.num_classes, discount=recipe.discount)
             network = _placed(network, self._device)
-            evaluations = _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
-            return _with_shared(paths, evaluations, first_head=first_head)
+            return _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
 
         if len(paths) > 1:
             return attempt(partial(run, self._recipe), seed=seed, device=self._device)
@@ -187,31 +162,14 @@ def _train_paths(
     if len(stopped) < len(paths):
         training.run(until=budget.epochs)
         accuracies = validation_accuracies(network, data, recipe=recipe)
-    return [
+    evaluations = [
         stopped.get(path) or PathEvaluation(measured(path, accuracies), checkpoint_accuracy=reached.get(path))
         for path in paths
     ]
+    return _with_shared(paths, evaluations)
 
 
-def _joined(before: PathEvaluation | None, chunk: PathEvaluation, *, copied: bool) -> PathEvaluation:
-    """A path's evaluation with that of its next chunk; `copied`: of the same training as an earlier path's."""
-    if copied:
-        chunk = replace(chunk, shared=len(chunk.accuracies), train_seconds=0.0)
-    if before is None:
-        return chunk
-    return replace(
-        before,
-        accuracies=(*before.accuracies, *chunk.accuracies),
-        shared=before.shared + (chunk.shared if before.shared == len(before.accuracies) else 0),
-        failure=chunk.failure,
-        failure_text=chunk.failure_text,
-        train_seconds=(before.train_seconds or 0.0) + (chunk.train_seconds or 0.0),
-    )
-
-
-def _with_shared(
-    paths: Sequence[Path], evaluations: Sequence[PathEvaluation], *, first_head: int
-) -> list[PathEvaluation]:
+def _with_shared(paths: Sequence[Path], evaluations: Sequence[PathEvaluation]) -> list[PathEvaluation]:
     """The evaluations of one trie, with what earlier ones report of each path.
 
     What a path that was stopped reports of a prefix is not what one that went on reports of it.
@@ -219,14 +177,14 @@ def _with_shared(
     reported: set[tuple[int | None, Path]] = set()
     marked = []
     for path, evaluation in zip(paths, evaluations, strict=True):
-        own = {(evaluation.epochs, path[:depth]) for depth in range(first_head, len(path) + 1)}
+        own = {(evaluation.epochs, path[:depth]) for depth in range(1, len(path) + 1)}
         # Whoever reports a prefix reports all before it.
         marked.append(replace(evaluation, shared=len(own & reported)))
         reported |= own
     return marked
 
 
-def _parted(paths: Sequence[Path], failure: Failure, *, first_head: int) -> tuple[list[int], list[list[int]]]:
+def _parted(paths: Sequence[Path], failure: Failure) -> tuple[list[int], list[list[int]]]:
     """The places of the paths that failed, and those of the others, in batches to be trained without them.
 
     Where it is not known which of several paths are at fault, none has failed yet: each half is tried by itself.
@@ -234,7 +192,7 @@ def _parted(paths: Sequence[Path], failure: Failure, *, first_head: int) -> tupl
     everyone = list(range(len(paths)))
     if len(paths) == 1:
         return everyone, []
-    nodes = [node for node in prefixes(paths) if len(node) >= first_head]
+    nodes = prefixes(paths)
     at_fault = {failure.node} if failure.node is not None else {nodes[head] for head in failure.heads}
     failed = [place for place in everyone if not at_fault.isdisjoint(prefixes([paths[place]]))]
     if failure.node is not None or 0 < len(failed) < len(paths):

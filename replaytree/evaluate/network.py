@@ -44,25 +44,18 @@ class NodeError(Exception):
 class PrefixNetwork(nn.Module):
     """One layer for every distinct prefix of the paths, and a head (global average pooling, linear) after each.
 
-    With `first_head`, only prefixes of at least so many layers have a head: those of a later chunk (chunks.py). A
-    prefix that paths share is one node: computed once, and with one head. Of a single path it is a chain with a head
+    A prefix that paths share is one node: computed once, and with one head. Of a single path it is a chain with a head
     after every layer. `nodes` is depth first: a node stands right behind its parent or a subtree of its parent's.
     Raises NodeError where a layer cannot be built or, in forward, run.
     """
 
     def __init__(
-        self,
-        space: LayerSpace,
-        paths: Sequence[Path],
-        num_classes: int,
-        *,
-        discount: float = DISCOUNT,
-        first_head: int = 1,
+        self, space: LayerSpace, paths: Sequence[Path], num_classes: int, *, discount: float = DISCOUNT
     ) -> None:
         super().__init__()
         self._discount = discount
-        self._first_head = first_head
         self.nodes = prefixes(paths)
+        self._place = {node: place for place, node in enumerate(self.nodes)}
         layers = []
         for node in self.nodes:
             try:
@@ -70,58 +63,51 @@ class PrefixNetwork(nn.Module):
             except Exception as error:
                 raise NodeError(node) from error
         self.layers = nn.ModuleList(layers)
-        self.heads = nn.ModuleList(build_head(space.output_shape(node)[0], num_classes) for node in self.headed)
-
-    @property
-    def headed(self) -> list[Path]:
-        """The nodes that have a head, in their order."""
-        return [node for node in self.nodes if len(node) >= self._first_head]
+        self.heads = nn.ModuleList(build_head(space.output_shape(node)[0], num_classes) for node in self.nodes)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Logits of every node that has a head, (T, B, K), in the order of `nodes`."""
+        """Logits of every node, (T, B, K), in the order of `nodes`."""
         logits = []
-        heads = iter(self.heads)
         # The features of the last node's ancestors, by depth: a node's parent is the last one that is a layer shorter.
         features = [images_BCHW]
-        for node, layer in zip(self.nodes, self.layers, strict=True):
+        for node, layer, head in zip(self.nodes, self.layers, self.heads, strict=True):
             del features[len(node) :]
             try:
                 features.append(layer(features[-1]))
-                if len(node) >= self._first_head:
-                    logits.append(next(heads)(features[-1]))
+                logits.append(head(features[-1]))
             except Exception as error:
                 raise NodeError(node) from error
         return torch.stack(logits)
 
     def keep(self, paths: Sequence[Path]) -> None:
         """Let go of the nodes that lie on none of these paths."""
-        kept = set(prefixes(paths))
-        self.heads = nn.ModuleList(head for node, head in zip(self.headed, self.heads, strict=True) if node in kept)
-        self.layers = nn.ModuleList(layer for node, layer in zip(self.nodes, self.layers, strict=True) if node in kept)
-        self.nodes = tuple(node for node in self.nodes if node in kept)
+        kept = prefixes(paths)
+        places = [self._place[node] for node in kept]
+        self.layers = nn.ModuleList(self.layers[place] for place in places)
+        self.heads = nn.ModuleList(self.heads[place] for place in places)
+        self.nodes = kept
+        self._place = {node: place for place, node in enumerate(kept)}
 
     @property
     def head_weights(self) -> list[float]:
-        """discount^(depth - first_head): what the losses count before gradient_factors() are applied.
+        """discount^(depth - 1): what the losses count whose gradients are then multiplied by gradient_factors().
 
         Together they leave a layer of depth t the sum of discount^(s - t) times the gradient of each head behind it, of
-        depth s, and a head its own gradient, without a pass over any feature map. Layers before the first head take its
-        gradient whole.
+        depth s, and a head its own gradient, without a pass over any feature map.
         """
-        return [self._weight(node) for node in self.headed]
+        return [self._discount ** (len(node) - 1) for node in self.nodes]
 
     def gradient_factors(self) -> list[tuple[nn.Parameter, float]]:
-        """Every parameter with discount^(first_head - depth) of its node, 1 before the first head."""
-        modules = [*zip(self.nodes, self.layers, strict=True), *zip(self.headed, self.heads, strict=True)]
-        return [(parameter, 1.0 / self._weight(node)) for node, module in modules for parameter in module.parameters()]
+        """Every parameter with discount^(1 - depth) of its node."""
+        return [
+            (parameter, 1.0 / weight)
+            for layer, head, weight in zip(self.layers, self.heads, self.head_weights, strict=True)
+            for parameter in (*layer.parameters(), *head.parameters())
+        ]
 
     def places(self, path: Path) -> list[int]:
-        """Where the nodes of a path stand among those that have a head, shallow to deep."""
-        place = {node: place for place, node in enumerate(self.headed)}
-        return [place[path[:depth]] for depth in range(self._first_head, len(path) + 1)]
-
-    def _weight(self, node: Path) -> float:
-        return self._discount ** max(0, len(node) - self._first_head)
+        """Where the nodes of a path stand in `nodes`, shallow to deep."""
+        return [self._place[path[:depth]] for depth in range(1, len(path) + 1)]
 
 
 class SingleHead(nn.Module):

@@ -99,45 +99,8 @@ def test_paths_together_are_measured_as_one_trie(space, digits):
 
 def test_what_is_shared_follows_the_order_of_the_paths():
     paths = [(0,), (0, 1, 2), (1,), (0, 1, 0), (0, 1, 2)]
-    marked = _with_shared(paths, [PathEvaluation([0.5] * len(path)) for path in paths], first_head=1)
+    marked = _with_shared(paths, [PathEvaluation([0.5] * len(path)) for path in paths])
     assert [evaluation.shared for evaluation in marked] == [0, 1, 0, 2, 3]
-    # Of a chunk whose first head is at the second layer, the first layer is not reported.
-    deep = [path for path in paths if len(path) >= 2]
-    marked = _with_shared(deep, [PathEvaluation([0.5] * (len(path) - 1)) for path in deep], first_head=2)
-    assert [evaluation.shared for evaluation in marked] == [0, 1, 2]
-
-
-@pytest.fixture(scope="module")
-def deep_space():
-    layers = [Convolution(4, 3), Convolution(8, 3), broken("raises", Raises)]
-    return LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=12)
-
-
-def test_a_deep_path_is_its_first_chunk_and_what_is_behind(deep_space, digits):
-    path = (0, 1) * 6
-    whole, shallow = (evaluate(JointEvaluator, deep_space, digits, [p], seed=3)[0] for p in (path, path[:10]))
-    assert whole.failure is None
-    assert len(whole.accuracies) == 12
-    assert whole.accuracies[:10] == shallow.accuracies
-
-
-def test_deep_paths_share_their_first_chunk_and_fail_in_their_last(deep_space, digits):
-    trunk = (0, 1) * 5
-    first, other, failing, cut = evaluate(
-        JointEvaluator, deep_space, digits, [(*trunk, 0, 1), (*trunk, 0, 0), (*trunk, 1, 2), trunk]
-    )
-    assert [len(result.accuracies) for result in (first, other, failing, cut)] == [12, 12, 10, 10]
-    assert first.accuracies[:11] == other.accuracies[:11]
-    assert first.accuracies[:10] == failing.accuracies
-    assert [result.shared for result in (first, other, failing)] == [0, 11, 10]
-    assert (failing.failure, cut.shared) == ("error", 0)
-
-
-def test_a_deep_path_that_is_stopped_has_no_more_epochs_further_down(deep_space, digits):
-    made = JointEvaluator(deep_space, digits, recipe=Recipe(batch_size=30), device=CPU)
-    [result] = made.evaluate([(0, 1) * 6], budget=Budget(3, checkpoint=1, bar=1.0), seed=0)
-    assert (result.epochs, len(result.accuracies)) == (1, 12)
-    assert result.checkpoint_accuracy == max(result.accuracies[:10])
 
 
 def test_equal_paths_are_trained_twice(space, digits):

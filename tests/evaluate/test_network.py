@@ -130,24 +130,18 @@ def test_what_a_layer_raises_names_the_node(builder, cause):
     assert isinstance(raised.value.__cause__, cause)
 
 
-@pytest.mark.parametrize("first_head", [1, 2])
-def test_weights_and_factors_discount_the_heads_behind_a_layer(first_head):
-    """The gradient of layer t is the sum of DISCOUNT^(s - t) times those of the heads s behind it.
-
-    A layer before the first head takes the first head's whole: there t is the depth of that head.
-    """
+def test_weights_and_factors_discount_the_heads_behind_a_layer():
+    """The gradient of layer t is the sum of DISCOUNT^(s - t) times those of the heads s behind it."""
     torch.manual_seed(0)
-    trie = PrefixNetwork(SPACE, [path for path in PATHS if len(path) >= first_head], 5, first_head=first_head)
-    images, labels = torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 3])
-    assert trie.headed == [node for node in trie.nodes if len(node) >= first_head]
-    modules = [*zip(trie.nodes, trie.layers, strict=True), *zip(trie.headed, trie.heads, strict=True)]
-    parameters = [(node, p) for node, module in modules for p in module.parameters()]
+    trie, images, labels = PrefixNetwork(SPACE, PATHS, 5), torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 3])
+    modules = zip(trie.nodes, trie.layers, trie.heads, strict=True)
+    parameters = [(node, p) for node, layer, head in modules for p in (*layer.parameters(), *head.parameters())]
     per_head = [nn.functional.cross_entropy(logits_BK, labels) for logits_BK in trie(images)]
     expected = [torch.zeros_like(p) for _, p in parameters]
-    for node, loss in zip(trie.headed, per_head, strict=True):
+    for node, loss in zip(trie.nodes, per_head, strict=True):
         alone = torch.autograd.grad(loss, [p for _, p in parameters], retain_graph=True, materialize_grads=True)
         for n, (own, _) in enumerate(parameters):
-            expected[n] = expected[n] + DISCOUNT ** (len(node) - max(len(own), first_head)) * alone[n]
+            expected[n] = expected[n] + DISCOUNT ** (len(node) - len(own)) * alone[n]
     sum(weight * loss for weight, loss in zip(trie.head_weights, per_head, strict=True)).backward()
     for parameter, factor in trie.gradient_factors():
         parameter.grad *= factor
