@@ -42,7 +42,7 @@ class SearchConfig:
     """Everything that decides what a search does; stored with it as JSON. Units stand in the names.
 
     None means "decided when the search starts" (`width`, `crop_padding`, `flip`: from the data and the device), "none"
-    (`train_limit`, `baseline_decay`) or "automatic" (`grow_every`).
+    (`train_limit`, `baseline_decay`) or "when it stops improving" (`grow_every`).
     Raises ConfigError for a value that cannot be used, naming the value and the command-line option.
     """
 
@@ -58,7 +58,7 @@ class SearchConfig:
     width: float | None = None
     min_layers: int = 2
     max_layers: int = 6
-    grow_every: int | None = None
+    grow_every: int | None = 1
     grow_patience: int = 5
 
     strategy: StrategyName = "guided"
@@ -182,7 +182,7 @@ class SearchConfig:
             _require(good or self._left_open(name), name, value, want)
 
     def _left_open(self, name: str) -> bool:
-        return getattr(self, name) is None and getattr(type(self), name) is None
+        return getattr(self, name) is None and str(self.__dataclass_fields__[name].type).endswith("| None")
 
     def to_json(self) -> str:
         """The configuration as a JSON object, keys sorted."""
@@ -229,6 +229,15 @@ class Growth:
     """Where a search stands in its growth: the depth bound, and what it has seen at this bound.
 
     `best_accuracy` is the best accuracy of a training at this bound, `stale` the trainings since it improved.
+
+    A training tells of all prefixes of its path, so the sooner the bound rises, the more each of them tells. Regret
+    after 50 trainings, the bound growing from 2 on (24 seeds, 10 to 16 for a patience of 5):
+        grow_every          NAS-Bench-201                 the digits table
+                            guided  random  evolution     guided  random  evolution
+        1                   0.31    0.63    0.39          0.03    0.80    0.58
+        auto, patience 1    0.25    0.87    0.61          0.03    0.75    0.41
+        auto, patience 5    1.56    1.11    1.04          0.06    0.74    0.58
+    A good strategy improves a little on nearly every training, so a patient bound keeps it shallow longest.
     """
 
     depth_bound: int

@@ -68,7 +68,7 @@ def test_growth_by_episodes():
 
 
 def test_automatic_growth_waits_for_the_best_to_stand_still():
-    config = SearchConfig(min_layers=1, max_layers=3, grow_patience=2)
+    config = SearchConfig(min_layers=1, max_layers=3, grow_every=None, grow_patience=2)
     growth = Growth.start(config).after([0.5, 0.4, None, 0.6, 0.6], config)
     assert growth == Growth(depth_bound=1, trainings=4, episodes=5, best_accuracy=0.6, stale=1)
     assert growth.after([0.1], config) == Growth(depth_bound=2)

@@ -52,7 +52,8 @@ class Table:
 def make(storage, *, name="table", evaluator=None, **options):
     space = replaytree.LabelSpace(LABELS, max_layers=5)
     options = {
-        "strategy": "replay", "min_layers": 1, "epochs_first": 1, "epochs_last": 4, "grow_patience": 2, "continue_": 0.3
+        "strategy": "replay", "min_layers": 1, "epochs_first": 1, "epochs_last": 4, "grow_every": None,
+        "grow_patience": 2, "continue_": 0.3,
     } | options  # fmt: skip
     return replaytree.Search(space=space, evaluator=evaluator or Table(), storage=storage, name=name, **options)
 

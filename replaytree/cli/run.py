@@ -53,7 +53,7 @@ def run(
     min_layers: Annotated[int, typer.Option(help="Depth bound at the start, in layers.")] = DEFAULTS.min_layers,
     grow_every: Annotated[
         str, typer.Option(help="Raise the depth bound every N episodes, or 'auto': when it stops improving.")
-    ] = "auto",
+    ] = str(DEFAULTS.grow_every),
     epochs: Annotated[
         str, typer.Option(help="Epochs a training, FIRST:LAST; rises with the depth bound.")
     ] = f"{DEFAULTS.epochs_first}:{DEFAULTS.epochs_last}",
