@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +29,12 @@ from replaytree.evaluate.network import DISCOUNT
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
 from replaytree.space import LayerSpace
+from replaytree.space.trie import HEAD_HIDDEN
 from replaytree.tree import Pair, estimate, most_telling_depth
 
 DEPTH = 15
 TRUE_EPOCHS = 30
-TRUE_DEPTHS = (3, 5, 8, 10, 12, 15)
+TRUE_DEPTHS = (1, 2, 3, 5, 8, 10, 12, 15)
 EPOCHS = 6
 BOOTSTRAPS = 500
 COLUMNS = (
@@ -44,6 +46,10 @@ SETTINGS: dict[str, dict[str, int | float]] = {
     "digits": {"val_fraction": 0.5, "batch_size": 32},
     "cifar10": {"image_size": 16, "train_limit": 2000, "val_fraction": 0.02},
 }
+
+
+Scored = tuple[list[list[float]], list[float]]
+"""Of every chain its joint scores, shallow to deep, and the processor seconds that they took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ class Chain:
 class Truthfulness:
     """One way to score chains of one length.
 
-    `tau` is over all prefixes whose truth is known, between `low` and `high` in 95 % of 500 bootstraps of the chains;
+    `tau` is over all prefixes whose truth is known, the mean over the seeds of the joint trainings, between `low` and
+    `high` in 95 % of 500 bootstraps of the chains;
     `within` is the mean of the taus within each depth; `cost` the processor seconds a chain as a share of the separate
     evaluator's.
     """
@@ -148,55 +155,69 @@ def measure_truth(
     lengths: Sequence[int],
     epochs: int,
     share: float,
-    discount: float | None = None,
+    seeds: int = 1,
+    discount: float = DISCOUNT,
+    hidden: int = HEAD_HIDDEN,
     data_dir: str | None = None,
 ) -> list[Truthfulness]:
-    """Score the chains of a table by one joint training each, and compare; see Truthfulness."""
+    """Score the chains of a table by one joint training each, `seeds` times over, and compare; see Truthfulness."""
     if not all(TRUE_DEPTHS[0] <= length <= DEPTH for length in lengths):
         raise ConfigError(
             f"lengths are {list(lengths)}; chains with a known truth have {TRUE_DEPTHS[0]} to {DEPTH} layers (--length)"
         )
     dataset, chains = read_truth_table(file)
-    space, joint, _ = _evaluators(dataset, data_dir, discount=DISCOUNT if discount is None else discount)
+    space, joint, _ = _evaluators(dataset, data_dir, discount=discount, hidden=hidden)
     results = []
     for length in lengths:
-        scores, seconds = [], []
-        for chain in chains:
-            started = time.process_time()
-            path = chain_path(space, chain.number)[:length]
-            [evaluation] = joint.evaluate([path], budget=Budget(epochs), seed=5000 + 1000 * chain.number + length)
-            seconds.append(time.process_time() - started)
-            # A head that was not reached reads what a guess would.
-            scores.append([*evaluation.accuracies, *[0.1] * (length - len(evaluation.accuracies))])
-        results += compare(chains, scores, seconds, share=share, epochs=epochs)
+        scored = [_joint_scores(joint, space, chains, length, epochs=epochs, seed=seed) for seed in range(seeds)]
+        results += compare(chains, scored, share=share, epochs=epochs)
     return results
 
 
-def compare(
-    chains: Sequence[Chain], scores: Sequence[Sequence[float]], seconds: Sequence[float], *, share: float, epochs: int
-) -> list[Truthfulness]:
-    """Separate, joint, and joint calibrated: the bias of a chain is estimated from separate trainings of the others."""
-    length = len(scores[0])
+def _joint_scores(
+    joint: JointEvaluator, space: Space, chains: Sequence[Chain], length: int, *, epochs: int, seed: int
+) -> Scored:
+    scores, seconds = [], []
+    for chain in chains:
+        started = time.process_time()
+        path = chain_path(space, chain.number)[:length]
+        own_seed = 5000 + 1000 * chain.number + 100 * seed + length
+        [evaluation] = joint.evaluate([path], budget=Budget(epochs), seed=own_seed)
+        seconds.append(time.process_time() - started)
+        # A head that was not reached reads what a guess would.
+        scores.append([*evaluation.accuracies, *[0.1] * (length - len(evaluation.accuracies))])
+    return scores, seconds
+
+
+def compare(chains: Sequence[Chain], scored: Sequence[Scored], *, share: float, epochs: int) -> list[Truthfulness]:
+    """Separate, joint, and joint calibrated: the bias of a chain is estimated from separate trainings of the others.
+
+    `scored`: for each seed the scores (C, T) of the chains and the seconds that each chain took.
+    """
+    length = len(scored[0][0][0])
     known = [depth - 1 for depth in TRUE_DEPTHS if depth <= length]
     truth_CK = np.array([chain.truth[: len(known)] for chain in chains])
-    separate_CT = np.array([chain.separate[:length] for chain in chains])
+    separate_1CT = np.array([[chain.separate[:length] for chain in chains]])
     cost = sum(sum(chain.separate_seconds[:length]) for chain in chains)
-    calibrated_CT = np.array(scores, dtype=float)
+    joint_SCT = np.array([scores for scores, _ in scored], dtype=float)
+    joint_seconds = statistics.mean(sum(seconds) for _, seconds in scored)
+    calibrated_SCT = joint_SCT.copy()
     spent = 0.0
-    for place in range(len(chains)):
-        others = [other for other in range(len(chains)) if other != place]
-        pairs, separate_seconds = _pairs(chains, scores, seconds, others, share=share, epochs=epochs)
-        biases = estimate(pairs, [(depth, epochs) for depth in range(1, length + 1)])
-        calibrated_CT[place] -= [bias.value for bias in biases]
-        spent += separate_seconds / max(1, len(others))
+    for s, (scores, seconds) in enumerate(scored):
+        for place in range(len(chains)):
+            others = [other for other in range(len(chains)) if other != place]
+            pairs, separate_seconds = _pairs(chains, scores, seconds, others, share=share, epochs=epochs)
+            biases = estimate(pairs, [(depth, epochs) for depth in range(1, length + 1)])
+            calibrated_SCT[s, place] -= [bias.value for bias in biases]
+            spent += separate_seconds / max(1, len(others)) / len(scored)
     ways = (
-        ("separate", separate_CT, cost),
-        ("joint", np.array(scores, dtype=float), sum(seconds)),
-        ("joint calibrated", calibrated_CT, sum(seconds) + spent),
+        ("separate", separate_1CT, cost),
+        ("joint", joint_SCT, joint_seconds),
+        ("joint calibrated", calibrated_SCT, joint_seconds + spent),
     )
     return [
-        Truthfulness(method, length, len(chains), *_taus(scores_CT[:, known], truth_CK), spent_seconds / cost)
-        for method, scores_CT, spent_seconds in ways
+        Truthfulness(method, length, len(chains), *_taus(scores_SCT[:, :, known], truth_CK), spent_seconds / cost)
+        for method, scores_SCT, spent_seconds in ways
     ]
 
 
@@ -222,14 +243,20 @@ def _pairs(
     return pairs, separate_seconds
 
 
-def _taus(scores_CK: NDArray[np.float64], truth_CK: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """(tau, low, high, mean tau within a depth)."""
+def _taus(scores_SCK: NDArray[np.float64], truth_CK: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """(tau, low, high, mean tau within a depth), each the mean over the seeds."""
+
+    def pooled(sample: NDArray[np.int64] | slice) -> float:
+        truth = truth_CK[sample].ravel()
+        return float(np.mean([tau(scores_CK[sample].ravel(), truth) for scores_CK in scores_SCK]))
+
     draw = np.random.default_rng(0)
-    samples = [draw.integers(len(truth_CK), size=len(truth_CK)) for _ in range(BOOTSTRAPS)]
-    taus = [tau(scores_CK[sample].ravel(), truth_CK[sample].ravel()) for sample in samples]
-    within = np.nanmean([tau(scores_CK[:, k], truth_CK[:, k]) for k in range(truth_CK.shape[1])])
+    taus = [pooled(draw.integers(len(truth_CK), size=len(truth_CK))) for _ in range(BOOTSTRAPS)]
     low, high = np.nanpercentile(taus, [2.5, 97.5])
-    return tau(scores_CK.ravel(), truth_CK.ravel()), float(low), float(high), float(within)
+    within = np.nanmean(
+        [tau(scores_CK[:, k], truth_CK[:, k]) for scores_CK in scores_SCK for k in range(truth_CK.shape[1])]
+    )
+    return pooled(slice(None)), float(low), float(high), float(within)
 
 
 def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -238,7 +265,7 @@ def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _evaluators(
-    dataset: str, data_dir: str | None, *, discount: float = DISCOUNT
+    dataset: str, data_dir: str | None, *, discount: float = DISCOUNT, hidden: int = HEAD_HIDDEN
 ) -> tuple[LayerSpace, JointEvaluator, SeparateEvaluator]:
     if dataset not in SETTINGS:
         raise ConfigError(f"dataset is {dataset!r}; truth tables are of {', '.join(SETTINGS)} (--dataset)")
@@ -248,7 +275,7 @@ def _evaluators(
     data = data_of(config)
     space = default_space(config, data)
     assert isinstance(space, LayerSpace), "the default space of images has layers"
-    recipe, cpu = replace(Recipe.of(config, data), discount=discount), torch.device("cpu")
+    recipe, cpu = replace(Recipe.of(config, data), discount=discount, hidden=hidden), torch.device("cpu")
     return (
         space,
         JointEvaluator(space, data, recipe=recipe, device=cpu),

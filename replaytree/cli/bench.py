@@ -182,10 +182,13 @@ def evaluator(
     calibrate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="With --truth: separate trainings' share of the joint cost.")
     ] = 0.1,
+    seeds: Annotated[int, typer.Option(min=1, help="With --truth: joint trainings of every chain.")] = 1,
     discount: Annotated[
-        float | None,
-        typer.Option(min=0.05, max=1.0, help="With --truth: how much of a head's gradient a layer passes on."),
-    ] = None,
+        float, typer.Option(min=0.05, max=1.0, help="With --truth: how much of a head's gradient a layer passes on.")
+    ] = 0.7,
+    hidden: Annotated[
+        int, typer.Option(min=0, max=8, help="With --truth: hidden units a channel in each head; 0: linear heads.")
+    ] = 2,
     json_: Json = None,
 ) -> None:
     """Seconds and memory to score every prefix of a path: plain loop, separate, joint, and eight paths as a trie.
@@ -197,7 +200,7 @@ def evaluator(
 
         found = measure_truth(
             truth, lengths=length or [5, 10, 15], epochs=epochs if epochs > 1 else EPOCHS, share=calibrate,
-            discount=discount, data_dir=data_dir,
+            seeds=seeds, discount=discount, hidden=hidden, data_dir=data_dir,
         )  # fmt: skip
         for way in found:
             print(

@@ -77,7 +77,9 @@ class JointEvaluator:
         cost = trie_cost(self._space, paths)
 
         def run(recipe: Recipe) -> list[PathEvaluation]:
-            network = PrefixNetwork(self._space, paths, self._data.num_classes, discount=recipe.discount)
+            network = PrefixNetwork(
+                self._space, paths, self._data.num_classes, discount=recipe.discount, hidden=recipe.hidden
+            )
             network = _placed(network, self._device)
             return _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
 

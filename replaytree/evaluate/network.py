@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from replaytree.records import Path
 from replaytree.space import LayerSpace, prefixes
 from replaytree.space.modules import build_head, build_layer
+from replaytree.space.trie import HEAD_HIDDEN
 
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
 # head behind it alike: its own prefix reads low, and the first layers take the gradients of all heads at a rate meant
@@ -42,7 +43,9 @@ class NodeError(Exception):
 
 
 class PrefixNetwork(nn.Module):
-    """One layer for every distinct prefix of the paths, and a head (global average pooling, linear) after each.
+    """One layer for every distinct prefix of the paths, and a head after each, with a hidden layer.
+
+    `hidden`: its units a channel; 0: none, global average pooling and a linear layer.
 
     A prefix that paths share is one node: computed once, and with one head. Of a single path it is a chain with a head
     after every layer. `nodes` is depth first: a node stands right behind its parent or a subtree of its parent's.
@@ -50,7 +53,13 @@ class PrefixNetwork(nn.Module):
     """
 
     def __init__(
-        self, space: LayerSpace, paths: Sequence[Path], num_classes: int, *, discount: float = DISCOUNT
+        self,
+        space: LayerSpace,
+        paths: Sequence[Path],
+        num_classes: int,
+        *,
+        discount: float = DISCOUNT,
+        hidden: int = HEAD_HIDDEN,
     ) -> None:
         super().__init__()
         self._discount = discount
@@ -63,7 +72,9 @@ class PrefixNetwork(nn.Module):
             except Exception as error:
                 raise NodeError(node) from error
         self.layers = nn.ModuleList(layers)
-        self.heads = nn.ModuleList(build_head(space.output_shape(node)[0], num_classes) for node in self.nodes)
+        self.heads = nn.ModuleList(
+            build_head(space.output_shape(node), num_classes, hidden=hidden) for node in self.nodes
+        )
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Logits of every node, (T, B, K), in the order of `nodes`."""

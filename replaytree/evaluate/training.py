@@ -16,6 +16,7 @@ from replaytree.config import Budget, SearchConfig
 from replaytree.data import ImageData, augment, normalise
 from replaytree.evaluate.network import DISCOUNT
 from replaytree.evaluate.step import Step, logits_of
+from replaytree.space.trie import HEAD_HIDDEN
 
 # Images are augmented and normalised for several batches at once, up to this many numbers: 16 MiB.
 NUMBERS_AT_ONCE = 2**22
@@ -35,7 +36,8 @@ class Recipe:
 
     `balanced`: validation is the mean of the classes' accuracies, so that a rare class counts like a frequent one.
     `capture`: on a GPU, the training step is captured in a CUDA graph. `discount`: how much of a head's gradient each
-    layer of a joint training passes on to the one before it (network.DISCOUNT).
+    layer of a joint training passes on to the one before it (network.DISCOUNT). `hidden`: units a
+    channel in the hidden layers of its heads (HEAD_HIDDEN).
     """
 
     batch_size: int = 64
@@ -48,6 +50,7 @@ class Recipe:
     balanced: bool = False
     capture: bool = True
     discount: float = DISCOUNT
+    hidden: int = HEAD_HIDDEN
 
     @classmethod
     def of(cls, config: SearchConfig, data: ImageData) -> Recipe:

@@ -26,6 +26,7 @@ from replaytree.space.layers import (
     require_shape,
     why_illegal,
 )
+from replaytree.space.trie import head_cells
 
 
 class ResidualModule(nn.Module):
@@ -77,11 +78,21 @@ def build_layer(layer: Layer, input_shape: Shape) -> nn.Module:
             assert_never(layer)
 
 
-def build_head(channels: int, num_classes: int) -> nn.Sequential:
-    """Global average pooling and a linear layer: (images, channels, height, width) -> (images, num_classes)."""
-    return nn.Sequential(
-        OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), linear=nn.Linear(channels, num_classes))
-    )
+def build_head(shape: Shape, num_classes: int, *, hidden: int = 0) -> nn.Sequential:
+    """A classifier, (images, *shape) -> (images, num_classes): global average pooling and a linear layer.
+
+    With `hidden`, before them a hidden layer of so many units a channel, with batch norm, on each cell of a grid of
+    averages (trie.head_cells()).
+    """
+    channels, modules = shape[0], OrderedDict[str, nn.Module]()
+    if hidden:
+        modules["cells"] = nn.AdaptiveAvgPool2d(head_cells(shape))
+        modules["hidden"] = nn.Conv2d(channels, hidden * channels, 1, bias=False)
+        modules["norm"] = nn.BatchNorm2d(hidden * channels)
+        modules["relu"] = nn.ReLU(inplace=True)
+        channels *= hidden
+    modules |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(channels, num_classes)}
+    return nn.Sequential(modules)
 
 
 def build_network(layers: Sequence[Layer], *, input_shape: Shape, num_classes: int) -> nn.Sequential:
@@ -95,7 +106,7 @@ def build_network(layers: Sequence[Layer], *, input_shape: Shape, num_classes: i
         # torch allows no dot in the name of a module; a user's label may have one.
         modules[f"layer{depth}_{layer.label.replace('.', '_')}"] = build_layer(layer, shape)
         shape = after
-    modules["head"] = build_head(shape[0], num_classes)
+    modules["head"] = build_head(shape, num_classes)
     return nn.Sequential(modules)
 
 

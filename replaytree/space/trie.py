@@ -9,17 +9,25 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from replaytree.records import Path
+from replaytree.records import Path, Shape
 from replaytree.space.space import LayerSpace
 
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
 BYTES = 4
+# A head of a trie: units a channel in its hidden layer, and the cells to a side that it reads (evaluate/network.py).
+HEAD_HIDDEN = 2
+HEAD_CELLS = 4
 
 
 def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
     """The distinct prefixes of some paths, depth first: a prefix stands before its extensions."""
     return tuple(sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}))
+
+
+def head_cells(shape: Shape) -> tuple[int, int]:
+    """The grid of averages of a feature map that a head of a trie reads: (rows, columns)."""
+    return min(shape[1], HEAD_CELLS), min(shape[2], HEAD_CELLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,12 @@ def trie_cost(space: LayerSpace, paths: Iterable[Path]) -> TrieCost:
     params = flops = activations = 0
     for node in prefixes(paths):
         layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
-        channels = space.output_shape(node)[0]
-        params += layer.params(shape) + (channels + 1) * space.num_classes
-        flops += layer.flops(shape) + channels * space.num_classes
-        activations += layer.activations(shape)
+        after = space.output_shape(node)
+        cells, channels, units = math.prod(head_cells(after)), after[0], HEAD_HIDDEN * after[0]
+        params += layer.params(shape) + (channels + 2) * units + (units + 1) * space.num_classes
+        flops += layer.flops(shape) + cells * channels * units + units * space.num_classes
+        # Of the head: the cells, the hidden layer before and after batch norm, and what its linear layer reads.
+        activations += layer.activations(shape) + cells * (channels + 2 * units) + units
     return TrieCost(params, flops, activations)
 
 

@@ -7,7 +7,7 @@ from replaytree.data import load_data
 from replaytree.evaluate import EVALUATORS, JointEvaluator, Recipe, SeparateEvaluator
 from replaytree.evaluate.evaluators import _with_shared
 from replaytree.records import PathEvaluation
-from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling
+from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling, trie_cost
 
 CPU = torch.device("cpu")
 
@@ -76,9 +76,12 @@ def test_the_same_seed_gives_the_same_accuracies_and_leaves_the_global_generator
 
 
 def test_a_path_of_one_layer_is_the_same_training_jointly_and_separately(space, digits):
-    [joint] = evaluate(JointEvaluator, space, digits, [(0,)], epochs=3)
-    [separate] = evaluate(SeparateEvaluator, space, digits, [(0,)], epochs=3)
-    assert joint.accuracies == separate.accuracies
+    joint, separate = (
+        made(space, digits, recipe=Recipe(batch_size=30, hidden=0), device=CPU)
+        for made in (JointEvaluator, SeparateEvaluator)
+    )
+    [one], [other] = (made.evaluate([(0,)], budget=Budget(3), seed=0) for made in (joint, separate))
+    assert one.accuracies == other.accuracies
 
 
 def test_a_path_scores_alone_as_it_does_behind_a_failure(space, digits):
@@ -124,7 +127,9 @@ def test_separate_trainings_share_nothing(space, digits):
 
 
 def test_where_memory_is_short_paths_are_trained_apart(space, digits):
-    made = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=262_000)
+    made = JointEvaluator(
+        space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=trie_cost(space, [(0, 0)]).train_bytes(30)
+    )
     apart = made.evaluate([(0, 0), (1,)], budget=Budget(2), seed=5)
     alone = [evaluate(JointEvaluator, space, digits, [path], seed=seed)[0] for path, seed in (((0, 0), 5), ((1,), 6))]
     assert [result.accuracies for result in apart] == [result.accuracies for result in alone]
@@ -133,8 +138,8 @@ def test_where_memory_is_short_paths_are_trained_apart(space, digits):
 
 
 def test_what_is_estimated_not_to_fit_is_trained_in_smaller_batches_or_not_at_all(space, digits):
-    # 8 x 8 x 8 numbers after the convolution, kept twice: 4096 bytes an image, and 4 * 16 * 172 for the weights.
-    fits_15 = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=4096 * 15 + 11_008)
+    memory_bytes = trie_cost(space, [(0,)]).train_bytes(15)
+    fits_15 = JointEvaluator(space, digits, recipe=Recipe(batch_size=30), device=CPU, memory_bytes=memory_bytes)
     [halved] = fits_15.evaluate([(0,)], budget=Budget(2), seed=0)
     smaller = JointEvaluator(space, digits, recipe=Recipe(batch_size=15, learning_rate=0.05), device=CPU)
     assert halved.accuracies == smaller.evaluate([(0,)], budget=Budget(2), seed=0)[0].accuracies
@@ -204,7 +209,7 @@ def test_where_all_trail_nothing_goes_on(space, digits):
 
 
 def test_who_was_stopped_and_who_went_on_share_nothing(space, digits):
-    paths = [(0,), (0, 0, 0), (0, 0, 1)]
+    paths = [(1,), (1, 0, 0), (1, 0, 1)]
     free = pruned(space, digits, paths, None)
     assert [result.shared for result in free] == [0, 1, 2]
     bar = min(result.checkpoint_accuracy for result in free[1:])

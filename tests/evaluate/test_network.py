@@ -31,8 +31,11 @@ def test_a_head_reads_what_its_prefix_alone_would_give():
 
 def test_parameters_are_the_layers_once_and_every_head():
     joint = PrefixNetwork(SPACE, [PATH], 5)
-    heads = sum((SPACE.output_shape(PATH[:t])[0] + 1) * 5 for t in range(1, 4))
-    assert sum(p.numel() for p in joint.parameters()) == SPACE.cost(PATH)[0] + heads
+    channels = [SPACE.output_shape(PATH[:t])[0] for t in range(1, 5)]
+    layers = SPACE.cost(PATH)[0] - (channels[-1] + 1) * 5
+    # Two hidden units a channel, with batch norm, and a linear layer of them.
+    heads = sum(c * 2 * c + 2 * 2 * c + (2 * c + 1) * 5 for c in channels)
+    assert sum(p.numel() for p in joint.parameters()) == layers + heads
 
 
 def chain_of(trie, path):

@@ -49,7 +49,7 @@ def test_every_head_of_a_chain_can_be_trained_at_once():
     for layer in xu24(width=0.25):
         if (after := layer.output_shape(shape)) is None:
             continue
-        trunk, head = build_layer(layer, shape), build_head(after[0], 3)
+        trunk, head = build_layer(layer, shape), build_head(after, 3)
         features, shape = trunk(features), after
         loss = loss + head(features).square().mean()
         modules.extend([trunk, head])
@@ -90,9 +90,23 @@ def test_he_initialisation_and_no_bias():
 
 
 def test_the_head_is_the_mean_over_pixels_and_a_linear_layer():
-    head = build_head(5, 3)
+    head = build_head((5, 4, 3), 3)
     features = torch.randn(2, 5, 4, 3)
     assert torch.allclose(head(features), head.linear(features.mean((2, 3))), atol=1e-6)
+
+
+def test_a_head_with_a_hidden_layer_reads_the_averages_of_4x4_cells():
+    head = build_head((1, 8, 8), 3, hidden=2).eval()
+    features = torch.arange(64.0).view(1, 1, 8, 8)
+    with torch.no_grad():
+        head.hidden.weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
+    cells_44 = head.cells(features)[0, 0]
+    # Of the first cell 0, 1, 8, 9; a cell to the right is 2 more, one below 16.
+    assert cells_44.tolist() == [[4.5 + 2 * column + 16 * row for column in range(4)] for row in range(4)]
+    # What is positive passes the first unit, nothing the second; batch norm is fresh, and hardly more than nothing.
+    torch.testing.assert_close(head[:-1](features), torch.tensor([[cells_44.mean(), 0.0]]), rtol=1e-4, atol=0)
+    small = build_head((1, 2, 3), 3, hidden=2)
+    assert small.cells(torch.zeros(1, 1, 2, 3)).shape == (1, 1, 2, 3)
 
 
 def test_a_network_reads_like_its_path():

@@ -14,7 +14,8 @@ from replaytree.space import (
     trie_cost,
     xu24,
 )
-from replaytree.space.modules import build_layer
+from replaytree.space.modules import build_head, build_layer
+from replaytree.space.trie import HEAD_HIDDEN
 
 SPACE = LayerSpace(
     [Convolution(8, 3), Pooling("max", 2, 2), ResidualBlock(16, 2)], input_shape=(1, 8, 8), num_classes=10, max_layers=4
@@ -29,11 +30,14 @@ def test_prefixes_are_distinct_and_depth_first():
 
 def test_the_cost_of_a_trie_by_hand():
     cost = trie_cost(SPACE, [(CONV, POOL), (CONV, RES), (CONV,)])
-    # 8x8x8 after the convolution, 8x4x4 after the pooling, 16x4x4 after the block; each node has a head.
+    # 8x8x8 after the convolution, 8x4x4 after the pooling, 16x4x4 after the block.
     conv, pool, res = 9 * 8 * 64, 0, (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16) * 16
-    assert cost.flops == conv + 8 * 10 + pool + 8 * 10 + res + 16 * 10
-    assert cost.params == (72 + 16) + 90 + 90 + (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16 + 3 * 32) + 170
-    assert cost.activations == 2 * 512 + 3 * 128 + 5 * 256
+    # Each node has a head: 16 units (the block's: 32) with batch norm on each of 4x4 cells, and a linear layer.
+    assert cost.flops == conv + pool + 2 * (16 * 8 * 16 + 160) + res + (16 * 16 * 32 + 320)
+    heads = 2 * (8 * 16 + 2 * 16 + 170) + (16 * 32 + 2 * 32 + 330)
+    assert cost.params == (72 + 16) + (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16 + 3 * 32) + heads
+    heads = 2 * (16 * (8 + 16 + 16) + 16) + (16 * (16 + 32 + 32) + 32)
+    assert cost.activations == 2 * 512 + 3 * 128 + 5 * 256 + heads
     assert cost.train_bytes(64) == 4 * (4 * cost.params + 64 * cost.activations)
 
 
@@ -41,7 +45,29 @@ def test_a_chain_costs_what_the_space_says_and_its_inner_heads():
     path = (CONV, RES, POOL)
     params, flops = SPACE.cost(path)
     cost = trie_cost(SPACE, [path])
-    assert (cost.params, cost.flops) == (params + 90 + 170, flops + 80 + 160)
+    # The space counts one head, a linear layer on 16 averages; the last one of the trie has 2x2 cells.
+    assert cost.params - params == 330 + 906 + 906 - 170
+    assert cost.flops - flops == (16 * 8 * 16 + 160) + (16 * 16 * 32 + 320) + (4 * 16 * 32 + 320) - 160
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (16, 4, 4), (6, 1, 1)])
+def test_the_activations_of_a_head_are_what_autograd_keeps(shape):
+    images, kept = 4, {}
+
+    def keep(tensor):
+        if not isinstance(tensor, torch.nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    head = build_head(shape, 10, hidden=HEAD_HIDDEN).train()
+    features = torch.randn(images, *shape, requires_grad=True)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        head(features)
+    kept.pop(features.untyped_storage().data_ptr(), None)
+    space = LayerSpace([Pooling("max", 1, 1)], input_shape=shape, num_classes=10, max_layers=1)
+    estimated = trie_cost(space, [(0,)]).activations - Pooling("max", 1, 1).activations(shape)
+    # A few numbers a unit and the logits' weights are not counted.
+    assert 0 <= sum(kept.values()) / 4 - images * estimated <= 20 * HEAD_HIDDEN * shape[0]
 
 
 @pytest.mark.parametrize("layer", [*xu24(0.25), Pooling("avg", 3, 1)], ids=lambda layer: layer.label)
