@@ -86,7 +86,8 @@ def build_head(shape: Shape, num_classes: int, *, hidden: int = 0) -> nn.Sequent
     """
     channels, modules = shape[0], OrderedDict[str, nn.Module]()
     if hidden:
-        modules["cells"] = nn.AdaptiveAvgPool2d(head_cells(shape))
+        if head_cells(shape) != shape[1:]:
+            modules["cells"] = nn.AdaptiveAvgPool2d(head_cells(shape))
         modules["hidden"] = nn.Conv2d(channels, hidden * channels, 1, bias=False)
         modules["norm"] = nn.BatchNorm2d(hidden * channels)
         modules["relu"] = nn.ReLU(inplace=True)

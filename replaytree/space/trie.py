@@ -52,8 +52,9 @@ def trie_cost(space: LayerSpace, paths: Iterable[Path]) -> TrieCost:
         cells, channels, units = math.prod(head_cells(after)), after[0], HEAD_HIDDEN * after[0]
         params += layer.params(shape) + (channels + 2) * units + (units + 1) * space.num_classes
         flops += layer.flops(shape) + cells * channels * units + units * space.num_classes
-        # Of the head: the cells, the hidden layer before and after batch norm, and what its linear layer reads.
-        activations += layer.activations(shape) + cells * (channels + 2 * units) + units
+        # Of the head: the cells, if not the feature map itself; the hidden layer before and after batch norm; averages.
+        own_cells = 0 if head_cells(after) == after[1:] else cells * channels
+        activations += layer.activations(shape) + own_cells + 2 * cells * units + units
     return TrieCost(params, flops, activations)
 
 
