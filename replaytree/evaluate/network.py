@@ -39,8 +39,10 @@ from replaytree.space.trie import HEAD_HIDDEN
 #     0.7            0.62  0.67    (at half the rate 0.55, 0.63; with 5 epochs 0.64, 0.69, with 10 0.65, 0.72)
 #     0.5            0.59  0.62
 #     0.3            0.55  0.56
-# and with linear heads on 2x2 cells (1 to 15 layers) 1: 0.62, 0.70; 0.85: 0.68, 0.72; 0.7: 0.70, 0.75; on CIFAR-10 0.58,
-# 0.58; 0.62, 0.59; 0.60, 0.59.
+# and over those of 1 to 15 layers, with linear heads on 2x2 cells, digits and CIFAR-10:
+#     1              0.62  0.70    0.58  0.58
+#     0.85           0.68  0.72    0.62  0.59
+#     0.7            0.70  0.75    0.60  0.59
 # Chunks of depth, heads 1 to 10 and 11 to 15 in two networks, no longer help: on CIFAR-10 0.59, 0.64 against 0.59, 0.57
 # (3 to 15 layers, linear heads on 2x2 cells) for 1.7 times the cost.
 # Against separate training of only 12 epochs the plain sum was at 0.48, 0.35 on 5 chains of digits, 0.7 at 0.75, 0.65,
