@@ -75,6 +75,14 @@ def test_automatic_growth_waits_for_the_best_to_stand_still():
     assert Growth(depth_bound=3, stale=9).after([0.1], config).depth_bound == 3
 
 
+def test_none_is_a_value_where_it_says_something():
+    patient = SearchConfig(grow_every=None)
+    assert SearchConfig.from_json(patient.to_json()) == patient
+    assert SearchConfig().grow_every == 1
+    with pytest.raises(ConfigError, match="max_layers is None"):
+        SearchConfig(max_layers=None)
+
+
 def test_the_budget_rises_with_the_bound_and_is_full_half_way():
     config = SearchConfig(min_layers=2, max_layers=6, epochs_first=4, epochs_last=8)
     assert [Growth(depth_bound=d).budget(config) for d in range(2, 7)] == [Budget(e) for e in (4, 6, 8, 8, 8)]

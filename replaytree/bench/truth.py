@@ -25,11 +25,9 @@ from replaytree.assembly import data_of, default_space
 from replaytree.config import Budget, SearchConfig
 from replaytree.errors import ConfigError, DataError
 from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator
-from replaytree.evaluate.network import DISCOUNT
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
 from replaytree.space import LayerSpace
-from replaytree.space.trie import HEAD_HIDDEN
 from replaytree.tree import Pair, estimate, most_telling_depth
 
 DEPTH = 15
@@ -96,7 +94,9 @@ def make_truth_table(dataset: str, out: FilePath, *, chains: int, data_dir: str 
     space, _, separate = _evaluators(dataset, data_dir)
     done = set()
     if out.exists():
-        done = {(row["dataset"], int(row["chain"]), int(row["depth"])) for row in _rows(out)}
+        rows = _rows(out)
+        _require_truth(rows, out)
+        done = {(row["dataset"], int(row["chain"]), int(row["depth"])) for row in rows}
     with out.open("a", newline="", buffering=1) as file:
         writer = csv.writer(file, lineterminator="\n")
         if not done:
@@ -116,6 +116,15 @@ def make_truth_table(dataset: str, out: FilePath, *, chains: int, data_dir: str 
     return len(done)
 
 
+def _require_truth(rows: Sequence[dict[str, str]], file: FilePath | str) -> None:
+    for row in rows:
+        if int(row["depth"]) in TRUE_DEPTHS and not (row["accuracy_0"] and row["accuracy_1"]):
+            raise DataError(
+                f"{file} lacks the full trainings of chain {row['chain']} at depth {row['depth']}: it was made for "
+                f"other depths; make a new one with `replaytree bench truth-table`"
+            )
+
+
 def _alone(separate: SeparateEvaluator, path: Path, *, epochs: int, seed: int) -> tuple[str, str]:
     """Accuracy (nan for a failure) and processor seconds of one training, as text."""
     started = time.process_time()
@@ -129,6 +138,7 @@ def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
     rows = _rows(FilePath(file))
     if not rows or set(COLUMNS) - set(rows[0]):
         raise DataError(f"{file} is no truth table: it needs the columns {', '.join(COLUMNS)}")
+    _require_truth(rows, file)
     chains = []
     for number in sorted({int(row["chain"]) for row in rows}):
         own = sorted((row for row in rows if int(row["chain"]) == number), key=lambda row: int(row["depth"]))
@@ -156,11 +166,14 @@ def measure_truth(
     epochs: int,
     share: float,
     seeds: int = 1,
-    discount: float = DISCOUNT,
-    hidden: int = HEAD_HIDDEN,
+    discount: float | None = None,
+    hidden: int | None = None,
     data_dir: str | None = None,
 ) -> list[Truthfulness]:
-    """Score the chains of a table by one joint training each, `seeds` times over, and compare; see Truthfulness."""
+    """Score the chains of a table by one joint training each, `seeds` times over, and compare; see Truthfulness.
+
+    `discount` and `hidden` are those of a search where they are None.
+    """
     if not all(TRUE_DEPTHS[0] <= length <= DEPTH for length in lengths):
         raise ConfigError(
             f"lengths are {list(lengths)}; chains with a known truth have {TRUE_DEPTHS[0]} to {DEPTH} layers (--length)"
@@ -265,7 +278,7 @@ def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _evaluators(
-    dataset: str, data_dir: str | None, *, discount: float = DISCOUNT, hidden: int = HEAD_HIDDEN
+    dataset: str, data_dir: str | None, *, discount: float | None = None, hidden: int | None = None
 ) -> tuple[LayerSpace, JointEvaluator, SeparateEvaluator]:
     if dataset not in SETTINGS:
         raise ConfigError(f"dataset is {dataset!r}; truth tables are of {', '.join(SETTINGS)} (--dataset)")
@@ -275,7 +288,11 @@ def _evaluators(
     data = data_of(config)
     space = default_space(config, data)
     assert isinstance(space, LayerSpace), "the default space of images has layers"
-    recipe, cpu = replace(Recipe.of(config, data), discount=discount, hidden=hidden), torch.device("cpu")
+    recipe, cpu = Recipe.of(config, data), torch.device("cpu")
+    if discount is not None:
+        recipe = replace(recipe, discount=discount)
+    if hidden is not None:
+        recipe = replace(recipe, hidden=hidden)
     return (
         space,
         JointEvaluator(space, data, recipe=recipe, device=cpu),

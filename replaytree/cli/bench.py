@@ -184,11 +184,13 @@ def evaluator(
     ] = 0.1,
     seeds: Annotated[int, typer.Option(min=1, help="With --truth: joint trainings of every chain.")] = 1,
     discount: Annotated[
-        float, typer.Option(min=0.05, max=1.0, help="With --truth: how much of a head's gradient a layer passes on.")
-    ] = 0.7,
+        float | None,
+        typer.Option(min=0.05, max=1.0, help="With --truth: how much of a head's gradient a layer passes on."),
+    ] = None,
     hidden: Annotated[
-        int, typer.Option(min=0, max=8, help="With --truth: hidden units a channel in each head; 0: linear heads.")
-    ] = 2,
+        int | None,
+        typer.Option(min=0, max=8, help="With --truth: hidden units a channel in each head; 0: linear heads."),
+    ] = None,
     json_: Json = None,
 ) -> None:
     """Seconds and memory to score every prefix of a path: plain loop, separate, joint, and eight paths as a trie.

@@ -17,7 +17,7 @@ from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches
 from replaytree.evaluate.device import usable_bytes
 from replaytree.evaluate.network import PrefixNetwork, SingleHead
-from replaytree.evaluate.training import Recipe, Training, train, validation_accuracies
+from replaytree.evaluate.training import Diverged, Recipe, Training, train, validation_accuracies
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import LayerSpace, batches_of_paths, prefixes, trie_cost
 
@@ -81,7 +81,12 @@ class JointEvaluator:
                 self._space, paths, self._data.num_classes, discount=recipe.discount, hidden=recipe.hidden
             )
             network = _placed(network, self._device)
-            return _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
+            try:
+                return _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
+            except Diverged as error:
+                # Once paths were stopped, the network has fewer heads than these paths have prefixes.
+                every = prefixes(paths)
+                raise Diverged(str(error), tuple(every.index(network.nodes[head]) for head in error.heads)) from None
 
         if len(paths) > 1:
             return attempt(partial(run, self._recipe), seed=seed, device=self._device)

@@ -15,8 +15,10 @@ from replaytree.space.space import LayerSpace
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
 BYTES = 4
-# A head of a trie: units a channel in its hidden layer, and the cells to a side that it reads (evaluate/network.py).
+# A head of a trie: units a channel in its hidden layer, at most HEAD_UNITS, and the cells to a side that it reads
+# (evaluate/network.py).
 HEAD_HIDDEN = 2
+HEAD_UNITS = 256
 HEAD_CELLS = 4
 
 
@@ -28,6 +30,11 @@ def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
 def head_cells(shape: Shape) -> tuple[int, int]:
     """The grid of averages of a feature map that a head of a trie reads: (rows, columns)."""
     return min(shape[1], HEAD_CELLS), min(shape[2], HEAD_CELLS)
+
+
+def head_units(channels: int, hidden: int = HEAD_HIDDEN) -> int:
+    """The units of a head's hidden layer."""
+    return min(hidden * channels, HEAD_UNITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ def trie_cost(space: LayerSpace, paths: Iterable[Path]) -> TrieCost:
     for node in prefixes(paths):
         layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
         after = space.output_shape(node)
-        cells, channels, units = math.prod(head_cells(after)), after[0], HEAD_HIDDEN * after[0]
+        cells, channels, units = math.prod(head_cells(after)), after[0], head_units(after[0])
         params += layer.params(shape) + (channels + 2) * units + (units + 1) * space.num_classes
         flops += layer.flops(shape) + cells * channels * units + units * space.num_classes
         # Of the head: the cells, if not the feature map itself; the hidden layer before and after batch norm; averages.

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from replaytree.bench.truth import Chain, chain_path, compare, read_truth_table, tau
+from replaytree.bench.truth import Chain, chain_path, compare, make_truth_table, read_truth_table, tau
 from replaytree.errors import DataError
 from replaytree.space import LayerSpace, xu24
 
@@ -66,6 +67,17 @@ def test_the_kept_tables_are_of_the_chains_that_their_numbers_name(dataset):
 def test_chains_do_not_change():
     space = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=10, max_layers=15)
     assert space.label(chain_path(space, 0)[0]) == "avg3s1"
+
+
+def test_a_table_without_the_truth_of_a_depth_is_named(tmp_path):
+    old = tmp_path / "old.csv"
+    with gzip.open(TABLES / "prefix_truth_digits.csv.gz", "rt") as lines:
+        head, first, *_ = lines
+    cells = first.split(",")
+    old.write_text(head + ",".join([*cells[:4], "", "", "", "", *cells[8:]]))
+    for use in (read_truth_table, lambda file: make_truth_table("digits", file, chains=1)):
+        with pytest.raises(DataError, match="lacks the full trainings of chain 0 at depth 1: it was made for other"):
+            use(old)
 
 
 def test_a_table_that_is_not_there_or_is_another(tmp_path):

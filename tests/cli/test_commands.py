@@ -239,6 +239,14 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
     assert SearchConfig.from_json(stored) == SearchConfig(**options)
 
 
+def test_a_patient_bound_is_stored_and_goes_on(searched):
+    assert searched("run", "--name", "patient", "--grow-every", "auto", "--trainings", 1, *QUICK)[0] == 0
+    with sqlite3.connect("replaytree.db") as connection:
+        [(stored,)] = connection.execute("select config_json from searches where name = 'patient'").fetchall()
+    assert json.loads(stored)["grow_every"] is None
+    assert searched("resume", "patient", "--trainings", 1, "--quiet")[0] == 0
+
+
 def test_a_warm_start_is_stored_with_the_search(searched):
     assert searched("run", "--name", "second", "--warm-start", "first", "--trainings", 1, *QUICK)[0] == 0
     with sqlite3.connect("replaytree.db") as connection:

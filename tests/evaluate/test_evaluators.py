@@ -202,6 +202,26 @@ def test_a_path_that_trails_is_stopped_with_what_it_has_reached(space, digits):
     assert good.accuracies == free[0].accuracies
 
 
+class ExplodesLate(nn.Module):
+    """From its 41st training step on, which is in the third epoch of 600 images in batches of 30."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        return images * torch.inf if self.steps > 40 else images
+
+
+def test_who_diverges_after_others_were_stopped_is_at_fault(digits):
+    assert len(digits.train_labels) == 600
+    layers = [Convolution(8, 3), Pooling("max", 2, 2), broken("late", ExplodesLate)]
+    space = LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
+    late, stopped = pruned(space, digits, [(0, 2), (1,)], 0.2)
+    assert (late.failure, stopped.failure, stopped.epochs) == ("diverged", None, 2)
+
+
 def test_where_all_trail_nothing_goes_on(space, digits):
     results = pruned(space, digits, [(0, 0), (0, 1)], 1.0)
     assert [(result.epochs, len(result.accuracies)) for result in results] == [(2, 2), (2, 2)]

@@ -105,7 +105,8 @@ def test_a_head_with_a_hidden_layer_reads_the_averages_of_4x4_cells():
     assert cells_44.tolist() == [[4.5 + 2 * column + 16 * row for column in range(4)] for row in range(4)]
     # What is positive passes the first unit, nothing the second; batch norm is fresh, and hardly more than nothing.
     torch.testing.assert_close(head[:-1](features), torch.tensor([[cells_44.mean(), 0.0]]), rtol=1e-4, atol=0)
-    # A feature map that is no larger is read as it is.
+    # Units are 256 at most, and a feature map that is no larger is read as it is.
+    assert [build_head((channels, 1, 1), 3, hidden=2).linear.in_features for channels in (127, 200)] == [254, 256]
     assert next(name for name, _ in build_head((1, 2, 4), 3, hidden=2).named_children()) == "hidden"
 
 

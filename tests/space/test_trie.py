@@ -51,7 +51,7 @@ def test_a_chain_costs_what_the_space_says_and_its_inner_heads():
     assert cost.flops - flops == (16 * 8 * 16 + 160) + (16 * 16 * 32 + 320) + (4 * 16 * 32 + 320) - 160
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 8), (16, 4, 4), (6, 1, 1)])
+@pytest.mark.parametrize("shape", [(8, 8, 8), (16, 4, 4), (6, 1, 1), (200, 2, 2)])
 def test_the_activations_of_a_head_are_what_autograd_keeps(shape):
     images, kept = 4, {}
 
