@@ -216,9 +216,9 @@ class ExplodesLate(nn.Module):
 
 def test_who_diverges_after_others_were_stopped_is_at_fault(digits):
     assert len(digits.train_labels) == 600
-    layers = [Convolution(8, 3), Pooling("max", 2, 2), broken("late", ExplodesLate)]
+    layers = [Pooling("max", 2, 2), Convolution(8, 3), broken("late", ExplodesLate)]
     space = LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
-    late, stopped = pruned(space, digits, [(0, 2), (1,)], 0.2)
+    late, stopped = pruned(space, digits, [(1, 2), (0,)], 0.2)
     assert (late.failure, stopped.failure, stopped.epochs) == ("diverged", None, 2)
 
 
