@@ -203,23 +203,24 @@ def test_a_path_that_trails_is_stopped_with_what_it_has_reached(space, digits):
 
 
 class ExplodesLate(nn.Module):
-    """From its 41st training step on, which is in the third epoch of 600 images in batches of 30."""
+    """A convolution; infinite from its 41st training step on, in the third epoch of 600 images in batches of 30."""
 
     def __init__(self):
         super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
         self.steps = 0
 
     def forward(self, images):
         self.steps += self.training
-        return images * torch.inf if self.steps > 40 else images
+        return self.layers(images) * (torch.inf if self.steps > 40 else 1.0)
 
 
 def test_who_diverges_after_others_were_stopped_is_at_fault(digits):
     assert len(digits.train_labels) == 600
-    layers = [Pooling("max", 2, 2), Convolution(8, 3), broken("late", ExplodesLate)]
-    space = LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
-    late, stopped = pruned(space, digits, [(1, 2), (0,)], 0.2)
-    assert (late.failure, stopped.failure, stopped.epochs) == ("diverged", None, 2)
+    late = CustomLayer("late", lambda shape: ExplodesLate(), lambda shape: (8, *shape[1:]), lambda shape: (88, 4608))
+    space = LayerSpace([Pooling("max", 2, 2), late], input_shape=(1, 8, 8), num_classes=10, max_layers=1)
+    diverged, stopped = pruned(space, digits, [(1,), (0,)], 0.2)
+    assert (diverged.failure, stopped.failure, stopped.epochs) == ("diverged", None, 2)
 
 
 def test_where_all_trail_nothing_goes_on(space, digits):
