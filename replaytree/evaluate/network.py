@@ -90,8 +90,15 @@ class PrefixNetwork(nn.Module):
             except Exception as error:
                 raise NodeError(node) from error
         self.layers = nn.ModuleList(layers)
+        # Where nothing is trained yet, as behind pooling alone, a hidden layer would be the network, and flatter it.
+        trained = {node for node, layer in zip(self.nodes, layers, strict=True) if list(layer.parameters())}
         self.heads = nn.ModuleList(
-            build_head(space.output_shape(node), num_classes, hidden=hidden) for node in self.nodes
+            build_head(
+                space.output_shape(node),
+                num_classes,
+                hidden=hidden if any(node[:depth] in trained for depth in range(1, len(node) + 1)) else 0,
+            )
+            for node in self.nodes
         )
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
