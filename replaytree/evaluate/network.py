@@ -63,7 +63,7 @@ class NodeError(Exception):
 class PrefixNetwork(nn.Module):
     """One layer for every distinct prefix of the paths, and a head after each, with a hidden layer.
 
-    `hidden`: its units a channel; 0: none, global average pooling and a linear layer.
+    `hidden`: its units a channel; 0, and behind pooling alone: none, global average pooling and a linear layer.
 
     A prefix that paths share is one node: computed once, and with one head. Of a single path it is a chain with a head
     after every layer. `nodes` is depth first: a node stands right behind its parent or a subtree of its parent's.

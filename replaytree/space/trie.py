@@ -51,7 +51,10 @@ class TrieCost:
 
 
 def trie_cost(space: LayerSpace, paths: Iterable[Path]) -> TrieCost:
-    """The cost of the trie of some paths, with a head after every node. SpaceError where a path is illegal."""
+    """The cost of the trie of some paths, with a head after every node. SpaceError where a path is illegal.
+
+    Every head counts as one with a hidden layer, a little too much for those behind pooling alone.
+    """
     params = flops = activations = 0
     for node in prefixes(paths):
         layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])

@@ -38,6 +38,11 @@ def test_parameters_are_the_layers_once_and_every_head():
     assert sum(p.numel() for p in joint.parameters()) == layers + heads
 
 
+def test_a_head_behind_pooling_alone_has_no_hidden_layer():
+    joint = PrefixNetwork(SPACE, [SPACE.parse("avg2s2 max3s1 conv32k4 max3s1")], 5)
+    assert [hasattr(head, "hidden") for head in joint.heads] == [False, False, True, True]
+
+
 def chain_of(trie, path):
     """The chain network of one path with the weights of a trie."""
     chain = PrefixNetwork(SPACE, [path], 5)
