@@ -36,7 +36,8 @@ METHODS = ("plain", "separate", "joint", "trie")
 
 @dataclass(frozen=True, slots=True)
 class MethodCost:
-    """One method: wall and processor seconds a path, medians over rounds; and the process's peak memory while it ran.
+    """One method: wall and processor seconds a path, medians over rounds of the least that repeats of it took, since
+    whatever else the machine does only adds; and the process's peak memory while it ran.
 
     `images_per_second` counts an image once for each path and epoch, however many networks it passed through.
     `ratio` is of processor seconds (on a GPU, of wall seconds) to those of the first method. `flops_ratio` is what the
@@ -65,6 +66,7 @@ class EvaluatorCosts:
     paths: int
     epochs: int
     rounds: int
+    repeats: int
     device: str
     methods: tuple[MethodCost, ...]
     trie_predicted: float
@@ -83,11 +85,12 @@ def measure_evaluator(
     paths: int = 8,
     epochs: int = 1,
     rounds: int = 1,
+    repeats: int = 1,
     seed: int = 0,
     device: str = "auto",
     methods: Sequence[str] = METHODS,
 ) -> EvaluatorCosts:
-    """Train the same paths with every method, in turn, `rounds` times with other paths.
+    """Train the same paths with every method in turn, `repeats` times, in each of `rounds` with other paths.
 
     There is a validation image to nine training images, as in a search.
     """
@@ -116,7 +119,11 @@ def measure_evaluator(
     }
     flops["separate"] = flops["plain"]
     joint.evaluate([chosen[0][0][:1]], budget=budget, seed=seed)  # libraries are loaded by their first use
-    spent = {method: [_spend(run[method], some, place) for some in chosen] for method in methods}
+    # In turn, not one method after another: so the machine's moods are the same for all.
+    every = [
+        [{method: _spend(run[method], some, place) for method in methods} for _ in range(repeats)] for some in chosen
+    ]
+    spent = {method: [_least([one[method] for one in own]) for own in every] for method in methods}
     images = len(data.train_labels) * epochs
     peak = matrix_peak(place) if place.type == "cuda" else None
     clock = 0 if place.type == "cuda" else 1
@@ -145,6 +152,7 @@ def measure_evaluator(
         paths=paths,
         epochs=epochs,
         rounds=rounds,
+        repeats=repeats,
         device=str(place),
         methods=tuple(cost(method) for method in methods),
         trie_predicted=sum(flops["trie"]) / sum(flops["joint"]),
@@ -268,6 +276,12 @@ def _spend(
     wall, processor = time.perf_counter(), time.process_time()
     run(paths)
     return time.perf_counter() - wall, time.process_time() - processor, _peak_bytes(device)
+
+
+def _least(spent: Sequence[tuple[float, float, int]]) -> tuple[float, float, int]:
+    """The least wall seconds, the least processor seconds, and the highest peak."""
+    walls, processors, peaks = zip(*spent, strict=True)
+    return min(walls), min(processors), max(peaks)
 
 
 def _ratio(own: Sequence[tuple[float, float, int]], other: Sequence[tuple[float, float, int]], clock: int) -> float:

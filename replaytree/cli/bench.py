@@ -166,6 +166,7 @@ def evaluator(
     paths: Annotated[int, typer.Option(min=1, help="Paths of the trie, continued from one another.")] = 8,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of every training.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Sets of paths, one after the other.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Times that each set is trained; the least counts.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The paths follow from it.")] = 0,
     method: Annotated[
         list[str] | None,
@@ -215,11 +216,13 @@ def evaluator(
 
     costs = measure_evaluator(
         dataset, data_dir=data_dir, image_size=image_size, train_limit=train_limit, width=width, depth=depth,
-        paths=paths, epochs=epochs, rounds=rounds, seed=seed, device=device, methods=method or METHODS,
+        paths=paths, epochs=epochs, rounds=rounds, repeats=repeats, seed=seed, device=device,
+        methods=method or METHODS,
     )  # fmt: skip
     print(
         f"{costs.dataset} {costs.image_size}x{costs.image_size}, {costs.train_images} images, width {costs.width:g}, "
-        f"{costs.paths} paths of {costs.depth} layers, {costs.epochs} epochs, {costs.rounds} rounds, {costs.device}"
+        f"{costs.paths} paths of {costs.depth} layers, {costs.epochs} epochs, {costs.rounds} rounds, "
+        f"least of {costs.repeats}, {costs.device}"
     )
     for cost in costs.methods:
         share = "" if cost.peak_share is None else f", {cost.peak_share:.1%} of the matrix peak"

@@ -59,6 +59,18 @@ def test_all_methods_are_measured_on_the_same_paths(tmp_path, capsys):
     assert "not measured on a GPU" in out
 
 
+def test_the_least_of_the_repeats_counts(monkeypatch):
+    """Each method is trained in turn, and what a repeat took too long for is forgotten."""
+    spent = [(4.0, 2.0, 10), (1.0, 0.5, 7), (2.0, 1.0, 30), (3.0, 1.5, 5)]
+    monkeypatch.setattr("replaytree.bench.evaluator._spend", lambda *_: spent.pop(0))
+    joint, trie = measure_evaluator(
+        "digits", train_limit=32, depth=2, paths=2, repeats=2, methods=("joint", "trie"), device="cpu"
+    ).methods
+    assert (joint.seconds, joint.processor_seconds, joint.peak_bytes) == (1.0, 0.5, 30)
+    assert (trie.seconds, trie.processor_seconds, trie.peak_bytes) == (0.5, 0.25, 7)
+    assert trie.ratio == 0.5
+
+
 def test_a_part_of_the_methods():
     costs = measure_evaluator("digits", train_limit=32, depth=2, paths=2, methods=("joint",), device="cpu")
     assert [cost.method for cost in costs.methods] == ["joint"]
