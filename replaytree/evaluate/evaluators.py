@@ -54,7 +54,13 @@ class JointEvaluator:
         """
         results: dict[int, PathEvaluation] = {}
         waiting = deque(
-            batches_of_paths(self._space, paths, batch_size=self._recipe.batch_size, memory_bytes=self._memory_bytes)
+            batches_of_paths(
+                self._space,
+                paths,
+                batch_size=self._recipe.batch_size,
+                memory_bytes=self._memory_bytes,
+                hidden=self._recipe.hidden,
+            )
         )
         while waiting:
             batch = waiting.popleft()
@@ -74,7 +80,7 @@ class JointEvaluator:
 
     def _attempt(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation] | Failure:
         """What every path measured. Only a path alone is tried in smaller batches of images."""
-        cost = trie_cost(self._space, paths)
+        cost = trie_cost(self._space, paths, hidden=self._recipe.hidden)
 
         def run(recipe: Recipe) -> list[PathEvaluation]:
             network = PrefixNetwork(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from replaytree.evaluate.heads import Heads
 from replaytree.records import Path
 from replaytree.space import LayerSpace, prefixes
-from replaytree.space.modules import build_head, build_layer
-from replaytree.space.trie import HEAD_HIDDEN
+from replaytree.space.modules import build_layer
+from replaytree.space.trie import HEAD_HIDDEN, head_units
 
 # Heads. A linear layer on global averages wants features that are linear in them from the first layer on, and what the
 # layers behind would need is averaged away: fine-grained chains read too low, those that pool early too high. A hidden
@@ -80,7 +80,6 @@ class PrefixNetwork(nn.Module):
         hidden: int = HEAD_HIDDEN,
     ) -> None:
         super().__init__()
-        self._discount = discount
         self.nodes = prefixes(paths)
         self._place = {node: place for place, node in enumerate(self.nodes)}
         layers = []
@@ -90,60 +89,48 @@ class PrefixNetwork(nn.Module):
             except Exception as error:
                 raise NodeError(node) from error
         self.layers = nn.ModuleList(layers)
-        # Where nothing is trained yet, as behind pooling alone, a hidden layer would be the network, and flatter it.
-        trained = {node for node, layer in zip(self.nodes, layers, strict=True) if list(layer.parameters())}
-        self.heads = nn.ModuleList(
-            build_head(
-                space.output_shape(node),
-                num_classes,
-                hidden=hidden if any(node[:depth] in trained for depth in range(1, len(node) + 1)) else 0,
-            )
-            for node in self.nodes
+        self._weights = [discount ** (len(node) - 1) for node in self.nodes]
+        self.heads = Heads(
+            [space.output_shape(node) for node in self.nodes],
+            [head_units(space, node, hidden) for node in self.nodes],
+            num_classes,
+            passes_on=self._weights,
         )
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Logits of every node, (T, B, K), in the order of `nodes`."""
-        logits = []
+        read: dict[int, Tensor] = {}
         # The features of the last node's ancestors, by depth: a node's parent is the last one that is a layer shorter.
         features = [images_BCHW]
-        for node, layer, head in zip(self.nodes, self.layers, self.heads, strict=True):
+        for node in self.nodes:
+            place = self._place[node]
             del features[len(node) :]
             try:
-                features.append(layer(features[-1]))
-                logits.append(head(features[-1]))
+                features.append(self.layers[place](features[-1]))
+                read[place] = self.heads.read(place, features[-1])
             except Exception as error:
                 raise NodeError(node) from error
-        return torch.stack(logits)
+        logits_TBK: Tensor = self.heads(read)
+        return logits_TBK
 
     def keep(self, paths: Sequence[Path]) -> None:
-        """Let go of the nodes that lie on none of these paths."""
-        kept = prefixes(paths)
-        places = [self._place[node] for node in kept]
-        self.layers = nn.ModuleList(self.layers[place] for place in places)
-        self.heads = nn.ModuleList(self.heads[place] for place in places)
-        self.nodes = kept
-        self._place = {node: place for place, node in enumerate(kept)}
-
-    @property
-    def head_weights(self) -> list[float]:
-        """discount^(depth - 1): what the losses count whose gradients are then multiplied by gradient_factors().
-
-        Together they leave a layer of depth t the sum of discount^(s - t) times the gradient of each head behind it, of
-        depth s, and a head its own gradient, without a pass over any feature map.
-        """
-        return [self._discount ** (len(node) - 1) for node in self.nodes]
+        """Let go of the nodes that lie on none of these paths: from now on they are not computed."""
+        self.nodes = prefixes(paths)
 
     def gradient_factors(self) -> list[tuple[nn.Parameter, float]]:
-        """Every parameter with discount^(1 - depth) of its node."""
+        """Every parameter of a layer with discount^(1 - depth), by which its gradient is to be multiplied.
+
+        The heads pass on discount^(depth - 1) of theirs. Together that leaves a layer of depth t the sum of
+        discount^(s - t) times the gradient of each head behind it, of depth s, without a pass over any feature map.
+        """
+        places = [self._place[node] for node in self.nodes]
         return [
-            (parameter, 1.0 / weight)
-            for layer, head, weight in zip(self.layers, self.heads, self.head_weights, strict=True)
-            for parameter in (*layer.parameters(), *head.parameters())
+            (parameter, 1.0 / self._weights[place]) for place in places for parameter in self.layers[place].parameters()
         ]
 
     def places(self, path: Path) -> list[int]:
         """Where the nodes of a path stand in `nodes`, shallow to deep."""
-        return [self._place[path[:depth]] for depth in range(1, len(path) + 1)]
+        return [self.nodes.index(path[:depth]) for depth in range(1, len(path) + 1)]
 
 
 class SingleHead(nn.Module):

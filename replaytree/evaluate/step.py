@@ -49,15 +49,11 @@ class Step:
         self._discount()
 
     def _discount(self) -> None:
-        self._weights_T: Tensor | None = None
         self._by_factor: dict[float, list[nn.Parameter]] = {}
-        if not isinstance(self._network, PrefixNetwork):
-            return
-        factors = self._network.gradient_factors()
-        self._weights_T = torch.tensor(self._network.head_weights, device=factors[0][0].device)
-        for parameter, factor in factors:
-            if factor != 1.0:
-                self._by_factor.setdefault(factor, []).append(parameter)
+        if isinstance(self._network, PrefixNetwork):
+            for parameter, factor in self._network.gradient_factors():
+                if factor != 1.0:
+                    self._by_factor.setdefault(factor, []).append(parameter)
 
     def begin(self) -> None:
         """Begin to sum up losses anew."""
@@ -111,8 +107,7 @@ class Step:
             .view(heads, -1)
             .mean(dim=1)
         )
-        loss = losses_T.sum() if self._weights_T is None else (losses_T * self._weights_T).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses_T.sum().backward()  # type: ignore[no-untyped-call]
         for factor, parameters in self._by_factor.items():
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
         self._optimizer.step()

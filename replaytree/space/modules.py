@@ -26,7 +26,6 @@ from replaytree.space.layers import (
     require_shape,
     why_illegal,
 )
-from replaytree.space.trie import head_cells, head_units
 
 
 class ResidualModule(nn.Module):
@@ -78,23 +77,10 @@ def build_layer(layer: Layer, input_shape: Shape) -> nn.Module:
             assert_never(layer)
 
 
-def build_head(shape: Shape, num_classes: int, *, hidden: int = 0) -> nn.Sequential:
-    """A classifier, (images, *shape) -> (images, num_classes): global average pooling and a linear layer.
-
-    With `hidden`, before them a hidden layer of so many units a channel (trie.head_units()), with batch norm, on each
-    cell of a grid of averages (trie.head_cells()).
-    """
-    channels, modules = shape[0], OrderedDict[str, nn.Module]()
-    if hidden:
-        if head_cells(shape) != shape[1:]:
-            modules["cells"] = nn.AdaptiveAvgPool2d(head_cells(shape))
-        units = head_units(channels, hidden)
-        modules["hidden"] = nn.Conv2d(channels, units, 1, bias=False)
-        modules["norm"] = nn.BatchNorm2d(units)
-        modules["relu"] = nn.ReLU(inplace=True)
-        channels = units
-    modules |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(channels, num_classes)}
-    return nn.Sequential(modules)
+def build_head(shape: Shape, num_classes: int) -> nn.Sequential:
+    """A classifier, (images, *shape) -> (images, num_classes): global average pooling and a linear layer."""
+    modules = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "linear": nn.Linear(shape[0], num_classes)}
+    return nn.Sequential(OrderedDict(modules))
 
 
 def build_network(layers: Sequence[Layer], *, input_shape: Shape, num_classes: int) -> nn.Sequential:

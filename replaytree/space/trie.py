@@ -32,9 +32,14 @@ def head_cells(shape: Shape) -> tuple[int, int]:
     return min(shape[1], HEAD_CELLS), min(shape[2], HEAD_CELLS)
 
 
-def head_units(channels: int, hidden: int = HEAD_HIDDEN) -> int:
-    """The units of a head's hidden layer."""
-    return min(hidden * channels, HEAD_UNITS)
+def head_units(space: LayerSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
+    """The units of the hidden layer of a node's head; 0, none, where no layer up to it has anything to learn.
+
+    There, as behind pooling alone, a hidden layer would be the network, and flatter it.
+    """
+    if not any(space.layers[action].params(space.output_shape(node[:depth])) for depth, action in enumerate(node)):
+        return 0
+    return min(hidden * space.output_shape(node)[0], HEAD_UNITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +55,35 @@ class TrieCost:
         return BYTES * (COPIES_OF_WEIGHTS * self.params + batch_size * self.activations)
 
 
-def trie_cost(space: LayerSpace, paths: Iterable[Path]) -> TrieCost:
-    """The cost of the trie of some paths, with a head after every node. SpaceError where a path is illegal.
+def trie_cost(space: LayerSpace, paths: Iterable[Path], *, hidden: int = HEAD_HIDDEN) -> TrieCost:
+    """The cost of the trie of some paths, with a head after every node, with `hidden` units a channel.
 
-    Every head counts as one with a hidden layer, a little too much for those behind pooling alone.
+    SpaceError where a path is illegal.
     """
     params = flops = activations = 0
     for node in prefixes(paths):
         layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
         after = space.output_shape(node)
-        cells, channels, units = math.prod(head_cells(after)), after[0], head_units(after[0])
-        params += layer.params(shape) + (channels + 2) * units + (units + 1) * space.num_classes
-        flops += layer.flops(shape) + cells * channels * units + units * space.num_classes
-        # Of the head: the cells, if not the feature map itself; the hidden layer before and after batch norm; averages.
-        own_cells = 0 if head_cells(after) == after[1:] else cells * channels
-        activations += layer.activations(shape) + own_cells + 2 * cells * units + units
+        cells, channels, units = math.prod(head_cells(after)), after[0], head_units(space, node, hidden)
+        width = units or channels
+        params += layer.params(shape) + (width + 1) * space.num_classes
+        flops += layer.flops(shape) + width * space.num_classes
+        activations += layer.activations(shape) + width
+        if units:
+            params += (channels + 2) * units
+            flops += cells * channels * units
+            # The cells, if not the feature map itself; the hidden layer before and after batch norm.
+            activations += 2 * cells * units + (0 if head_cells(after) == after[1:] else cells * channels)
     return TrieCost(params, flops, activations)
 
 
 def batches_of_paths(
-    space: LayerSpace, paths: Sequence[Path], *, batch_size: int, memory_bytes: float = math.inf
+    space: LayerSpace,
+    paths: Sequence[Path],
+    *,
+    batch_size: int,
+    memory_bytes: float = math.inf,
+    hidden: int = HEAD_HIDDEN,
 ) -> list[tuple[int, ...]]:
     """Which paths to train together, as indices into `paths`; every index once, each batch ascending.
 
@@ -83,7 +97,7 @@ def batches_of_paths(
         taken: list[int] = []
         for index in left:
             together = [paths[other] for other in (*taken, index)]
-            fits = not taken or trie_cost(space, together).train_bytes(batch_size) <= memory_bytes
+            fits = not taken or trie_cost(space, together, hidden=hidden).train_bytes(batch_size) <= memory_bytes
             if not fits:
                 break
             if paths[index] not in together[:-1]:

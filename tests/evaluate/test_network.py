@@ -4,6 +4,7 @@ from torch import nn
 
 from replaytree.evaluate.network import DISCOUNT, NodeError, PrefixNetwork
 from replaytree.space import Convolution, CustomLayer, LayerSpace, xu24
+from replaytree.space.trie import head_units
 
 SPACE = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=5, max_layers=4)
 PATH = SPACE.parse("conv32k4 res64s2 avg2s2 max3s1")
@@ -20,13 +21,15 @@ def test_one_head_for_every_prefix():
     assert tuple(logits.shape) == (4, 2, 5)
 
 
-def test_a_head_reads_what_its_prefix_alone_would_give():
-    joint = PrefixNetwork(SPACE, [PATH], 5).eval()
-    images = torch.randn(2, 3, 16, 16)
-    logits = joint(images)
-    for t in range(4):
-        alone = torch.nn.Sequential(*joint.layers[: t + 1], joint.heads[t])
-        torch.testing.assert_close(alone(images), logits[t])
+def of_lone_heads(trie, images, lone_head):
+    """Logits (T, B, K): every prefix computed by itself, with a head of torch's own modules."""
+    shapes = [SPACE.output_shape(node) for node in trie.nodes]
+    units = [head_units(SPACE, node) for node in trie.nodes]
+    logits = []
+    for place, node in enumerate(trie.nodes):
+        layers = [trie.layers[own] for own in trie.places(node)]
+        logits.append(nn.Sequential(*layers, lone_head(trie.heads, shapes, units, place))(images))
+    return torch.stack(logits)
 
 
 def test_parameters_are_the_layers_once_and_every_head():
@@ -40,71 +43,44 @@ def test_parameters_are_the_layers_once_and_every_head():
 
 def test_a_head_behind_pooling_alone_has_no_hidden_layer():
     joint = PrefixNetwork(SPACE, [SPACE.parse("avg2s2 max3s1 conv32k4 max3s1")], 5)
-    assert [hasattr(head, "hidden") for head in joint.heads] == [False, False, True, True]
-
-
-def chain_of(trie, path):
-    """The chain network of one path with the weights of a trie."""
-    chain = PrefixNetwork(SPACE, [path], 5)
-    for t, place in enumerate(trie.places(path)):
-        chain.layers[t].load_state_dict(trie.layers[place].state_dict())
-        chain.heads[t].load_state_dict(trie.heads[place].state_dict())
-    return chain
+    assert list(joint.heads.hidden) == ["2", "3"]
 
 
 def test_a_shared_prefix_is_one_node_and_nodes_are_depth_first():
     trie = PrefixNetwork(SPACE, PATHS, 5)
-    assert len(trie.nodes) == len(trie.layers) == len(trie.heads) == 7
+    assert len(trie.nodes) == len(trie.layers) == len(trie.heads.hidden) == 7
     for node in trie.nodes:
         assert len(node) == 1 or trie.nodes.index(node[:-1]) < trie.nodes.index(node)
     assert [trie.nodes[place] for place in trie.places(PATHS[3])] == [PATHS[3][:1], PATHS[3]]
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_a_trie_gives_every_path_the_logits_of_its_own_chain(mode):
+def test_a_head_reads_what_its_prefix_alone_would_give(lone_head, mode):
     torch.manual_seed(1)
     trie, images = PrefixNetwork(SPACE, PATHS, 5), torch.randn(4, 3, 16, 16)
-    chains = [chain_of(trie, path) for path in PATHS]
-    logits = getattr(trie, mode)()(images)
-    for path, chain in zip(PATHS, chains, strict=True):
-        assert torch.equal(getattr(chain, mode)()(images), logits[trie.places(path)])
+    getattr(trie, mode)()
+    torch.testing.assert_close(of_lone_heads(trie, images, lone_head), trie(images))
 
 
-def test_the_gradient_of_a_trie_is_that_of_its_heads_each_counted_once():
+def test_the_gradient_of_a_trie_is_that_of_its_heads_each_counted_once(lone_head):
     torch.manual_seed(2)
-    trie, images, labels = PrefixNetwork(SPACE, PATHS, 5), torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 3])
-    losses(trie(images), labels).backward()
-    gradients = {name: p.grad.clone() for name, p in trie.named_parameters()}
-    trie.zero_grad()
-    # The same, from chains: each node's loss is taken from the first path that it lies on.
-    seen = set()
-    for path in PATHS:
-        chain = chain_of(trie, path)
-        logits = chain(images)
-        own = [t for t, place in enumerate(trie.places(path)) if place not in seen]
-        seen.update(trie.places(path))
-        if not own:
-            continue
-        losses(logits[own], labels).backward()
-        for t, place in enumerate(trie.places(path)):
-            for part, source in (("layers", chain.layers[t]), ("heads", chain.heads[t])):
-                for name, p in source.named_parameters():
-                    if p.grad is not None:
-                        gradients[f"{part}.{place}.{name}"] -= p.grad
-    for name, rest in gradients.items():
-        torch.testing.assert_close(rest, torch.zeros_like(rest), atol=2e-5, rtol=0.0, msg=name)
+    trie, images, labels = PrefixNetwork(SPACE, PATHS, 5, discount=1.0), torch.randn(4, 3, 16, 16), torch.arange(4)
+    parameters = list(trie.layers.parameters())
+    ours = torch.autograd.grad(losses(trie(images), labels), parameters)
+    alone = torch.autograd.grad(losses(of_lone_heads(trie, images, lone_head), labels), parameters)
+    for one, other in zip(ours, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
 
 
-def test_paths_that_share_nothing_have_the_gradients_they_have_alone():
-    first, second = SPACE.parse("conv32k3 max2s2"), SPACE.parse("res32 avg3s1")
-    trie, images, labels = PrefixNetwork(SPACE, [first, second], 5), torch.randn(4, 3, 16, 16), torch.arange(4)
-    losses(trie(images), labels).backward()
-    for path in (first, second):
-        chain = chain_of(trie, path)
-        losses(chain(images), labels).backward()
-        for t, place in enumerate(trie.places(path)):
-            for ours, alone in zip(trie.layers[place].parameters(), chain.layers[t].parameters(), strict=True):
-                torch.testing.assert_close(ours.grad, alone.grad)
+def test_what_is_kept_gives_what_it_gave():
+    torch.manual_seed(4)
+    trie, images = PrefixNetwork(SPACE, PATHS, 5), torch.randn(4, 3, 16, 16)
+    before, places = trie(images), trie.places(PATHS[2])
+    trie.keep([PATHS[2]])
+    assert trie.nodes == (PATHS[2][:1], PATHS[2][:2], PATHS[2])
+    assert trie.places(PATHS[2]) == [0, 1, 2]
+    torch.testing.assert_close(trie(images), before[places])
+    assert len(trie.gradient_factors()) == sum(len(list(trie.layers[place].parameters())) for place in places)
 
 
 def test_the_order_of_paths_changes_nothing():
@@ -138,21 +114,19 @@ def test_what_a_layer_raises_names_the_node(builder, cause):
     assert isinstance(raised.value.__cause__, cause)
 
 
-def test_weights_and_factors_discount_the_heads_behind_a_layer():
+def test_factors_discount_the_heads_behind_a_layer():
     """The gradient of layer t is the sum of DISCOUNT^(s - t) times those of the heads s behind it."""
     torch.manual_seed(0)
-    trie, images, labels = PrefixNetwork(SPACE, PATHS, 5), torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 3])
-    modules = zip(trie.nodes, trie.layers, trie.heads, strict=True)
-    parameters = [(node, p) for node, layer, head in modules for p in (*layer.parameters(), *head.parameters())]
-    per_head = [nn.functional.cross_entropy(logits_BK, labels) for logits_BK in trie(images)]
+    trie, plain = (PrefixNetwork(SPACE, PATHS, 5, discount=discount) for discount in (DISCOUNT, 1.0))
+    plain.load_state_dict(trie.state_dict())
+    images, labels = torch.randn(4, 3, 16, 16), torch.arange(4)
+    parameters = [(node, p) for node, layer in zip(plain.nodes, plain.layers, strict=True) for p in layer.parameters()]
     expected = [torch.zeros_like(p) for _, p in parameters]
-    for node, loss in zip(trie.nodes, per_head, strict=True):
+    for node, logits in zip(plain.nodes, plain(images), strict=True):
+        loss = nn.functional.cross_entropy(logits, labels)
         alone = torch.autograd.grad(loss, [p for _, p in parameters], retain_graph=True, materialize_grads=True)
         for n, (own, _) in enumerate(parameters):
             expected[n] = expected[n] + DISCOUNT ** (len(node) - len(own)) * alone[n]
-    sum(weight * loss for weight, loss in zip(trie.head_weights, per_head, strict=True)).backward()
-    for parameter, factor in trie.gradient_factors():
-        parameter.grad *= factor
-    assert len(parameters) == len(trie.gradient_factors())
-    for (_, parameter), wanted in zip(parameters, expected, strict=True):
-        torch.testing.assert_close(parameter.grad, wanted, rtol=1e-3, atol=1e-5)
+    losses(trie(images), labels).backward()
+    for (parameter, factor), wanted in zip(trie.gradient_factors(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad * factor, wanted, rtol=1e-3, atol=1e-5)

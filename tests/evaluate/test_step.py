@@ -6,7 +6,7 @@ from torch import nn
 
 from replaytree.config import Budget
 from replaytree.data import load_data
-from replaytree.evaluate.network import DISCOUNT, PrefixNetwork
+from replaytree.evaluate.network import PrefixNetwork
 from replaytree.evaluate.step import EAGER_STEPS, Step, logits_of
 from replaytree.evaluate.training import Recipe, train, validation_accuracies
 from replaytree.space import LayerSpace, xu24
@@ -32,17 +32,6 @@ def sgd(net, **options):
     return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, **options)
 
 
-def discounted(net, losses):
-    """The gradients, head by head: a layer of depth t takes that of a head of depth s times DISCOUNT^(s - t)."""
-    for node, layer, head in zip(net.nodes, net.layers, net.heads, strict=True):
-        for parameter in (*layer.parameters(), *head.parameters()):
-            parameter.grad = torch.zeros_like(parameter)
-            for behind, loss in zip(net.nodes, losses, strict=True):
-                [gradient] = torch.autograd.grad(loss, parameter, retain_graph=True, allow_unused=True)
-                if gradient is not None:
-                    parameter.grad += DISCOUNT ** (len(behind) - len(node)) * gradient
-
-
 def test_a_step_is_one_of_torch_on_the_discounted_gradients_of_the_heads():
     ours, reference = network(), network()
     images, labels = batch()
@@ -54,7 +43,9 @@ def test_a_step_is_one_of_torch_on_the_discounted_gradients_of_the_heads():
         step(images, labels)
         losses = torch.stack([criterion(logits, labels) for logits in reference(images)])
         optimizer.zero_grad()
-        discounted(reference, losses)
+        losses.sum().backward()
+        for parameter, factor in reference.gradient_factors():
+            parameter.grad *= factor
         optimizer.step()
         sums += losses.detach()
     torch.testing.assert_close(torch.tensor(step.losses()), sums)

@@ -95,21 +95,6 @@ def test_the_head_is_the_mean_over_pixels_and_a_linear_layer():
     assert torch.allclose(head(features), head.linear(features.mean((2, 3))), atol=1e-6)
 
 
-def test_a_head_with_a_hidden_layer_reads_the_averages_of_4x4_cells():
-    head = build_head((1, 8, 8), 3, hidden=2).eval()
-    features = torch.arange(64.0).view(1, 1, 8, 8)
-    with torch.no_grad():
-        head.hidden.weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
-    cells_44 = head.cells(features)[0, 0]
-    # Of the first cell 0, 1, 8, 9; a cell to the right is 2 more, one below 16.
-    assert cells_44.tolist() == [[4.5 + 2 * column + 16 * row for column in range(4)] for row in range(4)]
-    # What is positive passes the first unit, nothing the second; batch norm is fresh, and hardly more than nothing.
-    torch.testing.assert_close(head[:-1](features), torch.tensor([[cells_44.mean(), 0.0]]), rtol=1e-4, atol=0)
-    # Units are 256 at most, and a feature map that is no larger is read as it is.
-    assert [build_head((channels, 1, 1), 3, hidden=2).linear.in_features for channels in (127, 200)] == [254, 256]
-    assert next(name for name, _ in build_head((1, 2, 4), 3, hidden=2).named_children()) == "hidden"
-
-
 def test_a_network_reads_like_its_path():
     network = build_network([ResidualBlock(8), Pooling("avg", 2, 2)], input_shape=(3, 8, 8), num_classes=4)
     assert [name for name, _ in network.named_children()] == ["layer1_res8", "layer2_avg2s2", "head"]

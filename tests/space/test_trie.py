@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd.graph import saved_tensors_hooks
 
+from replaytree.evaluate.heads import Heads
 from replaytree.space import (
     Convolution,
     LayerSpace,
@@ -14,8 +15,8 @@ from replaytree.space import (
     trie_cost,
     xu24,
 )
-from replaytree.space.modules import build_head, build_layer
-from replaytree.space.trie import HEAD_HIDDEN
+from replaytree.space.modules import build_layer
+from replaytree.space.trie import HEAD_HIDDEN, head_units
 
 SPACE = LayerSpace(
     [Convolution(8, 3), Pooling("max", 2, 2), ResidualBlock(16, 2)], input_shape=(1, 8, 8), num_classes=10, max_layers=4
@@ -51,23 +52,36 @@ def test_a_chain_costs_what_the_space_says_and_its_inner_heads():
     assert cost.flops - flops == (16 * 8 * 16 + 160) + (16 * 16 * 32 + 320) + (4 * 16 * 32 + 320) - 160
 
 
+def test_units_are_two_a_channel_256_at_most_and_none_where_nothing_was_learnt():
+    layers = [Convolution(127, 1), Convolution(200, 1), Pooling("avg", 2, 2)]
+    space = LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
+    assert [head_units(space, node) for node in [(0,), (1,), (2,), (2, 2), (2, 2, 1)]] == [254, 256, 0, 0, 256]
+    assert head_units(space, (2, 0), hidden=1) == 127
+    # A linear head on one channel: as many numbers as classes, and a bias.
+    cost = trie_cost(space, [(2,)])
+    assert (cost.params, cost.flops, cost.activations) == (20, 10, layers[2].activations((1, 8, 8)) + 1)
+    assert trie_cost(space, [(0,)], hidden=0).params == 127 + 2 * 127 + 128 * 10
+
+
+@pytest.mark.parametrize("hidden", [0, HEAD_HIDDEN])
 @pytest.mark.parametrize("shape", [(8, 8, 8), (16, 4, 4), (6, 1, 1), (200, 2, 2)])
-def test_the_activations_of_a_head_are_what_autograd_keeps(shape):
+def test_the_activations_of_a_head_are_what_autograd_keeps(shape, hidden):
     images, kept = 4, {}
 
     def keep(tensor):
-        if not isinstance(tensor, torch.nn.Parameter):
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    head = build_head(shape, 10, hidden=HEAD_HIDDEN).train()
-    features = torch.randn(images, *shape, requires_grad=True)
+    layer = Convolution(shape[0], 1)
+    space = LayerSpace([layer], input_shape=shape, num_classes=10, max_layers=1)
+    head = Heads([shape], [head_units(space, (0,), hidden)], 10, passes_on=[0.5])
+    features = torch.randn(images, *shape).contiguous(memory_format=torch.channels_last).requires_grad_()
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        head(features)
-    kept.pop(features.untyped_storage().data_ptr(), None)
-    space = LayerSpace([Pooling("max", 1, 1)], input_shape=shape, num_classes=10, max_layers=1)
-    estimated = trie_cost(space, [(0,)]).activations - Pooling("max", 1, 1).activations(shape)
-    # A few numbers a unit and the logits' weights are not counted.
+        head({0: head.read(0, features)})
+    for known in (features, *head.parameters()):
+        kept.pop(known.untyped_storage().data_ptr(), None)
+    estimated = trie_cost(space, [(0,)], hidden=hidden).activations - layer.activations(shape)
+    # A few numbers a unit are not counted.
     assert 0 <= sum(kept.values()) / 4 - images * estimated <= 20 * HEAD_HIDDEN * shape[0]
 
 

@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch import nn
+
+from replaytree.evaluate.heads import Heads
+
+# Two of one shape, one without a hidden layer, grids of 4x4 and 2x2, widths that occur once and twice.
+SHAPES = [(6, 8, 8), (6, 8, 8), (3, 4, 4), (12, 4, 4), (6, 2, 2), (5, 5, 7)]
+UNITS = [12, 12, 0, 24, 12, 10]
+
+
+@pytest.fixture
+def heads():
+    torch.manual_seed(0)
+    return Heads(SHAPES, UNITS, 5, passes_on=[1.0] * 6)
+
+
+@pytest.fixture
+def features():
+    torch.manual_seed(1)
+    return [torch.randn(7, *shape).contiguous(memory_format=torch.channels_last).requires_grad_() for shape in SHAPES]
+
+
+def logits(heads, features, places=range(6)):
+    return heads({place: heads.read(place, features[place]) for place in places})
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_each_head_is_what_modules_of_its_own_would_be(heads, features, lone_head, mode):
+    for norm in heads.norms:
+        nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    logits(heads, features)
+    getattr(heads, mode)()
+    alone = [lone_head(heads, SHAPES, UNITS, place) for place in range(6)]
+    together = logits(heads, features)
+    for place, head in enumerate(alone):
+        torch.testing.assert_close(together[place], head(features[place]))
+    weights = torch.randn_like(together)
+    gradients = torch.autograd.grad((together * weights).sum(), features)
+    for place, head in enumerate(alone):
+        [own] = torch.autograd.grad((head(features[place]) * weights[place]).sum(), features[place])
+        torch.testing.assert_close(gradients[place], own)
+
+
+def test_a_head_reads_the_averages_of_4x4_cells():
+    [norm] = (heads := Heads([(1, 8, 8)], [2], 3, passes_on=[1.0]).eval()).norms
+    features = torch.arange(64.0).view(1, 1, 8, 8)
+    # Of the first cell 0, 1, 8, 9; a cell to the right is 2 more, one below 16.
+    cells = torch.tensor([4.5 + 2 * column + 16 * row for row in range(4) for column in range(4)])
+    with torch.no_grad():
+        heads.hidden["0"].copy_(torch.tensor([[1.0], [-1.0]]))
+        norm.running_mean.fill_(30.0)
+        norm.running_var.fill_(4.0 - norm.eps)
+    read = heads.read(0, features)
+    assert torch.equal(read, torch.stack([cells, -cells], dim=1))
+    # Batch norm makes (x - 30) / 2 of them; what is positive passes, and is averaged over the cells.
+    average = torch.tensor([[((cells - 30.0) / 2.0).clamp(min=0.0).mean(), 0.0]])
+    torch.testing.assert_close(heads({0: read})[0], average @ heads.weights[0][0] + heads.biases[0][0])
+
+
+def test_a_head_passes_on_a_part_of_its_gradient_and_keeps_its_own(heads, features):
+    part = Heads(SHAPES, UNITS, 5, passes_on=[0.5**place for place in range(6)])
+    part.load_state_dict(heads.state_dict())
+    for some in (heads, part):
+        logits(some, features).square().sum().backward()
+    whole, halved = (dict(some.named_parameters()) for some in (heads, part))
+    for name, parameter in whole.items():
+        torch.testing.assert_close(parameter.grad, halved[name].grad)
+    for place, own in enumerate(features):
+        total, own.grad = own.grad, None
+        logits(heads, features)[place].square().sum().backward()
+        torch.testing.assert_close(total, (1.0 + 0.5**place) * own.grad)
+
+
+@pytest.mark.parametrize("places", [(0, 3, 4), (2,), (5, 1), (4, 2)])
+def test_heads_that_are_not_asked_for_change_nothing(heads, features, places):
+    every = logits(heads, features)
+    torch.testing.assert_close(logits(heads, features, places), every[list(places)])
+    logits(heads, features, places).sum().backward()
+    assert [own.grad is not None for own in features] == [place in places for place in range(6)]
+
+
+def test_a_head_that_fails_spoils_no_other(heads, features):
+    good = logits(heads, features)
+    with torch.no_grad():
+        features[1].fill_(torch.nan)
+    bad = logits(heads, features)
+    assert bad[1].isnan().all()
+    others = [0, 2, 3, 4, 5]
+    torch.testing.assert_close(bad[others], good[others])
+    bad[others].sum().backward()
+    assert all(features[place].grad.isfinite().all() for place in others)
+
+
+def test_they_run_in_bfloat16(heads, features):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = logits(heads, features)
+    low.float().sum().backward()
+    torch.testing.assert_close(low.float(), logits(heads, features), atol=0.05, rtol=0.05)
