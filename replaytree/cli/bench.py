@@ -190,7 +190,7 @@ def evaluator(
     ] = None,
     hidden: Annotated[
         int | None,
-        typer.Option(min=0, max=8, help="With --truth: hidden units a channel in each head; 0: linear heads."),
+        typer.Option(min=0, max=32, help="With --truth: hidden units a channel in each head; 0: linear heads."),
     ] = None,
     json_: Json = None,
 ) -> None:

@@ -13,15 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from replaytree.records import Shape
-from replaytree.space.trie import head_cells
 
 
 class Heads(nn.Module):
     """T classifiers of feature maps. Head t is, for a map of `shapes[t]` and with `units[t]` > 0:
 
-    averages of a grid of cells (trie.head_cells()), on each cell the same linear layer with batch norm and ReLU, their
-    average over the cells, a linear layer; with 0 units, global average pooling and a linear layer. What a head learns
-    is its own; `passes_on[t]` is what reaches the layer that it reads of its gradient, as a factor.
+    averages of the cells of a grid, `grids[t]` (rows, columns); on each cell the same linear layer with batch norm and
+    ReLU; their average over the cells; a linear layer. With 0 units: global average pooling and a linear layer. What a
+    head learns is its own; `passes_on[t]` is what reaches the layer that it reads of its gradient, as a factor.
 
     One batch norm serves all heads of a grid and one product all of a width, so that T heads take a few calls and two
     more a head: half the time of calling them one by one, on a CPU and chains of 15 layers (16x16 images, 8 to 32
@@ -29,18 +28,25 @@ class Heads(nn.Module):
     """
 
     def __init__(
-        self, shapes: Sequence[Shape], units: Sequence[int], num_classes: int, *, passes_on: Sequence[float]
+        self,
+        shapes: Sequence[Shape],
+        grids: Sequence[tuple[int, int]],
+        units: Sequence[int],
+        num_classes: int,
+        *,
+        passes_on: Sequence[float],
     ) -> None:
         super().__init__()
         self._passes_on = passes_on
+        self._grids = grids
         self._units = units
         self._by_grid: dict[tuple[int, int], list[int]] = {}
         self._by_width: dict[int, list[int]] = {}
         self.hidden = nn.ParameterDict()
-        for place, (shape, own) in enumerate(zip(shapes, units, strict=True)):
+        for place, (shape, grid, own) in enumerate(zip(shapes, grids, units, strict=True)):
             self._by_width.setdefault(own or shape[0], []).append(place)
             if own:
-                self._by_grid.setdefault(head_cells(shape), []).append(place)
+                self._by_grid.setdefault(grid, []).append(place)
                 self.hidden[str(place)] = nn.Linear(shape[0], own, bias=False).weight
         self.norms = nn.ModuleList(nn.BatchNorm1d(sum(units[place] for place in own)) for own in self._by_grid.values())
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
@@ -52,9 +58,8 @@ class Heads(nn.Module):
     def read(self, place: int, features_BCHW: Tensor) -> Tensor:
         """What a head takes from its feature map: its units on every cell, (B G, U); without units averages, (B, C)."""
         units = self._units[place]
-        _, channels, height, width = features_BCHW.shape
-        grid = head_cells((channels, height, width)) if units else (1, 1)
-        if grid != (height, width):
+        grid = self._grids[place] if units else (1, 1)
+        if grid != features_BCHW.shape[2:]:
             features_BCHW = functional.adaptive_avg_pool2d(features_BCHW, grid)
         rows = features_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
         factor = self._passes_on[place]
@@ -71,12 +76,8 @@ class Heads(nn.Module):
             if not asked:
                 continue
             own = [places[row] for row in asked]
-            every = len(asked) == len(places)
-            own_TBK = torch.baddbmm(
-                bias if every else bias[asked],
-                torch.stack([averages[place] for place in own]),
-                weight if every else weight[asked],
-            )
+            averages_TBU = torch.stack([averages[place] for place in own])
+            own_TBK = torch.baddbmm(_rows(bias, asked), averages_TBU, _rows(weight, asked))
             logits |= zip(own, own_TBK.unbind(), strict=True)
         return torch.stack([logits[place] for place in read])
 
@@ -98,3 +99,8 @@ class Heads(nn.Module):
             averages_BU = units_BGU.sum(dim=1) / math.prod(grid)
             averages |= zip(places, torch.split(averages_BU, units, dim=1), strict=True)
         return averages
+
+
+def _rows(stacked: Tensor, rows: Sequence[int]) -> Tensor:
+    """Some rows; not stacked[rows], which would copy their numbers to the device, as a captured step must not."""
+    return stacked if len(rows) == len(stacked) else torch.stack([stacked[row] for row in rows])

@@ -13,14 +13,16 @@ from replaytree.evaluate.heads import Heads
 from replaytree.records import Path
 from replaytree.space import LayerSpace, prefixes
 from replaytree.space.modules import build_layer
-from replaytree.space.trie import HEAD_HIDDEN, head_units
+from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
 
 # Heads. A linear layer on global averages wants features that are linear in them from the first layer on, and what the
 # layers behind would need is averaged away: fine-grained chains read too low, those that pool early too high. A hidden
-# layer with batch norm on a few cells takes that work off the trunk. Kendall tau of one joint training of 15 layers,
-# 6 epochs, with separate training at the full budget (30 epochs, mean of 2 seeds), pooled over prefixes of 1 to 15
-# layers, and the mean tau within a depth; 24 chains each, width 0.25, CIFAR-10 with 2,000 images of 16x16 (`replaytree
-# bench evaluator --truth TABLE --length 15 [--hidden N]`; one to three seeds, which move tau by 0.02):
+# layer with batch norm on a few cells takes that work off the trunk. The fewer the cells, the truer deep prefixes read;
+# the first layers want more of them, since a strong head on few cells flatters what has hardly learnt (digits, 5
+# layers: 0.73, and 0.80 as it is). Kendall tau of one joint training of 15 layers, 6 epochs, with separate training at
+# the full budget (30 epochs, mean of 2 seeds), pooled over prefixes of 1 to 15 layers, and the mean tau within a depth;
+# 24 chains each, width 0.25, CIFAR-10 with 2,000 images of 16x16 (`replaytree bench evaluator --truth TABLE --length 15
+# --seeds N [--hidden N]`; one to three seeds, which move tau by 0.02):
 #                                                     digits        CIFAR-10
 #     one training a prefix, 6 epochs                 0.73  0.70    0.65  0.61
 #     linear, global average                          0.66  0.69    0.60  0.48
@@ -30,7 +32,14 @@ from replaytree.space.trie import HEAD_HIDDEN, head_units
 #     two hidden units a channel on every pixel       0.71  0.70    0.64  0.57
 #     two on 4x4 cells                                0.74  0.75    0.62  0.57
 #         without batch norm                          0.66  0.64
-#     four on 4x4 cells                                             0.65  0.57
+#     four on 4x4 cells                               0.75  0.77    0.63  0.57
+#     eight on 4x4 cells                                            0.64  0.56
+#     four on 3x3 cells                               0.73  0.76    0.61  0.53
+#     two on 2x2 cells                                              0.60  0.54
+#     four on 2x2 cells                               0.72  0.76    0.66  0.60
+#     eight on 2x2 cells                              0.71  0.76    0.68  0.62
+#     eight on one                                                  0.64  0.55
+#     four on 2x2 cells, 4x4 in the first two layers  0.75  0.77    0.66  0.58    (as it is)
 #
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
 # head behind it alike: its own prefix reads low, and the first layers take the gradients of all heads at a rate meant
@@ -92,6 +101,7 @@ class PrefixNetwork(nn.Module):
         self._weights = [discount ** (len(node) - 1) for node in self.nodes]
         self.heads = Heads(
             [space.output_shape(node) for node in self.nodes],
+            [head_grid(space, node) for node in self.nodes],
             [head_units(space, node, hidden) for node in self.nodes],
             num_classes,
             passes_on=self._weights,

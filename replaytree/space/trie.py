@@ -9,17 +9,19 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from replaytree.records import Path, Shape
+from replaytree.records import Path
 from replaytree.space.space import LayerSpace
 
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
 BYTES = 4
-# A head of a trie: units a channel in its hidden layer, at most HEAD_UNITS, and the cells to a side that it reads
-# (evaluate/network.py).
-HEAD_HIDDEN = 2
-HEAD_UNITS = 256
-HEAD_CELLS = 4
+# A head of a trie (evaluate/network.py): units a channel in its hidden layer, at most HEAD_UNITS, and the cells to a
+# side that it reads; behind the first SHALLOW layers SHALLOW_CELLS.
+HEAD_HIDDEN = 4
+HEAD_UNITS = 512
+HEAD_CELLS = 2
+SHALLOW = 2
+SHALLOW_CELLS = 4
 
 
 def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -27,9 +29,11 @@ def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}))
 
 
-def head_cells(shape: Shape) -> tuple[int, int]:
-    """The grid of averages of a feature map that a head of a trie reads: (rows, columns)."""
-    return min(shape[1], HEAD_CELLS), min(shape[2], HEAD_CELLS)
+def head_grid(space: LayerSpace, node: Path) -> tuple[int, int]:
+    """The grid of averages of its feature map that a node's head reads: (rows, columns)."""
+    _, rows, columns = space.output_shape(node)
+    side = SHALLOW_CELLS if len(node) <= SHALLOW else HEAD_CELLS
+    return min(rows, side), min(columns, side)
 
 
 def head_units(space: LayerSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
@@ -64,16 +68,17 @@ def trie_cost(space: LayerSpace, paths: Iterable[Path], *, hidden: int = HEAD_HI
     for node in prefixes(paths):
         layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
         after = space.output_shape(node)
-        cells, channels, units = math.prod(head_cells(after)), after[0], head_units(space, node, hidden)
+        grid, channels, units = head_grid(space, node), after[0], head_units(space, node, hidden)
         width = units or channels
         params += layer.params(shape) + (width + 1) * space.num_classes
         flops += layer.flops(shape) + width * space.num_classes
         activations += layer.activations(shape) + width
         if units:
+            cells = math.prod(grid)
             params += (channels + 2) * units
             flops += cells * channels * units
             # The cells, if not the feature map itself; the hidden layer before and after batch norm.
-            activations += 2 * cells * units + (0 if head_cells(after) == after[1:] else cells * channels)
+            activations += 2 * cells * units + (0 if grid == after[1:] else cells * channels)
     return TrieCost(params, flops, activations)
 
 

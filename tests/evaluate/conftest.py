@@ -4,17 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from replaytree.space.trie import head_cells
 
-
-def _lone_head(heads, shapes, units, place):
+def _lone_head(heads, shapes, grids, units, place):
     """One of some Heads made of torch's own modules, with copies of its weights."""
     shape, own = shapes[place], units[place]
     width = own or shape[0]
     modules = OrderedDict()
     if own:
-        grids = [head_cells(s) if u else None for s, u in zip(shapes, units, strict=True)]
-        modules["cells"] = nn.AdaptiveAvgPool2d(head_cells(shape))
+        grids = [grid if u else None for grid, u in zip(grids, units, strict=True)]
+        modules["cells"] = nn.AdaptiveAvgPool2d(grids[place])
         modules["hidden"] = nn.Conv2d(shape[0], own, 1, bias=False)
         modules["norm"] = nn.BatchNorm2d(own)
         modules["relu"] = nn.ReLU()

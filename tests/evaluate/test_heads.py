@@ -4,15 +4,16 @@ from torch import nn
 
 from replaytree.evaluate.heads import Heads
 
-# Two of one shape, one without a hidden layer, grids of 4x4 and 2x2, widths that occur once and twice.
-SHAPES = [(6, 8, 8), (6, 8, 8), (3, 4, 4), (12, 4, 4), (6, 2, 2), (5, 5, 7)]
+# Two of one shape, one without a hidden layer, three grids, widths that occur once and twice.
+SHAPES = [(6, 8, 8), (6, 8, 8), (3, 4, 4), (12, 2, 2), (6, 1, 3), (5, 5, 7)]
+GRIDS = [(2, 2), (2, 2), (2, 2), (2, 2), (1, 2), (4, 4)]
 UNITS = [12, 12, 0, 24, 12, 10]
 
 
 @pytest.fixture
 def heads():
     torch.manual_seed(0)
-    return Heads(SHAPES, UNITS, 5, passes_on=[1.0] * 6)
+    return Heads(SHAPES, GRIDS, UNITS, 5, passes_on=[1.0] * 6)
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_each_head_is_what_modules_of_its_own_would_be(heads, features, lone_hea
         nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
     logits(heads, features)
     getattr(heads, mode)()
-    alone = [lone_head(heads, SHAPES, UNITS, place) for place in range(6)]
+    alone = [lone_head(heads, SHAPES, GRIDS, UNITS, place) for place in range(6)]
     together = logits(heads, features)
     for place, head in enumerate(alone):
         torch.testing.assert_close(together[place], head(features[place]))
@@ -42,24 +43,24 @@ def test_each_head_is_what_modules_of_its_own_would_be(heads, features, lone_hea
         torch.testing.assert_close(gradients[place], own)
 
 
-def test_a_head_reads_the_averages_of_4x4_cells():
-    [norm] = (heads := Heads([(1, 8, 8)], [2], 3, passes_on=[1.0]).eval()).norms
-    features = torch.arange(64.0).view(1, 1, 8, 8)
-    # Of the first cell 0, 1, 8, 9; a cell to the right is 2 more, one below 16.
-    cells = torch.tensor([4.5 + 2 * column + 16 * row for row in range(4) for column in range(4)])
+def test_a_head_by_hand():
+    [norm] = (heads := Heads([(1, 4, 4)], [(2, 2)], [2], 3, passes_on=[1.0]).eval()).norms
+    features = torch.arange(16.0).view(1, 1, 4, 4)
+    # Of 0, 1, 4, 5, and so on: a cell to the right is 2 more, one below 8.
+    cells = torch.tensor([2.5, 4.5, 10.5, 12.5])
     with torch.no_grad():
         heads.hidden["0"].copy_(torch.tensor([[1.0], [-1.0]]))
-        norm.running_mean.fill_(30.0)
+        norm.running_mean.fill_(6.5)
         norm.running_var.fill_(4.0 - norm.eps)
     read = heads.read(0, features)
     assert torch.equal(read, torch.stack([cells, -cells], dim=1))
-    # Batch norm makes (x - 30) / 2 of them; what is positive passes, and is averaged over the cells.
-    average = torch.tensor([[((cells - 30.0) / 2.0).clamp(min=0.0).mean(), 0.0]])
+    # Batch norm makes (x - 6.5) / 2 of them; what is positive passes, and is averaged over the cells.
+    average = torch.tensor([[(2.0 + 3.0) / 4, 0.0]])
     torch.testing.assert_close(heads({0: read})[0], average @ heads.weights[0][0] + heads.biases[0][0])
 
 
 def test_a_head_passes_on_a_part_of_its_gradient_and_keeps_its_own(heads, features):
-    part = Heads(SHAPES, UNITS, 5, passes_on=[0.5**place for place in range(6)])
+    part = Heads(SHAPES, GRIDS, UNITS, 5, passes_on=[0.5**place for place in range(6)])
     part.load_state_dict(heads.state_dict())
     for some in (heads, part):
         logits(some, features).square().sum().backward()

@@ -4,7 +4,7 @@ from torch import nn
 
 from replaytree.evaluate.network import DISCOUNT, NodeError, PrefixNetwork
 from replaytree.space import Convolution, CustomLayer, LayerSpace, xu24
-from replaytree.space.trie import head_units
+from replaytree.space.trie import head_grid, head_units
 
 SPACE = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=5, max_layers=4)
 PATH = SPACE.parse("conv32k4 res64s2 avg2s2 max3s1")
@@ -24,11 +24,12 @@ def test_one_head_for_every_prefix():
 def of_lone_heads(trie, images, lone_head):
     """Logits (T, B, K): every prefix computed by itself, with a head of torch's own modules."""
     shapes = [SPACE.output_shape(node) for node in trie.nodes]
+    grids = [head_grid(SPACE, node) for node in trie.nodes]
     units = [head_units(SPACE, node) for node in trie.nodes]
     logits = []
     for place, node in enumerate(trie.nodes):
         layers = [trie.layers[own] for own in trie.places(node)]
-        logits.append(nn.Sequential(*layers, lone_head(trie.heads, shapes, units, place))(images))
+        logits.append(nn.Sequential(*layers, lone_head(trie.heads, shapes, grids, units, place))(images))
     return torch.stack(logits)
 
 
@@ -36,8 +37,8 @@ def test_parameters_are_the_layers_once_and_every_head():
     joint = PrefixNetwork(SPACE, [PATH], 5)
     channels = [SPACE.output_shape(PATH[:t])[0] for t in range(1, 5)]
     layers = SPACE.cost(PATH)[0] - (channels[-1] + 1) * 5
-    # Two hidden units a channel, with batch norm, and a linear layer of them.
-    heads = sum(c * 2 * c + 2 * 2 * c + (2 * c + 1) * 5 for c in channels)
+    # Four hidden units a channel, with batch norm, and a linear layer of them.
+    heads = sum(c * 4 * c + 2 * 4 * c + (4 * c + 1) * 5 for c in channels)
     assert sum(p.numel() for p in joint.parameters()) == layers + heads
 
 
