@@ -1,6 +1,7 @@
 """The classifier heads of a trie, computed together: there are as many as nodes, each is small, and calls are dear.
 
-Shapes: B images, C channels, H rows, W columns of a feature map, G cells of a head's grid, U units, K classes, T heads.
+Shapes: B images, C channels, H rows, W columns of a feature map, G cells of a head's grid, U units, K classes, T heads,
+N of them alike.
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ class Heads(nn.Module):
     ReLU; their average over the cells; a linear layer. With 0 units: global average pooling and a linear layer. What a
     head learns is its own; `passes_on[t]` is what reaches the layer that it reads of its gradient, as a factor.
 
-    One batch norm serves all heads of a grid and one product all of a width, so that T heads take a few calls and two
-    more a head: half the time of calling them one by one, on a CPU and chains of 15 layers (16x16 images, 8 to 32
-    channels).
+    Heads alike, of the same grid, channels and units, take the calls of one.
     """
 
     def __init__(
@@ -37,70 +36,65 @@ class Heads(nn.Module):
         passes_on: Sequence[float],
     ) -> None:
         super().__init__()
-        self._passes_on = passes_on
-        self._grids = grids
-        self._units = units
-        self._by_grid: dict[tuple[int, int], list[int]] = {}
-        self._by_width: dict[int, list[int]] = {}
-        self.hidden = nn.ParameterDict()
-        for place, (shape, grid, own) in enumerate(zip(shapes, grids, units, strict=True)):
-            self._by_width.setdefault(own or shape[0], []).append(place)
-            if own:
-                self._by_grid.setdefault(grid, []).append(place)
-                self.hidden[str(place)] = nn.Linear(shape[0], own, bias=False).weight
-        self.norms = nn.ModuleList(nn.BatchNorm1d(sum(units[place] for place in own)) for own in self._by_grid.values())
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for width, own_places in self._by_width.items():
-            last = [nn.Linear(width, num_classes) for _ in own_places]
-            self.weights.append(torch.stack([linear.weight.detach().T for linear in last]))
-            self.biases.append(torch.stack([linear.bias.detach()[None] for linear in last]))
+        self._grids = [grid if own else (1, 1) for grid, own in zip(grids, units, strict=True)]
+        kinds: dict[tuple[tuple[int, int], int, int], list[int]] = {}
+        for place, (shape, grid, own) in enumerate(zip(shapes, self._grids, units, strict=True)):
+            kinds.setdefault((grid, shape[0], own), []).append(place)
+        self._alike = list(kinds.values())
+        self.kinds = nn.ModuleList(
+            AlikeHeads(channels, own, num_classes, cells=math.prod(grid), passes_on=[passes_on[p] for p in places])
+            for (grid, channels, own), places in kinds.items()
+        )
 
     def read(self, place: int, features_BCHW: Tensor) -> Tensor:
-        """What a head takes from its feature map: its units on every cell, (B G, U); without units averages, (B, C)."""
-        units = self._units[place]
-        grid = self._grids[place] if units else (1, 1)
-        if grid != features_BCHW.shape[2:]:
-            features_BCHW = functional.adaptive_avg_pool2d(features_BCHW, grid)
-        rows = features_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
-        factor = self._passes_on[place]
-        if factor != 1.0 and rows.requires_grad:
-            rows.register_hook(lambda gradient: gradient * factor)  # type: ignore[no-untyped-call]
-        return functional.linear(rows, self.hidden[str(place)]) if units else rows
+        """What a head takes from its feature map: the averages of every cell, (B G, C)."""
+        if self._grids[place] != features_BCHW.shape[2:]:
+            features_BCHW = functional.adaptive_avg_pool2d(features_BCHW, self._grids[place])
+        return features_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
 
     def forward(self, read: Mapping[int, Tensor]) -> Tensor:
         """Logits (T, B, K) of the heads whose places are the keys, in their order, from what they read."""
-        averages = self._averages(read)
         logits: dict[int, Tensor] = {}
-        for places, weight, bias in zip(self._by_width.values(), self.weights, self.biases, strict=True):
-            asked = [row for row, place in enumerate(places) if place in read]
-            if not asked:
-                continue
-            own = [places[row] for row in asked]
-            averages_TBU = torch.stack([averages[place] for place in own])
-            own_TBK = torch.baddbmm(_rows(bias, asked), averages_TBU, _rows(weight, asked))
-            logits |= zip(own, own_TBK.unbind(), strict=True)
+        for places, alike in zip(self._alike, self.kinds, strict=True):
+            there = [read[place] for place in places if place in read]
+            if there:
+                # Heads that are not asked for any more read nothing: they are few, and others would have to be moved.
+                nothing = there[0] if len(there) == len(places) else torch.zeros_like(there[0])
+                own_NBK = alike(torch.stack([read.get(place, nothing) for place in places]))
+                logits |= zip(places, own_NBK.unbind(), strict=True)
         return torch.stack([logits[place] for place in read])
 
-    def _averages(self, read: Mapping[int, Tensor]) -> dict[int, Tensor]:
-        """What the last layer of each head reads, (B, U): averages over the cells."""
-        averages = {place: rows for place, rows in read.items() if not self._units[place]}
-        for (grid, places), norm in zip(self._by_grid.items(), self.norms, strict=True):
-            there = next((read[place] for place in places if place in read), None)
-            if there is None:
-                continue
-            units = [self._units[place] for place in places]
-            # The norm's columns are those of all heads of the grid, also of such as are not asked for any more.
-            columns = [
-                read[place] if place in read else there.new_zeros(len(there), own)
-                for place, own in zip(places, units, strict=True)
-            ]
-            units_BGU = functional.relu(norm(torch.cat(columns, dim=1)).unflatten(0, (-1, math.prod(grid))))
-            # Not mean(), which divides on every cell on the way back.
-            averages_BU = units_BGU.sum(dim=1) / math.prod(grid)
-            averages |= zip(places, torch.split(averages_BU, units, dim=1), strict=True)
-        return averages
 
+class AlikeHeads(nn.Module):
+    """N heads of the same `cells`, channels and units, N the length of `passes_on`."""
 
-def _rows(stacked: Tensor, rows: Sequence[int]) -> Tensor:
-    """Some rows; not stacked[rows], which would copy their numbers to the device, as a captured step must not."""
-    return stacked if len(rows) == len(stacked) else torch.stack([stacked[row] for row in rows])
+    def __init__(self, channels: int, units: int, num_classes: int, *, cells: int, passes_on: Sequence[float]) -> None:
+        super().__init__()
+        self._cells = cells
+        self._count = len(passes_on)
+        self.hidden: nn.Parameter | None = None
+        if units:
+            hidden = [nn.Linear(channels, units, bias=False) for _ in passes_on]
+            self.hidden = nn.Parameter(torch.stack([linear.weight.detach().T for linear in hidden]))
+            self.norm = nn.BatchNorm1d(self._count * units)
+        last = [nn.Linear(units or channels, num_classes) for _ in passes_on]
+        self.weight = nn.Parameter(torch.stack([linear.weight.detach().T for linear in last]))
+        self.bias = nn.Parameter(torch.stack([linear.bias.detach()[None] for linear in last]))
+        self._passes_on: Tensor
+        self.register_buffer("_passes_on", torch.tensor(passes_on)[:, None, None], persistent=False)
+
+    def forward(self, cells_NRC: Tensor) -> Tensor:
+        """Logits (N, B, K) from the cells of the B images, R = B G."""
+        if cells_NRC.requires_grad:
+            cells_NRC.register_hook(self._passed_on)  # type: ignore[no-untyped-call]
+        if self.hidden is None:
+            return torch.baddbmm(self.bias, cells_NRC, self.weight)
+        units_RNU = torch.bmm(cells_NRC, self.hidden).transpose(0, 1)
+        units_BGX = functional.relu(self.norm(units_RNU.flatten(1)).unflatten(0, (-1, self._cells)))
+        # Not mean(), which divides on every cell on the way back.
+        averages_BX = units_BGX.sum(dim=1) / self._cells
+        averages_NBU = averages_BX.view(len(averages_BX), self._count, -1).transpose(0, 1)
+        return torch.baddbmm(self.bias, averages_NBU, self.weight)
+
+    def _passed_on(self, gradient_NRC: Tensor) -> Tensor:
+        return gradient_NRC * self._passes_on.to(gradient_NRC.dtype)

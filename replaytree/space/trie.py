@@ -68,17 +68,17 @@ def trie_cost(space: LayerSpace, paths: Iterable[Path], *, hidden: int = HEAD_HI
     for node in prefixes(paths):
         layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
         after = space.output_shape(node)
-        grid, channels, units = head_grid(space, node), after[0], head_units(space, node, hidden)
+        channels, units = after[0], head_units(space, node, hidden)
         width = units or channels
         params += layer.params(shape) + (width + 1) * space.num_classes
         flops += layer.flops(shape) + width * space.num_classes
         activations += layer.activations(shape) + width
         if units:
-            cells = math.prod(grid)
+            cells = math.prod(head_grid(space, node))
             params += (channels + 2) * units
             flops += cells * channels * units
-            # The cells, if not the feature map itself; the hidden layer before and after batch norm.
-            activations += 2 * cells * units + (0 if grid == after[1:] else cells * channels)
+            # The cells; the hidden layer before and after batch norm.
+            activations += cells * (channels + 2 * units)
     return TrieCost(params, flops, activations)
 
 

@@ -28,8 +28,9 @@ def logits(heads, features, places=range(6)):
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_each_head_is_what_modules_of_its_own_would_be(heads, features, lone_head, mode):
-    for norm in heads.norms:
-        nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    for alike in heads.kinds:
+        if alike.hidden is not None:
+            nn.init.normal_(alike.norm.weight), nn.init.normal_(alike.norm.bias)
     logits(heads, features)
     getattr(heads, mode)()
     alone = [lone_head(heads, SHAPES, GRIDS, UNITS, place) for place in range(6)]
@@ -44,19 +45,18 @@ def test_each_head_is_what_modules_of_its_own_would_be(heads, features, lone_hea
 
 
 def test_a_head_by_hand():
-    [norm] = (heads := Heads([(1, 4, 4)], [(2, 2)], [2], 3, passes_on=[1.0]).eval()).norms
+    [head] = (heads := Heads([(1, 4, 4)], [(2, 2)], [2], 3, passes_on=[1.0]).eval()).kinds
     features = torch.arange(16.0).view(1, 1, 4, 4)
-    # Of 0, 1, 4, 5, and so on: a cell to the right is 2 more, one below 8.
-    cells = torch.tensor([2.5, 4.5, 10.5, 12.5])
     with torch.no_grad():
-        heads.hidden["0"].copy_(torch.tensor([[1.0], [-1.0]]))
-        norm.running_mean.fill_(6.5)
-        norm.running_var.fill_(4.0 - norm.eps)
+        head.hidden.copy_(torch.tensor([[[1.0, -1.0]]]))
+        head.norm.running_mean.fill_(6.5)
+        head.norm.running_var.fill_(4.0 - head.norm.eps)
     read = heads.read(0, features)
-    assert torch.equal(read, torch.stack([cells, -cells], dim=1))
+    # Of 0, 1, 4, 5, and so on: a cell to the right is 2 more, one below 8.
+    assert read.tolist() == [[2.5], [4.5], [10.5], [12.5]]
     # Batch norm makes (x - 6.5) / 2 of them; what is positive passes, and is averaged over the cells.
     average = torch.tensor([[(2.0 + 3.0) / 4, 0.0]])
-    torch.testing.assert_close(heads({0: read})[0], average @ heads.weights[0][0] + heads.biases[0][0])
+    torch.testing.assert_close(heads({0: read})[0], average @ head.weight[0] + head.bias[0])
 
 
 def test_a_head_passes_on_a_part_of_its_gradient_and_keeps_its_own(heads, features):

@@ -44,12 +44,14 @@ def test_parameters_are_the_layers_once_and_every_head():
 
 def test_a_head_behind_pooling_alone_has_no_hidden_layer():
     joint = PrefixNetwork(SPACE, [SPACE.parse("avg2s2 max3s1 conv32k4 max3s1")], 5)
-    assert list(joint.heads.hidden) == ["2", "3"]
+    # Behind the poolings, on averages of three channels, and then two heads of four units a channel.
+    assert [alike.weight.shape for alike in joint.heads.kinds] == [(2, 3, 5), (2, 32, 5)]
+    assert [alike.hidden is None for alike in joint.heads.kinds] == [True, False]
 
 
 def test_a_shared_prefix_is_one_node_and_nodes_are_depth_first():
     trie = PrefixNetwork(SPACE, PATHS, 5)
-    assert len(trie.nodes) == len(trie.layers) == len(trie.heads.hidden) == 7
+    assert len(trie.nodes) == len(trie.layers) == sum(map(len, (alike.weight for alike in trie.heads.kinds))) == 7
     for node in trie.nodes:
         assert len(node) == 1 or trie.nodes.index(node[:-1]) < trie.nodes.index(node)
     assert [trie.nodes[place] for place in trie.places(PATHS[3])] == [PATHS[3][:1], PATHS[3]]

@@ -37,8 +37,7 @@ def test_the_cost_of_a_trie_by_hand():
     assert cost.flops == conv + pool + 2 * (16 * 8 * 32 + 320) + res + (16 * 16 * 64 + 640)
     heads = 2 * (8 * 32 + 2 * 32 + 330) + (16 * 64 + 2 * 64 + 650)
     assert cost.params == (72 + 16) + (9 * 8 * 16 + 9 * 16 * 16 + 8 * 16 + 3 * 32) + heads
-    # Only the first feature map is larger than its cells.
-    heads = (16 * (8 + 32 + 32) + 32) + (16 * (32 + 32) + 32) + (16 * (64 + 64) + 64)
+    heads = 2 * (16 * (8 + 32 + 32) + 32) + (16 * (16 + 64 + 64) + 64)
     assert cost.activations == 2 * 512 + 3 * 128 + 5 * 256 + heads
     assert cost.train_bytes(64) == 4 * (4 * cost.params + 64 * cost.activations)
 
