@@ -36,10 +36,11 @@ class Heads(nn.Module):
         passes_on: Sequence[float],
     ) -> None:
         super().__init__()
+        self._channels = [channels for channels, _, _ in shapes]
         self._grids = [grid if own else (1, 1) for grid, own in zip(grids, units, strict=True)]
         kinds: dict[tuple[tuple[int, int], int, int], list[int]] = {}
-        for place, (shape, grid, own) in enumerate(zip(shapes, self._grids, units, strict=True)):
-            kinds.setdefault((grid, shape[0], own), []).append(place)
+        for place, (channels, grid, own) in enumerate(zip(self._channels, self._grids, units, strict=True)):
+            kinds.setdefault((grid, channels, own), []).append(place)
         self._alike = list(kinds.values())
         self.kinds = nn.ModuleList(
             AlikeHeads(channels, own, num_classes, cells=math.prod(grid), passes_on=[passes_on[p] for p in places])
@@ -47,7 +48,12 @@ class Heads(nn.Module):
         )
 
     def read(self, place: int, features_BCHW: Tensor) -> Tensor:
-        """What a head takes from its feature map: the averages of every cell, (B G, C)."""
+        """What a head takes from its feature map: the averages of every cell, (B G, C). ValueError for other shapes."""
+        if features_BCHW.ndim != 4 or features_BCHW.shape[1] != self._channels[place]:
+            raise ValueError(
+                f"a feature map of {self._channels[place]} channels was declared, and this is "
+                f"{tuple(features_BCHW.shape)}"
+            )
         if self._grids[place] != features_BCHW.shape[2:]:
             features_BCHW = functional.adaptive_avg_pool2d(features_BCHW, self._grids[place])
         return features_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
@@ -56,12 +62,10 @@ class Heads(nn.Module):
         """Logits (T, B, K) of the heads whose places are the keys, in their order, from what they read."""
         logits: dict[int, Tensor] = {}
         for places, alike in zip(self._alike, self.kinds, strict=True):
-            there = [read[place] for place in places if place in read]
-            if there:
-                # Heads that are not asked for any more read nothing: they are few, and others would have to be moved.
-                nothing = there[0] if len(there) == len(places) else torch.zeros_like(there[0])
-                own_NBK = alike(torch.stack([read.get(place, nothing) for place in places]))
-                logits |= zip(places, own_NBK.unbind(), strict=True)
+            rows = [row for row, place in enumerate(places) if place in read]
+            if rows:
+                own = [places[row] for row in rows]
+                logits |= zip(own, alike(torch.stack([read[place] for place in own]), rows).unbind(), strict=True)
         return torch.stack([logits[place] for place in read])
 
 
@@ -71,6 +75,7 @@ class AlikeHeads(nn.Module):
     def __init__(self, channels: int, units: int, num_classes: int, *, cells: int, passes_on: Sequence[float]) -> None:
         super().__init__()
         self._cells = cells
+        self._units = units
         self._count = len(passes_on)
         self.hidden: nn.Parameter | None = None
         if units:
@@ -83,18 +88,47 @@ class AlikeHeads(nn.Module):
         self._passes_on: Tensor
         self.register_buffer("_passes_on", torch.tensor(passes_on)[:, None, None], persistent=False)
 
-    def forward(self, cells_NRC: Tensor) -> Tensor:
-        """Logits (N, B, K) from the cells of the B images, R = B G."""
+    def forward(self, cells_NRC: Tensor, rows: Sequence[int]) -> Tensor:
+        """Logits (N, B, K) of the heads of some rows from the cells of the B images, R = B G."""
+
+        def own(stacked: Tensor) -> Tensor:
+            # Not stacked[rows], which would copy numbers to the device, as a captured step must not.
+            return stacked if len(rows) == self._count else torch.stack([stacked[row] for row in rows])
+
         if cells_NRC.requires_grad:
-            cells_NRC.register_hook(self._passed_on)  # type: ignore[no-untyped-call]
+            factors = own(self._passes_on)
+            cells_NRC.register_hook(lambda gradient: gradient * factors.to(gradient.dtype))  # type: ignore[no-untyped-call]
         if self.hidden is None:
-            return torch.baddbmm(self.bias, cells_NRC, self.weight)
-        units_RNU = torch.bmm(cells_NRC, self.hidden).transpose(0, 1)
-        units_BGX = functional.relu(self.norm(units_RNU.flatten(1)).unflatten(0, (-1, self._cells)))
+            return torch.baddbmm(own(self.bias), cells_NRC, own(self.weight))
+        units_RX = torch.bmm(cells_NRC, own(self.hidden)).transpose(0, 1).flatten(1)
+        normed_RX = self._normed(units_RX, rows)
+        units_BGX = functional.relu(normed_RX.view(-1, self._cells, normed_RX.shape[1]))
         # Not mean(), which divides on every cell on the way back.
         averages_BX = units_BGX.sum(dim=1) / self._cells
-        averages_NBU = averages_BX.view(len(averages_BX), self._count, -1).transpose(0, 1)
-        return torch.baddbmm(self.bias, averages_NBU, self.weight)
+        averages_NBU = averages_BX.view(len(averages_BX), len(rows), -1).transpose(0, 1)
+        return torch.baddbmm(own(self.bias), averages_NBU, own(self.weight))
 
-    def _passed_on(self, gradient_NRC: Tensor) -> Tensor:
-        return gradient_NRC * self._passes_on.to(gradient_NRC.dtype)
+    def _normed(self, units_RX: Tensor, rows: Sequence[int]) -> Tensor:
+        """Batch norm of the units of some rows, one after the other in X; of all in one call."""
+        norm = self.norm
+        if len(rows) == self._count:
+            normed_RX: Tensor = norm(units_RX)
+            return normed_RX
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        normed = []
+        for row, units_RU in zip(rows, torch.split(units_RX, self._units, dim=1), strict=True):
+            columns = slice(row * self._units, (row + 1) * self._units)
+            normed.append(
+                functional.batch_norm(
+                    units_RU,
+                    norm.running_mean[columns],
+                    norm.running_var[columns],
+                    norm.weight[columns],
+                    norm.bias[columns],
+                    training=norm.training,
+                    momentum=norm.momentum or 0.0,
+                    eps=norm.eps,
+                )
+            )
+        return torch.cat(normed, dim=1)

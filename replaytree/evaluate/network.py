@@ -117,6 +117,8 @@ class PrefixNetwork(nn.Module):
             del features[len(node) :]
             try:
                 features.append(self.layers[place](features[-1]))
+                if len(features[-1]) != len(images_BCHW):
+                    raise ValueError(f"{len(images_BCHW)} images went in, {len(features[-1])} feature maps came out")
                 read[place] = self.heads.read(place, features[-1])
             except Exception as error:
                 raise NodeError(node) from error
@@ -124,7 +126,7 @@ class PrefixNetwork(nn.Module):
         return logits_TBK
 
     def keep(self, paths: Sequence[Path]) -> None:
-        """Let go of the nodes that lie on none of these paths: from now on they are not computed."""
+        """Let go of the nodes that lie on none of these paths: neither they nor their heads are computed any more."""
         self.nodes = prefixes(paths)
 
     def gradient_factors(self) -> list[tuple[nn.Parameter, float]]:

@@ -84,6 +84,19 @@ def test_a_path_of_one_layer_is_the_same_training_jointly_and_separately(space, 
     assert one.accuracies == other.accuracies
 
 
+def test_heads_of_another_size_are_estimated_as_they_are(space, digits):
+    """Memory for two paths with small heads, but not with large ones: those are trained one after the other."""
+    paths = [(0, 0), (0, 1)]
+    small = trie_cost(space, paths, hidden=0).train_bytes(30)
+    assert small < trie_cost(space, paths, hidden=8).train_bytes(30)
+    shared = []
+    for hidden in (0, 8):
+        recipe = Recipe(batch_size=30, hidden=hidden)
+        made = JointEvaluator(space, digits, recipe=recipe, device=CPU, memory_bytes=small)
+        shared.append([result.shared for result in made.evaluate(paths, budget=Budget(1), seed=0)])
+    assert shared == [[0, 1], [0, 0]]
+
+
 def test_a_path_scores_alone_as_it_does_behind_a_failure(space, digits):
     failed, after = evaluate(JointEvaluator, space, digits, [(0, 2), (0, 1)], seed=7)
     [alone] = evaluate(JointEvaluator, space, digits, [(0, 1)], seed=8)

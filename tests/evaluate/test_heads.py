@@ -93,8 +93,32 @@ def test_a_head_that_fails_spoils_no_other(heads, features):
     assert all(features[place].grad.isfinite().all() for place in others)
 
 
-def test_they_run_in_bfloat16(heads, features):
+@pytest.mark.parametrize("places", [(0, 3, 4), (1, 5)])
+def test_norms_of_some_heads_learn_their_own_averages_alone(heads, features, places):
+    other = Heads(SHAPES, GRIDS, UNITS, 5, passes_on=[1.0] * 6)
+    other.load_state_dict(heads.state_dict())
+    fresh = {name: value.clone() for name, value in heads.state_dict().items()}
+    logits(heads, features)
+    logits(other, features, places)
+    heads.eval(), other.eval()
+    torch.testing.assert_close(logits(other, features, places), logits(heads, features)[list(places)])
+    # Of the two heads of the first kind one was asked for, and the columns of the other stand where they stood.
+    first, own = other.state_dict()["kinds.0.norm.running_mean"], UNITS[0]
+    untouched = slice(own, 2 * own) if 0 in places else slice(0, own)
+    assert torch.equal(first[untouched], fresh["kinds.0.norm.running_mean"][untouched])
+    assert not torch.equal(first, fresh["kinds.0.norm.running_mean"])
+
+
+def test_they_run_in_bfloat16(features):
+    heads = Heads(SHAPES, GRIDS, UNITS, 5, passes_on=[0.5] * 6)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        low = logits(heads, features)
+        low = logits(heads, [own.bfloat16() for own in features])
     low.float().sum().backward()
-    torch.testing.assert_close(low.float(), logits(heads, features), atol=0.05, rtol=0.05)
+    gradients = [own.grad.clone() for own in features]
+    for own in features:
+        own.grad = None
+    exact = logits(heads, features)
+    exact.sum().backward()
+    torch.testing.assert_close(low.float(), exact, atol=0.05, rtol=0.05)
+    for own, gradient in zip(features, gradients, strict=True):
+        torch.testing.assert_close(gradient, own.grad, atol=0.05, rtol=0.1)

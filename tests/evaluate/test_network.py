@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from replaytree.evaluate.network import DISCOUNT, NodeError, PrefixNetwork
-from replaytree.space import Convolution, CustomLayer, LayerSpace, xu24
+from replaytree.space import Convolution, CustomLayer, LayerSpace, prefixes, xu24
 from replaytree.space.trie import head_grid, head_units
 
 SPACE = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=5, max_layers=4)
@@ -105,25 +105,47 @@ def unbuildable(shape):
     raise OSError("weights are gone")
 
 
+class Repeats(nn.Module):
+    def forward(self, images):
+        return images.repeat(2, 1, 1, 1)
+
+
+class Widens(nn.Module):
+    def forward(self, images):
+        return images.repeat(1, 2, 1, 1)
+
+
 @pytest.mark.parametrize(
-    ("builder", "cause"), [(lambda shape: Raises(), KeyError), (unbuildable, OSError)], ids=["forward", "build"]
+    ("builder", "cause"),
+    [
+        (lambda shape: Raises(), KeyError),
+        (unbuildable, OSError),
+        (lambda shape: Widens(), ValueError),
+        (lambda shape: Repeats(), ValueError),
+        (lambda shape: nn.Flatten(), ValueError),
+    ],
+    ids=["forward", "build", "channels", "images", "flat"],
 )
 def test_what_a_layer_raises_names_the_node(builder, cause):
     broken = CustomLayer("broken", builder, output_shape=lambda shape: shape, cost=lambda shape: (0, 0))
     space = LayerSpace([Convolution(4, 3), broken], input_shape=(1, 8, 8), num_classes=2, max_layers=3)
     with pytest.raises(NodeError) as raised:
-        PrefixNetwork(space, [(0, 0), (0, 1, 0)], 2)(torch.zeros(2, 1, 8, 8))
+        PrefixNetwork(space, [(0, 0), (0, 1)], 2)(torch.zeros(2, 1, 8, 8))
     assert raised.value.node == (0, 1)
     assert isinstance(raised.value.__cause__, cause)
 
 
-def test_factors_discount_the_heads_behind_a_layer():
+@pytest.mark.parametrize("kept", [PATHS, PATHS[2:]], ids=["all", "some"])
+def test_factors_discount_the_heads_behind_a_layer(kept):
     """The gradient of layer t is the sum of DISCOUNT^(s - t) times those of the heads s behind it."""
     torch.manual_seed(0)
     trie, plain = (PrefixNetwork(SPACE, PATHS, 5, discount=discount) for discount in (DISCOUNT, 1.0))
     plain.load_state_dict(trie.state_dict())
+    trie.keep(kept)
+    plain.keep(kept)
     images, labels = torch.randn(4, 3, 16, 16), torch.arange(4)
-    parameters = [(node, p) for node, layer in zip(plain.nodes, plain.layers, strict=True) for p in layer.parameters()]
+    layers = dict(zip(prefixes(PATHS), plain.layers, strict=True))
+    parameters = [(node, p) for node in plain.nodes for p in layers[node].parameters()]
     expected = [torch.zeros_like(p) for _, p in parameters]
     for node, logits in zip(plain.nodes, plain(images), strict=True):
         loss = nn.functional.cross_entropy(logits, labels)
