@@ -9,8 +9,8 @@ import torch
 
 from replaytree.evaluate.attempt import Failure, attempt
 
-# A process that may have 210 MiB more than after its first training. The wide path keeps 2.75 MiB an image: within 130
-# to 280 MiB, it trains in batches of 32, 16 or 8. The huge one has weights of 4.7 GiB. The estimate is switched off, so
+# A process that may have 450 MiB more than after its first training. The wide path needs more than 500 MiB for a batch
+# of 128 images, and less than 350 for one of 16. The huge one has weights of 4.7 GiB. The estimate is switched off, so
 # that memory really runs out. What is limited is data, not addresses: threads reserve those by whole arenas, at random.
 SCRIPT = """
 import json, resource
@@ -22,11 +22,11 @@ from replaytree.space import Convolution, LayerSpace, Pooling
 
 layers = [Convolution(4, 3), Convolution(4096, 1), Pooling("max", 2, 2), Convolution(12000, 5)]
 space = LayerSpace(layers, input_shape=(1, 8, 8), num_classes=10, max_layers=3)
-data = load_data("digits", train_limit=64)
-evaluator = JointEvaluator(space, data, recipe=Recipe(), device=torch.device("cpu"), memory_bytes=2**50)
+data = load_data("digits", train_limit=128)
+evaluator = JointEvaluator(space, data, recipe=Recipe(batch_size=128), device=torch.device("cpu"), memory_bytes=2**50)
 evaluator.evaluate([(0, 2)], budget=Budget(1), seed=0)
 pages = int(open("/proc/self/statm").read().split()[5])
-resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + 210 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + 450 * 2**20,) * 2)
 results = evaluator.evaluate([(1, 2), (0, 2), (1, 3), (0, 0)], budget=Budget(1), seed=0)
 print(json.dumps([[result.failure, len(result.accuracies), result.failure_text] for result in results]))
 """
@@ -41,7 +41,7 @@ def test_when_memory_runs_out_the_search_goes_on():
     assert huge[:2] == ["out_of_memory", 0]
     assert "can't allocate memory" in huge[2]
     assert wide[:2] == [None, 2]
-    assert "out of memory with batches of 64 images; trying 32" in done.stderr
+    assert "out of memory with batches of 128 images; trying 64" in done.stderr
 
 
 def test_a_failed_training_lets_its_memory_go_at_once():
