@@ -14,6 +14,7 @@ from pathlib import Path as FilePath
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from replaytree.config import Budget
 from replaytree.errors import DataError
@@ -104,22 +105,24 @@ def read_table(
     """
     frame = _read_frame(FilePath(file))
     columns = list(accuracy) if accuracy else [name for name in frame.columns if str(name).startswith("accuracy")]
-    missing = [name for name in ["arch", *columns] if name not in frame.columns]
-    if missing or not columns:
+    lacking = [name for name in ["arch", *columns] if name not in frame.columns]
+    if lacking or not columns:
         raise DataError(
-            f"{file} has the columns {', '.join(map(str, frame.columns))}; "
-            f"needed are arch and {', '.join(missing) or 'at least one accuracy column (name it)'}"
+            f"{file} has the columns {', '.join(map(str, frame.columns))}; it lacks "
+            f"{', '.join(lacking) or 'one whose name begins with accuracy'} (--accuracy names the accuracy columns)"
         )
-    names = [_PUNCTUATION.sub(" ", str(arch)).split() for arch in frame["arch"]]
+    if frame.empty:
+        raise DataError(f"{file} has no rows; a table has one an architecture")
+    names = [_PUNCTUATION.sub(" ", arch).split() for arch in frame["arch"].fillna("").astype(str)]
     labels = tuple(dict.fromkeys(label for row in names for label in row))
     index = {label: action for action, label in enumerate(labels)}
     if complete is not None and complete not in index:
         raise DataError(f"no architecture of {file} has the layer {complete!r}; its layers are {', '.join(labels)}")
-    values = frame[columns].to_numpy(dtype=float) / (100.0 if percent else 1.0)
+    values = _numbers(frame, columns) / (100.0 if percent else 1.0)
     accuracies: dict[Path, tuple[float, ...]] = {}
     costs: dict[Path, tuple[int, int]] = {}
     has_cost = {"params", "flops"} <= set(frame.columns)
-    cost_rows = frame[["params", "flops"]].to_numpy().tolist() if has_cost else []
+    cost_rows = _numbers(frame, ["params", "flops"] if has_cost else [])
     for number, (row, found) in enumerate(zip(names, values, strict=True), start=1):
         path = tuple(index[label] for label in row)
         _check_row(number, row, found, percent=percent)
@@ -127,6 +130,8 @@ def read_table(
             raise DataError(f"row {number} of {file} has {' '.join(row)!r} a second time; keep one row an architecture")
         accuracies[path] = tuple(found[~np.isnan(found)].tolist())
         if has_cost:
+            if not np.isfinite(cost_rows[number - 1]).all():
+                raise DataError(f"row {number} ({' '.join(row)}) lacks params or flops; fill them in, or drop both")
             params, flops = cost_rows[number - 1]
             costs[path] = (int(params), int(flops))
     table = Table(labels, accuracies, costs, None if complete is None else index[complete])
@@ -141,6 +146,20 @@ def _read_frame(file: FilePath) -> pd.DataFrame:
         return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
     except (ValueError, OSError, ImportError) as error:
         raise DataError(f"{file} cannot be read as a table: {error}") from error
+
+
+def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """The columns as numbers (rows, columns), nan where a cell is empty; DataError for a cell that is no number."""
+    cells = frame[list(columns)]
+    numbers = cells.apply(pd.to_numeric, errors="coerce")
+    wrong = numbers.isna() & cells.notna()
+    if wrong.to_numpy().any():
+        row, column = np.argwhere(wrong.to_numpy())[0]
+        raise DataError(
+            f"row {row + 1} ({frame['arch'].iloc[row]}) has {columns[column]} {cells.iloc[row, column]!r}; "
+            f"it must be a number"
+        )
+    return np.asarray(numbers, dtype=np.float64)
 
 
 def _check_row(number: int, row: list[str], found: np.ndarray, *, percent: bool) -> None:

@@ -72,8 +72,12 @@ def test_parquet_is_read_like_csv(tmp_path, table):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("arch,params\na,1\n", "needed are arch and at least one accuracy column"),
-        ("name,accuracy\na,1\n", "needed are arch and arch"),
+        ("arch,params\na,1\n", r"it lacks one whose name begins with accuracy \(--accuracy"),
+        ("name,accuracy\na,1\n", "it lacks arch"),
+        ("arch,accuracy\n", "has no rows"),
+        ("arch,accuracy\na,0.5\n,0.4\n", "row 2 has no architecture"),
+        ("arch,accuracy\na,0.5\nb,91%\n", r"row 2 \(b\) has accuracy '91%'; it must be a number"),
+        ("arch,accuracy,params,flops\na,0.5,3,1\nb,0.5,,1\n", r"row 2 \(b\) lacks params or flops"),
         ("arch,accuracy\na,0.5\nb,91.2\n", r"row 2 \(b\) has accuracy 91.2; .*in percent\? then say so"),
         ("arch,accuracy\na,-0.5\n", r"row 1 \(a\) has accuracy -0.5; it must be in \[0, 1\]$"),
         ("arch,accuracy\na,0.5\na,0.6\n", "row 2 of .* has 'a' a second time"),
