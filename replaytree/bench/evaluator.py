@@ -65,6 +65,7 @@ class EvaluatorCosts:
     depth: int
     paths: int
     epochs: int
+    joint_epochs: int
     rounds: int
     repeats: int
     device: str
@@ -84,6 +85,7 @@ def measure_evaluator(
     depth: int = 10,
     paths: int = 8,
     epochs: int = 1,
+    joint_epochs: int | None = None,
     rounds: int = 1,
     repeats: int = 1,
     seed: int = 0,
@@ -92,7 +94,8 @@ def measure_evaluator(
 ) -> EvaluatorCosts:
     """Train the same paths with every method in turn, `repeats` times, in each of `rounds` with other paths.
 
-    There is a validation image to nine training images, as in a search.
+    `joint_epochs` are those of joint and trie, `epochs` where it is None. There is a validation image to nine training
+    images, as in a search.
     """
     if unknown := sorted(set(methods) - set(METHODS)):
         raise ConfigError(f"method is {unknown[0]!r}; it must be one of {', '.join(METHODS)} (--method)")
@@ -102,15 +105,16 @@ def measure_evaluator(
     ).to(place)
     space = LayerSpace(xu24(width), input_shape=data.image_shape, num_classes=data.num_classes, max_layers=depth)
     recipe = Recipe.of(SearchConfig(dataset=None), data)
-    budget = Budget(epochs)
+    own_epochs = dict.fromkeys(METHODS, epochs) | dict.fromkeys(("joint", "trie"), joint_epochs or epochs)
+    budget = {method: Budget(count) for method, count in own_epochs.items()}
     separate = SeparateEvaluator(space, data, recipe=recipe, device=place)
     joint = JointEvaluator(space, data, recipe=recipe, device=place)
     chosen = [tree_paths(space, depth=depth, count=paths, seed=seed + number) for number in range(rounds)]
     run: dict[str, Callable[[Sequence[Path]], object]] = {
         "plain": lambda some: [plain_loop(space, path, data, recipe=recipe, epochs=epochs, seed=seed) for path in some],
-        "separate": lambda some: separate.evaluate(some, budget=budget, seed=seed),
-        "joint": lambda some: [joint.evaluate([path], budget=budget, seed=seed) for path in some],
-        "trie": lambda some: joint.evaluate(some, budget=budget, seed=seed),
+        "separate": lambda some: separate.evaluate(some, budget=budget["separate"], seed=seed),
+        "joint": lambda some: [joint.evaluate([path], budget=budget["joint"], seed=seed) for path in some],
+        "trie": lambda some: joint.evaluate(some, budget=budget["trie"], seed=seed),
     }
     flops = {
         "plain": [sum(space.cost(path[: t + 1])[1] for path in some for t in range(len(path))) for some in chosen],
@@ -118,18 +122,21 @@ def measure_evaluator(
         "trie": [trie_cost(space, some).flops for some in chosen],
     }
     flops["separate"] = flops["plain"]
-    joint.evaluate([chosen[0][0][:1]], budget=budget, seed=seed)  # libraries are loaded by their first use
+    joint.evaluate([chosen[0][0][:1]], budget=Budget(1), seed=seed)  # libraries are loaded by their first use
     # In turn, not one method after another: so the machine's moods are the same for all.
     every = [
         [{method: _spend(run[method], some, place) for method in methods} for _ in range(repeats)] for some in chosen
     ]
     spent = {method: [_least([one[method] for one in own]) for own in every] for method in methods}
-    images = len(data.train_labels) * epochs
     peak = matrix_peak(place) if place.type == "cuda" else None
     clock = 0 if place.type == "cuda" else 1
 
+    def spent_flops(method: str) -> int:
+        return sum(flops[method]) * own_epochs[method]
+
     def cost(method: str) -> MethodCost:
         wall, processor = (statistics.median(own[kind] for own in spent[method]) / paths for kind in (0, 1))
+        images = len(data.train_labels) * own_epochs[method]
         share = statistics.mean(flops[method]) * 6 * images / (wall * paths) / peak if peak else None
         return MethodCost(
             method=method,
@@ -137,7 +144,7 @@ def measure_evaluator(
             processor_seconds=processor,
             images_per_second=images / wall,
             ratio=_ratio(spent[method], spent[methods[0]], clock),
-            flops_ratio=sum(flops[method]) / sum(flops[methods[0]]),
+            flops_ratio=spent_flops(method) / spent_flops(methods[0]),
             peak_bytes=max(own[2] for own in spent[method]),
             peak_share=share,
         )
@@ -151,6 +158,7 @@ def measure_evaluator(
         depth=depth,
         paths=paths,
         epochs=epochs,
+        joint_epochs=joint_epochs or epochs,
         rounds=rounds,
         repeats=repeats,
         device=str(place),

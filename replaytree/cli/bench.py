@@ -164,7 +164,12 @@ def evaluator(
     width: Annotated[float, typer.Option(help="Factor on all channel numbers.")] = 0.25,
     depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 10,
     paths: Annotated[int, typer.Option(min=1, help="Paths of the trie, continued from one another.")] = 8,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of every training.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of every training.  [default: 1, with --truth 6]")
+    ] = None,
+    joint_epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of joint and trie, to compare where they are as true.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Sets of paths, one after the other.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Times that each set is trained; the least counts.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The paths follow from it.")] = 0,
@@ -202,7 +207,7 @@ def evaluator(
         from replaytree.bench.truth import EPOCHS, measure_truth
 
         found = measure_truth(
-            truth, lengths=length or [5, 10, 15], epochs=epochs if epochs > 1 else EPOCHS, share=calibrate,
+            truth, lengths=length or [5, 10, 15], epochs=joint_epochs or epochs or EPOCHS, share=calibrate,
             seeds=seeds, discount=discount, hidden=hidden, data_dir=data_dir,
         )  # fmt: skip
         for way in found:
@@ -216,12 +221,13 @@ def evaluator(
 
     costs = measure_evaluator(
         dataset, data_dir=data_dir, image_size=image_size, train_limit=train_limit, width=width, depth=depth,
-        paths=paths, epochs=epochs, rounds=rounds, repeats=repeats, seed=seed, device=device,
-        methods=method or METHODS,
+        paths=paths, epochs=epochs or 1, joint_epochs=joint_epochs, rounds=rounds, repeats=repeats, seed=seed,
+        device=device, methods=method or METHODS,
     )  # fmt: skip
     print(
         f"{costs.dataset} {costs.image_size}x{costs.image_size}, {costs.train_images} images, width {costs.width:g}, "
-        f"{costs.paths} paths of {costs.depth} layers, {costs.epochs} epochs, {costs.rounds} rounds, "
+        f"{costs.paths} paths of {costs.depth} layers, {costs.epochs} epochs"
+        f"{f' ({costs.joint_epochs} joint)' if costs.joint_epochs != costs.epochs else ''}, {costs.rounds} rounds, "
         f"least of {costs.repeats}, {costs.device}"
     )
     for cost in costs.methods:
@@ -247,7 +253,7 @@ def truth_table(
 ) -> None:
     """Train every prefix of random chains by itself: the truth for `bench evaluator --truth`. Hours on a CPU.
 
-    One training of 6 epochs for each, and two of 30 for six of them; 75 processor seconds a chain of digits, 170 of
+    One training of 6 epochs for each, and two of 30 for eight of them; 75 processor seconds a chain of digits, 170 of
     cifar10.
     """
     from replaytree.bench.truth import make_truth_table

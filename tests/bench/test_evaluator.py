@@ -80,6 +80,20 @@ def test_a_part_of_the_methods():
         measure_evaluator("digits", methods=("magic",))
 
 
+def test_joint_trainings_may_take_other_epochs():
+    costs = {
+        epochs: measure_evaluator(
+            "digits", train_limit=32, depth=2, paths=2, methods=("separate", "joint"), device="cpu", joint_epochs=epochs
+        )
+        for epochs in (None, 3)
+    }
+    alike, longer = costs[None].methods[1], costs[3].methods[1]
+    assert (costs[None].joint_epochs, costs[3].joint_epochs) == (1, 3)
+    assert longer.flops_ratio == pytest.approx(3 * alike.flops_ratio)
+    assert longer.images_per_second == pytest.approx(3 * 32 / longer.seconds)
+    assert costs[3].methods[0].images_per_second == pytest.approx(32 / costs[3].methods[0].seconds)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_share_of_the_matrix_peak_and_the_kinds_of_step_are_measured():
