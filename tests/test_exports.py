@@ -21,3 +21,10 @@ def test_exports_are_sorted_and_listed():
 def test_reading_a_tree_does_not_import_torch():
     code = "import sys, replaytree.cli, replaytree.tree; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_wrong_option_is_told_before_torch_is_imported():
+    call = "try: replaytree.cli.main(['run', '--batch-size', '0'])\nfinally: assert 'torch' not in sys.modules"
+    code = f"import sys, replaytree.cli\n{call}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("batch_size is 0")) == (2, 1), done.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -16,11 +18,27 @@ from replaytree.cli.run import resume, run
 from replaytree.errors import ReplayTreeError
 
 app = typer.Typer(
-    help="Find a good network for an image data set; keep every prefix it trains in a SQL tree.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"replaytree {version('replaytree')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find a good network for an image data set; keep every prefix it trains in a SQL tree."""
+
+
 app.command(rich_help_panel="Search")(run)
 app.command(rich_help_panel="Search")(resume)
 app.command("list", rich_help_panel="Look")(list_)

@@ -147,8 +147,6 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
-    from replaytree.search import Search
-
     epochs_first, epochs_last = parse_epochs(epochs)
     config = SearchConfig(
         seed=seed,
@@ -196,6 +194,9 @@ def run(
         target_flops=target_flops,
         cost_weight=cost_weight,
     )
+    # Not before the options are known to be good: torch takes seconds to import.
+    from replaytree.search import Search
+
     search = Search(
         name=name,
         storage=storage,

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,10 @@ def replaytree(here, capsys):
 def searched(replaytree):
     assert replaytree("run", "--name", "first", "--trainings", 3, *QUICK)[0] == 0
     return replaytree
+
+
+def test_the_version(replaytree):
+    assert replaytree("--version") == (0, f"replaytree {version('replaytree')}\n", "")
 
 
 def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here):
