@@ -102,7 +102,8 @@ def export(
     form: Annotated[Literal["onnx", "pt2", "safetensors", "python"], typer.Option("--format", help="What to write.")],
     out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors or .py.")],
     node: Annotated[
-        str | None, typer.Option(help="A node: its number, its path or its layers.  [default: retrained last]")
+        str | None,
+        typer.Option(help="A node, as it was retrained last: its number, path or layers.  [default: retrained last]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Which of the models.  [default: the first]")] = None,
     force: Force = False,
@@ -129,7 +130,7 @@ def export(
         )
     data = load_data(**description.data, data_dir=data_dir)
     verification = write(weights, out, form=form, data=data, force=force)
-    print(f"{', '.join(map(str, verification.files))}: {description.labels}")
+    print(f"{', '.join(map(str, verification.files))}: {description.labels}, from {weights.name}")
     print(verification.text)
 
 
@@ -153,13 +154,13 @@ def predict(
 
 
 def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
-    """The weights file of a retrained node."""
+    """The weights file of a node, or of whatever was retrained last: of several trainings of it the last."""
     from replaytree.tree import list_models
 
     tree = tree_of(storage, name)
     node_id = tree.find(node).node_id if node is not None else None
     found = list_models(tree.engine, search=name, node_id=node_id)
-    if found and node is None:
+    if found:
         found = [each for each in found if (each.labels, each.epochs) == (found[-1].labels, found[-1].epochs)]
     if seed is not None:
         found = [each for each in found if each.seed == seed]

@@ -196,7 +196,11 @@ def run(
     )
     # Not before the options are known to be good: torch takes seconds to import.
     from replaytree.search import Search
+    from replaytree.turns import Limits
 
+    trainings = _trainings(dataset, trainings, episodes, hours)
+    # Before a search of this name is there: the mended command shall find none.
+    Limits(episodes=episodes, trainings=trainings, hours=hours)
     search = Search(
         name=name,
         storage=storage,
@@ -242,7 +246,15 @@ def resume(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
+    trainings = _trainings(search.config.dataset, trainings, episodes, hours)
     _run(search, trainings, episodes, hours, quiet=quiet)
+
+
+def _trainings(dataset: str | None, trainings: int | None, episodes: int | None, hours: float | None) -> int | None:
+    """`trainings`, or how many a run has where nothing says when to stop."""
+    if trainings is not None or episodes is not None or hours is not None:
+        return trainings
+    return DIGITS_TRAININGS if dataset == "digits" else DEFAULT_TRAININGS
 
 
 def _logs(tensorboard: Path | None) -> list[Callback]:
@@ -260,8 +272,6 @@ def _report_balance(search: Search) -> None:
 
 
 def _run(search: Search, trainings: int | None, episodes: int | None, hours: float | None, *, quiet: bool) -> None:
-    if trainings is None and episodes is None and hours is None:
-        trainings = DIGITS_TRAININGS if search.config.dataset == "digits" else DEFAULT_TRAININGS
     progress = console.RunProgress(quiet=quiet, episodes=episodes, trainings=trainings, hours=hours)
     with progress, _stopping_gently(search):
         if not quiet:

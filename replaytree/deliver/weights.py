@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from replaytree.deliver.deployed import Deployed
@@ -31,7 +31,8 @@ def write_weights(file: Path, model: Deployed, description: Description) -> None
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(file.name + ".tmp")
     try:
-        save_file(tensors, temporary, metadata={DESCRIPTION_KEY: text, DIGEST_KEY: digest(tensors, text)})
+        # Not save_file, which makes files that only their owner may read.
+        temporary.write_bytes(save(tensors, metadata={DESCRIPTION_KEY: text, DIGEST_KEY: digest(tensors, text)}))
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -174,6 +174,12 @@ def test_db_export_and_import(searched, here):
     assert searched("db", "check")[1].startswith("ok: 2 searches")
 
 
+def test_a_limit_that_cannot_be_leaves_no_search(replaytree):
+    code, _, err = replaytree("run", "--name", "first", "--trainings", 0, *QUICK)
+    assert (code, err) == (2, "Error: trainings is 0; it must be over 0 (--trainings)\n")
+    assert "there is no file replaytree.db" in replaytree("best", "first")[2]
+
+
 def test_db_export_and_import_refuse(searched, here):
     assert searched("db", "export", "first", "first.jsonl.gz")[0] == 0
     (here / "cut.gz").write_bytes((here / "first.jsonl.gz").read_bytes()[:-9])

@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
+import stat
 
 import numpy as np
 import pytest
@@ -92,6 +94,20 @@ def test_export_of_a_node_and_a_seed(replaytree, tmp_path):
     options = ["--format", "safetensors", "--node", node["labels"], "--seed", 1]
     assert replaytree("export", "first", *options, "--out", tmp_path / "m.safetensors")[0] == 0
     assert package.load(tmp_path / "m.safetensors").description.seed == 1
+
+
+def test_export_takes_what_was_retrained_last_and_says_so(replaytree, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    node = json.loads(replaytree("best", "first", "-k", 1, "--format", "json")[1])[0]["node_id"]
+    assert replaytree("retrain", "first", "--epochs", 1, "--quiet")[0] == 0
+    for options in ([], ["--node", node]):
+        out = replaytree("export", "first", *options, "--format", "safetensors", "--out", "m.safetensors", "--force")[1]
+        assert f", from first-node{node}-1-epochs-seed0.safetensors" in out
+        assert package.load("m.safetensors").description.epochs == 1
+    readable = stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode)
+    (tmp_path / "plain").touch()
+    assert readable == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
 def test_predictions_as_table_json_and_csv(replaytree, weights, tmp_path):
