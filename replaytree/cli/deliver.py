@@ -154,14 +154,12 @@ def predict(
 
 
 def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
-    """The weights file of a node, or of whatever was retrained last: of several trainings of it the last."""
+    """The weights file of a node, or of whatever was retrained last: of several seeds of it the first."""
     from replaytree.tree import list_models
 
     tree = tree_of(storage, name)
     node_id = tree.find(node).node_id if node is not None else None
     found = list_models(tree.engine, search=name, node_id=node_id)
-    if found:
-        found = [each for each in found if (each.labels, each.epochs) == (found[-1].labels, found[-1].epochs)]
     if seed is not None:
         found = [each for each in found if each.seed == seed]
     if not found:
@@ -169,7 +167,10 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
         of += "" if seed is None else f" with seed {seed}"
         then = "" if node is None else f" --node '{node}'"
         raise ConfigError(f"search {name!r} has no trained model{of}; `replaytree retrain {name}{then}` makes one")
-    return Path(found[0].weights_path)
+    # One retraining puts the models of its seeds into one folder.
+    kinds = [(each.labels, each.epochs, Path(each.weights_path).parent) for each in found]
+    last = [each for each, kind in zip(found, kinds, strict=True) if kind == kinds[-1]]
+    return Path(min(last, key=lambda each: each.seed).weights_path)
 
 
 def _print_predictions(predictions: Predictions, form: str) -> None:

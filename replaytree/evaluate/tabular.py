@@ -113,7 +113,7 @@ def read_table(
         )
     if frame.empty:
         raise DataError(f"{file} has no rows; a table has one an architecture")
-    names = [_PUNCTUATION.sub(" ", arch).split() for arch in frame["arch"].fillna("").astype(str)]
+    names = [[] if pd.isna(arch) else _PUNCTUATION.sub(" ", str(arch)).split() for arch in frame["arch"]]
     labels = tuple(dict.fromkeys(label for row in names for label in row))
     index = {label: action for action, label in enumerate(labels)}
     if complete is not None and complete not in index:
@@ -144,7 +144,8 @@ def _read_frame(file: FilePath) -> pd.DataFrame:
         raise DataError(f"there is no table {file}; give a CSV or Parquet file")
     try:
         return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
-    except (ValueError, OSError, ImportError) as error:
+    except Exception as error:
+        # A damaged file raises whatever the decoder of its compression raises.
         raise DataError(f"{file} cannot be read as a table: {error}") from error
 
 
@@ -159,7 +160,7 @@ def _numbers(frame: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]
             f"row {row + 1} ({frame['arch'].iloc[row]}) has {columns[column]} {cells.iloc[row, column]!r}; "
             f"it must be a number"
         )
-    return np.asarray(numbers, dtype=np.float64)
+    return np.asarray(numbers.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
 
 
 def _check_row(number: int, row: list[str], found: np.ndarray, *, percent: bool) -> None:

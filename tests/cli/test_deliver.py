@@ -99,12 +99,19 @@ def test_export_of_a_node_and_a_seed(replaytree, tmp_path):
 def test_export_takes_what_was_retrained_last_and_says_so(replaytree, folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    to = ["--out", "m.safetensors", "--force"]
     node = json.loads(replaytree("best", "first", "-k", 1, "--format", "json")[1])[0]["node_id"]
-    assert replaytree("retrain", "first", "--epochs", 1, "--quiet")[0] == 0
-    for options in ([], ["--node", node]):
-        out = replaytree("export", "first", *options, "--format", "safetensors", "--out", "m.safetensors", "--force")[1]
-        assert f", from first-node{node}-1-epochs-seed0.safetensors" in out
-        assert package.load("m.safetensors").description.epochs == 1
+    retrain = ("retrain", "first", "--epochs", 1, "--width", 0.1, "--quiet")
+    assert replaytree(*retrain, "--out", "early")[0] == 0
+    assert replaytree(*retrain, "--out", "late", "--flip")[0] == 0
+    for options in ([], ["--node", node], ["--node", node, "--seed", 0]):
+        code, out, _ = replaytree("export", "first", *options, "--format", "safetensors", *to)
+        assert (code, f", from first-node{node}-1-epochs-seed0.safetensors" in out) == (0, True)
+        assert package.load("m.safetensors").description.training["flip"] is True
+    # The models that were trained before: of a seed that the last retraining had not, and of an epoch more.
+    assert "3-epochs-seed1" in replaytree("export", "first", "--seed", 1, "--format", "safetensors", *to)[1]
+    assert replaytree("retrain", "first", "--epochs", 3, "--quiet")[0] == 0
+    assert "3-epochs-seed0" in replaytree("export", "first", "--format", "safetensors", *to)[1]
     readable = stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode)
     (tmp_path / "plain").touch()
     assert readable == stat.S_IMODE((tmp_path / "plain").stat().st_mode)

@@ -1,3 +1,5 @@
+import gzip
+
 import pandas as pd
 import pytest
 
@@ -76,7 +78,7 @@ def test_parquet_is_read_like_csv(tmp_path, table):
         ("name,accuracy\na,1\n", "it lacks arch"),
         ("arch,accuracy\n", "has no rows"),
         ("arch,accuracy\na,0.5\n,0.4\n", "row 2 has no architecture"),
-        ("arch,accuracy\na,0.5\nb,91%\n", r"row 2 \(b\) has accuracy '91%'; it must be a number"),
+        ("arch,accuracy_0,accuracy_1\na,0.5,\nb,0.5,91%\n", r"row 2 \(b\) has accuracy_1 '91%'; it must be a number"),
         ("arch,accuracy,params,flops\na,0.5,3,1\nb,0.5,,1\n", r"row 2 \(b\) lacks params or flops"),
         ("arch,accuracy\na,0.5\nb,91.2\n", r"row 2 \(b\) has accuracy 91.2; .*in percent\? then say so"),
         ("arch,accuracy\na,-0.5\n", r"row 1 \(a\) has accuracy -0.5; it must be in \[0, 1\]$"),
@@ -88,6 +90,25 @@ def test_parquet_is_read_like_csv(tmp_path, table):
 def test_a_table_that_cannot_be_used_names_the_row(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_table(write(tmp_path, text))
+
+
+def test_a_damaged_file(tmp_path):
+    whole = gzip.compress(ROWS.encode() * 50)
+    (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut.csv.gz cannot be read as a table"):
+        read_table(tmp_path / "cut.csv.gz")
+
+
+def test_parquet_with_empty_cells_names_the_row(tmp_path):
+    pytest.importorskip("pyarrow", reason="pandas reads Parquet with pyarrow")
+    frame = pd.DataFrame({"arch": ["a", "b"], "accuracy": pd.array([0.5, None], dtype="Float64")})
+    frame.to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(DataError, match=r"row 2 \(b\) has no accuracy"):
+        read_table(tmp_path / "table.parquet")
+    frame = pd.DataFrame({"arch": pd.array([1, None], dtype="Int64"), "accuracy": [0.5, 0.6]})
+    frame.to_parquet(tmp_path / "table.parquet")
+    with pytest.raises(DataError, match="row 2 has no architecture"):
+        read_table(tmp_path / "table.parquet")
 
 
 def test_no_table(tmp_path):
