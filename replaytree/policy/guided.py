@@ -1,7 +1,10 @@
 """The guided replay tree: many candidate paths are ranked by a value model of the tree, one of them is trained.
 
 1. The first `warmup` paths are uniformly random, unless the memory has a prior (memory.py): then there is something to
-   go by from the start, and a value model of the prior has its say (prior_values.py).
+   go by from the start, and a value model of the prior has its say (prior_values.py). Regret on the digits table and
+   on NAS-Bench-201 after 25 and 50 trainings, 16 seeds: 8 paths 0.14, 0.04 and 0.39, 0.23; 4 paths 0.08, 0.04 and
+   0.43, 0.27; 16 paths 0.35, 0.04 and 0.77, 0.24. 32 candidates instead of 64: 0.29, 0.08 and 0.45, 0.18; 128: 0.34,
+   0.04 and 0.49, 0.30. Standard errors of 0.01 to 0.13 on the digits, of 0.06 to 0.16 on the other.
 2. A value ensemble is fitted to all nodes of the tree (value_model.py).
 3. Candidates: a quarter start at the root, a quarter at a prefix drawn from the tree by a softmax over average accuracy
    and cut at a random depth; the controller completes them, mixed with a tenth of uniform choice. Half are paths drawn
