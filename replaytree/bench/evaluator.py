@@ -158,7 +158,7 @@ def measure_evaluator(
         depth=depth,
         paths=paths,
         epochs=epochs,
-        joint_epochs=joint_epochs or epochs,
+        joint_epochs=own_epochs["joint"],
         rounds=rounds,
         repeats=repeats,
         device=str(place),
