@@ -26,7 +26,7 @@ from replaytree.evaluate import (
 )
 from replaytree.records import Evaluator, Space
 from replaytree.space import ConstrainedSpace, LayerSpace, xu24
-from replaytree.tree import ReplayTree, search_names
+from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -142,7 +142,7 @@ def created_tree(
 
 def free_name(dataset: str, taken: Sequence[str]) -> str:
     """The first of digits-1, digits-2, ... that is not taken."""
-    stem = FilePath(dataset).resolve().name or "images"
+    stem = usable_name(FilePath(dataset).resolve().name, otherwise="images")
     return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
 
 

@@ -30,7 +30,7 @@ from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward
 from replaytree.state import pack, unpack
-from replaytree.tree import Episode, ReplayTree, open_engine, search_names
+from replaytree.tree import Episode, ReplayTree, open_engine, require_name, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
 
 CPU_WIDTH = 0.25
@@ -65,6 +65,8 @@ class Search:
         **options: Any,
     ) -> None:
         config = configured(config, options, space=space, own=evaluator is not None or data is not None)
+        if name is not None:
+            require_name(name)
         engine = open_engine(storage_url(storage))
         if name is not None and name in search_names(engine):
             ReplayTree.open(engine, name).require_free()

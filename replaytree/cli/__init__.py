@@ -15,6 +15,7 @@ from replaytree.cli.deliver import export, predict, retrain
 from replaytree.cli.read import best, list_, show
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
+from replaytree.cli.text import escaped, say, take_any_text
 from replaytree.errors import ReplayTreeError
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"replaytree {version('replaytree')}")
+        say(f"replaytree {version('replaytree')}")
         raise typer.Exit
 
 
@@ -56,15 +57,16 @@ app.add_typer(bench, name="bench", rich_help_panel="Look after")
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes."""
+    take_any_text()
     # Where a connection is lost, our own warning says so, and psycopg's about its pipeline only puzzles.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
         app(args)
     except ReplayTreeError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        say(f"Error: {escaped(error)}", error=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(1)
     except KeyboardInterrupt:
-        print("Stopped at once; what was committed stays.", file=sys.stderr)
+        say("Stopped at once; what was committed stays.", error=True)
         sys.exit(130)

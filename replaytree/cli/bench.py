@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from replaytree.cli.options import DataDir
+from replaytree.cli.text import say
 
 bench = typer.Typer(help="Measure replaytree on this machine.", no_args_is_help=True)
 
@@ -29,7 +30,7 @@ def loop(
 
     costs = [measure_loop(name, depth=depth, nodes=nodes, episodes=episodes) for name in STRATEGY_NAMES]
     for cost in costs:
-        print(
+        say(
             f"{cost.strategy:<10}  median {cost.median_ms:.1f} ms an episode, 95th percentile {cost.p95_ms:.1f} "
             f"({cost.episodes} episodes of depth {cost.depth} on a tree of {cost.nodes} nodes in a SQLite file)"
         )
@@ -84,7 +85,7 @@ def strategies(
         results.append(result)
         if result.job.seed == seeds - 1:
             own = [r for r in results if r.job.strategy == result.job.strategy]
-            print(measured.described(measured.summarize(own)), flush=True)
+            say(measured.described(measured.summarize(own)), flush=True)
     summaries = measured.summarize(results)
     if figure is not None:
         measured.drawn(summaries, title=table.name).write_html(figure)
@@ -100,7 +101,7 @@ def digits_table(
     """Train every chain of a small space on the digits: a table to try strategies on. About 20 core minutes a seed."""
     from replaytree.bench.digits_table import make_table
 
-    print(f"{make_table(out, seeds=seeds, processes=processes)} prefixes, {seeds} trainings each, in {out}")
+    say(f"{make_table(out, seeds=seeds, processes=processes)} prefixes, {seeds} trainings each, in {out}")
 
 
 @bench.command()
@@ -121,7 +122,7 @@ def report(
             if cost.first_picture_seconds is None or cost.click_seconds is None
             else f"first picture {cost.first_picture_seconds:.2f} s, click {cost.click_seconds:.2f} s"
         )
-        print(
+        say(
             f"{cost.nodes:>6} nodes, {cost.trainings} trainings  written in {cost.write_seconds:.2f} s "
             f"({cost.queries} queries), {cost.megabytes:.2f} MB, {browser}",
             flush=True,
@@ -147,11 +148,11 @@ def storage(
     torch.set_num_threads(1)
     beside = measure_optuna(optuna, parameters=depth) if optuna else None
     if beside is not None:
-        print(beside.text, flush=True)
+        say(beside.text, flush=True)
     costs = []
     for cost in measure_tree(nodes or [10_000, 100_000, 1_000_000], depth=depth):
         costs.append(cost)
-        print(cost.text, flush=True)
+        say(cost.text, flush=True)
     _finish({"costs": [asdict(cost) for cost in costs], "optuna": beside and asdict(beside)}, json_)
 
 
@@ -211,7 +212,7 @@ def evaluator(
             seeds=seeds, discount=discount, hidden=hidden, data_dir=data_dir,
         )  # fmt: skip
         for way in found:
-            print(
+            say(
                 f"{way.length:>2} layers, {way.chains} chains  {way.method:<17} tau {way.tau:.3f} "
                 f"[{way.low:.3f}, {way.high:.3f}], within a depth {way.within:.3f}, cost {way.cost:.3f} of separate"
             )
@@ -224,7 +225,7 @@ def evaluator(
         paths=paths, epochs=epochs or 1, joint_epochs=joint_epochs, rounds=rounds, repeats=repeats, seed=seed,
         device=device, methods=method or METHODS,
     )  # fmt: skip
-    print(
+    say(
         f"{costs.dataset} {costs.image_size}x{costs.image_size}, {costs.train_images} images, width {costs.width:g}, "
         f"{costs.paths} paths of {costs.depth} layers, {costs.epochs} epochs"
         f"{f' ({costs.joint_epochs} joint)' if costs.joint_epochs != costs.epochs else ''}, {costs.rounds} rounds, "
@@ -232,15 +233,15 @@ def evaluator(
     )
     for cost in costs.methods:
         share = "" if cost.peak_share is None else f", {cost.peak_share:.1%} of the matrix peak"
-        print(
+        say(
             f"{cost.method:<9} {cost.seconds:8.3f} s a path ({cost.processor_seconds:.3f} of the processor), "
             f"{cost.images_per_second:8.0f} images/s, {cost.ratio:.4f} of {costs.methods[0].method} "
             f"(FLOPs: {cost.flops_ratio:.4f}), peak {cost.peak_bytes / 2**20:.0f} MiB{share}"
         )
     if costs.trie_measured is not None:
-        print(f"trie / joint: {costs.trie_predicted:.3f} by FLOPs, {costs.trie_measured:.3f} measured")
+        say(f"trie / joint: {costs.trie_predicted:.3f} by FLOPs, {costs.trie_measured:.3f} measured")
     for kind, milliseconds in costs.step_ms.items():
-        print(f"{kind}: {milliseconds:.2f} ms")
+        say(f"{kind}: {milliseconds:.2f} ms")
     _finish(asdict(costs), json_)
 
 
@@ -258,7 +259,7 @@ def truth_table(
     """
     from replaytree.bench.truth import make_truth_table
 
-    print(f"{make_truth_table(dataset, out, chains=chains, data_dir=data_dir)} prefixes in {out}")
+    say(f"{make_truth_table(dataset, out, chains=chains, data_dir=data_dir)} prefixes in {out}")
 
 
 @bench.command()
@@ -273,7 +274,7 @@ def trainings(
     curve = []
     for point in measure_trainings(trainings=count, every=every):
         curve.append(point)
-        print(f"{point.trainings:>6} trainings  {point.resident_bytes / 2**20:.1f} MiB", flush=True)
+        say(f"{point.trainings:>6} trainings  {point.resident_bytes / 2**20:.1f} MiB", flush=True)
     _finish({"curve": [asdict(point) for point in curve]}, json_)
 
 
@@ -297,7 +298,7 @@ def memory(
             raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(STRATEGY_NAMES)} (--strategy)")
         for point in measure_memory(name, episodes=episodes, every=every):
             points.append(point)
-            print(
+            say(
                 f"{name:<10}  {point.episodes:>6} episodes  {point.nodes:>4} nodes  {point.megabytes:.1f} MB",
                 flush=True,
             )
@@ -308,6 +309,6 @@ def _finish(figures: dict[str, Any], path: Path | None) -> None:
     from replaytree.bench.machine import machine
 
     here = machine()
-    print(", ".join(f"{key} {value}" for key, value in here.items()))
+    say(", ".join(f"{key} {value}" for key, value in here.items()))
     if path is not None:
         path.write_text(json.dumps({"machine": here, **figures}, indent=2) + "\n")

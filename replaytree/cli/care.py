@@ -10,6 +10,7 @@ import typer
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Name, Storage, engine_of
+from replaytree.cli.text import escaped, say
 from replaytree.config import storage_url
 
 db = typer.Typer(help="Upgrade or check the database itself; carry searches from one to another.", no_args_is_help=True)
@@ -21,7 +22,7 @@ def upgrade(storage: Storage = None) -> None:
     from replaytree.tree import upgrade as upgrade_database
 
     done = upgrade_database(storage_url(storage))
-    print(done.text)
+    say(done.text)
 
 
 @db.command()
@@ -39,19 +40,19 @@ def check(
 
     engine = engine_of(storage)
     if repair:
-        print(repair_database(engine).text)
+        say(repair_database(engine).text)
     problems = check_database(engine)
     for problem in problems:
-        print(problem.text)
+        say(escaped(problem.text))
     if problems:
         mended = sum(problem.repairable for problem in problems)
-        print(f"{len(problems)} problems; `replaytree db check --repair` mends {mended} of them")
+        say(f"{len(problems)} problems; `replaytree db check --repair` mends {mended} of them")
         if mended < len(problems):
-            print("what it cannot mend was stored so: go back to a backup, or import a search from its last export")
+            say("what it cannot mend was stored so: go back to a backup, or import a search from its last export")
         raise typer.Exit(1)
     searches = list_searches(engine)
     count = "1 search" if len(searches) == 1 else f"{len(searches)} searches"
-    print(f"ok: {count}, {sum(info.node_count for info in searches)} nodes")
+    say(f"ok: {count}, {sum(info.node_count for info in searches)} nodes")
 
 
 @db.command("export")
@@ -65,7 +66,7 @@ def export_(
     from replaytree.tree import export_search
 
     done = export_search(engine_of(storage), name, file, force=force)
-    print(f"{file}: {done.text}")
+    say(f"{escaped(file)}: {done.text}")
 
 
 @db.command("import")
@@ -79,8 +80,8 @@ def import_(
 
     done = import_search(storage_url(storage), file, name=name)
     there = "" if storage is None else f" --storage {shlex.quote(shown(storage))}"
-    print(f"imported {done.text}\n\nNext:\n  replaytree best {done.search}{there}")
-    print(f"  replaytree resume {done.search}{there} --trainings 100")
+    say(f"imported {done.text}\n\nNext:\n  replaytree best {escaped(done.search)}{there}")
+    say(f"  replaytree resume {escaped(done.search)}{there} --trainings 100")
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:

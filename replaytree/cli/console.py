@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from replaytree.cli.text import LogFormatter, PlainConsole, escaped, say
+from replaytree.cli.text import console as plain_console
 from replaytree.tree import Calibration, Node, SearchInfo
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ def print_nodes(
     for row, latency in zip(rows, latencies or (), strict=False):
         row["latency_ms"] = round(latency, 4)
     if form == "json":
-        print(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     elif form == "csv":
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]) if rows else NODE_COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        print(text.getvalue(), end="")
+        say(text.getvalue().removesuffix("\n"))
     else:
         stdout().print(nodes_table(rows, title))
 
@@ -140,7 +141,7 @@ def searches_table(searches: Sequence[SearchInfo]) -> Table:
     table.add_column("started", no_wrap=True)
     for info in searches:
         table.add_row(
-            info.name,
+            escaped(info.name),
             *(
                 str(count)
                 for count in (info.episode_count, info.training_count, info.node_count, info.max_depth or "-")
@@ -182,10 +183,12 @@ class RunProgress:
         self._limits = {"run_episodes": episodes, "run_trainings": trainings, "run_seconds": hours and hours * 3600.0}
         self._quiet = quiet
         self._bar: Progress | None = None
+        shown: PlainConsole | None = None
         if not quiet and sys.stdout.isatty():
-            self._bar = Progress(BarColumn(bar_width=20), TextColumn("{task.description}"), console=stdout())
+            shown = stdout()
+            self._bar = Progress(BarColumn(bar_width=20), TextColumn("{task.description}", markup=False), console=shown)
             self._task = self._bar.add_task("phase: first training", total=1.0)
-        self._log = _log_handler(self._bar.console if self._bar is not None else None)
+        self._log = _log_handler(shown)
         self._log.setLevel(logging.WARNING if quiet else logging.INFO)
 
     def __enter__(self) -> RunProgress:
@@ -209,16 +212,18 @@ class RunProgress:
             (getattr(turn, field) / limit for field, limit in self._limits.items() if limit is not None), default=0.0
         )
         if self._bar is not None:
-            self._bar.update(self._task, completed=share, description=described(turn, share))
+            self._bar.update(self._task, completed=share, description=escaped(described(turn, share)))
         elif not self._quiet:
-            print(described(turn, share), flush=True)
+            say(described(turn, share), flush=True)
 
 
-def _log_handler(console: Console | None) -> logging.Handler:
+def _log_handler(console: PlainConsole | None) -> logging.Handler:
     if console is not None:
-        return RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+        bar_log = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
+        bar_log.setFormatter(LogFormatter())
+        return bar_log
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     return handler
 
 
@@ -239,6 +244,6 @@ def described(turn: Turn, share: float) -> str:
     )
 
 
-def stdout() -> Console:
-    """A console on the present standard output; wide enough for a row where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, soft_wrap=False)
+def stdout() -> PlainConsole:
+    """A console on the present standard output, to which strings are text and no markup."""
+    return plain_console()

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, engine_of, tree_of
+from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, storage_url
 from replaytree.errors import ConfigError
 
@@ -90,11 +90,11 @@ def retrain(
     done = []
     for result in results:
         store(result, subject, engine)
-        print(_described(result), flush=True)
+        say(_described(result), flush=True)
         done.append(result)
-    print(_summary(done))
-    print(f"\nNext:\n  replaytree export {subject.search or done[0].weights} --format onnx --out model.onnx")
-    print(f"  replaytree predict {done[0].weights} IMAGES...")
+    say(_summary(done))
+    say(f"\nNext:\n  replaytree export {subject.search or done[0].weights} --format onnx --out model.onnx")
+    say(f"  replaytree predict {done[0].weights} IMAGES...")
 
 
 def export(
@@ -130,8 +130,8 @@ def export(
         )
     data = load_data(**description.data, data_dir=data_dir)
     verification = write(weights, out, form=form, data=data, force=force)
-    print(f"{', '.join(map(str, verification.files))}: {description.labels}, from {weights.name}")
-    print(verification.text)
+    say(f"{', '.join(map(str, verification.files))}: {description.labels}, from {weights.name}")
+    say(verification.text)
 
 
 def predict(
@@ -146,10 +146,10 @@ def predict(
     predictions = predict_pictures(load(model), find_pictures(images), top_k=top_k)
     _print_predictions(predictions, format_)
     for file in predictions.unreadable:
-        print(f"cannot be read: {file}", file=sys.stderr)
+        say(f"cannot be read: {escaped(file)}", error=True)
     if predictions.unreadable:
         count = len(predictions.unreadable)
-        print(f"{count} of {count + len(predictions.readable)} images cannot be read", file=sys.stderr)
+        say(f"{count} of {count + len(predictions.readable)} images cannot be read", error=True)
         raise typer.Exit(1)
 
 
@@ -180,20 +180,22 @@ def _print_predictions(predictions: Predictions, form: str) -> None:
         for rank, (label, probability) in enumerate(zip(each.classes, each.probabilities, strict=True), start=1)
     ]
     if form == "json":
-        print(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2))
     elif form == "csv":
         text = io.StringIO()
         writer = csv.DictWriter(text, ("file", "rank", "class", "probability"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        print(text.getvalue(), end="")
+        say(text.getvalue().removesuffix("\n"))
     elif rows:
         table = Table(box=None, pad_edge=False)
         table.add_column("file", overflow="fold")
         table.add_column("class")
         table.add_column("probability", justify="right")
         for row in rows:
-            table.add_row(row["file"] if row["rank"] == 1 else "", row["class"], f"{row['probability']:.4f}")
+            table.add_row(
+                escaped(row["file"]) if row["rank"] == 1 else "", escaped(row["class"]), f"{row['probability']:.4f}"
+            )
         console.stdout().print(table)
 
 
@@ -236,7 +238,7 @@ def _subject(
 
 def _print_epoch(done: EpochDone) -> None:
     left = done.seconds / done.run_epochs * (done.epochs - done.epoch)
-    print(
+    say(
         f"seed {done.seed}  epoch {done.epoch}/{done.epochs}  loss {done.loss:.4f}  "
         f"{console.clock(done.seconds)} gone  {console.clock(left)} left",
         flush=True,

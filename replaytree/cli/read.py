@@ -8,6 +8,7 @@ import typer
 
 from replaytree.cli import console
 from replaytree.cli.options import Format, Name, Storage, engine_of, tree_of
+from replaytree.cli.text import say
 
 if TYPE_CHECKING:
     from replaytree.tree import Node, ReplayTree
@@ -24,7 +25,7 @@ def list_(storage: Storage = None) -> None:
     if searches:
         console.stdout().print(console.searches_table(searches))
     else:
-        print("no searches yet; start one with `replaytree run`")
+        say("no searches yet; start one with `replaytree run`")
 
 
 def best(
@@ -56,7 +57,7 @@ def best(
         return
     if not nodes and format_ == "table":
         at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
-        print(f"search {name!r} has no prefix measured {at} that fits; ask for others with --epochs")
+        say(f"search {name!r} has no prefix measured {at} that fits; ask for others with --epochs")
     else:
         console.print_nodes(nodes, format_)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from replaytree.cli.options import Name, Storage, engine_of, tree_of
+from replaytree.cli.text import escaped, say
 
 Out = Annotated[Path, typer.Option(help="Folder of the reports; each gets a folder of its own in it.")]
 
@@ -28,12 +29,16 @@ def report(
     tree = tree_of(storage, name)
     companion = None if against is None else tree_of(storage, against)
     if watch:
-        print("watching; Ctrl-C ends it", flush=True)
+        say("watching; Ctrl-C ends it", flush=True)
         watch_report(
-            tree, out=out, against=companion, interval_seconds=interval, on_write=lambda path: print(path, flush=True)
+            tree,
+            out=out,
+            against=companion,
+            interval_seconds=interval,
+            on_write=lambda path: say(escaped(path), flush=True),
         )
     else:
-        print(write_report(tree, out=out, against=companion))
+        say(escaped(write_report(tree, out=out, against=companion)))
 
 
 def compare(
@@ -46,4 +51,4 @@ def compare(
     from replaytree.tree import ReplayTree
 
     engine = engine_of(storage)
-    print(write_comparison([ReplayTree.open(engine, name) for name in names], out=out))
+    say(escaped(write_comparison([ReplayTree.open(engine, name) for name in names], out=out)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from replaytree.cli.options import (
     Trainings,
     Workers,
 )
+from replaytree.cli.text import escaped, say
 from replaytree.config import EvaluatorName, ReturnKind, RewardKind, SearchConfig, StrategyName, parse_epochs
 from replaytree.errors import ConfigError
 
@@ -268,14 +268,14 @@ def _report_balance(search: Search) -> None:
     from replaytree.data import balance_notes
 
     for note in balance_notes(search.data) if search.data is not None else ():
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {escaped(note)}", error=True)
 
 
 def _run(search: Search, trainings: int | None, episodes: int | None, hours: float | None, *, quiet: bool) -> None:
     progress = console.RunProgress(quiet=quiet, episodes=episodes, trainings=trainings, hours=hours)
     with progress, _stopping_gently(search):
         if not quiet:
-            print(_opening(search), flush=True)
+            say(escaped(_opening(search)), flush=True)
         search.run(episodes=episodes, trainings=trainings, hours=hours, on_turn=progress)
     if search.lost is not None:
         raise typer.Exit(1)
@@ -283,16 +283,17 @@ def _run(search: Search, trainings: int | None, episodes: int | None, hours: flo
     info = search.tree.info()
     title = f"{search.name}: best of {info.node_count} prefixes, {info.training_count} trainings"
     console.print_nodes(nodes, "table", title=title)
+    name = escaped(search.name)
     calibration = search.tree.calibration()
     if calibration.separate_count:
-        print(console.calibration_text(calibration))
-    print(f"\nNext:\n  replaytree best {search.name} --max-params 50000")
+        say(console.calibration_text(calibration))
+    say(f"\nNext:\n  replaytree best {name} --max-params 50000")
     if nodes:
-        print(f"  replaytree show {search.name} {nodes[0].node_id}")
-    print(f"  replaytree report {search.name}")
-    print(f"  replaytree resume {search.name} --trainings 100")
+        say(f"  replaytree show {name} {nodes[0].node_id}")
+    say(f"  replaytree report {name}")
+    say(f"  replaytree resume {name} --trainings 100")
     if nodes and search.data is not None:
-        print(f"  replaytree retrain {search.name} --node {nodes[0].node_id}")
+        say(f"  replaytree retrain {name} --node {nodes[0].node_id}")
 
 
 def _opening(search: Search) -> str:
@@ -316,7 +317,7 @@ def _stopping_gently(search: Search) -> Iterator[None]:
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print(f"\nStopping {when}; Ctrl-C again quits at once.", file=sys.stderr)
+        say(f"\nStopping {when}; Ctrl-C again quits at once.", error=True)
         search.stop()
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -13,10 +13,11 @@ from replaytree.errors import ConfigError
 
 def folder_name(name: str) -> str:
     """The folder of a search: its name, where that is one; else what is left of it, and a few digits of its hash."""
-    safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")[:80]
+    safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")
+    safe = safe.encode(errors="ignore")[:160].decode(errors="ignore")
     if safe == name:
         return name
-    return f"{safe or 'search'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return f"{safe or 'search'}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:6]}"
 
 
 def write_whole(path: Path, text: str) -> Path:

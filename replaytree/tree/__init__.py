@@ -5,6 +5,7 @@ from replaytree.tree.check import Problem, Repaired, check, repair
 from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
 from replaytree.tree.models import ModelInfo, list_models, record_model
+from replaytree.tree.names import require_name, usable_name
 from replaytree.tree.queries import list_searches, search_names
 from replaytree.tree.ranking import rank
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
@@ -41,7 +42,9 @@ __all__ = [
     "rank",
     "record_model",
     "repair",
+    "require_name",
     "search_names",
     "shown",
     "upgrade",
+    "usable_name",
 ]

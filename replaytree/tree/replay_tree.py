@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from sqlalchemy import URL, Connection, Engine
 
-from replaytree.errors import ConfigError, LeaseLost, SearchExists, SearchHeld, SpaceError
+from replaytree.errors import LeaseLost, SearchExists, SearchHeld, SpaceError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.tree import queries
 from replaytree.tree.calibrations import Calibration, read_calibration
 from replaytree.tree.engine import open_engine, reading
 from replaytree.tree.leases import Lease, held_text, holder_of
+from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
 from replaytree.tree.recording import insert_for, record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
@@ -58,10 +59,11 @@ class ReplayTree:
     ) -> ReplayTree:
         """Begin a new search, making the database if there is none; SearchExists if the name is taken.
 
+        Raises ConfigError for a name that no search can have (names.py).
+
         `prior` is what another search measured (`prior_for`); it is stored apart, and counts as nothing measured here.
         """
-        if not name.strip():
-            raise ConfigError(f"name is {name!r}; a search needs a name (--name)")
+        require_name(name)
         engine = storage if isinstance(storage, Engine) else open_engine(storage)
         row = {
             "name": name,

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Engine, MetaData
 from replaytree.errors import CorruptTree, SchemaMismatch, SearchExists, SearchFileError, StorageUnavailable
 from replaytree.tree.check import find_problems
 from replaytree.tree.engine import build_engine, head_revision, known_revisions, migrate, open_engine, reading, writing
+from replaytree.tree.names import require_name
 from replaytree.tree.queries import find_search
 from replaytree.tree.schema import VERSION_TABLE, Base
 from replaytree.tree.search_file import Header, Row, read_header, read_rows, verify, write_lines
@@ -63,6 +64,8 @@ def import_search(storage: str | URL | Engine, file: str | Path, *, name: str | 
     SchemaMismatch for one of a newer replaytree, SearchExists if the name is taken, or a StorageError.
     """
     file = Path(file)
+    if name is not None:
+        require_name(name)
     header = read_header(file)
     if header.revision not in known_revisions():
         raise SchemaMismatch(

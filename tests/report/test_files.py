@@ -45,3 +45,8 @@ def test_a_folder_that_cannot_be_written_says_so_and_what_was_there_stays(tmp_pa
         write_whole(path, "new")
     assert path.read_text() == "old"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "index.html"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "搜" * 300, "\U00020000" * 300, "../x", "a\udcff"])
+def test_a_name_of_any_length_and_script_makes_a_folder(name, tmp_path):
+    assert write_whole(tmp_path / folder_name(name) / "index.html", "page").parent.parent == tmp_path
