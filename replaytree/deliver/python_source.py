@@ -29,7 +29,7 @@ CLASSES = {classes}
 MEAN = {mean}
 STD = {std}
 
-{residual}
+{subsampled}{residual}
 def layers():
     """The layers in turn; beside each, the shape after it."""
     return nn.Sequential(
@@ -64,6 +64,15 @@ if __name__ == "__main__":
     print(load())
 '''
 
+_SUBSAMPLED = '''
+class Subsampled(nn.Conv2d):
+    """A 1x1 convolution with a stride. Subsampling first is the same, and oneDNN can die of the strided gradient."""
+
+    def forward(self, x):
+        return nn.functional.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], self.weight)
+
+'''
+
 _RESIDUAL = '''
 class Residual(nn.Module):
     """relu(branch(x) + shortcut(x))."""
@@ -79,9 +88,8 @@ class Residual(nn.Module):
         )
         self.shortcut = nn.Identity()
         if projects:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+            pointwise = Subsampled if stride > 1 else nn.Conv2d
+            self.shortcut = nn.Sequential(pointwise(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
 
     def forward(self, x):
         return torch.relu(self.branch(x) + self.shortcut(x))
@@ -107,6 +115,7 @@ def python_source(description: Description, *, weights: Path) -> str:
         f"linear=nn.Linear({shape[0]}, {len(description.classes)}))),"
     )
     residual = any(isinstance(layer, ResidualBlock) for layer in description.layers)
+    subsampled = residual or any(_subsampled(layer) for layer in description.layers)
     return _TEMPLATE.format(
         labels=description.labels,
         weights=weights.name,
@@ -117,6 +126,7 @@ def python_source(description: Description, *, weights: Path) -> str:
         classes=repr(description.classes),
         mean=repr(description.mean),
         std=repr(description.std),
+        subsampled=_SUBSAMPLED if subsampled else "",
         residual=_RESIDUAL if residual else "",
         layers="\n".join(f"            {line}" for line in lines),
         forward=_FLIP_FORWARD if description.test_time_flip else _PLAIN_FORWARD,
@@ -138,12 +148,17 @@ def _expression(layer: Layer, shape: Shape) -> str:
             raise SpaceError(f"layer {layer.label!r} is one of your own; its code cannot be written out")
 
 
+def _subsampled(layer: Layer) -> bool:
+    return isinstance(layer, Convolution) and layer.kernel == 1 and layer.stride > 1
+
+
 def _convolution(layer: Convolution, inputs: int) -> str:
     before, after = (layer.kernel - 1) // 2, layer.kernel // 2
     even = before != after
+    kind = "Subsampled" if _subsampled(layer) else "nn.Conv2d"
     modules = [f"nn.ZeroPad2d(({before}, {after}, {before}, {after}))"] if even else []
     modules += [
-        f"nn.Conv2d({inputs}, {layer.output_channels}, {layer.kernel}, {layer.stride}, "
+        f"{kind}({inputs}, {layer.output_channels}, {layer.kernel}, {layer.stride}, "
         f"{0 if even else before}, bias=False)",
         f"nn.BatchNorm2d({layer.output_channels})",
         "nn.ReLU()",

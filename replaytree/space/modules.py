@@ -12,6 +12,7 @@ from typing import assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
@@ -26,6 +27,19 @@ from replaytree.space.layers import (
     require_shape,
     why_illegal,
 )
+
+
+class SubsampledConv2d(nn.Conv2d):
+    """A 1x1 convolution with a stride: subsampling, then the convolution without a stride.
+
+    Function, parameters, FLOPs and state-dict keys are those of nn.Conv2d. On AVX-512 with several threads oneDNN 3.12
+    (torch 2.14) writes out of bounds in the gradient of the strided form, and the process dies.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(images, channels, height, width), as in nn.Conv2d."""
+        rows, columns = self.stride
+        return functional.conv2d(input[:, :, ::rows, ::columns], self.weight, self.bias, groups=self.groups)
 
 
 class ResidualModule(nn.Module):
@@ -128,6 +142,7 @@ def _build_custom(layer: CustomLayer, input_shape: Shape) -> nn.Module:
     module = layer.builder(input_shape)
     if not isinstance(module, nn.Module):
         raise SpaceError(f"the builder of layer {layer.label!r} returned {module!r}; it must be an nn.Module")
+    _subsample_first(module)
     # Trainings run in channels_last, in which a user's x.view(...) would raise.
     module.register_forward_pre_hook(lambda _, inputs: tuple(features.contiguous() for features in inputs))
     return module
@@ -151,4 +166,17 @@ def _convolution(
     pad = kernel // 2 if padding else 0
     module = nn.Conv2d(input_channels, channels, kernel, stride, pad, bias=False)
     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    _subsample_first(module)
     return module
+
+
+def _subsample_first(module: nn.Module) -> None:
+    """Make every 1x1 convolution with a stride, in a module of whatever origin, a SubsampledConv2d."""
+    for part in module.modules():
+        if (
+            type(part) is nn.Conv2d
+            and part.kernel_size == (1, 1)
+            and part.stride != (1, 1)
+            and part.padding in ((0, 0), "valid")
+        ):
+            part.__class__ = SubsampledConv2d

@@ -26,3 +26,10 @@ def test_kills_and_a_crowd_lose_nothing_and_count_nothing_twice():
     assert "equal to an uninterrupted search: episodes True, nodes True, strategy state True" in done.stdout
     assert "processes that failed: 0; contradictions: 0" in done.stdout
     assert "locked" not in done.stdout + done.stderr
+
+
+def test_layers_that_killed_the_process_are_trained_and_get_the_right_gradient():
+    command = [sys.executable, str(Path(__file__).with_name("stress_layers.py")), "--found"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 cases, 0 failed" in done.stdout

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
 from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling, ResidualBlock, xu24
-from replaytree.space.modules import ResidualModule, build_head, build_layer, build_network
+from replaytree.space.modules import ResidualModule, SubsampledConv2d, build_head, build_layer, build_network
 
 OTHERS = (Convolution(6, 1), Convolution(6, 2), Convolution(6, 4, 2), Convolution(6, 7, 3), ResidualBlock(5, 3))
 POOLS = (Pooling("avg", 2, 1), Pooling("max", 4, 2), Pooling("avg", 5, 1), Pooling("max", 2, 3))
@@ -79,6 +79,30 @@ def test_a_residual_block_adds_its_input():
     nn.init.zeros_(block.branch[-1].weight)
     features = torch.randn(2, 4, 6, 6)
     assert torch.equal(block(features), features.relu())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_strided_1x1_convolution_subsamples_first_and_is_the_same_function(groups):
+    plain = nn.Conv2d(4, 6, 1, (2, 3), groups=groups)
+    layer = CustomLayer("own", lambda shape: nn.Sequential(nn.Conv2d(4, 6, 1, (2, 3), groups=groups)))
+    module = build_layer(layer, (4, 7, 8))
+    assert [type(part) for part in module] == [SubsampledConv2d]
+    assert list(module.state_dict()) == ["0.weight", "0.bias"]
+    module[0].load_state_dict(plain.state_dict())
+    features = torch.randn(3, 4, 7, 8)
+    assert torch.allclose(module(features), plain(features), atol=1e-6)
+    assert module(features).shape == (3, 6, 4, 3)
+
+
+def test_no_strided_1x1_convolution_is_left_to_onednn():
+    block = build_layer(ResidualBlock(8, 2), (4, 8, 8))
+    assert isinstance(block.shortcut[0], SubsampledConv2d)
+    assert next(iter(block.shortcut.state_dict())) == "0.weight"
+    assert isinstance(build_layer(Convolution(8, 1, 2), (4, 8, 8))[0], SubsampledConv2d)
+    # Neither a 3x3 nor a padded 1x1 convolution can be subsampled first; without a stride nothing need be.
+    for kernel, stride, padding in ((3, 2, 1), (1, 2, 1), (1, 1, 0)):
+        own = CustomLayer("own", lambda shape, a=(kernel, stride, padding): nn.Sequential(nn.Conv2d(4, 6, *a)))
+        assert type(build_layer(own, (4, 8, 8))[0]) is nn.Conv2d
 
 
 def test_he_initialisation_and_no_bias():
