@@ -15,54 +15,15 @@ from replaytree.space import LayerSpace, prefixes
 from replaytree.space.modules import build_layer
 from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
 
-# Heads. A linear layer on global averages wants features that are linear in them from the first layer on, and what the
-# layers behind would need is averaged away: fine-grained chains read too low, those that pool early too high. A hidden
-# layer with batch norm on a few cells takes that work off the trunk. The fewer the cells, the truer deep prefixes read;
-# the first layers want more of them, since a strong head on few cells flatters what has hardly learnt (digits, 5
-# layers: 0.73, and 0.80 as it is). Kendall tau of one joint training of 15 layers, 6 epochs, with separate training at
-# the full budget (30 epochs, mean of 2 seeds), pooled over prefixes of 1 to 15 layers, and the mean tau within a depth;
-# 24 chains each, width 0.25, CIFAR-10 with 2,000 images of 16x16 (`replaytree bench evaluator --truth TABLE --length 15
-# --seeds N [--hidden N]`; one to three seeds, which move tau by 0.02):
-#                                                     digits        CIFAR-10
-#     one training a prefix, 6 epochs                 0.73  0.70    0.65  0.61
-#     linear, global average                          0.66  0.69    0.60  0.48
-#     linear, 2x2 cells                               0.70  0.75    0.60  0.59
-#         global average in the first two layers      0.67  0.74
-#     linear, 4x4 cells                                             0.18  0.49
-#     two hidden units a channel on every pixel       0.71  0.70    0.64  0.57
-#     two on 4x4 cells                                0.74  0.75    0.62  0.57
-#         without batch norm                          0.66  0.64
-#     four on 4x4 cells                               0.75  0.77    0.63  0.57
-#     eight on 4x4 cells                                            0.64  0.56
-#     four on 3x3 cells                               0.73  0.76    0.61  0.53
-#     two on 2x2 cells                                              0.60  0.54
-#     four on 2x2 cells                               0.72  0.76    0.66  0.60
-#     eight on 2x2 cells                              0.71  0.76    0.68  0.62
-#     eight on one                                                  0.64  0.55
-#     four on 2x2 cells, 4x4 in the first two layers  0.75  0.77    0.66  0.58    (as it is)
-#
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
-# head behind it alike: its own prefix reads low, and the first layers take the gradients of all heads at a rate meant
-# for one. The same tau on the digits, over prefixes of 3 layers and more, with linear heads on global averages:
-#     0.85           0.63  0.69
-#     0.7            0.62  0.67    (at half the rate 0.55, 0.63; with 5 epochs 0.64, 0.69, with 10 0.65, 0.72)
-#     0.5            0.59  0.62
-#     0.3            0.55  0.56
-# and over those of 1 to 15 layers, with linear heads on 2x2 cells, digits and CIFAR-10:
-#     1              0.62  0.70    0.58  0.58
-#     0.85           0.68  0.72    0.62  0.59
-#     0.7            0.70  0.75    0.60  0.59
-# Chunks of depth, heads 1 to 10 and 11 to 15 in two networks, no longer help: on CIFAR-10 0.59, 0.64 against 0.59, 0.57
-# (3 to 15 layers, linear heads on 2x2 cells) for 1.7 times the cost.
-# Against separate training of only 12 epochs the plain sum was at 0.48, 0.35 on 5 chains of digits, 0.7 at 0.75, 0.65,
-# their bias at each depth fitted to other chains. Worse than a discount there: a third of the rate 0.47, the mean over
-# the heads behind a layer instead of their sum 0.57 (at twice the rate 0.68), inner gradients times 0.3 0.56, the last
-# quarter's weights averaged 0.53, heads fitted anew by ridge regression in the end 0.43.
+# later head alike: its own prefix reads low, and the first layers get the gradients of all heads at a rate meant for
+# one. No discount that was tried ranks measurably better on both data sets. The discounts and the forms of heads that
+# were tried are in reports/benchmarks/heads.md.
 DISCOUNT = 0.7
 
 
 class NodeError(Exception):
-    """A layer or head raised; `__cause__` is what it raised, and `node` the prefix that it ends."""
+    """A layer or head raised an error, which is `__cause__`. `node` is the prefix that the layer ends."""
 
     def __init__(self, node: Path) -> None:
         super().__init__(node)
@@ -70,12 +31,14 @@ class NodeError(Exception):
 
 
 class PrefixNetwork(nn.Module):
-    """One layer for every distinct prefix of the paths, and a head after each, with a hidden layer.
+    """One layer for every distinct prefix of the paths, and a head after each.
 
-    `hidden`: its units a channel; 0, and behind pooling alone: none, global average pooling and a linear layer.
+    A head has a hidden layer with `hidden` units a channel, on averages of a few cells: it does the work that a linear
+    head would ask of the layers below it. With `hidden` 0, and behind pooling alone, a head is global average pooling
+    and a linear layer.
 
-    A prefix that paths share is one node: computed once, and with one head. Of a single path it is a chain with a head
-    after every layer. `nodes` is depth first: a node stands right behind its parent or a subtree of its parent's.
+    A prefix that paths share is one node: computed once, with one head. A single path gives a chain with a head after
+    every layer. `nodes` is in depth-first order: a node comes after its parent and its parent's earlier subtrees.
     Raises NodeError where a layer cannot be built or, in forward, run.
     """
 
@@ -126,14 +89,14 @@ class PrefixNetwork(nn.Module):
         return logits_TBK
 
     def keep(self, paths: Sequence[Path]) -> None:
-        """Let go of the nodes that lie on none of these paths: neither they nor their heads are computed any more."""
+        """Drop the nodes that lie on none of these paths: neither they nor their heads are computed any more."""
         self.nodes = prefixes(paths)
 
     def gradient_factors(self) -> list[tuple[nn.Parameter, float]]:
         """Every parameter of a layer with discount^(1 - depth), by which its gradient is to be multiplied.
 
-        The heads pass on discount^(depth - 1) of theirs. Together that leaves a layer of depth t the sum of
-        discount^(s - t) times the gradient of each head behind it, of depth s, without a pass over any feature map.
+        A head passes on discount^(depth - 1) of its gradient. Together the two factors give a layer of depth t the sum,
+        over the later heads, of discount^(s - t) times the gradient of the head of depth s. No feature map is scaled.
         """
         places = [self._place[node] for node in self.nodes]
         return [

@@ -16,7 +16,7 @@ from replaytree.records import Path, Space
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the controller thinks of given paths; entries after a path's end are 0."""
+    """The controller's log-probabilities and entropies of given paths. Entries after a path's end are 0."""
 
     log_probs_BT: Tensor
     entropy_BT: Tensor
@@ -48,9 +48,9 @@ class Controller(nn.Module):
     ) -> list[tuple[Path, tuple[float, ...]]]:
         """Complete each prefix to `depth_bound` layers; B paths take T steps, not B x T.
 
-        Returns for each the path and pi(a_t | a_<t) of the sampled steps only (len(path) - len(prefix) values).
-        Illegal actions have probability 0. With `uniform`, that share of every step is uniform over the legal
-        actions, and the probabilities returned are those of the mixture.
+        Returns each path with pi(a_t | a_<t) of its sampled steps (len(path) - len(prefix) values). Illegal actions
+        have probability 0. With `uniform`, every step is a mixture: uniform over the legal actions with that
+        probability. The probabilities returned are those of the mixture.
         """
         if not prefixes:
             return []
@@ -105,7 +105,7 @@ class Controller(nn.Module):
         lengths_B = torch.tensor(lengths)
         inside_BT = torch.arange(T).unsqueeze(0) < lengths_B.unsqueeze(1)
         chosen_BT = logp_BTA.gather(2, actions_BT.unsqueeze(2)).squeeze(2)
-        # p log p is 0 at p = 0, but -inf * 0 is not a number and would poison the gradient.
+        # p log p is 0 at p = 0, but -inf * 0 is not a number and would spoil the gradient.
         plogp_BTA = logp_BTA.exp() * logp_BTA.masked_fill(~legal_BTA, 0.0)
         return Scored(
             log_probs_BT=chosen_BT.masked_fill(~inside_BT, 0.0),

@@ -21,7 +21,7 @@ from replaytree.records import Path, PathEvaluation, Proposal, Space
 
 
 class EvolutionStrategy:
-    """See above. A mutant keeps its parent's layers as far as they are legal, and grows to the bound at random."""
+    """See above. A mutant keeps its parent's layers while they are legal, and is completed at random."""
 
     def __init__(self, space: Space, config: SearchConfig) -> None:
         self._space = space
@@ -67,7 +67,10 @@ class EvolutionStrategy:
 
 
 def mutant(space: Space, parent: Path, generator: torch.Generator) -> Path:
-    """One layer changed, the rest kept as far as it stays legal; the parent up to there if no change is legal."""
+    """The parent with one layer changed, up to the first layer that is no longer legal.
+
+    Where no change of the chosen layer is legal, it is the parent up to that layer.
+    """
     place = below(len(parent), generator)
     legal = space.legal(parent[:place])
     actions = [action for action, may in enumerate(legal) if may and action != parent[place]]

@@ -1,24 +1,23 @@
-"""The guided replay tree: many candidate paths are ranked by a value model of the tree, one of them is trained.
+"""The guided replay tree: a value model of the tree ranks many candidate paths, and the most promising one is trained.
 
-1. The first `warmup` paths are uniformly random, unless the memory has a prior (memory.py): then there is something to
-   go by from the start, and a value model of the prior has its say (prior_values.py). Regret on the digits table and
-   on NAS-Bench-201 after 25 and 50 trainings, 16 seeds: 8 paths 0.14, 0.04 and 0.39, 0.23; 4 paths 0.08, 0.04 and
-   0.43, 0.27; 16 paths 0.35, 0.04 and 0.77, 0.24. 32 candidates instead of 64: 0.29, 0.08 and 0.45, 0.18; 128: 0.34,
-   0.04 and 0.49, 0.30. Standard errors of 0.01 to 0.13 on the digits, of 0.06 to 0.16 on the other.
+1. The first `warmup` paths are uniformly random. Where the memory has a prior (memory.py) there is no warm-up: a value
+   model of the prior ranks candidates from the start (prior_values.py).
 2. A value ensemble is fitted to all nodes of the tree (value_model.py).
-3. Candidates: a quarter start at the root, a quarter at a prefix drawn from the tree by a softmax over average accuracy
-   and cut at a random depth; the controller completes them, mixed with a tenth of uniform choice. Half are paths drawn
-   in the same way with one layer changed: a prefix that is cut loses the good layers behind the cut, a mutant does not.
-   Regret on the digits table and on NAS-Bench-201 after 25 and 50 trainings (30 seeds as it is, else 15; `bench
-   strategies ... --option NAME=VALUE`): as it is 0.16, 0.06 and 0.40, 0.22; no mutants 0.31, 0.04 and 0.56, 0.24;
-   mutants only 0.21, 0.09 and 0.39, 0.15. The intervals overlap.
-4. Thompson sampling (Thompson, 1933; as ensembles: Osband and Van Roy, 2015): one random member chooses the candidate
-   whose best new prefix it values most. The members' deviations count twice (`exploration` times 2): once 0.24, 0.05
-   and 0.50, 0.22; three times 0.14, 0.05 and 0.49, 0.29.
-5. One training in four, a path known to be good is trained again instead where that is worth more (knowledge gradient;
-   Frazier, Powell and Dayanik, 2008): when what keeps us from knowing the best is noise, not novelty.
+3. Candidates: a quarter start at the root. A quarter start at a prefix of the tree, drawn by a softmax over average
+   accuracy and cut at a random depth. The controller completes both, mixed with a tenth of uniform choice. The other
+   half are mutants: paths drawn in the same way with one layer changed. A cut prefix loses the good layers behind the
+   cut; a mutant keeps them.
+4. Thompson sampling (Thompson, 1933; with ensembles: Osband and Van Roy, 2015): one random member of the ensemble
+   chooses the candidate whose best new prefix it values most. The members' deviations count twice (`exploration` times
+   2).
+5. At most one training in four repeats a path that is known to be good. It does so where repeating is expected to gain
+   more than the best candidate (knowledge gradient; Frazier, Powell and Dayanik, 2008). That is the case where noise
+   hides which of the known paths is best.
 6. The controller is fitted to the best eighth of the candidates by the mean of the ensemble (cross-entropy method;
    Rubinstein, 1999).
+
+After 25 trainings this has the least regret of all strategies on both tables. What each choice is worth is measured in
+reports/benchmarks/strategies.md.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
 UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8
 ENTROPY = 0.02
-# Members that see the same examples agree more than they are right.
+# Members that see the same examples agree more than their errors justify.
 SPREAD = 2.0
 LEADERS = 16
-# A joint training reads shallow prefixes differently under every tail, which looks like noise: left alone, 9 of 12
-# guided trainings on small pictures were repetitions. One in four may be.
+# In joint trainings a shallow prefix reads differently under every tail. That looks like noise, and without this limit
+# most trainings on small pictures were repetitions.
 RETRAIN_EVERY = 4
 RANDOM_DRAWS = 20
 # Averages of equal numbers differ in their last bits; that is no noise.
@@ -98,9 +97,9 @@ class GuidedStrategy:
         return proposals
 
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
-        """Notes how far repeated trainings differ; the models learn from the tree at the next proposal."""
+        """Record how far repeated trainings differ. The models learn from the tree at the next proposal."""
         for proposal, evaluation in zip(proposals, evaluations, strict=True):
-            # A copy of another path's training is no repetition.
+            # A copy of another path's training is not a repetition.
             for t, accuracy in list(enumerate(evaluation.accuracies))[evaluation.shared :]:
                 self._noise.add(accuracy, self._seen.get(proposal.path[: t + 1]))
         return self._update
@@ -126,7 +125,7 @@ class GuidedStrategy:
         self._generator.set_state(state["generator"])
 
     def _random(self, depth_bound: int, taken: set[Path]) -> Proposal:
-        """Random, and not taken unless nearly everything is."""
+        """A random path, and one that is taken only where RANDOM_DRAWS draws gave no other."""
         for _ in range(RANDOM_DRAWS):
             proposal = random_path(self._space, depth_bound, self._generator)
             if proposal.path not in taken:
@@ -134,7 +133,7 @@ class GuidedStrategy:
         return proposal
 
     def _guided(self, memory: ReplayMemory, depth_bound: int, epochs: int, taken: set[Path]) -> Proposal:
-        """`taken` are the prefixes that are about to be known: nothing is gained by training them once more."""
+        """`taken` are the prefixes that are being trained already: training them once more gains nothing."""
         candidates = self._candidates(memory, depth_bound)
         prefixes = list({path[:t]: None for path, _ in candidates for t in range(1, len(path) + 1)})
         place = {prefix: n for n, prefix in enumerate(prefixes)}
@@ -149,7 +148,7 @@ class GuidedStrategy:
         novel = [place[path[:t]] for t in range(1, len(path) + 1) if not known_N[place[path[:t]]]]
         again = self._retraining(epochs, values_MN[:, novel], taken)
         if again is not None:
-            # A leader below the bound is trained as the beginning of a longer path: that measures new prefixes, too.
+            # A leader below the depth bound is trained as the beginning of a longer path, which measures new prefixes.
             [(path, probs)] = self._controller.sample(
                 self._space, [again], depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
             )
@@ -159,7 +158,7 @@ class GuidedStrategy:
         return proposal
 
     def _predicted(self, memory: ReplayMemory, prefixes: list[Path], epochs: int) -> Tensor:
-        """Values y (M, N), those of a prior mixed in."""
+        """Values y (M, N), mixed with those of a prior."""
         if memory.prior is None:
             return self._values.values(self._values.scores(prefixes, epochs=epochs))
         if self._prior is None:
@@ -196,7 +195,7 @@ class GuidedStrategy:
         return list(candidates.items())
 
     def _learn(self, paths: list[Path], place: dict[Path, int], mean_N: Tensor) -> None:
-        """Raise the probability of the best eighth, by the best value that a path reaches."""
+        """Raise the probability of the best eighth of the paths. A path counts by the best value of its prefixes."""
         reached = [max(float(mean_N[place[path[:t]]]) for t in range(1, len(path) + 1)) for path in paths]
         order = sorted(range(len(paths)), key=reached.__getitem__, reverse=True)
         elite = [paths[c] for c in order[: max(1, round(len(paths) * ELITE_SHARE))]]
@@ -239,7 +238,8 @@ class GuidedStrategy:
 class Noise:
     """The variance of single trainings in value, pooled over all prefixes that were trained more than once.
 
-    A new value v of a prefix with n earlier ones of mean m tells (v - m)^2 n / (n + 1), whose expectation it is.
+    A new value v of a prefix with n earlier values of mean m adds (v - m)^2 n / (n + 1), whose expectation is that
+    variance.
     """
 
     def __init__(self) -> None:
@@ -264,7 +264,7 @@ class Noise:
 def knowledge_gradient(lead: float, variance: float, noise: float) -> float:
     """Expected gain of the best mean from one more training (Frazier et al., 2008, equation 4.12).
 
-    `lead` is this mean less the best of the others, `variance` how unsure it is, `noise` the variance of a training.
+    `lead` is this mean less the best of the others, `variance` that of this mean, `noise` that of one training.
     sigma~ = variance / sqrt(variance + noise); gain = sigma~ f(-|lead| / sigma~), f(z) = z Phi(z) + phi(z).
     """
     if variance <= 0.0:

@@ -1,12 +1,11 @@
 """The tree as strategies see it: every node's counts in memory, and draws by a softmax over average accuracy.
 
-A copy of what the database holds, rebuilt from it in one read. The tree itself is the sampling structure: each node
-keeps the log of the summed weights of its subtree, so an update costs O(depth x children) and so does a draw,
-whatever the number of nodes.
+This is a copy of what the database holds, rebuilt from it in one read. Each node keeps the log of the summed weights of
+its subtree. So an update and a draw each cost O(depth x children), whatever the number of nodes.
 
-A memory may have a prior: the memory of another search, on other images perhaps, whose accuracies are on a scale of
-their own. A draw comes from the prior with probability w / (w + n), where n is the number of trainings here and w =
-PRIOR_TRAININGS: the prior is worth that many trainings, and the own ones outweigh it after as many.
+A memory may have a prior: the memory of another search, perhaps on other images, whose accuracies are on another scale.
+A draw comes from the prior with probability w / (w + n), where n is the number of trainings in this search and w =
+PRIOR_TRAININGS. So the prior weighs as much as w trainings.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ PRIOR_TRAININGS = 10
 class ReplayMemory:
     """All nodes of one search. `temperature` is that of the softmax, in accuracy.
 
-    What is asked of single nodes (`get`, `children`, iteration) is answered by the search's own alone.
+    `get`, `children` and iteration answer from this search's own nodes, and not from the prior.
     """
 
     def __init__(
@@ -61,13 +60,13 @@ class ReplayMemory:
         return [self._stats[(*path, action)] for action in self._children.get(path, ())]
 
     def changes(self) -> list[NodeStats]:
-        """The nodes stored or changed since the last call, at first all of them; new ones in the order of storing."""
+        """The nodes stored or changed since the last call; in the first call all of them. New ones in storing order."""
         changed, self._changed = self._changed, {}
         return [self._stats[path] for path in changed]
 
     @property
     def is_empty(self) -> bool:
-        """True while no node has been evaluated, nor any of the prior: then nothing can be drawn."""
+        """True while neither this search nor the prior has an evaluated node: then nothing can be drawn."""
         return self.is_unmeasured and (self.prior is None or self.prior.is_empty)
 
     @property
@@ -77,14 +76,14 @@ class ReplayMemory:
 
     @property
     def prior_share(self) -> float:
-        """How much the prior counts beside the search's own trainings; 0 without one."""
+        """The weight of the prior, in [0, 1], beside that of the search's own trainings; 0 without a prior."""
         if self.prior is None or self.prior.is_empty:
             return 0.0
         trainings = sum(node.evaluation_count for node in self.children(()))
         return PRIOR_TRAININGS / (PRIOR_TRAININGS + trainings)
 
     def update(self, nodes: Iterable[NodeStats]) -> None:
-        """Take in new or changed nodes; a node's parent comes before it."""
+        """Add new nodes and replace changed ones. A node's parent comes before the node."""
         changed: set[Path] = set()
         for node in nodes:
             path = node.path
@@ -101,7 +100,7 @@ class ReplayMemory:
             self._log_mass[path] = self._summed(path)
 
     def reload(self, nodes: Iterable[NodeStats]) -> None:
-        """Take in every node anew, after a change that moved all averages: `accuracy_range` forgets the old ones."""
+        """Replace every node, after a change of all averages. `accuracy_range` forgets the old averages."""
         self.accuracy_range = (math.inf, -math.inf)
         self.update(nodes)
 
@@ -128,7 +127,7 @@ class ReplayMemory:
             path = (*path, chosen)
 
     def behaviour(self, path: Path) -> tuple[float, ...]:
-        """mu(a_t | a_<t) of a drawn path: the share of child a_t in the weight of all children of a_<t."""
+        """mu(a_t | a_<t) of a drawn path: the weight of child a_t, as a share of that of all children of a_<t."""
         shares = []
         for t in range(len(path)):
             prefix = path[:t]
@@ -139,13 +138,13 @@ class ReplayMemory:
     def rewards(self, path: Path) -> tuple[float, ...]:
         """Average accuracy of every prefix of a stored path; 0 where a failure left none.
 
-        A prefix that only the prior knows has its accuracy there, brought to the mean and deviation that the averages
-        have here.
+        For a prefix that only the prior knows, it is the prior's accuracy, rescaled to the mean and deviation of this
+        search's averages.
         """
         return tuple(self._reward(path[: t + 1]) for t in range(len(path)))
 
     def mean_and_deviation(self) -> tuple[float, float]:
-        """Of the average accuracies of all evaluated nodes; (0, 0) where there are none."""
+        """Mean and deviation of the average accuracies of all evaluated nodes; (0, 0) where there are none."""
         averages = [average for node in self if (average := node.average_accuracy) is not None]
         if not averages:
             return 0.0, 0.0

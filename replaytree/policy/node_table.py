@@ -1,4 +1,4 @@
-"""The nodes of a memory as arrays: what a value model is fitted on, without a walk over the tree.
+"""The nodes of a memory as arrays, on which a value model is fitted without a walk over the tree.
 
 Shapes: N nodes in the order in which they were first stored, T layers of the deepest path, K budgets in ascending
 epochs.
@@ -22,7 +22,7 @@ Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 @dataclass(frozen=True, slots=True)
 class Leader:
-    """A prefix among the best at one budget: its average accuracy and how many trainings that is of."""
+    """A prefix among the best at one budget, its average accuracy, and the number of trainings in that average."""
 
     path: Path
     average_accuracy: float
@@ -30,7 +30,7 @@ class Leader:
 
 
 class NodeTable:
-    """Grows with the memory: only what changed is read, so a turn costs the same on a tree of any size."""
+    """Grows with the memory. Only changed nodes are read, so a turn costs the same on a tree of any size."""
 
     def __init__(self, max_layers: int) -> None:
         self._rows: dict[Path, int] = {}
@@ -51,7 +51,7 @@ class NodeTable:
     def examples(
         self,
     ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Everything measured, by node and then budget: row, epochs, average accuracy and trainings, E values each."""
+        """All measurements by node and then budget: row, epochs, average accuracy, trainings; E values each."""
         rows_E, columns_E = np.nonzero(self._counts_NK[: len(self)])
         epochs_E = np.asarray(self._epochs_K, dtype=np.int64)[columns_E]
         return rows_E, epochs_E, self._averages_NK[rows_E, columns_E], self._counts_NK[rows_E, columns_E]
@@ -62,7 +62,7 @@ class NodeTable:
         return chosen
 
     def leaders(self, epochs: int, k: int) -> list[Leader]:
-        """The k prefixes of the best average at a budget, best first; ties go to the older."""
+        """The k prefixes with the best average at a budget, best first. Ties go to the older prefix."""
         if epochs not in self._epochs_K:
             return []
         column = self._epochs_K.index(epochs)

@@ -1,8 +1,8 @@
 """Normal scores: measured values replaced by the normal quantiles of their ranks (van der Waerden, 1952).
 
-Accuracies crowd: half of a space may be at chance, and the good ones lie within a point of one another, where a least
-squares fit sees next to no difference. Ranks spread them evenly, whatever the scale of the images and the budget
-(Salinas, Shen and Perrone, 2020, transform what several data sets measured in this way).
+Accuracies are crowded: half of a space may be at chance, and the good ones lie within a point of one another, where a
+least squares fit sees almost no difference. Ranks spread them evenly, whatever the images and the budget. Salinas, Shen
+and Perrone (2020) transform the measurements of several data sets in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LEAST_DEVIATION = 1e-3
 class NormalScores:
     """The map between some values and their scores: monotone, and linear between and beyond the values.
 
-    Beyond them a score of 1 is a standard deviation of the values. Of no values it is the identity.
+    Beyond the values, one score more is one standard deviation more. Without values the map is the identity.
     """
 
     def __init__(self, values_N: Values) -> None:

@@ -1,12 +1,11 @@
-"""What another search's tree says of any prefix: a value model of its own, fitted once.
+"""The value of prefixes by another search's tree: a second value model, fitted once.
 
-The two searches measure on different scales (other images, other budgets), so only ranks within each tree mean
-anything: both models speak in normal scores of their own tree (normal_scores.py). They are mixed by the share that
-the prior has in the memory, which falls as this search's own trainings come in.
+The two searches measure on different scales (other images, other budgets), so only ranks within each tree can be
+compared. Both models therefore predict normal scores within their own tree (normal_scores.py). The scores are mixed by
+the prior's share in the memory, which falls as this search trains.
 
-Two models rather than one that is fitted to both: what a search trains is chosen, and so better than the average of
-its space, from its first training on. Ranked together with the other tree, its good paths would count as average ones.
-A mixture of two rankings has no common zero to get wrong.
+One model fitted to both trees would be wrong: a search chooses what it trains, so its paths are better than the average
+of the space from the first training on. Ranked together with the other tree, its good paths would count as average.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ FITS = 10
 
 
 class PriorValues:
-    """An ensemble fitted to a prior. The same prior and seed give the same values, so no state is kept of it."""
+    """An ensemble fitted to a prior. The same prior and seed give the same values, so it needs no stored state."""
 
     def __init__(
         self, prior: ReplayMemory, *, num_actions: int, max_layers: int, seed: int, spread: float = 1.0
@@ -39,6 +38,6 @@ class PriorValues:
             self._values.fit(table)
 
     def mixed(self, own: ValueEnsemble, prefixes: Sequence[Path], *, epochs: int, share: float) -> Tensor:
-        """Values y (M, N) on the scale of the search's own model, of which the prior says `share`, in [0, 1]."""
+        """Values y (M, N) on the scale of the search's own model. `share`, in [0, 1], is the weight of the prior."""
         prior_MN, own_MN = (values.scores(prefixes, epochs=epochs) for values in (self._values, own))
         return own.values(share * prior_MN + (1.0 - share) * own_MN)

@@ -2,8 +2,8 @@
 
 From the root: a_t = argmax_a Q(s, a) + c P(a | s) sqrt(N(s)) / (1 + N(s, a)), where P is the controller, N are visit
 counts, and Q is the average accuracy of the child's prefix, scaled to [0, 1] by the least and the best average of the
-tree; a child without one has Q = 0.5. Where the path leaves the tree, the controller goes on alone. The controller
-learns as in replay.py, from best-reached returns.
+tree. A child without an average has Q = 0.5. Where the path leaves the tree, the controller completes it. The
+controller learns as in replay.py, from best-reached returns.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PuctStrategy:
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
     ) -> list[Proposal]:
-        """`num_paths` descents; those of one batch, and the pending ones, count as visits."""
+        """`num_paths` descents. Earlier ones of the batch, and the pending paths, count as visits."""
         visits = {node.path: node.visit_count for node in memory} if pending or num_paths > 1 else None
         for path in pending:
             _visit(visits, path)
@@ -57,7 +57,7 @@ class PuctStrategy:
         self._policy.load_state_dict(state)
 
     def _descend(self, memory: ReplayMemory, depth_bound: int, visits: dict[Path, int] | None) -> Path:
-        """The prefix at which the walk leaves the tree, its first new action included."""
+        """The prefix at which the walk leaves the tree, with the first action outside it."""
         least, best = memory.accuracy_range
         path: Path = ()
         while len(path) < depth_bound:

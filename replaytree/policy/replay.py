@@ -1,18 +1,7 @@
 """REINFORCE with an experience replay tree: the poster's algorithm.
 
-What its choices are worth: regret in points after 50 trainings on the digits table and on NAS-Bench-201 (`replaytree
-bench strategies TABLE --strategy replay --seeds 20 --trainings 50 --option NAME=VALUE`; 95 % intervals of +-0.15 to
-0.4):
-
-    as it is              0.52, 0.77    replay 0, 0.5, 0.75        0.65, 0.63, 0.97 and 0.71, 0.79, 0.81
-    reward-to-go          0.65, 0.54    rho_bar 0.5, 4             0.66, 0.56 and 0.71, 0.77
-    best-reached          0.66, 0.61    entropy 0, 0.05            0.68, 0.57 and 0.71, 0.66
-    marginal-gain         0.73, 0.47    continue_ 0.25, 0.5        0.64, 0.52 and 0.76, 0.76
-    final                 0.53, 0.73    growth from one layer      1.04, 1.16
-    baseline_decay 0.95   0.54, 0.77    best-reached, baseline of the parent   0.47, 1.00
-
-Most intervals overlap. Growth from one layer costs on both (chains of four and six layers leave it nothing to save),
-and no return wins on both; the parent's value suits the digits and not the other.
+Its options differ little in regret: most intervals overlap, and no return wins on both tables. Growth from one layer
+costs regret on both. The measurements are in reports/benchmarks/strategies.md.
 """
 
 from __future__ import annotations
@@ -38,8 +27,8 @@ class ReplayStrategy:
 
     One update a batch (Xu, poster, steps 4 to 6; Williams, 1992):
     theta += alpha sum_t rho_t grad log pi(a_t | a_<t) (G_t - b_t), averaged over the batch, plus an entropy bonus,
-    by Adam with clipped gradients. rho_t is the truncated importance weight of every step; 1 where the policy is still
-    the one that it was sampled from.
+    by Adam with clipped gradients. rho_t is the truncated importance weight of a step. It is 1 where the policy has not
+    changed since the step was sampled.
     """
 
     def __init__(self, space: Space, config: SearchConfig) -> None:
@@ -54,9 +43,9 @@ class ReplayStrategy:
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
     ) -> list[Proposal]:
-        """`num_paths` episodes; nothing is replayed before something is measured, and an empty tree is not continued.
+        """`num_paths` episodes. Nothing is replayed or continued before there is something in the tree.
 
-        What the baseline is to be compared with is on this search's scale, so a prior alone gives nothing to replay.
+        A prior alone gives nothing to replay: its accuracies are not on the scale of this search's baseline.
         """
         self._seen = memory
         sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
@@ -80,7 +69,7 @@ class ReplayStrategy:
         return [replays.get(b) or fresh[b] for b in range(num_paths)]
 
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
-        """One policy-gradient step on the batch; only trained episodes move the baseline."""
+        """One policy-gradient step on the batch. Only trained episodes change the baseline."""
         scored = self._controller.score(self._space, [proposal.path for proposal in proposals])
         pi_BT = scored.log_probs_BT.detach().exp().double().numpy()
         weight_BT = torch.zeros_like(scored.log_probs_BT)
@@ -116,7 +105,7 @@ class ReplayStrategy:
         return baseline_T
 
     def complete(self, prefix: Path, depth_bound: int) -> Proposal:
-        """One episode: a given prefix, then the controller."""
+        """One episode: the controller completes a given prefix."""
         [(path, probs)] = self._controller.sample(
             self._space, [prefix], depth_bound=depth_bound, generator=self._generator
         )
@@ -151,7 +140,7 @@ class ReplayStrategy:
 
 
 def reinforce(space: Space, config: SearchConfig) -> ReplayStrategy:
-    """REINFORCE as Zoph and Le (2017) have it: final reward only, exponential-average baseline, no tree."""
+    """REINFORCE as in Zoph and Le (2017): final reward only, exponential-average baseline, no tree."""
     decay = ZOPH_LE_DECAY if config.baseline_decay is None else config.baseline_decay
     options = {"return_kind": "final", "replay": 0.0, "continue_": 0.0, "baseline": "depth", "baseline_decay": decay}
     return ReplayStrategy(space, config.with_options(**options))

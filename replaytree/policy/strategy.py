@@ -1,4 +1,4 @@
-"""What every strategy is: something that proposes episodes and learns from what they brought."""
+"""The protocol of a strategy: it proposes episodes and learns from their evaluations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from replaytree.records import Path, PathEvaluation, Proposal
 
 @dataclass(frozen=True, slots=True)
 class PolicyUpdate:
-    """What one update did: the loss, and the mean entropy of the policy a step, in nats. None: nothing learned."""
+    """The loss of one update, and the mean entropy of the policy a step, in nats. None: nothing was learned."""
 
     loss: float | None = None
     entropy: float | None = None
@@ -33,14 +33,15 @@ class Strategy(Protocol):
     def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
         """Learn from the episodes; a replayed one comes with its stored averages as its evaluation.
 
-        Between a proposal and its evaluation others may have been observed: `behaviour` tells what it was drawn from.
+        Other episodes may have been observed between a proposal and its evaluation. `behaviour` holds the
+        probabilities that the proposal was drawn with.
         """
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides what comes next, generators included: tensors, numbers, strings, lists, dicts.
+        """All that later proposals depend on, generators included: tensors, numbers, strings, lists, dicts.
 
-        As in torch, the tensors are the live ones: copy or save them before the strategy goes on.
+        As in torch, these are the tensors in use: copy or save them before the strategy is used again.
         """
         ...
 

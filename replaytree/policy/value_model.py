@@ -1,8 +1,8 @@
 """The value model: an ensemble of small networks that predict the accuracy of any prefix from its actions.
 
-Every training labels all prefixes on its path, so a tree of a few trainings holds many examples; fitting them is
-replay, too. The networks learn the examples' normal scores (normal_scores.py), and what they predict is read back as
-values y = -log(1 - accuracy), in which a step from 0.98 to 0.99 weighs as much as one from 0.8 to 0.9.
+Every training labels all prefixes on its path, so a few trainings give many examples. The networks learn the normal
+scores of the examples (normal_scores.py). Their predictions are converted to values y = -log(1 - accuracy), in which a
+step from 0.98 to 0.99 weighs as much as one from 0.8 to 0.9.
 
 Shapes: N nodes, E examples (a node at a budget), S steps, B examples a step, F features, M members, H hidden units.
 """
@@ -28,21 +28,21 @@ STEPS = 60
 BATCH = 128
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
-# An accuracy of 1 is 1 - 1e-4 to the model: else its value would be infinite.
+# The model reads an accuracy of 1 as 1 - 1e-4, since its value would be infinite.
 LEAST_ERROR = 1e-4
 
 
 def value_of(accuracy: float) -> float:
-    """-log(1 - accuracy), the error kept at 1e-4 or more."""
+    """-log(1 - accuracy), with an error 1 - accuracy of at least 1e-4."""
     return -math.log(max(1.0 - accuracy, LEAST_ERROR))
 
 
 class ValueEnsemble(nn.Module):
     """M networks of two hidden layers, computed as one.
 
-    All see the same examples; they differ by their first weights, as in the deep ensembles of Lakshminarayanan, Pritzel
-    and Blundell (2017). Bootstrap weights made them less true, and guided worse. Such networks agree more than they
-    are right, so their deviations from their mean count `spread` times.
+    All see the same examples and differ in their initial weights, as in the deep ensembles of Lakshminarayanan, Pritzel
+    and Blundell (2017). Bootstrap weights made their predictions worse, and guided's regret higher. Such networks agree
+    more than their errors justify, so their deviations from their mean are multiplied by `spread`.
     """
 
     def __init__(self, num_actions: int, max_layers: int, *, generator: torch.Generator, spread: float = 1.0) -> None:
@@ -73,7 +73,7 @@ class ValueEnsemble(nn.Module):
         return torch.baddbmm(self.bias3, hidden_MNH, self.weight3).squeeze(2)
 
     def fit(self, table: NodeTable) -> None:
-        """A few Adam steps on all evaluated nodes, at every budget; the networks stay warm from fit to fit."""
+        """A few Adam steps on all evaluated nodes, at every budget. A fit starts from the weights of the last one."""
         rows_E, epochs_E, averages_E, counts_E = table.examples()
         values_E = -np.log(np.maximum(1.0 - averages_E, LEAST_ERROR))
         E = len(rows_E)
@@ -84,7 +84,7 @@ class ValueEnsemble(nn.Module):
         rows_SB = rows_E[chosen_SB]
         S, B = rows_SB.shape
         features_SBF = self._features(table.actions(rows_SB.ravel()), epochs_E[chosen_SB.ravel()]).view(S, B, -1)
-        # Ranks among what is learnt from now: as telling as those among all, at a cost that does not grow.
+        # Ranks among this fit's examples are as good as ranks among all, and their cost does not grow with the tree.
         self._normal_scores = NormalScores(values_E[np.unique(chosen_SB)])
         targets_SB = torch.from_numpy(self._normal_scores.scores(values_E[chosen_SB])).float()
         weights_SB = torch.from_numpy(np.sqrt(counts_E[chosen_SB])).float()
@@ -102,11 +102,11 @@ class ValueEnsemble(nn.Module):
         return mean_N + self._spread * (scores_MN - mean_N)
 
     def values(self, scores: Tensor) -> Tensor:
-        """The values y that scores stand for since the last fit."""
+        """The values y of normal scores, by the examples of the last fit."""
         return torch.from_numpy(self._normal_scores.values(scores.double().numpy()))
 
     def state(self) -> dict[str, Any]:
-        """Networks and optimiser; values come with the next fit."""
+        """Networks and optimiser. The map from scores to values comes with the next fit."""
         return {
             "networks": self.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -119,7 +119,7 @@ class ValueEnsemble(nn.Module):
 
     def _step(self, features_NF: Tensor, targets_N: Tensor, weights_N: Tensor) -> None:
         error_MN = self(features_NF) - targets_N
-        # The sum over members keeps each network's step what it would be alone.
+        # Summed over members, not averaged: each network then takes the step it would take alone.
         loss = (weights_N * error_MN**2).sum() / weights_N.sum()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
