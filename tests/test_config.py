@@ -1,8 +1,28 @@
 import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import pytest
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from replaytree.config import Budget, Growth, Pruning, SearchConfig, option_name, parse_epochs
+from replaytree.cli.declared import configured
+from replaytree.config import (
+    Budget,
+    Growth,
+    Pruning,
+    SearchConfig,
+    by_flag,
+    command,
+    option_name,
+    parse_flag,
+    whole_number,
+)
+from replaytree.config.option import declared
 from replaytree.errors import ConfigError
 
 
@@ -14,7 +34,10 @@ def test_a_configuration_survives_json():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_layers": 0}, r"max_layers is 0; it must be a whole number of at least 1 \(--max-layers\)"),
+        (
+            {"max_layers": 0},
+            r"max_layers is 0; it must be a whole number of at least 1 and at most 10000 \(--max-layers\)",
+        ),
         ({"min_layers": 7, "max_layers": 3}, "min_layers is 7, more than max_layers, 3"),
         ({"replay": 1.5}, r"replay is 1.5; it must be .* at most 1 \(--replay\)"),
         ({"continue_": -0.1}, r"continue is -0.1; .* \(--continue\)"),
@@ -23,7 +46,7 @@ def test_a_configuration_survives_json():
         ({"batch_size": 0}, r"batch_size is 0; .* \(--batch-size\)"),
         ({"epochs_first": 0}, r"epochs_first is 0; .* \(--epochs\)"),
         ({"val_fraction": 0.0}, r"val_fraction is 0.0; it must be a number over 0"),
-        ({"val_fraction": 1.0}, "val_fraction is 1.0; it must be less than 1"),
+        ({"val_fraction": 1.0}, r"val_fraction is 1.0; it must be a number over 0 and less than 1 \(--val-fraction\)"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"width": 0.0}, "width is 0.0; it must be a number over 0"),
         ({"strategy": "clever"}, "strategy is 'clever'; it must be one of replay"),
@@ -49,11 +72,51 @@ def test_json_that_is_no_configuration(text):
 
 
 def test_epochs():
-    assert parse_epochs("4:8") == (4, 8)
-    assert parse_epochs("6") == (6, 6)
+    assert parse_flag("--epochs", "4:8") == {"epochs_first": 4, "epochs_last": 8}
+    assert parse_flag("--epochs", "6") == {"epochs_first": 6, "epochs_last": 6}
     for text in ("", "a:b", "1:2:3", "4:"):
-        with pytest.raises(ConfigError, match="write FIRST:LAST"):
-            parse_epochs(text)
+        with pytest.raises(ConfigError, match=r"--epochs is .*; write FIRST:LAST, as in --epochs 4:8, or one number"):
+            parse_flag("--epochs", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12", 12), ("1_000", 1000), ("100k", 100_000), ("1.5M", 1_500_000), ("1e6", 10**6), ("2.5e3", 2500),
+        ("1G", 10**9),
+        ("+3", 3), ("-0", 0), ("9223372036854775807", 2**63 - 1),
+    ],
+)  # fmt: skip
+def test_whole_numbers_as_people_write_them(text, value):
+    assert whole_number(text) == value
+    assert type(whole_number(text)) is int
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "k",
+        "1.5",
+        "²",
+        "٣",
+        "1e-1",
+        "1k5",
+        "0x10",
+        "1__0",
+        "_1",
+        "1,000",
+        "nan",
+        "1e999",
+        "9" * 5000,
+        "1e99999999999",
+    ],
+)
+def test_what_is_no_whole_number(text):
+    with pytest.raises(ConfigError, match="whole number"):
+        whole_number(text)
+    with pytest.raises(ConfigError, match=r"^--grow-every is .*whole number"):
+        parse_flag("--grow-every", text)
 
 
 def test_growth_by_episodes():
@@ -90,10 +153,98 @@ def test_the_budget_rises_with_the_bound_and_is_full_half_way():
     assert Growth.start(fixed).budget(fixed) == Budget(8)
 
 
-def test_every_field_has_its_option():
+def test_every_field_is_declared_and_its_default_is_good():
     assert option_name("return_kind") == "--return"
     assert option_name("epochs_last") == "--epochs"
-    assert {option_name(field.name) for field in dataclasses.fields(SearchConfig)} >= {"--max-layers", "--continue"}
+    assert option_name("continue_") == "--continue"
+    assert option_name("grow_patience") == "--grow-patience"
+    assert [f.name for each in by_flag().values() for f in each] == [f.name for f in dataclasses.fields(SearchConfig)]
+    for field in declared(SearchConfig).values():
+        assert field.option.help.strip()
+        assert field.checked(field.default) == field.default
+
+
+def test_what_equals_a_plain_value_is_stored_as_one():
+    config = SearchConfig(
+        seed=np.int64(3), gamma=np.float32(0.5), width=1, dataset=Path("some/where"), flip=np.bool_(True)
+    )
+    assert config == SearchConfig(seed=3, gamma=0.5, width=1.0, dataset="some/where", flip=True)
+    assert json.loads(config.to_json())["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"seed": True}, {"seed": 2**63}, {"seed": "1"}, {"gamma": True}, {"gamma": "0.5"}, {"dataset": 5},
+        {"dataset": b"digits"}, {"flip": "yes"}, {"skip_bad": None}, {"width": 10**400}, {"width": 1e300},
+        {"max_params": 2**63}, {"batch_size": 10**5000}, {"cost_weight": 0.1}, {"device": None},
+    ],
+    ids=lambda options: next(iter(options)),
+)  # fmt: skip
+def test_a_value_of_another_kind_is_one_clear_line(options):
+    [name] = options
+    with pytest.raises(ConfigError, match=rf"^{name} is .*; it must be .* \({option_name(name)}\)$") as caught:
+        SearchConfig(**options)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.fixture
+def _no_environment(monkeypatch):
+    monkeypatch.delenv("REPLAYTREE_DATA", raising=False)
+
+
+WORDS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=12)
+
+
+def values_of(field):
+    """Values that a field takes."""
+    if field.choices:
+        good = st.sampled_from(field.choices)
+    elif field.kind is bool:
+        good = st.booleans()
+    elif field.kind is str:
+        good = WORDS
+    else:
+        low = field.option.least if field.option.least is not None else field.option.above or 0
+        high = field.option.most if field.option.most is not None else field.option.below or 10**12
+        if field.kind is int:
+            good = st.integers(int(low), int(min(high, 2**63 - 1)))
+        else:
+            good = st.floats(
+                low, high, exclude_min=field.option.above is not None, exclude_max=bool(field.option.below)
+            )
+    return st.none() | good if field.optional and field.name != "dataset" else good
+
+
+@given(st.fixed_dictionaries({}, optional={f.name: values_of(f) for f in declared(SearchConfig).values()}))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("_no_environment")
+def test_the_command_line_of_a_configuration_makes_that_configuration(options):
+    try:
+        config = SearchConfig(**options)
+    except ConfigError as error:
+        assert re.search("min_layers|epochs are|warm-start|add up", str(error))  # noqa: PT017
+        return
+    found = []
+
+    @configured
+    def run(config, *, quiet: Annotated[bool, typer.Option("--quiet", rich_help_panel=None)] = False):
+        found.append(config)
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(run)
+    app(config.to_arguments(), standalone_mode=False)
+    assert found == [config]
+
+
+def test_a_command_line_is_short_and_needs_images_that_it_can_name():
+    assert SearchConfig().to_arguments() == []
+    config = SearchConfig(epochs_last=9, grow_every=None, flip=False, prune=False, skip_bad=True, continue_=0.5)
+    assert config.to_arguments() == [
+        "--skip-bad", "--grow-every", "auto", "--continue", "0.5", "--epochs", "4:9", "--no-flip", "--no-prune",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="no command line makes it"):
+        SearchConfig(dataset=None).to_arguments()
 
 
 def test_a_path_is_stopped_half_way_below_the_median_of_those_before_it():
@@ -108,3 +259,18 @@ def test_a_path_is_stopped_half_way_below_the_median_of_those_before_it():
     assert pruning.budget(budget) == Budget(8, checkpoint=4, bar=0.5)
     assert pruning.budget(Budget(6)) == Budget(6, checkpoint=3, bar=None)
     assert pruning.budget(Budget(1)) == Budget(1)
+
+
+def test_a_command_is_quoted_and_names_the_database_where_it_would_be_missed(monkeypatch):
+    monkeypatch.delenv("REPLAYTREE_STORAGE", raising=False)
+    assert command("best", "mine", "-k", 3) == "replaytree best mine -k 3"
+    assert command("best", "it's", storage="sqlite:///replaytree.db") == "replaytree best 'it'\"'\"'s'"
+    other = "postgresql://me:secret@host/db?password=x"
+    assert command("best", "a", storage=other) == (
+        "replaytree best a --storage 'postgresql://me:***@host/db?password=***'"
+    )
+    monkeypatch.setenv("REPLAYTREE_STORAGE", "sqlite:///here.db")
+    assert command("best", "a", storage="sqlite:///here.db") == "replaytree best a"
+    assert command("best", "a", storage="sqlite:///replaytree.db") == (
+        "replaytree best a --storage sqlite:///replaytree.db"
+    )

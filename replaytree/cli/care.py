@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -76,12 +75,11 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
 ) -> None:
     """Store the search of an exported file: all of it, or, where anything is wrong with it, nothing."""
-    from replaytree.tree import import_search, shown
+    from replaytree.tree import import_search
 
     done = import_search(storage_url(storage), file, name=name)
-    there = "" if storage is None else f" --storage {shlex.quote(shown(storage))}"
-    say(f"imported {done.text}\n\nNext:\n  replaytree best {escaped(done.search)}{there}")
-    say(f"  replaytree resume {escaped(done.search)}{there} --trainings 100")
+    say(f"imported {done.text}\n\nNext:\n  {console.command('best', done.search, storage=storage)}")
+    say(f"  {console.command('resume', done.search, '--trainings', 100, storage=storage)}")
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:

@@ -17,11 +17,17 @@ from rich.table import Table
 
 from replaytree.cli.text import LogFormatter, PlainConsole, escaped, say
 from replaytree.cli.text import console as plain_console
+from replaytree.config import command
 from replaytree.tree import Calibration, Node, SearchInfo
 
 if TYPE_CHECKING:
     from replaytree.doctor import Finding
     from replaytree.turns import Progress as Turn
+
+__all__ = [
+    "RunProgress", "calibration_text", "clock", "command", "counted", "described", "findings_table", "node_row",
+    "node_table", "nodes_table", "print_nodes", "searches_table", "stdout",
+]  # fmt: skip
 
 Format = Literal["table", "json", "csv"]
 

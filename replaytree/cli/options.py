@@ -2,42 +2,105 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from replaytree.config import storage_url
+from replaytree.cli.declared import typed
+from replaytree.cli.help import show_all
+from replaytree.config import number, storage_url, whole_number
+from replaytree.config.option import LARGEST
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from replaytree.tree import ReplayTree
 
+
+def whole(help: str, *flags: str, least: int = 1, panel: str | None = None) -> Any:
+    """An option that takes a whole number as people write it: 12, 100k, 1.5M."""
+
+    def parse(text: str) -> int:
+        value = whole_number(text)
+        if value < least:
+            raise ConfigError(f"{value} is less than {least}")
+        return value
+
+    return typer.Option(*flags, help=help, metavar="N", parser=typed(parse), rich_help_panel=panel)
+
+
+def decimal(help: str, *flags: str, low: float = -math.inf, high: float = math.inf, panel: str | None = None) -> Any:
+    """An option that takes a number between two others."""
+
+    def parse(text: str) -> float:
+        value = number(text)
+        if not low <= value <= high or math.isinf(value):
+            raise ConfigError(
+                f"{value:g} is not a number of at least {low:g}{f', at most {high:g}' * (high < math.inf)}"
+            )
+        return value
+
+    return typer.Option(*flags, help=help, metavar="X", parser=typed(parse), rich_help_panel=panel)
+
+
 Storage = Annotated[
     str | None,
     typer.Option(
-        help="SQLAlchemy URL of the database.  [default: sqlite:///replaytree.db]", envvar="REPLAYTREE_STORAGE"
+        help="The database: a SQLAlchemy URL.  [default: sqlite:///replaytree.db]",
+        envvar="REPLAYTREE_STORAGE",
+        metavar="URL",
+        rich_help_panel="Most used",
     ),
 ]
 Name = Annotated[str, typer.Argument(help="The search's name; `replaytree list` shows them.")]
-Episodes = Annotated[int | None, typer.Option(help="Stop after this many episodes, replays included.")]
-Trainings = Annotated[int | None, typer.Option(help="Stop after this many trainings.")]
-Hours = Annotated[float | None, typer.Option(help="Stop after this many hours.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+Episodes = Annotated[
+    int | None,
+    whole("Stop after this many episodes, replays included.", least=-LARGEST, panel="When to stop"),
+]
+Trainings = Annotated[
+    int | None,
+    whole("Stop after this many trainings.", least=-LARGEST, panel="Most used"),
+]
+Hours = Annotated[
+    float | None,
+    decimal("Stop after this many hours.", panel="Most used"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.", rich_help_panel="Machine")]
 DataDir = Annotated[
-    str | None, typer.Option(help="Folder of the named data sets; they are downloaded to it.", envvar="REPLAYTREE_DATA")
+    str | None,
+    typer.Option(
+        help="Folder of the named data sets; they are downloaded to it.", envvar="REPLAYTREE_DATA", metavar="FOLDER"
+    ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option(help="Train on this many Ray workers at once.  [default: no Ray, or all that --ray-address has]"),
+    whole(
+        "Train on this many Ray workers at once.  [default: no Ray, or all that --ray-address has]",
+        least=-LARGEST,
+        panel="Machine",
+    ),
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(help="A running Ray cluster, or 'auto' for the one of this machine.  [default: one of our own]"),
+    typer.Option(
+        help="A running Ray cluster, or 'auto' for the one of this machine.  [default: one of our own]",
+        metavar="ADDRESS",
+        rich_help_panel="Machine",
+    ),
 ]
 GpusPerWorker = Annotated[
     float | None,
-    typer.Option(help="GPUs of each Ray worker; 0.5 lets two share one.  [default: an equal share of all]"),
+    decimal("GPUs of each Ray worker; 0.5 lets two share one.  [default: an equal share of all]", panel="Machine"),
+]
+Tensorboard = Annotated[
+    Path | None,
+    typer.Option(help="Write scalars for TensorBoard into this folder.", metavar="FOLDER", rich_help_panel="Machine"),
+]
+HelpAll = Annotated[
+    bool, typer.Option("--help-all", help="Show every option and exit.", is_eager=True, callback=show_all)
 ]
 Format = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print.")]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.options import Format, Name, Storage, engine_of, tree_of
+from replaytree.cli.options import Format, Name, Storage, engine_of, tree_of, whole
 from replaytree.cli.text import say
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ def list_(storage: Storage = None) -> None:
 
 def best(
     name: Name,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
-    max_depth: Annotated[int | None, typer.Option(help="At most this many layers.")] = None,
-    max_params: Annotated[int | None, typer.Option(help="At most this many parameters.")] = None,
-    max_flops: Annotated[int | None, typer.Option(help="At most this many FLOPs (multiply-adds an image).")] = None,
+    k: Annotated[int, whole("How many.", "-k")] = 10,
+    max_depth: Annotated[int | None, whole("At most this many layers.")] = None,
+    max_params: Annotated[int | None, whole("At most this many parameters, as in 100k.")] = None,
+    max_flops: Annotated[int | None, whole("At most this many FLOPs (multiply-adds an image).")] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Compare trainings of this many epochs.  [default: the most of the search]")
+        int | None, whole("Compare trainings of this many epochs.  [default: the most of the search]")
     ] = None,
     pareto: Annotated[
         bool, typer.Option("--pareto", help="Only those that none beats in accuracy, parameters, FLOPs (and latency).")

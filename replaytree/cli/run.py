@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replaytree.cli import console
+from replaytree.cli.declared import configured
 from replaytree.cli.options import (
     DataDir,
     Episodes,
     GpusPerWorker,
+    HelpAll,
     Hours,
     Name,
     Quiet,
     RayAddress,
     Storage,
+    Tensorboard,
     Trainings,
     Workers,
 )
 from replaytree.cli.text import escaped, say
-from replaytree.config import EvaluatorName, ReturnKind, RewardKind, SearchConfig, StrategyName, parse_epochs
-from replaytree.errors import ConfigError
+from replaytree.config import SearchConfig
 
 if TYPE_CHECKING:
     from replaytree.callbacks import Callback
@@ -33,172 +35,35 @@ if TYPE_CHECKING:
 
 DIGITS_TRAININGS = 48
 DEFAULT_TRAININGS = 400
-DEFAULTS = SearchConfig()
 
 
+@configured
 def run(
-    dataset: Annotated[
-        str,
+    config: SearchConfig,
+    *,
+    name: Annotated[
+        str | None,
         typer.Option(
-            help="digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or a folder with train/<class>/<image>."
+            metavar="NAME", help="Name of the search.  [default: <dataset>-<number>]", rich_help_panel="Most used"
         ),
-    ] = "digits",
-    name: Annotated[str | None, typer.Option(help="Name of the search.  [default: <dataset>-<number>]")] = None,
+    ] = None,
     storage: Storage = None,
     trainings: Trainings = None,
     episodes: Episodes = None,
     hours: Hours = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = DEFAULTS.seed,
-    max_layers: Annotated[int, typer.Option(help="Depth bound at the end, in layers.")] = DEFAULTS.max_layers,
-    min_layers: Annotated[int, typer.Option(help="Depth bound at the start, in layers.")] = DEFAULTS.min_layers,
-    grow_every: Annotated[
-        str, typer.Option(help="Raise the depth bound every N episodes, or 'auto': when it stops improving.")
-    ] = str(DEFAULTS.grow_every),
-    epochs: Annotated[
-        str, typer.Option(help="Epochs a training, FIRST:LAST; rises with the depth bound.")
-    ] = f"{DEFAULTS.epochs_first}:{DEFAULTS.epochs_last}",
-    strategy: Annotated[StrategyName, typer.Option(help="How paths are chosen.")] = DEFAULTS.strategy,
-    warm_start: Annotated[
-        str | None,
-        typer.Option(help="Learn from this search of the same layers first, whatever its images (guided, replay)."),
-    ] = None,
-    replay: Annotated[
-        float, typer.Option(help="Strategy replay: probability that an episode is replayed from the tree.")
-    ] = DEFAULTS.replay,
-    continue_: Annotated[
-        float,
-        typer.Option("--continue", help="Strategy replay: probability that an episode continues a prefix of the tree."),
-    ] = DEFAULTS.continue_,
-    return_kind: Annotated[
-        ReturnKind, typer.Option("--return", help="Strategy replay: what a step is credited with.")
-    ] = DEFAULTS.return_kind,
-    gamma: Annotated[float, typer.Option(help="Discount in G_t = R_t + gamma G_(t-1).")] = DEFAULTS.gamma,
-    temperature: Annotated[
-        float, typer.Option(help="Of the softmax over average accuracy that draws from the tree.")
-    ] = DEFAULTS.temperature,
-    rho_bar: Annotated[float, typer.Option(help="Truncation of importance weights.")] = DEFAULTS.rho_bar,
-    hidden_size: Annotated[int, typer.Option(help="Hidden units of the LSTM controller.")] = DEFAULTS.hidden_size,
-    policy_learning_rate: Annotated[
-        float, typer.Option(help="Of the controller's Adam.")
-    ] = DEFAULTS.policy_learning_rate,
-    entropy: Annotated[
-        float, typer.Option(help="Strategies replay and puct: weight of the entropy bonus.")
-    ] = DEFAULTS.entropy,
-    grad_clip: Annotated[float, typer.Option(help="Largest gradient norm of the controller.")] = DEFAULTS.grad_clip,
-    num_paths: Annotated[
-        int, typer.Option(help="Episodes a turn, sampled and learnt from together.")
-    ] = DEFAULTS.num_paths,
-    evaluator: Annotated[
-        EvaluatorName, typer.Option(help="joint: one training scores all prefixes; separate: one training a prefix.")
-    ] = DEFAULTS.evaluator,
-    calibrate: Annotated[
-        float,
-        typer.Option(
-            help="Evaluator joint: share of the trainings' cost that goes to training single prefixes by themselves, "
-            "by which accuracies are made comparable over depths. 0: none."
-        ),
-    ] = DEFAULTS.calibrate,
-    width: Annotated[
-        float | None, typer.Option(help="Factor on all channel numbers.  [default: 0.25 on a CPU, else 1]")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a training step.")] = DEFAULTS.batch_size,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = DEFAULTS.learning_rate,
-    momentum: Annotated[float, typer.Option(help="Nesterov momentum.")] = DEFAULTS.momentum,
-    weight_decay: Annotated[float, typer.Option(help="Of the trained networks.")] = DEFAULTS.weight_decay,
-    label_smoothing: Annotated[float, typer.Option(help="Of the training loss.")] = DEFAULTS.label_smoothing,
-    crop_padding: Annotated[
-        int | None, typer.Option(help="Random crop after padding by this many pixels.  [default: the data set's own]")
-    ] = None,
-    flip: Annotated[
-        bool | None, typer.Option("--flip/--no-flip", help="Random horizontal flip.  [default: the data set's own]")
-    ] = None,
-    data_dir: DataDir = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Resize images to this many pixels square.  [default: 32 for folders]")
-    ] = None,
-    train_limit: Annotated[int | None, typer.Option(help="Train on a stratified part of this many images.")] = None,
-    val_fraction: Annotated[float, typer.Option(help="Share of train kept for validation.")] = DEFAULTS.val_fraction,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = DEFAULTS.device,
-    prune: Annotated[
-        bool, typer.Option("--prune/--no-prune", help="Stop a path half-way that trails half of the paths before it.")
-    ] = DEFAULTS.prune,
-    capture: Annotated[
-        bool, typer.Option("--capture/--no-capture", help="On a GPU: capture each training step in a CUDA graph.")
-    ] = DEFAULTS.capture,
-    reward: Annotated[
-        RewardKind, typer.Option(help="accuracy; or balanced: the mean of the classes' accuracies.")
-    ] = DEFAULTS.reward,
-    max_params: Annotated[int | None, typer.Option(help="Only networks of at most this many parameters.")] = None,
-    max_flops: Annotated[
-        int | None, typer.Option(help="Only networks of at most this many FLOPs (multiply-adds an image).")
-    ] = None,
-    target_params: Annotated[
-        int | None, typer.Option(help="Above it, the reward is accuracy * (parameters / target)^w.")
-    ] = None,
-    target_flops: Annotated[
-        int | None, typer.Option(help="Above it, the reward is accuracy * (FLOPs / target)^w.")
-    ] = None,
-    cost_weight: Annotated[float, typer.Option(help="The exponent w of the targets.")] = DEFAULTS.cost_weight,
     workers: Workers = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
+    tensorboard: Tensorboard = None,
     quiet: Quiet = False,
+    help_all: HelpAll = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
-    epochs_first, epochs_last = parse_epochs(epochs)
-    config = SearchConfig(
-        seed=seed,
-        dataset=dataset,
-        data_dir=data_dir,
-        image_size=image_size,
-        train_limit=train_limit,
-        val_fraction=val_fraction,
-        skip_bad=skip_bad,
-        width=width,
-        min_layers=min_layers,
-        max_layers=max_layers,
-        grow_every=_grow_every(grow_every),
-        strategy=strategy,
-        warm_start=warm_start,
-        num_paths=num_paths,
-        return_kind=return_kind,
-        gamma=gamma,
-        replay=replay,
-        continue_=continue_,
-        temperature=temperature,
-        rho_bar=rho_bar,
-        hidden_size=hidden_size,
-        policy_learning_rate=policy_learning_rate,
-        entropy=entropy,
-        grad_clip=grad_clip,
-        evaluator=evaluator,
-        calibrate=calibrate,
-        epochs_first=epochs_first,
-        epochs_last=epochs_last,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        crop_padding=crop_padding,
-        flip=flip,
-        device=device,
-        prune=prune,
-        capture=capture,
-        reward=reward,
-        max_params=max_params,
-        max_flops=max_flops,
-        target_params=target_params,
-        target_flops=target_flops,
-        cost_weight=cost_weight,
-    )
     # Not before the options are known to be good: torch takes seconds to import.
     from replaytree.search import Search
     from replaytree.turns import Limits
 
-    trainings = _trainings(dataset, trainings, episodes, hours)
+    trainings = _trainings(config.dataset, trainings, episodes, hours)
     # Before a search of this name is there: the mended command shall find none.
     Limits(episodes=episodes, trainings=trainings, hours=hours)
     search = Search(
@@ -212,7 +77,7 @@ def run(
     )
     if not quiet:
         _report_balance(search)
-    _run(search, trainings, episodes, hours, quiet=quiet)
+    _run(search, storage, trainings, episodes, hours, quiet=quiet)
 
 
 def resume(
@@ -229,7 +94,7 @@ def resume(
     workers: Workers = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
-    tensorboard: Annotated[Path | None, typer.Option(help="Write scalars for TensorBoard into this folder.")] = None,
+    tensorboard: Tensorboard = None,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a search, exactly from where it stands. Limits count from now."""
@@ -247,7 +112,7 @@ def resume(
         gpus_per_worker=gpus_per_worker,
     )
     trainings = _trainings(search.config.dataset, trainings, episodes, hours)
-    _run(search, trainings, episodes, hours, quiet=quiet)
+    _run(search, storage, trainings, episodes, hours, quiet=quiet)
 
 
 def _trainings(dataset: str | None, trainings: int | None, episodes: int | None, hours: float | None) -> int | None:
@@ -271,7 +136,15 @@ def _report_balance(search: Search) -> None:
         say(f"note: {escaped(note)}", error=True)
 
 
-def _run(search: Search, trainings: int | None, episodes: int | None, hours: float | None, *, quiet: bool) -> None:
+def _run(
+    search: Search,
+    storage: str | None,
+    trainings: int | None,
+    episodes: int | None,
+    hours: float | None,
+    *,
+    quiet: bool,
+) -> None:
     progress = console.RunProgress(quiet=quiet, episodes=episodes, trainings=trainings, hours=hours)
     with progress, _stopping_gently(search):
         if not quiet:
@@ -283,17 +156,24 @@ def _run(search: Search, trainings: int | None, episodes: int | None, hours: flo
     info = search.tree.info()
     title = f"{search.name}: best of {info.node_count} prefixes, {info.training_count} trainings"
     console.print_nodes(nodes, "table", title=title)
-    name = escaped(search.name)
     calibration = search.tree.calibration()
     if calibration.separate_count:
         say(console.calibration_text(calibration))
-    say(f"\nNext:\n  replaytree best {name} --max-params 50000")
-    if nodes:
-        say(f"  replaytree show {name} {nodes[0].node_id}")
-    say(f"  replaytree report {name}")
-    say(f"  replaytree resume {name} --trainings 100")
-    if nodes and search.data is not None:
-        say(f"  replaytree retrain {name} --node {nodes[0].node_id}")
+    best = nodes[0].node_id if nodes else None
+    _print_next(search, best, storage)
+
+
+def _print_next(search: Search, best: int | None, storage: str | None) -> None:
+    """Commands that can be pasted."""
+    following: list[tuple[object, ...]] = [("best", search.name, "--max-params", "50k")]
+    if best is not None:
+        following.append(("show", search.name, best))
+    following += [("report", search.name), ("resume", search.name, "--trainings", 100)]
+    if best is not None and search.data is not None:
+        following.append(("retrain", search.name, "--node", best))
+    say("\nNext:")
+    for words in following:
+        say(f"  {console.command(*words, storage=storage)}")
 
 
 def _opening(search: Search) -> str:
@@ -326,11 +206,3 @@ def _stopping_gently(search: Search) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _grow_every(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdigit():
-        raise ConfigError(f"--grow-every is {text!r}; it must be a whole number of episodes or 'auto'")
-    return int(text)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from replaytree.config import without_password
 from replaytree.errors import ConnectionLost, DatabaseBusy, ForeignDatabase, StorageError, StorageUnavailable
 
 
 def shown(url: URL | str) -> str:
     """The URL for people: passwords are replaced by ***, in the host part and in the query."""
     text = url.render_as_string(hide_password=True) if isinstance(url, URL) else url
-    text = re.sub(r"(//[^:/@]*:)[^/]*@", r"\1***@", text)
-    return re.sub(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&]*", r"\1***", text)
+    return without_password(text)
 
 
 _Answer = tuple[type[StorageError], str]

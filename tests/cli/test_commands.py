@@ -1,10 +1,12 @@
 """The command line as a user meets it: every command, and every mistake."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +19,8 @@ import pytest
 from PIL import Image
 
 from replaytree import cli
-from replaytree.config import SearchConfig
+from replaytree.config import SearchConfig, by_flag
+from replaytree.config.option import PANELS
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
 
@@ -51,6 +54,24 @@ def searched(replaytree):
     return replaytree
 
 
+def test_nothing_to_do_shows_help_and_a_wrong_option_is_one_line(replaytree):
+    code, out, err = replaytree()
+    assert code == 2
+    assert "Take away:" in err
+    for args, message in (
+        (["run", "--max-layer", "3"], "Error: No such option: --max-layer"),
+        (["best", "x", "-k", "many"], "Error: Invalid value for '-k': "),
+        (["fly"], "Error: No such command 'fly'"),
+        (["show"], "Error: Missing argument"),
+        (["run", "--trainings", "²"], "Error: Invalid value for '--trainings': write a whole number"),
+    ):
+        code, out, err = replaytree(*args)
+        assert (code, out) == (2, "")
+        assert err.startswith(message)
+        assert len(err.splitlines()) == 1
+        assert err.endswith("--help` shows what there is\n")
+
+
 def test_the_version(replaytree):
     assert replaytree("--version") == (0, f"replaytree {version('replaytree')}\n", "")
 
@@ -62,9 +83,20 @@ def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here)
     assert "node  accuracy  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
     commands = re.findall(r"^  replaytree (.+)$", out, re.M)
     assert [command.split()[0] for command in commands] == ["best", "show", "report", "resume", "retrain"]
-    for command in commands[:2]:
+    for command in commands[:2]:  # the others write or train
         assert replaytree(*command.split())[0] == 0
     assert (here / "replaytree.db").exists()
+
+
+def test_printed_commands_can_be_pasted_whatever_the_name_and_the_database(replaytree, here):
+    """Each is run as it stands, by a shell's rules."""
+    storage = f"sqlite:///{here}/an other.db"
+    out = replaytree("run", "--name", "it's [b] a; name", "--storage", storage, "--trainings", 2, *QUICK)[1]
+    commands = [shlex.split(line) for line in re.findall(r"^  (replaytree .+)$", out, re.M)]
+    assert [words[1] for words in commands] == ["best", "show", "report", "resume", "retrain"]
+    for words in commands[:3]:
+        code, out, err = replaytree(*words[1:])
+        assert (code, err) == (0, ""), words
 
 
 def test_progress_is_a_line_a_turn_where_there_is_no_terminal(replaytree):
@@ -117,9 +149,9 @@ def test_best_filters(searched):
 @pytest.mark.parametrize("option", ["-k", "--max-depth", "--max-params", "--max-flops", "--epochs"])
 def test_best_takes_numbers_that_the_database_holds(searched, option):
     code, out, err = searched("best", "first", option, "9" * 20)
-    assert code == 2
-    assert err.startswith("Error: a number is larger than sqlite:///replaytree.db can hold")
-    assert "Traceback" not in out + err
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: Invalid value for '{option}': the largest whole number is 9223372036854775807;")
+    assert searched("best", "first", option, 2**63 - 1)[0] == 0
 
 
 def test_show_a_node_by_number_by_labels_and_by_path(searched):
@@ -166,7 +198,7 @@ def test_db_export_and_import(searched, here):
     code, out, _ = searched("db", "import", "first.jsonl.gz", "--storage", "sqlite:///other.db")
     assert code == 0
     assert re.search(r"imported search 'first': \d+ nodes, 3 episodes", out)
-    assert "replaytree resume first --storage sqlite:///other.db --trainings 100" in out
+    assert "replaytree resume first --trainings 100 --storage sqlite:///other.db" in out
     best = searched("best", "first", "--format", "json")[1]
     assert searched("best", "first", "--format", "json", "--storage", "sqlite:///other.db")[1] == best
     assert searched("db", "import", "first.jsonl.gz", "--name", "copy")[0] == 0
@@ -228,26 +260,41 @@ def test_the_environment_names_the_database(searched, here, monkeypatch):
 
 
 def test_every_option_of_run_reaches_the_configuration(replaytree):
-    options = {
-        "seed": 3, "max_layers": 4, "min_layers": 3, "grow_every": 7, "strategy": "random", "replay": 0.1,
-        "continue_": 0.2, "return_kind": "final", "gamma": 0.3, "temperature": 0.4, "rho_bar": 0.5, "hidden_size": 6,
-        "policy_learning_rate": 0.7, "entropy": 0.8, "grad_clip": 0.9, "num_paths": 2, "evaluator": "separate",
-        "width": 0.125, "batch_size": 90, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0.001,
-        "label_smoothing": 0.2, "crop_padding": 2, "flip": True, "image_size": 6, "train_limit": 100,
-        "val_fraction": 0.2, "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2,
-        "reward": "balanced", "max_params": 10**6, "max_flops": 10**9, "target_params": 1000, "target_flops": 10**5,
-        "cost_weight": -0.1, "prune": True, "capture": False,
-    }  # fmt: skip
-    from replaytree.config import option_name
-
-    words = ["--epochs", "1:2", "--flip", "--skip-bad", "--prune", "--no-capture"]
-    for name, value in options.items():
-        if name not in ("epochs_first", "epochs_last", "flip", "skip_bad", "prune", "capture"):
-            words += [option_name(name), value]
-    assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *words)[0] == 0
+    """Every field that a digits search of one training can have is set to something else than its default."""
+    config = SearchConfig(
+        seed=3, max_layers=4, min_layers=3, grow_every=7, strategy="random", replay=0.1, continue_=0.2,
+        return_kind="final", gamma=0.3, temperature=0.4, rho_bar=0.5, hidden_size=6, policy_learning_rate=0.7,
+        entropy=0.8, grad_clip=0.9, num_paths=2, evaluator="separate", width=0.125, batch_size=90, learning_rate=0.01,
+        momentum=0.5, weight_decay=0.001, label_smoothing=0.2, crop_padding=2, flip=True, image_size=6, train_limit=100,
+        val_fraction=0.2, skip_bad=True, device="cpu", data_dir=".", epochs_first=1, epochs_last=2, reward="balanced",
+        max_params=10**6, max_flops=10**9, target_params=1000, target_flops=10**5, cost_weight=-0.1, prune=False,
+        capture=False, grow_patience=3, baseline="parent", baseline_decay=0.5, warmup=2, candidates=9, mutants=0.25,
+        population=4, tournament=2, exploration=0.5, calibrate=0.125,
+    )  # fmt: skip
+    same = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) == f.default]
+    assert same == ["dataset", "warm_start"]
+    assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *config.to_arguments())[0] == 0
     with sqlite3.connect("replaytree.db") as connection:
         stored = connection.execute("select config_json from searches").fetchone()[0]
-    assert SearchConfig.from_json(stored) == SearchConfig(**options)
+    assert SearchConfig.from_json(stored) == config
+
+
+def test_help_of_run_shows_what_matters_first_and_everything_when_asked(replaytree, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, short, _ = replaytree("run", "--help")
+    assert code == 0
+    assert re.findall(r"^  (--[a-z-]+) ", short, re.M) == [
+        "--dataset", "--name", "--trainings", "--hours", "--max-layers", "--epochs", "--max-params", "--max-flops",
+        "--seed", "--storage", "--help-all",
+    ]  # fmt: skip
+    code, long, _ = replaytree("run", "--help-all")
+    assert code == 0
+    assert set(by_flag()) <= set(re.findall(r"--[a-z-]+", long))
+    assert [line[:-1] for line in long.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)] == [*PANELS, "Options"]
+    assert max(map(len, long.splitlines())) < 80
+    hidden = len(re.findall(r"^  (?:-., )?--", long, re.M)) - len(re.findall(r"^  (?:-., )?--", short, re.M))
+    assert f"{hidden} more options: replaytree run --help-all" in short
+    assert not re.search(r"<(str|int|float|path)>", long)
 
 
 def test_a_patient_bound_is_stored_and_goes_on(searched):
@@ -281,10 +328,13 @@ MISTAKES = [
     (["run", "--replay", "1.5"], r"replay is 1.5.*\(--replay\)"),
     (["run", "--continue", "-1"], "continue is -1.0"),
     (["run", "--epochs", "5:1"], "epochs are 5:1"),
-    (["run", "--epochs", "0"], r"epochs_first is 0; it must be .* at least 1 \(--epochs\)"),
+    (["run", "--epochs", "0"], r"epochs_first is 0; it must be .* at least 1 .*\(--epochs\)"),
     (["run", "--batch-size", "0"], r"batch_size is 0; it must be .* at least 1 \(--batch-size\)"),
     (["run", "--epochs", "few"], "--epochs is 'few'"),
-    (["run", "--grow-every", "often"], "--grow-every is 'often'"),
+    (
+        ["run", "--grow-every", "often"],
+        "--grow-every is 'often'; write a whole number, as in 12, 100k or 5M, or 'auto'",
+    ),
     (["run", "--device", "cuda:7"], "device is 'cuda:7', which is not here; this machine has"),
     (["bench", "evaluator", "--device", "cuda:7"], "device is 'cuda:7', which is not here; this machine has"),
     (["bench", "evaluator", "--width", "0.001"], "width is 0.001, which leaves 32 channels none"),
@@ -294,8 +344,8 @@ MISTAKES = [
     (["run", "--storage", "sqlite:////nowhere/at/all.db"], "nowhere/at"),
     (["run", "--storage", "what is this"], "not a database URL"),
     (["run", "--storage", "mysql://localhost/x"], "mysql"),
-    (["run", "--seed", "9" * 20], r"seed is 9+; it must be less than 2\^63"),
-    (["run", "--strategy", "magic"], "'magic' is not one of"),
+    (["run", "--seed", "9" * 20], "--seed is '9+'; the largest whole number is 9223372036854775807"),
+    (["run", "--strategy", "magic"], "strategy is 'magic'; it must be one of replay, random"),
     (["run", "--no-such-option"], "No such option"),
     (["resume", "nobody"], "replaytree.db"),
     (["list", "--storage", "sqlite:///missing.db"], "missing.db"),

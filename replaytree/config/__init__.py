@@ -1,0 +1,42 @@
+"""What a search is told, what a training may spend, and which database is meant."""
+
+from replaytree.config.growth import Budget, Growth, Pruning
+from replaytree.config.option import Declared, number, whole_number
+from replaytree.config.search import (
+    STRATEGY_NAMES,
+    WARM_STRATEGIES,
+    BaselineKind,
+    EvaluatorName,
+    ReturnKind,
+    RewardKind,
+    SearchConfig,
+    StrategyName,
+    by_flag,
+    option_name,
+    parse_flag,
+)
+from replaytree.config.storage import DEFAULT_STORAGE, command, storage_url, without_password
+
+__all__ = [
+    "DEFAULT_STORAGE",
+    "STRATEGY_NAMES",
+    "WARM_STRATEGIES",
+    "BaselineKind",
+    "Budget",
+    "Declared",
+    "EvaluatorName",
+    "Growth",
+    "Pruning",
+    "ReturnKind",
+    "RewardKind",
+    "SearchConfig",
+    "StrategyName",
+    "by_flag",
+    "command",
+    "number",
+    "option_name",
+    "parse_flag",
+    "storage_url",
+    "whole_number",
+    "without_password",
+]

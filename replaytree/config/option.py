@@ -1,0 +1,207 @@
+"""How a field of a configuration is declared: once, for the command line, for errors and for help.
+
+A field carries an Option as dataclass metadata. From the field's type and its Option follow its check, its command-line
+option, its help, and how a value of it is read from text and written to it.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from replaytree.errors import ConfigError
+
+Panel = Literal["Most used", "What to search", "When to stop", "Strategy", "Training", "Data", "Machine"]
+PANELS: tuple[Panel, ...] = get_args(Panel)
+
+# The largest whole number that a database column holds.
+LARGEST = 2**63 - 1
+
+_COUNT = re.compile(r"([+-]?)([0-9](?:_?[0-9])*(?:\.[0-9]*)?)(?:e([+-]?[0-9]{1,3}))?([kmgb]?)", re.IGNORECASE)
+_POWERS = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What is said of a field beside its type and default.
+
+    `least` and `most` are in the range, `above` and `below` just outside it. `unset` says what None means, and
+    `unset_word` is how it is written. Fields of one `flag` are written together, `FIRST:LAST`.
+    """
+
+    help: str
+    panel: Panel
+    first: bool = False
+    flag: str | None = None
+    metavar: str | None = None
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    unset: str | None = None
+    unset_word: str | None = None
+    envvar: str | None = None
+
+
+def option(default: Any, help: str, panel: Panel, **more: Any) -> Any:
+    """A dataclass field with its declaration."""
+    return field(default=default, metadata={"option": Option(help=help, panel=panel, **more)})
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A field of a configuration with all that is known of it; without `choices` any value of the kind will do."""
+
+    name: str
+    kind: type
+    choices: tuple[str, ...]
+    optional: bool
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """The command-line option: '--max-layers'."""
+        return self.option.flag or "--" + self.name.rstrip("_").replace("_", "-")
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in help."""
+        return self.option.metavar or {int: "N", float: "X", str: "NAME"}.get(self.kind, "")
+
+    def checked(self, value: Any) -> Any:
+        """The value as a plain int, float, str or bool; ConfigError for one that cannot be used."""
+        if value is None and self.optional:
+            return None
+        plain = _plain(value, self.kind)
+        if plain is None or not self._in_range(plain):
+            shown = value if plain is None else plain
+            text = "too large a number" if _is_huge(shown) else repr(shown)[:80]
+            raise ConfigError(f"{self.name.rstrip('_')} is {text}; it must be {self.wanted} ({self.flag})")
+        return plain
+
+    @property
+    def wanted(self) -> str:
+        """What values are good, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        noun = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[self.kind]
+        limits = self.option
+        parts = [
+            f"{word} {limit:g}"
+            for word, limit in (
+                ("of at least", limits.least), ("over", limits.above), ("of at most", limits.most),
+                ("less than", limits.below),
+            )
+            if limit is not None
+        ]  # fmt: skip
+        return " ".join([noun, " and ".join(parts).replace("and of at most", "and at most")]).strip()
+
+    def _in_range(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        if self.kind in (bool, str):
+            return True
+        if not -LARGEST <= value <= LARGEST:  # nor is NaN
+            return False
+        low, above, high, below = self.option.least, self.option.above, self.option.most, self.option.below
+        return (
+            (low is None or value >= low)
+            and (above is None or value > above)
+            and (high is None or value <= high)
+            and (below is None or value < below)
+        )
+
+    def parse(self, text: str) -> Any:
+        """A value from the text that people write; the inverse of `written`. ConfigError for anything else."""
+        if text == self.option.unset_word:
+            return None
+        if self.kind is str:
+            return text
+        try:
+            return whole_number(text) if self.kind is int else number(text)
+        except ConfigError as error:
+            if self.option.unset_word is None:
+                raise
+            raise ConfigError(f"{error}, or '{self.option.unset_word}'") from None
+
+    def written(self, value: Any) -> str:
+        """A value as text that `parse` reads back."""
+        if value is None and self.option.unset_word is not None:
+            return self.option.unset_word
+        return repr(value) if self.kind is float else str(value)
+
+
+def whole_number(text: str) -> int:
+    """`'12'`, `'1_000'`, `'100k'`, `'1.5M'` and `'1e6'` as whole numbers; ConfigError for anything else."""
+    found = _COUNT.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError("write a whole number, as in 12, 100k or 5M")
+    sign, digits, exponent, unit = found.groups()
+    value = Decimal(sign + digits.replace("_", "")).scaleb(int(exponent or 0) + _POWERS[unit.lower()])
+    if value.adjusted() > 18 and value:
+        raise ConfigError(f"the largest whole number is {LARGEST}")
+    if value != value.to_integral_value():
+        raise ConfigError("write a whole number, as in 12, 100k or 5M")
+    return int(value)
+
+
+def number(text: str) -> float:
+    """A decimal number; ConfigError for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError("write a number, as in 0.25 or 1e-3") from None
+
+
+def _declared(configuration: type) -> dict[str, Declared]:
+    hints = get_type_hints(configuration)
+    found = {}
+    for each in fields(configuration):
+        kind, choices, optional = _kind(hints[each.name])
+        found[each.name] = Declared(each.name, kind, choices, optional, each.default, each.metadata["option"])
+    return found
+
+
+# The declared fields of a configuration by name, in order.
+declared: Callable[[type], dict[str, Declared]] = cache(_declared)
+
+
+def _kind(hint: Any) -> tuple[type, tuple[str, ...], bool]:
+    members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    [bare] = [member for member in members if member is not NoneType]
+    optional = len(members) > 1
+    return (str, get_args(bare), optional) if get_origin(bare) is Literal else (bare, (), optional)
+
+
+def _plain(value: Any, kind: type) -> Any:
+    """A value as the plain type it stands for, also NumPy's numbers and paths; None where it is of another kind."""
+    kinds: dict[type, tuple[Any, Callable[[Any], Any]]] = {
+        int: (Integral, operator.index),
+        float: (Real, float),
+        str: ((str, os.PathLike), os.fspath),
+    }
+    # NumPy's own truth values are named so, and are no bool.
+    is_truth = type(value).__name__ in ("bool", "bool_")
+    if kind is bool:
+        return bool(value) if is_truth else None
+    known, made = kinds[kind]
+    if is_truth or not isinstance(value, known):
+        return None
+    try:
+        plain = made(value)
+    except OverflowError:
+        return None
+    return plain if isinstance(plain, kind) else None
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) > 10**40
