@@ -145,8 +145,8 @@ def predict(
 
     predictions = predict_pictures(load(model), find_pictures(images), top_k=top_k)
     _print_predictions(predictions, format_)
-    for file in predictions.unreadable:
-        say(f"cannot be read: {escaped(file)}", error=True)
+    for file, why in zip(predictions.unreadable, predictions.why, strict=True):
+        say(f"cannot be read: {escaped(file)} ({escaped(why)})", error=True)
     if predictions.unreadable:
         count = len(predictions.unreadable)
         say(f"{count} of {count + len(predictions.readable)} images cannot be read", error=True)

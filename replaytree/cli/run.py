@@ -132,7 +132,7 @@ def _report_balance(search: Search) -> None:
     """Say on standard error what a user may not know of the images: skipped ones, rare classes, imbalance."""
     from replaytree.data import balance_notes
 
-    for note in balance_notes(search.data) if search.data is not None else ():
+    for note in balance_notes(search.data, flip=search.config.flip) if search.data is not None else ():
         say(f"note: {escaped(note)}", error=True)
 
 

@@ -4,10 +4,11 @@ from replaytree.data.arrays import from_arrays
 from replaytree.data.augment import augment, cutout, normalise
 from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
-from replaytree.data.folder import read_images
+from replaytree.data.decode import read_images
 from replaytree.data.images import Fingerprint, ImageData
 from replaytree.data.load import load_data
 from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
+from replaytree.data.place import find_folder, shown_path, stored_path
 from replaytree.data.split import stratified_split, stratified_subset
 
 __all__ = [
@@ -19,12 +20,15 @@ __all__ = [
     "balance_notes",
     "cutout",
     "data_folder",
+    "find_folder",
     "found",
     "from_arrays",
     "load_data",
     "match_channels",
     "normalise",
     "read_images",
+    "shown_path",
+    "stored_path",
     "stratified_split",
     "stratified_subset",
 ]

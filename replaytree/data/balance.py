@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from replaytree.data.images import ImageData
+from replaytree.data.named import NAMED
 
 FEW_IMAGES = 20
 IMBALANCE = 3.0
 
 
-def balance_notes(data: ImageData) -> list[str]:
-    """Sentences about skipped images, classes with fewer than 20 training images, and a ratio of 3 or more."""
-    notes = []
+def balance_notes(data: ImageData, *, flip: bool | None = None) -> list[str]:
+    """Sentences about skipped images, classes with fewer than 20 training images, and a ratio of 3 or more.
+
+    What the data say of themselves comes first. `flip` is the search's, None for the data set's own.
+    """
+    notes = list(data.notes)
+    if not (data.flip if flip is None else flip) and data.notes and data.name not in NAMED:
+        notes.append("images are not mirrored while training; where left and right mean the same, give --flip")
     if data.skipped:
         notes.append(f"{len(data.skipped)} images that cannot be read were left out")
     counts = dict(zip(data.classes, data.fingerprint.train_counts, strict=True))

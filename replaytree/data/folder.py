@@ -1,231 +1,201 @@
-"""Folders of images, one sub-folder a class, decoded once into one uint8 array and kept in a cache.
+"""Folders of pictures, one sub-folder a class, as labelled images in memory.
 
 Shapes: N images, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import tempfile
-import zipfile
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
+from replaytree.data.cache import decode_cached
+from replaytree.data.decode import Decoded, read_images
+from replaytree.data.deep import Range
 from replaytree.data.images import Labelled
+from replaytree.data.layout import Layout, layout_of
+from replaytree.data.names import as_text, count_of, some
+from replaytree.data.twins import twin_notes
+from replaytree.data.walk import Found, Walk, loose_pictures, subfolders
 from replaytree.errors import DataError
 
 DEFAULT_SIDE = 32
-_CACHE_VERSION = 1
-_CHUNK = 128
-# Folders of these names are parts of a data set; taken as classes they would let test images into a search.
-_PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """uint8 images (N, C, H, W), C = 1 only where all are grey, and the ascending positions that could not be read."""
-
-    images_NCHW: np.ndarray
-    bad: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FolderImages:
-    """What a folder holds: its train part, its own validation part if it has one, and what was skipped."""
+    """What a folder holds: its train part, its own validation part if it has one, and what was skipped.
+
+    `ranges`: see Decoded. `notes` are sentences on what was taken for what, and what was left out.
+    """
 
     train: Labelled
     val: Labelled | None
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The picture files of a part with their labels, and folders and links in it that cannot be read."""
+
+    root: Path
+    paths: list[str]
+    labels: list[int]
+    unreadable: list[tuple[str, str]]
 
 
 def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImages:
-    """Reads `folder`/train/<class>/* and `folder`/val/<class>/* if it is there, or `folder`/<class>/*; never test/.
+    """Reads the train part of a folder and its validation part if it has one, or its classes; never its test part.
 
     Raises DataError where the folder is missing or empty, has fewer than two classes, a class with too few images,
-    other classes in val/ than in train/, or unreadable images (with `skip_bad` those are left out and named instead).
+    other classes in its validation part, or unreadable images (with `skip_bad` those are left out and named instead).
     """
-    train_root = _train_root(folder)
-    val_root = folder / "val" if train_root != folder and (folder / "val").is_dir() else None
-    classes = _classes(train_root)
-    if val_root is not None and (val_classes := _classes(val_root)) != classes:
-        differing = sorted(set(val_classes) ^ set(classes))
-        raise DataError(
-            f"{val_root} and {train_root} differ in classes: {_some(differing)}; give both the same sub-folders"
-        )
-    samples = _samples(train_root, classes)
-    train_size = len(samples)
-    if val_root is not None:
-        samples += _samples(val_root, classes)
-    labels_N = np.array([label for _, label in samples], dtype=np.int64)
-    least = 2 if val_root is None else 1
-    _require_images(labels_N[:train_size], classes, train_root, least=least)
-    if val_root is not None:
-        _require_images(labels_N[train_size:], classes, val_root, least=1)
+    layout = layout_of(folder)
+    classes = class_names(layout.train, layout.classes)
+    walk = Walk(folder, avoid=() if layout.test is None else (layout.test,))
+    roots = [layout.train / name for name in classes.values()]
+    if layout.val is not None:
+        roots += _same_classes(layout.val, layout.train, classes)
+    found = walk.below(roots)
+    parts = [_part(layout.train, found[: len(classes)])]
+    if layout.val is not None:
+        parts.append(_part(layout.val, found[len(classes) :]))
+    least = 1 if layout.val is not None else 2
+    for part, needed in zip(parts, (least, 1), strict=False):
+        _require_images(part.labels, tuple(classes), part.root, least=needed)
 
-    decoded = _decode_cached(folder, [path for path, _ in samples], image_size)
-    skipped = tuple(os.path.relpath(samples[position][0], folder) for position in decoded.bad)
-    if skipped and not skip_bad:
-        raise DataError(
-            f"{len(skipped)} of {len(samples)} images in {folder} cannot be read: {_some(skipped)}; "
-            f"repair or remove them, or leave them out with --skip-bad"
-        )
-    good_N = np.ones(len(samples), dtype=bool)
-    good_N[list(decoded.bad)] = False
-    parts = []
-    for root, part in ((train_root, slice(0, train_size)), (val_root, slice(train_size, None))):
-        if root is not None:
-            images, labels = decoded.images_NCHW[part], labels_N[part]
-            if skipped:
-                images, labels = images[good_N[part]], labels[good_N[part]]
-                _require_images(labels, classes, root, least=least if root == train_root else 1)
-            parts.append(Labelled(classes, torch.from_numpy(images), torch.from_numpy(labels)))
-    return FolderImages(train=parts[0], val=parts[1] if len(parts) > 1 else None, skipped=skipped)
+    decoded = decode_cached([path for part in parts for path in part.paths], image_size)
+    skipped = _skipped(folder, parts, decoded, skip_bad=skip_bad)
+    labelled, names, start = [], [], 0
+    for part, needed in zip(parts, (least, 1), strict=False):
+        good = [k for k in range(len(part.paths)) if start + k not in decoded.bad]
+        labels = [part.labels[k] for k in good]
+        _require_images(labels, tuple(classes), part.root, least=needed)
+        images_NCHW = decoded.images_NCHW[start : start + len(part.paths)]
+        images_NCHW = images_NCHW if len(good) == len(part.paths) else images_NCHW[good]
+        labelled.append(Labelled(tuple(classes), torch.from_numpy(images_NCHW), torch.tensor(labels)))
+        names.append([as_text(os.path.relpath(part.paths[k], folder)) for k in good])
+        start += len(part.paths)
+    notes = [_opening(layout, labelled, walk), *layout.notes, *decoding_notes(decoded)]
+    notes += twin_notes(list(zip(("train", "validation"), labelled, names, strict=False)))
+    val = labelled[1] if len(labelled) > 1 else None
+    return FolderImages(labelled[0], val, skipped, decoded.ranges, tuple(notes))
 
 
-def read_images(paths: Sequence[str | Path], *, image_size: int) -> Decoded:
-    """Decodes image files in parallel threads, each resized to a square of `image_size` (bilinear, antialiased)."""
-    images_NHWC = np.zeros((len(paths), image_size, image_size, 3), dtype=np.uint8)
-    grey_N = np.ones(len(paths), dtype=bool)
-    bad: list[int] = []
-
-    def decode(start: int) -> None:
-        for position in range(start, min(start + _CHUNK, len(paths))):
-            try:
-                grey_N[position] = _decode(paths[position], image_size, into_HWC=images_NHWC[position])
-            except MemoryError:
-                raise
-            except Exception:  # a damaged file makes Pillow raise OSError, SyntaxError, struct.error and more
-                bad.append(position)
-
-    # 5,000 WebP files of CIFAR-10 on 2 cores: 1.1 s with 1 thread, 0.56 s with 2, 0.71 s with 8.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(decode, range(0, len(paths), _CHUNK)))
-    images_NCHW = images_NHWC.transpose(0, 3, 1, 2)
-    if grey_N.all():
-        images_NCHW = images_NCHW[:, :1]
-    return Decoded(np.ascontiguousarray(images_NCHW), tuple(sorted(bad)))
+def read_part(
+    root: Path, classes: tuple[str, ...], *, image_size: int, skip_bad: bool, ranges: Mapping[str, Range]
+) -> tuple[Labelled, list[str]]:
+    """Another part of a folder, decoded as its train part was, and the names of its files."""
+    own = class_names(root, tuple(subfolders(root)))
+    roots = _same_classes(root, None, dict(zip(classes, classes, strict=True)), own)
+    part = _part(root, Walk(root).below(roots))
+    decoded = read_images(part.paths, image_size=image_size, ranges=ranges)
+    _skipped(root, [part], decoded, skip_bad=skip_bad)
+    good = [k for k in range(len(part.paths)) if k not in decoded.bad]
+    labels_N = torch.tensor([part.labels[k] for k in good], dtype=torch.int64)
+    names = [as_text(os.path.relpath(part.paths[k], root.parent)) for k in good]
+    return Labelled(classes, torch.from_numpy(decoded.images_NCHW[good]), labels_N), names
 
 
-def cache_folder() -> Path:
-    """replaytree's folder in the user's cache: $XDG_CACHE_HOME or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "replaytree"
-
-
-def _decode(path: str | Path, side: int, *, into_HWC: np.ndarray) -> bool:
-    """Writes the image as RGB; True if it is grey."""
-    with Image.open(path) as file:
-        file.draft(None, (2 * side, 2 * side))  # a large JPEG is decoded at a fraction of its size
-        image: Image.Image = file
-        if file.mode.startswith("I;16"):  # Pillow would clip 16 bits at 255
-            image = Image.fromarray((np.asarray(file) >> 8).astype(np.uint8))
-        elif "transparency" in file.info:
-            image = file.convert("RGBA")
-        grey = image.mode in ("1", "L")
-        image = image.convert("L" if grey else "RGB").resize((side, side), Image.Resampling.BILINEAR)
-        pixels = np.asarray(image)
-    into_HWC[:] = pixels[:, :, None] if grey else pixels
-    return grey
-
-
-def _train_root(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise DataError(f"the folder {folder} does not exist; check the path, or name a data set")
-    if (folder / "train").is_dir():
-        return folder / "train"
-    if parts := [name for name in _subfolders(folder) if name.casefold() in _PART_NAMES]:
-        raise DataError(
-            f"{folder} has {_some(parts)} but no train; name its parts train, val and test, or put the class folders "
-            f"directly into it"
-        )
-    return folder
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-
-
-def _classes(root: Path) -> tuple[str, ...]:
-    classes = tuple(_subfolders(root))
+def class_names(root: Path, folders: Sequence[str]) -> dict[str, str]:
+    """The folder of each class, by the class's name as text, in order. DataError for fewer than two."""
+    classes: dict[str, str] = {}
+    for folder in folders:
+        if (name := as_text(folder)) in classes:
+            raise DataError(f"{as_text(root)} has two folders that both read {name!r}; rename one")
+        classes[name] = folder
     if len(classes) < 2:
-        have = f"only the class {classes[0]!r}" if classes else "no class folders"
+        have = f"only the class {next(iter(classes))!r}" if classes else "no class folders"
         if not any(root.iterdir()):
             have = "nothing in it"
-        raise DataError(f"{root} has {have}; it needs at least two sub-folders, one a class, with images in them")
-    return classes
+        raise DataError(
+            f"{as_text(root)} has {have}; it needs at least two sub-folders, one a class, with images in them"
+        )
+    return dict(sorted(classes.items()))
 
 
-def _samples(root: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
-    """(path, label) of every image, sorted; files that begin with a dot (macOS leaves ._name.jpg) are not images."""
-    labels = {name: label for label, name in enumerate(classes)}
-    samples: list[tuple[str, int]] = make_dataset(str(root), labels, extensions=IMG_EXTENSIONS, allow_empty=True)
-    return [(path, label) for path, label in samples if not os.path.basename(path).startswith(".")]
+def decoding_notes(decoded: Decoded) -> list[str]:
+    """Sentences on pictures of more than 8 bits and of several frames."""
+    notes = []
+    if decoded.framed:
+        notes.append(f"of {count_of(decoded.framed, 'picture')} with several frames only the first is taken")
+    for kind, (low, high) in decoded.ranges.items():
+        what = "pictures of floats" if kind == "float" else "pictures of more than 8 bits"
+        notes.append(f"{what}: values from {low:g} to {high:g} become 0 to 255, in all of them alike")
+    return notes
 
 
-def _require_images(labels_N: np.ndarray, classes: Sequence[str], root: Path, *, least: int) -> None:
-    counts = Counter(labels_N.tolist())
+def _same_classes(
+    root: Path, train: Path | None, classes: Mapping[str, str], own: Mapping[str, str] | None = None
+) -> list[Path]:
+    """The class folders of another part than train, in the order of the classes; DataError where they differ."""
+    own = class_names(root, tuple(subfolders(root))) if own is None else own
+    if set(own) != set(classes):
+        lacking, more = sorted(set(classes) - set(own)), sorted(set(own) - set(classes))
+        differing = "; ".join(
+            [f"it lacks {some(lacking)}"] * bool(lacking) + [f"it alone has {some(more)}"] * bool(more)
+        )
+        than = "the train images" if train is None else as_text(train)
+        raise DataError(
+            f"{as_text(root)} has other classes than {than}: {differing}; give both the same sub-folders, or move "
+            f"{as_text(root.name)} out of the data set"
+        )
+    return [root / own[name] for name in classes]
+
+
+def _part(root: Path, found: Sequence[Found]) -> _Part:
+    return _Part(
+        root,
+        [path for each in found for path in each.pictures],
+        [label for label, each in enumerate(found) for _ in each.pictures],
+        [bad for each in found for bad in each.unreadable],
+    )
+
+
+def _skipped(folder: Path, parts: Sequence[_Part], decoded: Decoded, *, skip_bad: bool) -> tuple[str, ...]:
+    """The names of what cannot be read; DataError, with reasons, unless `skip_bad`."""
+    paths = [path for part in parts for path in part.paths]
+    bad = [(paths[position], why) for position, why in decoded.bad.items()]
+    bad += [each for part in parts for each in part.unreadable]
+    names = [as_text(os.path.relpath(path, folder)) for path, _ in bad]
+    if bad and not skip_bad:
+        whys = [f"{name} ({why})" for name, (_, why) in zip(names, bad, strict=True)]
+        raise DataError(
+            f"{len(bad)} of {len(paths) + len(bad) - len(decoded.bad)} images in {as_text(folder)} cannot be read: "
+            f"{some(whys)}; repair or remove them, or leave them out with --skip-bad"
+        )
+    return tuple(names)
+
+
+def _opening(layout: Layout, labelled: Sequence[Labelled], walk: Walk) -> str:
+    """One line on what was taken for what and what was left out."""
+    left_out = walk.left_out
+    for root in {layout.folder, layout.train, layout.val or layout.train}:
+        left_out["picture in no class folder"] += sum(1 for _ in loose_pictures(root))
+    for root, found in zip(layout.unused, Walk(layout.folder).below(layout.unused), strict=True):
+        left_out[f"picture in {layout.name(root)}"] += len(found.pictures)
+    text = f"{as_text(layout.folder.resolve().name)}: {layout.taken}"
+    counted = [
+        f"{number:,} {kind if number == 1 else _many(kind)}" for kind, number in left_out.most_common() if number
+    ]
+    return text + (f"; left out: {some(counted, 12)}" if counted else "")
+
+
+def _many(kind: str) -> str:
+    return re.sub(r"\b(file|folder|link|picture)\b", r"\1s", kind, count=1)
+
+
+def _require_images(labels: Sequence[int], classes: Sequence[str], root: Path, *, least: int) -> None:
+    counts = Counter(labels)
     if poor := [f"{name} ({counts[label]})" for label, name in enumerate(classes) if counts[label] < least]:
         raise DataError(
-            f"classes with fewer than {least} readable images in {root}: {_some(poor)}; add images "
-            f"({', '.join(IMG_EXTENSIONS)}) or remove the class"
+            f"classes with fewer than {least} readable images in {as_text(root)}: {some(poor)}; add images or "
+            f"remove the class"
         )
-
-
-def _decode_cached(folder: Path, paths: Sequence[str], image_size: int) -> Decoded:
-    """As read_images, from the cache where the same files were decoded before."""
-    file = cache_folder() / "images" / f"{_cache_key(folder, paths, image_size)}.npz"
-    decoded = _read_cache(file, count=len(paths), image_size=image_size)
-    if decoded is None:
-        decoded = read_images(paths, image_size=image_size)
-        _write_cache(file, decoded)
-    return decoded
-
-
-def _cache_key(folder: Path, paths: Iterable[str], image_size: int) -> str:
-    digest = hashlib.sha256(json.dumps([_CACHE_VERSION, image_size]).encode())
-    for path in paths:
-        stat = os.stat(path)
-        digest.update(json.dumps([os.path.relpath(path, folder), stat.st_size, stat.st_mtime_ns]).encode())
-    return digest.hexdigest()
-
-
-def _read_cache(file: Path, *, count: int, image_size: int) -> Decoded | None:
-    try:
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # the zip's CRC tells damage
-            images, bad = arrays["images"], tuple(arrays["bad"].tolist())
-    # zipfile raises RuntimeErrors for a password and for compression that it does not know.
-    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile):
-        return None
-    if images.dtype != np.uint8 or images.shape not in [
-        (count, channels, image_size, image_size) for channels in (1, 3)
-    ]:
-        return None
-    return Decoded(images, bad)
-
-
-def _write_cache(file: Path, decoded: Decoded) -> None:
-    """Writes beside the final name and renames, so that no reader sees half a file. No cache where that fails."""
-    temporary = None
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as stream:
-            temporary = stream.name
-            np.savez(stream, images=decoded.images_NCHW, bad=np.array(decoded.bad, dtype=np.int64))
-        os.replace(temporary, file)
-    except OSError:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _some(names: Sequence[str], most: int = 10) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

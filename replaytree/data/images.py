@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
@@ -46,6 +47,8 @@ class ImageData:
 
     `mean` and `std` are per channel, fractions of 255, of the train part. `crop_padding` and `flip` are the
     augmentation this data set is usually trained with. `skipped` names the unreadable files that were left out.
+    `ranges` are the values that became 0 and 255 in pictures of more than 8 bits, by kind. `notes` are sentences on
+    what was taken for what in a folder.
     """
 
     name: str
@@ -60,6 +63,8 @@ class ImageData:
     flip: bool
     fingerprint: Fingerprint
     skipped: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_parts(

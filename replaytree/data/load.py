@@ -5,9 +5,8 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-import difflib
 import os
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
@@ -15,6 +14,8 @@ from torch.nn import functional
 from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
 from replaytree.data.images import ImageData, Labelled
 from replaytree.data.named import NAMED, data_folder, read_named, tree_of
+from replaytree.data.names import as_text
+from replaytree.data.place import find_folder
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.errors import DataError
 
@@ -33,16 +34,21 @@ def load_data(
 ) -> ImageData:
     """The train and validation images of a named data set or a folder; the test split is never read.
 
-    A name in NAMED comes first, then a folder (write ./digits for a folder called digits). Validation is a stratified
-    `val_fraction` of the train split, or the folder's own val/. `train_limit` then keeps a stratified part of train.
-    `image_size` is the side of the square that images are resized to; None: as they are, for folders 32. Raises
-    DataError, saying what to do.
+    A name in NAMED comes first, then a folder (write ./digits for a folder called digits). `data_dir` is where named
+    data sets lie, and where a folder was moved to. Validation is a stratified `val_fraction` of the train split, or the
+    folder's own validation part. `train_limit` then keeps a stratified part of train. `image_size` is the side of the
+    square that images are resized to; None: as they are, for folders 32. Raises DataError, saying what to do.
     """
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size is {image_size}; it must be 1 or more pixels (--image-size)")
+    if not isinstance(dataset, str | os.PathLike):
+        raise DataError(
+            f"dataset is a {type(dataset).__name__}; it must be a name ({', '.join(NAMED)}) or the path of a folder; "
+            f"images in memory go through replaytree.from_arrays(images, labels)"
+        )
     name = os.fspath(dataset)
     known = NAMED.get(name)
-    source = _read(name, data_folder(data_dir), image_size=image_size, skip_bad=skip_bad)
+    source = _read(name, data_dir, image_size=image_size, skip_bad=skip_bad)
     whole, val = source.train, source.val
     if val is None:
         train_indices, val_indices = stratified_split(whole.labels_N, val_fraction, seed=seed)
@@ -52,30 +58,27 @@ def load_data(
     if train_limit is not None:
         train = _part(train, stratified_subset(train.labels_N, train_limit, seed=seed))
     side = train.images_NCHW.shape[-1]
-    return ImageData.from_parts(
-        name if known else Path(name).expanduser().resolve().name,
+    data = ImageData.from_parts(
+        name if known else as_text(find_folder(name, data_dir).resolve().name),
         train=train,
         val=val,
         crop_padding=round(known.crop_padding * side / known.side) if known else side // 8,
-        flip=known.flip if known else True,
+        flip=known.flip if known else False,
         skipped=source.skipped,
     )
+    return replace(data, ranges=source.ranges, notes=source.notes)
 
 
-def _read(name: str, root: Path, *, image_size: int | None, skip_bad: bool) -> FolderImages:
-    if known := NAMED.get(name):
-        if tree := tree_of(name, root):
-            return read_folder(tree, image_size=image_size or known.side, skip_bad=skip_bad)
-        return FolderImages(_resized(read_named(name, root), image_size), val=None, skipped=())
-    folder = Path(name).expanduser()
-    if not folder.is_dir() and not folder.is_absolute() and len(folder.parts) == 1:
-        guess = difflib.get_close_matches(name.lower().replace("_", "-"), NAMED, n=1)
-        hint = f"; did you mean {guess[0]}?" if guess else "."
-        raise DataError(
-            f"{name!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(NAMED)}; or give the path "
-            f"of a folder with train/<class>/ images"
-        )
-    return read_folder(folder, image_size=image_size or DEFAULT_SIDE, skip_bad=skip_bad)
+def _read(
+    name: str, data_dir: str | os.PathLike[str] | None, *, image_size: int | None, skip_bad: bool
+) -> FolderImages:
+    known = NAMED.get(name)
+    if known is None:
+        return read_folder(find_folder(name, data_dir), image_size=image_size or DEFAULT_SIDE, skip_bad=skip_bad)
+    root = data_folder(data_dir)
+    if tree := tree_of(name, root):
+        return read_folder(tree, image_size=image_size or known.side, skip_bad=skip_bad)
+    return FolderImages(_resized(read_named(name, root), image_size), val=None)
 
 
 def _resized(part: Labelled, image_size: int | None) -> Labelled:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from replaytree.data.folder import cache_folder
+from replaytree.data.cache import cache_folder
 from replaytree.data.images import Labelled
 from replaytree.errors import DataError
 

@@ -29,7 +29,8 @@ class Description:
 
     `mean` and `std` are per channel, fractions of 255. `test_time_flip`: the logits are the mean of those of an image
     and of its mirror image. `data` are the keywords of load_data() that give the validation images again, None for
-    images from memory. Accuracies are None where they were not measured.
+    images from memory. `ranges` are the values that became 0 and 255 in training images of more than 8 bits, by kind.
+    Accuracies are None where they were not measured.
     """
 
     layers: tuple[Layer, ...]
@@ -42,6 +43,7 @@ class Description:
     epochs: int = 0
     training: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] | None = None
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     search: str | None = None
     node_id: int | None = None
     test_accuracy: float | None = None
@@ -69,6 +71,8 @@ class Description:
             values["input_shape"] = require_shape("input_shape", values["input_shape"])
             for name in ("classes", "mean", "std"):
                 values[name] = tuple(values[name])
+            ranges = values.get("ranges", {}).items()
+            values["ranges"] = {kind: (float(low), float(high)) for kind, (low, high) in ranges}
             described = cls(**values)
             described.check()
         except ModelError:
@@ -89,6 +93,8 @@ class Description:
             raise ValueError("mean and std must be finite")
         if len(self.classes) < 2 or not all(isinstance(name, str) for name in self.classes):
             raise ValueError(f"classes are {self.classes}")
+        if not all(math.isfinite(low) and low <= high < math.inf for low, high in self.ranges.values()):
+            raise ValueError(f"ranges are {self.ranges}")
         if not self.layers:
             raise ValueError("there are no layers")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from replaytree.data import match_channels, read_images
+from replaytree.data.names import as_text, some
+from replaytree.data.walk import Walk
 from replaytree.deliver.model import Model
 from replaytree.errors import ConfigError, DataError
 
@@ -27,27 +28,33 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What was predicted, and the files that could not be read."""
+    """What was predicted, and the files that could not be read, each with the reason in `why`."""
 
     readable: tuple[Prediction, ...]
     unreadable: tuple[Path, ...]
+    why: tuple[str, ...] = ()
 
 
 def find_pictures(inputs: Sequence[Path]) -> list[Path]:
-    """Files as they are; of a folder all pictures in and below it, sorted. DataError for what has or is none."""
+    """Files as they are; of a folder all pictures in and below it, sorted.
+
+    A path where nothing is stays, to be named as unreadable. DataError where nothing is at any of them, and for a
+    folder without pictures.
+    """
     if not inputs:
         raise DataError("no images were given; name files or folders")
+    missing = [as_text(given) for given in inputs if not given.exists()]
+    if len(missing) == len(inputs):
+        raise DataError(f"there is no file or folder {some(missing)}")
     files: list[Path] = []
     for given in inputs:
-        if given.is_dir():
-            found = sorted(_pictures_below(given))
-            if not found:
-                raise DataError(f"{given} has no images ({', '.join(IMG_EXTENSIONS)}) in it or below it")
-            files += found
-        elif given.exists():
+        if not given.is_dir():
             files.append(given)
-        else:
-            raise DataError(f"there is no file or folder {given}")
+            continue
+        (found,) = Walk(given).below([given])
+        if not found.pictures and not found.unreadable:
+            raise DataError(f"{as_text(given)} has no images in it or below it")
+        files += sorted(Path(file) for file in (*found.pictures, *(file for file, _ in found.unreadable)))
     return files
 
 
@@ -61,14 +68,14 @@ def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> 
             f"this model takes {height}x{width} pixels, which is no square; predict arrays with replaytree.load(...)"
         )
     readable: list[Prediction] = []
-    unreadable: list[Path] = []
+    unreadable: dict[Path, str] = {}
     for start in range(0, len(files), _CHUNK):
         part = files[start : start + _CHUNK]
-        decoded = read_images(part, image_size=height)
+        decoded = read_images(part, image_size=height, ranges=model.description.ranges)
         probabilities_NK = model.predict_proba(match_channels(torch.from_numpy(decoded.images_NCHW), channels))
         for position, (file, probabilities_K) in enumerate(zip(part, probabilities_NK, strict=True)):
             if position in decoded.bad:
-                unreadable.append(file)
+                unreadable[file] = decoded.bad[position]
                 continue
             order = (-probabilities_K).argsort(kind="stable")[:top_k]
             readable.append(
@@ -78,10 +85,4 @@ def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> 
                     tuple(float(probabilities_K[index]) for index in order),
                 )
             )
-    return Predictions(tuple(readable), tuple(unreadable))
-
-
-def _pictures_below(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        if file.suffix.lower() in IMG_EXTENSIONS and not file.name.startswith(".") and file.is_file():
-            yield file
+    return Predictions(tuple(readable), tuple(unreadable), tuple(unreadable.values()))

@@ -187,6 +187,7 @@ def _describe(subject: Subject, recipe: FullRecipe, seed: int, **accuracies: flo
         epochs=recipe.epochs,
         training=recipe.values(),
         data=subject.data_options,
+        ranges=dict(data.ranges),
         search=subject.search,
         node_id=subject.node_id,
         **accuracies,

@@ -5,6 +5,7 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,63 +13,65 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
-from replaytree.data import NAMED, ImageData, data_folder, match_channels, read_images
+from replaytree.data import NAMED, ImageData, data_folder, find_folder, match_channels
+from replaytree.data.folder import read_part
 from replaytree.data.images import Labelled
+from replaytree.data.layout import layout_of
 from replaytree.data.named import tree_of
+from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
+
+_log = logging.getLogger("replaytree")
 
 
 def has_test_split(dataset: str, *, data_dir: str | None = None) -> bool:
-    """Whether there are images that no search has seen: digits has none, a folder only where it has test/.
+    """Whether there are images that no search has seen: digits has none, a folder only where it has a test part.
 
     Looks at names only.
     """
-    if dataset in NAMED:
-        tree = tree_of(dataset, data_folder(data_dir))
-        return NAMED[dataset].reader is not None if tree is None else (tree / "test").is_dir()
-    return (Path(dataset).expanduser() / "test").is_dir()
+    if dataset in NAMED and tree_of(dataset, data_folder(data_dir)) is None:
+        return NAMED[dataset].reader is not None
+    return _test_folder(dataset, data_dir) is not None
 
 
 def read_test(dataset: str, data: ImageData, *, data_dir: str | None = None, skip_bad: bool = False) -> Labelled | None:
     """The test images of the data set whose train images are `data`, in the same form; None where there are none.
 
-    Raises DataError where they cannot be read, or have other classes.
+    Raises DataError where they cannot be read, or have other classes. Logs how many of them were trained on.
     """
     if not has_test_split(dataset, data_dir=data_dir):
         return None
-    root = data_folder(data_dir)
-    if dataset not in NAMED:
-        part = _read_folder(Path(dataset).expanduser() / "test", data, skip_bad=skip_bad)
-    elif tree := tree_of(dataset, root):
-        part = _read_folder(tree / "test", data, skip_bad=skip_bad)
+    folder = _test_folder(dataset, data_dir)
+    if folder is not None:
+        part, _ = read_part(
+            folder, data.classes, image_size=data.image_shape[-1], skip_bad=skip_bad, ranges=data.ranges
+        )
     else:
-        part = _read_torchvision(dataset, root, data)
+        part = _read_torchvision(dataset, data_folder(data_dir), data)
     if not len(part.labels_N):
         raise DataError(f"the test part of {dataset} holds no images; add some, or remove its folder")
-    return Labelled(part.classes, match_channels(part.images_NCHW, data.image_shape[0]), part.labels_N)
+    test = Labelled(part.classes, match_channels(part.images_NCHW, data.image_shape[0]), part.labels_N)
+    if folder is not None:
+        _warn_of_twins(test, data)
+    return test
 
 
-def _read_folder(root: Path, data: ImageData, *, skip_bad: bool) -> Labelled:
-    classes = tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."))
-    if classes != data.classes:
-        differing = ", ".join(sorted(set(classes) ^ set(data.classes))[:10])
-        raise DataError(f"{root} has other classes than the train images: {differing}; give both the same sub-folders")
-    numbers = {name: number for number, name in enumerate(classes)}
-    found = make_dataset(str(root), numbers, extensions=IMG_EXTENSIONS, allow_empty=True)
-    samples = [(path, label) for path, label in found if not Path(path).name.startswith(".")]
-    decoded = read_images([path for path, _ in samples], image_size=data.image_shape[-1])
-    if decoded.bad and not skip_bad:
-        names = ", ".join(samples[position][0] for position in decoded.bad[:10])
-        raise DataError(
-            f"{len(decoded.bad)} of {len(samples)} test images cannot be read: {names}; repair or remove them, or "
-            f"leave them out with --skip-bad"
+def _test_folder(dataset: str, data_dir: str | None) -> Path | None:
+    if dataset in NAMED:
+        tree = tree_of(dataset, data_folder(data_dir))
+        return None if tree is None else layout_of(tree).test
+    return layout_of(find_folder(dataset, data_dir)).test
+
+
+def _warn_of_twins(test: Labelled, data: ImageData) -> None:
+    seen = {*pixel_keys(data.train_images), *pixel_keys(data.val_images)}
+    if shared := sum(key in seen for key in pixel_keys(test.images_NCHW)):
+        _log.warning(
+            "%d of %d test images are equal to train or validation images, so that the test accuracy flatters",
+            shared,
+            len(test.labels_N),
         )
-    good_N = np.ones(len(samples), dtype=bool)
-    good_N[list(decoded.bad)] = False
-    labels_N = np.array([label for _, label in samples], dtype=np.int64)[good_N]
-    return Labelled(classes, torch.from_numpy(decoded.images_NCHW[good_N]), torch.from_numpy(labels_N))
 
 
 def _read_torchvision(name: str, root: Path, data: ImageData) -> Labelled:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from replaytree.data.folder import cache_folder, read_folder, read_images
+from replaytree.data.cache import cache_folder
+from replaytree.data.decode import read_images
+from replaytree.data.folder import read_folder
 from replaytree.errors import DataError
 
 
@@ -165,7 +167,8 @@ def test_cache_folder_without_xdg(monkeypatch, tmp_path):
 
 def test_unreadable_images_are_listed(pets):
     spoil(pets / "train" / "cat", "001.png", "new.png")
-    listed = f"train{os.sep}cat{os.sep}001.png, train{os.sep}cat{os.sep}new.png"
+    why = "(not a picture that Pillow knows)"
+    listed = f"train/cat/001.png {why}, train/cat/new.png {why}"
     for _ in range(2):  # the second answer comes from the cache
         with pytest.raises(DataError) as caught:
             read(pets)
@@ -177,7 +180,7 @@ def test_unreadable_images_are_listed(pets):
 
 def test_unreadable_images_are_listed_up_to_ten(pets):
     spoil(pets / "train" / "dog", *(f"bad{n:02}.png" for n in range(12)))
-    with pytest.raises(DataError, match=r"12 of 22 images .*bad09\.png and 2 more; repair") as caught:
+    with pytest.raises(DataError, match=r"12 of 22 images .*bad09\.png \(.*\) and 2 more; repair") as caught:
         read(pets)
     assert "bad10" not in str(caught.value)
 
@@ -240,7 +243,7 @@ def test_one_class(tmp_path, write_images):
 def test_class_with_one_image(tmp_path, write_images):
     for name, count in (("a", 1), ("b", 3), ("c", 0)):
         write_images(f"few/{name}", count)
-    with pytest.raises(DataError, match=r"fewer than 2 readable images in .*few: a \(1\), c \(0\); add images \(\.jpg"):
+    with pytest.raises(DataError, match=r"fewer than 2 readable images in .*few: a \(1\), c \(0\); add images"):
         read(tmp_path / "few")
 
 
@@ -257,12 +260,12 @@ def test_one_train_image_is_enough_beside_val(tmp_path, write_images):
 def test_val_with_other_classes(pets, write_images):
     write_images("pets/val/cat", 1)
     write_images("pets/val/bird", 1)
-    with pytest.raises(DataError, match="differ in classes: bird, dog; give both the same sub-folders"):
+    with pytest.raises(DataError, match="it lacks dog; it alone has bird; give both the same"):
         read(pets)
 
 
 def test_parts_without_train_are_not_classes(tmp_path, write_images):
     write_images("odd/Test", 3)
     write_images("odd/Training", 3)
-    with pytest.raises(DataError, match="has Test, Training but no train; name its parts train, val and test"):
+    with pytest.raises(DataError, match="has Test, Training but no train with class folders in it; name"):
         read(tmp_path / "odd")

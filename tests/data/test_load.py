@@ -18,7 +18,7 @@ def test_folder_defaults(tmp_path, write_images):
         write_images(f"things/train/{name}", 20)
     data = load_data(tmp_path / "things")
     assert (data.name, data.classes, data.image_shape) == ("things", ("a", "b"), (3, 32, 32))
-    assert (data.crop_padding, data.flip) == (4, True)
+    assert (data.crop_padding, data.flip) == (4, False)
     assert torch.bincount(data.train_labels).tolist() == [18, 18]
     assert torch.bincount(data.val_labels).tolist() == [2, 2]
     assert data.fingerprint.train_counts == (18, 18)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,13 +43,27 @@ def test_unreadable_files_are_listed_and_the_others_predicted(model, folder):
     assert len(found.readable) == 4
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
 def test_odd_pictures(model, tmp_path, mode):
     pixels = np.arange(30 * 17, dtype=np.uint16).reshape(30, 17) // 2
-    image = Image.fromarray(pixels) if mode == "I;16" else Image.fromarray(pixels.astype(np.uint8)).convert(mode)
-    file = tmp_path / ("odd.tiff" if mode in ("F", "CMYK") else "odd.png")
-    image.save(file)
+    file = tmp_path / ("odd.tiff" if mode == "CMYK" else "odd.png")
+    Image.fromarray(pixels.astype(np.uint8)).convert(mode).save(file)
     assert len(predict_pictures(model, [file]).readable) == 1
+
+
+def test_deep_pictures_have_the_range_of_the_training(model, digits, tmp_path):
+    """12-bit values in 16 bits: refused by a model that has seen 8 bits only, and equal to the 8 bits they hold."""
+    pixels = digits.val_images[0, 0].numpy()
+    Image.fromarray(pixels.astype(np.uint16) * 16).save(tmp_path / "deep.png")
+    Image.fromarray(pixels).save(tmp_path / "plain.png")
+    refused = predict_pictures(model, [tmp_path / "deep.png"])
+    assert refused.why == ("holds more than 8 bits a value, and the training images did not: save it with 8 bits",)
+    deep = Model(replace(model.description, ranges={"integer": (0.0, 4095.0)}), model.logits)
+    found = predict_pictures(deep, [tmp_path / "deep.png", tmp_path / "plain.png"]).readable
+    assert found[0].probabilities == found[1].probabilities
+    Image.fromarray(pixels.astype(np.uint16) * 32).save(tmp_path / "deeper.png")
+    too_large = predict_pictures(deep, [tmp_path / "deeper.png"])
+    assert too_large.why == ("holds values from 0 to 8160, and the training images 0 to 4095",)
 
 
 def test_a_grey_picture_is_the_same_in_colour(model, folder):
@@ -62,6 +78,9 @@ def test_what_cannot_be_predicted(model, tmp_path):
         find_pictures([tmp_path / "empty"])
     with pytest.raises(DataError, match=r"there is no file or folder .*missing\.png"):
         find_pictures([tmp_path / "missing.png"])
+    (tmp_path / "there.png").touch()
+    both = [tmp_path / "missing.png", tmp_path / "there.png"]
+    assert find_pictures(both) == both
     with pytest.raises(ConfigError, match="top_k is 0"):
         predict_pictures(model, [], top_k=0)
     assert predict_pictures(model, []).readable == ()

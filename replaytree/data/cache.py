@@ -1,0 +1,119 @@
+"""Decoded pictures kept on disk. The key is what the files hold, whatever their names and times.
+
+Shapes: N images, C channels, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from replaytree.data.decode import Decoded, read_images
+
+MOST_BYTES = 4 << 30
+_VERSION = 2
+_CHUNK = 128
+
+
+def cache_folder() -> Path:
+    """replaytree's folder in the user's cache: $XDG_CACHE_HOME, ~/.cache, or the temporary folder without a home."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    if chosen:
+        return Path(chosen) / "replaytree"
+    try:
+        return Path.home() / ".cache" / "replaytree"
+    except RuntimeError:  # neither HOME nor an entry in the user database, as in many containers
+        return Path(tempfile.gettempdir()) / f"replaytree-{os.getuid()}"
+
+
+def decode_cached(paths: Sequence[str], image_size: int) -> Decoded:
+    """As read_images, from the cache where files of the same content were decoded before."""
+    file = cache_folder() / "images" / f"{_key(paths, image_size)}.npz"
+    decoded = _read(file, count=len(paths), image_size=image_size)
+    if decoded is None:
+        decoded = read_images(paths, image_size=image_size)
+        _write(file, decoded)
+    return decoded
+
+
+def content_hashes(paths: Sequence[str]) -> list[bytes]:
+    """A hash of each file's content, computed in threads; of a file that cannot be read, a hash of the reason.
+
+    5,000 WebP files of CIFAR-10 take 0.1 s on 2 cores, a sixth of what decoding them takes.
+    """
+
+    def some(start: int) -> list[bytes]:
+        return [_hash(path) for path in paths[start : start + _CHUNK]]
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [digest for part in pool.map(some, range(0, len(paths), _CHUNK)) for digest in part]
+
+
+def _hash(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        return hashlib.sha256(f"errno {error.errno}".encode()).digest()
+
+
+def _key(paths: Sequence[str], image_size: int) -> str:
+    digest = hashlib.sha256(json.dumps([_VERSION, PIL.__version__, image_size]).encode())
+    for path, content in zip(paths, content_hashes(paths), strict=True):
+        digest.update(content)
+        digest.update(os.path.splitext(path)[1].lower().encode(errors="surrogateescape") + b"\0")  # Pillow looks at it
+    return digest.hexdigest()
+
+
+def _read(file: Path, *, count: int, image_size: int) -> Decoded | None:
+    try:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # the zip's CRC tells damage
+            images = arrays["images"]
+            known = json.loads(arrays["known"].tobytes())
+            bad = {int(position): str(why) for position, why in known["bad"].items()}
+            ranges = {kind: (float(low), float(high)) for kind, (low, high) in known["ranges"].items()}
+            decoded = Decoded(images, bad, ranges, int(known["deep"]), int(known["framed"]))
+        os.utime(file)
+    # zipfile raises RuntimeErrors for a password and for compression that it does not know.
+    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile):
+        return None
+    shapes = [(count, channels, image_size, image_size) for channels in (1, 3)]
+    if images.dtype != np.uint8 or images.shape not in shapes or not all(0 <= position < count for position in bad):
+        return None
+    return decoded
+
+
+def _write(file: Path, decoded: Decoded) -> None:
+    """Writes beside the final name and renames, so that no reader sees half a file. No cache where that fails."""
+    known = {"bad": decoded.bad, "ranges": decoded.ranges, "deep": decoded.deep, "framed": decoded.framed}
+    temporary = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as stream:
+            temporary = stream.name
+            text = np.frombuffer(json.dumps(known).encode(), dtype=np.uint8)
+            np.savez(stream, images=decoded.images_NCHW, known=text)
+        os.replace(temporary, file)
+        _prune(file)
+    except OSError:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _prune(newest: Path) -> None:
+    """Deletes the files that were used longest ago until what remains takes at most MOST_BYTES."""
+    kept = 0
+    found = [(entry.stat(), Path(entry.path)) for entry in os.scandir(newest.parent) if entry.is_file()]
+    for stat, file in sorted(found, key=lambda each: -each[0].st_mtime_ns):
+        kept += stat.st_size
+        if kept > MOST_BYTES and file != newest:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Where a folder of pictures lies, also after it was moved."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from replaytree.data.named import NAMED
+from replaytree.data.names import as_text
+from replaytree.errors import DataError
+
+
+def find_folder(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """The folder that a data set's path names: in `data_dir`, or `data_dir` itself, or the path as it is.
+
+    `data_dir` is where the folder was moved to: its new parent, or, under whatever name, the folder. DataError where
+    there is none of these, saying where it was looked for.
+    """
+    path = Path(dataset).expanduser()
+    if (found := _by_name(path, data_dir)) is not None:
+        return found
+    if path.is_dir():
+        return path
+    if data_dir is not None and path.is_absolute() and Path(data_dir).expanduser().is_dir():
+        return Path(data_dir).expanduser()
+    raise DataError(_nowhere(dataset, path, data_dir))
+
+
+def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> str:
+    """A folder's absolute path, so that another working directory finds it; names of data sets as they are.
+
+    DataError where there is no such folder.
+    """
+    if dataset in NAMED:
+        return dataset
+    path = Path(dataset).expanduser()
+    found = _by_name(path, data_dir)
+    if found is None and not path.is_dir():
+        raise DataError(_nowhere(dataset, path, data_dir))
+    return os.path.abspath(found or path)
+
+
+def shown_path(dataset: str) -> str:
+    """A stored path as people read it: relative to the working directory where that is shorter and leads down."""
+    if dataset in NAMED or not os.path.isabs(dataset):
+        return as_text(dataset)
+    relative = os.path.relpath(dataset)
+    return as_text(relative if not relative.startswith("..") and len(relative) < len(dataset) else dataset)
+
+
+def _by_name(path: Path, data_dir: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of the path's name in `data_dir`, or `data_dir` where that is its name."""
+    if data_dir is None or not path.name:
+        return None
+    root = Path(data_dir).expanduser()
+    if (root / path.name).is_dir():
+        return root / path.name
+    return root if root.name == path.name and root.is_dir() else None
+
+
+def _nowhere(dataset: str, path: Path, data_dir: str | os.PathLike[str] | None) -> str:
+    if path.exists():
+        return f"{as_text(path)} is a file; give the folder that holds the class folders"
+    if len(path.parts) == 1 and not path.is_absolute():
+        guess = difflib.get_close_matches(dataset.lower().replace("_", "-"), NAMED, n=1)
+        hint = f"; did you mean {guess[0]}?" if guess else "."
+        return (
+            f"{as_text(dataset)!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(NAMED)}; or "
+            f"give the path of a folder with train/<class>/ images"
+        )
+    looked = "" if data_dir is None else f", nor {as_text(path.name)} in {as_text(data_dir)}"
+    return (
+        f"the folder {as_text(path)} does not exist{looked}; check the path, or, where it was moved, say where it is "
+        f"with --data-dir"
+    )

@@ -1,0 +1,230 @@
+"""The pictures in and below folders: what is taken, and what is left out and why.
+
+A walk follows links, but comes to no folder twice, so that loops end and no picture counts twice. It opens regular
+files only, and gives up where a tree is too large to be a data set.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from replaytree.data.decode import reason
+from replaytree.data.names import as_text, count_of
+from replaytree.errors import DataError
+
+MOST_ENTRIES = 5_000_000
+MOST_SECONDS = 300.0
+# A folder of pictures is mostly pictures; /usr and a home folder are not.
+_PROBE_ENTRIES, _PROBE_SHARE = 100_000, 0.02
+_HIDDEN = {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
+_SYSTEM = tuple(Path(each) for each in ("/proc", "/sys", "/dev"))
+_MEMORY = Path("/dev/shm")  # files like any other, in memory
+# Pillow finds these, but to decode them takes Ghostscript or another program.
+_FOREIGN = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC"}
+# Told by their extension only: their files begin with nothing of their own, so that any file could be one.
+_UNMARKED = {"TGA", "IM", "IMT", "PCD", "SPIDER", "MCIDAS", "XVTHUMB", "PCX", "DIB", "CUR", "MSP", "FLI"}
+
+
+@dataclass(slots=True)
+class Found:
+    """Picture files, sorted by folder and name, and folders and links that cannot be read, each with the reason."""
+
+    pictures: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Walk:
+    """One reading of a data set: several folders, walked one after the other or together.
+
+    `left_out` counts what was not taken, by kind. Nothing below the folders `avoid` is taken, whatever links there.
+    """
+
+    def __init__(self, top: Path, *, avoid: Iterable[Path] = ()) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._top = os.path.realpath(top)
+        self._above = {str(each) for each in Path(self._top).parents}
+        self._avoid = tuple(os.path.realpath(each) for each in avoid)
+        self._owner: dict[str, int] = {}
+        self._linked: dict[str, int] = {}
+        self._entries = self._pictures = 0
+        self._started = time.monotonic()
+
+    def below(self, roots: Sequence[Path]) -> list[Found]:
+        """What each root holds. A root that is a link counts as the folder it leads to."""
+        found = [Found() for _ in roots]
+        links: deque[tuple[int, str]] = deque()
+        for number in sorted(range(len(roots)), key=lambda number: roots[number].is_symlink()):
+            path = os.fspath(roots[number])
+            _refuse_system(path)
+            if self._enter(path, number, top_too=True):
+                links += ((number, link) for link in self._folder(path, number, found[number]))
+        # Links come last, so that what they lead to belongs to the class that really holds it.
+        while links:
+            number, link = links.popleft()
+            links += ((number, further) for further in self._link(link, number, found[number]))
+        for each in found:
+            each.pictures.sort(key=os.path.split)
+        return found
+
+    def _folder(self, folder: str, number: int, found: Found) -> list[str]:
+        """Takes the pictures of a folder and of those in it; the links that it met."""
+        links: list[str] = []
+        stack = [folder]
+        while stack:
+            here = stack.pop()
+            try:
+                with os.scandir(here) as listed:
+                    entries = list(listed)
+            except OSError as error:
+                found.unreadable.append((here, reason(error)))
+                continue
+            for entry in entries:
+                self._count(here)
+                if is_hidden(entry.name):
+                    folder_too = entry.is_dir(follow_symlinks=False)
+                    self.left_out["hidden folder" if folder_too else "hidden file"] += 1
+                elif entry.is_symlink():
+                    links.append(entry.path)
+                elif entry.is_dir():
+                    if self._enter(entry.path, number):
+                        stack.append(entry.path)
+                elif entry.is_file():
+                    self._take(entry.path, found)
+                else:
+                    self.left_out["special file"] += 1
+        return links
+
+    def _link(self, link: str, number: int, found: Found) -> list[str]:
+        target = os.path.realpath(link)
+        if any(target == each or target.startswith(each + os.sep) for each in self._avoid):
+            self.left_out["link into the test part"] += 1
+        elif os.path.isdir(target):
+            if self._enter(link, number):
+                return self._folder(link, number, found)
+            self.left_out["link to a folder that is read anyway"] += 1
+        elif os.path.isfile(target):
+            owner = self._owner.get(os.path.dirname(target), self._linked.get(target))
+            if owner is None:
+                self._linked[target] = number
+                self._take(link, found)
+            else:
+                what = "counted already" if owner == number else "of another class or part"
+                self.left_out[f"link to a picture {what}"] += 1
+        elif has_picture_name(link) and not os.path.exists(target):
+            found.unreadable.append((link, "a link that leads nowhere"))
+        else:
+            self.left_out["link that leads nowhere" if not os.path.exists(target) else "special file"] += 1
+        return []
+
+    def _enter(self, path: str, number: int, *, top_too: bool = False) -> bool:
+        """Whether a folder is new here, and not one that holds the data set; it is then number's."""
+        real = os.path.realpath(path)
+        if real in self._owner or real in self._above or (real == self._top and not top_too):
+            return False
+        _refuse_system(real)
+        self._owner[real] = number
+        return True
+
+    def _take(self, path: str, found: Found) -> None:
+        if is_picture(path):
+            self._pictures += 1
+            found.pictures.append(path)
+        else:
+            self.left_out[os.path.splitext(as_text(path))[1].lower() or "no extension"] += 1
+
+    def _count(self, here: str) -> None:
+        self._entries += 1
+        few = self._entries >= _PROBE_ENTRIES and self._pictures < _PROBE_SHARE * self._entries
+        if few or self._entries > MOST_ENTRIES or time.monotonic() - self._started > MOST_SECONDS:
+            raise DataError(
+                f"gave up on {as_text(self._top)} after {self._entries:,} files and folders in "
+                f"{time.monotonic() - self._started:.0f} s, at {as_text(here)}: "
+                f"{count_of(self._pictures, 'picture')} among them. Give the folder that holds the class folders"
+            )
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is of a system or a program, such as .ipynb_checkpoints, @eaDir and __MACOSX."""
+    return name.startswith(".") or name.casefold() in _HIDDEN
+
+
+def has_picture_name(path: str) -> bool:
+    """Whether the extension is one of a format that Pillow reads."""
+    return os.path.splitext(path)[1].lower() in _extensions(len(Image.EXTENSION))
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file is a picture by its extension or, where that is none of a picture, by its content."""
+    if has_picture_name(path):
+        return True
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+            return False
+        with open(path, "rb") as file:
+            start = file.read(16)
+        forms = [form for form in _marked(len(Image.OPEN)) if _begins(form, start)]
+        if not forms:
+            return False
+        with Image.open(path, formats=forms):
+            return True
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # as of decoding: Pillow raises what it likes
+        return False
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted, without hidden ones. DataError where it cannot be read."""
+    _refuse_system(os.fspath(folder))
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
+    except OSError as error:
+        raise DataError(f"the folder {as_text(folder)} cannot be read: {reason(error)}") from error
+
+
+def loose_pictures(folder: Path) -> Iterator[str]:
+    """The pictures directly in a folder."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not is_hidden(entry.name) and entry.is_file() and is_picture(entry.path):
+                yield entry.path
+
+
+def _begins(form: str, start: bytes) -> bool:
+    """Whether a file that begins so may be of a format of Pillow's."""
+    accept = Image.OPEN[form][1]
+    try:
+        return accept is not None and bool(accept(start))
+    except Exception:  # these read numbers at fixed places, and the file may be shorter
+        return False
+
+
+# Pillow's formats, asked for anew when a plug-in has added one (pillow-heif does).
+@cache
+def _extensions(_: int) -> frozenset[str]:
+    known = Image.registered_extensions()
+    return frozenset(each for each, form in known.items() if form in Image.OPEN and form not in _FOREIGN)
+
+
+@cache
+def _marked(_: int) -> tuple[str, ...]:
+    Image.init()
+    return tuple(form for form in Image.OPEN if form not in _FOREIGN | _UNMARKED)
+
+
+def _refuse_system(folder: str) -> None:
+    real = Path(os.path.realpath(folder))
+    if _MEMORY not in (real, *real.parents) and any(each in (real, *real.parents) for each in _SYSTEM):
+        raise DataError(f"{as_text(folder)} is a part of the operating system, and holds no pictures")
