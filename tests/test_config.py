@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from replaytree.cli.declared import configured
 from replaytree.config import (
     Budget,
-    Growth,
     Pruning,
     SearchConfig,
     by_flag,
@@ -119,38 +118,12 @@ def test_what_is_no_whole_number(text):
         parse_flag("--grow-every", text)
 
 
-def test_growth_by_episodes():
-    config = SearchConfig(min_layers=1, max_layers=3, grow_every=2)
-    growth = Growth.start(config)
-    bounds = []
-    for _ in range(6):
-        bounds.append(growth.depth_bound)
-        growth = growth.after([None], config)
-    assert bounds == [1, 1, 2, 2, 3, 3]
-    assert Growth.start(config).after([0.5] * 4, config).depth_bound == 3
-
-
-def test_automatic_growth_waits_for_the_best_to_stand_still():
-    config = SearchConfig(min_layers=1, max_layers=3, grow_every=None, grow_patience=2)
-    growth = Growth.start(config).after([0.5, 0.4, None, 0.6, 0.6], config)
-    assert growth == Growth(depth_bound=1, trainings=4, episodes=5, best_accuracy=0.6, stale=1)
-    assert growth.after([0.1], config) == Growth(depth_bound=2)
-    assert Growth(depth_bound=3, stale=9).after([0.1], config).depth_bound == 3
-
-
 def test_none_is_a_value_where_it_says_something():
     patient = SearchConfig(grow_every=None)
     assert SearchConfig.from_json(patient.to_json()) == patient
     assert SearchConfig().grow_every == 1
     with pytest.raises(ConfigError, match="max_layers is None"):
         SearchConfig(max_layers=None)
-
-
-def test_the_budget_rises_with_the_bound_and_is_full_half_way():
-    config = SearchConfig(min_layers=2, max_layers=6, epochs_first=4, epochs_last=8)
-    assert [Growth(depth_bound=d).budget(config) for d in range(2, 7)] == [Budget(e) for e in (4, 6, 8, 8, 8)]
-    fixed = SearchConfig(min_layers=3, max_layers=3, epochs_first=4, epochs_last=8)
-    assert Growth.start(fixed).budget(fixed) == Budget(8)
 
 
 def test_every_field_is_declared_and_its_default_is_good():

@@ -77,6 +77,26 @@ def everything(search):
     return search.tree.node_stats(), episodes, search.growth, search.tree.strategy_state()
 
 
+class GoodFirst:
+    """The first layer is the best prefix, 0.9 and then 0.8; what follows it is bad."""
+
+    def __init__(self):
+        self.first = [0.9, 0.8, 0.95]
+
+    def evaluate(self, paths, *, budget, seed):
+        return [PathEvaluation([self.first.pop(0), *[0.1] * (len(path) - 1)]) for path in paths]
+
+
+def test_a_path_counts_by_its_best_prefix(storage):
+    search = make(storage, evaluator=GoodFirst(), strategy="random", min_layers=3, grow_patience=5)
+    search.run(trainings=1)
+    assert (search.growth.best_accuracy, search.growth.stale) == (0.9, 0)
+    search.run(trainings=1)
+    assert (search.growth.best_accuracy, search.growth.stale) == (0.9, 1)
+    search.run(trainings=1)
+    assert (search.growth.best_accuracy, search.growth.stale) == (0.95, 0)
+
+
 def test_searches_that_begin_together_without_a_name_get_one_each(storage, monkeypatch):
     make(storage, name=None)
     first, names = [], replaytree.assembly.search_names

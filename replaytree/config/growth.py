@@ -15,8 +15,8 @@ LEAST_SEEN = 8
 class Budget:
     """What one training may spend, and where it may end early.
 
-    After `checkpoint` epochs a path is stopped all of whose prefixes are less accurate than `bar`; None: no such point,
-    and nothing known to compare with.
+    After `checkpoint` epochs, a path whose prefixes are all less accurate than `bar` is stopped. Without a checkpoint
+    there is no such point, and without a bar nothing to compare with.
     """
 
     epochs: int
@@ -30,17 +30,9 @@ class Growth:
 
     `best_accuracy` is the best accuracy of a training at this bound, `stale` the trainings since it improved.
 
-    A training tells of all prefixes of its path, so the sooner the bound rises, the more each of them tells. Regret
-    after 50 trainings, the bound growing from 2 on (`bench strategies TABLE --option min_layers=2 [--option
-    grow_every=null --option grow_patience=5]`, 30 seeds of the first, 10 to 24 of the others):
-        grow_every          NAS-Bench-201                 the digits table
-                            guided  random  evolution     guided  random  evolution
-        1                   0.31    0.64    0.39          0.03    0.78    0.58
-        auto, patience 1    0.25    0.87    0.61          0.03    0.75    0.41
-        auto, patience 5    1.56    1.11    1.04          0.06    0.74    0.58
-    A good strategy improves a little on nearly every training, so a patient bound keeps it shallow longest. Value
-    networks with untrained companions (Osband, Aslanides and Cassirer, 2018) bring guided's 1.56 to 1.12 and are no
-    better where the bound rises at once.
+    A training measures all prefixes of its path, so the sooner the bound rises, the more a training measures. A bound
+    that rises with every episode is best or close to it for all strategies; a patient one costs `guided` most, because
+    a good strategy improves a little with nearly every training (reports/benchmarks/strategies.md).
     """
 
     depth_bound: int
@@ -93,15 +85,13 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """The early stop of the hopeless: successive halving over paths (Jamieson and Talwalkar, 2016).
+    """Stops paths that fall behind half-way: successive halving over paths (Jamieson and Talwalkar, 2016).
 
     `seen` holds (epochs of the budget, accuracy) of every path that reached its checkpoint: the best of its prefixes
     there. A path is stopped when all of its prefixes are below the median of what was seen under the same budget.
 
-    On 600 digits (719 for validation, six layers, six epochs, guided), 25 processor seconds a search, the best
-    average was 0.966 with it and 0.962 without, better in 3 of 5 seeds. After 50 trainings on digits (`--val-fraction
-    0.5 --width 0.0625`, guided) it was 0.954 and 0.949, better in 6 of 9, by 0.005 [-0.008, 0.017], for 11 % fewer
-    epochs: it costs no accuracy that could be told, and saves a little; more where a strategy proposes worse paths.
+    It costs no measurable accuracy and saves a little; more where a strategy proposes worse paths
+    (reports/benchmarks/strategies.md).
     """
 
     seen: tuple[tuple[int, float], ...] = ()
