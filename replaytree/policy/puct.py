@@ -64,10 +64,9 @@ class PuctStrategy:
             children = {node.path[-1]: node for node in memory.children(path)}
             if not children:
                 return path
-            counts = {
-                action: visits[node.path] if visits is not None else node.visit_count
-                for action, node in children.items()
-            }
+            counts = {action: node.visit_count for action, node in children.items()}
+            if visits is not None:
+                counts = {action: visits.get((*path, action), 0) for action in range(self._space.num_actions)}
             reach = self._config.exploration * math.sqrt(sum(counts.values()))
             priors = self._policy.probabilities(path)
             scores = {}

@@ -70,9 +70,10 @@ class Believed:
 
     def __init__(self, *members):
         self.members = members
+        self.fits = 0
 
     def fit(self, table):
-        pass
+        self.fits += 1
 
     def scores(self, prefixes, *, epochs):
         return torch.tensor([[member.get(prefix, 0.0) for prefix in prefixes] for member in self.members])
@@ -149,6 +150,7 @@ def test_the_warm_up_ends_after_as_many_proposals():
     assert learned == [False] * 3 + [True] * 5
     assert {p.behaviour for p in paths[:3]} == {(1 / 12,)}
     assert {p.path for p in paths[3:]} == {(5,)}
+    assert strategy._values.fits == 5
 
 
 def controller_biases(strategy, values):
@@ -228,14 +230,17 @@ def test_a_leader_is_trained_again_as_the_beginning_of_a_longer_path():
 @pytest.mark.parametrize(
     ("why", "variance", "values", "memory", "pending"),
     [
-        ("nothing was trained twice", 0.0, {}, leaders(), ()),
-        ("a candidate may well be better", 1e-6, {(5,): 1.7, (6,): 3.0}, leaders(), ()),
-        ("there is one leader", 1.0, {}, measured((0,)), ()),
-        ("the leader is under way", 1.0, {}, leaders(), [(0,)]),
+        ("nothing was trained twice", 0.0, [{}], leaders(), ()),
+        # Values are 2.30 and 2.21: a gain of 0.003. The candidate's, 0.9 +- 0.8, is five times that.
+        ("a candidate may well be better", 0.01, [{(5,): 1.7}, {(5,): 0.1}], leaders(), ()),
+        # Values are 3.00 and 0.69, far apart for a deviation of 0.1; even a candidate of 1.3 +- 0.3 has more to gain.
+        ("the best is beyond doubt", 0.01, [{(5,): 1.6}, {(5,): 1.0}], leaders(0.95, 0.5), ()),
+        ("there is one leader", 1.0, [{}], measured((0,)), ()),
+        ("the leader is under way", 1.0, [{}], leaders(), [(0,)]),
     ],
 )
 def test_no_leader_is_trained_again_where(why, variance, values, memory, pending):
-    strategy = noisy(believing(values, {}, actions=24), variance)
+    strategy = noisy(believing(*values, actions=12), variance)
     strategy._proposed = 4
     [proposal] = strategy.propose(memory, num_paths=1, depth_bound=1, epochs=4, pending=pending)
     assert proposal.path not in memory, why
@@ -268,3 +273,5 @@ def test_as_many_candidates_are_mutants_as_asked(mutants, own):
     assert all(p.path[0] == 7 and p.behaviour[0] == 1.0 for p in continued)
     assert own / 8 <= len(continued) <= own / 2
     assert {p.behaviour.count(1.0) for p in continued} <= {1, 2, 3}
+    # A prefix is shorter than the bound, so that something new is always added to it.
+    assert mutants > 0 or (7, 7, 7, 7) not in {p.path for p in candidates}

@@ -1,0 +1,92 @@
+"""Descents by hand: with all weights 0 the controller's prior is 1/4 for each of four actions."""
+
+import pytest
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.policy import PuctStrategy, ReplayMemory
+from replaytree.records import BudgetSums, NodeStats, PathEvaluation
+from replaytree.space import LabelSpace
+
+SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=3)
+
+
+def puct(space=SPACE, **options):
+    strategy = PuctStrategy(space, SearchConfig(dataset=None, min_layers=1, max_layers=3, **options))
+    with torch.no_grad():
+        for weights in strategy.state_dict()["controller"].values():
+            weights.zero_()
+    return strategy
+
+
+def node(path, visits, average=None):
+    return NodeStats(path, visits, () if average is None else (BudgetSums(4, 2, 2 * average),))
+
+
+def chosen(strategy, nodes, *, num_paths=1, depth_bound=1, pending=()):
+    memory = ReplayMemory(nodes)
+    return [
+        p.path
+        for p in strategy.propose(memory, num_paths=num_paths, depth_bound=depth_bound, epochs=4, pending=pending)
+    ]
+
+
+# N = 9 visits, so the reach of c = 1 is 3 * 1/4. Averages are scaled from [0.5, 0.9] to [0, 1].
+#   a: 0   + 0.75 / 4 = 0.1875   b: 1   + 0.75 / 6 = 1.125
+#   c: 0.5 + 0.75 / 2 = 0.875    d: 0.5 + 0.75     = 1.25
+TREE = [node((0,), 3, 0.5), node((1,), 5, 0.9), node((2,), 1)]
+
+
+@pytest.mark.parametrize(("c", "action"), [(1.0, 3), (0.7, 1), (0.0, 1)])
+def test_value_and_exploration_are_weighed(c, action):
+    # With c = 0.7, b has 1.0875 and d 1.025.
+    assert chosen(puct(exploration=c), TREE) == [(action,)]
+
+
+def test_what_a_batch_has_chosen_counts_as_visited_also_where_it_is_new():
+    # After d, N = 10 and the reach 0.79: b has 1.132, d 0.895. After b, N = 11, 0.83: d has 0.915, c 0.915 (the first
+    # of equals), b 1.118.
+    assert chosen(puct(exploration=1.0), TREE, num_paths=3) == [(3,), (1,), (1,)]
+    assert chosen(puct(exploration=1.0), TREE, pending=[(3,)]) == [(1,)]
+    # Under way three times, d falls behind whatever its value.
+    assert chosen(puct(exploration=4.0), TREE) == [(3,)]
+    assert chosen(puct(exploration=4.0), TREE, pending=[(3,)] * 3) == [(2,)]
+
+
+def test_where_all_averages_are_equal_visits_decide():
+    nodes = [node((action,), visits, 0.5) for action, visits in enumerate((4, 2, 1, 3))]
+    assert chosen(puct(), nodes) == [(2,)]
+
+
+def test_an_empty_tree_leaves_all_to_the_controller():
+    strategy = puct()
+    proposals = strategy.propose(ReplayMemory(), num_paths=20, depth_bound=2, epochs=4)
+    assert {(p.source, p.behaviour) for p in proposals} == {("sample", (0.25, 0.25))}
+    assert len({p.path for p in proposals}) > 5
+
+
+def test_the_walk_goes_down_to_the_leaf_and_the_controller_completes_the_path():
+    # At (1,): N = 3. b b: 0.25 + 0.43 / 2 = 0.467 ... d is new: 0.5 + 0.433.
+    nodes = [node((1,), 90, 0.9), node((1, 0), 2, 0.5), node((1, 1), 1, 0.6)]
+    [proposal] = puct(exploration=1.0).propose(ReplayMemory(nodes), num_paths=1, depth_bound=3, epochs=4)
+    # Of the root's, b has 1 + 2.37 / 91 = 1.026 and a 0.5 + 2.37: a is new, and the rest is the controller's.
+    assert (proposal.path[0], proposal.source, proposal.behaviour) == (0, "continue", (1.0, 0.25, 0.25))
+    [proposal] = puct(exploration=0.1).propose(ReplayMemory(nodes), num_paths=1, depth_bound=3, epochs=4)
+    # b: 1.003, a: 0.74. At (1,): a 0 + 0.014, b 0.25 + 0.022, c 0.5 + 0.043: the first that is new.
+    assert (proposal.path[:2], proposal.behaviour) == ((1, 2), (1.0, 1.0, 0.25))
+    [proposal] = puct(exploration=0.0).propose(ReplayMemory(nodes), num_paths=1, depth_bound=1, epochs=4)
+    assert (proposal.path, proposal.behaviour) == ((1,), (1.0,))
+
+
+def test_only_what_is_legal_is_chosen():
+    # d may not come first, and a has been tried most.
+    space = LabelSpace(["a", "b", "c", "d"], max_layers=3, legal=lambda prefix: (True, True, True, bool(prefix)))
+    nodes = [node((0,), 5, 0.5), node((1,), 2, 0.5)]
+    assert chosen(puct(space), nodes) == [(2,)]
+
+
+def test_the_controller_learns_from_the_best_that_a_step_led_to():
+    strategy = puct(gamma=0.0)
+    proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=3, epochs=4)
+    strategy.observe(proposals, [PathEvaluation([0.5, 0.75, 0.25])])
+    assert strategy.state_dict()["mean"] == [0.75, 0.75, 0.25]
