@@ -22,6 +22,7 @@ from replaytree.evaluate import (
     Recipe,
     SeparateEvaluator,
     Workers,
+    require_evaluator,
     resolve_device,
 )
 from replaytree.records import Evaluator, Space
@@ -97,8 +98,9 @@ def workers_for(
 ) -> Workers:
     """Who trains: this process, or the workers of a Ray cluster, which make their evaluators on their own devices."""
     if cluster is None:
-        return InProcess(evaluator or default_evaluator(config, space, data))
+        return InProcess(default_evaluator(config, space, data) if evaluator is None else evaluator)
     if evaluator is not None:
+        require_evaluator(evaluator)
         return RayWorkers(cluster, lambda: evaluator)
     there = config.with_options(device=cluster.device) if config.device == "auto" else config
     return RayWorkers(cluster, partial(default_evaluator, there, _buildable(space), data))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from replaytree.border import reason
 from replaytree.errors import ConfigError
 from replaytree.records import FailureKind, Path, PathEvaluation, Proposal, Source, Space
 
@@ -117,8 +118,8 @@ class Callbacks:
             except Exception as error:  # a user's code may raise anything, and the search is worth more
                 self._active.remove(callback)
                 print(
-                    f"{type(callback).__name__}.{method} raised {type(error).__name__}: {error}; it is switched off, "
-                    f"and the search goes on",
+                    f"{type(callback).__name__}.{method} raised {reason(error)}; it is switched off, and the search "
+                    f"goes on",
                     file=sys.stderr,
                 )
 

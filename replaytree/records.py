@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from replaytree.border import LARGEST_INTEGER, fraction, items, number, text, told, whole
 from replaytree.config import Budget
 from replaytree.errors import EvaluationError
 
@@ -33,6 +34,8 @@ class PathEvaluation:
 
     The first `shared` accuracies are of a training that an earlier path of the same call reports already: a copy, which
     is stored with the episode and counted nowhere.
+
+    Numbers of NumPy and torch become Python's own; EvaluationError names a value that is none of what is said here.
     """
 
     accuracies: Sequence[float]
@@ -44,20 +47,27 @@ class PathEvaluation:
     shared: int = 0
 
     def __post_init__(self) -> None:
-        values = tuple(float(a) for a in self.accuracies)
-        for depth, value in enumerate(values, start=1):
-            if not math.isfinite(value) or not 0.0 <= value <= 1.0:
-                percent = " (percent? divide by 100)" if 1.0 < value <= 100.0 else ""
-                raise EvaluationError(f"accuracy at depth {depth} is {value}; it must be a fraction in [0, 1]{percent}")
-        if self.failure is not None and self.failure not in FAILURE_KINDS:
-            raise EvaluationError(f"failure is {self.failure!r}; it must be one of {', '.join(FAILURE_KINDS)}")
-        if self.epochs is not None and self.epochs < 1:
-            raise EvaluationError(f"epochs is {self.epochs}; it must be what the training spent, or None: the budget")
-        if not 0 <= self.shared <= len(values):
+        bad = EvaluationError
+        given = items("accuracies", self.accuracies, want="a list of one fraction a prefix", error=bad)
+        values = tuple(fraction(f"accuracy at depth {depth}", a, error=bad) for depth, a in enumerate(given, start=1))
+        if self.failure is not None and not (isinstance(self.failure, str) and self.failure in FAILURE_KINDS):
             raise EvaluationError(
-                f"shared is {self.shared}; it must be how many of the {len(values)} accuracies an earlier path reports"
+                f"failure is {told(self.failure)}; it must be one of {', '.join(FAILURE_KINDS)}, or None"
             )
-        object.__setattr__(self, "accuracies", values)
+        own: dict[str, object] = {
+            "accuracies": values,
+            "failure": None if self.failure is None else text("failure", self.failure, error=bad),
+            "failure_text": text("failure_text", self.failure_text, error=bad),
+            "shared": whole(f"shared, of {len(values)} accuracies,", self.shared, least=0, most=len(values), error=bad),
+        }
+        if self.train_seconds is not None:
+            own["train_seconds"] = number("train_seconds", self.train_seconds, low=0.0, error=bad)
+        if self.epochs is not None:
+            own["epochs"] = whole("epochs", self.epochs, least=1, most=LARGEST_INTEGER, error=bad)
+        if self.checkpoint_accuracy is not None:
+            own["checkpoint_accuracy"] = fraction("checkpoint_accuracy", self.checkpoint_accuracy, error=bad)
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)

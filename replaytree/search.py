@@ -28,8 +28,8 @@ from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, S
 from replaytree.evaluate import RayOptions, Workers, connect, resolve_device
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
-from replaytree.space import LayerSpace, SoftReward
-from replaytree.state import pack, unpack
+from replaytree.space import LayerSpace, SoftReward, checked
+from replaytree.state import pack, require_loads, unpack
 from replaytree.tree import Episode, ReplayTree, open_engine, require_name, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
 
@@ -64,6 +64,7 @@ class Search:
         gpus_per_worker: float | None = None,
         **options: Any,
     ) -> None:
+        space = None if space is None else checked(space)
         config = configured(config, options, space=space, own=evaluator is not None or data is not None)
         if name is not None:
             require_name(name)
@@ -143,7 +144,7 @@ class Search:
             config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
         self.config = config
         self.data = data
-        self._whole_space = space or default_space(config, data)
+        self._whole_space = checked(space) if space is not None else default_space(config, data)
         self.space = within_limits(self._whole_space, config)
         self.workers: Workers = workers_for(config, self._whole_space, data, evaluator, cluster)
         trainer = separate_trainer(config, self._whole_space, data) if evaluator is None and config.calibrate else None
@@ -152,7 +153,7 @@ class Search:
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
         self.pruning = Pruning()
-        self._stop = self._take_over = self._stale = False
+        self._stop = self._take_over = self._stale = self._state_proven = False
         self.lost: LeaseLost | None = None
 
     def _restore(self) -> None:
@@ -328,14 +329,7 @@ class Search:
                 )
                 for proposal, evaluation in results
             ],
-            state=pack(
-                {
-                    "strategy": self.strategy.state_dict(),
-                    "growth": asdict(self.growth),
-                    "pruning": asdict(self.pruning),
-                    "proposed_count": self.proposed_count,
-                }
-            ),
+            state=self._state(),
             separate=separate,
         )
         self.memory.update([self._seen(node) for node in nodes])
@@ -359,6 +353,21 @@ class Search:
             entropy=update.entropy,
         )
         return evaluations
+
+    def _state(self) -> bytes:
+        """What a resumed search goes on from; StorageError where it could not, before anything is stored."""
+        state = {
+            "strategy": self.strategy.state_dict(),
+            "growth": asdict(self.growth),
+            "pruning": asdict(self.pruning),
+            "proposed_count": self.proposed_count,
+        }
+        payload = pack(state)
+        if not self._state_proven:
+            # Once a run is enough: what a strategy cannot load is a matter of its code.
+            require_loads(STRATEGIES[self.config.strategy](self.space, self.config), payload)
+            self._state_proven = True
+        return payload
 
     def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
         """What the strategy learns from; a replayed path comes from the memory, which holds rewards already."""

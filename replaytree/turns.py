@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from replaytree.border import number, whole
 from replaytree.config import Budget
-from replaytree.errors import ConfigError, EvaluationError
+from replaytree.errors import ConfigError
 from replaytree.records import Path, PathEvaluation, Proposal
 
 
@@ -34,15 +35,8 @@ class Turn:
         return [proposal.path for proposal in self.proposals if proposal.rewards is None]
 
     def evaluations(self, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
-        """One evaluation an episode, from those of `paths`; EvaluationError where they are not what was asked for."""
-        if len(trained) != len(self.paths):
-            raise EvaluationError(f"the evaluator returned {len(trained)} evaluations for {len(self.paths)} paths")
-        for path, evaluation in zip(self.paths, trained, strict=True):
-            got = len(evaluation.accuracies)
-            if got > len(path) or (got < len(path) and evaluation.failure is None):
-                raise EvaluationError(
-                    f"the evaluator returned {got} accuracies for a path of {len(path)} layers: one a prefix is needed"
-                )
+        """One evaluation an episode, from those of `paths`."""
+        assert len(trained) == len(self.paths), "workers answer for every path"
         rest = iter(trained)
         return [next(rest) if p.rewards is None else PathEvaluation(p.rewards) for p in self.proposals]
 
@@ -77,8 +71,12 @@ class Limits:
         if all(limit is None for limit in limits.values()):
             raise ConfigError("nothing says when to stop; give episodes, trainings or hours")
         for name, limit in limits.items():
-            if limit is not None and not limit > 0:
+            if limit is None:
+                continue
+            checked = number(name, limit, error=ConfigError)
+            if not checked > 0:
                 raise ConfigError(f"{name} is {limit}; it must be over 0 (--{name})")
+            setattr(self, name, checked if name == "hours" else whole(name, limit, least=1, error=ConfigError))
 
     @property
     def seconds(self) -> float:

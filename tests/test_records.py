@@ -30,6 +30,7 @@ def test_a_failure_is_of_a_known_kind():
 def test_no_more_is_shared_than_was_measured(shared):
     assert PathEvaluation([0.5, 0.6], shared=2).shared == 2
     with pytest.raises(
-        EvaluationError, match=f"shared is {shared}; it must be how many of the 2 accuracies an earlier"
+        EvaluationError,
+        match=f"shared, of 2 accuracies, is {shared}; it must be a whole number of at least 0 and",
     ):
         PathEvaluation([0.5, 0.6], shared=shared)

@@ -228,6 +228,7 @@ def test_failures_are_stored_and_the_search_goes_on(storage):
         ([], "returned 0 evaluations for 1 paths"),
         ([PathEvaluation([0.5])], "1 accuracies for a path of 3 layers"),
         ([PathEvaluation([0.5] * 4)], "4 accuracies for a path of 3 layers"),
+        (None, "what Broken.evaluate returned is None; it must be a list"),
     ],
 )
 def test_an_evaluator_that_breaks_its_contract_is_told_and_nothing_is_stored(storage, results, message):
@@ -422,7 +423,7 @@ def test_a_turn_that_failed_leaves_nothing_behind_in_the_object(tmp_path):
 
     whole = make(f"sqlite:///{tmp_path}/whole.db", replay=0.0).run(episodes=5)
     search = make(f"sqlite:///{tmp_path}/parts.db", replay=0.0, evaluator=During(3, fail))
-    with pytest.raises(RuntimeError, match="in the middle"):
+    with pytest.raises(EvaluationError, match=r"During.evaluate raised RuntimeError: in the middle of a training"):
         search.run(episodes=5)
     assert search.tree.episode_count == 2
     search.run(episodes=3)

@@ -1,7 +1,7 @@
 import pytest
 
 from replaytree.config import Budget
-from replaytree.errors import ConfigError, EvaluationError
+from replaytree.errors import ConfigError
 from replaytree.records import PathEvaluation, Proposal
 from replaytree.turns import Limits, Turn, episode_seed
 
@@ -19,23 +19,6 @@ def test_only_what_was_not_replayed_is_trained_and_evaluations_come_in_the_order
     assert [e.accuracies for e in mixed.evaluations([PathEvaluation([0.1, 0.2])])] == [(0.7,), (0.1, 0.2), (0.7,)]
 
 
-@pytest.mark.parametrize(
-    ("trained", "message"),
-    [
-        ([], "returned 0 evaluations for 1 paths"),
-        ([PathEvaluation([0.5])], "1 accuracies for a path of 2 layers"),
-        ([PathEvaluation([0.5] * 3, failure="error")], "3 accuracies for a path of 2 layers"),
-    ],
-)
-def test_answers_that_were_not_asked_for_are_refused(trained, message):
-    with pytest.raises(EvaluationError, match=message):
-        turn(TRAINED).evaluations(trained)
-
-
-def test_a_failure_may_stop_short():
-    assert turn(TRAINED).evaluations([PathEvaluation([0.5], failure="diverged")])[0].accuracies == (0.5,)
-
-
 def test_limits_give_room_for_what_is_left_of_the_tightest():
     limits = Limits(episodes=5, trainings=2)
     assert limits.room(4) == 2
@@ -51,7 +34,13 @@ def test_limits_give_room_for_what_is_left_of_the_tightest():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({}, "nothing says when to stop"), ({"hours": 0}, r"hours is 0; it must be over 0 \(--hours\)")],
+    [
+        ({}, "nothing says when to stop"),
+        ({"hours": 0}, r"hours is 0; it must be over 0 \(--hours\)"),
+        ({"hours": float("nan")}, "hours is nan; it must be a finite number"),
+        ({"trainings": 2.5}, "trainings is 2.5; it must be a whole number of at least 1"),
+        ({"episodes": "5"}, "episodes is '5'; it must be a finite number"),
+    ],
 )
 def test_a_limit_is_needed_and_over_0(options, message):
     with pytest.raises(ConfigError, match=message):

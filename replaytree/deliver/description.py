@@ -11,7 +11,7 @@ from typing import Any
 from replaytree.errors import ModelError, SpaceError
 from replaytree.records import Shape
 from replaytree.space import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
-from replaytree.space.layers import require_shape
+from replaytree.space.returned import require_shape
 
 FORMAT = 1
 

@@ -16,9 +16,9 @@ from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError, DataError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Layer, LayerSpace, xu24
-from replaytree.space.layers import require_shape
 from replaytree.space.modules import build_network
 from replaytree.space.notation import parse_path
+from replaytree.space.returned import require_shape
 from replaytree.tree import Node, ReplayTree, SearchInfo
 
 

@@ -1,6 +1,7 @@
 """Training: every prefix of a path scored on validation images."""
 
 from replaytree.config import EvaluatorName
+from replaytree.evaluate.answer import require_evaluator
 from replaytree.evaluate.device import available_devices, resolve_device
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
@@ -25,5 +26,6 @@ __all__ = [
     "Workers",
     "available_devices",
     "connect",
+    "require_evaluator",
     "resolve_device",
 ]

@@ -37,5 +37,7 @@ class Worker:
         return found
 
     def evaluate(self, paths: Sequence[Any], budget: Any, seed: int) -> list[Any]:
-        """The evaluator's answer."""
-        return list(self._evaluator.evaluate(paths, budget=budget, seed=seed))
+        """The evaluator's answer, checked."""
+        from replaytree.evaluate.answer import answer_of
+
+        return answer_of(self._evaluator, paths, budget=budget, seed=seed)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from replaytree.border import LARGEST, whole
 from replaytree.config import Budget
 from replaytree.errors import DataError
 from replaytree.records import Path, PathEvaluation
@@ -130,10 +131,7 @@ def read_table(
             raise DataError(f"row {number} of {file} has {' '.join(row)!r} a second time; keep one row an architecture")
         accuracies[path] = tuple(found[~np.isnan(found)].tolist())
         if has_cost:
-            if not np.isfinite(cost_rows[number - 1]).all():
-                raise DataError(f"row {number} ({' '.join(row)}) lacks params or flops; fill them in, or drop both")
-            params, flops = cost_rows[number - 1]
-            costs[path] = (int(params), int(flops))
+            costs[path] = _cost(number, row, cost_rows[number - 1])
     table = Table(labels, accuracies, costs, None if complete is None else index[complete])
     _check_complete(table, str(file))
     return table
@@ -173,6 +171,16 @@ def _check_row(number: int, row: list[str], found: np.ndarray, *, percent: bool)
         value = known.max() * (100 if percent else 1)
         hint = "; in percent? then say so (--percent)" if 1.0 < known.max() <= 100.0 and not percent else ""
         raise DataError(f"row {number} ({' '.join(row)}) has accuracy {value:g}; it must be in [0, 1]{hint}")
+
+
+def _cost(number: int, row: list[str], found: np.ndarray) -> tuple[int, int]:
+    if np.isnan(found).any():
+        raise DataError(f"row {number} ({' '.join(row)}) lacks params or flops; fill them in, or drop both")
+    params, flops = (
+        whole(f"{what} of row {number} ({' '.join(row)})", value, least=0, most=LARGEST - 1, error=DataError)
+        for what, value in zip(("params", "flops"), found, strict=True)
+    )
+    return params, flops
 
 
 def _check_complete(table: Table, file: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from replaytree.config import Budget
+from replaytree.evaluate.answer import answer_of, require_evaluator
 from replaytree.records import Evaluator, Path, PathEvaluation
 
 
@@ -34,6 +35,7 @@ class InProcess:
     """This process: one turn at a time, evaluated when it is asked for."""
 
     def __init__(self, evaluator: Evaluator) -> None:
+        require_evaluator(evaluator)
         self._evaluator = evaluator
         self._turn: tuple[int, Sequence[Path], Budget, int] | None = None
 
@@ -52,7 +54,7 @@ class InProcess:
         assert self._turn is not None, "no turn was submitted"
         number, paths, budget, seed = self._turn
         self._turn = None
-        return number, self._evaluator.evaluate(paths, budget=budget, seed=seed)
+        return number, answer_of(self._evaluator, paths, budget=budget, seed=seed)
 
     def close(self) -> None:
         """Nothing is under way."""

@@ -1,6 +1,7 @@
 """Spaces: which layers there are, where each is legal, what each costs. Torch is imported by what builds."""
 
 from replaytree.space.catalogue import xu24
+from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.layers import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
 from replaytree.space.soft_reward import SoftReward, soft_reward
@@ -8,6 +9,7 @@ from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cost
 
 __all__ = [
+    "CheckedSpace",
     "ConstrainedSpace",
     "Convolution",
     "CustomLayer",
@@ -19,6 +21,7 @@ __all__ = [
     "SoftReward",
     "TrieCost",
     "batches_of_paths",
+    "checked",
     "prefixes",
     "soft_reward",
     "trie_cost",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
+from replaytree.space.returned import called, require_cost, require_shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -203,20 +204,27 @@ class CustomLayer:
         """The shape after the layer; None where it is illegal."""
         if self._output_shape is None:
             return self._measure(shape)[0]
-        after = self._output_shape(shape)
-        return None if after is None else require_shape(f"the output shape of layer {self.label!r}", after)
+        asked = f"the output shape of layer {self.label!r}"
+        after = called(asked, self._output_shape, shape)
+        return None if after is None else require_shape(asked, after)
 
     def params(self, shape: Shape) -> int:
         """Numbers to train."""
-        return self._cost(shape)[0] if self._cost is not None else self._measure(shape)[1]
+        return self._costs(shape)[0]
 
     def flops(self, shape: Shape) -> int:
         """Multiply-adds for one image of `shape`."""
-        return self._cost(shape)[1] if self._cost is not None else self._measure(shape)[2]
+        return self._costs(shape)[1]
 
     def activations(self, shape: Shape) -> int:
         """A guess, because only the module knows: as many as a residual block of this input and output keeps."""
         return 4 * math.prod(_legal_output(self, shape)) + math.prod(shape)
+
+    def _costs(self, shape: Shape) -> tuple[int, int]:
+        if self._cost is None:
+            return self._measure(shape)[1:]
+        asked = f"the cost of layer {self.label!r}"
+        return require_cost(asked, called(asked, self._cost, shape))
 
     def _measure(self, shape: Shape) -> tuple[Shape, int, int]:
         if shape not in self._measured:
@@ -250,20 +258,14 @@ def require_whole(name: str, value: object, *, least: int) -> None:
         raise SpaceError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 
 
-def require_shape(name: str, value: object) -> Shape:
-    """`value` as a Shape; SpaceError unless it is three whole numbers of at least 1."""
-    parts = tuple(value) if isinstance(value, tuple | list) else ()
-    if len(parts) != 3 or not all(isinstance(n, int) and n >= 1 for n in parts):
-        raise SpaceError(f"{name} is {value!r}; it must be (channels, height, width), each at least 1")
-    return parts[0], parts[1], parts[2]
-
-
 def require_label(label: object) -> None:
     """SpaceError unless `label` is text without white space or commas, which separate labels in a written path."""
     if not isinstance(label, str) or not label:
         raise SpaceError(f"label {label!r} is not a name; give each layer a text of at least one character")
     if "," in label or label.split() != [label]:
         raise SpaceError(f"label {label!r} has white space or a comma in it; use '_' or '-' instead")
+    if not label.isprintable():
+        raise SpaceError(f"label {label!r} has a character that cannot be printed; leave it out")
 
 
 def _require_channels(channels: int, width: float) -> None:

@@ -24,9 +24,9 @@ from replaytree.space.layers import (
     Pooling,
     ResidualBlock,
     format_shape,
-    require_shape,
     why_illegal,
 )
+from replaytree.space.returned import require_shape
 
 
 class SubsampledConv2d(nn.Conv2d):

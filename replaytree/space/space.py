@@ -14,11 +14,11 @@ from replaytree.space.layers import (
     Pooling,
     format_shape,
     require_label,
-    require_shape,
     require_whole,
     why_illegal,
 )
 from replaytree.space.notation import parse_path, require_actions
+from replaytree.space.returned import called, require_cost, require_mask, require_shape
 
 # Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
 MAX_CACHED_SHAPES = 4096
@@ -209,7 +209,7 @@ class LabelSpace:
         *,
         max_layers: int,
         legal: Callable[[Path], Sequence[bool]] | None = None,
-        cost: Callable[[Path], tuple[int, int]] | None = None,
+        cost: Callable[[Path], tuple[int, int] | None] | None = None,
     ) -> None:
         if isinstance(labels, str):
             raise SpaceError(f"labels is one text, {labels!r}; it must be a list, as in {labels.split()!r}")
@@ -254,7 +254,11 @@ class LabelSpace:
     def cost(self, prefix: Path) -> tuple[int, int] | None:
         """(parameters, FLOPs) as the space's maker gave them; None: unknown. SpaceError if the prefix is illegal."""
         self.check(prefix)
-        return None if self._cost is None else self._cost(prefix)
+        if self._cost is None:
+            return None
+        asked = f"cost({prefix})"
+        cost = called(asked, self._cost, prefix)
+        return None if cost is None else require_cost(asked, cost)
 
     def build(self, prefix: Path, num_classes: int | None = None) -> Any:
         """Raises SpaceError: labels cannot be built."""
@@ -291,15 +295,8 @@ class LabelSpace:
             return (True,) * len(self._labels)
         mask = self._masks.get(prefix)
         if mask is None:
-            mask = tuple(bool(may) for may in self._legal(prefix))
-            after = _quote(self._labels[a] for a in prefix)
-            if len(mask) != len(self._labels):
-                raise SpaceError(f"legal() returned {len(mask)} values after {after}; it must be {len(self._labels)}")
-            if not any(mask):
-                raise SpaceError(
-                    f"legal() allows nothing after {after}, before max_layers, {self._max_layers}; allow at least one "
-                    f"layer there, or lower max_layers (--max-layers)"
-                )
+            asked = f"legal({prefix}), after {_quote(self._labels[a] for a in prefix)},"
+            mask = require_mask(asked, called(asked, self._legal, prefix), len(self._labels))
             if len(self._masks) >= MAX_CACHED_PREFIXES:
                 self._masks.clear()
             self._masks[prefix] = mask

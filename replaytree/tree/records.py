@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
+from replaytree.border import LARGEST_INTEGER, items, number, whole
 from replaytree.errors import EvaluationError, SpaceError
 from replaytree.records import FailureKind, Path, PathEvaluation, Shape, Source
 
@@ -27,7 +28,7 @@ class Episode:
     entropy: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", tuple(int(action) for action in self.path))
+        self._convert()
         if not self.path:
             raise SpaceError("an episode's path is empty; it needs at least one action")
         if self.source not in get_args(Source):
@@ -47,6 +48,20 @@ class Episode:
             raise EvaluationError(
                 f"{measured} accuracies for path {self.path} of {layers} layers; give one a prefix, or name the failure"
             )
+
+    def _convert(self) -> None:
+        """Numbers of NumPy and torch to Python's own: a strategy may choose with theirs."""
+        actions = items("path", self.path, want="a tuple of actions", error=SpaceError)
+        path = tuple(
+            whole("an action of the path", a, least=0, most=LARGEST_INTEGER, error=SpaceError) for a in actions
+        )
+        object.__setattr__(self, "path", path)
+        for name in ("depth_bound", "epochs"):
+            value = whole(name, getattr(self, name), least=1, most=LARGEST_INTEGER, error=EvaluationError)
+            object.__setattr__(self, name, value)
+        for name in ("policy_loss", "entropy"):
+            if (found := getattr(self, name)) is not None:
+                object.__setattr__(self, name, number(name, found, error=EvaluationError))
 
 
 @dataclass(frozen=True, slots=True)

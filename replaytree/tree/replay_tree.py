@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 
 from replaytree.errors import LeaseLost, SearchExists, SearchHeld, SpaceError
 from replaytree.records import NodeStats, Path, Space
+from replaytree.space import CheckedSpace, checked
 from replaytree.tree import queries
 from replaytree.tree.calibrations import Calibration, read_calibration
 from replaytree.tree.engine import open_engine, reading
@@ -41,7 +42,7 @@ class ReplayTree:
         self.engine = engine
         self.name = name
         self._search_id = search_id
-        self._space = space
+        self._space = None if space is None else checked(space)
         self._lease: Lease | None = None
 
     @classmethod
@@ -64,6 +65,7 @@ class ReplayTree:
         `prior` is what another search measured (`prior_for`); it is stored apart, and counts as nothing measured here.
         """
         require_name(name)
+        space = checked(space)
         engine = storage if isinstance(storage, Engine) else open_engine(storage)
         row = {
             "name": name,
@@ -252,7 +254,8 @@ class ReplayTree:
 
 def _space_json(space: Space) -> str:
     labels = [space.label(action) for action in range(space.num_actions)]
-    return json.dumps({"kind": type(space).__name__, "labels": labels, "max_layers": space.max_layers}, sort_keys=True)
+    own = space.space if isinstance(space, CheckedSpace) else space
+    return json.dumps({"kind": type(own).__name__, "labels": labels, "max_layers": space.max_layers}, sort_keys=True)
 
 
 def _require_same_layers(space: Space, space_json: str, name: str) -> None:

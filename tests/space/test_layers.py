@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 
 from replaytree.errors import SpaceError
@@ -104,9 +105,34 @@ def test_custom_layer_with_everything_given_needs_no_torch():
     assert repr(layer) == "CustomLayer('half')"
 
 
-@pytest.mark.parametrize("wrong", [(4, 8), (4, 8, 0), 5, (4, 8.0, 8)])
+@pytest.mark.parametrize("wrong", [(4, 8), 5, {4: 1, 8: 2, 7: 3}])
 def test_custom_layer_with_a_wrong_output_shape(wrong):
     layer = CustomLayer("odd", builder=lambda shape: None, output_shape=lambda shape: wrong)
     message = f"the output shape of layer 'odd' is {wrong!r}; it must be (channels, height, width), each at least 1"
     with pytest.raises(SpaceError, match=re.escape(message)):
         layer.output_shape((4, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("output_shape", "cost", "message"),
+    [
+        (lambda shape: (4, 8, 0), None, "width of the output shape of layer 'odd' is 0; it must be a whole number of"),
+        (lambda shape: (4, 8.5, 8), None, "height of the output shape of layer 'odd' is 8.5"),
+        (lambda shape: shape["a"], None, "the output shape of layer 'odd' cannot be had: TypeError: tuple indices"),
+        (lambda shape: shape, lambda shape: (1, float("inf")), "FLOPs of the cost of layer 'odd' is inf"),
+        (lambda shape: shape, lambda shape: 5, r"the cost of layer 'odd' is 5; it must be \(parameters, FLOPs\)"),
+    ],
+)
+def test_what_a_custom_layer_returns_is_named_where_it_cannot_be(output_shape, cost, message):
+    layer = CustomLayer("odd", builder=lambda shape: None, output_shape=output_shape, cost=cost)
+    with pytest.raises(SpaceError, match=message):
+        layer.output_shape((4, 8, 8)) and layer.flops((4, 8, 8))
+
+
+def test_a_custom_layer_may_count_with_numpy():
+    layer = CustomLayer(
+        "odd", builder=lambda shape: None, output_shape=np.array, cost=lambda shape: np.array(shape[:2]) * 2.0
+    )
+    shape, params = layer.output_shape((4, 8, 6)), layer.params((4, 8, 6))
+    assert (shape, params) == ((4, 8, 6), 8)
+    assert {type(value) for value in (*shape, params)} == {int}

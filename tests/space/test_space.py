@@ -241,8 +241,15 @@ class TestLabelSpace:
     @pytest.mark.parametrize(
         ("mask", "message"),
         [
-            ([True], "legal() returned 1 values after ''; it must be 2"),
-            ([0, 0], "legal() allows nothing after '', before max_layers, 4; allow at least one layer there, or lower"),
+            ([True], "legal(()), after '', has 1 values; it must have 2: one an action"),
+            ([True] * 3, "legal(()), after '', has more than 2 values; it must have 2"),
+            (
+                [0, 0],
+                "legal(()), after '', allows nothing before max_layers; allow at least one action there, or",
+            ),
+            (["yes", "no"], "action 0, is 'yes'; it must be True or False"),
+            ([1.0, float("nan")], "action 0, is 1.0; it must be True or False"),
+            (None, "legal(()), after '', is None; it must be one bool an action"),
         ],
     )
     def test_masks_that_cannot_be(self, mask, message):

@@ -38,7 +38,7 @@ class TinySpace:
         return sum(10 * (action + 1) for action in prefix), 1000 * len(prefix)
 
     def output_shape(self, prefix):
-        return 8, 16 >> len(prefix), 16 >> len(prefix)
+        return 8, max(1, 16 >> len(prefix)), max(1, 16 >> len(prefix))
 
 
 @pytest.fixture

@@ -181,10 +181,10 @@ def test_a_failure_may_say_anything(tree):
     assert tree.episodes()[0].failure_text == "no file caf\\udce9 \\x00 größe"
 
 
-def test_labels_are_one_word(tree, space, golden):
+def test_labels_are_one_word(create, space):
     space.label = lambda action: "two words"
-    with pytest.raises(SpaceError, match="the label of action 0 is 'two words'; a label is not empty and has no"):
-        tree.record(golden, state=b"")
+    with pytest.raises(SpaceError, match=r"TinySpace.label\(0\) is 'two words'; a label is not empty, and has no"):
+        create("sqlite://")
 
 
 def test_a_tree_without_space_records_known_paths_only(tree, golden):
@@ -356,8 +356,14 @@ def space_of_module():
     class Space:
         num_actions, max_layers = 3, 3
 
+        def legal(self, prefix):
+            return (True, True, True)
+
         def label(self, action):
             return "abc"[action]
+
+        def build(self, prefix, num_classes):
+            raise AssertionError("the tree builds no networks")
 
         def cost(self, prefix):
             return None
