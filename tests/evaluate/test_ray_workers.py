@@ -240,7 +240,7 @@ def test_an_evaluator_that_raises_ends_the_run_with_its_own_error(storage):
             return super().evaluate(paths, budget=budget, seed=seed)
 
     search = search_on(1, storage, Raises())
-    with pytest.raises(KeyError, match="no such row"):
+    with pytest.raises(EvaluationError, match=r"Raises.evaluate raised KeyError: 'no such row'"):
         search.run(trainings=9)
     assert search.tree.training_count == 2
     assert check(search.tree.engine) == []
