@@ -182,9 +182,10 @@ def _opening(layout: Layout, labelled: Sequence[Labelled], walk: Walk) -> str:
     for root, found in zip(layout.unused, Walk(layout.folder).below(layout.unused), strict=True):
         left_out[f"picture in {layout.name(root)}"] += len(found.pictures)
     text = f"{as_text(layout.folder.resolve().name)}: {layout.taken}"
-    counted = [
-        f"{number:,} {kind if number == 1 else _many(kind)}" for kind, number in left_out.most_common() if number
-    ]
+    most_first = sorted(
+        ((kind, count) for kind, count in left_out.items() if count), key=lambda each: (-each[1], each[0])
+    )
+    counted = [f"{count:,} {kind if count == 1 else _many(kind)}" for kind, count in most_first]
     return text + (f"; left out: {some(counted, 12)}" if counted else "")
 
 

@@ -51,8 +51,8 @@ class Walk:
 
     def __init__(self, top: Path, *, avoid: Iterable[Path] = ()) -> None:
         self.left_out: Counter[str] = Counter()
-        self._top = os.path.realpath(top)
-        self._above = {str(each) for each in Path(self._top).parents}
+        self._top = top
+        self._above: set[str] = set()
         self._avoid = tuple(os.path.realpath(each) for each in avoid)
         self._owner: dict[str, int] = {}
         self._linked: dict[str, int] = {}
@@ -62,11 +62,14 @@ class Walk:
     def below(self, roots: Sequence[Path]) -> list[Found]:
         """What each root holds. A root that is a link counts as the folder it leads to."""
         found = [Found() for _ in roots]
+        for root in roots:
+            for inside in (Path(os.path.realpath(root.parent), root.name), Path(os.path.realpath(root))):
+                self._above.update(map(str, inside.parents))
         links: deque[tuple[int, str]] = deque()
         for number in sorted(range(len(roots)), key=lambda number: roots[number].is_symlink()):
             path = os.fspath(roots[number])
             _refuse_system(path)
-            if self._enter(path, number, top_too=True):
+            if self._enter(path, number):
                 links += ((number, link) for link in self._folder(path, number, found[number]))
         # Links come last, so that what they lead to belongs to the class that really holds it.
         while links:
@@ -126,10 +129,10 @@ class Walk:
             self.left_out["link that leads nowhere" if not os.path.exists(target) else "special file"] += 1
         return []
 
-    def _enter(self, path: str, number: int, *, top_too: bool = False) -> bool:
-        """Whether a folder is new here, and not one that holds the data set; it is then number's."""
+    def _enter(self, path: str, number: int) -> bool:
+        """Whether a folder is new here, and none that holds a root; it is then number's."""
         real = os.path.realpath(path)
-        if real in self._owner or real in self._above or (real == self._top and not top_too):
+        if real in self._owner or real in self._above:
             return False
         _refuse_system(real)
         self._owner[real] = number
@@ -140,7 +143,7 @@ class Walk:
             self._pictures += 1
             found.pictures.append(path)
         else:
-            self.left_out[os.path.splitext(as_text(path))[1].lower() or "no extension"] += 1
+            self.left_out[os.path.splitext(as_text(path))[1].lower() or "file without extension"] += 1
 
     def _count(self, here: str) -> None:
         self._entries += 1

@@ -7,18 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from replaytree.data.cache import cache_folder
-from replaytree.data.decode import read_images
 from replaytree.data.folder import read_folder
 from replaytree.errors import DataError
 
 
 def read(folder, **options):
     return read_folder(folder, **({"image_size": 8, "skip_bad": False} | options))
-
-
-def cache_files(cache):
-    return sorted((cache / "replaytree" / "images").iterdir())
 
 
 def spoil(folder, *names):
@@ -74,95 +68,11 @@ def test_resized_to_a_square(tmp_path, write_images):
     assert np.array_equal(images[0].numpy(), np.asarray(whole).transpose(2, 0, 1))
 
 
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
-    values = np.array([[0, 255], [256, 65535]], dtype=np.uint16)
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    decoded = read_images([tmp_path / "deep.png"], image_size=2)
-    assert decoded.images_NCHW.tolist() == [[[[0, 0], [1, 255]]]]
-
-
-def test_palette_with_transparency_is_colour(tmp_path):
-    image = Image.new("P", (2, 2), 1)
-    image.putpalette([0, 0, 0, 10, 20, 30])
-    image.save(tmp_path / "palette.png", transparency=0)
-    assert read_images([tmp_path / "palette.png"], image_size=2).images_NCHW[0, :, 0, 0].tolist() == [10, 20, 30]
-
-
 def test_hidden_files_and_folders_are_left_out(pets):
     spoil(pets / "train" / "cat", "._000.png")
     (pets / "train" / ".ipynb_checkpoints").mkdir()
     (pets / "train" / "cat" / "notes.txt").write_text("not an image")
     assert len(read(pets).train.labels_N) == 10
-
-
-def test_cache_answers_without_the_images(pets, cache, monkeypatch):
-    first = read(pets)
-    assert len(cache_files(cache)) == 1
-    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("decoded again"))
-    again = read(pets)
-    assert torch.equal(first.train.images_NCHW, again.train.images_NCHW)
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped byte", "other file", "empty"])
-def test_damaged_cache_is_rebuilt(pets, cache, damage):
-    first = read(pets)
-    (file,) = cache_files(cache)
-    whole = file.read_bytes()
-    middle = len(whole) // 2
-    damaged = {
-        "cut": whole[:middle],
-        "flipped byte": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        "other file": b"no array at all",
-        "empty": b"",
-    }[damage]
-    file.write_bytes(damaged)
-    assert torch.equal(read(pets).train.images_NCHW, first.train.images_NCHW)
-    assert [f.read_bytes() for f in cache_files(cache)] == [whole]
-
-
-def test_cache_of_another_shape_is_rebuilt(pets, cache):
-    first = read(pets)
-    (file,) = cache_files(cache)
-    np.savez(file, images=np.zeros((10, 2, 8, 8), dtype=np.uint8), bad=np.array([], dtype=np.int64))
-    assert torch.equal(read(pets).train.images_NCHW, first.train.images_NCHW)
-
-
-def test_changed_image_and_other_size_are_decoded_anew(pets, cache):
-    first = read(pets)
-    target = pets / "train" / "cat" / "000.png"
-    Image.new("RGB", (8, 8), (1, 2, 3)).save(target)
-    assert read(pets).train.images_NCHW[0, :, 0, 0].tolist() == [1, 2, 3]
-    assert read(pets, image_size=4).train.images_NCHW.shape == (10, 3, 4, 4)
-    assert len(cache_files(cache)) == 3
-    assert first.train.images_NCHW.shape == (10, 3, 8, 8)
-
-
-def test_cache_does_not_depend_on_where_the_folder_is(pets, cache):
-    read(pets)
-    moved = pets.rename(pets.parent / "moved")
-    read(moved)
-    assert len(cache_files(cache)) == 1
-
-
-def test_unwritable_cache_means_no_cache(pets, cache):
-    cache.write_text("a file where the folder should be")
-    assert len(read(pets).train.labels_N) == 10
-    assert cache.read_text() == "a file where the folder should be"
-
-
-def test_failed_write_leaves_no_file(pets, cache, monkeypatch):
-    def full(*_, **__):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    assert len(read(pets).train.labels_N) == 10
-    assert cache_files(cache) == []
-
-
-def test_cache_folder_without_xdg(monkeypatch, tmp_path):
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "replaytree"
 
 
 def test_unreadable_images_are_listed(pets):

@@ -1,0 +1,55 @@
+import os
+
+import pytest
+
+from replaytree.data import find_folder, load_data, shown_path, stored_path
+from replaytree.errors import DataError
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch):
+    (tmp_path / "work" / "pictures").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def test_a_path_is_stored_whole(at_home):
+    assert stored_path("pictures") == str(at_home / "work" / "pictures")
+    assert stored_path("digits") == "digits"
+    assert shown_path(stored_path("pictures")) == "pictures"
+    assert shown_path("/usr/share") == "/usr/share"
+    with pytest.raises(DataError, match="neither a data set nor a folder"):
+        stored_path("nothing", at_home)
+
+
+@pytest.mark.parametrize("given", ["new", "new/pictures", "elsewhere"])
+def test_a_moved_folder_is_found(at_home, given):
+    """By its new parent, by itself, and by itself under another name."""
+    stored = stored_path("pictures")
+    target = at_home / ("elsewhere" if given == "elsewhere" else "new/pictures")
+    target.parent.mkdir(exist_ok=True)
+    os.rename(stored, target)
+    assert find_folder(stored, at_home / given) == target
+
+
+def test_data_dir_comes_first_where_the_old_folder_is_still_there(at_home):
+    (at_home / "new" / "pictures").mkdir(parents=True)
+    stored = stored_path("pictures")
+    assert find_folder(stored, at_home / "new") == at_home / "new" / "pictures"
+    assert find_folder(stored, at_home) == at_home / "work" / "pictures"
+
+
+def test_nowhere(at_home):
+    with pytest.raises(DataError, match=r"/gone/pictures does not exist; check .*--data-dir"):
+        find_folder("/gone/pictures")
+    with pytest.raises(DataError, match=r"/gone/pictures does not exist, nor pictures in /also/gone"):
+        find_folder("/gone/pictures", "/also/gone")
+    (at_home / "file").touch()
+    with pytest.raises(DataError, match="file is a file; give the folder"):
+        find_folder(str(at_home / "file"))
+
+
+@pytest.mark.parametrize("wrong", [7, None, [1, 2], {"a": 1}])
+def test_what_is_no_path(wrong):
+    with pytest.raises(DataError, match=r"dataset is a \w+; it must be a name .*from_arrays"):
+        load_data(wrong)
