@@ -1,1 +1,1 @@
-"""Measurements that anybody can run: each claim about speed or quality comes from one of these."""
+"""Measurements that anybody can repeat. Each claim about speed or quality in reports/benchmarks/ comes from one."""

@@ -1,4 +1,4 @@
-"""A small space measured whole: every chain of five layers on the digits, each trained by itself with several seeds.
+"""A small space measured as a whole: every chain of five layers on digits, each trained alone with several seeds.
 
 A strategy can be tried thousands of times on such a table, at no cost, with the noise that real trainings have.
 """
@@ -54,8 +54,8 @@ def all_paths(space: Space) -> Iterator[Path]:
 def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
     """Train every prefix with every seed and write one row each: arch, accuracies, params, FLOPs. Returns the rows.
 
-    Half of the digits are validation images: with 899 of them an accuracy is known to 0.003 or so (one standard
-    deviation of the count), a fifth of what another seed changes.
+    Half of the digits, 899, are validation images. The standard error of an accuracy is then about 0.003, a fifth of
+    what another seed changes.
     """
     space = digits_space()
     paths = list(all_paths(space))

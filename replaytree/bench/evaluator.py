@@ -1,4 +1,4 @@
-"""What it costs to score every prefix of some paths, four ways, on the same paths in one process.
+"""The cost of scoring every prefix of some paths in four ways, on the same paths in one process.
 
 plain: each prefix trained by itself in float32, images through a DataLoader with a transform an image, as most
 published code does it; separate: the separate evaluator; joint: a head after every layer, one training a path; trie:
@@ -36,12 +36,14 @@ METHODS = ("plain", "separate", "joint", "trie")
 
 @dataclass(frozen=True, slots=True)
 class MethodCost:
-    """One method: wall and processor seconds a path, medians over rounds of the least that repeats of it took, since
-    whatever else the machine does only adds; and the process's peak memory while it ran.
+    """One method: wall and processor seconds a path, and the process's peak memory meanwhile.
+
+    The seconds are medians over rounds. Of a round's repeats the fastest counts, because other work on the machine can
+    only add time.
 
     `images_per_second` counts an image once for each path and epoch, however many networks it passed through.
-    `ratio` is of processor seconds (on a GPU, of wall seconds) to those of the first method. `flops_ratio` is what the
-    multiply-adds alone say. `peak_share` is of the device's matrix-product peak; None on a CPU.
+    `ratio` is of processor seconds (on a GPU, of wall seconds) to those of the first method. `flops_ratio` is the
+    ratio of the multiply-adds. `peak_share` is of the device's matrix-product peak; None on a CPU.
     """
 
     method: str
@@ -94,8 +96,8 @@ def measure_evaluator(
 ) -> EvaluatorCosts:
     """Train the same paths with every method in turn, `repeats` times, in each of `rounds` with other paths.
 
-    `joint_epochs` are those of joint and trie, `epochs` where it is None. There is a validation image to nine training
-    images, as in a search.
+    `joint_epochs` are the epochs of joint and trie; None means `epochs`. There is one validation image for nine
+    training images, as in a search.
     """
     if unknown := sorted(set(methods) - set(METHODS)):
         raise ConfigError(f"method is {unknown[0]!r}; it must be one of {', '.join(METHODS)} (--method)")
@@ -123,7 +125,7 @@ def measure_evaluator(
     }
     flops["separate"] = flops["plain"]
     joint.evaluate([chosen[0][0][:1]], budget=Budget(1), seed=seed)  # libraries are loaded by their first use
-    # In turn, not one method after another: so the machine's moods are the same for all.
+    # Methods take turns, so that changes in the machine's load affect all of them alike.
     every = [
         [{method: _spend(run[method], some, place) for method in methods} for _ in range(repeats)] for some in chosen
     ]
@@ -241,7 +243,7 @@ def plain_loop(
 def step_kinds(space: LayerSpace, path: Path, data: ImageData, *, recipe: Recipe) -> dict[str, float]:
     """Milliseconds a step of one path on a GPU: eager, captured in a CUDA graph, compiled.
 
-    The `first epoch` entries are milliseconds, too: they hold what capturing or compiling a new network costs.
+    The `first epoch` entries, also in milliseconds, include the cost of capturing or compiling a new network.
     """
     steps = -(-len(data.train_labels) // recipe.batch_size)
     measured = {}
@@ -304,7 +306,7 @@ def _reset_peak(device: torch.device) -> None:
 
 
 def _peak_bytes(device: torch.device) -> int:
-    """Of the GPU's memory since the reset; on a CPU, of the process (where Linux is not, since it began)."""
+    """Peak bytes of the GPU's memory since the reset. On a CPU those of the process; without Linux, since its start."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if RESET_PEAK.exists():

@@ -1,4 +1,4 @@
-"""What the loop costs without its trainings: milliseconds an episode, at full depth, on a large tree."""
+"""The cost of the loop without its trainings: milliseconds an episode, at full depth, on a large tree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from replaytree.space import LayerSpace, xu24
 
 @dataclass(frozen=True, slots=True)
 class LoopCost:
-    """`median_ms` and `p95_ms`: milliseconds an episode, everything but the evaluator, over `episodes` episodes."""
+    """`median_ms` and `p95_ms`: milliseconds an episode without the evaluator, over `episodes` episodes."""
 
     strategy: str
     depth: int
@@ -29,7 +29,7 @@ class LoopCost:
 
 
 class _Instant:
-    """Answers at once, and knows how long it took: accuracies from a hash of the path."""
+    """An evaluator that answers at once with accuracies from a hash of the path, and adds up the seconds it took."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -1,4 +1,4 @@
-"""Whether a search that goes on and on keeps to the memory it has: a small table, whose tree is soon complete."""
+"""Whether the memory of a long search grows: on a small table, whose tree is soon complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPEATS = 3
 
 @dataclass(frozen=True, slots=True)
 class MemoryPoint:
-    """What the driver holds after so many episodes, in megabytes (1e6 bytes)."""
+    """Memory of the driver after so many episodes, in megabytes (1e6 bytes)."""
 
     strategy: str
     episodes: int
@@ -57,7 +57,7 @@ def small_table() -> Table:
 
 
 def resident_bytes() -> int:
-    """Memory of this process now; where there is no /proc, the most that it ever had."""
+    """Resident memory of this process now; without /proc, its peak."""
     statm = FilePath("/proc/self/statm")
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize()

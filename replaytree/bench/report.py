@@ -1,4 +1,4 @@
-"""What a report costs: to write, in bytes, and to look at in a browser."""
+"""The cost of a report: seconds to write, bytes, and seconds to open and click in a browser."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def measure_report(nodes: int, *, depth: int = 15) -> ReportCost:
 
 
 def synthetic_tree(storage: str, nodes: int, *, depth: int = 15, name: str = "synthetic") -> ReplayTree:
-    """Random paths with favourites, as a policy has them; accuracies rise with depth and vary with the path."""
+    """Random paths in which some layers are more frequent, as a policy's are. Accuracies rise with depth."""
     space = LayerSpace(xu24(), input_shape=(3, 32, 32), num_classes=10, max_layers=depth)
     tree = ReplayTree.create(
         storage, name, space=space, seed=0, config_json='{"seed": 0, "strategy": "synthetic"}', versions={}

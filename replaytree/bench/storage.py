@@ -1,8 +1,8 @@
-"""What the tree costs in SQLite: to record, to draw from, to rank, to hold; and Optuna's storage beside it.
+"""The cost of a tree in SQLite: recording, drawing, ranking and size; with Optuna's storage for comparison.
 
-Ours runs as it always does: write-ahead log with synchronous=NORMAL, where a commit outlives the process that made it,
-and a power cut may take the last commits but never half of one. Optuna's own default, a rollback journal with
-synchronous=FULL, outlives a power cut, too; ours is therefore measured with synchronous=FULL as well.
+Our storage runs with its defaults: a write-ahead log with synchronous=NORMAL. A commit then survives the end of its
+process; a power cut may lose the last commits, but never half of one. Optuna's default, a rollback journal with
+synchronous=FULL, also survives a power cut, so ours is measured with synchronous=FULL as well.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VALIDATION_IMAGES = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Milliseconds:
-    """Of one call: the median and 95th percentile as the clock shows it, and the mean of this process's own work."""
+    """Time of one call: median and 95th percentile of wall time, and the mean of processor time."""
 
     median: float
     p95: float
@@ -51,10 +51,11 @@ class Milliseconds:
 class TreeCost:
     """One size of tree, in one SQLite file, one thread.
 
-    `paths_a_second` is of the filling up to this size, many paths a transaction; `commit` is of one path of full depth
-    in a transaction of its own, with the strategy's state. `draw` is one replay: the path, its probabilities and its
-    rewards. `best_limited` is `best` within a tenth of what the leading prefixes have of parameters, `view` the first
-    five rows of best_prefixes. `first_episode_seconds`: a new search in the same database, made, and its first turn.
+    `paths_a_second` is the rate of filling the tree to this size, many paths a transaction. `commit` records one path
+    of full depth and the strategy's state in a transaction. `draw` is one replay: the path, its probabilities and its
+    rewards. `best_limited` is `best` with a limit of a tenth of the parameters of the leading prefixes. `view` reads
+    the first five rows of best_prefixes. `first_episode_seconds` is for making a new search in the same database and
+    its first turn.
     """
 
     nodes: int
@@ -90,8 +91,8 @@ class TreeCost:
 class OptunaCost:
     """Recordings a second of `count` paths, or trials of as many parameters, one after the other in new databases.
 
-    `optuna_steps` asks for every parameter and tells the value, as a study does; `optuna_whole` adds finished trials,
-    one a transaction. `ours` is with our own durability, `ours_full` with that of Optuna.
+    `optuna_steps` asks for every parameter and tells the value, as a study does. `optuna_whole` adds finished trials,
+    one a transaction. `ours` has our default durability, `ours_full` that of Optuna.
     """
 
     count: int
@@ -118,7 +119,7 @@ class OptunaCost:
 
 
 class Paths:
-    """Full-depth episodes: half are new from the root, half go on from a prefix of an earlier one, as a policy does.
+    """Full-depth episodes. Half start at the root, half continue a prefix of an earlier one, as a policy does.
 
     Accuracies rise with depth, vary with the layers and the training, and are multiples of 1/5000.
     """

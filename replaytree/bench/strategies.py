@@ -1,8 +1,8 @@
-"""Which strategy finds good networks with the fewest trainings? Measured on tables, where the truth is known.
+"""Which strategy finds good networks with the fewest trainings? Measured on tables of known accuracies.
 
-For each strategy and seed a real search runs on the table, in memory. After each checkpoint the incumbent is what
-`best` would rank first, and its regret is the table's best mean accuracy less the incumbent's mean accuracy, in
-percentage points: an incumbent that was lucky once is not credited with its luck.
+For each strategy and seed a real search runs on the table, in memory. At each checkpoint the incumbent is the prefix
+that `best` ranks first. Its regret is the table's best mean accuracy less the mean accuracy of the incumbent, in
+percentage points. The mean is over all trainings of the table, so that one lucky training does not count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from replaytree.space import LabelSpace
 CHECKPOINTS = (10, 25, 50, 100, 200)
 OPTUNA_SAMPLERS = ("optuna-tpe", "optuna-gp")
 BOOTSTRAPS = 10_000
-# The search that is learnt from draws other trainings than the one that learns.
+# The prior search draws other trainings than the search that learns from it.
 OTHER_SEED = 1000
 
 
@@ -192,7 +192,7 @@ def summarize(results: Sequence[Result], *, seed: int = 0) -> list[Summary]:
 
 
 def checkpoints(trainings: int) -> list[int]:
-    """Those of CHECKPOINTS within the trainings, and the last."""
+    """The CHECKPOINTS up to `trainings`, and `trainings` itself."""
     return sorted({*(c for c in CHECKPOINTS if c < trainings), trainings})
 
 

@@ -1,4 +1,4 @@
-"""Whether trainings leave memory behind: the resident memory of a process that trains one network after another."""
+"""Whether trainings leak memory: the resident memory of a process that trains one network after another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Resident:
 
 
 def measure_trainings(*, trainings: int = 1000, every: int = 100) -> Iterator[Resident]:
-    """Train tries of two new paths of four layers on a few digits, and look at the memory every so often."""
+    """Train tries of two new paths of four layers on a few digits; read the memory after each `every` trainings."""
     statm = FilePath("/proc/self/statm")
     if not statm.is_file():
         raise ConfigError("this needs Linux: resident memory is read from /proc/self/statm")

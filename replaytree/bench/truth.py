@@ -1,9 +1,10 @@
-"""How true a score is: Kendall's tau with what separate training at the full budget says, mean of two seeds.
+"""How faithful scores are: Kendall's tau with separate training at the full budget, mean of two seeds.
 
-The full budget is that of `replaytree retrain`, 30 epochs: what users get in the end. A truth table holds random
-chains: some prefixes of each trained so, and every prefix trained by itself with the budget of a search. It takes hours
-to make, and is kept; scoring its chains with one joint training each takes minutes. Costs are processor seconds, those
-of separate trainings as they were when the table was made: they compare on the same machine and version only.
+The full budget is that of `replaytree retrain`, 30 epochs: the accuracy that users get in the end. A truth table holds
+random chains. Some prefixes of each were trained with the full budget, and every prefix was trained by itself with the
+budget of a search. Making a table takes hours, so it is kept; scoring its chains with one joint training each takes
+minutes. Costs are processor seconds. Those of separate trainings were taken when the table was made, so they compare
+only on the same machine and with the same versions.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ COLUMNS = (
     *("dataset", "chain", "depth", "arch"),
     *("accuracy_0", "seconds_0", "accuracy_1", "seconds_1", "separate_accuracy", "separate_seconds"),
 )
-# What a CPU can bear: small pictures, few of them, and validation parts of about 900 images.
+# Small enough for a CPU: few small pictures, and validation parts of about 900 images.
 SETTINGS: dict[str, dict[str, int | float]] = {
     "digits": {"val_fraction": 0.5, "batch_size": 32},
     "cifar10": {"image_size": 16, "train_limit": 2000, "val_fraction": 0.02},
@@ -65,7 +66,7 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class Truthfulness:
+class Faithfulness:
     """One way to score chains of one length.
 
     `tau` is over all prefixes whose truth is known, the mean over the seeds of the joint trainings, between `low` and
@@ -169,8 +170,8 @@ def measure_truth(
     discount: float | None = None,
     hidden: int | None = None,
     data_dir: str | None = None,
-) -> list[Truthfulness]:
-    """Score the chains of a table by one joint training each, `seeds` times over, and compare; see Truthfulness.
+) -> list[Faithfulness]:
+    """Score the chains of a table by one joint training each, `seeds` times over, and compare; see Faithfulness.
 
     `discount` and `hidden` are those of a search where they are None.
     """
@@ -197,12 +198,12 @@ def _joint_scores(
         own_seed = 5000 + 1000 * chain.number + 100 * seed + length
         [evaluation] = joint.evaluate([path], budget=Budget(epochs), seed=own_seed)
         seconds.append(time.process_time() - started)
-        # A head that was not reached reads what a guess would.
+        # A head that a failure left without an accuracy counts as a guess.
         scores.append([*evaluation.accuracies, *[0.1] * (length - len(evaluation.accuracies))])
     return scores, seconds
 
 
-def compare(chains: Sequence[Chain], scored: Sequence[Scored], *, share: float, epochs: int) -> list[Truthfulness]:
+def compare(chains: Sequence[Chain], scored: Sequence[Scored], *, share: float, epochs: int) -> list[Faithfulness]:
     """Separate, joint, and joint calibrated: the bias of a chain is estimated from separate trainings of the others.
 
     `scored`: for each seed the scores (C, T) of the chains and the seconds that each chain took.
@@ -229,7 +230,7 @@ def compare(chains: Sequence[Chain], scored: Sequence[Scored], *, share: float, 
         ("joint calibrated", calibrated_SCT, joint_seconds + spent),
     )
     return [
-        Truthfulness(method, length, len(chains), *_taus(scores_SCT[:, :, known], truth_CK), spent_seconds / cost)
+        Faithfulness(method, length, len(chains), *_taus(scores_SCT[:, :, known], truth_CK), spent_seconds / cost)
         for method, scores_SCT, spent_seconds in ways
     ]
 
@@ -243,7 +244,7 @@ def _pairs(
     share: float,
     epochs: int,
 ) -> tuple[list[Pair], float]:
-    """What a search over these chains would train by itself with this share of the cost, and the seconds that takes."""
+    """What a search over these chains would train separately for this share of the cost, and its seconds."""
     pairs: list[Pair] = []
     joint_seconds = separate_seconds = 0.0
     for place in places:

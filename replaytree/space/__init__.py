@@ -1,4 +1,4 @@
-"""Spaces: which layers there are, where each is legal, what each costs. Torch is imported by what builds."""
+"""Spaces: which layers there are, where each is legal, and what each costs. Only modules.py imports torch."""
 
 from replaytree.space.catalogue import xu24
 from replaytree.space.checked import CheckedSpace, checked

@@ -10,7 +10,7 @@ CHANNELS = (32, 64, 128)
 def xu24(width: float = 1.0) -> tuple[Layer, ...]:
     """The 24 layers of "Augmented Neural Architecture Search with REINFORCE" (O. Xu, poster), reconstructed.
 
-    The order, which action indices follow and which never changes:
+    The order gives the action indices and never changes:
 
     * 0-8    conv32k3, conv32k4, conv32k5, and the same for 64 and 128 channels
     * 9-11   conv32k3s2, conv64k3s2, conv128k3s2
@@ -18,8 +18,8 @@ def xu24(width: float = 1.0) -> tuple[Layer, ...]:
     * 18-20  avg2s2, avg3s2, avg3s1
     * 21-23  max2s2, max3s2, max3s1
 
-    `width` multiplies all channels, rounded; labels keep the nominal numbers. Raises SpaceError where it would leave
-    32 channels none.
+    `width` multiplies all channel numbers, and the result is rounded. Labels keep the nominal numbers. Raises
+    SpaceError where 32 channels would become 0.
     """
     kinds: tuple[PoolingKind, ...] = ("avg", "max")
     return (

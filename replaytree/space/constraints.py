@@ -1,6 +1,6 @@
-"""A space within limits: a layer that would break one is illegal, so no training is spent on it. No torch.
+"""A space within limits: a layer that would break a limit is illegal, so no training is spent on it. No torch.
 
-The limits hold for every prefix, because every prefix is a network that may be taken.
+The limits hold for every prefix, because every prefix is a network that a user may choose.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ MAX_CACHED_PREFIXES = 65536
 
 
 class ConstrainedSpace:
-    """The legal paths of another space whose every prefix has at most `max_params` parameters and `max_flops` FLOPs.
+    """The legal paths of another space in which no prefix has over `max_params` parameters or `max_flops` FLOPs.
 
-    A Space (see records.py). A layer is legal if it obeys the limits and the cheapest layers after it do, too, down to
-    max_layers; so there is always a legal layer. SpaceError where not even the first layer obeys, or costs are unknown.
+    A Space (see records.py). A layer is legal if it keeps the limits and can be followed, down to max_layers, by layers
+    that keep them; so there is always a legal layer. SpaceError where no first layer does, or costs are unknown.
     """
 
     def __init__(self, space: Space, *, max_params: int | None = None, max_flops: int | None = None) -> None:
@@ -80,10 +80,10 @@ class ConstrainedSpace:
         return within_params and (self.max_flops is None or flops <= self.max_flops)
 
     def _can_go_on(self, prefix: Path) -> bool:
-        """Whether the cheapest layers, one after the other, lead from here to max_layers within the limits.
+        """Whether a path of the cheapest layers leads from here to max_layers within the limits.
 
-        The cheapest continuation of a prefix is the tail of the one that made its last layer legal, so a legal prefix
-        always has a legal layer after it.
+        The check that made a prefix legal has found such a path behind it, so a legal prefix has a legal layer after
+        it.
         """
         if len(prefix) == self.max_layers:
             return True
@@ -98,7 +98,7 @@ class ConstrainedSpace:
         return self._completes[prefix]
 
     def _cheapest(self, prefix: Path) -> Path:
-        """`prefix` and the layer after it that uses the least of the limits; shapes are kept where costs are equal."""
+        """`prefix` and the cheapest layer after it, by share of the limits; of equal ones, one that keeps the shape."""
         after = [(*prefix, action) for action, may in enumerate(self.space.legal(prefix)) if may]
 
         def used(path: Path) -> tuple[float, bool]:

@@ -2,7 +2,7 @@
 
 FLOPs are multiply-adds of convolutions and linear layers for one image, which is what torchvision's model tables call
 FLOPs; batch norm, ReLU and pooling count 0. A shape is (channels, height, width). Activations are the 32-bit
-numbers that a layer keeps for one image between the forward and the backward pass, its own output included.
+numbers that a layer keeps for one image from the forward to the backward pass, its output included.
 
 Nothing here imports torch; `modules.py` builds what is described here.
 """
@@ -176,11 +176,11 @@ class Pooling:
 class CustomLayer:
     """A user's own kind of layer.
 
-    `builder(input_shape)` returns the nn.Module, which must leave its input unchanged: a classifier head reads it,
-    too. `output_shape(input_shape)` returns the shape after it, or None where it is illegal; `cost(input_shape)`
-    returns (parameters, multiply-adds for one image). What is not given is measured, once for each input shape, by
-    running the module on torch's meta device; a measured layer is taken to be legal everywhere, and one that fails
-    raises SpaceError.
+    `builder(input_shape)` returns the nn.Module. The module must not change its input, because a classifier head also
+    reads it. `output_shape(input_shape)` returns the shape after the layer, or None where the layer is illegal;
+    `cost(input_shape)` returns (parameters, multiply-adds for one image). A function that is not given is replaced by
+    one run of the module on torch's meta device for each input shape. Such a layer counts as legal everywhere, and
+    SpaceError is raised where the run fails.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""From layers to nn.Modules. All take and give feature maps of (images, channels, height, width).
+"""From layers to nn.Modules, which map feature maps of (images, channels, height, width) to feature maps.
 
 No module changes its input: the feature map is also read by the classifier head of its own prefix. ReLUs are in place
 only on tensors made inside the layer.
@@ -128,7 +128,7 @@ def measure(layer: CustomLayer, input_shape: Shape) -> tuple[Shape, int, int]:
         raise
     except Exception as error:
         raise SpaceError(
-            f"layer {layer.label!r} could not be measured at {format_shape(input_shape)}: {error}; mend its builder, "
+            f"layer {layer.label!r} could not be measured at {format_shape(input_shape)}: {error}; fix its builder, "
             f"or give output_shape= (None where the layer is illegal) and cost="
         ) from error
     if features._version:

@@ -13,8 +13,8 @@ from replaytree.records import Path
 def parse_path(text: str, labels: Sequence[str]) -> Path:
     """'res128 conv32k3', 'res128, conv32k3' or dot-joined indices, '16.0' -> a Path.
 
-    A label wins over an index of the same spelling. Legality is not looked at. Raises SpaceError that says which
-    layer is not in `labels`.
+    A word that is both a label and an index is read as the label. Legality is not checked. Raises SpaceError, which
+    names the layer that is not in `labels`.
     """
     words = text.replace(",", " ").split()
     if not words:

@@ -1,4 +1,4 @@
-"""The soft reward: accuracy weighed against cost. The tree keeps accuracies; only what a strategy sees is weighed."""
+"""The soft reward: accuracy weighed against cost. Strategies see it; the tree keeps plain accuracies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def soft_reward(accuracy: float, cost: float, *, target: float, weight: float) -
 
 @dataclass(frozen=True, slots=True)
 class SoftReward:
-    """soft_reward() for parameters, FLOPs, or both (their factors are multiplied); without a target nothing changes."""
+    """soft_reward() for parameters, FLOPs or both (the factors are multiplied). Without a target, the accuracy."""
 
     space: Space
     target_params: int | None = None

@@ -23,7 +23,7 @@ from replaytree.space.returned import called, require_cost, require_mask, requir
 # Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
 MAX_CACHED_SHAPES = 4096
 MAX_CACHED_PREFIXES = 65536
-# How many shapes the constructor looks at for dead ends: a measured layer costs about 2 ms at each.
+# How many shapes the constructor checks for dead ends. A measured layer takes about 2 ms at each shape.
 MAX_CHECKED_SHAPES = 256
 
 
@@ -146,8 +146,8 @@ class LayerSpace:
     def _walk(self, path: Path) -> tuple[Shape, ...]:
         """The feature maps before, between and after the layers of `path`; len(path) + 1 shapes.
 
-        Who asks for a prefix has mostly just asked for it, or for the one before: the last walk is kept, and gone on
-        with. A path of 15 layers then takes 15 steps to record instead of 240.
+        Callers usually ask for a prefix and then for its continuation, so the last walk is cached and extended.
+        Recording a path of 15 layers then takes 15 steps instead of 240.
         """
         walked, shapes = self._last_walk
         if path == walked:

@@ -1,6 +1,6 @@
-"""What a trie of paths costs, and which paths to train together: plain integers, no torch.
+"""The cost of a trie of paths, and which paths to train together: plain integers, no torch.
 
-A trie has one node for every distinct prefix of its paths, so what paths share is paid for once.
+A trie has one node for every distinct prefix of its paths, so layers that paths share are computed once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from replaytree.space.space import LayerSpace
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
 BYTES = 4
-# A head of a trie (evaluate/network.py): units a channel in its hidden layer, at most HEAD_UNITS, and the cells to a
-# side that it reads; behind the first SHALLOW layers SHALLOW_CELLS.
+# A head of a trie has HEAD_HIDDEN hidden units a channel, at most HEAD_UNITS. It reads averages of HEAD_CELLS cells to
+# a side, and of SHALLOW_CELLS behind the first SHALLOW layers (reports/benchmarks/heads.md).
 HEAD_HIDDEN = 4
 HEAD_UNITS = 512
 HEAD_CELLS = 2
@@ -37,9 +37,9 @@ def head_grid(space: LayerSpace, node: Path) -> tuple[int, int]:
 
 
 def head_units(space: LayerSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
-    """The units of the hidden layer of a node's head; 0, none, where no layer up to it has anything to learn.
+    """The number of hidden units of a node's head; 0 where no layer up to the node has weights, as behind pooling.
 
-    There, as behind pooling alone, a hidden layer would be the network, and flatter it.
+    A hidden layer would there be the only one that learns, and would overrate the prefix.
     """
     if not any(space.layers[action].params(space.output_shape(node[:depth])) for depth, action in enumerate(node)):
         return 0
@@ -55,7 +55,7 @@ class TrieCost:
     activations: int
 
     def train_bytes(self, batch_size: int) -> int:
-        """What a training step keeps in memory at its peak, the images and the libraries' workspace left out."""
+        """Peak memory of a training step, without the images and the libraries' workspace."""
         return BYTES * (COPIES_OF_WEIGHTS * self.params + batch_size * self.activations)
 
 
@@ -92,9 +92,9 @@ def batches_of_paths(
 ) -> list[tuple[int, ...]]:
     """Which paths to train together, as indices into `paths`; every index once, each batch ascending.
 
-    Paths are taken in the order of a walk through their trie, where those that share most are neighbours, and a batch
-    is filled until the next path would not fit into `memory_bytes`. Equal paths come into different batches: whoever
-    trains a path twice wants two witnesses. A path that does not fit alone is a batch of its own.
+    Paths are taken in the order of a walk through their trie, so neighbours share most. A batch is filled until the
+    next path would not fit into `memory_bytes`. Equal paths go into different batches, so that they give independent
+    accuracies. A path that does not fit alone is a batch of its own.
     """
     batches: list[tuple[int, ...]] = []
     left = sorted(range(len(paths)), key=lambda index: paths[index])

@@ -231,8 +231,8 @@ def test_a_leader_is_trained_again_as_the_beginning_of_a_longer_path():
     ("why", "variance", "values", "memory", "pending"),
     [
         ("nothing was trained twice", 0.0, [{}], leaders(), ()),
-        # Values are 2.30 and 2.21: a gain of 0.003. The candidate's, 0.9 +- 0.8, is five times that.
-        ("a candidate may well be better", 0.01, [{(5,): 1.7}, {(5,): 0.1}], leaders(), ()),
+        # Values are 2.30 and 2.21: a gain of 0.003. That of the candidate, 0.85 +- 0.75, is 0.007.
+        ("a candidate may well be better", 0.01, [{(5,): 1.6}, {(5,): 0.1}], leaders(), ()),
         # Values are 3.00 and 0.69, far apart for a deviation of 0.1; even a candidate of 1.3 +- 0.3 has more to gain.
         ("the best is beyond doubt", 0.01, [{(5,): 1.6}, {(5,): 1.0}], leaders(0.95, 0.5), ()),
         ("there is one leader", 1.0, [{}], measured((0,)), ()),
@@ -244,6 +244,14 @@ def test_no_leader_is_trained_again_where(why, variance, values, memory, pending
     strategy._proposed = 4
     [proposal] = strategy.propose(memory, num_paths=1, depth_bound=1, epochs=4, pending=pending)
     assert proposal.path not in memory, why
+
+
+def test_own_values_and_those_of_a_prior_are_spread_alike():
+    space = LabelSpace(["a", "b", "c"], max_layers=1)
+    strategy = GuidedStrategy(space, SearchConfig(dataset=None, min_layers=1, max_layers=1, exploration=3.0))
+    strategy.propose(ReplayMemory(prior=measured((0,), (1,))), num_paths=1, depth_bound=1, epochs=4)
+    # Deviations count twice at an exploration of 1.
+    assert (strategy._values._spread, strategy._prior._values._spread) == (6.0, 6.0)
 
 
 def test_the_leader_of_most_to_gain_is_trained_again():

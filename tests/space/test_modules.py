@@ -168,7 +168,7 @@ class Pair(nn.Module):
         (lambda shape: nn.MaxPool2d(9), "layer 'mine' could not be measured at 4x8x8: "),
         (
             lambda shape: 1 / 0,
-            "layer 'mine' could not be measured at 4x8x8: division by zero; mend its builder, or give",
+            "layer 'mine' could not be measured at 4x8x8: division by zero; fix its builder, or give",
         ),
         (lambda shape: "conv", "the builder of layer 'mine' returned 'conv'; it must be an nn.Module"),
         (lambda shape: nn.ReLU(inplace=True), "layer 'mine' changes its input; take inplace=True from what reads it"),
