@@ -6,6 +6,10 @@ import csv
 import io
 import json
 import math
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,11 +23,17 @@ from replaytree.config import SearchConfig, storage_url
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
-    from replaytree.deliver import EpochDone, Predictions, Retrained, Subject
+    from replaytree.deliver import Description, EpochDone, Predictions, Retrained, Subject
 
 MODELS = Path("models")
 
 Node = Annotated[str | None, typer.Option(help="A node: its number, its path or its layers.  [default: the best]")]
+Mirror = Annotated[
+    bool,
+    typer.Option(
+        "--mirror", help="Predict each image and its mirror image, and average: twice the multiply-adds an image."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
@@ -48,8 +58,9 @@ def retrain(
     ] = None,
     flip: Annotated[
         bool | None,
-        typer.Option("--flip/--no-flip", help="Random flip, and flip at test time.  [default: the data set's own]"),
+        typer.Option("--flip/--no-flip", help="Train on mirror images, too.  [default: the data set's own]"),
     ] = None,
+    mirror: Mirror = False,
     cutout: Annotated[
         int | None, typer.Option(help="Side of the square that is blanked, in pixels.  [default: a quarter]")
     ] = None,
@@ -79,22 +90,26 @@ def retrain(
     )  # fmt: skip
     recipe = FullRecipe.of(
         subject.data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout,
-    )  # fmt: skip
-    results = train(
-        subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
-        force=force, on_epoch=None if quiet else _print_epoch,
+        label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout, mirror=mirror,
     )  # fmt: skip
     # Without a search the database is made where there is none.
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     done = []
-    for result in results:
-        store(result, subject, engine)
-        say(_described(result), flush=True)
-        done.append(result)
+    with _unwinding():
+        results = train(
+            subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
+            force=force, on_epoch=None if quiet else _print_epoch,
+        )  # fmt: skip
+        for result in results:
+            store(result, subject, engine)
+            say(_described(result), flush=True)
+            done.append(result)
     say(_summary(done))
-    say(f"\nNext:\n  replaytree export {subject.search or done[0].weights} --format onnx --out model.onnx")
-    say(f"  replaytree predict {done[0].weights} IMAGES...")
+    # A search's model is found by its database, and another one by its file.
+    source, storage = (done[0].weights, None) if subject.search is None else (subject.search, storage)
+    words = ["export", source, "--format", "onnx", "--out", "model.onnx", *(["--mirror"] if mirror else [])]
+    say(f"\nNext:\n  {_command(*words, storage=storage, data_dir=data_dir)}")
+    say(f"  {_command('predict', done[0].weights)} IMAGES...")
 
 
 def export(
@@ -106,6 +121,7 @@ def export(
         typer.Option(help="A node, as it was retrained last: its number, path or layers.  [default: retrained last]"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Which of the models.  [default: the first]")] = None,
+    mirror: Mirror = False,
     force: Force = False,
     storage: Storage = None,
     data_dir: DataDir = None,
@@ -120,18 +136,25 @@ def export(
     else:
         weights = _weights(name, storage, node=node, seed=seed)
         data_dir = data_dir or SearchConfig.from_json(tree_of(storage, name).info().config_json).data_dir
-    if not weights.is_file():
-        raise ConfigError(f"there is no file {weights}; `replaytree retrain {name}` writes it")
+    if not weights.exists():
+        again = _command("retrain", name, storage=storage, data_dir=data_dir)
+        raise ConfigError(f"there is no file {weights}; `{again}` writes it")
     _, description = read_weights(weights)
     if description.data is None:
         raise ConfigError(
-            f"{weights} was trained on images from memory, so it cannot be verified here; export it in Python with "
+            f"{weights} does not say where its images are (they were in memory, or it is an export itself), so it "
+            f"cannot be verified here; export the file that `replaytree retrain` wrote, or in Python with "
             f"replaytree.deliver.export(..., data=...)"
         )
     data = load_data(**description.data, data_dir=data_dir)
-    verification = write(weights, out, form=form, data=data, force=force)
-    say(f"{', '.join(map(str, verification.files))}: {description.labels}, from {weights.name}")
-    say(verification.text)
+    with _unwinding():
+        done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
+    say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
+    say(done.cost)
+    say(f"{_accuracy(done.description)}, as retrained")
+    say(done.text)
+    for sentence in done.broken_limits:
+        say(f"warning: {sentence}", error=True)
 
 
 def predict(
@@ -140,17 +163,20 @@ def predict(
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many classes a picture.")] = 1,
     format_: Format = "table",
 ) -> None:
-    """Say what pictures show. Exit code 1 where some cannot be read; the others are predicted."""
-    from replaytree.deliver import find_pictures, load, predict_pictures
+    """Say what pictures show. Exit code 1 where some cannot be read, and the others are predicted; 2 where none can."""
+    from replaytree.deliver import load, picture_inputs, predict_pictures
 
-    predictions = predict_pictures(load(model), find_pictures(images), top_k=top_k)
-    _print_predictions(predictions, format_)
-    for file, why in zip(predictions.unreadable, predictions.why, strict=True):
-        say(f"cannot be read: {escaped(file)} ({escaped(why)})", error=True)
-    if predictions.unreadable:
-        count = len(predictions.unreadable)
-        say(f"{count} of {count + len(predictions.readable)} images cannot be read", error=True)
-        raise typer.Exit(1)
+    loaded, inputs = load(model), picture_inputs(images)
+    predictions = predict_pictures(loaded, inputs.files, top_k=top_k)
+    bad = [*inputs.bad, *zip(predictions.unreadable, predictions.why, strict=True)]
+    if predictions.readable or not bad:
+        _print_predictions(predictions, format_)
+    for file, reason in bad:
+        say(f"cannot be read: {escaped(file)}: {escaped(reason)}", error=True)
+    if bad:
+        count = len(predictions.readable)
+        say(f"{len(bad)} of {len(bad) + count} images cannot be read", error=True)
+        raise typer.Exit(1 if count else 2)
 
 
 def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
@@ -165,8 +191,9 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
     if not found:
         of = "" if node is None else f" of node {node}"
         of += "" if seed is None else f" with seed {seed}"
-        then = "" if node is None else f" --node '{node}'"
-        raise ConfigError(f"search {name!r} has no trained model{of}; `replaytree retrain {name}{then}` makes one")
+        words = ["retrain", name, *([] if node is None else ["--node", node])]
+        words += [] if seed is None else ["--seeds", str(seed + 1)]
+        raise ConfigError(f"search {name!r} has no trained model{of}; `{_command(*words, storage=storage)}` makes one")
     # One retraining puts the models of its seeds into one folder.
     kinds = [(each.labels, each.epochs, Path(each.weights_path).parent) for each in found]
     last = [each for each, kind in zip(found, kinds, strict=True) if kind == kinds[-1]]
@@ -180,7 +207,7 @@ def _print_predictions(predictions: Predictions, form: str) -> None:
         for rank, (label, probability) in enumerate(zip(each.classes, each.probabilities, strict=True), start=1)
     ]
     if form == "json":
-        say(json.dumps(rows, indent=2))
+        say(json.dumps(rows, indent=2, allow_nan=False))
     elif form == "csv":
         text = io.StringIO()
         writer = csv.DictWriter(text, ("file", "rank", "class", "probability"), lineterminator="\n")
@@ -247,13 +274,17 @@ def _print_epoch(done: EpochDone) -> None:
 
 def _described(result: Retrained) -> str:
     took = f"{result.seconds:.0f} s" if result.seconds else "trained earlier"
-    return f"seed {result.seed}: {_accuracy(result)}, {took}, {result.weights}"
+    anew = ", measured anew, for its images have changed" if result.measured_anew else ""
+    return f"seed {result.seed}: {_accuracy(result.description)}, {took}{anew}, {result.weights}"
 
 
-def _accuracy(result: Retrained) -> str:
-    if result.test_accuracy is not None:
-        return f"test accuracy {result.test_accuracy:.4f}"
-    return f"validation accuracy {result.validation_accuracy:.4f} (no test split)"
+def _accuracy(description: Description) -> str:
+    mirror = " with the mirror image" if description.mirror else ""
+    if description.test_accuracy is not None:
+        return f"test accuracy {description.test_accuracy:.4f}{mirror}"
+    if description.validation_accuracy is not None:
+        return f"validation accuracy {description.validation_accuracy:.4f}{mirror} (no test split)"
+    return "accuracy not measured"
 
 
 def _summary(results: list[Retrained]) -> str:
@@ -271,3 +302,24 @@ def _summary(results: list[Retrained]) -> str:
             "training. A search that chose its layers by them flatters it."
         )
     return text
+
+
+def _command(*words: object, storage: str | None = None, data_dir: str | None = None) -> str:
+    """A command that can be pasted: quoted for the shell, with the database and the data that were given."""
+    there = [] if data_dir is None else ["--data-dir", data_dir]
+    there += [] if storage is None else ["--storage", storage]
+    return shlex.join(["replaytree", *map(str, words), *there])
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, through every `finally`, so that no half-written file stays; exit code 143."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -6,9 +6,17 @@ from replaytree.deliver.full_training import EpochDone, TrainingDiverged
 from replaytree.deliver.load import load
 from replaytree.deliver.model import Model
 from replaytree.deliver.pareto import measure_latencies, pareto_nodes
+from replaytree.deliver.picture_inputs import PictureInputs, picture_inputs
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.recipe import FullRecipe
-from replaytree.deliver.retrain import Retrained, mean_and_deviation, retrain, store, train_and_load
+from replaytree.deliver.retrain import (
+    Retrained,
+    TrainingTooLarge,
+    mean_and_deviation,
+    retrain,
+    store,
+    train_and_load,
+)
 from replaytree.deliver.subject import Subject, node_subject, path_subject, search_subject
 
 __all__ = [
@@ -18,11 +26,13 @@ __all__ = [
     "ExportFormat",
     "FullRecipe",
     "Model",
+    "PictureInputs",
     "Prediction",
     "Predictions",
     "Retrained",
     "Subject",
     "TrainingDiverged",
+    "TrainingTooLarge",
     "Verification",
     "export",
     "find_pictures",
@@ -32,6 +42,7 @@ __all__ = [
     "node_subject",
     "pareto_nodes",
     "path_subject",
+    "picture_inputs",
     "predict_pictures",
     "retrain",
     "search_subject",

@@ -1,4 +1,4 @@
-"""The network as it is delivered: bytes in, logits out, with the normalisation and the test-time flip inside.
+"""The network as it is delivered: bytes in, logits out, normalisation inside, and the mirror image where asked for.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -20,7 +20,8 @@ class Deployed(nn.Module):
 
     def __init__(self, description: Description) -> None:
         super().__init__()
-        self.test_time_flip = description.test_time_flip
+        self.mirror = description.mirror
+        self.batch = description.batch
         self.network = build_network(
             description.layers, input_shape=description.input_shape, num_classes=len(description.classes)
         )
@@ -29,10 +30,10 @@ class Deployed(nn.Module):
             self.register_buffer(f"{name}_C11", values_C11, persistent=False)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        """The logits; with the test-time flip, the mean over each image and its mirror image."""
+        """The logits; with `mirror`, the mean over each image and its mirror image."""
         inputs_NCHW = (images_NCHW.to(torch.float32) / 255.0 - self.mean_C11) / self.std_C11
         logits_NK: Tensor = self.network(inputs_NCHW)
-        if self.test_time_flip:
+        if self.mirror:
             logits_NK = (logits_NK + self.network(inputs_NCHW.flip(3))) / 2
         return logits_NK
 
@@ -47,3 +48,14 @@ def batched_logits(network: nn.Module, images_NCHW: Tensor, *, batch: int = 256)
 def accuracy(logits_NK: Tensor, labels_N: Tensor) -> float:
     """The share of images whose largest logit is that of their class."""
     return int((logits_NK.argmax(dim=1) == labels_N.cpu()).sum()) / len(labels_N)
+
+
+def both_accuracies(network: Deployed, images_NCHW: Tensor, labels_N: Tensor) -> tuple[float, float]:
+    """The accuracy without and with the mirror image."""
+    mirror, network.mirror = network.mirror, False
+    try:
+        plain_NK = batched_logits(network, images_NCHW, batch=network.batch)
+        flipped_NK = batched_logits(network, images_NCHW.flip(3), batch=network.batch)
+    finally:
+        network.mirror = mirror
+    return accuracy(plain_NK, labels_N), accuracy((plain_NK + flipped_NK) / 2, labels_N)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -13,7 +12,7 @@ from replaytree.records import Shape
 from replaytree.space import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
 from replaytree.space.returned import require_shape
 
-FORMAT = 1
+FORMAT = 2
 
 # The only types that a file can name: nothing in it is imported or evaluated.
 _LAYER_TYPES: dict[str, type[Convolution] | type[ResidualBlock] | type[Pooling]] = {
@@ -22,15 +21,37 @@ _LAYER_TYPES: dict[str, type[Convolution] | type[ResidualBlock] | type[Pooling]]
     "Pooling": Pooling,
 }
 
+# More values than any picture that a network here is trained on; a file that asks for more asks for memory only.
+_MOST_VALUES = 2**26
+
+# What is in memory while a batch is predicted.
+_BATCH_BYTES = 2**28
+_DATA_OPTIONS = ("dataset", "image_size", "train_limit", "val_fraction", "seed", "skip_bad")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracies:
+    """Of one way to predict: on the test split, and on validation images that were held out; None: not measured."""
+
+    test: float | None = None
+    validation: float | None = None
+
+    def __post_init__(self) -> None:
+        for value in (self.test, self.validation):
+            if value is not None and not (isinstance(value, float | int) and 0.0 <= value <= 1.0):
+                raise ValueError(f"an accuracy is {value!r}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """A trained network without its weights.
 
-    `mean` and `std` are per channel, fractions of 255. `test_time_flip`: the logits are the mean of those of an image
-    and of its mirror image. `data` are the keywords of load_data() that give the validation images again, None for
-    images from memory. `ranges` are the values that became 0 and 255 in training images of more than 8 bits, by kind.
-    Accuracies are None where they were not measured.
+    `mean` and `std` are per channel, fractions of 255. `mirror`: the logits are the mean of those of an image and of
+    its mirror image, which doubles the multiply-adds. `plain` and `mirrored` are the accuracies without and with that.
+    `trained_on` and `measured_on` are digests of the images that were trained on, and of those that the accuracies are
+    of. `data` are the keywords of load_data() that give the validation images again, None for images from memory.
+    `ranges` are the values that became 0 and 255 in training images of more than 8 bits, by kind. `max_params` and
+    `max_flops` are the limits of the search.
     """
 
     layers: tuple[Layer, ...]
@@ -38,54 +59,114 @@ class Description:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    test_time_flip: bool = False
+    mirror: bool = False
     seed: int = 0
     epochs: int = 0
     training: dict[str, Any] = field(default_factory=dict)
+    trained_on: str = ""
+    measured_on: str = ""
     data: dict[str, Any] | None = None
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     search: str | None = None
     node_id: int | None = None
-    test_accuracy: float | None = None
-    validation_accuracy: float | None = None
+    max_params: int | None = None
+    max_flops: int | None = None
+    plain: Accuracies = Accuracies()
+    mirrored: Accuracies = Accuracies()
 
     @property
     def labels(self) -> str:
         """The layers as text, 'res128 conv32k3'."""
         return " ".join(layer.label for layer in self.layers)
 
+    @property
+    def test_accuracy(self) -> float | None:
+        """On the test split, predicted as `mirror` says; None where there is none."""
+        return (self.mirrored if self.mirror else self.plain).test
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """On held-out validation images, predicted as `mirror` says; None where they were trained on."""
+        return (self.mirrored if self.mirror else self.plain).validation
+
+    @property
+    def params(self) -> int:
+        """How many numbers were trained."""
+        shapes = self._shapes()
+        head = (shapes[-1][0] + 1) * len(self.classes)
+        return sum(layer.params(shape) for layer, shape in zip(self.layers, shapes, strict=False)) + head
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds of an image; with `mirror`, of both passes."""
+        shapes = self._shapes()
+        head = shapes[-1][0] * len(self.classes)
+        once = sum(layer.flops(shape) for layer, shape in zip(self.layers, shapes, strict=False)) + head
+        return 2 * once if self.mirror else once
+
+    @property
+    def activations(self) -> int:
+        """Numbers that the layers keep for one image, as in training."""
+        return sum(layer.activations(shape) for layer, shape in zip(self.layers, self._shapes(), strict=False))
+
+    @property
+    def batch(self) -> int:
+        """How many images to predict at a time."""
+        return max(1, min(256, _BATCH_BYTES // (4 * max(1, self.activations))))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides which weights a training ends with: whoever shares it may be continued, or need not be repeated.
+
+        Where images lie and how accuracy is measured is no part of it.
+        """
+        recipe = {name: value for name, value in self.training.items() if name != "mirror"}
+        return {
+            "layers": self.labels,
+            "channels": [channels for channels, *_ in self._shapes()],
+            "input shape": list(self.input_shape),
+            "classes": list(self.classes),
+            "training images": self.trained_on,
+            "normalisation": [list(self.mean), list(self.std)],
+            "seed": self.seed,
+            **recipe,
+        }
+
     def to_json(self) -> str:
         """As a JSON object, keys sorted; SpaceError where a layer of one's own is among the layers."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["layers"] = [_layer_values(layer) for layer in self.layers]
-        return json.dumps({"format": FORMAT, **values}, sort_keys=True)
+        values |= {name: asdict(getattr(self, name)) for name in ("plain", "mirrored")}
+        return json.dumps({"format": FORMAT, **values}, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> Description:
         """The inverse of to_json; ModelError, naming the `origin`, for text that is no description."""
         try:
-            values = json.loads(text)
-            if values.pop("format") != FORMAT:
-                raise ModelError(f"{origin} was written by another version of replaytree; retrain or export it anew")
+            values = plain_json(text)
+            _require_format(values.pop("format"), origin)
             values["layers"] = tuple(_layer(each) for each in values["layers"])
             values["input_shape"] = require_shape("input_shape", values["input_shape"])
             for name in ("classes", "mean", "std"):
                 values[name] = tuple(values[name])
             ranges = values.get("ranges", {}).items()
             values["ranges"] = {kind: (float(low), float(high)) for kind, (low, high) in ranges}
+            for name in ("plain", "mirrored"):
+                values[name] = Accuracies(**values[name])
             described = cls(**values)
             described.check()
         except ModelError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
             raise ModelError(
-                f"{origin} does not describe a replaytree model ({type(error).__name__}: {error}); it was changed or "
-                f"damaged: copy or export it anew"
+                f"{origin} does not describe a replaytree model ({reason}); it was changed or damaged: copy or export "
+                f"it anew"
             ) from error
         return described
 
     def check(self) -> None:
-        """ValueError unless the values fit together."""
+        """ValueError unless the values are of their types and fit together."""
         channels = self.input_shape[0]
         if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
             raise ValueError(f"mean {self.mean} and std {self.std} do not fit {channels} channels")
@@ -97,18 +178,69 @@ class Description:
             raise ValueError(f"ranges are {self.ranges}")
         if not self.layers:
             raise ValueError("there are no layers")
+        if math.prod(self.input_shape) > _MOST_VALUES:
+            raise ValueError(f"an image of {self.input_shape} has too many values")
+        self._check_types()
+        if self.params < 0 or self.flops < 0:
+            raise ValueError("layers have negative costs")
+
+    def _check_types(self) -> None:
+        for name in ("seed", "epochs", "node_id", "max_params", "max_flops"):
+            value = getattr(self, name)
+            optional = name not in ("seed", "epochs") and value is None
+            if not optional and (not isinstance(value, int) or isinstance(value, bool)):
+                raise ValueError(f"{name} is {value!r}")
+        for name in ("trained_on", "measured_on", "search"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "search" and value is None):
+                raise ValueError(f"{name} is {value!r}")
+        if not isinstance(self.mirror, bool):
+            raise ValueError(f"mirror is {self.mirror!r}")
+        if not isinstance(self.training, dict):
+            raise ValueError(f"training is {self.training!r}")
+        if self.data is not None and (not isinstance(self.data, dict) or not set(self.data) <= set(_DATA_OPTIONS)):
+            raise ValueError(f"data is {self.data!r}")
+
+    def _shapes(self) -> list[Shape]:
+        """The shape before each layer and after the last; ValueError where a layer is illegal."""
+        shapes = [self.input_shape]
+        for layer in self.layers:
+            after = layer.output_shape(shapes[-1])
+            if after is None:
+                raise ValueError(f"layer {layer.label} is illegal at {shapes[-1]}")
+            shapes.append(after)
+        return shapes
 
 
-def layers_of(space_layers: Sequence[Layer], path: Sequence[int]) -> tuple[Layer, ...]:
-    """The layers on a path."""
-    return tuple(space_layers[action] for action in path)
+def plain_json(text: str | bytes) -> dict[str, Any]:
+    """A JSON object; ValueError for anything else, NaN and infinities, and what is nested too deeply."""
+
+    def refuse(constant: str) -> float:
+        raise ValueError(f"{constant} is no JSON")
+
+    try:
+        found = json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"it is a {type(found).__name__}, no object")
+    return found
+
+
+def _require_format(found: object, origin: str) -> None:
+    if isinstance(found, int) and found > FORMAT:
+        raise ModelError(
+            f"{origin} was written by a newer replaytree (format {found}, here {FORMAT}); upgrade this one"
+        )
+    if found != FORMAT:
+        raise ModelError(f"{origin} was written by an older replaytree (format {found!r}); retrain or export it anew")
 
 
 def _layer_values(layer: Layer) -> dict[str, Any]:
     if isinstance(layer, CustomLayer):
         raise SpaceError(
-            f"layer {layer.label!r} is one of your own, and a model file holds no code; use the network in Python, or "
-            f"torch.save it yourself"
+            f"layer {layer.label!r} is one of your own, and a model file holds no code; keep the model in memory with "
+            f"best_model(folder=None), and torch.save its network yourself"
         )
     return {"type": type(layer).__name__, **asdict(layer)}
 

@@ -1,29 +1,27 @@
-"""Exports. Each is written under another name, proved equal to its model, and only then put in its place.
+"""Exports. Each is made in memory, proved equal to its model, and only then written.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
 
-import os
 import runpy
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from replaytree.data import ImageData
+from replaytree.data import NAMED, ImageData
 from replaytree.deliver.deployed import Deployed, accuracy, batched_logits
 from replaytree.deliver.description import Description
-from replaytree.deliver.load import load
-from replaytree.deliver.onnx_file import write_onnx
-from replaytree.deliver.pt2_file import run_own_pt2, write_pt2
+from replaytree.deliver.onnx_file import onnx_content, onnx_model
+from replaytree.deliver.pt2_file import pt2_content, run_own_pt2
 from replaytree.deliver.python_source import python_source
-from replaytree.deliver.weights import read_weights, write_weights
+from replaytree.deliver.weights import read_weights, weights_content
+from replaytree.deliver.writing import require_target, write_whole
 from replaytree.errors import ConfigError, ModelError
 
 ExportFormat = Literal["onnx", "pt2", "safetensors", "python"]
@@ -39,9 +37,11 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How an export compares with its model, on the validation images. `files` are what was written."""
+    """How an export compares with its model, on the validation images. `files` are what was written, of `nbytes`."""
 
     files: tuple[Path, ...]
+    description: Description
+    nbytes: int
     images: int
     model_accuracy: float
     export_accuracy: float
@@ -57,65 +57,108 @@ class Verification:
             f"outputs within {self.largest_difference:.1e}"
         )
 
+    @property
+    def cost(self) -> str:
+        """What the export takes, beside the limits that it was searched under."""
+        made = self.description
+        return (
+            f"{made.params:,} parameters{_at_most(made.max_params)}, {made.flops:,} multiply-adds an "
+            f"image{_at_most(made.max_flops)}, {self.nbytes:,} bytes"
+        )
 
-def export(weights: Path, out: Path, *, form: ExportFormat, data: ImageData, force: bool = False) -> Verification:
+    @property
+    def broken_limits(self) -> tuple[str, ...]:
+        """What exceeds a limit of the search, a sentence each."""
+        made = self.description
+        found = []
+        if made.max_params is not None and made.params > made.max_params:
+            found.append(f"{made.params:,} parameters are more than the search was limited to ({made.max_params:,})")
+        if made.max_flops is not None and made.flops > made.max_flops:
+            mirror = "; the mirror image doubles them: leave out --mirror" if made.mirror else ""
+            found.append(
+                f"{made.flops:,} multiply-adds an image are more than the search was limited to "
+                f"({made.max_flops:,}){mirror}"
+            )
+        return tuple(found)
+
+
+def export(
+    weights: Path, out: Path, *, form: ExportFormat, data: ImageData, mirror: bool = False, force: bool = False
+) -> Verification:
     """Write the model of a safetensors file in another form, and verify it on the validation images of `data`.
 
-    A python export is two files, `out` and its weights beside it. Raises ConfigError for a name that is taken or of
-    another suffix, ModelError where the export does not equal the model; then nothing is left behind.
+    With `mirror` each prediction is the mean over an image and its mirror image. A python export is two files, `out`
+    and its weights beside it. What is written holds no path of this machine. Raises ConfigError for a name that is
+    taken or of another suffix, ModelError where the export does not equal the model; then nothing is left behind.
     """
     targets = _targets(out, form)
     for target in targets:
-        if target.exists() and not force:
-            raise ConfigError(f"{target} exists; choose another --out, or give --force to replace it")
-    if not out.parent.is_dir():
-        raise ConfigError(f"the folder {out.parent} does not exist; make it, or choose another --out")
-    network, description = read_weights(weights)
-    if data.classes != description.classes or data.image_shape != description.input_shape:
+        require_target(target, force=force)
+    network, described = read_weights(weights)
+    if data.classes != described.classes or data.image_shape != described.input_shape:
         raise ConfigError(f"the validation images are not those of {weights}: their classes or shape differ")
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".replaytree-") as folder:
-        drafts = [Path(folder) / target.name for target in targets]
-        run = _write(drafts, form, network, description)
-        verification = _verify(network, run, data, targets)
-        for draft, target in zip(drafts, targets, strict=True):
-            os.replace(draft, target)
+    network.mirror = mirror
+    description = replace(described, mirror=mirror, data=_without_paths(described))
+    contents = _contents(targets, form, network, description)
+    verification = _verify(network, description, contents, form, data)
+    for target, content in contents.items():
+        write_whole(target, content)
     return verification
 
 
 def _targets(out: Path, form: ExportFormat) -> tuple[Path, ...]:
     if out.suffix.lower() != SUFFIX[form]:
         raise ConfigError(f"out is {out}; the name of a file of --format {form} must end in {SUFFIX[form]}")
-    return (out, out.with_suffix(".safetensors")) if form == "python" else (out,)
+    # The weights first: a Python file without them would be of no use.
+    return (out.with_suffix(".safetensors"), out) if form == "python" else (out,)
 
 
-def _write(
-    drafts: list[Path], form: ExportFormat, network: Deployed, description: Description
-) -> Callable[[Tensor], Tensor]:
-    """Write the export; how to get logits from what was written."""
-    draft = drafts[0]
+def _without_paths(description: Description) -> dict[str, object] | None:
+    data = description.data
+    return data if data is not None and data.get("dataset") in NAMED else None
+
+
+def _contents(
+    targets: tuple[Path, ...], form: ExportFormat, network: Deployed, description: Description
+) -> dict[Path, bytes]:
     if form == "onnx":
-        write_onnx(draft, network, description)
-    elif form == "pt2":
-        write_pt2(draft, network, description)
-        return lambda images_NCHW: run_own_pt2(draft, images_NCHW)
-    elif form == "safetensors":
-        write_weights(draft, network, description)
-    else:
-        write_weights(drafts[1], network, description)
-        draft.write_text(python_source(description, weights=drafts[1]), encoding="utf-8")
+        return {targets[0]: onnx_content(network, description)}
+    if form == "pt2":
+        return {targets[0]: pt2_content(network, description)}
+    contents = {targets[0]: weights_content(network, description)}
+    if form == "python":
+        contents[targets[1]] = python_source(description, weights=targets[0]).encode()
+    return contents
+
+
+def _run(contents: dict[Path, bytes], form: ExportFormat, images_NCHW: Tensor, *, batch: int) -> Tensor:
+    """Logits of what is to be written."""
+    first = next(iter(contents.values()))
+    if form == "onnx":
+        return onnx_model(first, origin="the export").logits(images_NCHW)
+    if form == "pt2":
+        return run_own_pt2(first, images_NCHW, batch=batch)
+    with tempfile.TemporaryDirectory(prefix="replaytree-") as folder:
+        drafts = [Path(folder) / target.name for target in contents]
+        for draft, content in zip(drafts, contents.values(), strict=True):
+            draft.write_bytes(content)
         # What this process has just written is the one Python file that is ever run here.
-        own = runpy.run_path(str(draft))["load"]()
-        return lambda images_NCHW: batched_logits(own, images_NCHW)
-    return load(draft).logits
+        own = runpy.run_path(str(drafts[1]))["load"]() if form == "python" else read_weights(drafts[0])[0]
+    return batched_logits(own, images_NCHW, batch=batch)
 
 
 def _verify(
-    network: Deployed, run: Callable[[Tensor], Tensor], data: ImageData, files: tuple[Path, ...]
+    network: Deployed, description: Description, contents: dict[Path, bytes], form: ExportFormat, data: ImageData
 ) -> Verification:
     images_NCHW, labels_N = data.val_images.cpu(), data.val_labels
-    expected_NK, found_NK = batched_logits(network, images_NCHW), run(images_NCHW)
+    expected_NK = batched_logits(network, images_NCHW, batch=network.batch)
+    found_NK = _run(contents, form, images_NCHW, batch=network.batch)
+    # The file that was asked for first.
+    files = tuple(reversed(contents))
     result = Verification(
         files=files,
+        description=description,
+        nbytes=sum(map(len, contents.values())),
         images=len(labels_N),
         model_accuracy=accuracy(expected_NK, labels_N),
         export_accuracy=accuracy(found_NK, labels_N),
@@ -133,3 +176,7 @@ def _verify(
             f"{result.model_accuracy}; nothing was written. Try another --format"
         )
     return result
+
+
+def _at_most(limit: int | None) -> str:
+    return "" if limit is None else f" (at most {limit:,})"

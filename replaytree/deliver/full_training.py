@@ -5,8 +5,8 @@ Shapes: N images, B images a batch, C channels, H rows, W columns, K classes.
 
 from __future__ import annotations
 
+import io
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from replaytree.data import augment, cutout
-from replaytree.deliver.deployed import Deployed, batched_logits
+from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
 from replaytree.deliver.recipe import FullRecipe, average_decay, one_cycle
+from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
 
 
@@ -41,7 +42,7 @@ class TrainingDiverged(ReplayTreeError):
 
 
 class FullTraining:
-    """One training, from a seed to averaged weights. The images stay on the CPU until `device` is given."""
+    """One training, from a seed to averaged weights; seed and recipe are those of the description."""
 
     def __init__(
         self,
@@ -49,10 +50,9 @@ class FullTraining:
         images_NCHW: Tensor,
         labels_N: Tensor,
         *,
-        recipe: FullRecipe,
-        seed: int,
         device: torch.device,
     ) -> None:
+        recipe, seed = FullRecipe(**description.training), description.seed
         self._description = description
         self._images_NCHW = images_NCHW.to(device)
         self._labels_N = labels_N.to(device)
@@ -76,25 +76,17 @@ class FullTraining:
         )
         self.epoch = 0
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What a checkpoint must share with this training to be continued by it."""
-        return {
-            "layers": self._description.labels,
-            "input shape": list(self._description.input_shape),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "images": len(self._labels_N),
-            "seed": self._seed,
-            **self._recipe.values(),
-        }
-
     def run(self, *, checkpoint: Path | None = None, on_epoch: Callable[[EpochDone], None] | None = None) -> Deployed:
         """Train to the end, from `checkpoint` where that file exists; the model with averaged weights, on the CPU.
 
-        Raises TrainingDiverged, or ModelError for a checkpoint of another training.
+        Raises TrainingDiverged, or ModelError for a checkpoint that is of another training or cannot be written, which
+        is found out before the first epoch.
         """
-        if checkpoint is not None and checkpoint.exists():
-            self.load(checkpoint)
+        if checkpoint is not None:
+            if checkpoint.exists():
+                self.load(checkpoint)
+            else:
+                self.save(checkpoint)
         started, first = time.monotonic(), self.epoch
         while self.epoch < self._recipe.epochs:
             loss = self._train_epoch()
@@ -150,27 +142,22 @@ class FullTraining:
         for name in kept.keys() - floating:
             kept[name].copy_(new[name])
 
-    def accuracy(self, images_NCHW: Tensor, labels_N: Tensor) -> float:
-        """The share of images that the averaged model classifies rightly, with the test-time flip where it is on."""
-        predicted_N = batched_logits(self.average.eval(), images_NCHW).argmax(dim=1)
-        return int((predicted_N == labels_N.cpu()).sum()) / len(labels_N)
-
     def save(self, file: Path) -> None:
-        """A checkpoint of tensors and plain values, written beside its name and renamed."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(file.name + ".tmp")
+        """A checkpoint of tensors and plain values, whole or not at all."""
+        content = io.BytesIO()
+        # Not into the file itself: on a full disk torch's own writer ends the process.
         torch.save(
             {
-                "identity": self.identity,
+                "identity": self._description.identity,
                 "epoch": self.epoch,
                 "model": self.model.network.state_dict(),
                 "average": self.average.network.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "generator": self._generator.get_state(),
             },
-            temporary,
+            content,
         )
-        os.replace(temporary, file)
+        write_whole(file, content.getvalue())
 
     def load(self, file: Path) -> None:
         """Continue from a checkpoint; ModelError where it is of another training, or no checkpoint."""
@@ -182,7 +169,7 @@ class FullTraining:
                 f"{file} is no checkpoint of replaytree, or it is damaged ({_first_line(error)}); delete it to train "
                 f"from the start, or give --force"
             ) from error
-        if difference := _difference(found, self.identity):
+        if difference := differing(found, self._description.identity):
             raise ModelError(
                 f"the checkpoint {file} is of another training: {difference}; delete it, give --force to train anew, "
                 f"or choose another folder with --out"
@@ -194,11 +181,19 @@ class FullTraining:
         self.epoch = int(state["epoch"])
 
 
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The first thing in which two identities differ, in words; empty where they are the same."""
     for name, value in wanted.items():
         if found.get(name) != value:
-            return f"its {name} is {found.get(name)!r}, here {value!r}"
+            if name == "training images":
+                return "it was trained on other images, or they were changed since"
+            return f"its {name} is {_short(found.get(name))}, here {_short(value)}"
     return ""
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _first_line(error: Exception) -> str:

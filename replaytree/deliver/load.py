@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from replaytree.deliver.model import Model
@@ -22,17 +23,41 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     file = Path(path).expanduser()
     suffix = file.suffix.lower()
-    if not file.is_file():
-        raise ModelError(f"there is no model file {file}; `replaytree retrain` and `replaytree export` write them")
+    require_file(file)
     if suffix not in SUFFIXES:
         raise ModelError(f"{file} is no model: the name must end in {', '.join(SUFFIXES)}")
+    try:
+        return _read(file, suffix)
+    except MemoryError as error:
+        raise ModelError(f"{file} does not fit into memory") from error
+
+
+def require_file(file: Path) -> None:
+    """ModelError unless this is a file that can be read; a pipe is not opened, for it may never end."""
+    try:
+        mode = os.stat(file).st_mode
+    except FileNotFoundError:
+        raise ModelError(
+            f"there is no model file {file}; `replaytree retrain` and `replaytree export` write them"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise ModelError(f"{file} is {kind}, and no model file; give one that `replaytree export` wrote")
+    if not os.access(file, os.R_OK):
+        raise ModelError(f"{file} cannot be read: permission denied")
+
+
+def _read(file: Path, suffix: str) -> Model:
     if suffix == ".onnx":
         return read_onnx(file)
     if suffix == ".pt2":
         return Model.of(*read_pt2(file))
     if suffix == ".py":
         weights = file.with_suffix(".safetensors")
-        if not weights.is_file():
+        if not weights.exists():
             raise ModelError(f"the weights of {file} are missing: {weights} should lie beside it")
+        require_file(weights)
         return Model.of(*read_weights(weights))
     return Model.of(*read_weights(file))

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from replaytree.data import match_channels
 from replaytree.deliver.deployed import Deployed, batched_logits
 from replaytree.deliver.description import Description
-from replaytree.errors import DataError
+from replaytree.errors import DataError, ModelError
+from replaytree.evaluate.attempt import is_out_of_memory
 
 
 class Model:
@@ -37,7 +38,7 @@ class Model:
     def of(cls, network: Deployed, description: Description) -> Model:
         """A model that torch runs."""
         network = network.eval()
-        return cls(description, partial(batched_logits, network), network=network)
+        return cls(description, partial(batched_logits, network, batch=description.batch), network=network)
 
     def __repr__(self) -> str:
         """Layers and classes."""
@@ -53,7 +54,22 @@ class Model:
         images_NCHW = self._checked(images)
         if not len(images_NCHW):
             return torch.empty(0, len(self.classes))
-        return self._logits(images_NCHW)
+        try:
+            logits_NK = self._logits(images_NCHW)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            form = "x".join(map(str, self.description.input_shape))
+            raise ModelError(
+                f"predicting with {self.description.labels!r} needs more memory for {self.description.batch} images of "
+                f"{form} than there is; predict fewer images at a time"
+            ) from error
+        if not torch.isfinite(logits_NK).all():
+            raise ModelError(
+                f"{self!r} gives outputs that are no finite numbers, so it predicts nothing; retrain with a lower "
+                f"--learning-rate"
+            )
+        return logits_NK
 
     def predict_proba(self, images: Any) -> np.ndarray:
         """The probability of each class, float32 (N, K), rows sum to 1.

@@ -5,37 +5,48 @@ Needs the extra `onnx`. Shapes: N images, C channels, H rows, W columns, K class
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import logging
+import math
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
 from replaytree.deliver.model import Model
+from replaytree.deliver.seal import DIGEST_KEY, NO_DIGEST, require_seal, sealed
 from replaytree.errors import ConfigError, ModelError
 
 DESCRIPTION_KEY = "replaytree"
-DIGEST_KEY = "replaytree.sha256"
-_NO_DIGEST = b"0" * 64
-_BATCH = 256
+
+# What layers, normalisation and mirror image are written with. None makes a large tensor of a small one.
+_OPERATIONS = frozenset(
+    ("Add", "AveragePool", "Cast", "Conv", "Div", "Flatten", "Gemm", "GlobalAveragePool", "Identity", "MaxPool", "Mul",
+     "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub")
+)  # fmt: skip
+_MOST_BYTES = 2**31 - 1
 
 
-def write_onnx(file: Path, network: Deployed, description: Description) -> None:
-    """One file: input `images`, uint8 (N, C, H, W); output `logits`, float32 (N, K); any N."""
-    _require("onnx", "onnxscript")
+def onnx_content(network: Deployed, description: Description) -> bytes:
+    """A file: input `images`, uint8 (N, C, H, W); output `logits`, float32 (N, K); any N.
+
+    Batch norm is folded into the convolutions. What the exporter notes of the Python source is left out.
+    """
+    _require("onnx", "onnxruntime", "onnxscript")
     # Two images: torch.export takes a dimension of one to be fixed.
     example = torch.zeros((2, *description.input_shape), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            network,
+            _folded(network),
             (example,),
             dynamo=True,
             verbose=False,
@@ -45,45 +56,119 @@ def write_onnx(file: Path, network: Deployed, description: Description) -> None:
         )
     assert program is not None, "the dynamo exporter returns its program"
     proto: Any = program.model_proto
+    _strip(proto)
     entries = {
         DESCRIPTION_KEY: description.to_json(),
-        DIGEST_KEY: _NO_DIGEST.decode(),
+        DIGEST_KEY: NO_DIGEST,
         "classes": "\n".join(description.classes),
     }
     for key, value in entries.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
-    content = proto.SerializeToString()
-    assert content.count(_NO_DIGEST) == 1, "the digest has one place in the file"
-    file.write_bytes(content.replace(_NO_DIGEST, hashlib.sha256(content).hexdigest().encode()))
+    content: bytes = proto.SerializeToString()
+    return sealed(content)
 
 
 def read_onnx(file: Path) -> Model:
     """The model of an ONNX file that replaytree wrote; ModelError for another, or one that was changed."""
-    _require("onnxruntime")
+    if file.stat().st_size > _MOST_BYTES:
+        raise ModelError(f"{file} has {file.stat().st_size:,} bytes, more than an ONNX file can have")
+    return onnx_model(file.read_bytes(), origin=str(file))
+
+
+def onnx_model(content: bytes, *, origin: str) -> Model:
+    """The model of a file's content; see read_onnx()."""
+    _require("onnx", "onnxruntime")
+    import onnx
     import onnxruntime
 
-    content = file.read_bytes()
+    try:
+        proto = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's DecodeError has no home of its own
+        raise _unreadable(origin, error) from error
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    if DESCRIPTION_KEY not in metadata:
+        raise ModelError(f"{origin} is no ONNX file with replaytree's description; give a file that replaytree wrote")
+    require_seal(content, metadata.get(DIGEST_KEY), origin=origin)
+    description = Description.from_json(metadata[DESCRIPTION_KEY], origin=origin)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
+        _require_modest(proto, description)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no common base of its errors
-        first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise ModelError(f"{file} cannot be read as ONNX ({first}); copy or export it anew") from error
-    metadata = session.get_modelmeta().custom_metadata_map
-    if DESCRIPTION_KEY not in metadata:
-        raise ModelError(f"{file} holds a network without replaytree's description; give a file that replaytree wrote")
-    found = metadata.get(DIGEST_KEY, "").encode()
-    if len(found) != 64 or hashlib.sha256(content.replace(found, _NO_DIGEST)).hexdigest().encode() != found:
-        raise ModelError(f"{file} was changed after it was written: it does not match its digest; export it anew")
-    description = Description.from_json(metadata[DESCRIPTION_KEY], origin=str(file))
+    except Exception as error:  # neither onnx nor onnxruntime has a common base of its errors
+        raise _unreadable(origin, error) from error
 
     def logits(images_NCHW: Tensor) -> Tensor:
-        parts = [session.run(["logits"], {"images": part.numpy()})[0] for part in torch.split(images_NCHW, _BATCH)]
+        batches = torch.split(images_NCHW, description.batch)
+        try:
+            parts = [session.run(["logits"], {"images": part.numpy()})[0] for part in batches]
+        except Exception as error:
+            raise _unreadable(origin, error) from error
         return torch.from_numpy(np.concatenate(parts))
 
     return Model(description, logits)
+
+
+def _folded(network: Deployed) -> nn.Module:
+    """A copy with each batch norm folded into the convolution before it.
+
+    torch.onnx does so, too, but for none that is used twice, as with the mirror image.
+    """
+    folded = copy.deepcopy(network).eval()
+    for module in list(folded.modules()):
+        for (name, convolution), (after, norm) in pairwise(module.named_children()):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, after, nn.Identity())
+    return folded
+
+
+def _strip(proto: Any) -> None:
+    """Remove what the exporter notes beside the computation: names of modules, stack traces, paths, shapes."""
+    graph = proto.graph
+    for each in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        each.ClearField("metadata_props")
+        each.ClearField("doc_string")
+    for name in ("value_info", "quantization_annotation"):
+        graph.ClearField(name)
+    for name in ("metadata_props", "doc_string"):
+        proto.ClearField(name)
+
+
+def _require_modest(proto: Any, description: Description) -> None:
+    """ValueError unless the graph holds what it declares, and computes with no more memory than its layers do."""
+    from onnx import TensorProto, helper, shape_inference
+
+    graph = proto.graph
+    if proto.functions or proto.training_info or graph.sparse_initializer:
+        raise ValueError("it has parts that replaytree does not write")
+    for tensor in graph.initializer:
+        width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
+            raise ValueError(f"tensor {tensor.name} lies in another file")
+        if len(tensor.raw_data) != math.prod(tensor.dims) * width:
+            raise ValueError(f"tensor {tensor.name} has {len(tensor.raw_data)} bytes, not those of {list(tensor.dims)}")
+    for node in graph.node:
+        if node.domain or node.op_type not in _OPERATIONS:
+            raise ValueError(f"{node.op_type} is no operation that replaytree writes")
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise ValueError("it does not have one input and one output")
+    inferred = shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
+    known = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
+    values = 0
+    for name in (name for node in graph.node for name in node.output if name):
+        if name not in known or any(not dim.HasField("dim_value") for dim in list(known[name])[1:]):
+            raise ValueError(f"the size of {name} is unknown")
+        values += math.prod(max(1, dim.dim_value) for dim in list(known[name])[1:])
+    # Each layer keeps at most a few tensors of the size that its description counts; the mirror image, as many again.
+    if values > 4 * (description.activations + 8 * math.prod(description.input_shape)) + 4096:
+        raise ValueError(f"it computes {values} values an image, more than its layers have")
+
+
+def _unreadable(origin: str, error: Exception) -> ModelError:
+    first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return ModelError(f"{origin} cannot be read as ONNX ({first}); copy or export it anew")
 
 
 def _require(*packages: str) -> None:

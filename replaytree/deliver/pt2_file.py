@@ -1,12 +1,15 @@
 """torch.export's pt2 files: a graph for torch.export.load, with the description beside it.
 
 torch.export.load may unpickle, and evaluates expressions in the file, so a file from elsewhere is never given to it
-here: its weights are plain bytes in a zip, which are read as such, and the network is built from the description.
+here: its weights are plain bytes in a zip, which are read as such, and the network is built from the description. The
+digest of the whole file is the comment of the zip.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
+import io
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -16,63 +19,96 @@ import torch
 from torch import Tensor
 
 from replaytree.deliver.deployed import Deployed
-from replaytree.deliver.description import Description
-from replaytree.deliver.weights import assemble, digest
+from replaytree.deliver.description import Description, plain_json
+from replaytree.deliver.seal import NO_DIGEST, changed, ends_with_seal
+from replaytree.deliver.weights import assemble, expected_tensors
 from replaytree.errors import ModelError
 
 DESCRIPTION_FILE = "replaytree.json"
-DIGEST_FILE = "replaytree.sha256"
 _CONFIG = "data/weights/model_weights_config.json"
 
+# The graph and the zip's own directory: more than a network's weights ever come with.
+_MOST_OVERHEAD = 2**26
 
-def write_pt2(file: Path, network: Deployed, description: Description) -> None:
-    """One file: a graph from uint8 images (N, C, H, W) to float32 logits (N, K), any N."""
-    text = description.to_json()
+
+def pt2_content(network: Deployed, description: Description) -> bytes:
+    """A file: a graph from uint8 images (N, C, H, W) to float32 logits (N, K), any N.
+
+    Made in memory: on a full disk torch's own writer ends the process.
+    """
     example = torch.zeros((2, *description.input_shape), dtype=torch.uint8)
     program = torch.export.export(network, (example,), dynamic_shapes={"images_NCHW": {0: torch.export.Dim("batch")}})
-    extra = {DESCRIPTION_FILE: text, DIGEST_FILE: digest(network.network.state_dict(), text)}
+    for node in program.graph.nodes:
+        # Where the source lies on this machine is nobody's business.
+        for name in ("stack_trace", "source_fn_stack", "from_node"):
+            node.meta.pop(name, None)
+    stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.export.save(program, file, extra_files=extra)
+        torch.export.save(program, stream, extra_files={DESCRIPTION_FILE: description.to_json()})
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.comment = NO_DIGEST.encode()
+    content = stream.getvalue()
+    return content.removesuffix(NO_DIGEST.encode()) + hashlib.sha256(content).hexdigest().encode()
 
 
-def run_own_pt2(file: Path, images_NCHW: Tensor) -> Tensor:
-    """Logits from the graph itself, for a file that this process has just written: see the top of this file."""
-    module: Any = torch.export.load(file).module()
+def run_own_pt2(content: bytes, images_NCHW: Tensor, *, batch: int) -> Tensor:
+    """Logits from the graph itself, for a file that this process has just made: see the top of this file."""
+    module: Any = torch.export.load(io.BytesIO(content)).module()
     with torch.no_grad():
-        return torch.cat([module(part) for part in torch.split(images_NCHW, 256)])
+        return torch.cat([module(part) for part in torch.split(images_NCHW, batch)])
 
 
 def read_pt2(file: Path) -> tuple[Deployed, Description]:
     """The model of a pt2 file that replaytree wrote; ModelError for another, or one that was changed."""
+    origin = str(file)
     try:
+        whole = ends_with_seal(file)
         with zipfile.ZipFile(file) as archive:
-            root = next((n.removesuffix(_CONFIG) for n in archive.namelist() if n.endswith(f"/{_CONFIG}")), None)
-            if root is None or f"{root}extra/{DESCRIPTION_FILE}" not in archive.namelist():
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            root = next((name.removesuffix(_CONFIG) for name in entries if name.endswith(f"/{_CONFIG}")), None)
+            if root is None or f"{root}extra/{DESCRIPTION_FILE}" not in entries:
                 raise ModelError(f"{file} holds no description of replaytree's; give a file that replaytree wrote")
+            if not whole:
+                raise changed(origin)
+            size = file.stat().st_size
+            if any(entry.compress_type or entry.file_size > size for entry in entries.values()):
+                raise ValueError("its parts are compressed or larger than the file")
             text = archive.read(f"{root}extra/{DESCRIPTION_FILE}").decode()
-            expected = archive.read(f"{root}extra/{DIGEST_FILE}").decode()
-            places = json.loads(archive.read(root + _CONFIG))["config"]
-            description = Description.from_json(text, origin=str(file))
-            shapes = Deployed(description).network.state_dict()
+            description = Description.from_json(text, origin=origin)
+            expected = expected_tensors(description, most_bytes=size, origin=origin)
+            total = sum(tensor.nbytes for tensor in expected.values())
+            if not total <= size <= 2 * total + _MOST_OVERHEAD:
+                raise ValueError(f"it has {size} bytes, and its weights {total}")
+            places = plain_json(archive.read(root + _CONFIG))["config"]
             tensors = {
                 name: _plain_tensor(archive, root, places[f"network.{name}"], like=tensor)
-                for name, tensor in shapes.items()
+                for name, tensor in expected.items()
             }
+    except ModelError:
+        raise
     # zipfile raises RuntimeErrors for a password and for compression that it does not know.
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
-        if isinstance(error, ModelError):
-            raise
+    except (
+        zipfile.BadZipFile,
+        struct.error,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OSError,
+        RuntimeError,
+    ) as error:
         raise ModelError(
-            f"{file} cannot be read as replaytree's pt2 ({type(error).__name__}: {error}); copy or export it anew"
+            f"{file} cannot be read as replaytree's pt2 ({type(error).__name__}: {str(error)[:200]}); copy or export "
+            f"it anew"
         ) from error
-    return assemble(tensors, text, expected, origin=str(file))
+    return assemble(tensors, description, origin=origin)
 
 
 def _plain_tensor(archive: zipfile.ZipFile, root: str, place: dict[str, Any], *, like: Tensor) -> Tensor:
     if place["use_pickle"]:
         raise ValueError("a weight is pickled, and nothing is unpickled")
-    content = bytearray(archive.read(f"{root}data/weights/{place['path_name']}"))
-    if len(content) != like.numel() * like.element_size():
-        raise ValueError(f"weight {place['path_name']} has {len(content)} bytes")
-    return torch.frombuffer(content, dtype=like.dtype).reshape(like.shape)
+    entry = archive.getinfo(f"{root}data/weights/{place['path_name']}")
+    if entry.file_size != like.nbytes:
+        raise ValueError(f"weight {entry.filename} has {entry.file_size} bytes, not {like.nbytes}")
+    return torch.frombuffer(bytearray(archive.read(entry)), dtype=like.dtype).reshape(like.shape)

@@ -11,7 +11,7 @@ from replaytree.space import Convolution, Layer, Pooling, ResidualBlock
 
 _TEMPLATE = '''"""{labels}
 
-Written by replaytree. The weights lie beside this file, in {weights}.
+Written by replaytree. The weights lie beside this file, in one that ends in .safetensors.
 
     network = load()
     logits = network(images)  # images: uint8 (N, {channels}, {height}, {width}); logits: float32 (N, {num_classes})
@@ -22,7 +22,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 from torch import nn
 
 CLASSES = {classes}
@@ -56,7 +56,7 @@ class Network(nn.Module):
 def load(weights=Path(__file__).with_name({weights!r})):
     """The trained network, ready for use."""
     network = Network()
-    network.layers.load_state_dict(load_file(weights))
+    network.layers.load_state_dict(load_tensors(Path(weights).read_bytes()))
     return network.eval()
 
 
@@ -129,7 +129,7 @@ def python_source(description: Description, *, weights: Path) -> str:
         subsampled=_SUBSAMPLED if subsampled else "",
         residual=_RESIDUAL if residual else "",
         layers="\n".join(f"            {line}" for line in lines),
-        forward=_FLIP_FORWARD if description.test_time_flip else _PLAIN_FORWARD,
+        forward=_FLIP_FORWARD if description.mirror else _PLAIN_FORWARD,
     )
 
 

@@ -14,9 +14,10 @@ from replaytree.errors import ConfigError
 class FullRecipe:
     """SGD with Nesterov momentum under a one-cycle schedule, augmentation, label smoothing, averaged weights.
 
-    `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none. `flip` also
-    turns the test-time flip on. `average_share`: the weights that are kept are an exponential moving average over
-    about this share of all steps.
+    `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none.
+    `average_share`: the weights that are kept are an exponential moving average over about this share of all steps.
+    `mirror` changes no weight: the trained model predicts from an image and its mirror image, and so its accuracy is
+    reported.
     """
 
     epochs: int = 30
@@ -29,6 +30,7 @@ class FullRecipe:
     flip: bool = False
     cutout: int = 0
     average_share: float = 0.02
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 2), ("crop_padding", 0), ("cutout", 0)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,16 +15,23 @@ from sqlalchemy import Engine
 from torch import Tensor
 
 from replaytree.data import stratified_subset
-from replaytree.deliver.deployed import Deployed
-from replaytree.deliver.description import Description
-from replaytree.deliver.full_training import EpochDone, FullTraining
+from replaytree.data.images import Labelled
+from replaytree.deliver.deployed import Deployed, both_accuracies
+from replaytree.deliver.description import Accuracies, Description
+from replaytree.deliver.full_training import EpochDone, FullTraining, differing
 from replaytree.deliver.model import Model
 from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.subject import Subject
 from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
-from replaytree.errors import ConfigError, ModelError
+from replaytree.deliver.writing import only_writer, require_folder, require_target
+from replaytree.errors import ConfigError, ModelError, ReplayTreeError
+from replaytree.evaluate.attempt import is_out_of_memory
 from replaytree.tree import record_model
+
+
+class TrainingTooLarge(ReplayTreeError):
+    """A full training does not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +39,14 @@ class Retrained:
     """One trained model. Without a test split `test_accuracy` is None and `validation_accuracy` is that of held-out
     images; with one it is the other way round, because validation images are trained on, too.
 
-    `seconds` is 0 for a model that was found finished.
+    `seconds` is 0 for a model that was found finished; `measured_anew`: the images that its accuracy is of had changed.
     """
 
     seed: int
     weights: Path
     description: Description
     seconds: float
+    measured_anew: bool = False
 
     @property
     def test_accuracy(self) -> float | None:
@@ -47,6 +57,97 @@ class Retrained:
     def validation_accuracy(self) -> float | None:
         """On held-out validation images; None where they were trained on."""
         return self.description.validation_accuracy
+
+
+class Training:
+    """What is trained on what, and measured on what: read once, for all seeds.
+
+    With a test split the images are train and validation together, and the test images are looked at after the last
+    step only; before the first they are read, so that a bad one is named at once. Without one (digits, folders without
+    test/, images from memory) validation stays out of the training and is what is reported.
+    """
+
+    def __init__(self, subject: Subject, recipe: FullRecipe) -> None:
+        self._subject = subject
+        self._recipe = recipe
+        data = subject.data
+        self._test = _test_part(subject)
+        self._measured = self._test or Labelled(data.classes, data.val_images, data.val_labels)
+        self._images_NCHW, self._labels_N = _training_images(subject, with_validation=self._test is not None)
+        self._digests = (
+            _digest(self._images_NCHW, self._labels_N),
+            _digest(self._measured.images_NCHW, self._measured.labels_N),
+        )
+
+    def description(self, seed: int) -> Description:
+        """Of the model of a seed, before it is measured."""
+        subject, recipe, data = self._subject, self._recipe, self._subject.data
+        trained_on, measured_on = self._digests
+        return Description(
+            layers=subject.layers,
+            input_shape=data.image_shape,
+            classes=data.classes,
+            mean=data.mean,
+            std=data.std,
+            mirror=recipe.mirror,
+            seed=seed,
+            epochs=recipe.epochs,
+            training=recipe.values(),
+            trained_on=trained_on,
+            measured_on=measured_on,
+            data=subject.data_options,
+            ranges=dict(data.ranges),
+            search=subject.search,
+            node_id=subject.node_id,
+            max_params=subject.max_params,
+            max_flops=subject.max_flops,
+        )
+
+    def run(
+        self,
+        seed: int,
+        *,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        on_epoch: Callable[[EpochDone], None] | None = None,
+    ) -> tuple[Deployed, Description]:
+        """The trained model of a seed, and its description with the accuracies."""
+        description = self.description(seed)
+        with _fitting(description, self._recipe):
+            training = FullTraining(description, self._images_NCHW, self._labels_N, device=device)
+            model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
+            return model, self.measured(model, description, device=device)
+
+    def measured(self, model: Deployed, description: Description, *, device: torch.device) -> Description:
+        """The description with the model's accuracies, without and with the mirror image."""
+        part = self._measured
+        found = both_accuracies(model.to(device), part.images_NCHW, part.labels_N)
+        model.cpu()
+        of = "validation" if self._test is None else "test"
+        plain, mirrored = (Accuracies(**{of: value}) for value in found)
+        return replace(description, plain=plain, mirrored=mirrored)
+
+    def finished(self, file: Path, seed: int, *, device: torch.device) -> Retrained:
+        """The model that an earlier call wrote, if this call would train the same one; else ModelError.
+
+        Its accuracy is measured anew where the images that it is of have changed since.
+        """
+        model, found = read_weights(file)
+        wanted = self.description(seed)
+        if difference := differing(found.identity, wanted.identity):
+            raise ModelError(
+                f"{file} exists and is of another training: {difference}; give --force to replace it, or choose "
+                f"another folder with --out"
+            )
+        anew = found.measured_on != wanted.measured_on
+        if anew:
+            wanted = self.measured(model, wanted, device=device)
+        else:
+            wanted = replace(wanted, plain=found.plain, mirrored=found.mirrored)
+        if wanted != found:
+            model.mirror = wanted.mirror
+            write_weights(file, model, wanted)
+        return Retrained(seed, file, wanted, 0.0, measured_anew=anew)
 
 
 def retrain(
@@ -61,32 +162,33 @@ def retrain(
 ) -> Iterator[Retrained]:
     """Train with each seed in turn, and write its weights into `folder`; yields each model when it is done.
 
-    With a test split the images are train and validation together, and test is read after the last step. Without one
-    (digits, folders without test/, images from memory) validation stays out of the training and is what is reported.
-    An interrupted training goes on from its checkpoint, a finished one is not repeated, unless `force`.
+    An interrupted training goes on from its checkpoint, a finished one is not repeated, unless `force`; both only
+    where the images and the recipe are the same. What could keep a model from being written, a layer of one's own, a
+    full disk or another process, is found out before the first epoch.
     """
     if not seeds:
         raise ConfigError("seeds are empty; give at least one")
+    training = Training(subject, recipe)
+    training.description(seeds[0]).to_json()
+    require_folder(folder)
     for seed in seeds:
         file = folder / f"{subject.stem}-{recipe.epochs}-epochs-seed{seed}.safetensors"
         checkpoint = file.with_suffix(".checkpoint")
-        if force:
+        for each in (file, checkpoint):
+            require_target(each, force=True)
+        with only_writer(file):
+            if force:
+                checkpoint.unlink(missing_ok=True)
+            elif file.exists():
+                result = training.finished(file, seed, device=device)
+                checkpoint.unlink(missing_ok=True)
+                yield result
+                continue
+            started = time.monotonic()
+            model, description = training.run(seed, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
+            seconds = time.monotonic() - started
+            write_weights(file, model, description)
             checkpoint.unlink(missing_ok=True)
-        elif file.exists():
-            yield _finished(file, subject, recipe)
-            continue
-        started = time.monotonic()
-        model, description = train_model(
-            subject,
-            recipe=recipe,
-            seed=seed,
-            device=device,
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-        )
-        seconds = time.monotonic() - started
-        write_weights(file, model, description)
-        checkpoint.unlink(missing_ok=True)
         yield Retrained(seed, file, description, seconds)
 
 
@@ -101,7 +203,7 @@ def train_and_load(
 ) -> Model:
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
-        return Model.of(*train_model(subject, recipe=recipe, seed=seed, device=device))
+        return Model.of(*Training(subject, recipe).run(seed, device=device))
     (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device)
     store(done, subject, engine)
     return Model.of(*read_weights(done.weights))
@@ -121,34 +223,18 @@ def store(result: Retrained, subject: Subject, engine: Engine) -> None:
     )
 
 
-def train_model(
-    subject: Subject,
-    *,
-    recipe: FullRecipe,
-    seed: int,
-    device: torch.device,
-    checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochDone], None] | None = None,
-) -> tuple[Deployed, Description]:
-    """One model in memory and its description, with the accuracy that can be measured; see retrain()."""
-    has_test = _has_test(subject)
-    images_NCHW, labels_N = _training_images(subject, with_validation=has_test)
-    training = FullTraining(
-        _describe(subject, recipe, seed), images_NCHW, labels_N, recipe=recipe, seed=seed, device=device
-    )
-    model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
-    accuracies = _accuracies(training, subject, has_test=has_test)
-    return model, _describe(subject, recipe, seed, **accuracies)
-
-
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation; None for the deviation of fewer than two."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
-def _has_test(subject: Subject) -> bool:
+def _test_part(subject: Subject) -> Labelled | None:
     options = subject.data_options
-    return options is not None and has_test_split(options["dataset"], data_dir=subject.data_dir)
+    if options is None or not has_test_split(options["dataset"], data_dir=subject.data_dir):
+        return None
+    return read_test(
+        options["dataset"], subject.data, data_dir=subject.data_dir, skip_bad=options.get("skip_bad", False)
+    )
 
 
 def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor, Tensor]:
@@ -164,52 +250,25 @@ def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor
     return images_NCHW, labels_N
 
 
-def _accuracies(training: FullTraining, subject: Subject, *, has_test: bool) -> dict[str, float | None]:
-    data = subject.data
-    if has_test and subject.data_options is not None:
-        options = subject.data_options
-        test = read_test(options["dataset"], data, data_dir=subject.data_dir, skip_bad=options.get("skip_bad", False))
-        if test is not None:
-            return {"test_accuracy": training.accuracy(test.images_NCHW, test.labels_N)}
-    return {"validation_accuracy": training.accuracy(data.val_images, data.val_labels)}
+def _digest(images_NCHW: Tensor, labels_N: Tensor) -> str:
+    """SHA-256 over the form and the bytes of images and labels."""
+    total = hashlib.sha256()
+    for tensor in (images_NCHW, labels_N):
+        total.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.contiguous().cpu().numpy().data.cast("B"))
+    return total.hexdigest()
 
 
-def _describe(subject: Subject, recipe: FullRecipe, seed: int, **accuracies: float | None) -> Description:
-    data = subject.data
-    return Description(
-        layers=subject.layers,
-        input_shape=data.image_shape,
-        classes=data.classes,
-        mean=data.mean,
-        std=data.std,
-        test_time_flip=recipe.flip,
-        seed=seed,
-        epochs=recipe.epochs,
-        training=recipe.values(),
-        data=subject.data_options,
-        ranges=dict(data.ranges),
-        search=subject.search,
-        node_id=subject.node_id,
-        **accuracies,
-    )
-
-
-def _finished(file: Path, subject: Subject, recipe: FullRecipe) -> Retrained:
-    """The model that an earlier call wrote, if this call would train the same one."""
-    _, description = read_weights(file)
-    wanted = _describe(subject, recipe, description.seed)
-    for name in ("layers", "training", "data", "input_shape", "classes"):
-        found, here = getattr(description, name), getattr(wanted, name)
-        if found != here:
-            raise ModelError(
-                f"{file} exists and is of another training: its {name} {_differ(found, here)}; give --force to "
-                f"replace it, or choose another folder with --out"
-            )
-    return Retrained(description.seed, file, description, 0.0)
-
-
-def _differ(found: object, here: object) -> str:
-    if isinstance(found, dict) and isinstance(here, dict):
-        name = next(key for key in {**here, **found} if found.get(key) != here.get(key))
-        return f"{name} is {found.get(name)!r}, here {here.get(name)!r}"
-    return f"are {found!r}, here {here!r}"
+@contextmanager
+def _fitting(description: Description, recipe: FullRecipe) -> Iterator[None]:
+    """Say in one line, and with a way out, that memory does not suffice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingTooLarge(
+            f"the training of {description.labels!r} does not fit into memory with batches of {recipe.batch_size} "
+            f"images of {'x'.join(map(str, description.input_shape))}; lower --batch-size or --width, or give another "
+            f"--device"
+        ) from error

@@ -25,7 +25,7 @@ from replaytree.tree import Node, ReplayTree, SearchInfo
 @dataclass(frozen=True, slots=True)
 class Subject:
     """An architecture and its images. `data_options` are keywords of load_data(), without `data_dir`, where
-    the files lie; the test images are looked for there, too.
+    the files lie; the test images are looked for there, too. `max_params` and `max_flops` are the search's limits.
     """
 
     layers: tuple[Layer, ...]
@@ -34,6 +34,8 @@ class Subject:
     search: str | None = None
     node_id: int | None = None
     data_dir: str | None = None
+    max_params: int | None = None
+    max_flops: int | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -98,7 +100,10 @@ def node_subject(
     node_id, actions = _choose(tree, node, path, [layer.label for layer in layers])
     _check(layers, data, actions)
     chosen = tuple(layers[action] for action in actions)
-    return Subject(chosen, data, options, search=tree.name, node_id=node_id, data_dir=data_dir)
+    return Subject(
+        chosen, data, options, search=tree.name, node_id=node_id, data_dir=data_dir,
+        max_params=config.max_params, max_flops=config.max_flops,
+    )  # fmt: skip
 
 
 def search_subject(
@@ -112,7 +117,10 @@ def search_subject(
         if config.train_limit is not None:
             data = load_data(**options, data_dir=config.data_dir)
     chosen = tuple(space.layers[action] for action in actions)
-    return Subject(chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.data_dir)
+    return Subject(
+        chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.data_dir,
+        max_params=config.max_params, max_flops=config.max_flops,
+    )  # fmt: skip
 
 
 def path_subject(

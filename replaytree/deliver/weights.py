@@ -1,81 +1,109 @@
-"""Model files in safetensors: tensors, and the description as JSON in the header. Reading one runs no code.
-
-The header also holds a digest of both, so that a file that was changed is found out; that is a check against damage and
-mix-ups, not a signature.
-"""
+"""Model files in safetensors: tensors, and the description as JSON in the header. Reading one runs no code."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 from torch import Tensor
 
 from replaytree.deliver.deployed import Deployed
-from replaytree.deliver.description import Description
+from replaytree.deliver.description import Description, plain_json
+from replaytree.deliver.seal import DIGEST_KEY, NO_DIGEST, require_seal, sealed
+from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, SpaceError
 
 DESCRIPTION_KEY = "replaytree"
-DIGEST_KEY = "replaytree.sha256"
+
+# As in safetensors itself.
+_LONGEST_HEADER = 100_000_000
+
+# How safetensors spells the types that a network here has.
+_DTYPES = {torch.float32: "F32", torch.int64: "I64"}
+
+
+def weights_content(model: Deployed, description: Description) -> bytes:
+    """The content of a file."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
+    return sealed(save(tensors, metadata={DESCRIPTION_KEY: description.to_json(), DIGEST_KEY: NO_DIGEST}))
 
 
 def write_weights(file: Path, model: Deployed, description: Description) -> None:
-    """Write beside the final name and rename, so that nobody reads half a file."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
-    text = description.to_json()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(file.name + ".tmp")
-    try:
-        # Not save_file, which makes files that only their owner may read.
-        temporary.write_bytes(save(tensors, metadata={DESCRIPTION_KEY: text, DIGEST_KEY: digest(tensors, text)}))
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file, whole or not at all; ModelError where it cannot be written."""
+    write_whole(file, weights_content(model, description))
 
 
 def read_weights(file: Path) -> tuple[Deployed, Description]:
-    """The model of a file; ModelError for one that is not replaytree's, was changed, or is damaged."""
+    """The model of a file; ModelError for one that is not replaytree's, was changed, or is damaged.
+
+    What the header declares is compared with the description and the size of the file before anything is loaded, so
+    that a small file takes little memory.
+    """
+    origin = str(file)
     try:
-        with safe_open(file, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > min(size, _LONGEST_HEADER):
+                raise ValueError(f"its header is said to have {length} bytes")
+            header = plain_json(stream.read(length))
+        metadata = header.pop("__metadata__", {})
+        declared = {name: (each["dtype"], tuple(each["shape"])) for name, each in header.items()}
+        if DESCRIPTION_KEY not in metadata:
+            raise ModelError(
+                f"{file} holds weights without replaytree's description; give a file that replaytree wrote"
+            )
+        description = Description.from_json(metadata[DESCRIPTION_KEY], origin=origin)
+        expected = expected_tensors(description, most_bytes=size, origin=origin)
+        if declared != {name: (_DTYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in expected.items()}:
+            raise other_architecture(description, origin=origin)
+        if size != 8 + length + sum(tensor.nbytes for tensor in expected.values()):
+            raise ValueError(f"it has {size} bytes, which is not what its header says")
+        content = file.read_bytes()
+        require_seal(content, metadata.get(DIGEST_KEY), origin=origin)
+        tensors = load_tensors(content)
+    except ModelError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(
-            f"{file} cannot be read as safetensors ({error}); it is damaged or something else: copy or export it anew"
+            f"{file} cannot be read as safetensors ({type(error).__name__}: {str(error)[:200]}); it is damaged or "
+            f"something else: copy or export it anew"
         ) from error
-    if DESCRIPTION_KEY not in metadata:
-        raise ModelError(f"{file} holds weights without replaytree's description; give a file that replaytree wrote")
-    return assemble(tensors, metadata[DESCRIPTION_KEY], metadata.get(DIGEST_KEY), origin=str(file))
+    return assemble(tensors, description, origin=origin)
 
 
-def assemble(
-    tensors: Mapping[str, Tensor], text: str, expected: str | None, *, origin: str
-) -> tuple[Deployed, Description]:
-    """The model that tensors and a description make; ModelError where the digest or the shapes disagree."""
-    if digest(tensors, text) != expected:
+def expected_tensors(description: Description, *, most_bytes: int, origin: str) -> Mapping[str, Tensor]:
+    """The tensors that a description asks for, on the meta device, where they take no memory.
+
+    ModelError where they are more than a file of `most_bytes` holds.
+    """
+    if 4 * description.params > most_bytes:
         raise ModelError(
-            f"{origin} was changed after it was written: its weights or description do not match its digest; copy or "
-            f"export it anew"
+            f"{origin} describes {description.params:,} parameters and has {most_bytes:,} bytes, too few for them; it "
+            f"was changed or damaged: copy or export it anew"
         )
-    description = Description.from_json(text, origin=origin)
+    try:
+        with torch.device("meta"):
+            tensors: dict[str, Tensor] = Deployed(description).network.state_dict()
+    except (SpaceError, RuntimeError) as error:
+        raise other_architecture(description, origin=origin) from error
+    return tensors
+
+
+def assemble(tensors: Mapping[str, Tensor], description: Description, *, origin: str) -> tuple[Deployed, Description]:
+    """The model that tensors and a description make; ModelError where they do not fit."""
     try:
         model = Deployed(description)
         model.network.load_state_dict(tensors)
     except (SpaceError, RuntimeError) as error:
-        raise ModelError(f"the weights in {origin} are of another architecture than {description.labels!r}") from error
+        raise other_architecture(description, origin=origin) from error
     return model.eval(), description
 
 
-def digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """SHA-256 over the description and every tensor's name, form and bytes, in the order of names."""
-    total = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
+def other_architecture(description: Description, *, origin: str) -> ModelError:
+    """The error for tensors that are not those of the layers."""
+    return ModelError(f"the weights in {origin} are of another architecture than {description.labels[:200]!r}")

@@ -276,7 +276,7 @@ def test_the_python_interface(replaytree):
     assert "images from memory" in err
     code, _, err = replaytree("export", "arrays", "--format", "onnx", "--out", "m.onnx")
     assert code == 2
-    assert "trained on images from memory" in err
+    assert "does not say where its images are (they were in memory" in err
     space = package.LabelSpace(["a"], max_layers=2)
 
     class Table:

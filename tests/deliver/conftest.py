@@ -1,5 +1,7 @@
 """Small real models: digits trained for a moment, once for all tests of a module."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -33,14 +35,13 @@ def digits():
 
 @pytest.fixture(scope="session")
 def description(digits):
-    """A chain with every kind of layer, and the test-time flip."""
+    """A chain with every kind of layer."""
     return Description(
         layers=layers(*LABELS),
         input_shape=digits.image_shape,
         classes=digits.classes,
         mean=digits.mean,
         std=digits.std,
-        test_time_flip=True,
         seed=0,
         epochs=2,
         data={"dataset": "digits"},
@@ -51,9 +52,8 @@ def description(digits):
 def weights(tmp_path_factory, description, digits):
     """A trained model in a file; do not change it."""
     recipe = FullRecipe(epochs=2, batch_size=64, crop_padding=1)
-    training = FullTraining(
-        description, digits.train_images, digits.train_labels, recipe=recipe, seed=0, device=torch.device("cpu")
-    )
+    description = replace(description, training=recipe.values())
+    training = FullTraining(description, digits.train_images, digits.train_labels, device=torch.device("cpu"))
     file = tmp_path_factory.mktemp("weights") / "digits.safetensors"
     write_weights(file, training.run(), description)
     return file

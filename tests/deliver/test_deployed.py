@@ -8,8 +8,8 @@ from replaytree.deliver.deployed import Deployed, accuracy, batched_logits
 
 def test_normalisation_and_flip_are_inside(description, digits):
     images = digits.val_images[:7]
-    flipped = Deployed(description).eval()
-    plain = Deployed(replace(description, test_time_flip=False)).eval()
+    flipped = Deployed(replace(description, mirror=True)).eval()
+    plain = Deployed(description).eval()
     plain.load_state_dict(flipped.state_dict())
     inputs = normalise(images, digits.mean, digits.std)
     torch.testing.assert_close(plain(images), plain.network(inputs))

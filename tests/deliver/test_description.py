@@ -2,47 +2,113 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from replaytree.deliver.description import Description
+from replaytree.deliver.deployed import Deployed
+from replaytree.deliver.description import FORMAT, Accuracies, Description
 from replaytree.errors import ModelError, SpaceError
-from replaytree.space import CustomLayer
+from replaytree.space import CustomLayer, Pooling
 
 
 def test_round_trip(description):
-    assert Description.from_json(description.to_json(), origin="x") == description
+    full = replace(
+        description, mirror=True, training={"epochs": 2, "mirror": True}, trained_on="a", measured_on="b",
+        max_params=10, max_flops=None, plain=Accuracies(test=0.25), mirrored=Accuracies(test=0.5),
+    )  # fmt: skip
+    assert Description.from_json(full.to_json(), origin="x") == full
     assert description.labels == "conv32k4 res64s2 max3s1 conv32k3 avg2s2"
+
+
+def test_the_accuracy_is_that_of_the_way_it_predicts(description):
+    measured = replace(description, plain=Accuracies(test=0.25), mirrored=Accuracies(validation=0.5))
+    assert (measured.test_accuracy, measured.validation_accuracy) == (0.25, None)
+    mirrored = replace(measured, mirror=True)
+    assert (mirrored.test_accuracy, mirrored.validation_accuracy) == (None, 0.5)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_its_costs_are_those_that_torch_counts(description, mirror):
+    described = replace(description, mirror=mirror)
+    network = Deployed(described).eval()
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros((1, *described.input_shape), dtype=torch.uint8))
+    assert described.flops == counter.get_total_flops() // 2
+    assert described.params == sum(p.numel() for p in network.parameters())
+
+
+def test_where_images_lie_and_how_accuracy_is_measured_is_no_part_of_the_identity(description):
+    same = replace(
+        description, data={"dataset": "moved"}, measured_on="other", mirror=True, search="renamed", node_id=7,
+        training={"mirror": True}, plain=Accuracies(test=1.0), max_flops=3,
+    )  # fmt: skip
+    assert same.identity == description.identity
+    for change in ({"trained_on": "other"}, {"seed": 1}, {"training": {"cutout": 3}}, {"std": (0.5,)}):
+        assert replace(description, **change).identity != description.identity
+    wider = tuple(layer if isinstance(layer, Pooling) else replace(layer, width=0.5) for layer in description.layers)
+    assert replace(description, layers=wider).identity != description.identity
+
+
+CONVOLUTION = {"type": "Convolution", "channels": 32, "kernel": 3, "stride": 1, "width": 1.0}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 99},
         {"layers": []},
         {"layers": [{"type": "os.system", "command": "true"}]},
-        {"layers": [{"type": "Convolution", "channels": -1, "kernel": 3}]},
+        {"layers": [CONVOLUTION | {"channels": -1}]},
+        {"layers": [CONVOLUTION | {"width": 1e300, "channels": 10**30}]},
+        {"layers": [CONVOLUTION | {"stride": 99}]},
         {"std": [0.0]},
-        {"mean": [float("nan")]},
+        {"std": ["1"]},
         {"mean": [0.1, 0.2]},
         {"classes": ["one"]},
+        {"classes": ["one", 2]},
         {"input_shape": [1, 8]},
+        {"input_shape": [1, 10**6, 10**6]},
+        {"mirror": "no"},
+        {"seed": "0"},
+        {"seed": True},
+        {"node_id": 1.5},
+        {"search": 3},
+        {"training": []},
+        {"plain": {"test": 1.5, "validation": None}},
+        {"plain": {"test": "high", "validation": None}},
+        {"plain": None},
+        {"data": {"dataset": "digits", "evil": 1}},
+        {"data": "digits"},
         {"surprise": 1},
     ],
     ids=str,
 )
 def test_what_is_no_description(description, change):
     values = json.loads(description.to_json()) | change
-    with pytest.raises(ModelError, match=r"m\.onnx"):
+    with pytest.raises(ModelError, match=r"m\.onnx does not describe"):
         Description.from_json(json.dumps(values), origin="m.onnx")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "{"])
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "{", '{"format": NaN}', '{"a": -Infinity}', "[" * 10**5])
 def test_other_text(text):
     with pytest.raises(ModelError, match="x does not describe a replaytree model"):
         Description.from_json(text, origin="x")
 
 
+def test_other_versions(description):
+    for found, message in ((FORMAT + 1, "newer replaytree .*upgrade"), (FORMAT - 1, "older replaytree.*anew")):
+        values = json.loads(description.to_json()) | {"format": found}
+        with pytest.raises(ModelError, match=message):
+            Description.from_json(json.dumps(values), origin="x")
+
+
 def test_a_layer_of_ones_own_is_not_written(description):
     own = replace(description, layers=(CustomLayer("mine", lambda shape: nn.Identity()),))
-    with pytest.raises(SpaceError, match="'mine' is one of your own"):
+    with pytest.raises(SpaceError, match=r"'mine' is one of your own.*folder=None"):
         own.to_json()
+
+
+def test_fewer_large_images_at_a_time(description):
+    assert description.batch == 256
+    # 8 channels of 1024x1024 and more: over 2^28 bytes an image.
+    assert replace(description, input_shape=(1, 1024, 1024)).batch == 1

@@ -1,14 +1,18 @@
+import os
 import runpy
+import site
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from replaytree.deliver.description import Accuracies
 from replaytree.deliver.export import SUFFIX, export
 from replaytree.deliver.load import load
-from replaytree.deliver.weights import read_weights, write_weights
+from replaytree.deliver.weights import read_weights, weights_content, write_weights
 from replaytree.errors import ConfigError, ModelError
 
 
@@ -23,6 +27,71 @@ def test_the_verification_is_that_of_the_validation_images(weights, digits, tmp_
     assert done.text.startswith("verified on 180 validation images: accuracy 0.")
 
 
+@pytest.mark.parametrize("form", SUFFIX)
+def test_the_mirror_image_is_in_an_export_only_where_asked_for(weights, digits, tmp_path, form):
+    network, described = read_weights(weights)
+    write_weights(
+        tmp_path / "both.safetensors", network,
+        replace(described, plain=Accuracies(test=0.25), mirrored=Accuracies(test=0.5)),
+    )  # fmt: skip
+    images = digits.val_images[:20]
+    with torch.no_grad():
+        expected = {False: network(images), True: (network(images) + network(images.flip(3))) / 2}
+    for mirror, reported in ((False, 0.25), (True, 0.5)):
+        file = tmp_path / f"m{mirror}{SUFFIX[form]}"
+        done = export(tmp_path / "both.safetensors", file, form=form, data=digits, mirror=mirror)
+        model = load(file)
+        torch.testing.assert_close(model.logits(images), expected[mirror], rtol=0, atol=1e-4)
+        assert model.description.mirror == mirror
+        assert model.description.test_accuracy == done.description.test_accuracy == reported
+        assert done.description.flops == described.flops * (2 if mirror else 1)
+        assert done.nbytes == sum(each.stat().st_size for each in done.files)
+    if form == "python":
+        own = runpy.run_path(str(tmp_path / "mTrue.py"))["load"]()
+        with torch.no_grad():
+            torch.testing.assert_close(own(images), expected[True])
+
+
+def test_costs_are_said_against_the_limits_of_the_search(weights, digits, tmp_path):
+    network, described = read_weights(weights)
+    once = described.flops
+    limited = replace(described, max_params=described.params, max_flops=once + 1)
+    write_weights(tmp_path / "limited.safetensors", network, limited)
+    plain = export(tmp_path / "limited.safetensors", tmp_path / "a.safetensors", form="safetensors", data=digits)
+    assert plain.broken_limits == ()
+    assert plain.cost == (
+        f"{described.params:,} parameters (at most {described.params:,}), {once:,} multiply-adds an image "
+        f"(at most {once + 1:,}), {(tmp_path / 'a.safetensors').stat().st_size:,} bytes"
+    )
+    mirrored = export(
+        tmp_path / "limited.safetensors", tmp_path / "b.safetensors", form="safetensors", data=digits, mirror=True
+    )
+    assert mirrored.broken_limits == (
+        f"{2 * once:,} multiply-adds an image are more than the search was limited to ({once + 1:,}); the mirror image "
+        f"doubles them: leave out --mirror",
+    )
+    unlimited = export(weights, tmp_path / "c.safetensors", form="safetensors", data=digits, mirror=True)
+    assert unlimited.broken_limits == ()
+    assert "at most" not in unlimited.cost
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("form", SUFFIX)
+def test_no_export_holds_a_path_of_this_machine(weights, digits, tmp_path, form, mirror):
+    network, described = read_weights(weights)
+    source = tmp_path / "source.safetensors"
+    write_weights(source, network, replace(described, data={"dataset": str(tmp_path / "pictures"), "seed": 0}))
+    done = export(source, tmp_path / f"m{SUFFIX[form]}", form=form, data=digits, mirror=mirror)
+    places = {
+        os.getcwd(), str(Path.home()), str(tmp_path), str(Path(torch.__file__).parents[1]),
+        str(Path(sys.modules["replaytree"].__file__).parents[1]), *site.getsitepackages(), "site-packages",
+        "stack_trace", 'File "', "deployed.py",
+    }  # fmt: skip
+    for file in done.files:
+        content = file.read_bytes()
+        assert [place for place in places if len(place) > 1 and place.encode() in content] == []
+
+
 def test_onnx_runs_with_onnxruntime_alone(weights, digits, tmp_path):
     import onnxruntime
 
@@ -33,6 +102,22 @@ def test_onnx_runs_with_onnxruntime_alone(weights, digits, tmp_path):
         assert logits.shape == (count, 10)
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["classes"].split("\n") == list("0123456789")
+    assert sorted(metadata) == ["classes", "replaytree", "replaytree.sha256"]
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_onnx_is_folded_and_holds_little_beside_its_weights(weights, digits, tmp_path, mirror):
+    import onnx
+
+    done = export(weights, tmp_path / "m.onnx", form="onnx", data=digits, mirror=mirror)
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    operations = [node.op_type for node in graph.node]
+    assert "BatchNormalization" not in operations
+    # Five convolutions: one each of conv32k4 and conv32k3, three of res64s2, which projects.
+    assert operations.count("Conv") == (10 if mirror else 5)
+    notes = [each for each in (*graph.node, *graph.initializer) if each.metadata_props or each.doc_string]
+    assert notes == []
+    assert done.nbytes < 4 * done.description.params + 10_000
 
 
 def test_pt2_runs_with_torch_alone(weights, digits, tmp_path):
@@ -52,6 +137,12 @@ def test_python_imports_nothing_of_replaytree(weights, digits, tmp_path):
     with torch.no_grad():
         logits = module["load"]()(digits.val_images[:9])
     torch.testing.assert_close(logits, load(weights).logits(digits.val_images[:9]))
+
+
+@pytest.mark.parametrize("stem", ['a"""b', "back\\slash", "{x}", "new\nline", "\udcff"])
+def test_a_python_export_of_any_name_runs(weights, digits, tmp_path, stem):
+    done = export(weights, tmp_path / f"{stem}.py", form="python", data=digits)
+    assert runpy.run_path(str(done.files[0]))["load"]() is not None
 
 
 def test_an_output_that_exists(weights, digits, tmp_path):
@@ -74,14 +165,15 @@ def test_names_of_another_kind(weights, digits, tmp_path, form):
 
 
 def test_an_export_that_does_not_equal_its_model_is_not_left_behind(weights, digits, tmp_path, monkeypatch):
-    def write_wrong(file, network, description):
+    def wrong(network, description):
         with torch.no_grad():
             network.network.head.linear.bias[3] += 0.001
-        write_weights(file, network, description)
+        content = weights_content(network, description)
         with torch.no_grad():
             network.network.head.linear.bias[3] -= 0.001
+        return content
 
-    monkeypatch.setattr(sys.modules["replaytree.deliver.export"], "write_weights", write_wrong)
+    monkeypatch.setattr(sys.modules["replaytree.deliver.export"], "weights_content", wrong)
     with pytest.raises(ModelError, match=r"differ by up to 1\.0e-03.*nothing was written"):
         export(weights, tmp_path / "m.safetensors", form="safetensors", data=digits)
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "cache"])

@@ -1,8 +1,10 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
 
+from replaytree.deliver.deployed import accuracy
 from replaytree.deliver.full_training import FullTraining, TrainingDiverged
 from replaytree.deliver.recipe import FullRecipe
 from replaytree.errors import ModelError
@@ -17,7 +19,8 @@ RECIPE = FullRecipe(epochs=3, batch_size=64, crop_padding=1, flip=True, cutout=2
 def start(description, digits):
     def start(recipe=RECIPE, seed=0, description=description):
         images, labels = digits.train_images[:200], digits.train_labels[:200]
-        return FullTraining(description, images, labels, recipe=recipe, seed=seed, device=CPU)
+        described = replace(description, training=recipe.values(), seed=seed)
+        return FullTraining(described, images, labels, device=CPU)
 
     return start
 
@@ -56,8 +59,8 @@ def test_the_average_of_share_zero_is_the_last_weights(start):
 
 def test_it_learns(start, digits):
     training = start(FullRecipe(epochs=12, batch_size=32))
-    training.run()
-    assert training.accuracy(digits.val_images, digits.val_labels) > 0.6
+    model = training.run()
+    assert accuracy(model(digits.val_images), digits.val_labels) > 0.6
 
 
 def test_it_diverges_with_a_message(start):
@@ -66,8 +69,6 @@ def test_it_diverges_with_a_message(start):
 
 
 def test_a_checkpoint_of_another_training(start, tmp_path, description):
-    from dataclasses import replace
-
     checkpoint = tmp_path / "c.checkpoint"
     start().save(checkpoint)
     other = replace(description, layers=layers("conv32k3"))
@@ -75,6 +76,16 @@ def test_a_checkpoint_of_another_training(start, tmp_path, description):
         start(description=other).run(checkpoint=checkpoint)
     with pytest.raises(ModelError, match="its epochs is 3, here 5"):
         start(FullRecipe(epochs=5, batch_size=64, crop_padding=1, flip=True, cutout=2)).run(checkpoint=checkpoint)
+    with pytest.raises(ModelError, match="trained on other images"):
+        start(description=replace(description, trained_on="another digest")).run(checkpoint=checkpoint)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_found_before_the_first_epoch(start, tmp_path):
+    (tmp_path / "models").write_text("a file")
+    epochs = []
+    with pytest.raises(ModelError, match=r"c\.checkpoint cannot be written: "):
+        start().run(checkpoint=tmp_path / "models" / "c.checkpoint", on_epoch=epochs.append)
+    assert epochs == []
 
 
 class Bomb:

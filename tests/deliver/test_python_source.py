@@ -11,7 +11,7 @@ from replaytree.space import Convolution, ResidualBlock
 def test_the_written_network_equals_the_model_where_1x1_convolutions_have_a_stride():
     layers = (Convolution(8, 1, 2), ResidualBlock(6, 2), ResidualBlock(6), Convolution(5, 1))
     description = Description(
-        layers=layers, input_shape=(3, 9, 8), classes=("a", "b"), mean=(0.5,) * 3, std=(0.2,) * 3, test_time_flip=False,
+        layers=layers, input_shape=(3, 9, 8), classes=("a", "b"), mean=(0.5,) * 3, std=(0.2,) * 3, mirror=False,
         seed=0, epochs=1,
     )  # fmt: skip
     torch.manual_seed(0)

@@ -1,13 +1,20 @@
+import os
+import re
 from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
+from torch import nn
 
-from replaytree.data import load_data
+from replaytree.data import load_data, stratified_subset
+from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.load import load
 from replaytree.deliver.recipe import FullRecipe
-from replaytree.deliver.retrain import mean_and_deviation, retrain
-from replaytree.errors import ModelError
+from replaytree.deliver.retrain import Training, TrainingTooLarge, _digest, mean_and_deviation, retrain
+from replaytree.deliver.test_split import read_test
+from replaytree.errors import ModelError, SpaceError
+from replaytree.space import CustomLayer
 
 CPU = torch.device("cpu")
 
@@ -29,7 +36,7 @@ def test_test_accuracy_where_there_is_a_test_split(train, subject):
     assert 0.5 < first.test_accuracy <= 1.0
     model = load(first.weights)
     assert model.description == first.description
-    assert model.description.test_time_flip
+    assert not model.description.mirror
     assert first.weights.name == f"{subject.stem}-6-epochs-seed0.safetensors"
     assert sorted(f.suffix for f in first.weights.parent.iterdir()) == [".safetensors"] * 2
 
@@ -46,23 +53,142 @@ def test_without_a_test_split_validation_is_held_out(train, subject, pictures, t
 def test_a_limit_counts_train_and_validation_together(train, subject, pictures):
     options = {"dataset": str(pictures), "image_size": 8, "train_limit": 12}
     limited = replace(subject, data=load_data(**options), data_options=options)
-    with pytest.raises(KeyboardInterrupt):
-        train(subject=limited, on_epoch=interrupt)
-    (file,) = pictures.parent.glob("models/*.checkpoint")
-    assert torch.load(file, weights_only=True)["identity"]["images"] == 12
+    (result,) = train(subject=limited)
+    images, labels = limited.data.train_images, limited.data.train_labels
+    both = torch.cat([images, limited.data.val_images]), torch.cat([labels, limited.data.val_labels])
+    index = stratified_subset(both[1], 12, seed=0)
+    assert len(index) == 12
+    assert result.description.trained_on == _digest(both[0][index], both[1][index])
 
 
 def interrupt(_):
     raise KeyboardInterrupt
 
 
-def test_the_test_split_is_read_after_the_last_step_only(train, pictures):
-    for file in (pictures / "test").rglob("*.png"):
-        file.write_bytes(b"trap")
+def test_a_bad_test_image_is_found_before_the_first_epoch(train, pictures):
+    next((pictures / "test").rglob("*.png")).write_bytes(b"trap")
     epochs = []
-    with pytest.raises(ValueError, match="test images cannot be read"):
+    with pytest.raises(ValueError, match="1 of 10 test images cannot be read"):
         train(on_epoch=lambda done: epochs.append(done.epoch))
-    assert epochs == [1, 2, 3, 4, 5, 6]
+    assert epochs == []
+
+
+def test_weights_do_not_depend_on_the_test_images(train, subject, pictures, tmp_path):
+    (first,) = train()
+    for file in (pictures / "test").rglob("*.png"):
+        Image.new("RGB", (8, 8)).save(file)
+    (second,) = train(force=True)
+    before, after = (load(first.weights).network.state_dict(), load(second.weights).network.state_dict())
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def swap_classes(folder):
+    """Correct a folder in which all labels were wrong."""
+    (folder / "red").rename(folder / "other")
+    (folder / "blue").rename(folder / "red")
+    (folder / "other").rename(folder / "blue")
+
+
+def test_a_test_split_that_was_corrected_is_measured_anew_and_nothing_is_retrained(train, pictures):
+    (first,) = train()
+    swap_classes(pictures / "test")
+    epochs = []
+    (second,) = train(on_epoch=epochs.append)
+    assert epochs == []
+    assert second.measured_anew
+    # Two classes: what was right is wrong.
+    assert second.test_accuracy == pytest.approx(1.0 - first.test_accuracy)
+    assert load(second.weights).description == second.description
+    (third,) = train()
+    assert (third.measured_anew, third.description) == (False, second.description)
+
+
+def test_train_images_that_were_corrected_are_trained_on_anew_when_asked(train, subject, pictures):
+    train()
+    swap_classes(pictures / "train")
+    changed = replace(subject, data=load_data(str(pictures), image_size=8))
+    assert changed.data.fingerprint != subject.data.fingerprint
+    with pytest.raises(ModelError, match=r"trained on other images, or they were changed since; give --force"):
+        train(subject=changed)
+    assert len(train(subject=changed, force=True)) == 1
+
+
+def test_a_test_split_that_was_added_makes_another_training(train, pictures, tmp_path):
+    (pictures / "test").rename(tmp_path / "elsewhere")
+    train()
+    (tmp_path / "elsewhere").rename(pictures / "test")
+    with pytest.raises(ModelError, match="trained on other images"):
+        train()
+
+
+def test_a_checkpoint_of_other_images_is_not_continued(train, subject, pictures):
+    with pytest.raises(KeyboardInterrupt):
+        train(on_epoch=interrupt)
+    swap_classes(pictures / "train")
+    changed = replace(subject, data=load_data(str(pictures), image_size=8))
+    with pytest.raises(ModelError, match=r"checkpoint .* is of another training: it was trained on other images"):
+        train(subject=changed)
+
+
+def test_data_that_moved_are_the_same(train, subject, pictures):
+    (first,) = train()
+    moved = pictures.rename(pictures.with_name("moved"))
+    options = {"dataset": str(moved), "image_size": 8}
+    there = replace(subject, data=replace(load_data(**options), name="pictures"), data_options=options)
+    (again,) = train(subject=there)
+    assert again.test_accuracy == first.test_accuracy
+    assert load(again.weights).description.data == options
+
+
+def test_the_mirror_image_counts_where_asked_for(train, subject):
+    recipe = FullRecipe.of(subject.data, epochs=2, batch_size=8)
+    (plain,) = train(recipe=recipe)
+    epochs = []
+    (mirrored,) = train(recipe=replace(recipe, mirror=True), on_epoch=epochs.append)
+    assert epochs == []
+    test = read_test(subject.data_options["dataset"], subject.data)
+    for result, mirror in ((plain, False), (mirrored, True)):
+        assert result.description.mirror == mirror
+        network = load(mirrored.weights).network
+        network.mirror = mirror
+        right = (network(test.images_NCHW).argmax(dim=1) == test.labels_N).float().mean()
+        assert result.test_accuracy == pytest.approx(float(right))
+    assert load(mirrored.weights).description == mirrored.description
+
+
+def test_a_layer_of_ones_own_is_refused_before_the_first_epoch(train, subject):
+    own = CustomLayer("mine", lambda shape: nn.Conv2d(shape[0], 4, 1))
+    epochs = []
+    with pytest.raises(SpaceError, match="'mine' is one of your own"):
+        train(subject=replace(subject, layers=(own,)), on_epoch=epochs.append)
+    assert epochs == []
+    model, description = Training(replace(subject, layers=(own,)), FullRecipe(epochs=1)).run(0, device=CPU)
+    assert description.test_accuracy is not None
+    assert model(subject.data.val_images).shape == (len(subject.data.val_labels), 2)
+
+
+def test_two_at_once(train, subject, tmp_path):
+    messages = []
+
+    def meanwhile(done):
+        if not messages:
+            with pytest.raises(ModelError) as caught:
+                train()
+            messages.append(str(caught.value))
+
+    (first,) = train(on_epoch=meanwhile)
+    assert re.search(rf"another process \({os.getpid()}\) is training .*seed0\.safetensors; wait", messages[0])
+    assert train()[0].description == first.description
+    assert [file.suffix for file in (tmp_path / "models").iterdir()] == [".safetensors"]
+
+
+def test_memory_that_does_not_suffice_is_said_in_one_line(train, monkeypatch):
+    def no_memory(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(FullTraining, "_loss", no_memory)
+    with pytest.raises(TrainingTooLarge, match=r"'conv32k3 max2s2' does not fit .*batches of 8 .*lower --batch-size"):
+        train()
 
 
 def test_a_finished_training_is_not_repeated(train):
@@ -79,7 +205,7 @@ def test_a_finished_training_is_not_repeated(train):
 def test_weights_of_another_training_are_not_replaced(train, subject):
     train()
     recipe = FullRecipe.of(subject.data, epochs=6, batch_size=8, cutout=0)
-    with pytest.raises(ModelError, match=r"of another training: its training cutout is 2, here 0; give --force"):
+    with pytest.raises(ModelError, match=r"of another training: its cutout is 2, here 0; give --force"):
         train(recipe=recipe)
     assert len(train(recipe=recipe, force=True)) == 1
 

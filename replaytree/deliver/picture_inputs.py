@@ -1,0 +1,53 @@
+"""Which of the files and folders that people name can be predicted, and why the others cannot."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from replaytree.deliver.pictures import find_pictures
+from replaytree.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInputs:
+    """Files to predict, and what was named and cannot be, each with the reason."""
+
+    files: tuple[Path, ...]
+    bad: tuple[tuple[Path, str], ...]
+
+
+def picture_inputs(inputs: Sequence[Path]) -> PictureInputs:
+    """Files as they are; of a folder all pictures in and below it, sorted. What cannot be read stops none of the rest.
+
+    A pipe or a device is not opened: it may never end.
+    """
+    files: list[Path] = []
+    bad: list[tuple[Path, str]] = []
+    for given in inputs:
+        reason = _why_not(given)
+        if reason is None:
+            try:
+                files += find_pictures([given])
+                continue
+            except (DataError, OSError) as error:
+                reason = str(error)
+        bad.append((given, reason))
+    return PictureInputs(tuple(files), tuple(bad))
+
+
+def _why_not(given: Path) -> str | None:
+    try:
+        mode = os.stat(given).st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if given.is_symlink() else "there is no such file or folder"
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    if stat.S_ISDIR(mode):
+        return None if os.access(given, os.R_OK | os.X_OK) else "permission denied"
+    if not stat.S_ISREG(mode):
+        return "no regular file"
+    return None if os.access(given, os.R_OK) else "permission denied"

@@ -1,0 +1,120 @@
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from replaytree.deliver.writing import only_writer, require_folder, require_target, write_whole
+from replaytree.errors import ConfigError, ModelError
+
+
+def test_a_file_is_written_whole_and_nothing_else_is_left(tmp_path):
+    file = tmp_path / "deep" / "m.onnx"
+    write_whole(file, b"one")
+    write_whole(file, b"two")
+    assert file.read_bytes() == b"two"
+    assert list(file.parent.iterdir()) == [file]
+    (tmp_path / "plain").touch()
+    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, monkeypatch):
+    file = tmp_path / "m.onnx"
+    write_whole(file, b"old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ModelError, match=r"m\.onnx cannot be written: No space left on device; make room"):
+        write_whole(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stop_while_writing_leaves_nothing(tmp_path, monkeypatch, stop):
+    def stopped(_):
+        raise stop
+
+    monkeypatch.setattr(os, "fsync", stopped)
+    with pytest.raises(stop):
+        write_whole(tmp_path / "m.onnx", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets(tmp_path):
+    file = tmp_path / "m.onnx"
+    require_target(file, force=False)
+    file.write_text("mine")
+    require_target(file, force=True)
+    (tmp_path / "folder.onnx").mkdir()
+    os.mkfifo(tmp_path / "pipe.onnx")
+    (tmp_path / "dead.onnx").symlink_to(tmp_path / "nothing")
+    (tmp_path / "full.onnx").symlink_to("/dev/full")
+    (tmp_path / "loop.onnx").symlink_to(tmp_path / "loop.onnx")
+    for target, message in (
+        (file / "m.onnx", "is a file and no folder"),
+        (tmp_path / "nowhere" / "m.onnx", "does not exist; make it"),
+        (tmp_path / "dead.onnx" / "m.onnx", "does not exist; make it"),
+        (tmp_path / "folder.onnx", "is a folder"),
+        (tmp_path / "pipe.onnx", "no regular file"),
+        (tmp_path / "full.onnx", "no regular file"),
+        (tmp_path / "dead.onnx", "a link to nothing"),
+        (tmp_path / "loop.onnx", "levels of symbolic links"),
+        (tmp_path / ("n" * 300 + ".onnx"), "File name too long"),
+    ):
+        with pytest.raises(ConfigError, match=f"{message}.*--out"):
+            require_target(target, force=True)
+    with pytest.raises(ConfigError, match=r"exists; .*--force"):
+        require_target(file, force=False)
+
+
+def test_folders(tmp_path):
+    require_folder(tmp_path / "a" / "b")
+    require_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    (tmp_path / "dead").symlink_to(tmp_path / "nothing")
+    for folder, message in (
+        (tmp_path / "file", "a file, and no folder"),
+        (tmp_path / "file" / "b", "cannot be made: Not a directory"),
+        (tmp_path / "dead", "a link to nothing"),
+        (tmp_path / ("n" * 300), "cannot be made: File name too long"),
+    ):
+        with pytest.raises(ConfigError, match=f"{message}.*--out"):
+            require_folder(folder)
+
+
+# What only_writer does, without the seconds that it takes to import torch.
+HOLD = """
+import fcntl, os, sys
+with open(sys.argv[1], "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    print(os.getpid(), file=lock, flush=True)
+    print(os.getpid(), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_writer_at_a_time_and_a_dead_one_is_none(tmp_path):
+    file = tmp_path / "m.safetensors"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, file.with_suffix(".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        pid = other.stdout.readline().strip()
+        with pytest.raises(ModelError, match=rf"another process \({pid}\) is training .*m\.safetensors"):
+            only_writer(file).__enter__()
+        other.kill()
+        other.wait()
+    assert file.with_suffix(".lock").exists()
+    with only_writer(file):
+        assert file.with_suffix(".lock").read_text() == str(os.getpid())
+        with pytest.raises(ModelError, match="another process"):
+            only_writer(file).__enter__()
+    assert list(tmp_path.iterdir()) == []
+    with only_writer(file):
+        pass
