@@ -18,7 +18,10 @@ from replaytree.records import FailureKind, Path, PathEvaluation, Proposal, Sour
 
 @dataclass(frozen=True, slots=True)
 class EpisodeEvent:
-    """One episode of a search, replays included. `entropy` and `policy_loss` are those of the update after it."""
+    """One episode of a search, replays included. `entropy` and `policy_loss` are those of the update after it.
+
+    `best_accuracy`, here and at the end, is the average of the prefix that `best` ranks first after this turn.
+    """
 
     search: str
     number: int

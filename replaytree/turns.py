@@ -43,7 +43,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands after a turn; counts are of this search, `run_*` and seconds of this call of run()."""
+    """Where a run stands after a turn; counts are of this search, `run_*` and seconds of this call of run().
+
+    `best_accuracy` is the average of the prefix that `best` ranks first, at the largest budget so far.
+    """
 
     episode_count: int
     training_count: int

@@ -1,5 +1,7 @@
 import builtins
+import random
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -60,7 +62,47 @@ def test_what_is_told():
     assert [what for what, _ in listener.heard].count("end") == 1
     end = listener.heard[-1][1]
     assert (end.search, end.episode_count, end.training_count) == ("told", 20, found.training_count)
-    assert end.best_accuracy == episodes[-1].best_accuracy == max(max(e.accuracies) for e in trainings)
+    assert end.best_accuracy == episodes[-1].best_accuracy == found.tree.best(1)[0].average_accuracy
+
+
+class Noisy:
+    """Accuracies that differ from training to training: the best single one is seldom what `best` ranks first."""
+
+    def evaluate(self, paths, *, budget, seed):
+        spread = random.Random(seed)
+        return [
+            PathEvaluation([0.5 + 0.02 * sum(p[: t + 1]) + spread.uniform(-0.3, 0.3) for t in range(len(p))])
+            for p in paths
+        ]
+
+
+def told(listener, storage, *, runs):
+    """A search of the whole in so many runs, each resumed by a new process, as it were."""
+    space = replaytree.LabelSpace(["a", "b"], max_layers=3)
+    options = {"strategy": "replay", "epochs_first": 2, "epochs_last": 4, "grow_every": 6}
+    found = replaytree.Search(
+        name="told", storage=storage, space=space, evaluator=Noisy(), callbacks=[listener], **options
+    ).run(episodes=runs[0])
+    for episodes in runs[1:]:
+        found = replaytree.Search.resume(
+            "told", storage=storage, space=space, evaluator=Noisy(), callbacks=[listener]
+        ).run(episodes=episodes)
+    return found
+
+
+def test_the_best_is_that_of_the_ranking_in_one_run_or_in_several(tmp_path):
+    whole, parts = Listener(), Listener()
+    told(whole, f"sqlite:///{tmp_path}/whole.db", runs=[30])
+    found = told(parts, f"sqlite:///{tmp_path}/parts.db", runs=[7, 13, 10])
+    bests = [[event.best_accuracy for what, event in each.heard if what == "episode"] for each in (whole, parts)]
+    assert bests[0] == bests[1]
+    ends = [event.best_accuracy for what, event in parts.heard if what == "end"]
+    assert ends == [bests[0][6], bests[0][19], bests[0][29]]
+    assert whole.heard[-1][1].best_accuracy == ends[-1] == found.tree.best(1)[0].average_accuracy
+    # Neither the best single training nor the best average, and lower after the budget has grown.
+    trainings = [max(event.accuracies) for what, event in whole.heard if what == "training"]
+    assert ends[-1] < max(trainings)
+    assert any(later < earlier for earlier, later in pairwise(bests[0]))
 
 
 @pytest.mark.parametrize("method", ["episode", "training", "end"])

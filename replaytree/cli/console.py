@@ -142,7 +142,7 @@ def searches_table(searches: Sequence[SearchInfo]) -> Table:
     """The table of `list`."""
     table = Table(box=None, pad_edge=False)
     table.add_column("search", overflow="fold")
-    for heading in ("episodes", "trainings", "nodes", "deepest", "best accuracy"):
+    for heading in ("episodes", "trainings", "nodes", "deepest", "best accuracy", "at least"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("started", no_wrap=True)
     for info in searches:
@@ -152,7 +152,7 @@ def searches_table(searches: Sequence[SearchInfo]) -> Table:
                 str(count)
                 for count in (info.episode_count, info.training_count, info.node_count, info.max_depth or "-")
             ),
-            "-" if info.best_accuracy is None else f"{info.best_accuracy:.4f}",
+            *("-" if a is None else f"{a:.4f}" for a in (info.best_accuracy, info.best_lower_bound)),
             f"{info.created_at:%Y-%m-%d %H:%M}",
         )
     return table

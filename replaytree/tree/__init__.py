@@ -7,7 +7,7 @@ from replaytree.tree.engine import Upgraded, current_revision, head_revision, op
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.names import require_name, usable_name
 from replaytree.tree.queries import list_searches, search_names
-from replaytree.tree.ranking import rank
+from replaytree.tree.ranking import Uncertainty, rank, wilson
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.replay_tree import ReplayTree
 from replaytree.tree.storage_errors import shown
@@ -28,6 +28,7 @@ __all__ = [
     "SearchInfo",
     "SeparateTraining",
     "Transferred",
+    "Uncertainty",
     "Upgraded",
     "check",
     "current_revision",
@@ -47,4 +48,5 @@ __all__ = [
     "shown",
     "upgrade",
     "usable_name",
+    "wilson",
 ]

@@ -7,14 +7,12 @@ that row's bound cannot enter the k best. A tree has few groups: 360 of them in 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import Connection, text
 
-from replaytree.tree.ranking import least_average, lower_bound
-from replaytree.tree.schema import budgets
+from replaytree.tree.ranking import least_average, training_bound
 
 # The next depth, and the next count within a depth, are one step into the index each; DISTINCT would read all of it.
 _OWN = "node_budgets WHERE search_id = :search AND epochs = :epochs"
@@ -47,9 +45,6 @@ ORDER BY average_accuracy DESC, params_rank, node_id LIMIT :k
 _WITHIN_PARAMS = "AND params_rank <= :max_params"
 _WITHIN_FLOPS = "AND EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_budgets.node_id AND nodes.flops <= :max_flops)"
 
-_NOISE = select(budgets.c.repeat_count, budgets.c.relative_squares).where(
-    budgets.c.search_id == bindparam("search"), budgets.c.epochs == bindparam("epochs")
-)
 _MAX_DEPTH = 2**31 - 1
 
 
@@ -75,7 +70,7 @@ def best_ids(
     noise: float | None,
     biases: Mapping[int, float],
 ) -> list[int]:
-    """The ids of the k nodes of the best lower bound at one budget, best first; `noise` is its training_noise.
+    """The ids of the k nodes of the best training bound at one budget, best first; `noise` is its training_noise.
 
     `biases` by depth are taken off the averages; a depth that is not there has none. They shift a group as a whole, so
     that its order stays that of the index. Ties go to the better calibrated average, to fewer parameters, to the older
@@ -90,7 +85,7 @@ def best_ids(
     )
     heads = connection.execute(_GROUPS, own | {"max_depth": _MAX_DEPTH if max_depth is None else max_depth}).all()
     best: list[_Place] = []
-    groups = ((_bound(row[2] - biases.get(row[0], 0.0), row[1], noise), *row[:2]) for row in heads)
+    groups = ((training_bound(row[2] - biases.get(row[0], 0.0), row[1], noise=noise), *row[:2]) for row in heads)
     for bound, depth, count in sorted(groups, reverse=True):
         bias = biases.get(depth, 0.0)
         least = -1.0
@@ -101,7 +96,7 @@ def best_ids(
             least = least_average(-best[-1].bound, count, noise=noise) + bias - 1e-12
         group = own | within | {"depth": depth, "count": count, "least": least, "k": k}
         places = [
-            _Place(-_bound(average - bias, count, noise), -_calibrated(average, bias), params, node_id)
+            _Place(-training_bound(average - bias, count, noise=noise), -_calibrated(average, bias), params, node_id)
             for node_id, average, params in connection.execute(members, group)
         ]
         best = sorted([*best, *places])[:k]
@@ -111,19 +106,3 @@ def best_ids(
 def _calibrated(average: float, bias: float) -> float:
     """Kept within [0, 1], as Node.calibrated_accuracy is."""
     return min(max(average - bias, 0.0), 1.0)
-
-
-def _bound(average: float, count: int, noise: float | None) -> float:
-    bound = lower_bound(average, count, noise=noise)
-    return average if bound is None else bound
-
-
-def training_noise(connection: Connection, search_id: int, *, epochs: int | None) -> float | None:
-    """Relative deviation of the error of single trainings at a budget, pooled over prefixes trained more than once.
-
-    sqrt(sum_i sum_j ((a_ij - mean_i) / (1 - mean_i))^2 / sum_i (n_i - 1)); None while nothing was trained twice.
-    """
-    row = connection.execute(_NOISE, {"search": search_id, "epochs": epochs}).one_or_none()
-    if row is None or not row.repeat_count:
-        return None
-    return math.sqrt(max(row.relative_squares, 0.0) / row.repeat_count)

@@ -17,9 +17,13 @@ from replaytree.tree.check_rankings import (
     RELATIVE_TOLERANCE,
     SQUARES_TOLERANCE,
     SUMS,
+    WrongFactor,
+    WrongNoise,
     rebuild_budgets,
+    rebuild_factors,
     rebuild_node_budgets,
     wrong_copies,
+    wrong_factors,
     wrong_noise,
 )
 from replaytree.tree.engine import back_up, reading, writing
@@ -309,12 +313,14 @@ def repair(engine: Engine) -> Repaired:
         rebuild_node_budgets(connection, sorted(rows))
         noise = list(wrong_noise(connection))
         rebuild_budgets(connection, noise)
+        factors = list(wrong_factors(connection))
+        rebuild_factors(connection, factors)
         calibrated = 0
         for search_id in connection.scalars(select(searches.c.id)).all():
             if wrong := wrong_biases(connection, search_id):
                 refresh(connection, search_id)
                 calibrated += len(wrong)
-    return Repaired(len(sums) + len(visits) + len(rows) + len(noise) + calibrated, backup)
+    return Repaired(len(sums) + len(visits) + len(rows) + len(noise) + len(factors) + calibrated, backup)
 
 
 def _is_sqlite(connection: Connection) -> bool:
@@ -361,13 +367,14 @@ def _copy_problems(connection: Connection) -> list[Problem]:
 
 
 def _noise_problems(connection: Connection) -> list[Problem]:
+    rows: list[tuple[str, WrongNoise | WrongFactor]] = [
+        *((f"noise at {row.epochs} epochs", row) for row in wrong_noise(connection)),
+        *(
+            (f"noise factor of {row.evaluation_count} evaluations at {row.epochs} epochs", row)
+            for row in wrong_factors(connection)
+        ),
+    ]
     return [
-        Problem(
-            row.search,
-            f"noise at {row.epochs} epochs",
-            row.expected and row.expected.text,
-            row.found and row.found.text,
-            repairable=True,
-        )
-        for row in wrong_noise(connection)
+        Problem(row.search, what, row.expected and row.expected.text, row.found and row.found.text, repairable=True)
+        for what, row in rows
     ]

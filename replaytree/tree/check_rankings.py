@@ -1,4 +1,6 @@
-"""Do the rankings go by what was measured? What `node_budgets` and `budgets` keep for them are caches, too."""
+"""Do the rankings go by what was measured? What three tables keep for them are caches, too: node_budgets, budgets, and
+noise_factors.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, text
 
-from replaytree.tree.ranking import LEAST_ERROR
-from replaytree.tree.schema import PARAMS_UNKNOWN, budgets, node_budgets, searches
+from replaytree.tree.noise import noise_of
+from replaytree.tree.ranking import LEAST_ERROR, noise_factor
+from replaytree.tree.schema import PARAMS_UNKNOWN, budgets, node_budgets, noise_factors, searches
 
 RELATIVE_TOLERANCE = 1e-9
 # Where all trainings of a prefix agree, the squares are rounding errors; relative to the least error they are larger.
@@ -45,13 +48,19 @@ FROM nodes n
 JOIN ({SUMS} AND node_id = :node AND epochs = :budget GROUP BY node_id, epochs) e ON e.node_id = n.id
 """)
 
+_OWNED = SUMS.replace("node_id,", "MIN(search_id) AS search_id, node_id,", 1)
 _NOISE = text(f"""
 SELECT search_id, epochs, CAST(SUM(n) - COUNT(*) AS BIGINT) AS repeat_count,
        SUM(squares / (error * error)) AS relative_squares
 FROM (SELECT e.search_id, e.epochs, e.n, {_SQUARES} AS squares,
              CASE WHEN 1.0 - e.total / e.n < :least THEN :least ELSE 1.0 - e.total / e.n END AS error
-      FROM ({SUMS.replace("node_id,", "MIN(search_id) AS search_id, node_id,", 1)} GROUP BY node_id, epochs) e) AS sums
+      FROM ({_OWNED} GROUP BY node_id, epochs) e) AS sums
 GROUP BY search_id, epochs
+""")
+
+_COUNTS = text(f"""
+SELECT search_id, epochs, n, COUNT(*) AS node_count FROM ({_OWNED} GROUP BY node_id, epochs) AS sums
+GROUP BY search_id, epochs, n
 """)
 
 
@@ -121,3 +130,63 @@ def _noise_by_budget(rows: Iterable[Row[Any]]) -> dict[tuple[int, int], Noise]:
 def _differ(right: Noise, there: Noise) -> bool:
     allowed = RELATIVE_TOLERANCE * right.relative_squares + NOISE_TOLERANCE * max(right.repeat_count, 1)
     return right.repeat_count != there.repeat_count or abs(right.relative_squares - there.relative_squares) > allowed
+
+
+class Factor(NamedTuple):
+    """What a row of `noise_factors` holds."""
+
+    node_count: int
+    factor: float | None
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{'none' if self.factor is None else f'{self.factor:.9g}'} for {self.node_count} nodes"
+
+
+class WrongFactor(NamedTuple):
+    """A row of `noise_factors` that is not what the evaluations say; None on a side where there is no row."""
+
+    search: str
+    search_id: int
+    epochs: int
+    evaluation_count: int
+    expected: Factor | None
+    found: Factor | None
+
+
+def wrong_factors(connection: Connection) -> Iterator[WrongFactor]:
+    """Rows of `noise_factors` that are wrong, missing or needless."""
+    names = {row.id: row.name for row in connection.execute(searches.select())}
+    # wrong_noise checks the sums of the noise; where they are right, the factors follow from them to the last digits.
+    sums = _noise_by_budget(connection.execute(budgets.select()))
+    sums |= {(row.search_id, row.epochs): row.expected for row in wrong_noise(connection) if row.expected is not None}
+    noise = {key: noise_of(*own) for key, own in sums.items()}
+    expected = {
+        (search_id, epochs, count): Factor(nodes, None if own is None else noise_factor(own, count))
+        for search_id, epochs, count, nodes in connection.execute(_COUNTS)
+        for own in [noise[search_id, epochs]]
+    }
+    found = {
+        (row.search_id, row.epochs, row.evaluation_count): Factor(row.node_count, row.factor)
+        for row in connection.execute(noise_factors.select())
+    }
+    for place in sorted(expected.keys() | found.keys()):
+        right, there = expected.get(place), found.get(place)
+        if right is None or there is None or _factors_differ(right, there):
+            yield WrongFactor(names.get(place[0], "?"), *place, right, there)
+
+
+def rebuild_factors(connection: Connection, wrong: Sequence[WrongFactor]) -> None:
+    """Make rows of `noise_factors` anew."""
+    for row in wrong:
+        place = {"search_id": row.search_id, "epochs": row.epochs, "evaluation_count": row.evaluation_count}
+        connection.execute(delete(noise_factors).where(*(noise_factors.c[name] == n for name, n in place.items())))
+        if row.expected is not None and row.search != "?":
+            connection.execute(insert(noise_factors), place | row.expected._asdict())
+
+
+def _factors_differ(right: Factor, there: Factor) -> bool:
+    if right.node_count != there.node_count or right.factor is None or there.factor is None:
+        return right != there
+    return abs(right.factor - there.factor) > RELATIVE_TOLERANCE * right.factor

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, SupportsIndex
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, func, select
 
 from replaytree.errors import ConfigError, NodeNotFound, SearchNotFound
 from replaytree.records import BudgetSums, NodeStats, Path
-from replaytree.tree.best import best_ids, training_noise
+from replaytree.tree.best import best_ids
 from replaytree.tree.calibrations import stored_biases
 from replaytree.tree.engine import reading
-from replaytree.tree.ranking import lower_bound
+from replaytree.tree.noise import noises, training_noise
+from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
 from replaytree.tree.schema import (
     IN_AT_ONCE,
@@ -42,6 +43,13 @@ _NODE_STATS = (
     .where(nodes.c.search_id == bindparam("search"))
     .order_by(nodes.c.id, node_budgets.c.epochs)
 )
+_BUDGET_AND_IMAGES = select(
+    select(func.max(node_budgets.c.epochs))
+    .where(node_budgets.c.search_id == bindparam("search"))
+    .scalar_subquery()
+    .label("epochs"),
+    searches.c.data_json,
+).where(searches.c.id == bindparam("search"))
 _OWN_BIAS = and_(
     calibrations.c.search_id == nodes.c.search_id,
     calibrations.c.epochs == node_budgets.c.epochs,
@@ -53,7 +61,7 @@ def list_searches(engine: Engine) -> list[SearchInfo]:
     """All searches of a database, in the order in which they were made."""
     with reading(engine) as connection:
         rows = connection.execute(_select_searches().order_by(searches.c.id)).all()
-    return [_search_info(row) for row in rows]
+        return [_search_info(connection, row) for row in rows]
 
 
 def search_names(engine: Engine) -> list[str]:
@@ -66,9 +74,9 @@ def search_info(engine: Engine, search_id: int) -> SearchInfo:
     """One search as a whole."""
     with reading(engine) as connection:
         row = connection.execute(_select_searches().where(searches.c.id == search_id)).one_or_none()
-    if row is None:
-        raise SearchNotFound(f"the search was deleted from {shown(engine.url)}")
-    return _search_info(row)
+        if row is None:
+            raise SearchNotFound(f"the search was deleted from {shown(engine.url)}")
+        return _search_info(connection, row)
 
 
 def find_search(engine: Engine, name: str) -> tuple[int, str]:
@@ -128,42 +136,72 @@ def best(
     """
     if k < 1:
         raise ConfigError(f"k is {k}; it must be a whole number of at least 1")
+    limits = {"max_depth": max_depth, "max_params": max_params, "max_flops": max_flops}
     with reading(engine) as connection:
-        if epochs is None:
-            epochs = connection.scalar(
-                select(func.max(node_budgets.c.epochs)).where(node_budgets.c.search_id == search_id)
-            )
-        if epochs is None:
-            return []
-        noise = training_noise(connection, search_id, epochs=epochs)
-        node_ids = best_ids(
-            connection,
-            search_id,
-            epochs=epochs,
-            k=k,
-            max_depth=max_depth,
-            max_params=max_params,
-            max_flops=max_flops,
-            noise=noise,
-            biases={
-                depth: bias.value
-                for (depth, budget), bias in stored_biases(connection, search_id).items()
-                if budget == epochs
-            },
+        return _best(connection, search_id, k=k, epochs=epochs, limits=limits)
+
+
+def _best(
+    connection: Connection,
+    search_id: int,
+    *,
+    k: int,
+    epochs: int | None = None,
+    limits: Mapping[str, int | None] | None = None,
+) -> list[Node]:
+    largest, images = _budget_and_images(connection, search_id)
+    epochs = largest if epochs is None else epochs
+    if epochs is None:
+        return []
+    noise = training_noise(connection, search_id, epochs=epochs)
+    biases = stored_biases(connection, search_id)
+    node_ids = best_ids(
+        connection,
+        search_id,
+        epochs=epochs,
+        k=k,
+        noise=noise,
+        biases={depth: bias.value for (depth, budget), bias in biases.items() if budget == epochs},
+        **(limits or {}),
+    )
+    found = {
+        row.id: _node(row, Uncertainty(noise, images))
+        for start in range(0, len(node_ids), IN_AT_ONCE)
+        for row in connection.execute(
+            _NODES_AT_BUDGET, {"epochs": epochs, "node_ids": node_ids[start : start + IN_AT_ONCE]}
         )
-        found = {
-            row.id: _bounded(_node(row), noise)
-            for start in range(0, len(node_ids), IN_AT_ONCE)
-            for row in connection.execute(
-                _NODES_AT_BUDGET, {"epochs": epochs, "node_ids": node_ids[start : start + IN_AT_ONCE]}
-            )
-        }
+    }
     return [found[node_id] for node_id in node_ids]
 
 
-def _bounded(node: Node, noise: float | None) -> Node:
-    assert node.calibrated_accuracy is not None, "bounds are of evaluated nodes"
-    return replace(node, lower_bound=lower_bound(node.calibrated_accuracy, node.budget_evaluation_count, noise=noise))
+def best_accuracy(engine: Engine, search_id: int) -> float | None:
+    """The average accuracy of the prefix that `best` ranks first; None before a training."""
+    with reading(engine) as connection:
+        first = _best(connection, search_id, k=1)
+    return first[0].average_accuracy if first else None
+
+
+def uncertainties(engine: Engine, search_id: int) -> dict[int, Uncertainty]:
+    """What blurs the accuracies at every budget that the search has used."""
+    with reading(engine) as connection:
+        return _uncertainties(connection, search_id)
+
+
+def _uncertainties(connection: Connection, search_id: int) -> dict[int, Uncertainty]:
+    _, images = _budget_and_images(connection, search_id)
+    return {epochs: Uncertainty(noise, images) for epochs, noise in noises(connection, search_id).items()}
+
+
+def _budget_and_images(connection: Connection, search_id: int) -> tuple[int | None, int | None]:
+    """The largest budget that the search has used, and the number of its validation images; None where unknown."""
+    row = connection.execute(_BUDGET_AND_IMAGES, {"search": search_id}).one_or_none()
+    return (None, None) if row is None else (row.epochs, validation_images(row.data_json))
+
+
+def validation_images(data_json: str | None) -> int | None:
+    """How many images a search's accuracies were measured on, by its data's fingerprint; None where it says nothing."""
+    count = json.loads(data_json or "{}").get("val_count")
+    return count if isinstance(count, int) and count > 0 else None
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
@@ -187,39 +225,29 @@ def find_node_by_text(engine: Engine, search_id: int, text: str, *, search: str)
 
 def _one_node(engine: Engine, search_id: int, wanted: ColumnElement[bool], *, what: str, search: str) -> Node:
     # Two layers of a space may share a label; the oldest node of those labels is meant.
-    found = _nodes(engine, _at_largest_budget(search_id).where(wanted).order_by(nodes.c.id).limit(1))
+    found = _nodes(engine, search_id, _at_largest_budget(search_id).where(wanted).order_by(nodes.c.id).limit(1))
     if not found:
         raise NodeNotFound(
             f"search {search!r} has no node {what}; `replaytree best {search}` shows nodes and their ids"
         )
-    node_found = found[0]
-    if node_found.average_accuracy is None:
-        return node_found
-    with reading(engine) as connection:
-        return _bounded(node_found, training_noise(connection, search_id, epochs=node_found.epochs))
+    return found[0]
 
 
 def child_nodes(engine: Engine, search_id: int, parent_id: int | None) -> list[Node]:
     """The children of a node, or of the root (None), ordered by id."""
     query = _at_largest_budget(search_id).where(nodes.c.parent_id == parent_id)
-    return _nodes(engine, query.order_by(nodes.c.id))
+    return _nodes(engine, search_id, query.order_by(nodes.c.id))
 
 
 def all_nodes(engine: Engine, search_id: int) -> list[Node]:
     """All nodes of a search, ordered by id."""
-    found = _nodes(engine, _at_largest_budget(search_id).order_by(nodes.c.id))
-    with reading(engine) as connection:
-        noise = {
-            epochs: training_noise(connection, search_id, epochs=epochs)
-            for epochs in {node.epochs for node in found if node.average_accuracy is not None}
-        }
-    return [node if node.average_accuracy is None else _bounded(node, noise[node.epochs]) for node in found]
+    return _nodes(engine, search_id, _at_largest_budget(search_id).order_by(nodes.c.id))
 
 
 def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
     """All episodes of a search, in order."""
     measured = (
-        select(evaluations.c.episode_id, evaluations.c.accuracy)
+        select(evaluations.c.episode_id, evaluations.c.accuracy, evaluations.c.shared)
         .join(episodes, episodes.c.id == evaluations.c.episode_id)
         .where(episodes.c.search_id == search_id)
         .order_by(evaluations.c.episode_id, evaluations.c.id)
@@ -234,7 +262,7 @@ def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
         rows = connection.execute(query).all()
         # Read second: an episode that another process adds in between must not lack its accuracies.
         accuracies = {
-            episode_id: tuple(row.accuracy for row in group)
+            episode_id: tuple((row.accuracy, bool(row.shared)) for row in group)
             for episode_id, group in groupby(connection.execute(measured), key=itemgetter(0))
         }
     return [_episode_info(row, accuracies.get(row.id, ())) for row in rows]
@@ -270,15 +298,18 @@ def _at_largest_budget(search_id: int) -> Select[Any]:
     )
 
 
-def _nodes(engine: Engine, query: Select[Any]) -> list[Node]:
+def _nodes(engine: Engine, search_id: int, query: Select[Any]) -> list[Node]:
     with reading(engine) as connection:
         rows = connection.execute(query).all()
-    return [_node(row) for row in rows]
+        known = _uncertainties(connection, search_id)
+    return [_node(row, known.get(row.epochs, Uncertainty())) for row in rows]
 
 
-def _node(row: Row[Any]) -> Node:
+def _node(row: Row[Any], known: Uncertainty) -> Node:
+    """A node of a row; `known` is what blurs accuracies at the row's budget."""
     count = row.budget_evaluation_count or 0
     average = row.budget_total_accuracy / count if count else None
+    calibrated = None if average is None else min(max(average - row.bias, 0.0), 1.0)
     return Node(
         node_id=row.id,
         search=row.search,
@@ -295,11 +326,13 @@ def _node(row: Row[Any]) -> Node:
         budget_evaluation_count=count,
         evaluation_count=row.evaluation_count,
         visit_count=row.visit_count,
-        calibrated_accuracy=None if average is None else min(max(average - row.bias, 0.0), 1.0),
+        calibrated_accuracy=calibrated,
+        training_bound=None if average is None else known.training_bound(average - row.bias, count),
+        lower_bound=None if calibrated is None else known.lower_bound(calibrated, count),
     )
 
 
-def _episode_info(row: Row[Any], accuracies: tuple[float, ...]) -> EpisodeInfo:
+def _episode_info(row: Row[Any], measured: tuple[tuple[float, bool], ...]) -> EpisodeInfo:
     return EpisodeInfo(
         number=row.number,
         node_id=row.node_id,
@@ -308,7 +341,8 @@ def _episode_info(row: Row[Any], accuracies: tuple[float, ...]) -> EpisodeInfo:
         trained=row.trained,
         depth_bound=row.depth_bound,
         epochs=row.epochs,
-        accuracies=accuracies,
+        accuracies=tuple(accuracy for accuracy, _ in measured),
+        shared=sum(shared for _, shared in measured),
         failure=row.failure,
         failure_text=row.failure_text,
         train_seconds=row.train_seconds,
@@ -319,12 +353,6 @@ def _episode_info(row: Row[Any], accuracies: tuple[float, ...]) -> EpisodeInfo:
 
 
 def _select_searches() -> Select[Any]:
-    sums, used = node_budgets.alias(), node_budgets.alias()
-    # Said to be of the outer row: inside another subquery it would be the largest budget of all searches.
-    largest = (
-        select(func.max(used.c.epochs)).where(used.c.search_id == searches.c.id).correlate(searches).scalar_subquery()
-    )
-    averages = func.max(sums.c.total_accuracy / func.nullif(sums.c.evaluation_count, 0))
     own = episodes.c.search_id == searches.c.id
     return select(
         searches,
@@ -332,15 +360,11 @@ def _select_searches() -> Select[Any]:
         select(func.count(episodes.c.id)).where(own, episodes.c.trained).scalar_subquery().label("training_count"),
         select(func.count(nodes.c.id)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("node_count"),
         select(func.max(nodes.c.depth)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("max_depth"),
-        select(averages)
-        .where(sums.c.search_id == searches.c.id, sums.c.epochs == largest)
-        .scalar_subquery()
-        .label("best_accuracy"),
-        largest.label("max_epochs"),
     )
 
 
-def _search_info(row: Row[Any]) -> SearchInfo:
+def _search_info(connection: Connection, row: Row[Any]) -> SearchInfo:
+    first = next(iter(_best(connection, row.id, k=1)), None)
     return SearchInfo(
         name=row.name,
         created_at=row.created_at,
@@ -353,6 +377,7 @@ def _search_info(row: Row[Any]) -> SearchInfo:
         training_count=row.training_count,
         node_count=row.node_count,
         max_depth=row.max_depth or 0,
-        best_accuracy=row.best_accuracy,
-        max_epochs=row.max_epochs,
+        best_accuracy=None if first is None else first.average_accuracy,
+        best_lower_bound=None if first is None else first.lower_bound,
+        max_epochs=None if first is None else first.epochs,
     )

@@ -7,6 +7,7 @@ sums change by increments, so the order in which batches arrive does not matter.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.tree.calibrations import lacks_budget, record_separate, refresh
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
+from replaytree.tree.noise import move_counts
 from replaytree.tree.records import Episode, SeparateTraining, path_text, shape_text
 from replaytree.tree.schema import (
     IN_AT_ONCE,
@@ -267,6 +269,7 @@ def _add_to_budgets(
     """Add the accuracies to the sums of their budgets, here and in the database, and to the noise of the budgets."""
     rows = []
     noise: dict[int, tuple[int, float]] = {}
+    moved: Counter[tuple[int, int]] = Counter()
     for prefix, change in changes.items():
         node = stored[prefix]
         for epochs, accuracies in change.accuracies.items():
@@ -287,6 +290,9 @@ def _add_to_budgets(
                 repeats + len(accuracies) - (before.count == 0),
                 squares + after.relative_squares - before.relative_squares,
             )
+            moved[epochs, after.count] += 1
+            if before.count:
+                moved[epochs, before.count] -= 1
     if not rows:
         return
     connection.execute(_upsert_node_budget(connection.dialect.name), rows)
@@ -297,6 +303,7 @@ def _add_to_budgets(
             for epochs, (repeats, squares) in noise.items()
         ],
     )
+    move_counts(connection, search_id, moved)
 
 
 def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -84,9 +84,9 @@ class Node:
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
     asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
     `calibrated_accuracy` is the average less the bias of joint readings at this depth and budget (depth_bias.py), kept
-    within [0, 1]; the average itself where nothing was calibrated. `lower_bound`, by which rankings go, is a confidence
-    bound of it (ranking.py); None while no prefix was trained twice at that budget, for then nothing is known of the
-    noise.
+    within [0, 1]; the average itself where nothing was calibrated. Rankings go by `training_bound`, which counts the
+    noise of trainings; `lower_bound`, "at least" where people read it, counts the sampling error of the validation
+    images too (ranking.py). It is None where neither is known: an evaluator of one's own, and no prefix trained twice.
     """
 
     node_id: int
@@ -105,12 +105,17 @@ class Node:
     evaluation_count: int
     visit_count: int
     calibrated_accuracy: float | None = None
+    training_bound: float | None = None
     lower_bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchInfo:
-    """A search as a whole. `best_accuracy` is the best average at the largest budget used; None before a training."""
+    """A search as a whole.
+
+    `best_accuracy` is the average of the prefix that `best` ranks first, at the largest budget used (`max_epochs`), and
+    `best_lower_bound` its bound; None before a training.
+    """
 
     name: str
     created_at: datetime
@@ -124,12 +129,16 @@ class SearchInfo:
     node_count: int
     max_depth: int
     best_accuracy: float | None
+    best_lower_bound: float | None
     max_epochs: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class EpisodeInfo:
-    """A recorded episode. `accuracies` has one value for each prefix that its training measured."""
+    """A recorded episode. `accuracies` has one value for each prefix that its training measured.
+
+    The first `shared` of them are copies of what another episode of the same training has, and are in no sum.
+    """
 
     number: int
     node_id: int
@@ -145,6 +154,7 @@ class EpisodeInfo:
     policy_loss: float | None
     entropy: float | None
     created_at: datetime
+    shared: int = 0
 
 
 def path_text(path: Path) -> str:

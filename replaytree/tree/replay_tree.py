@@ -19,6 +19,7 @@ from replaytree.tree.engine import open_engine, reading
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
+from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import insert_for, record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.retrying import write
@@ -212,6 +213,14 @@ class ReplayTree:
             max_flops=max_flops,
             epochs=epochs,
         )
+
+    def best_accuracy(self) -> float | None:
+        """The average accuracy of the prefix that `best` ranks first; None before a training."""
+        return queries.best_accuracy(self.engine, self._search_id)
+
+    def uncertainties(self) -> dict[int, Uncertainty]:
+        """By budget, in epochs: the noise of trainings and the number of validation images."""
+        return queries.uncertainties(self.engine, self._search_id)
 
     def node(self, node: SupportsIndex | Path) -> Node:
         """One node by its id or its path; NodeNotFound otherwise."""

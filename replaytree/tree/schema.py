@@ -134,7 +134,6 @@ class NodeBudgetRow(Base):
             "ix_node_budgets_ranking",
             *(search_id, epochs, depth, evaluation_count, average_accuracy.desc(), params_rank, node_id),
         ),
-        Index("ix_node_budgets_average", average_accuracy.desc(), params_rank, node_id),
     )
 
 
@@ -150,6 +149,22 @@ class BudgetRow(Base):
     epochs: Mapped[int] = mapped_column(primary_key=True)
     repeat_count: Mapped[int]
     relative_squares: Mapped[float]
+
+
+class NoiseFactorRow(Base):
+    """What ranking.noise_factor is for prefixes of so many evaluations, and how many such prefixes there are: a cache.
+
+    So the view best_prefixes ranks with arithmetic alone: SQLite may have been built without exp and sqrt. `factor` is
+    None while the noise is unknown.
+    """
+
+    __tablename__ = "noise_factors"
+
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
+    epochs: Mapped[int] = mapped_column(primary_key=True)
+    evaluation_count: Mapped[int] = mapped_column(primary_key=True)
+    node_count: Mapped[int]
+    factor: Mapped[float | None]
 
 
 class EpisodeRow(Base):
@@ -296,6 +311,7 @@ searches = cast(Table, SearchRow.__table__)
 nodes = cast(Table, NodeRow.__table__)
 node_budgets = cast(Table, NodeBudgetRow.__table__)
 budgets = cast(Table, BudgetRow.__table__)
+noise_factors = cast(Table, NoiseFactorRow.__table__)
 episodes = cast(Table, EpisodeRow.__table__)
 evaluations = cast(Table, EvaluationRow.__table__)
 separate_evaluations = cast(Table, SeparateEvaluationRow.__table__)

@@ -14,8 +14,8 @@ from replaytree.space import LabelSpace
 from replaytree.tree import Episode, ReplayTree, check, open_engine
 from replaytree.tree.best import best_ids
 from replaytree.tree.engine import reading
-from replaytree.tree.queries import training_noise
-from replaytree.tree.ranking import LEAST_ERROR, lower_bound
+from replaytree.tree.noise import training_noise
+from replaytree.tree.ranking import LEAST_ERROR, rank, training_bound
 
 PATHS = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
 # Few values, so that averages, bounds and noise tie; 1.0 and its neighbour, so that errors fall under the least one.
@@ -90,8 +90,7 @@ def test_best_is_what_a_plain_sort_finds(results, limits, k, at_once):
         sums = next(b for s in tree.node_stats() if s.path == path for b in s.budgets if b.epochs == epochs)
         average = sums.average_accuracy
         assert average == pytest.approx(math.fsum(values) / len(values))
-        bound = lower_bound(average, len(values), noise=noise)
-        bound = average if bound is None else bound
+        bound = training_bound(average, len(values), noise=noise)
         places.append((-bound, -average, params is None, params or 0, node_id))
     best = tree.best(k, epochs=epochs, **limits)
     assert [node.node_id for node in best] == [place[-1] for place in sorted(places)[:k]]
@@ -108,6 +107,60 @@ def test_the_noise_is_that_of_all_evaluations_in_whatever_batches(results, at_on
             assert (plain is None) == (kept is None)
             assert plain is None or kept == pytest.approx(plain, rel=1e-6, abs=1e-6)
     assert check(tree.engine) == []
+
+
+@given(st.lists(EPISODES, min_size=1, max_size=25), st.integers(1, 25))
+@settings(deadline=None, max_examples=60)
+def test_the_view_ranks_as_best_does(results, at_once):
+    tree = new_tree()
+    recorded(tree, results, at_once=at_once)
+    with reading(tree.engine) as connection:
+        rows = connection.execute(text("SELECT * FROM best_prefixes")).mappings().all()
+    best = tree.best(999)
+    assert [row["node_id"] for row in rows] == [node.node_id for node in best]
+    assert [row["training_bound"] for row in rows] == [pytest.approx(node.training_bound, abs=6e-5) for node in best]
+    assert [row["budget_evaluation_count"] for row in rows] == [node.budget_evaluation_count for node in best]
+    assert check(tree.engine) == []
+
+
+def test_a_lucky_training_ranks_behind_a_firm_average_wherever_the_best_is_told(url):
+    """0.9 once against 0.88 four times: the noise of 0.84, 0.92, 0.84, 0.92 is worth more than the two points."""
+    engine = open_engine(url)
+    tree = ReplayTree.create(
+        engine, "lucky", space=CostlySpace(), seed=0, config_json="{}", versions={}, data_json='{"val_count": 100}'
+    )
+    recorded(tree, [((0,), [a], 4) for a in (0.84, 0.92, 0.84, 0.92)] + [((1,), [0.9], 4)], at_once=2)
+    # Squares 4 * 0.04^2 over an error of 0.12, three repeats: noise sqrt(0.0064 / 0.0144 / 3) = 2 / sqrt(27).
+    noise = 2 / math.sqrt(27)
+    bounds = [1 - 0.12 * math.exp(noise / 2), 1 - 0.1 * math.exp(noise)]
+    best = tree.best()
+    assert [node.path for node in best] == [(0,), (1,)]
+    assert [node.training_bound for node in best] == [pytest.approx(bound) for bound in bounds]
+    assert [node.path for node in sorted(tree.nodes(), key=rank)] == [(0,), (1,)]
+    with reading(engine) as connection:
+        rows = connection.execute(text("SELECT node_id, training_bound FROM best_prefixes")).all()
+    assert [tuple(row) for row in rows] == [
+        (node.node_id, pytest.approx(b, abs=6e-5)) for node, b in zip(best, bounds, strict=True)
+    ]
+    # A hundred images, too: at least (p + 1/200 - sqrt(p (1 - p) / 100 + 1/40000)) / 1.01
+    p = bounds[0]
+    at_least = (p + 1 / 200 - math.sqrt(p * (1 - p) / 100 + 1 / 40000)) / 1.01
+    info = tree.info()
+    assert (info.best_accuracy, info.best_lower_bound) == (pytest.approx(0.88), pytest.approx(at_least))
+    assert tree.best_accuracy() == pytest.approx(0.88)
+    assert tree.node((0,)).lower_bound == tree.children(())[0].lower_bound == pytest.approx(at_least)
+    engine.dispose()
+
+
+def test_at_least_is_known_after_one_training_where_the_images_are_counted():
+    def only(**data):
+        tree = ReplayTree.create("sqlite://", "one", space=CostlySpace(), seed=0, config_json="{}", versions={}, **data)
+        recorded(tree, [((0,), [1.0], 4)], at_once=1)
+        return tree.best(1)[0].lower_bound
+
+    assert only(data_json='{"val_count": 180}') == pytest.approx(180 / 181)
+    assert only() is None
+    assert only(data_json='{"val_count": "many"}') is None
 
 
 def statements(engine, act):
@@ -168,7 +221,7 @@ def test_recording_and_looking_up_scan_no_table():
 
 def test_a_tree_of_few_groups_is_ranked_by_few_statements():
     tree = grown("sqlite://")
-    # The largest budget, the noise, the groups, the nodes; and one for each group that is read.
+    # The largest budget and the images, the noise, the biases, the groups, the nodes; and one for each group read.
     assert len(statements(tree.engine, lambda: tree.best(1))) <= 6
 
 

@@ -104,6 +104,22 @@ CACHES += [
         "DELETE FROM budgets WHERE epochs = 8",
         [("noise at 8 epochs", None, None, "0 of 0 repeats", None, True)],
     ),
+    (
+        "UPDATE noise_factors SET factor = 1.5 WHERE epochs = 8",
+        [("noise factor of 1 evaluations at 8 epochs", None, None, "none for 3 nodes", "1.5 for 3 nodes", True)],
+    ),
+    (
+        "UPDATE noise_factors SET node_count = 4 WHERE epochs = 8",
+        [("noise factor of 1 evaluations at 8 epochs", None, None, "none for 3 nodes", "none for 4 nodes", True)],
+    ),
+    (
+        "INSERT INTO noise_factors VALUES (1, 8, 2, 1, NULL)",
+        [("noise factor of 2 evaluations at 8 epochs", None, None, None, "none for 1 nodes", True)],
+    ),
+    (
+        "DELETE FROM noise_factors WHERE epochs = 8",
+        [("noise factor of 1 evaluations at 8 epochs", None, None, "none for 3 nodes", None, True)],
+    ),
 ]
 
 
@@ -275,6 +291,7 @@ def test_what_sqlite_itself_finds():
         "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5)",
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
         "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
+        "INSERT INTO noise_factors VALUES (1, 4, 1, 1, NULL)",
         "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '2026-01-01')",
         "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5, 0)",
         "INSERT INTO strategy_states VALUES (1, 1, x'', '2026-01-01')",

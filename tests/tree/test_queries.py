@@ -13,7 +13,7 @@ from replaytree.records import PathEvaluation
 from replaytree.space import LabelSpace
 from replaytree.tree import Episode, Node, ReplayTree, list_searches
 from replaytree.tree.engine import reading
-from replaytree.tree.queries import training_noise
+from replaytree.tree.noise import training_noise
 from replaytree.tree.ranking import rank
 
 
@@ -86,6 +86,7 @@ def test_node(golden_tree):
         evaluation_count=1,
         visit_count=1,
         calibrated_accuracy=0.5,
+        training_bound=0.5,
         lower_bound=None,
     )
 

@@ -2,9 +2,11 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from replaytree.tree import Node
-from replaytree.tree.ranking import LEAST_ERROR, lower_bound, rank
+from replaytree.tree.ranking import Uncertainty, least_average, rank, training_bound, wilson
 
 NODE = Node(
     node_id=1,
@@ -26,28 +28,97 @@ NODE = Node(
 )
 
 
-def test_the_bound_by_hand():
+def test_what_ranks_by_hand():
     # An error of 0.1 whose deviation is a fifth of it: after four trainings a tenth of it, 0.1 * e^0.1.
-    assert lower_bound(0.9, 4, noise=0.2) == pytest.approx(1 - 0.1 * math.exp(0.1))
-    assert lower_bound(0.9, 4, noise=0.0) == pytest.approx(0.9)
-    assert lower_bound(0.9, 4, noise=None) is None
+    assert training_bound(0.9, 4, noise=0.2) == pytest.approx(1 - 0.1 * math.exp(0.1))
+    assert training_bound(0.9, 4, noise=0.0) == pytest.approx(0.9)
+    assert training_bound(0.9, 4, noise=None) == 0.9
+    assert training_bound(0.0, 1, noise=2.0) == pytest.approx(1 - math.exp(2))
 
 
 def test_the_bound_rises_to_the_average_with_every_training():
-    bounds = [lower_bound(0.9, n, noise=0.2) for n in (1, 2, 10, 100_000)]
+    bounds = [training_bound(0.9, n, noise=0.2) for n in (1, 2, 10, 100_000)]
     assert bounds == sorted(bounds)
     assert bounds[-1] == pytest.approx(0.9, abs=1e-4)
 
 
-def test_a_perfect_prefix_has_a_bound_below_1():
-    assert lower_bound(1.0, 1, noise=0.5) == pytest.approx(1 - LEAST_ERROR * math.exp(0.5))
+@given(st.floats(0, 0.999), st.integers(1, 1000), st.floats(0, 3) | st.none())
+def test_the_least_average_is_the_inverse_of_what_ranks(average, count, noise):
+    assert least_average(training_bound(average, count, noise=noise), count, noise=noise) == pytest.approx(average)
+
+
+def test_wilson_by_hand():
+    # z = 1, n = 3: (1/2 + 1/6 -+ sqrt(1/12 + 1/36)) / (4/3) = (2/3 -+ 1/3) * 3/4
+    assert wilson(0.5, 3, z=1.0) == pytest.approx((0.25, 0.75))
+    # z^2 = 3.8415: middle (0.5 + 0.0192) / 1.0384 = 0.5; half 1.96 sqrt(0.0025 + 0.000096) / 1.0384 = 0.0962
+    assert wilson(0.5, 100) == pytest.approx((0.40383, 0.59617), abs=1e-5)
+    assert wilson(1.0, 180) == pytest.approx((180 / (180 + 3.84146), 1.0), abs=1e-5)
+    with pytest.raises(ValueError, match="n is 0"):
+        wilson(0.5, 0)
+
+
+@given(st.floats(0, 1), st.integers(1, 10**6))
+def test_wilson_holds_the_share_and_narrows_with_n(share, n):
+    low, high = wilson(share, n)
+    assert 0.0 <= low <= share + 1e-9
+    assert share - 1e-9 <= high <= 1.0
+    wider = wilson(share, max(1, n // 2))
+    assert high - low <= wider[1] - wider[0] + 1e-12
+
+
+@given(st.floats(0.01, 0.99), st.integers(1, 10**5))
+def test_the_share_is_one_standard_error_above_the_lower_limit(share, n):
+    """The inverse of Wilson's lower limit l: p = l + z sqrt(l (1 - l) / n)."""
+    low = wilson(share, n, z=1.0)[0]
+    assert low + math.sqrt(low * (1 - low) / n) == pytest.approx(share)
+
+
+def test_at_least_counts_trainings_and_images_by_hand():
+    # Half an error over e^0.1: after four trainings of noise 0.2 at least 0.5; and of 3 images, at least 0.25.
+    average = 1 - 0.5 * math.exp(-0.1)
+    assert Uncertainty(0.2, 3).lower_bound(average, 4) == pytest.approx(0.25)
+    assert Uncertainty(0.2, None).lower_bound(average, 4) == pytest.approx(0.5)
+    assert Uncertainty(None, 3).lower_bound(0.5, 4) == pytest.approx(0.25)
+    assert Uncertainty(None, None).lower_bound(0.5, 4) is None
+
+
+def test_after_one_perfect_training_on_180_pictures_at_least_is_180_of_181():
+    assert Uncertainty(None, 180).lower_bound(1.0, 1) == pytest.approx(180 / 181)
+    # Once something is known of the noise it is a little less, however small the noise.
+    assert 180 / 181 - 1e-3 < Uncertainty(0.01, 180).lower_bound(1.0, 1) < 180 / 181
+
+
+def test_a_hopeless_prefix_is_at_least_0():
+    assert Uncertainty(2.0, None).lower_bound(0.0, 1) == 0.0
+    assert Uncertainty(2.0, 100).lower_bound(0.0, 1) == pytest.approx(0.0)
+
+
+def test_the_interval_by_hand():
+    # Noise alone: an error of 0.1, times and over e^(1.96 * 0.2 / 2).
+    low, high = Uncertainty(0.2, None).interval(0.9, 4)
+    factor = math.exp(1.959964 * 0.1)
+    assert (low, high) == (pytest.approx(1 - 0.1 * factor), pytest.approx(1 - 0.1 / factor))
+    # Images alone: Wilson's own; both: Wilson's at either end.
+    assert Uncertainty(None, 100).interval(0.5, 9) == wilson(0.5, 100)
+    both = Uncertainty(0.2, 100).interval(0.9, 4)
+    assert both == (pytest.approx(wilson(low, 100)[0]), pytest.approx(wilson(high, 100)[1]))
+    assert Uncertainty(None, None).interval(0.9, 1) is None
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(1, 50), st.floats(0, 2) | st.none(), st.integers(1, 10**5))
+def test_images_change_no_order(one, other, count, noise, images):
+    known = Uncertainty(noise, images)
+    bounds = [known.training_bound(average, count) for average in (one, other)]
+    shown = [known.lower_bound(average, count) for average in (one, other)]
+    if bounds[0] <= bounds[1]:
+        assert shown[0] <= shown[1] + 1e-12
 
 
 def test_ties_go_to_the_average_then_to_fewer_parameters_then_to_the_older():
-    lucky = replace(NODE, node_id=2, calibrated_accuracy=0.95, lower_bound=0.85)
-    firm = replace(NODE, node_id=3, calibrated_accuracy=0.9, lower_bound=0.85)
+    lucky = replace(NODE, node_id=2, calibrated_accuracy=0.95, training_bound=0.85)
+    firm = replace(NODE, node_id=3, calibrated_accuracy=0.9, training_bound=0.85)
     small = replace(firm, node_id=5, params=4)
     unknown = replace(firm, node_id=4, params=None)
     young = replace(firm, node_id=6)
-    bare = replace(NODE, node_id=7, calibrated_accuracy=0.86)
+    bare = replace(NODE, node_id=7, calibrated_accuracy=0.86, training_bound=0.86)
     assert sorted([young, unknown, small, firm, lucky, bare], key=rank) == [bare, lucky, small, firm, young, unknown]
