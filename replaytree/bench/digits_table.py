@@ -59,7 +59,10 @@ def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
     """
     space = digits_space()
     paths = list(all_paths(space))
-    with ProcessPoolExecutor(processes) as pool, gzip.open(out, "wt", newline="") as file:
+    with (
+        gzip.open(out, "wt", newline="") if out.suffix == ".gz" else out.open("w", newline="") as file,
+        ProcessPoolExecutor(processes) as pool,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["arch", *(f"accuracy_{seed}" for seed in range(seeds)), "params", "flops"])
         jobs = [(path, seed) for path in paths for seed in range(seeds)]

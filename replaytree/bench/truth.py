@@ -13,6 +13,7 @@ import csv
 import gzip
 import statistics
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -137,8 +138,6 @@ def _alone(separate: SeparateEvaluator, path: Path, *, epochs: int, seed: int) -
 def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
     """The data set of a table and its whole chains; DataError for a file that is no such table, or has none."""
     rows = _rows(FilePath(file))
-    if not rows or set(COLUMNS) - set(rows[0]):
-        raise DataError(f"{file} is no truth table: it needs the columns {', '.join(COLUMNS)}")
     _require_truth(rows, file)
     chains = []
     for number in sorted({int(row["chain"]) for row in rows}):
@@ -304,5 +303,25 @@ def _evaluators(
 def _rows(file: FilePath) -> list[dict[str, str]]:
     if not file.is_file():
         raise DataError(f"there is no truth table {file}; make one with `replaytree bench truth-table`")
-    with gzip.open(file, "rt", newline="") if file.suffix == ".gz" else file.open(newline="") as lines:
-        return list(csv.DictReader(lines))
+    try:
+        with gzip.open(file, "rt", newline="") if file.suffix == ".gz" else file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, EOFError, UnicodeError, zlib.error, csv.Error) as error:
+        raise DataError(f"{file} cannot be read as a truth table: {error}") from error
+    if not rows or set(COLUMNS) - set(rows[0]):
+        raise DataError(f"{file} is no truth table: it needs the columns {', '.join(COLUMNS)}")
+    for number, row in enumerate(rows, start=1):
+        _require_numbers(row, f"row {number} of {file}")
+    return rows
+
+
+def _require_numbers(row: dict[str, str], where: str) -> None:
+    for column in COLUMNS:
+        text = row[column]
+        try:
+            if column in ("chain", "depth"):
+                int(text)
+            elif column not in ("dataset", "arch") and text:
+                float(text)
+        except (TypeError, ValueError):
+            raise DataError(f"{where} has {column} {text!r}; it must be a number") from None

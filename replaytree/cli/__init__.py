@@ -1,36 +1,27 @@
-"""The command line: parse, call, print. One file a group of commands; errors become exit codes here."""
+"""The command line: parse, call, print. One file a group of commands; outcome.py turns errors into exit codes."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib.metadata import version
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
 from replaytree.cli.deliver import export, predict, retrain
-from replaytree.cli.help import LongCommand, PanelCommand, PanelGroup
+from replaytree.cli.help import Commands, LongCommand, PlainCommand
+from replaytree.cli.outcome import end
 from replaytree.cli.read import best, list_, show
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
-from replaytree.cli.text import escaped, say, take_any_text
-from replaytree.errors import ReplayTreeError
+from replaytree.cli.text import say, take_any_text
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    # Plain help is laid out in panels by our own classes: it is quick, and has room at 80 columns.
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    cls=PanelGroup,
-)
-
-
-# Typer brings its own copy of click, or click, as its version is: this is its UsageError.
-USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+app = Commands()
 
 
 def _print_version(wanted: bool) -> None:
@@ -61,39 +52,26 @@ for command, name, panel in (
     (predict, None, "Take away"),
     (doctor, None, "Look after"),
 ):
-    app.command(name, cls=LongCommand if command is run else PanelCommand, rich_help_panel=panel)(command)
-app.add_typer(db, name="db", cls=PanelGroup, rich_help_panel="Look after")
-app.add_typer(bench, name="bench", cls=PanelGroup, rich_help_panel="Look after")
+    app.command(name, cls=LongCommand if command is run else PlainCommand, rich_help_panel=panel)(command)
+app.add_typer(db, name="db", rich_help_panel="Look after")
+app.add_typer(bench, name="bench", rich_help_panel="Look after")
 
 
-def _usage(error: Any) -> str:
-    """One line on a command that cannot be read; of one that needs arguments and has none, its help."""
-    context = error.ctx
-    if type(error).__name__ == "NoArgsIsHelpError":
-        return str(context.get_help())
-    path = context.command_path if context else "replaytree"
-    return f"Error: {' '.join(error.format_message().split()).rstrip('.')}; `{path} --help` shows what there is"
-
-
-def main(args: list[str] | None = None) -> None:
-    """Run the command line; the one place where errors become exit codes."""
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line, and exit."""
+    _open_streams()
     take_any_text()
     # Where a connection is lost, our own warning says so, and psycopg's about its pipeline only puzzles.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
         code = app(args, prog_name="replaytree", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except USAGE_ERROR as error:
-        say(_usage(error), error=True)
-        sys.exit(2)
-    except typer.Abort:
-        say("Nothing was done.", error=True)
-        sys.exit(1)
-    except ReplayTreeError as error:
-        say(f"Error: {escaped(error)}", error=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(1)
-    except KeyboardInterrupt:
-        say("Stopped at once; what was committed stays.", error=True)
-        sys.exit(130)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        code = end(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_streams() -> None:
+    """A program may be started with its standard streams closed: what is printed goes nowhere then."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

@@ -9,19 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from replaytree.cli.options import DataDir
+from replaytree.cli.help import Commands
+from replaytree.cli.options import DataDir, decimal, readable, whole, writable
 from replaytree.cli.text import say
 
-bench = typer.Typer(help="Measure replaytree on this machine.", no_args_is_help=True)
+bench = Commands(help="Measure replaytree on this machine.")
 
-Json = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file, too.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.", callback=writable)
+]
 
 
 @bench.command()
 def loop(
-    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 15,
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes of the tree, at least.")] = 10_000,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes that are timed.")] = 200,
+    depth: Annotated[int, whole("Layers of every path.")] = 15,
+    nodes: Annotated[int, whole("Nodes of the tree, at least.")] = 10_000,
+    episodes: Annotated[int, whole("Episodes that are timed.")] = 200,
     json_: Json = None,
 ) -> None:
     """Milliseconds an episode of everything but the evaluator, for every strategy."""
@@ -40,14 +43,17 @@ def loop(
 @bench.command()
 def strategies(
     table: Annotated[
-        Path, typer.Argument(help="CSV or Parquet file: arch, accuracy columns, perhaps params and flops.")
+        Path,
+        typer.Argument(
+            help="CSV or Parquet file: arch, accuracy columns, perhaps params and flops.", callback=readable
+        ),
     ],
     strategy: Annotated[
         list[str] | None,
         typer.Option(help="Which; may be repeated.  [default: all, and optuna-tpe, optuna-gp if installed]"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Searches a strategy.")] = 30,
-    trainings: Annotated[int, typer.Option(min=1, help="Trainings a search.")] = 200,
+    seeds: Annotated[int, whole("Searches a strategy.", least=2)] = 30,
+    trainings: Annotated[int, whole("Trainings a search.")] = 200,
     accuracy: Annotated[
         list[str] | None,
         typer.Option(help="Accuracy column; may be repeated.  [default: those that begin with 'accuracy']"),
@@ -64,9 +70,11 @@ def strategies(
         list[str] | None,
         typer.Option(help="Learn first from a search on this column, as if of other images; may be repeated."),
     ] = None,
-    warm_start_trainings: Annotated[int, typer.Option(min=1, help="Trainings of that search.")] = 100,
-    processes: Annotated[int, typer.Option(min=1, help="Searches at a time.")] = 2,
-    figure: Annotated[Path | None, typer.Option(help="Write an HTML figure to this file.")] = None,
+    warm_start_trainings: Annotated[int, whole("Trainings of that search.")] = 100,
+    processes: Annotated[int, whole("Searches at a time.")] = 2,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML figure to this file.", callback=writable)
+    ] = None,
     json_: Json = None,
 ) -> None:
     """Regret of every strategy against trainings, on a table of known accuracies."""
@@ -94,9 +102,9 @@ def strategies(
 
 @bench.command("digits-table")
 def digits_table(
-    out: Annotated[Path, typer.Argument(help="The CSV file to write; .gz compresses it.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every prefix.")] = 3,
-    processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, one thread each.")] = 2,
+    out: Annotated[Path, typer.Argument(help="The CSV file to write; .gz compresses it.", callback=writable)],
+    seeds: Annotated[int, whole("Trainings of every prefix.")] = 3,
+    processes: Annotated[int, whole("Trainings at a time, one thread each.")] = 2,
 ) -> None:
     """Train every chain of a small space on the digits: a table to try strategies on. About 20 core minutes a seed."""
     from replaytree.bench.digits_table import make_table
@@ -106,8 +114,8 @@ def digits_table(
 
 @bench.command()
 def report(
-    nodes: Annotated[list[int] | None, typer.Option(min=1, help="Nodes of the tree; repeat for several.")] = None,
-    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 15,
+    nodes: Annotated[list[int] | None, whole("Nodes of the tree; repeat for several.")] = None,
+    depth: Annotated[int, whole("Layers of every path.")] = 15,
     json_: Json = None,
 ) -> None:
     """Seconds to write a report and to look at it in Chromium, on synthetic trees of 1,000 and 50,000 nodes."""
@@ -134,10 +142,10 @@ def report(
 def storage(
     nodes: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Nodes of the tree; repeat for several, rising.  [default: 10000, 100000, 1000000]"),
+        whole("Nodes of the tree; repeat for several, rising.  [default: 10000, 100000, 1000000]"),
     ] = None,
-    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 15,
-    optuna: Annotated[int, typer.Option(min=0, help="Trials to record in Optuna's storage, too; 0: none.")] = 200,
+    depth: Annotated[int, whole("Layers of every path.")] = 15,
+    optuna: Annotated[int, whole("Trials to record in Optuna's storage, too; 0: none.", least=0)] = 200,
     json_: Json = None,
 ) -> None:
     """What the tree costs in SQLite: to record, to draw from, to rank and to hold; Optuna's storage beside it."""
@@ -160,20 +168,16 @@ def storage(
 def evaluator(
     dataset: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")] = "digits",
     data_dir: DataDir = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="Resize images to this many pixels square.")] = None,
-    train_limit: Annotated[int, typer.Option(min=18, help="Training images.")] = 512,
-    width: Annotated[float, typer.Option(help="Factor on all channel numbers.")] = 0.25,
-    depth: Annotated[int, typer.Option(min=1, help="Layers of every path.")] = 10,
-    paths: Annotated[int, typer.Option(min=1, help="Paths of the trie, continued from one another.")] = 8,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of every training.  [default: 1, with --truth 6]")
-    ] = None,
-    joint_epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of joint and trie, to compare where they are as true.")
-    ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Sets of paths, one after the other.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Times that each set is trained; the least counts.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="The paths follow from it.")] = 0,
+    image_size: Annotated[int | None, whole("Resize images to this many pixels square.")] = None,
+    train_limit: Annotated[int, whole("Training images.", least=18)] = 512,
+    width: Annotated[float, decimal("Factor on all channel numbers.", low=1e-6, high=64.0)] = 0.25,
+    depth: Annotated[int, whole("Layers of every path.")] = 10,
+    paths: Annotated[int, whole("Paths of the trie, continued from one another.")] = 8,
+    epochs: Annotated[int | None, whole("Epochs of every training.  [default: 1, with --truth 6]")] = None,
+    joint_epochs: Annotated[int | None, whole("Epochs of joint and trie, to compare where they are as true.")] = None,
+    rounds: Annotated[int, whole("Sets of paths, one after the other.")] = 1,
+    repeats: Annotated[int, whole("Times that each set is trained; the least counts.")] = 1,
+    seed: Annotated[int, whole("The paths follow from it.", least=0)] = 0,
     method: Annotated[
         list[str] | None,
         typer.Option(help="plain, separate, joint, trie; may be repeated; ratios are to the first.  [default: all]"),
@@ -181,22 +185,26 @@ def evaluator(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     truth: Annotated[
         Path | None,
-        typer.Option(help="A truth table: how true joint scores of its chains are, instead. Six epochs unless said."),
+        typer.Option(
+            metavar="FILE",
+            help="A truth table: how well joint scores of its chains agree with it, instead. Six epochs unless said.",
+            callback=readable,
+        ),
     ] = None,
     length: Annotated[
-        list[int] | None, typer.Option(help="With --truth: layers of the chains; repeat.  [default: 5, 10, 15]")
+        list[int] | None, whole("With --truth: layers of the chains; repeat.  [default: 5, 10, 15]")
     ] = None,
     calibrate: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="With --truth: separate trainings' share of the joint cost.")
+        float, decimal("With --truth: separate trainings' share of the joint cost.", low=0.0, high=1.0)
     ] = 0.1,
-    seeds: Annotated[int, typer.Option(min=1, help="With --truth: joint trainings of every chain.")] = 1,
+    seeds: Annotated[int, whole("With --truth: joint trainings of every chain.")] = 1,
     discount: Annotated[
         float | None,
-        typer.Option(min=0.05, max=1.0, help="With --truth: how much of a head's gradient a layer passes on."),
+        decimal("With --truth: how much of a head's gradient a layer passes on.", low=0.05, high=1.0),
     ] = None,
     hidden: Annotated[
         int | None,
-        typer.Option(min=0, max=32, help="With --truth: hidden units a channel in each head; 0: linear heads."),
+        whole("With --truth: hidden units a channel in each head; 0: linear heads.", least=0, most=32),
     ] = None,
     json_: Json = None,
 ) -> None:
@@ -247,9 +255,11 @@ def evaluator(
 
 @bench.command("truth-table")
 def truth_table(
-    out: Annotated[Path, typer.Argument(help="The CSV file; what it has is kept, what it lacks is added.")],
+    out: Annotated[
+        Path, typer.Argument(help="The CSV file; what it has is kept, what it lacks is added.", callback=writable)
+    ],
     dataset: Annotated[str, typer.Option(help="digits or cifar10.")] = "digits",
-    chains: Annotated[int, typer.Option(min=1, help="Random chains of 15 layers.")] = 24,
+    chains: Annotated[int, whole("Random chains of 15 layers.")] = 24,
     data_dir: DataDir = None,
 ) -> None:
     """Train every prefix of random chains by itself: the truth for `bench evaluator --truth`. Hours on a CPU.
@@ -264,8 +274,8 @@ def truth_table(
 
 @bench.command()
 def trainings(
-    count: Annotated[int, typer.Option("--trainings", min=1, help="Trainings in all.")] = 1000,
-    every: Annotated[int, typer.Option(min=1, help="Trainings between two looks.")] = 100,
+    count: Annotated[int, whole("Trainings in all.", "--trainings")] = 1000,
+    every: Annotated[int, whole("Trainings between two looks.")] = 100,
     json_: Json = None,
 ) -> None:
     """Resident memory over a thousand trainings in one process: a curve that must be flat."""
@@ -283,8 +293,8 @@ def memory(
     strategy: Annotated[
         list[str] | None, typer.Option(help="Which; may be repeated.  [default: guided and replay]")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes of the search.")] = 5_000,
-    every: Annotated[int, typer.Option(min=1, help="Episodes between two looks.")] = 500,
+    episodes: Annotated[int, whole("Episodes of the search.")] = 5_000,
+    every: Annotated[int, whole("Episodes between two looks.")] = 500,
     json_: Json = None,
 ) -> None:
     """Memory of a search over thousands of episodes on a table whose tree is complete after some hundreds."""

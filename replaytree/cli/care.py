@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from replaytree.cli import console
+from replaytree.cli.help import Commands
 from replaytree.cli.options import DataDir, Name, Storage, engine_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import storage_url
 
-db = typer.Typer(help="Upgrade or check the database itself; carry searches from one to another.", no_args_is_help=True)
+db = Commands(help="Upgrade or check the database itself; carry searches from one to another.")
 
 
 @db.command()

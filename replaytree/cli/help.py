@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from replaytree.cli.text import say
 from replaytree.config.option import PANELS
 
+_SHOW_ALL = "replaytree.help_all"
 
-class PanelCommand(TyperCommand):
-    """A command whose options are shown under the headings of their panels."""
+
+class PlainCommand(TyperCommand):
+    """A command whose help is plain text: what stands for a value is short."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for param in self.params:
+            if param.param_type_name == "argument" and param.metavar is None:
+                param.metavar = str(param.name).rstrip("_").upper()
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write each panel: arguments first, the known panels in their order, then what has none."""
+        """Write arguments, then the options under the headings of their panels."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for param in self.shown(ctx):
-            record = param.get_help_record(ctx)
+            record = _record(param, ctx)
             if record is not None:
-                default = "Arguments" if param.param_type_name == "argument" else "Options"
-                panels.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
+                panels.setdefault(self.heading(param), []).append(record)
         order = ["Arguments", *PANELS, "Options"]
-        for name in sorted(panels, key=lambda name: order.index(name) if name in order else len(PANELS)):
+        for name in sorted(panels, key=order.index):
             with formatter.section(name):
                 formatter.write_dl(panels[name])
 
@@ -30,16 +40,24 @@ class PanelCommand(TyperCommand):
         """The parameters that help shows."""
         return list(self.get_params(ctx))
 
+    def heading(self, param: Any) -> str:
+        """What a parameter stands under."""
+        return "Arguments" if param.param_type_name == "argument" else "Options"
 
-class LongCommand(PanelCommand):
-    """A command of many options: `--help` shows those that matter most, `--help-all` every one."""
+
+class LongCommand(PlainCommand):
+    """A command of many options: `--help` shows those that matter most, `--help-all` every one, in panels."""
+
+    def heading(self, param: Any) -> str:
+        """The panel, where the parameter has one."""
+        return str(getattr(param, "rich_help_panel", None) or super().heading(param))
 
     def shown(self, ctx: Any) -> list[Any]:
         """All, or those of the first panel."""
         params = super().shown(ctx)
-        if ctx.meta.get("replaytree.help_all"):
+        if ctx.meta.get(_SHOW_ALL):
             return params
-        return [param for param in params if getattr(param, "rich_help_panel", None) in (PANELS[0], None)]
+        return [param for param in params if self.heading(param) in (PANELS[0], "Options")]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Say how many more there are."""
@@ -48,26 +66,57 @@ class LongCommand(PanelCommand):
             formatter.write(f"\n{more} more options: {ctx.command_path} --help-all\n")
 
 
-class PanelGroup(TyperGroup):
+class PlainGroup(TyperGroup):
     """A group whose commands are shown under the headings of their panels."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each panel of commands, in the order in which they were added."""
+        """Write each panel of commands, in the order in which they were added: the first sentence of each."""
         panels: dict[str, list[tuple[str, str]]] = {}
-        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        width = formatter.width - 6 - max(len(name) for name, _ in commands)
-        for name, command in commands:
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
             if command is not None and not command.hidden:
                 panel = getattr(command, "rich_help_panel", None) or "Commands"
-                panels.setdefault(panel, []).append((name, command.get_short_help_str(width)))
+                sentence = re.split(r"(?<=\.)\s", " ".join((command.help or "").split()))[0]
+                panels.setdefault(panel, []).append((name, sentence))
         for panel, rows in panels.items():
             with formatter.section(panel):
                 formatter.write_dl(rows)
 
 
+class Commands(typer.Typer):
+    """An app, or a group of an app, whose commands have plain help."""
+
+    def __init__(self, **options: Any) -> None:
+        # Below 80 columns text is wrapped to what there is; beyond 100 it would be hard to read.
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        super().__init__(
+            cls=PlainGroup, no_args_is_help=True, rich_markup_mode=None, context_settings=settings,
+            pretty_exceptions_enable=False, **options,
+        )  # fmt: skip
+
+    def command(self, name: str | None = None, *, cls: Any = PlainCommand, **options: Any) -> Callable[[Any], Any]:
+        """As typer's."""
+        return super().command(name, cls=cls, **options)
+
+
+def _record(param: Any, ctx: Any) -> tuple[str, str] | None:
+    """A line of help; a word of the option's name stands for a value where neither a word nor choices are given."""
+    record: tuple[str, str] | None = param.get_help_record(ctx)
+    if record is None:
+        return None
+    names, help_text = record
+    help_text = help_text.replace("  [required]", "")
+    names = re.split(r" (?=[<A-Z\[{])", names)[0] if param.metavar is None and "|" not in names else names
+    if param.param_type_name == "argument":
+        return param.metavar, help_text
+    if param.metavar is None and not param.is_flag and "|" not in names:
+        names += f" {param.name.strip('_').rpartition('_')[2].upper()}"
+    return names, help_text
+
+
 def show_all(ctx: Any, wanted: bool) -> None:
     """The callback of `--help-all`."""
     if wanted:
-        ctx.meta["replaytree.help_all"] = True
+        ctx.meta[_SHOW_ALL] = True
         say(ctx.get_help())
         ctx.exit()

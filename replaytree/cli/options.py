@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from replaytree.tree import ReplayTree
 
 
-def whole(help: str, *flags: str, least: int = 1, panel: str | None = None) -> Any:
+def whole(help: str, *flags: str, least: int = 1, most: int = LARGEST, panel: str | None = None) -> Any:
     """An option that takes a whole number as people write it: 12, 100k, 1.5M."""
 
     def parse(text: str) -> int:
         value = whole_number(text)
         if value < least:
             raise ConfigError(f"{value} is less than {least}")
+        if value > most:
+            raise ConfigError(f"{value} is more than {most}")
         return value
 
     return typer.Option(*flags, help=help, metavar="N", parser=typed(parse), rich_help_panel=panel)
@@ -103,6 +105,30 @@ HelpAll = Annotated[
     bool, typer.Option("--help-all", help="Show every option and exit.", is_eager=True, callback=show_all)
 ]
 Format = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print.")]
+
+
+def writable(context: typer.Context, file: Path | None) -> Path | None:
+    """The callback of an option that names a file to write: it is tried before the work starts."""
+    if file is None or context.resilient_parsing:
+        return file
+    if file.exists() and not file.is_file() and not file.is_char_device():
+        raise ConfigError(f"{file} is no file that can be written; choose another")
+    is_new = not file.exists()
+    with file.open("ab"):
+        pass
+    if is_new:
+        file.unlink()
+    return file
+
+
+def readable(context: typer.Context, file: Path | None) -> Path | None:
+    """The callback of an option that names a file to read."""
+    if file is None or context.resilient_parsing:
+        return file
+    if file.exists() and not file.is_file():
+        raise ConfigError(f"{file} is no file; name one that can be read")
+    with file.open("rb"):
+        return file
 
 
 def engine_of(storage: str | None) -> Engine:

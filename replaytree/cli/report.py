@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from replaytree.cli.options import Name, Storage, engine_of, tree_of
+from replaytree.cli.options import Name, Storage, decimal, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 
 Out = Annotated[Path, typer.Option(help="Folder of the reports; each gets a folder of its own in it.")]
@@ -20,7 +20,7 @@ def report(
         str | None, typer.Option(help="A random search of the same data to compare with.", metavar="NAME")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Rewrite the page while the search runs.")] = False,
-    interval: Annotated[float, typer.Option(min=1.0, help="Seconds between looks at the search, with --watch.")] = 10.0,
+    interval: Annotated[float, decimal("Seconds between looks at the search, with --watch.", low=1.0)] = 10.0,
     storage: Storage = None,
 ) -> None:
     """Write OUT/NAME/index.html: what the search found and why, as one page without network."""

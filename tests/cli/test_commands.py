@@ -18,34 +18,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from replaytree import cli
 from replaytree.config import SearchConfig, by_flag
 from replaytree.config.option import PANELS
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to work in, with nothing set in the environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("REPLAYTREE_STORAGE", "REPLAYTREE_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
-
-
-@pytest.fixture
-def replaytree(here, capsys):
-    """Run a command: (exit code, what it printed, what it printed to standard error)."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return run
 
 
 @pytest.fixture

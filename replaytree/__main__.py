@@ -1,0 +1,6 @@
+"""`python -m replaytree`."""
+
+from replaytree.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""How a command ends: every exception becomes one line and an exit code here, and nowhere else.
+
+2    the user can do something about it: a wrong option, a file that cannot be read, no memory left
+70   a fault of replaytree: with REPLAYTREE_TRACEBACK=1 the traceback is shown, and always where it happened
+130  Ctrl-C
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from replaytree.cli.text import escaped, say
+from replaytree.errors import ReplayTreeError
+
+TRACEBACK = "REPLAYTREE_TRACEBACK"
+INTERNAL = 70
+
+# Typer brings its own copy of click, or needs click, as its version is: this is its UsageError.
+USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def end(error: BaseException) -> int:
+    """Say what ended a command, and give its exit code."""
+    if isinstance(error, BrokenPipeError):
+        _forget_stdout()
+        return 1
+    if isinstance(error, KeyboardInterrupt):
+        say("Stopped at once; what was committed stays.", error=True)
+        return 130
+    if isinstance(error, typer.Abort):
+        say("Nothing was done.", error=True)
+        return 1
+    text = expected(error)
+    if os.environ.get(TRACEBACK) and not isinstance(error, ReplayTreeError | USAGE_ERROR):
+        say("".join(traceback.format_exception(error)), error=True)
+    if text is None:
+        say(f"Internal error: {escaped(_told(error))}{_where(error)}.", error=True)
+        say(f"This is a fault of replaytree. Please report it with what {TRACEBACK}=1 in front prints.", error=True)
+        return INTERNAL
+    say(text, error=True)
+    return 2
+
+
+def expected(error: BaseException) -> str | None:
+    """The line for an error that is no fault of ours; None for one that is."""
+    if isinstance(error, USAGE_ERROR):
+        return _usage(error)
+    if isinstance(error, ReplayTreeError):
+        return f"Error: {escaped(error)}"
+    reason = _reason(error)
+    return None if reason is None else f"Error: {escaped(reason)}"
+
+
+def _reason(error: BaseException) -> str | None:
+    if isinstance(error, OSError):
+        return _of_system(error)
+    if _is_of_memory(error):
+        return (
+            "the memory does not suffice; take a smaller --batch-size, --image-size, --width or --train-limit, "
+            "or end other programs"
+        )
+    if isinstance(error, UnicodeError):
+        return f"a text cannot be read or written in its encoding ({_told(error)}); UTF-8 is expected"
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return "there is no such home folder; set HOME, or name folders without ~ (--data-dir, XDG_CACHE_HOME)"
+    # Not imported for this: where nothing has, nothing of it was raised.
+    sql: Any = sys.modules.get("sqlalchemy.exc")
+    if sql is not None and isinstance(error, sql.SQLAlchemyError):
+        return f"the database refused: {_first_line(getattr(error, 'orig', None) or error)}; check --storage"
+    return None
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused, with the path."""
+    files = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    if not files and error.errno == errno.ENOENT and not _has_folder():
+        return "the folder that this command was started in is gone; change to one that exists"
+    what = error.strerror or _first_line(error) or type(error).__name__
+    advice = {
+        errno.ENOSPC: "; make room, or choose another disk",
+        errno.EDQUOT: "; make room, or choose another disk",
+        errno.EACCES: "; choose another file or folder, or change its permissions",
+        errno.EPERM: "; choose another file or folder, or change its permissions",
+        errno.EROFS: "; choose another file or folder",
+        errno.EMFILE: "; raise the limit with `ulimit -n`",
+    }.get(error.errno or 0, "")
+    return f"{' -> '.join(files)}: {what}{advice}" if files else f"{what}{advice}"
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Torch tells of memory in classes and texts of its own."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("not enough memory" in text or "out of memory" in text))
+    )
+
+
+def _usage(error: Any) -> str:
+    """One line on a command that cannot be read; of one that needs arguments and has none, its help."""
+    context = error.ctx
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(context.get_help())
+    path = context.command_path if context else "replaytree"
+    message = escaped(" ".join(error.format_message().split()).rstrip("."))
+    return f"Error: {message}; `{path} --help` shows what there is"
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_first_line(error)}".rstrip(": ")
+
+
+def _first_line(error: object) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else ""
+
+
+def _where(error: BaseException) -> str:
+    """The last place in replaytree that an error came through."""
+    package = str(Path(__file__).parents[1])
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(package)]
+    if not own:
+        return ""
+    return f" (in replaytree{own[-1].filename.removeprefix(package)}, line {own[-1].lineno})"
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
+def _forget_stdout() -> None:
+    """Nobody reads on: let Python's last flush go nowhere, instead of failing."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        # There is no such stream, or it is no file.
+        return
