@@ -286,7 +286,7 @@ def _tree(file: FilePath, space: LayerSpace, *, synchronous: str | None = None) 
     if synchronous is not None:
         engine.dispose()
         event.listen(engine, "connect", lambda driver, _: driver.execute(f"PRAGMA synchronous={synchronous}").close())
-    return ReplayTree.create(engine, "filled", space=space, seed=0, config_json="{}", versions={})
+    return ReplayTree.create(engine, "filled", space=space, seed=0, config_json='{"seed": 0}', versions={})
 
 
 def _state(space: LayerSpace) -> bytes:

@@ -1,11 +1,12 @@
 """The replay tree in SQL: schema, writes, reads, checks."""
 
 from replaytree.tree.calibrations import Calibration
-from replaytree.tree.check import Problem, Repaired, check, repair
+from replaytree.tree.check import Repaired, check, repair
 from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.names import require_name, usable_name
+from replaytree.tree.problem import Problem
 from replaytree.tree.queries import list_searches, search_names
 from replaytree.tree.ranking import Uncertainty, rank, wilson
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining

@@ -177,13 +177,28 @@ def _pairs(connection: Connection, search_id: int) -> list[Pair]:
     return [Pair(*row) for row in rows]
 
 
-def wrong_biases(connection: Connection, search_id: int) -> list[tuple[Point, float | None, float | None]]:
+def wrong_biases(connection: Connection, search_id: int) -> list[tuple[Point, str | None, str | None]]:
     """(depth, epochs), what the separate trainings say, and what is stored, wherever they differ."""
-    expected, _ = expected_biases(connection, search_id)
-    found = stored_biases(connection, search_id)
-    wrong = []
+    expected, pair_count = expected_biases(connection, search_id)
+    rows = connection.execute(select(calibrations).where(calibrations.c.search_id == search_id)).all()
+    found = {(row.depth, row.epochs): (row.bias, row.deviation, row.pair_count) for row in rows}
+    wrong: list[tuple[Point, str | None, str | None]] = []
     for point in sorted(expected.keys() | found.keys()):
-        should, stands = (biases[point].value if point in biases else None for biases in (expected, found))
-        if should is None or stands is None or abs(should - stands) > BIAS_TOLERANCE:
-            wrong.append((point, should, stands))
+        bias = expected.get(point)
+        should = None if bias is None else (bias.value, bias.deviation, pair_count)
+        stands = found.get(point)
+        if should is None or stands is None or any(map(_differ, should, stands)):
+            wrong.append((point, _text(should), _text(stands)))
     return wrong
+
+
+def _differ(should: float, stands: float) -> bool:
+    return not (isinstance(stands, int | float) and abs(should - stands) <= BIAS_TOLERANCE)
+
+
+def _text(values: tuple[object, object, object] | None) -> str | None:
+    """For people."""
+    if values is None:
+        return None
+    bias, deviation, count = (f"{value:.6g}" if isinstance(value, int | float) else repr(value) for value in values)
+    return f"{bias} +- {deviation}, from {count} pairs"

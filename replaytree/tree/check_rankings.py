@@ -18,6 +18,9 @@ RELATIVE_TOLERANCE = 1e-9
 SQUARES_TOLERANCE = 1e-12
 NOISE_TOLERANCE = 1e-8
 
+# To SQLite every text is more than every number, whatever the column is meant to hold.
+TEXT_IS_MORE = "1e308"
+
 SUMS = "SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations WHERE NOT shared"
 _SQUARES = """(SELECT SUM((v.accuracy - e.total / e.n) * (v.accuracy - e.total / e.n))
                FROM evaluations v WHERE v.node_id = e.node_id AND v.epochs = e.epochs AND NOT v.shared)"""
@@ -37,6 +40,7 @@ WHERE found_depth <> expected_depth OR found_params_rank <> expected_params_rank
    OR ABS(found_average_accuracy - expected_average_accuracy) > :tolerance
    OR ABS(found_squared_deviations - expected_squared_deviations)
       > :tolerance * expected_squared_deviations + :squares_tolerance * n
+   OR found_average_accuracy > {TEXT_IS_MORE} OR found_squared_deviations > {TEXT_IS_MORE}
 ORDER BY node_id, epochs
 """
 
@@ -73,7 +77,9 @@ class Noise(NamedTuple):
     @property
     def text(self) -> str:
         """For people."""
-        return f"{self.relative_squares:.9g} of {self.repeat_count} repeats"
+        squares: object = self.relative_squares
+        shown = f"{squares:.9g}" if isinstance(squares, int | float) else repr(squares)
+        return f"{shown} of {self.repeat_count} repeats"
 
 
 class WrongNoise(NamedTuple):
@@ -129,7 +135,7 @@ def _noise_by_budget(rows: Iterable[Row[Any]]) -> dict[tuple[int, int], Noise]:
 
 def _differ(right: Noise, there: Noise) -> bool:
     allowed = RELATIVE_TOLERANCE * right.relative_squares + NOISE_TOLERANCE * max(right.repeat_count, 1)
-    return right.repeat_count != there.repeat_count or abs(right.relative_squares - there.relative_squares) > allowed
+    return right.repeat_count != there.repeat_count or differ(right.relative_squares, there.relative_squares, allowed)
 
 
 class Factor(NamedTuple):
@@ -141,7 +147,9 @@ class Factor(NamedTuple):
     @property
     def text(self) -> str:
         """For people."""
-        return f"{'none' if self.factor is None else f'{self.factor:.9g}'} for {self.node_count} nodes"
+        factor: object = self.factor
+        shown = f"{factor:.9g}" if isinstance(factor, int | float) else "none" if factor is None else repr(factor)
+        return f"{shown} for {self.node_count} nodes"
 
 
 class WrongFactor(NamedTuple):
@@ -189,4 +197,9 @@ def rebuild_factors(connection: Connection, wrong: Sequence[WrongFactor]) -> Non
 def _factors_differ(right: Factor, there: Factor) -> bool:
     if right.node_count != there.node_count or right.factor is None or there.factor is None:
         return right != there
-    return abs(right.factor - there.factor) > RELATIVE_TOLERANCE * right.factor
+    return differ(right.factor, there.factor, RELATIVE_TOLERANCE * right.factor)
+
+
+def differ(expected: float, found: float, allowed: float) -> bool:
+    """Whether two numbers are further apart than allowed; what is no number differs from every one."""
+    return not (isinstance(found, int | float) and abs(expected - found) <= allowed)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from sqlalchemy import URL, Connection, Engine
 
 from replaytree.errors import LeaseLost, SearchExists, SearchHeld, SpaceError
 from replaytree.records import NodeStats, Path, Space
-from replaytree.space import CheckedSpace, checked
+from replaytree.space import CheckedSpace, LayerSpace, checked
 from replaytree.tree import queries
 from replaytree.tree.calibrations import Calibration, read_calibration
 from replaytree.tree.engine import open_engine, reading
@@ -264,7 +264,14 @@ class ReplayTree:
 def _space_json(space: Space) -> str:
     labels = [space.label(action) for action in range(space.num_actions)]
     own = space.space if isinstance(space, CheckedSpace) else space
-    return json.dumps({"kind": type(own).__name__, "labels": labels, "max_layers": space.max_layers}, sort_keys=True)
+    described: dict[str, Any] = {"kind": type(own).__name__, "labels": labels, "max_layers": space.max_layers}
+    whole: object = space
+    while not isinstance(whole, LayerSpace) and hasattr(whole, "space"):
+        whole = whole.space
+    if isinstance(whole, LayerSpace):
+        # By these `check` computes what is stored of a node.
+        described |= {name: whole.describe()[name] for name in ("layers", "input_shape", "num_classes")}
+    return json.dumps(described, sort_keys=True)
 
 
 def _require_same_layers(space: Space, space_json: str, name: str) -> None:

@@ -43,7 +43,7 @@ class CostlySpace(LabelSpace):
 
 
 def new_tree(storage="sqlite://"):
-    return ReplayTree.create(storage, "property", space=CostlySpace(), seed=0, config_json="{}", versions={})
+    return ReplayTree.create(storage, "property", space=CostlySpace(), seed=0, config_json='{"seed": 0}', versions={})
 
 
 def recorded(tree, results, *, at_once):

@@ -282,22 +282,29 @@ def test_a_path_that_is_stored_twice(golden_tree):
     assert found(golden_tree.engine) == [("nodes of a path", 7, None, 1, 2, False)]
 
 
+NOON = "2026-01-01 12:00:00.000000"
+
+
 def test_what_sqlite_itself_finds():
     engine = open_engine("sqlite://")
+    space = '{"kind": "LabelSpace", "labels": ["conv"], "max_layers": 1}'
     corrupt(
         engine,
         "PRAGMA ignore_check_constraints=ON",
-        "INSERT INTO searches VALUES (1, 'first', '2026-01-01', 0, '{}', '{}', NULL, '{}')",
+        f"INSERT INTO searches VALUES (1, 'first', '{NOON}', 0, '{{\"seed\": 0}}', '{space}', NULL, '{{}}')",
         "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5)",
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
         "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
         "INSERT INTO noise_factors VALUES (1, 4, 1, 1, NULL)",
-        "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '2026-01-01')",
+        "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '" + NOON + "')",
         "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5, 0)",
-        "INSERT INTO strategy_states VALUES (1, 1, x'', '2026-01-01')",
+        f"INSERT INTO strategy_states VALUES (1, 1, x'', '{NOON}')",
         "PRAGMA ignore_check_constraints=OFF",
     )
-    assert [(p.invariant, p.found) for p in check(engine)] == [("the file", "CHECK constraint failed in evaluations")]
+    assert [(p.invariant, p.found) for p in check(engine)] == [
+        ("the file", "CHECK constraint failed in evaluations"),
+        ("table evaluations, row 1, column accuracy", 1.5),
+    ]
 
 
 def test_repair_copies_the_file_before_it_changes_it(create, golden, tmp_path):

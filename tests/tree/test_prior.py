@@ -16,7 +16,9 @@ def told(tree, golden, create, space):
     """A search, and another that was told what it measured."""
     tree.record(golden, state=b"")
     prior = tree.prior_for(space)
-    return ReplayTree.create(tree.engine, "second", space=space, seed=1, config_json="{}", versions={}, prior=prior)
+    return ReplayTree.create(
+        tree.engine, "second", space=space, seed=1, config_json='{"seed": 1}', versions={}, prior=prior
+    )
 
 
 def test_what_was_measured_is_told_without_the_visits(told):

@@ -198,7 +198,12 @@ def test_best_ranks_by_the_lower_bound(tree):
 @settings(deadline=None, max_examples=30)
 def test_the_scan_that_ends_early_finds_what_a_full_sort_finds(results):
     tree = ReplayTree.create(
-        "sqlite://", "scan", space=LabelSpace(list("abcde"), max_layers=1), seed=0, config_json="{}", versions={}
+        "sqlite://",
+        "scan",
+        space=LabelSpace(list("abcde"), max_layers=1),
+        seed=0,
+        config_json='{"seed": 0}',
+        versions={},
     )
     tree.record([trained((action,), accuracy) for action, accuracy in results], state=b"")
     everything = tree.best(100)

@@ -348,7 +348,9 @@ NAMES = count()
 def new_tree(space):
     if not ENGINE:
         ENGINE.append(open_engine("sqlite://"))
-    return ReplayTree.create(ENGINE[0], f"search{next(NAMES)}", space=space, seed=0, config_json="{}", versions={})
+    return ReplayTree.create(
+        ENGINE[0], f"search{next(NAMES)}", space=space, seed=0, config_json='{"seed": 0}', versions={}
+    )
 
 
 @pytest.fixture(scope="module")

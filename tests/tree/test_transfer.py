@@ -146,10 +146,10 @@ def episodes(draw):
         failure = draw(st.sampled_from([None, "diverged", "error"]))
         measured = draw(st.integers(0, len(path))) if failure else len(path)
         accuracies = draw(st.lists(ACCURACIES, min_size=measured, max_size=measured))
-        seconds = draw(st.none() | st.floats(allow_nan=False))
+        seconds = draw(st.none() | st.floats(0.0, allow_infinity=False))
         words = draw(st.text(st.characters(codec="utf-8", exclude_characters="\0"))) if failure else ""
         evaluation = PathEvaluation(accuracies, failure=failure, failure_text=words, train_seconds=seconds)
-        loss = draw(st.none() | st.floats(allow_nan=False))
+        loss = draw(st.none() | st.floats(allow_nan=False, allow_infinity=False))
         return Episode(path, "sample", 3, draw(st.integers(1, 3)), True, evaluation, policy_loss=loss)
     return Episode(path, "replay", 3, 2, False)
 
@@ -167,7 +167,9 @@ def test_any_search_makes_the_same_file_again(batches, space_of_three, two_engin
     for engine in two_engines:
         with writing(engine) as connection:
             connection.execute(text("DELETE FROM searches"))
-    tree = ReplayTree.create(first, "ünïcode 'x'", space=space_of_three, seed=2**62, config_json="{}", versions={})
+    tree = ReplayTree.create(
+        first, "ünïcode 'x'", space=space_of_three, seed=2**62, config_json=json.dumps({"seed": 2**62}), versions={}
+    )
     for batch, state in batches:
         tree.record(batch, state=state)
     export_search(first, tree.name, folder / "1.gz")

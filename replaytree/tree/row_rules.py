@@ -1,0 +1,271 @@
+"""What a row may hold, column by column: the one definition, by which `check` judges rows and `import` lines.
+
+SQLite stores any type in any column, so a column's type is a rule, too. What depends on other rows, or on the layers of
+the search, is in check.py and check_values.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, LargeBinary
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from replaytree.records import FAILURE_KINDS, Source
+from replaytree.tree.stored_json import is_config, is_data, is_space, is_versions
+
+Kind = Literal["integer", "real", "text", "bytes", "time", "boolean"]
+
+LARGEST = 2**63 - 1
+LARGEST_INTEGER = 2**31 - 1
+_LARGEST_REAL = 1.7976931348623157e308
+_KINDS: dict[Kind, str] = {
+    "integer": "a whole number",
+    "real": "a finite number",
+    "text": "a text",
+    "bytes": "bytes",
+    "time": "a time such as 2026-01-31 12:00:00.000000",
+    "boolean": "true or false",
+}
+# As SQLAlchemy writes it in SQLite; a file has ISO 8601 with a zone (transfer_rows.py).
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
+_SHAPE = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8}){2}")
+_PATH = re.compile(r"(0|[1-9]\d{0,9})(\.(0|[1-9]\d{0,9}))*")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one column may hold. `fits` is asked last; `looked_at`: SQL alone cannot tell, every value is looked at."""
+
+    kind: Kind
+    nullable: bool = False
+    low: float | None = None
+    high: float | None = None
+    words: tuple[str, ...] = ()
+    fits: Callable[[str], bool] | None = None
+    want: str = ""
+    looked_at: bool = False
+
+    @property
+    def text(self) -> str:
+        """What is expected, for people."""
+        what = self.want or (f"one of {', '.join(self.words)}" if self.words else _KINDS[self.kind])
+        if not self.want and self.low is not None:
+            what += f" of at least {self.low:g}"
+            what += f" and at most {self.high:g}" if self.high in (1, 1.0) else ""
+        return what + (", or nothing" if self.nullable else "")
+
+    def allows(self, value: object) -> bool:
+        """Whether a value may stand in the column, as Python or as a driver gives it."""
+        if value is None:
+            return self.nullable
+        if not _IS_KIND[self.kind](value):
+            return False
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        if isinstance(value, str):
+            return (not self.words or value in self.words) and (self.fits is None or self.fits(value))
+        return True
+
+    def suspect(self, column: str, *, sqlite: bool) -> str:
+        """An SQL condition that every value meets that is not allowed; perhaps some others, too."""
+        if self.looked_at:
+            return "TRUE"
+        if self.kind == "time" and sqlite:
+            # DATE moves the 31st of February on; of an impossible hour it makes NULL.
+            day, clock = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]", "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
+            fits = f"{column} GLOB '{day} {clock}.{'[0-9]' * 6}' AND DATE({column}) = SUBSTR({column}, 1, 10)"
+            return f"({fits} AND TYPEOF({column}) = 'text') IS NOT TRUE"
+        conditions = [] if self.nullable else [f"{column} IS NULL"]
+        if sqlite:
+            conditions.append(f"TYPEOF({column}) NOT IN ('{_SQLITE[self.kind]}', 'null')")
+        if self.kind == "boolean" and sqlite:
+            conditions.append(f"{column} NOT IN (0, 1)")
+        if self.low is not None:
+            conditions.append(f"{column} < {self.low}")
+        if self.high is not None:
+            conditions.append(f"{column} > {self.high}")
+        if self.words:
+            listed = ", ".join(f"'{word}'" for word in self.words)
+            conditions.append(f"{column} NOT IN ({listed})")
+        elif self.fits is not None:
+            # Beyond plain ASCII, Python looks; a zero ends a text for GLOB, not for the blob.
+            conditions.append(
+                f"{column} GLOB '*[^ -~]*' OR LENGTH(CAST({column} AS BLOB)) <> LENGTH({column}) OR {column} = ''"
+                if sqlite
+                else f"{column} ~ '[^ -~]' OR {column} = ''"
+            )
+        return " OR ".join(conditions) or "FALSE"
+
+
+def is_text(value: str) -> bool:
+    """Whether every database can store it: no zero, no half of a character."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value
+
+
+def is_word(value: str) -> bool:
+    """A label, or labels separated by single spaces, all of them characters that show."""
+    return value != "" and value.isprintable() and value == " ".join(value.split())
+
+
+def _is_name(value: str) -> bool:
+    return is_text(value) and value.strip() != ""
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and -LARGEST - 1 <= value <= LARGEST
+
+
+def _is_time(value: object) -> bool:
+    if isinstance(value, datetime):
+        return True
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
+_IS_KIND: dict[Kind, Callable[[object], bool]] = {
+    "integer": _is_whole,
+    "real": lambda value: type(value) in (int, float) and math.isfinite(value),  # type: ignore[arg-type]
+    "text": lambda value: isinstance(value, str) and is_text(value),
+    "bytes": lambda value: isinstance(value, bytes | memoryview),
+    "time": _is_time,
+    "boolean": lambda value: value in (0, 1) and isinstance(value, int),
+}
+_SQLITE: dict[Kind, str] = {
+    "integer": "integer", "real": "real", "text": "text", "bytes": "blob", "time": "text", "boolean": "integer",
+}  # fmt: skip
+
+_ID = Rule("integer", low=1, high=LARGEST_INTEGER)
+_COUNT = Rule("integer", low=0, high=LARGEST_INTEGER)
+_SOME = Rule("integer", low=1, high=LARGEST_INTEGER)
+_COST = Rule("integer", nullable=True, low=0, high=LARGEST)
+_NUMBER = Rule("real", low=-_LARGEST_REAL, high=_LARGEST_REAL, want=_KINDS["real"])
+_POSITIVE = Rule("real", low=0.0, high=_LARGEST_REAL)
+_SECONDS = replace(_POSITIVE, nullable=True)
+_FRACTION = Rule("real", low=0.0, high=1.0)
+_SEED = Rule("integer", low=0, high=LARGEST)
+_TEXT = Rule("text", fits=is_text, want="a text without zeros or halves of characters")
+_LABELS = Rule("text", fits=is_word, want="labels of visible characters")
+_PATH_RULE = Rule("text", fits=lambda value: bool(_PATH.fullmatch(value)), want="actions joined by dots")
+_FAILURE = Rule("text", nullable=True, words=FAILURE_KINDS)
+
+
+def _json(fits: Callable[[str], bool], want: str, *, nullable: bool = False) -> Rule:
+    return Rule("text", nullable=nullable, fits=fits, want=want, looked_at=True)
+
+
+_RULES: dict[str, dict[str, Rule]] = {
+    "searches": {
+        "name": Rule("text", fits=_is_name, want="a name", looked_at=True),
+        "created_at": Rule("time"),
+        "seed": _SEED,
+        "config_json": _json(is_config, "a configuration"),
+        "space_json": _json(is_space, "a space: its kind, its labels and max_layers"),
+        "data_json": _json(is_data, "the fingerprint of the images", nullable=True),
+        "versions_json": _json(is_versions, "names and versions"),
+    },
+    "nodes": {
+        "depth": _SOME,
+        "action": _COUNT,
+        "label": _LABELS,
+        # Of these, the structure is checked: they follow from the parent's and the node's own action and label.
+        "path": Rule("text"),
+        "labels": Rule("text"),
+        "output_shape": Rule(
+            "text", nullable=True, fits=lambda value: bool(_SHAPE.fullmatch(value)), want="a shape such as 32x8x8"
+        ),
+        "params": _COST,
+        "flops": _COST,
+    },
+    # What rounding takes from a sum of squares may leave it below 0.
+    "budgets": {"epochs": _SOME, "relative_squares": _NUMBER},
+    "node_budgets": {
+        "epochs": _SOME,
+        "depth": _SOME,
+        "params_rank": replace(_COST, nullable=False),
+        "squared_deviations": _NUMBER,
+    },
+    "episodes": {
+        "source": Rule("text", words=get_args(Source)),
+        "depth_bound": _SOME,
+        "epochs": _SOME,
+        "failure": _FAILURE,
+        "failure_text": _TEXT,
+        "train_seconds": _SECONDS,
+        "policy_loss": replace(_NUMBER, nullable=True),
+        "entropy": replace(_NUMBER, nullable=True, low=-1e-6, want="a number of at least 0"),
+        "created_at": Rule("time"),
+    },
+    "evaluations": {"epochs": _SOME, "accuracy": _FRACTION},
+    "separate_evaluations": {
+        "epochs": _SOME,
+        "accuracy": replace(_FRACTION, nullable=True),
+        "failure": _FAILURE,
+        "train_seconds": _SECONDS,
+    },
+    "calibrations": {"epochs": _SOME, "depth": _SOME, "bias": _NUMBER},
+    "strategy_states": {"updated_at": Rule("time")},
+    "leases": {"acquired_at": Rule("time"), "heartbeat_at": Rule("time")},
+    "priors": {"path": _PATH_RULE, "epochs": _SOME, "evaluation_count": _SOME},
+    "models": {
+        "labels": _LABELS,
+        "seed": _SEED,
+        "epochs": _SOME,
+        "test_accuracy": replace(_FRACTION, nullable=True),
+        "weights_path": replace(_TEXT, fits=_is_name, want="a file"),
+        "created_at": Rule("time"),
+    },
+}
+
+CACHES: dict[str, tuple[str, ...]] = {
+    "nodes": ("visit_count", "evaluation_count", "total_accuracy"),
+    "node_budgets": (
+        "evaluation_count", "total_accuracy", "squared_deviations", "depth", "average_accuracy", "params_rank",
+    ),
+    "budgets": ("repeat_count", "relative_squares"),
+    "noise_factors": ("node_count", "factor"),
+    "calibrations": ("bias", "deviation", "pair_count"),
+}  # fmt: skip
+"""Columns that `repair` fills in anew from the others."""
+
+
+def rule_of(column: Column[Any]) -> Rule:
+    """The rule of a column; of one that is not named above, or is of another revision, what its type says."""
+    return _RULES.get(column.table.name, {}).get(column.name) or rule_of_type(column)
+
+
+def rule_of_type(column: Column[Any]) -> Rule:
+    """What the type of a column alone says."""
+    kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+    rule = _by_type(kind, is_key=column.primary_key or bool(column.foreign_keys))
+    return replace(rule, nullable=bool(column.nullable))
+
+
+def _by_type(kind: TypeEngine[Any], *, is_key: bool) -> Rule:
+    if isinstance(kind, BigInteger):
+        return Rule("integer")
+    if isinstance(kind, Integer):
+        return _ID if is_key else _COUNT
+    for types, rule in (
+        (Boolean, Rule("boolean")),
+        (Float, _POSITIVE),
+        (DateTime, Rule("time")),
+        (LargeBinary, Rule("bytes")),
+    ):
+        if isinstance(kind, types):
+            return rule
+    return _TEXT

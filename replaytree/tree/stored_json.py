@@ -1,0 +1,118 @@
+"""What the JSON columns of a search may hold: its configuration, its space, its images and its versions."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from replaytree.config import SearchConfig
+from replaytree.errors import InputError
+from replaytree.tree.strict_json import strict_loads
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def read_config(text: str) -> SearchConfig:
+    """The configuration that a search stores; ValueError, saying what is wrong, for anything else."""
+    values = _object(text)
+    if "seed" not in values:
+        raise ValueError("it has no seed")
+    for name, types in _field_types().items():
+        if name in values and not _is_of(values[name], types):
+            raise ValueError(f"{name} is {values[name]!r}")
+    try:
+        return SearchConfig.from_json(text)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error)) from error
+
+
+def is_config(text: str) -> bool:
+    """Whether it is a configuration that a search could go on with."""
+    return _reads(read_config, text)
+
+
+def read_space(text: str) -> dict[str, Any]:
+    """The description of a space; ValueError for anything else."""
+    values = _object(text)
+    labels, max_layers = values.get("labels"), values.get("max_layers")
+    if not isinstance(values.get("kind"), str):
+        raise ValueError("its kind is no text")
+    if not isinstance(labels, list) or not labels:
+        raise ValueError("its labels are no list of strings")
+    for label in labels:
+        if not isinstance(label, str) or label.split() != [label] or not label.isprintable():
+            raise ValueError(f"label {label!r} is no word of visible characters")
+    if type(max_layers) is not int or not 1 <= max_layers < 2**31:
+        raise ValueError(f"max_layers is {max_layers!r}")
+    return values
+
+
+def is_space(text: str) -> bool:
+    """Whether it describes a space."""
+    return _reads(read_space, text)
+
+
+def is_data(text: str) -> bool:
+    """Whether it is the fingerprint of a data set."""
+    try:
+        values = _object(text)
+    except ValueError:
+        return False
+    numbers = [values.get("train_count"), values.get("val_count")]
+    lists = [values.get("train_counts"), values.get("image_shape"), values.get("classes")]
+    if not all(isinstance(value, list) for value in lists) or not isinstance(values.get("sha256"), str):
+        return False
+    counts, shape, classes = lists
+    return (
+        bool(_SHA256.fullmatch(values["sha256"]))
+        and all(type(number) is int and number >= 0 for number in (*numbers, *(counts or ())))
+        and len(shape or ()) == 3
+        and all(type(side) is int and side >= 1 for side in shape or ())
+        and all(isinstance(name, str) for name in classes or ())
+        and len(counts or ()) == len(classes or ())
+    )
+
+
+def is_versions(text: str) -> bool:
+    """Whether it says what a search ran on."""
+    try:
+        values = _object(text)
+    except ValueError:
+        return False
+    return all(isinstance(value, str) for value in values.values())
+
+
+def _object(text: str) -> dict[str, Any]:
+    values = strict_loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("it must be a JSON object")
+    return values
+
+
+def _reads(read: Any, text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache
+def _field_types() -> dict[str, tuple[type, ...]]:
+    """The Python types of every field of a configuration; a word of a Literal is a str."""
+    found: dict[str, tuple[type, ...]] = {}
+    for name, hint in get_type_hints(SearchConfig).items():
+        parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        found[name] = tuple(str if get_origin(part) is Literal else part for part in parts)
+    return found
+
+
+def _is_of(value: object, types: tuple[type, ...]) -> bool:
+    # JSON has one kind of number; True is a number for Python only.
+    if isinstance(value, bool):
+        return bool in types
+    return isinstance(value, types) or (float in types and isinstance(value, int))
