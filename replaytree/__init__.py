@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from replaytree.cpus import wait_passively
+
 if TYPE_CHECKING:
     from replaytree.callbacks import Callback, EpisodeEvent, MLflowLog, TensorBoardLog, TrainingEvent
     from replaytree.classifier import ReplayTreeClassifier
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     )
     from replaytree.tree import Node, ReplayTree, export_search, import_search
     from replaytree.turns import Progress
+
+# Before torch is loaded.
+wait_passively()
 
 # Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
 _HOMES = {

@@ -21,9 +21,11 @@ from replaytree.evaluate import (
     RayWorkers,
     Recipe,
     SeparateEvaluator,
+    Threads,
     Workers,
     require_evaluator,
     resolve_device,
+    using,
 )
 from replaytree.records import Evaluator, Space
 from replaytree.space import ConstrainedSpace, LayerSpace, xu24
@@ -54,15 +56,16 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
 def data_of(config: SearchConfig) -> ImageData:
     """The images that a configuration names."""
     assert config.dataset is not None, "a search without an evaluator has a data set"
-    return load_data(
-        config.dataset,
-        data_dir=config.data_dir,
-        image_size=config.image_size,
-        val_fraction=config.val_fraction,
-        train_limit=config.train_limit,
-        seed=config.seed,
-        skip_bad=config.skip_bad,
-    )
+    with using(1):
+        return load_data(
+            config.dataset,
+            data_dir=config.data_dir,
+            image_size=config.image_size,
+            val_fraction=config.val_fraction,
+            train_limit=config.train_limit,
+            seed=config.seed,
+            skip_bad=config.skip_bad,
+        )
 
 
 def default_space(config: SearchConfig, data: ImageData | None) -> Space:
@@ -84,12 +87,21 @@ def within_limits(space: Space, config: SearchConfig) -> Space:
     return ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
 
 
-def default_evaluator(config: SearchConfig, space: Space, data: ImageData | None) -> Evaluator:
-    """The evaluator that the configuration names; SpaceError for a space that cannot be built."""
+def default_evaluator(
+    config: SearchConfig, space: Space, data: ImageData | None, *, threads: Threads | None = None
+) -> Evaluator:
+    """The evaluator that the configuration names; SpaceError for a space that cannot be built.
+
+    `threads` None: as the configuration says.
+    """
     space = _buildable(space)
     assert data is not None, "without an evaluator there are data"
     return EVALUATORS[config.evaluator](
-        space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device)
+        space,
+        data,
+        recipe=Recipe.of(config, data),
+        device=resolve_device(config.device),
+        threads=threads or Threads.of(config.threads),
     )
 
 
@@ -103,7 +115,8 @@ def workers_for(
         require_evaluator(evaluator)
         return RayWorkers(cluster, lambda: evaluator)
     there = config.with_options(device=cluster.device) if config.device == "auto" else config
-    return RayWorkers(cluster, partial(default_evaluator, there, _buildable(space), data))
+    threads = Threads.of(config.threads).shared_by(cluster.workers)
+    return RayWorkers(cluster, partial(default_evaluator, there, _buildable(space), data, threads=threads))
 
 
 def _buildable(space: Space) -> LayerSpace:
@@ -116,7 +129,13 @@ def separate_trainer(config: SearchConfig, space: Space, data: ImageData | None)
     """What trains single prefixes to calibrate joint readings; None where every prefix is trained by itself anyway."""
     if config.evaluator == "separate" or data is None:
         return None
-    return SeparateEvaluator(space, data, recipe=Recipe.of(config, data), device=resolve_device(config.device))
+    return SeparateEvaluator(
+        space,
+        data,
+        recipe=Recipe.of(config, data),
+        device=resolve_device(config.device),
+        threads=Threads.of(config.threads),
+    )
 
 
 def created_tree(
@@ -133,7 +152,7 @@ def created_tree(
                 seed=config.seed,
                 config_json=config.to_json(),
                 data_json=data.fingerprint.to_json() if data else None,
-                versions=versions(),
+                versions=versions(config),
                 prior=prior,
             )
         except SearchExists:
@@ -148,12 +167,13 @@ def free_name(dataset: str, taken: Sequence[str]) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
 
 
-def versions() -> dict[str, str]:
+def versions(config: SearchConfig) -> dict[str, str]:
     """What a search ran on."""
     return {
         "replaytree": version("replaytree"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "threads": str(Threads.of(config.threads)),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }

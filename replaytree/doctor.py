@@ -12,7 +12,7 @@ import torch
 from replaytree.config import storage_url
 from replaytree.data import data_folder, found
 from replaytree.errors import StorageError
-from replaytree.evaluate import available_devices
+from replaytree.evaluate import Threads, available_devices
 from replaytree.tree import head_revision, list_searches, open_engine, shown
 
 GIB = 2**30
@@ -51,7 +51,7 @@ def _devices() -> list[Finding]:
     if gpus:
         return [Finding("device", True, ", ".join(gpus))]
     mend = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
-    return [Finding("device", True, f"{devices[0]}, {torch.get_num_threads()} threads; no CUDA GPU", mend)]
+    return [Finding("device", True, f"{devices[0]}, {Threads.of()}; no CUDA GPU", mend)]
 
 
 def _memory() -> Finding:

@@ -25,13 +25,13 @@ from replaytree.config import Growth, Pruning, SearchConfig, storage_url
 from replaytree.data import ImageData
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
-from replaytree.evaluate import RayOptions, Workers, connect, resolve_device
+from replaytree.evaluate import RayOptions, Threads, Workers, connect, resolve_device, using
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward, checked
 from replaytree.state import pack, require_loads, unpack
 from replaytree.tree import Episode, ReplayTree, open_engine, require_name, search_names
-from replaytree.turns import Limits, Progress, Turn, episode_seed, one_thread
+from replaytree.turns import Limits, Progress, Turn, episode_seed
 
 CPU_WIDTH = 0.25
 
@@ -93,6 +93,7 @@ class Search:
         data: ImageData | None = None,
         device: str | None = None,
         data_dir: str | None = None,
+        threads: int | None = None,
         callbacks: Sequence[Callback] = (),
         take_over: bool = False,
         workers: int | None = None,
@@ -111,7 +112,7 @@ class Search:
         if not take_over:
             tree.require_free()
         info = tree.info()
-        moved = {"device": device, "data_dir": data_dir}
+        moved = {"device": device, "data_dir": data_dir, "threads": threads}
         config = SearchConfig.from_json(info.config_json)
         config = config.with_options(**{key: value for key, value in moved.items() if value is not None})
         if config.dataset is None and data is None and evaluator is None:
@@ -283,7 +284,7 @@ class Search:
         budget = self.growth.budget(self.config)
         if self.config.prune:
             budget = self.pruning.budget(budget)
-        with one_thread():
+        with using(1):
             proposals = self.strategy.propose(
                 self.memory,
                 num_paths=num_paths,
@@ -302,7 +303,7 @@ class Search:
     def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
         """Learn from a turn whose paths are trained, and record it; its evaluations, one an episode."""
         evaluations = turn.evaluations(trained)
-        with one_thread():
+        with using(1):
             update = self.strategy.observe(turn.proposals, self._rewarded(turn, evaluations))
         separate = self._calibrator.after(
             {n: (p.path, evaluations[n]) for n, p in enumerate(turn.proposals) if p.rewards is None},
@@ -409,6 +410,7 @@ class Search:
             folder=None if folder is None else FilePath(folder),
             device=resolve_device(self.config.device),
             engine=self.tree.engine,
+            threads=Threads.of(self.config.threads),
         )
 
 

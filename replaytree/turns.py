@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from replaytree.border import number, whole
 from replaytree.config import Budget
@@ -103,17 +101,3 @@ class Limits:
 def episode_seed(seed: int, episode: int) -> int:
     """The seed of the trainings that start at an episode: a function of both numbers alone."""
     return int(np.random.SeedSequence([seed, episode]).generate_state(1)[0])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The controller's small matrices gain nothing from threads, and lose much where a core is busy elsewhere.
-
-    An episode at depth 15 beside another process took 33 ms with two threads (95th percentile 163), 10 with one (16).
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

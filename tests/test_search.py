@@ -158,6 +158,18 @@ def test_stop_ends_after_the_turn_under_way(storage):
     assert search.tree.episode_count == 3
 
 
+def test_threads_are_recorded_and_may_be_others_when_it_is_resumed(storage, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    search = make(storage, threads=1)
+    assert search.tree.info().versions["threads"] == "1 thread"
+    assert resume(storage).config.threads == 1
+    assert resume(storage, threads=2).config.threads == 2
+    with pytest.raises(ConfigError, match=r"threads is 0; .*--threads"):
+        resume(storage, threads=0)
+    monkeypatch.setattr("replaytree.evaluate.threads.usable_cpus", lambda: 6)
+    assert make(storage, name="chosen").tree.info().versions["threads"] == "1 to 6 threads"
+
+
 def test_replayed_episodes_train_nothing(storage):
     table = Table()
     search = make(storage, evaluator=table, replay=0.6, continue_=0.0).run(episodes=30)

@@ -139,6 +139,30 @@ def report(
 
 
 @bench.command()
+def threads(
+    trainings: Annotated[int, typer.Option(min=1, help="Trainings of every search.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Searches with every number of threads.")] = 5,
+    beside: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Busy processes beside the search; repeat for several.  [default: 0, 2]"),
+    ] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Largest fixed number.  [default: all processors]")] = None,
+    dataset: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")] = "digits",
+    json_: Json = None,
+) -> None:
+    """Seconds of `run` with the threads it chooses and with every fixed number, alone and beside busy processes."""
+    from replaytree.bench.threads import measure_threads
+
+    found = []
+    for times in measure_threads(
+        trainings=trainings, rounds=rounds, beside=[0, 2] if beside is None else beside, most=most, dataset=dataset
+    ):
+        found.append(times)
+        say(times.text, flush=True)
+    _finish({"times": [asdict(times) | {"ratio": times.ratio} for times in found]}, json_)
+
+
+@bench.command()
 def storage(
     nodes: Annotated[
         list[int] | None,

@@ -17,7 +17,7 @@ import typer
 from rich.table import Table
 
 from replaytree.cli import console
-from replaytree.cli.options import DataDir, Format, Quiet, Storage, engine_of, tree_of
+from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, storage_url
 from replaytree.errors import ConfigError
@@ -76,11 +76,13 @@ def retrain(
     storage: Storage = None,
     data_dir: DataDir = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
     """Train one architecture from scratch with the full recipe; then, and only here, read the test images."""
     from replaytree.deliver import FullRecipe, store
     from replaytree.deliver import retrain as train
+    from replaytree.evaluate import Threads as Chosen
     from replaytree.evaluate import resolve_device
     from replaytree.tree import open_engine
 
@@ -98,7 +100,7 @@ def retrain(
     with _unwinding():
         results = train(
             subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
-            force=force, on_epoch=None if quiet else _print_epoch,
+            force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads),
         )  # fmt: skip
         for result in results:
             store(result, subject, engine)

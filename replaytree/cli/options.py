@@ -97,6 +97,13 @@ GpusPerWorker = Annotated[
     float | None,
     decimal("GPUs of each Ray worker; 0.5 lets two share one.  [default: an equal share of all]", panel="Machine"),
 ]
+Threads = Annotated[
+    int | None,
+    whole(
+        "Threads of a training; OMP_NUM_THREADS counts, too.  [default: one, or more where it gains by them]",
+        panel="Machine",
+    ),
+]
 Tensorboard = Annotated[
     Path | None,
     typer.Option(help="Write scalars for TensorBoard into this folder.", metavar="FOLDER", rich_help_panel="Machine"),

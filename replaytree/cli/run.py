@@ -23,6 +23,7 @@ from replaytree.cli.options import (
     RayAddress,
     Storage,
     Tensorboard,
+    Threads,
     Trainings,
     Workers,
 )
@@ -88,6 +89,7 @@ def resume(
     hours: Hours = None,
     device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
     data_dir: DataDir = None,
+    threads: Threads = None,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Go on even if another process holds the search; that one then stops.")
     ] = False,
@@ -105,6 +107,7 @@ def resume(
         storage=storage,
         device=device,
         data_dir=data_dir,
+        threads=threads,
         callbacks=_logs(tensorboard),
         take_over=take_over,
         workers=workers,
@@ -177,11 +180,13 @@ def _print_next(search: Search, best: int | None, storage: str | None) -> None:
 
 
 def _opening(search: Search) -> str:
+    from replaytree.evaluate import Threads
+
     config, data = search.config, search.data
     images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
     return (
         f"search {search.name}: {images}{config.strategy}, up to {config.max_layers} layers, "
-        f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}"
+        f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}, {Threads.of(config.threads)}"
     )
 
 

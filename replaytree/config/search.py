@@ -168,6 +168,14 @@ class SearchConfig:
     flip: bool | None = option(None, "Random horizontal flip.", "Training", unset="the data set's own")
     prune: bool = option(True, "Stop a path half-way that trails half of the paths before it.", "Training")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", "Machine")
+    threads: int | None = option(
+        None,
+        "Threads of a training; OMP_NUM_THREADS counts, too.",
+        "Machine",
+        least=1,
+        most=4096,
+        unset="one, or more where it gains by them",
+    )
     capture: bool = option(True, "On a GPU: capture each training step in a CUDA graph.", "Machine")
 
     reward: RewardKind = option(

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+from replaytree.cpus import usable_cpus
 from replaytree.data.decode import Decoded, read_images
 
 MOST_BYTES = 4 << 30
@@ -54,7 +55,7 @@ def content_hashes(paths: Sequence[str]) -> list[bytes]:
     def some(start: int) -> list[bytes]:
         return [_hash(path) for path in paths[start : start + _CHUNK]]
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         return [digest for part in pool.map(some, range(0, len(paths), _CHUNK)) for digest in part]
 
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.deliver.description import Description
+from replaytree.evaluate import Threads, using
 from replaytree.space.modules import build_network
 
 
 class Deployed(nn.Module):
-    """uint8 images (N, C, H, W) -> float32 logits (N, K)."""
+    """uint8 images (N, C, H, W) -> float32 logits (N, K). `multiply_adds` are those of one image."""
 
     mean_C11: Tensor
     std_C11: Tensor
@@ -22,6 +23,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.mirror = description.mirror
         self.batch = description.batch
+        self.multiply_adds = description.flops
         self.network = build_network(
             description.layers, input_shape=description.input_shape, num_classes=len(description.classes)
         )
@@ -39,10 +41,16 @@ class Deployed(nn.Module):
 
 
 @torch.no_grad()
-def batched_logits(network: nn.Module, images_NCHW: Tensor, *, batch: int = 256) -> Tensor:
+def batched_logits(
+    network: nn.Module, images_NCHW: Tensor, *, batch: int = 256, threads: Threads | None = None
+) -> Tensor:
     """Logits (N, K) of any number of images, on the CPU; the network is asked a batch at a time."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    return torch.cat([network(part.to(device)).float().cpu() for part in torch.split(images_NCHW, batch)])
+    number = torch.get_num_threads()
+    if isinstance(network, Deployed):
+        number = (threads or Threads.of()).number(network.multiply_adds * min(batch, len(images_NCHW)))
+    with using(number):
+        return torch.cat([network(part.to(device)).float().cpu() for part in torch.split(images_NCHW, batch)])
 
 
 def accuracy(logits_NK: Tensor, labels_N: Tensor) -> float:
@@ -50,12 +58,14 @@ def accuracy(logits_NK: Tensor, labels_N: Tensor) -> float:
     return int((logits_NK.argmax(dim=1) == labels_N.cpu()).sum()) / len(labels_N)
 
 
-def both_accuracies(network: Deployed, images_NCHW: Tensor, labels_N: Tensor) -> tuple[float, float]:
+def both_accuracies(
+    network: Deployed, images_NCHW: Tensor, labels_N: Tensor, *, threads: Threads | None = None
+) -> tuple[float, float]:
     """The accuracy without and with the mirror image."""
     mirror, network.mirror = network.mirror, False
     try:
-        plain_NK = batched_logits(network, images_NCHW, batch=network.batch)
-        flipped_NK = batched_logits(network, images_NCHW.flip(3), batch=network.batch)
+        plain_NK = batched_logits(network, images_NCHW, batch=network.batch, threads=threads)
+        flipped_NK = batched_logits(network, images_NCHW.flip(3), batch=network.batch, threads=threads)
     finally:
         network.mirror = mirror
     return accuracy(plain_NK, labels_N), accuracy((plain_NK + flipped_NK) / 2, labels_N)

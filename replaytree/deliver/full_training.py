@@ -23,6 +23,7 @@ from replaytree.deliver.description import Description
 from replaytree.deliver.recipe import FullRecipe, average_decay, one_cycle
 from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
+from replaytree.evaluate import Threads, using
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class FullTraining:
         labels_N: Tensor,
         *,
         device: torch.device,
+        threads: Threads | None = None,
     ) -> None:
         recipe, seed = FullRecipe(**description.training), description.seed
         self._description = description
@@ -59,6 +61,7 @@ class FullTraining:
         self._recipe = recipe
         self._seed = seed
         self._device = device
+        self._threads = (threads or Threads.of()) if device.type == "cpu" else Threads(1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = Deployed(description)
@@ -89,7 +92,8 @@ class FullTraining:
                 self.save(checkpoint)
         started, first = time.monotonic(), self.epoch
         while self.epoch < self._recipe.epochs:
-            loss = self._train_epoch()
+            with using(self._threads.number(self.model.multiply_adds * self._recipe.batch_size)):
+                loss = self._train_epoch()
             if not math.isfinite(loss):
                 raise TrainingDiverged(
                     f"the training of {self._description.labels!r} with seed {self._seed} diverged in epoch "

@@ -93,6 +93,8 @@ def onnx_model(content: bytes, *, origin: str) -> Model:
     description = Description.from_json(metadata[DESCRIPTION_KEY], origin=origin)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Threads that wait would spin; and predictions come from small networks.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         _require_modest(proto, description)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -26,6 +26,7 @@ from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, ModelError, ReplayTreeError
+from replaytree.evaluate import Threads
 from replaytree.evaluate.attempt import is_out_of_memory
 from replaytree.tree import record_model
 
@@ -67,9 +68,10 @@ class Training:
     test/, images from memory) validation stays out of the training and is what is reported.
     """
 
-    def __init__(self, subject: Subject, recipe: FullRecipe) -> None:
+    def __init__(self, subject: Subject, recipe: FullRecipe, *, threads: Threads | None = None) -> None:
         self._subject = subject
         self._recipe = recipe
+        self._threads = threads
         data = subject.data
         self._test = _test_part(subject)
         self._measured = self._test or Labelled(data.classes, data.val_images, data.val_labels)
@@ -114,14 +116,16 @@ class Training:
         """The trained model of a seed, and its description with the accuracies."""
         description = self.description(seed)
         with _fitting(description, self._recipe):
-            training = FullTraining(description, self._images_NCHW, self._labels_N, device=device)
+            training = FullTraining(
+                description, self._images_NCHW, self._labels_N, device=device, threads=self._threads
+            )
             model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
             return model, self.measured(model, description, device=device)
 
     def measured(self, model: Deployed, description: Description, *, device: torch.device) -> Description:
         """The description with the model's accuracies, without and with the mirror image."""
         part = self._measured
-        found = both_accuracies(model.to(device), part.images_NCHW, part.labels_N)
+        found = both_accuracies(model.to(device), part.images_NCHW, part.labels_N, threads=self._threads)
         model.cpu()
         of = "validation" if self._test is None else "test"
         plain, mirrored = (Accuracies(**{of: value}) for value in found)
@@ -159,6 +163,7 @@ def retrain(
     device: torch.device,
     force: bool = False,
     on_epoch: Callable[[EpochDone], None] | None = None,
+    threads: Threads | None = None,
 ) -> Iterator[Retrained]:
     """Train with each seed in turn, and write its weights into `folder`; yields each model when it is done.
 
@@ -168,7 +173,7 @@ def retrain(
     """
     if not seeds:
         raise ConfigError("seeds are empty; give at least one")
-    training = Training(subject, recipe)
+    training = Training(subject, recipe, threads=threads)
     training.description(seeds[0]).to_json()
     require_folder(folder)
     for seed in seeds:
@@ -200,11 +205,12 @@ def train_and_load(
     folder: Path | None,
     device: torch.device,
     engine: Engine,
+    threads: Threads | None = None,
 ) -> Model:
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
-        return Model.of(*Training(subject, recipe).run(seed, device=device))
-    (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device)
+        return Model.of(*Training(subject, recipe, threads=threads).run(seed, device=device))
+    (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device, threads=threads)
     store(done, subject, engine)
     return Model.of(*read_weights(done.weights))
 

@@ -6,6 +6,7 @@ from replaytree.evaluate.device import available_devices, resolve_device
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
 from replaytree.evaluate.ray_workers import RayWorkers
+from replaytree.evaluate.threads import Threads, using
 from replaytree.evaluate.training import Recipe
 from replaytree.evaluate.workers import InProcess, Workers
 
@@ -23,9 +24,11 @@ __all__ = [
     "RayWorkers",
     "Recipe",
     "SeparateEvaluator",
+    "Threads",
     "Workers",
     "available_devices",
     "connect",
     "require_evaluator",
     "resolve_device",
+    "using",
 ]

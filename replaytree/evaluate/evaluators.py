@@ -17,7 +17,8 @@ from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches
 from replaytree.evaluate.device import usable_bytes
 from replaytree.evaluate.network import PrefixNetwork, SingleHead
-from replaytree.evaluate.training import Diverged, Recipe, Training, train, validation_accuracies
+from replaytree.evaluate.threads import Threads, using
+from replaytree.evaluate.training import Diverged, Recipe, Training
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import LayerSpace, batches_of_paths, prefixes, trie_cost
 
@@ -28,7 +29,7 @@ class JointEvaluator:
     Paths given together are trained as one trie, as far as memory allows: what they share is computed once. Paths that
     share nothing are trained as they would be alone, but for the order of the images. What a path reports of a prefix
     that an earlier one of its trie reports, too, is `shared`. `memory_bytes` is what trainings may use; None: as much
-    as the device has, with room for others.
+    as the device has, with room for others. `threads` None: as many as they gain by.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class JointEvaluator:
         recipe: Recipe,
         device: torch.device,
         memory_bytes: int | None = None,
+        threads: Threads | None = None,
     ) -> None:
         self._space = space
         self._recipe = recipe
         self._device = device
         self._memory_bytes = usable_bytes(device) if memory_bytes is None else memory_bytes
+        self._threads = _threads(threads, device)
         self._data = data.to(device)
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
@@ -66,7 +69,8 @@ class JointEvaluator:
             batch = waiting.popleft()
             together = [paths[index] for index in batch]
             started = time.perf_counter()
-            outcome = self._attempt(together, budget=budget, seed=seed + batch[0])
+            with using(1):
+                outcome = self._attempt(together, budget=budget, seed=seed + batch[0])
             seconds = time.perf_counter() - started
             if not isinstance(outcome, Failure):
                 for index, evaluation in zip(batch, outcome, strict=True):
@@ -87,8 +91,10 @@ class JointEvaluator:
                 self._space, paths, self._data.num_classes, discount=recipe.discount, hidden=recipe.hidden
             )
             network = _placed(network, self._device)
+            threads = partial(self._threads.number, cost.flops * recipe.batch_size)
+            training = Training(network, self._data, budget=budget, recipe=recipe, seed=seed, threads=threads)
             try:
-                return _train_paths(network, paths, self._data, budget=budget, recipe=recipe, seed=seed)
+                return _train_paths(training, network, paths, budget=budget)
             except Diverged as error:
                 # Once paths were stopped, the network has fewer heads than these paths have prefixes.
                 every = prefixes(paths)
@@ -108,10 +114,19 @@ class JointEvaluator:
 class SeparateEvaluator:
     """Every prefix is trained by itself (the poster): as true as its budget allows, at T times the cost."""
 
-    def __init__(self, space: Space, data: ImageData, *, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self,
+        space: Space,
+        data: ImageData,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        threads: Threads | None = None,
+    ) -> None:
         self._space = space
         self._recipe = recipe
         self._device = device
+        self._threads = _threads(threads, device)
         self._data = data.to(device)
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
@@ -132,10 +147,14 @@ class SeparateEvaluator:
 
             def run(recipe: Recipe, path: Path = path) -> list[float]:
                 network = _placed(SingleHead(self._space.build(path, self._data.num_classes)), self._device)
-                train(network, self._data, budget=budget, recipe=recipe, seed=seed)
-                return validation_accuracies(network, self._data, recipe=recipe)
+                _, flops = self._space.cost(path) or (0, 0)
+                threads = partial(self._threads.number, flops * recipe.batch_size)
+                training = Training(network, self._data, budget=budget, recipe=recipe, seed=seed, threads=threads)
+                training.run(until=budget.epochs)
+                return training.validate()
 
-            outcome = attempt_in_smaller_batches(run, recipe=self._recipe, seed=seed, device=self._device)
+            with using(1):
+                outcome = attempt_in_smaller_batches(run, recipe=self._recipe, seed=seed, device=self._device)
             if isinstance(outcome, Failure):
                 return _failed(outcome, accuracies, seconds=time.perf_counter() - started)
             accuracies += outcome
@@ -150,20 +169,24 @@ def _placed(network: Network, device: torch.device) -> Network:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
+def _threads(threads: Threads | None, device: torch.device) -> Threads:
+    """What was given or is chosen; one where the CPU only hands out the work."""
+    return (threads or Threads.of()) if device.type == "cpu" else Threads(1)
+
+
 def _train_paths(
-    network: PrefixNetwork, paths: Sequence[Path], data: ImageData, *, budget: Budget, recipe: Recipe, seed: int
+    training: Training, network: PrefixNetwork, paths: Sequence[Path], *, budget: Budget
 ) -> list[PathEvaluation]:
     """Train a trie; paths below the budget's bar at its checkpoint end there, with what they have reached."""
 
     def measured(path: Path, accuracies: Sequence[float]) -> list[float]:
         return [accuracies[place] for place in network.places(path)]
 
-    training = Training(network, data, budget=budget, recipe=recipe, seed=seed)
     reached: dict[Path, float] = {}
     stopped: dict[Path, PathEvaluation] = {}
     if budget.checkpoint is not None and budget.checkpoint < budget.epochs:
         training.run(until=budget.checkpoint)
-        accuracies = validation_accuracies(network, data, recipe=recipe)
+        accuracies = training.validate()
         for path in paths:
             own = measured(path, accuracies)
             reached[path] = max(own)
@@ -174,7 +197,7 @@ def _train_paths(
             training.network_changed()
     if len(stopped) < len(paths):
         training.run(until=budget.epochs)
-        accuracies = validation_accuracies(network, data, recipe=recipe)
+        accuracies = training.validate()
     evaluations = [
         stopped.get(path) or PathEvaluation(measured(path, accuracies), checkpoint_accuracy=reached.get(path))
         for path in paths

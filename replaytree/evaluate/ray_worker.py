@@ -33,6 +33,7 @@ class Worker:
         if found["replaytree"] == replaytree:
             # torch reads it when it is imported, which a fresh process has not done.
             os.environ["OMP_NUM_THREADS"] = str(threads)
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             self._evaluator = ray.get(make[0])()
         return found
 

@@ -6,7 +6,7 @@ Shapes: N training images, B images a batch, C channels, H rows, W columns, K cl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from replaytree.config import Budget, SearchConfig
 from replaytree.data import ImageData, augment, normalise
 from replaytree.evaluate.network import DISCOUNT
 from replaytree.evaluate.step import Step, logits_of
+from replaytree.evaluate.threads import using
 from replaytree.space.trie import HEAD_HIDDEN
 
 # Images are augmented and normalised for several batches at once, up to this many numbers: 16 MiB.
@@ -73,13 +74,23 @@ class Training:
 
     An epoch is one pass in a fresh order, cut into equal batches of at most `batch_size` images; the first images of
     the order fill the last batch up (equal, because batch norm cannot bear a last batch of one, and because a captured
-    step takes one size). Nothing waits for the device inside an epoch.
+    step takes one size). Nothing waits for the device inside an epoch. `threads` is asked at the beginning of each.
     """
 
-    def __init__(self, network: nn.Module, data: ImageData, *, budget: Budget, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        data: ImageData,
+        *,
+        budget: Budget,
+        recipe: Recipe,
+        seed: int,
+        threads: Callable[[], int] = torch.get_num_threads,
+    ) -> None:
         self._network = network
         self._data = data
         self._recipe = recipe
+        self._threads = threads
         device = data.train_images.device
         self._generator = torch.Generator(device).manual_seed(seed)
         self._steps = math.ceil(len(data.train_labels) / recipe.batch_size)
@@ -111,15 +122,21 @@ class Training:
         self._network.train()
         while self.epoch < until:
             self._step.begin()
-            for inputs_BCHW, labels_B in self._batches():
-                self._step(inputs_BCHW, labels_B)
-                self._schedule.step()
+            with using(self._threads()):
+                for inputs_BCHW, labels_B in self._batches():
+                    self._step(inputs_BCHW, labels_B)
+                    self._schedule.step()
             self.epoch += 1
             losses = self._step.losses()
             if not all(map(math.isfinite, losses)):
                 raise Diverged(
                     f"the training loss became {sum(losses)} in epoch {self.epoch}", self._step.first_to_fail()
                 )
+
+    def validate(self) -> list[float]:
+        """The validation accuracy of each head as it is now."""
+        with using(self._threads()):
+            return validation_accuracies(self._network, self._data, recipe=self._recipe)
 
     def network_changed(self) -> None:
         """Tell that the network lost layers; the optimiser leaves alone what has no gradient any more."""
@@ -141,9 +158,17 @@ class Training:
             yield from zip(torch.split(inputs_NCHW, batch), torch.split(labels_N[index_N], batch), strict=True)
 
 
-def train(network: nn.Module, data: ImageData, *, budget: Budget, recipe: Recipe, seed: int) -> None:
+def train(
+    network: nn.Module,
+    data: ImageData,
+    *,
+    budget: Budget,
+    recipe: Recipe,
+    seed: int,
+    threads: Callable[[], int] = torch.get_num_threads,
+) -> None:
     """A Training from beginning to end. Raises Diverged."""
-    Training(network, data, budget=budget, recipe=recipe, seed=seed).run(until=budget.epochs)
+    Training(network, data, budget=budget, recipe=recipe, seed=seed, threads=threads).run(until=budget.epochs)
 
 
 @torch.no_grad()
