@@ -1,4 +1,4 @@
-"""What a search is put together from: its configuration, data, space and evaluator, as options and defaults say."""
+"""Building the parts of a search from options and defaults: configuration, data, space and evaluator."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def default_space(config: SearchConfig, data: ImageData | None) -> Space:
 
 
 def within_limits(space: Space, config: SearchConfig) -> Space:
-    """The space, with what would exceed the limits on parameters and FLOPs made illegal."""
+    """The space, in which layers beyond the limits on parameters and FLOPs are illegal."""
     if config.max_params is None and config.max_flops is None:
         return space
     return ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
@@ -108,7 +108,7 @@ def default_evaluator(
 def workers_for(
     config: SearchConfig, space: Space, data: ImageData | None, evaluator: Evaluator | None, cluster: RayCluster | None
 ) -> Workers:
-    """Who trains: this process, or the workers of a Ray cluster, which make their evaluators on their own devices."""
+    """The workers: this process, or those of a Ray cluster, which make their evaluators on their own devices."""
     if cluster is None:
         return InProcess(default_evaluator(config, space, data) if evaluator is None else evaluator)
     if evaluator is not None:
@@ -126,7 +126,7 @@ def _buildable(space: Space) -> LayerSpace:
 
 
 def separate_trainer(config: SearchConfig, space: Space, data: ImageData | None) -> SeparateEvaluator | None:
-    """What trains single prefixes to calibrate joint readings; None where every prefix is trained by itself anyway."""
+    """The trainer of single prefixes for the calibration; None where every prefix is trained by itself anyway."""
     if config.evaluator == "separate" or data is None:
         return None
     return SeparateEvaluator(
@@ -168,7 +168,7 @@ def free_name(dataset: str, taken: Sequence[str]) -> str:
 
 
 def versions(config: SearchConfig) -> dict[str, str]:
-    """What a search ran on."""
+    """The versions and the machine that a search ran on."""
     return {
         "replaytree": version("replaytree"),
         "torch": torch.__version__,

@@ -1,4 +1,4 @@
-"""The depth calibration of a running search: which prefix is trained by itself, and what strategies see then.
+"""The depth calibration of a running search: which prefixes are trained alone, and what strategies then see.
 
 A small share of what the joint trainings cost goes to trainings of single prefixes. Costs are counted in FLOPs, not in
 seconds, so that the same search makes the same choices on any machine.
@@ -26,7 +26,8 @@ class TrainsAlone(Protocol):
 class Calibrator:
     """Trains prefixes by themselves as far as `share` of the joint trainings' FLOPs allows.
 
-    `trainer` is None, or the share 0, where nothing is calibrated: an evaluator that trains every prefix by itself.
+    Nothing is calibrated where `trainer` is None or the share is 0, as with an evaluator that trains every prefix
+    alone.
     """
 
     def __init__(self, space: Space, trainer: TrainsAlone | None, *, share: float) -> None:
@@ -36,7 +37,7 @@ class Calibrator:
         self.load(Calibration())
 
     def load(self, calibration: Calibration) -> None:
-        """Stand where a stored search stands."""
+        """Continue from the calibration of a stored search."""
         self._pairs: list[Pair] = list(calibration.pairs)
         self._joint_flops = calibration.joint_flops
         self._separate_flops = calibration.separate_flops
@@ -45,9 +46,9 @@ class Calibrator:
     def after(
         self, episodes: Mapping[int, tuple[Path, PathEvaluation]], *, budget: Budget, seed: int
     ) -> list[SeparateTraining]:
-        """At most one separate training for each joint one that ran to its end; keys are the places of the episodes.
+        """At most one separate training for each joint training that ran to its end. Keys are places of episodes.
 
-        Never of a prefix that an earlier path shares: one reading would count as two.
+        A prefix that an earlier path shares is not chosen, because one reading would count as two.
         """
         trainings = []
         for place, (path, evaluation) in episodes.items():
@@ -99,7 +100,7 @@ class Calibrator:
         return replace(evaluation, accuracies=accuracies)
 
     def _bias(self, depth: int, epochs: int) -> float:
-        # All depths of a budget in one call, as in the tree: so a resumed search sees the same last bits.
+        # All depths of a budget in one call, as in the tree, so that a resumed search gets the same last bits.
         if epochs not in self._biases:
             points: Sequence[Point] = [(d, epochs) for d in range(1, self._space.max_layers + 1)]
             self._biases[epochs] = [bias.value for bias in estimate(self._pairs, points)]

@@ -60,7 +60,7 @@ class EndEvent:
 
 
 class Callback(Protocol):
-    """What a search tells, after it has stored it. Implement all three; leave one empty with `pass`."""
+    """Called by a search after it has stored a turn. Implement all three methods; leave one empty with `pass`."""
 
     def on_episode(self, event: EpisodeEvent) -> None:
         """After every episode."""
@@ -76,7 +76,7 @@ class Callback(Protocol):
 
 
 class Callbacks:
-    """Tells several callbacks, and drops one that raises."""
+    """Calls several callbacks, and drops one that raises."""
 
     def __init__(self, callbacks: Sequence[Callback] = ()) -> None:
         self._active = list(callbacks)
@@ -95,7 +95,7 @@ class Callbacks:
         policy_loss: float | None,
         entropy: float | None,
     ) -> None:
-        """Say what a turn brought, an episode after the other, after it has been stored."""
+        """Report the episodes of a turn one by one, after they have been stored."""
         if not self._active:
             return
         training = first_training
@@ -147,17 +147,17 @@ class TensorBoardLog:
             raise ConfigError(f"nothing can be written to {os.fspath(folder)} ({error}); see --tensorboard") from error
 
     def on_episode(self, event: EpisodeEvent) -> None:
-        """Where the search stands."""
+        """Log the state of the search."""
         for name, value in _episode_scalars(event).items():
             self._writer.add_scalar(name, value, event.number)
 
     def on_training(self, event: TrainingEvent) -> None:
-        """What the training brought."""
+        """Log the training."""
         for name, value in _training_scalars(event).items():
             self._writer.add_scalar(name, value, event.number)
 
     def on_end(self, event: EndEvent) -> None:
-        """Write what is still in memory."""
+        """Flush the log."""
         self._writer.flush()
 
 
@@ -175,15 +175,15 @@ class MLflowLog:
             mlflow.start_run(run_name=run_name)
 
     def on_episode(self, event: EpisodeEvent) -> None:
-        """Where the search stands."""
+        """Log the state of the search."""
         self._mlflow.log_metrics(_episode_scalars(event), step=event.number)
 
     def on_training(self, event: TrainingEvent) -> None:
-        """What the training brought."""
+        """Log the training."""
         self._mlflow.log_metrics(_training_scalars(event), step=event.number)
 
     def on_end(self, event: EndEvent) -> None:
-        """The result; ends the run if it was started here."""
+        """Log the result, and end the run if it was started here."""
         self._mlflow.log_params({"search": event.search, "trainings": event.training_count})
         if self._owns:
             self._mlflow.end_run()

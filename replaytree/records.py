@@ -28,12 +28,12 @@ Source = Literal["sample", "continue", "replay"]
 class PathEvaluation:
     """What one training of a path measured.
 
-    `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. A failure may leave the
-    tuple shorter than the path: what was measured before it still counts. `epochs` is what was spent; None: the budget.
-    `checkpoint_accuracy` is the best prefix's at the budget's checkpoint; None where there was none.
+    `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. After a failure there may be
+    fewer than layers; those that were measured still count. `epochs` is the number of epochs spent; None means the
+    budget. `checkpoint_accuracy` is the accuracy of the best prefix at the budget's checkpoint; None without one.
 
-    The first `shared` accuracies are of a training that an earlier path of the same call reports already: a copy, which
-    is stored with the episode and counted nowhere.
+    The first `shared` accuracies are copies of what an earlier path of the same call reports. They are stored with the
+    episode and counted nowhere.
 
     Numbers of NumPy and torch become Python's own; EvaluationError names a value that is none of what is said here.
     """
@@ -131,7 +131,7 @@ class Evaluator(Protocol):
 
 
 class Space(Protocol):
-    """What a search needs to know of a set of layers.
+    """The layers that a search chooses from.
 
     A space may also have `output_shape(prefix) -> Shape`, the feature map before the head; it is then stored, too.
     """

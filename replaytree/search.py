@@ -158,9 +158,9 @@ class Search:
         self.lost: LeaseLost | None = None
 
     def _restore(self) -> None:
-        """Stand where the tree stands.
+        """Take over the state of the tree.
 
-        The counts are read first: if another process records meanwhile, they are the older ones, and run() sees it.
+        The counts are read first. If another process records meanwhile, they are too low, and run() notices.
         """
         info = self.tree.info()
         self.episode_count, self.training_count = info.episode_count, info.training_count
@@ -180,7 +180,7 @@ class Search:
             self.proposed_count = state.get("proposed_count", self.episode_count)
 
     def _prior(self) -> ReplayMemory | None:
-        """What another search told this one (config.warm_start), weighed against cost as the own nodes are."""
+        """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""
         nodes = [self._reward.of_node(node) for node in self.tree.prior()]
         return ReplayMemory(nodes, temperature=self.config.temperature) if nodes else None
 
@@ -226,7 +226,7 @@ class Search:
         return self
 
     def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
-        """Keep the workers busy until a limit is reached, and take what they finish as it comes."""
+        """Keep the workers busy until a limit is reached, and record turns as they end."""
         before = self.episode_count, self.training_count
         under_way: dict[int, Turn] = {}
 
@@ -280,7 +280,7 @@ class Search:
         return turn.proposals, self._finish(turn, ended[1] if ended else ())
 
     def _propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
-        """The next turn, from what is known; `pending` are the paths that are being trained."""
+        """The next turn. `pending` are the paths that are being trained."""
         budget = self.growth.budget(self.config)
         if self.config.prune:
             budget = self.pruning.budget(budget)
@@ -301,7 +301,7 @@ class Search:
         self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
 
     def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
-        """Learn from a turn whose paths are trained, and record it; its evaluations, one an episode."""
+        """Learn from a turn whose paths are trained, and record it. Returns one evaluation an episode."""
         evaluations = turn.evaluations(trained)
         with using(1):
             update = self.strategy.observe(turn.proposals, self._rewarded(turn, evaluations))
@@ -312,7 +312,7 @@ class Search:
         )
         results = list(zip(turn.proposals, evaluations, strict=True))
         if turn.depth_bound == self.growth.depth_bound:
-            # What was proposed under an earlier bound says nothing about progress at this one.
+            # A path proposed under an earlier bound is no measure of progress at this one.
             bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
             self.growth = self.growth.after(bests, self.config)
         self.pruning = self.pruning.after((e.checkpoint_accuracy for e in trained), turn.budget)
@@ -335,7 +335,7 @@ class Search:
         )
         self.memory.update([self._seen(node) for node in nodes])
         if separate:
-            # A new estimate moves every average of the tree.
+            # A new estimate changes every average of the tree.
             self.memory.reload([self._seen(node) for node in self.tree.node_stats()])
         self.episode_count += len(results)
         self.training_count += len(turn.paths)
@@ -372,7 +372,7 @@ class Search:
         return payload
 
     def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
-        """What the strategy learns from; a replayed path comes from the memory, which holds rewards already."""
+        """The rewards that the strategy learns from. A replayed path has rewards already, from the memory."""
         return [
             self._reward.of_training(p.path, self._calibrator.of_training(e, epochs=turn.budget.epochs))
             if p.rewards is None

@@ -18,8 +18,8 @@ from replaytree.records import Path, PathEvaluation, Proposal
 class Turn:
     """Proposed episodes and what they were proposed under.
 
-    `number` is how many episodes the search had proposed before: with the search's seed it decides that of the
-    trainings, whoever does them and in whatever order they end.
+    `number` is the number of episodes that the search had proposed before. With the search's seed it gives the seed of
+    the trainings, whichever worker does them and in whatever order they end.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands after a turn; counts are of this search, `run_*` and seconds of this call of run().
+    """The state of a run after a turn. Counts are of the search; `run_*` and seconds are of this call of run().
 
     `best_accuracy` is the average of the prefix that `best` ranks first, at the largest budget so far.
     """
@@ -60,7 +60,7 @@ class Progress:
 
 @dataclass
 class Limits:
-    """When a run proposes no more; ConfigError where nothing says so. What is proposed counts, finished or not."""
+    """When a run stops proposing. Proposed episodes count, finished or not. ConfigError where no limit is given."""
 
     episodes: int | None = None
     trainings: int | None = None

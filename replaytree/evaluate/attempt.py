@@ -14,7 +14,7 @@ from replaytree.evaluate.network import NodeError
 from replaytree.evaluate.training import Diverged, Recipe
 from replaytree.records import FailureKind, Path
 
-# Batch norm and the gradient grow noisy in smaller batches; a search should rather know that a path needs too much.
+# Batch norm and the gradient are noisy in smaller batches. It is better to record that a path needs too much memory.
 LEAST_BATCH = 8
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Failure:
 
 
 def attempt(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Failure:
-    """What `run` returns, or how it failed: nothing raised in a training goes further.
+    """The result of `run`, or its Failure: no exception of a training leaves this function.
 
     The global generators start from `seed` and are left as they were found, so that layers may draw their weights from
     them. No traceback is kept: it would hold the network's memory.
@@ -57,10 +57,10 @@ def attempt_in_smaller_batches(
     device: torch.device,
     fits: Callable[[Recipe], bool] = lambda _: True,
 ) -> T | Failure:
-    """As attempt, of `run(recipe)`; while memory does not suffice, with half the batch size and learning rate.
+    """As attempt, of `run(recipe)`. Where memory does not suffice, again with half the batch size and learning rate.
 
-    The rate goes with the batch so that the steps of an epoch go as far together (Goyal et al., 2017). `fits` is an
-    estimate made beforehand: Linux grants memory that it does not have, and then kills the process that uses it.
+    The rate is scaled with the batch size, which keeps the sum of an epoch's steps (Goyal et al., 2017). `fits` is an
+    estimate made in advance, because Linux grants memory that it does not have and then kills the process that uses it.
     """
     while True:
         if fits(recipe):
@@ -80,11 +80,11 @@ def attempt_in_smaller_batches(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
+    """Whether the error means that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The CPU's allocator and oneDNN raise a plain RuntimeError. oneDNN does not say why it could not make or run an
-    # operation that it had agreed to (a refusal speaks of its descriptor): what is wanting then is memory.
+    # The CPU's allocator and oneDNN raise a plain RuntimeError. oneDNN gives no reason when it cannot create or run an
+    # operation whose descriptor it has accepted: the reason is then missing memory.
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
         text in ("could not create a primitive", "could not execute a primitive")
@@ -93,7 +93,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _failure(error: Exception) -> Failure:
-    """What the error says; not within `attempt`, whose frame, with the network, an error's second name keeps alive."""
+    """The error as a Failure. Not inside `attempt`: a second reference to the error would keep its network alive."""
     cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ is not None else error
     if is_out_of_memory(cause):
         return Failure("out_of_memory", _first_line(cause))

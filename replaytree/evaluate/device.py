@@ -32,10 +32,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def usable_bytes(device: torch.device) -> int:
-    """What trainings may use of a device's memory: 0.8 of a GPU's, half of a CPU's, which others use, too.
+    """The memory that trainings may use: 0.8 of a GPU's, and half of a CPU's, which other programs also need.
 
-    A share of what there is, not of what is free now, so that a resumed search makes the same choices. Limits on the
-    process (ulimit -v) and on its container count.
+    It is a share of all memory and not of the memory that is free now, so that a resumed search makes the same choices.
+    Limits on the process (ulimit -v) and on its container count.
     """
     if device.type == "cuda":
         return int(0.8 * torch.cuda.get_device_properties(device).total_memory)

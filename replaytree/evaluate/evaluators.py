@@ -26,10 +26,11 @@ from replaytree.space import LayerSpace, batches_of_paths, prefixes, trie_cost
 class JointEvaluator:
     """One training scores every prefix of its paths: a head after each layer, the sum of their losses.
 
-    Paths given together are trained as one trie, as far as memory allows: what they share is computed once. Paths that
-    share nothing are trained as they would be alone, but for the order of the images. What a path reports of a prefix
-    that an earlier one of its trie reports, too, is `shared`. `memory_bytes` is what trainings may use; None: as much
-    as the device has, with room for others. `threads` None: as many as they gain by.
+    Paths given together are trained as one trie, as far as memory allows, so shared layers are computed once. Paths
+    that share nothing are trained as they would be alone, except for the order of the images. An accuracy that an
+    earlier path of the trie also reports is `shared`. `memory_bytes` is the memory that trainings may use; None means
+    as much as the device has, with room for other programs. `threads` None means as many
+    as they gain by.
     """
 
     def __init__(
@@ -52,8 +53,7 @@ class JointEvaluator:
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
         """One evaluation a path, in order. A path that fails is left out, and the others are trained without it.
 
-        A batch of paths is trained with the seed of its first path, `seed` + its index: what a path alone gets depends
-        on nothing else.
+        A batch of paths is trained with the seed of its first path, which is `seed` + that path's index.
         """
         results: dict[int, PathEvaluation] = {}
         waiting = deque(
@@ -83,7 +83,7 @@ class JointEvaluator:
         return [results[index] for index in range(len(paths))]
 
     def _attempt(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation] | Failure:
-        """What every path measured. Only a path alone is tried in smaller batches of images."""
+        """The accuracies of every path. Smaller batches of images are tried only for a path alone."""
         cost = trie_cost(self._space, paths, hidden=self._recipe.hidden)
 
         def run(recipe: Recipe) -> list[PathEvaluation]:
@@ -112,7 +112,7 @@ class JointEvaluator:
 
 
 class SeparateEvaluator:
-    """Every prefix is trained by itself (the poster): as true as its budget allows, at T times the cost."""
+    """Every prefix is trained by itself (the poster): as faithful as its budget allows, at T times the cost."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class SeparateEvaluator:
         self._data = data.to(device)
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
-        """One training a prefix, shallow to deep; a failure ends its path but keeps what came before."""
+        """One training a prefix, shallow to deep. A failure ends its path; the accuracies before it are kept."""
         return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
 
     def evaluate_alone(self, path: Path, *, budget: Budget, seed: int) -> PathEvaluation:
@@ -165,7 +165,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def _placed(network: Network, device: torch.device) -> Network:
-    """On the device, in the layout in which convolutions are fast (a third faster at 16x16 on a CPU, too)."""
+    """On the device, in the layout in which convolutions are fastest (a third faster at 16x16, also on a CPU)."""
     return network.to(device).to(memory_format=torch.channels_last)
 
 
@@ -177,7 +177,7 @@ def _threads(threads: Threads | None, device: torch.device) -> Threads:
 def _train_paths(
     training: Training, network: PrefixNetwork, paths: Sequence[Path], *, budget: Budget
 ) -> list[PathEvaluation]:
-    """Train a trie; paths below the budget's bar at its checkpoint end there, with what they have reached."""
+    """Train a trie. Paths below the budget's bar at its checkpoint end there, with their accuracies so far."""
 
     def measured(path: Path, accuracies: Sequence[float]) -> list[float]:
         return [accuracies[place] for place in network.places(path)]
@@ -206,24 +206,24 @@ def _train_paths(
 
 
 def _with_shared(paths: Sequence[Path], evaluations: Sequence[PathEvaluation]) -> list[PathEvaluation]:
-    """The evaluations of one trie, with what earlier ones report of each path.
+    """The evaluations of one trie, each with the number of its accuracies that an earlier one reports.
 
-    What a path that was stopped reports of a prefix is not what one that went on reports of it.
+    A path that was stopped and one that was trained to the end share nothing: their accuracies of a prefix differ.
     """
     reported: set[tuple[int | None, Path]] = set()
     marked = []
     for path, evaluation in zip(paths, evaluations, strict=True):
         own = {(evaluation.epochs, path[:depth]) for depth in range(1, len(path) + 1)}
-        # Whoever reports a prefix reports all before it.
+        # A path that reports a prefix also reports all shorter prefixes of it.
         marked.append(replace(evaluation, shared=len(own & reported)))
         reported |= own
     return marked
 
 
 def _parted(paths: Sequence[Path], failure: Failure) -> tuple[list[int], list[list[int]]]:
-    """The places of the paths that failed, and those of the others, in batches to be trained without them.
+    """The places of the failed paths, and batches of the places of the others, which are to be trained without them.
 
-    Where it is not known which of several paths are at fault, none has failed yet: each half is tried by itself.
+    Where it is unknown which of several paths failed, none counts as failed yet: each half is tried by itself.
     """
     everyone = list(range(len(paths)))
     if len(paths) == 1:

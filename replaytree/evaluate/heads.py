@@ -1,4 +1,4 @@
-"""The classifier heads of a trie, computed together: there are as many as nodes, each is small, and calls are dear.
+"""The classifier heads of a trie, computed together, because each is small and single calls are slow.
 
 Shapes: B images, C channels, H rows, W columns of a feature map, G cells of a head's grid, U units, K classes, T heads,
 N of them alike.
@@ -17,13 +17,14 @@ from replaytree.records import Shape
 
 
 class Heads(nn.Module):
-    """T classifiers of feature maps. Head t is, for a map of `shapes[t]` and with `units[t]` > 0:
+    """T classifiers of feature maps. Head t reads a map of `shapes[t]`.
 
-    averages of the cells of a grid, `grids[t]` (rows, columns); on each cell the same linear layer with batch norm and
-    ReLU; their average over the cells; a linear layer. With 0 units: global average pooling and a linear layer. What a
-    head learns is its own; `passes_on[t]` is what reaches the layer that it reads of its gradient, as a factor.
+    With `units[t]` > 0 it consists of: averages of the cells of a grid, `grids[t]` (rows, columns); on each cell the
+    same linear layer with batch norm and ReLU; their average over the cells; a linear layer. With 0 units it is global
+    average pooling and a linear layer. `passes_on[t]` is the factor on the gradient that the head passes back to the
+    feature map.
 
-    Heads alike, of the same grid, channels and units, take the calls of one.
+    Heads of the same grid, channels and units are computed in one call.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Heads(nn.Module):
         )
 
     def read(self, place: int, features_BCHW: Tensor) -> Tensor:
-        """What a head takes from its feature map: the averages of every cell, (B G, C). ValueError for other shapes."""
+        """The input of a head: averages of the cells of its feature map, (B G, C). ValueError for other shapes."""
         if features_BCHW.ndim != 4 or features_BCHW.shape[1] != self._channels[place]:
             raise ValueError(
                 f"a feature map of {self._channels[place]} channels was declared, and this is "
@@ -59,7 +60,7 @@ class Heads(nn.Module):
         return features_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
 
     def forward(self, read: Mapping[int, Tensor]) -> Tensor:
-        """Logits (T, B, K) of the heads whose places are the keys, in their order, from what they read."""
+        """Logits (T, B, K) of the heads whose places are the keys, in that order, from their inputs."""
         logits: dict[int, Tensor] = {}
         for places, alike in zip(self._alike, self.kinds, strict=True):
             rows = [row for row, place in enumerate(places) if place in read]

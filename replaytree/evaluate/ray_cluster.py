@@ -20,7 +20,7 @@ GPU_PARTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RayOptions:
-    """How a search is spread over Ray workers; which of them trains a path decides nothing but when it ends.
+    """How a search is spread over Ray workers. Which worker trains a path affects only when the training ends.
 
     `workers` None: one a GPU, or one a CPU where there is no GPU. `address` None: a cluster of this machine alone,
     which ends with the process; else `auto` or that of a cluster. `gpus_per_worker` None: an equal share of the GPUs
@@ -64,8 +64,8 @@ class RayCluster:
 def connect(options: RayOptions, *, device: str = "auto", shared_bytes: int | None = None) -> RayCluster:
     """Connect, unless this process is connected already, and see that the workers fit.
 
-    `device` is that of the configuration: `cpu` wants no GPU. `shared_bytes` is what the object store will hold, if
-    known. Raises ConfigError where Ray is not installed, not to be reached, or too small, saying what it has.
+    `device` is that of the configuration: `cpu` needs no GPU. `shared_bytes` is the size of what the object store will
+    hold, if known. Raises ConfigError where Ray is not installed, cannot be reached or is too small.
     """
     ray = import_ray()
     if device.startswith("cuda:"):
@@ -78,7 +78,7 @@ def connect(options: RayOptions, *, device: str = "auto", shared_bytes: int | No
 
 def import_ray() -> Any:
     """The module; ConfigError with the command that installs it where it is missing."""
-    # Ray reads these when it is imported. What it says of a worker that dies is said by our own log, in a line.
+    # Ray reads these when it is imported. Our own log reports a worker that dies, in one line.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
@@ -163,7 +163,7 @@ def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:
 
 @contextmanager
 def _own_signal_handlers() -> Iterator[None]:
-    """ray.init makes SIGTERM leave at once; a search saves first."""
+    """Keep our signal handlers: those of ray.init exit at once on SIGTERM, and a search saves first."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""What runs in the process of one Ray worker.
+"""The code that runs in the process of one Ray worker.
 
-The class is sent by value and imports only when it is called: a machine with another replaytree says so, where an
-import by name would fail with whatever differs first.
+The class is sent by value and imports replaytree only when it is called. So a machine with another version of
+replaytree can report that; an import by name would fail at the first difference.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Training on Ray actors: each takes a turn as soon as it is free; one that dies is replaced.
+"""Training on Ray actors. An actor takes a turn as soon as it is free, and one that dies is replaced.
 
-The evaluator, and with it the images, lie in Ray's object store once. Workers on one machine read the same memory.
+The evaluator and its images are stored once, in Ray's object store. Workers on one machine read the same memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from replaytree.records import Evaluator, Path, PathEvaluation
 MAX_DEATHS = 3
 # How long next() waits at most, so that a signal or a limit is noticed.
 WAIT_SECONDS = 0.5
-# A worker begins in about 5 seconds; after this long others must hold what it needs.
+# A worker starts in about 5 seconds. If it takes this long, other jobs hold the resources that it needs.
 PATIENCE_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class RayWorkers:
                 f"the evaluator, its space or its data cannot be sent to Ray workers ({why}); make what cannot be "
                 f"pickled inside evaluate(), or leave out workers"
             ) from error
-        # One worker trains with as many threads as this process would, and so gets the same sums to the last bit.
+        # One worker trains with as many threads as this process would, so its sums are the same to the last bit.
         self._threads = max(1, torch.get_num_threads() // cluster.workers)
         self._turns: dict[int, list[PathEvaluation | None]] = {}
         self._queue: deque[_Job] = deque()
@@ -91,7 +91,7 @@ class RayWorkers:
         return self._cluster.workers - len(self._turns)
 
     def submit(self, number: int, paths: Sequence[Path], *, budget: Budget, seed: int) -> None:
-        """Hand a turn to a worker, or to the one that is begun for it."""
+        """Give a turn to a free worker, or to one that is started for it."""
         assert self.free > 0, "every worker has a turn"
         self._turns[number] = [None] * len(paths)
         self._queue.append(_Job(number, 0, tuple(paths), budget, seed))
@@ -120,7 +120,7 @@ class RayWorkers:
         self._running.clear()
 
     def _hand_out(self) -> None:
-        """Queue to idle workers; begin workers for what is left of it."""
+        """Give queued jobs to idle workers, and start workers for the rest."""
         while self._queue and self._idle:
             actor, job = self._idle.pop(), self._queue.popleft()
             ref = actor.handle.evaluate.remote(job.paths, job.budget, job.seed)
@@ -134,7 +134,7 @@ class RayWorkers:
             self._actors += 1
 
     def _take(self, ref: Any) -> tuple[int, Sequence[PathEvaluation]] | None:
-        """What became of a call: a turn may have ended by it."""
+        """Take in the result of a call, which may end a turn."""
         actor, job = self._running.pop(ref)
         errors = self._ray.exceptions
         try:
@@ -172,7 +172,7 @@ class RayWorkers:
         self._idle.append(actor)
 
     def _complain(self) -> None:
-        """Say once that Ray does not give what was asked for."""
+        """Warn once that Ray does not provide the resources that were asked for."""
         oldest = min((actor.asked for actor, job in self._running.values() if job is None), default=None)
         if oldest is not None and not self._complained and time.monotonic() - oldest > PATIENCE_SECONDS:
             self._complained = True
@@ -192,7 +192,7 @@ class RayWorkers:
         return job.number, ended
 
     def _died(self, actor: _Actor, job: _Job | None, text: str) -> tuple[int, Sequence[PathEvaluation]] | None:
-        """Replace a worker; its paths go to others, each by itself, so that only the one at fault comes to harm."""
+        """Replace a worker. Its paths go to others, each by itself, so that only the path at fault fails."""
         self._ray.kill(actor.handle)
         if job is None:
             self._false_starts += 1
@@ -216,7 +216,7 @@ class RayWorkers:
 
 
 def _reason(error: Exception) -> str:
-    """What Ray knows of a death, without its advice."""
+    """Ray's reason for a worker's death, without its advice."""
     detail = str(error).splitlines()[-1].split("Worker exit detail: ")[-1]
     return one_line(detail.split(" Some common causes include")[0])
 

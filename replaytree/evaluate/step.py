@@ -1,4 +1,4 @@
-"""One step of a training: forward, backward and update, as it comes or captured in a CUDA graph.
+"""One step of a training: forward, backward and update, run eagerly or captured in a CUDA graph.
 
 Shapes: B images a batch, C channels, H rows, W columns, K classes, T heads.
 """
@@ -24,8 +24,8 @@ class Step:
 
     The training loss is the sum over the heads of the mean cross-entropy; in a PrefixNetwork a layer takes the
     gradients of the heads behind it discounted by their distance (network.DISCOUNT). With `capture`, on a CUDA device,
-    the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone; what cannot
-    be captured (a layer that waits for the device) goes on eagerly.
+    the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone. A network
+    that cannot be captured (a layer waits for the device) is trained eagerly.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Step:
         self._discount()
 
     def reset(self) -> None:
-        """Forget what was captured: the network has other layers than before."""
+        """Drop the captured graph, because the layers of the network have changed."""
         self._steps, self._graph, self._losses_T, self._finite_T = 0, None, None, None
         self._optimizer.zero_grad(set_to_none=True)
         self._discount()
@@ -56,7 +56,7 @@ class Step:
                     self._by_factor.setdefault(factor, []).append(parameter)
 
     def begin(self) -> None:
-        """Begin to sum up losses anew."""
+        """Start new sums of the losses."""
         for total_T in (self._losses_T, self._finite_T):
             if total_T is not None:
                 total_T.zero_()
@@ -115,7 +115,7 @@ class Step:
             if self._losses_T is None or self._finite_T is None:
                 self._losses_T, self._finite_T = torch.zeros_like(losses_T), torch.zeros_like(losses_T)
             self._losses_T += losses_T
-            # A loss that was infinite once makes its sum so, and then the sum is not finite again.
+            # Once one loss is infinite, the sum stays so.
             self._finite_T += self._losses_T.isfinite()
 
     def _captured(self, inputs_BCHW: Tensor, labels_B: Tensor) -> None:

@@ -41,7 +41,7 @@ class Table:
         return max(map(len, self.accuracies))
 
     def completed(self, path: Path) -> Path:
-        """The row that stands for a prefix: itself, or filled up with the layer given as `complete`."""
+        """The row of a prefix: the prefix itself, or filled up with the layer given as `complete`."""
         if self.complete is None:
             return path
         return path + (self.complete,) * (self.max_layers - len(path))
@@ -56,7 +56,7 @@ class Table:
         return max(float(np.mean(values)) for values in self.accuracies.values())
 
     def space(self) -> LabelSpace:
-        """All chains of the table: a layer is legal after a prefix where the table goes on so."""
+        """The space of all chains of the table: a layer is legal after a prefix if some chain has it there."""
         if self.complete is not None:
             return LabelSpace(self.labels, max_layers=self.max_layers, cost=self._cost)
         prefixes = {path[:t] for path in self.accuracies for t in range(len(path) + 1)}
@@ -76,7 +76,7 @@ class Table:
 
 
 class TabularEvaluator:
-    """Looks accuracies up; of several trainings it draws one, from the seed."""
+    """Looks up accuracies. Of several trainings it draws one, by the seed."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

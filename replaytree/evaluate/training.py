@@ -24,7 +24,7 @@ NUMBERS_AT_ONCE = 2**22
 
 
 class Diverged(Exception):
-    """The loss of a training is not finite: an outcome, not a fault. `heads` are those whose loss was so first."""
+    """The loss of a training is not finite: an outcome, not a fault. `heads` had such a loss first."""
 
     def __init__(self, text: str, heads: tuple[int, ...]) -> None:
         super().__init__(text)
@@ -70,7 +70,7 @@ class Recipe:
 
 
 class Training:
-    """One network in training, in place, on the sum of its heads' cross-entropies; it shares a device with the images.
+    """One network in training, in place, on the sum of its heads' cross-entropies, on the device of the images.
 
     An epoch is one pass in a fresh order, cut into equal batches of at most `batch_size` images; the first images of
     the order fill the last batch up (equal, because batch norm cannot bear a last batch of one, and because a captured
@@ -118,7 +118,7 @@ class Training:
         self.epoch = 0
 
     def run(self, *, until: int) -> None:
-        """Go on to this many epochs. Raises Diverged when a loss of an epoch is not finite."""
+        """Train until this many epochs are done. Raises Diverged when a loss of an epoch is not finite."""
         self._network.train()
         while self.epoch < until:
             self._step.begin()
@@ -139,7 +139,7 @@ class Training:
             return validation_accuracies(self._network, self._data, recipe=self._recipe)
 
     def network_changed(self) -> None:
-        """Tell that the network lost layers; the optimiser leaves alone what has no gradient any more."""
+        """To be called when the network has lost layers. The optimiser skips parameters without a gradient."""
         self._step.reset()
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:

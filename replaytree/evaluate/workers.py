@@ -1,4 +1,4 @@
-"""Who trains: something that takes the paths of a turn, and gives back their evaluations when they are there."""
+"""The protocol of workers: they take the paths of a turn, and return its evaluations when it has ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from replaytree.records import Evaluator, Path, PathEvaluation
 
 
 class Workers(Protocol):
-    """Turns go in by their number while one is free, and come out in the order in which they end."""
+    """Turns are submitted by number while a worker is free, and returned in the order in which they end."""
 
     @property
     def free(self) -> int:
@@ -23,11 +23,11 @@ class Workers(Protocol):
         ...
 
     def next(self, *, wait: bool = True) -> tuple[int, Sequence[PathEvaluation]] | None:
-        """A turn that has ended, or None: nothing has yet. With `wait`, that is said after a second or so at most."""
+        """A turn that has ended, or None where none has. With `wait`, None comes after about a second."""
         ...
 
     def close(self) -> None:
-        """End a run; turns that are under way are lost. Another may begin after it."""
+        """End a run. Turns under way are lost. Another run may follow."""
         ...
 
 
