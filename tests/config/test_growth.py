@@ -1,6 +1,6 @@
 import pytest
 
-from replaytree.config import Budget, Growth, SearchConfig
+from replaytree.config import Budget, Growth, Pruning, SearchConfig
 
 
 def bounds(growth, accuracies, config):
@@ -47,6 +47,11 @@ def test_automatic_growth_ends_at_the_last_bound():
     assert growth.after([0.4, 0.3], config) == Growth(3, trainings=6, episodes=6, best_accuracy=0.5, stale=5)
 
 
+def test_a_last_bound_that_was_raised_meanwhile_is_gone_past_at_once():
+    config = SearchConfig(min_layers=1, max_layers=4, grow_every=None, grow_patience=2)
+    assert Growth(depth_bound=3, trainings=9, episodes=9, best_accuracy=0.5, stale=7).after([0.4], config) == Growth(4)
+
+
 def test_a_batch_goes_on_at_the_new_bound():
     config = SearchConfig(min_layers=1, max_layers=9, grow_every=2)
     assert Growth.start(config).after([0.5, 0.25, 0.125], config) == Growth(2, 1, 1, best_accuracy=0.125)
@@ -63,3 +68,13 @@ def test_the_budget_is_rounded_to_the_nearest():
     # Half-way is 3 layers on: 4, 4 + 5/3, 4 + 10/3, 9 epochs.
     config = SearchConfig(min_layers=2, max_layers=8, epochs_first=4, epochs_last=9)
     assert [Growth(depth_bound=d).budget(config).epochs for d in range(2, 9)] == [4, 6, 7, 9, 9, 9, 9]
+
+
+def test_the_bar_is_the_median_of_all_that_were_seen_at_that_budget():
+    pruning = Pruning()
+    for accuracy in (0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4, 0.5):
+        pruning = pruning.after([accuracy], Budget(8)).after([0.99], Budget(6))
+    assert pruning.budget(Budget(8)).bar == 0.5
+    assert pruning.budget(Budget(6)).bar == 0.99
+    # Half of seven epochs is three whole ones.
+    assert pruning.budget(Budget(7)) == Budget(7, checkpoint=3, bar=None)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -77,6 +79,50 @@ def test_entropy_and_its_gradient_are_finite_behind_the_mask(controller, space):
 def test_the_same_generator_gives_the_same_paths(controller, space):
     first, again = (controller.sample(space, [()] * 8, depth_bound=5, generator=generator(7)) for _ in range(2))
     assert first == again
+
+
+def peaked(controller, biases):
+    """pi is softmax(biases) over the legal actions everywhere."""
+    with torch.no_grad():
+        for weights in controller.parameters():
+            weights.zero_()
+        controller.logits.bias.copy_(torch.tensor(biases).log())
+    return controller
+
+
+def test_a_share_of_every_step_may_be_uniform_over_what_is_legal(controller, space):
+    # First a and b are legal, with 3/4 and 1/4; after b all three, with 3/5, 1/5 and 1/5.
+    peaked(controller, [3.0, 1.0, 1.0])
+    sampled = controller.sample(space, [()] * 400, depth_bound=2, generator=generator(), uniform=0.2)
+    first = {path[0]: probs[0] for path, probs in sampled}
+    assert first == pytest.approx({0: 0.8 * 0.75 + 0.2 * 0.5, 1: 0.8 * 0.25 + 0.2 * 0.5})
+    second = {path[1]: probs[1] for path, probs in sampled if path[0] == 1}
+    assert second == pytest.approx({0: 0.8 * 0.6 + 0.2 / 3, 1: 0.8 * 0.2 + 0.2 / 3, 2: 0.8 * 0.2 + 0.2 / 3})
+    assert sum(path[0] == 1 for path, _ in sampled) / 400 == pytest.approx(0.3, abs=0.07)
+
+
+def test_the_next_probabilities_are_the_scored_ones(controller, space):
+    for prefix in ((), (1,), (1, 2), (0, 2, 1)):
+        probs = controller.next_probabilities(space, prefix)
+        for action, legal in enumerate(space.legal(prefix)):
+            scored = controller.score(space, [(*prefix, action)]).log_probs_BT[0, -1].detach().exp() if legal else 0.0
+            assert probs[action] == pytest.approx(float(scored), abs=1e-6)
+
+
+def test_what_comes_next_depends_on_the_whole_prefix(controller, space):
+    assert controller.next_probabilities(space, (1, 1)) != controller.next_probabilities(space, (0, 1))
+    assert controller.next_probabilities(space, (1, 2)) != controller.next_probabilities(space, (1, 1))
+
+
+def test_log_probabilities_and_entropies_by_hand_are_0_behind_the_end(controller, space):
+    scored = peaked(controller, [3.0, 1.0, 1.0]).score(space, [(0,), (1, 0)])
+    log = math.log
+    expected = torch.tensor([[log(0.75), 0.0], [log(0.25), log(0.6)]])
+    torch.testing.assert_close(scored.log_probs_BT, expected)
+    first = -(0.75 * log(0.75) + 0.25 * log(0.25))
+    second = -(0.6 * log(0.6) + 0.4 * log(0.2))
+    torch.testing.assert_close(scored.entropy_BT, torch.tensor([[first, 0.0], [first, second]]))
+    assert scored.lengths_B.tolist() == [1, 2]
 
 
 def test_no_prefixes_no_paths(controller, space):

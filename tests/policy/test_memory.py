@@ -107,6 +107,21 @@ def test_the_average_is_that_of_the_largest_budget():
     assert stats.total_accuracy == 1.9
 
 
+def test_the_range_is_of_all_averages_that_there_have_been_until_a_reload():
+    memory = ReplayMemory()
+    assert memory.accuracy_range == (math.inf, -math.inf)
+    memory.update([node((0,), 0.5), node((1,)), node((2,), 0.25)])
+    assert memory.accuracy_range == (0.25, 0.5)
+    memory.update([node((2,), 0.375), node((0,), 0.75)])
+    assert memory.accuracy_range == (0.25, 0.75)
+    # A calibration moves all averages.
+    memory.reload([node((0,), 0.625), node((1,)), node((2,), 0.5)])
+    assert memory.accuracy_range == (0.5, 0.625)
+    assert [n.average_accuracy for n in memory] == [0.625, None, 0.5]
+    memory.reload([])
+    assert memory.accuracy_range == (math.inf, -math.inf)
+
+
 def test_changes_are_told_once():
     memory = ReplayMemory([NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)), NodeStats((1,), 1)])
     assert [node.path for node in memory.changes()] == [(0,), (1,)]
@@ -133,6 +148,11 @@ def test_a_prior_is_drawn_from_and_known_of_nothing():
     assert memory.prior_share == 1.0
     generator = torch.Generator().manual_seed(0)
     assert {memory.draw(generator) for _ in range(100)} == {(0,), (1,), (1, 2)}
+
+
+def test_behaviour_before_any_own_training_is_that_of_the_prior():
+    e = {average: math.exp(average / 0.1) for average in (0.1, 0.2, 0.3)}
+    assert warm().behaviour((1, 2)) == pytest.approx([(e[0.3] + e[0.2]) / sum(e.values()), 1.0])
 
 
 def test_own_trainings_outweigh_the_prior():

@@ -5,6 +5,7 @@ import torch
 
 from replaytree.config import SearchConfig
 from replaytree.policy import PuctStrategy, ReplayMemory
+from replaytree.policy.puct import _visit
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.space import LabelSpace
 
@@ -51,6 +52,18 @@ def test_what_a_batch_has_chosen_counts_as_visited_also_where_it_is_new():
     # Under way three times, d falls behind whatever its value.
     assert chosen(puct(exploration=4.0), TREE) == [(3,)]
     assert chosen(puct(exploration=4.0), TREE, pending=[(3,)] * 3) == [(2,)]
+
+
+def test_a_batch_spreads_over_what_is_as_good():
+    # With c = 4 the reach is 3, and d has 0.5 + 3. Then N = 10 and 3.162: c and d have 0.5 + 3.162 / 2, and c is the
+    # first. Then 3.317: c 0.5 + 3.317 / 3, d 0.5 + 3.317 / 2. Then 3.464: both 0.5 + 3.464 / 3, b 1 + 3.464 / 6.
+    assert chosen(puct(exploration=4.0), TREE, num_paths=4) == [(3,), (2,), (3,), (2,)]
+
+
+def test_a_path_visits_each_of_its_prefixes_once():
+    visits = {(1,): 4}
+    _visit(visits, (1, 2, 0))
+    assert visits == {(1,): 5, (1, 2): 1, (1, 2, 0): 1}
 
 
 def test_where_all_averages_are_equal_visits_decide():
