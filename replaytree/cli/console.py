@@ -73,7 +73,7 @@ def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     timed = bool(rows) and "latency_ms" in rows[0]
     if timed:
-        table.add_column("ms", justify="right", no_wrap=True)
+        table.add_column("ms/image", justify="right", no_wrap=True)
     table.add_column("layers", overflow="fold", min_width=24)
     for row in rows:
         table.add_row(

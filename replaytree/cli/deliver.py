@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-import shlex
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from rich.table import Table
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
-from replaytree.config import SearchConfig, storage_url
+from replaytree.config import SearchConfig, command, storage_url
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -307,10 +307,9 @@ def _summary(results: list[Retrained]) -> str:
 
 
 def _command(*words: object, storage: str | None = None, data_dir: str | None = None) -> str:
-    """A command that can be pasted: quoted for the shell, with the database and the data that were given."""
-    there = [] if data_dir is None else ["--data-dir", data_dir]
-    there += [] if storage is None else ["--storage", storage]
-    return shlex.join(["replaytree", *map(str, words), *there])
+    """A command that can be pasted, with the database and the data that it would not find by itself."""
+    there = [] if data_dir in (None, os.environ.get("REPLAYTREE_DATA")) else ["--data-dir", data_dir]
+    return command(*words, *there, storage=storage)
 
 
 @contextmanager

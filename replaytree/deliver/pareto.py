@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from replaytree.deliver.subject import networks_of
+from replaytree.deliver.subject import network_builders
+from replaytree.records import Shape
 from replaytree.tree import Node, ReplayTree
 
 _T = TypeVar("_T")
+
+ROUNDS = 5
+WARM_UP = 3
+PASSES = 9
 
 
 def pareto_front(items: Sequence[_T], objectives: Callable[[_T], Sequence[float]]) -> list[_T]:
@@ -42,27 +48,51 @@ def pareto_nodes(nodes: Sequence[Node], latencies: Sequence[float] | None = None
 
 
 def measure_latencies(tree: ReplayTree, nodes: Sequence[Node], *, device: torch.device) -> list[float]:
-    """Milliseconds for one image through the network of each node, on this device."""
-    return [
-        latency_milliseconds(network, input_shape, device=device) for network, input_shape in networks_of(tree, nodes)
-    ]
+    """Milliseconds for one image through the network of each node, on this device; see latencies()."""
+    builders, input_shape = network_builders(tree, nodes)
+    return latencies(builders, input_shape, device=device)
 
 
 @torch.inference_mode()
-def latency_milliseconds(
-    network: nn.Module, input_shape: tuple[int, int, int], *, device: torch.device, repeats: int = 20
-) -> float:
-    """Median time of one image through the network, in milliseconds, after three passes to warm up."""
-    network = network.to(device).eval()
+def latencies(
+    builders: Sequence[Callable[[], nn.Module]],
+    input_shape: Shape,
+    *,
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[float]:
+    """Milliseconds of one image (a batch of 1) through each network: one thread, the median of ROUNDS * PASSES times.
+
+    The networks take turns, and every other round goes backwards, so that neither what comes first nor what else the
+    machine does meanwhile falls on one of them. Each is warmed up before it is timed.
+    """
+    times: list[list[float]] = [[] for _ in builders]
     image = torch.zeros((1, *input_shape), device=device)
+    with _one_thread():
+        for number in range(ROUNDS):
+            positions = range(len(builders))
+            for position in positions if number % 2 == 0 else reversed(positions):
+                network = builders[position]().to(device).eval()
+                for _ in range(WARM_UP):
+                    _pass(network, image)
+                for _ in range(PASSES):
+                    started = clock()
+                    _pass(network, image)
+                    times[position].append((clock() - started) * 1000.0)
+    return [statistics.median(each) for each in times]
 
-    def once() -> float:
-        started = time.perf_counter()
-        network(image)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - started) * 1000.0
 
-    for _ in range(3):
-        once()
-    return statistics.median(once() for _ in range(repeats))
+def _pass(network: nn.Module, image: torch.Tensor) -> None:
+    network(image)
+    if image.device.type == "cuda":
+        torch.cuda.synchronize(image.device)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
 
-from replaytree.config import SearchConfig
+from replaytree.config import SearchConfig, command
 from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError, DataError, NodeNotFound
 from replaytree.records import Path, Shape
@@ -134,18 +135,24 @@ def path_subject(
     return Subject(tuple(layers[action] for action in actions), data, options, data_dir=data_dir)
 
 
-def networks_of(tree: ReplayTree, nodes: Sequence[Node]) -> Iterator[tuple[nn.Module, Shape]]:
-    """The untrained network and input shape of each node, for what does not depend on weights, such as latency."""
+def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
+    """What builds the untrained network of each node, and their input shape: for what weights do not change."""
     info = tree.info()
     config = SearchConfig.from_json(info.config_json)
     if info.data_json is None:
         raise ConfigError(f"search {tree.name!r} ran without images, so its layers cannot be built")
     layers = _search_layers(tree, info, config.width)
     seen = json.loads(info.data_json)
-    for node in nodes:
-        chosen = tuple(layers[action] for action in node.path)
-        shape = require_shape("the image shape", seen["image_shape"])
-        yield build_network(chosen, input_shape=shape, num_classes=len(seen["classes"])), shape
+    shape = require_shape("the image shape", seen["image_shape"])
+    return [
+        partial(
+            build_network,
+            tuple(layers[action] for action in node.path),
+            input_shape=shape,
+            num_classes=len(seen["classes"]),
+        )
+        for node in nodes
+    ], shape
 
 
 def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> tuple[Layer, ...]:
@@ -171,9 +178,14 @@ def _choose(tree: ReplayTree, node: str | None, path: str | None, labels: list[s
     best = tree.best(1)
     if not best:
         raise NodeNotFound(
-            f"search {tree.name!r} has no evaluated prefix yet; `replaytree resume {tree.name} --trainings 10`"
+            f"search {tree.name!r} has no evaluated prefix yet; "
+            f"`{command('resume', tree.name, '--trainings', 10, storage=_url(tree))}`"
         )
     return best[0].node_id, best[0].path
+
+
+def _url(tree: ReplayTree) -> str:
+    return tree.engine.url.render_as_string(hide_password=False)
 
 
 def _check(layers: tuple[Layer, ...], data: ImageData, actions: Path) -> None:

@@ -149,7 +149,7 @@ def test_best_on_the_front_with_latency(replaytree):
         )
     timed = json.loads(replaytree("best", "first", "--measure-latency", "-k", 2, "--format", "json")[1])
     assert all(row["latency_ms"] > 0.0 for row in timed)
-    assert " ms  layers" in replaytree("best", "first", "--measure-latency", "-k", 2)[1]
+    assert " ms/image  layers" in replaytree("best", "first", "--measure-latency", "-k", 2)[1]
 
 
 def test_limits_hold_for_every_node(replaytree):
