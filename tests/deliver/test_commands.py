@@ -235,7 +235,7 @@ def test_an_export_of_pictures_says_that_it_cannot_be_verified(replaytree, tmp_p
 @pytest.mark.slow
 def test_pairs_of_processes_that_retrain_the_same(tmp_path):
     """Of each pair one trains; the other says so, or comes so late that it finds the model finished."""
-    command = [sys.executable, "-m", "replaytree.cli", *map(str, PATH)]
+    command = [sys.executable, "-m", "replaytree", *map(str, PATH)]
     for _ in range(3):
         shutil.rmtree(tmp_path / "models", ignore_errors=True)
         pair = [
