@@ -12,6 +12,7 @@
     + StorageUnavailable     the URL cannot be opened
     + DatabaseBusy           other processes would not let this one write
     + ConnectionLost         the server is gone, or cut the connection
+    + DatabaseGone           the file was deleted or replaced while it was in use
     + ForeignDatabase        a file or database that is not replaytree's
     + SchemaMismatch         a database from an older or a newer replaytree
     + SearchNotFound         no search of that name
@@ -72,6 +73,10 @@ class DatabaseBusy(StorageError):
 
 class ConnectionLost(StorageError):
     """The connection to the server was lost, and could not be made again."""
+
+
+class DatabaseGone(StorageError):
+    """The database's file was deleted or replaced while it was in use."""
 
 
 class ForeignDatabase(StorageError):

@@ -30,7 +30,7 @@ from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward, checked
 from replaytree.state import pack, require_loads, unpack
-from replaytree.tree import Episode, ReplayTree, open_engine, require_name, search_names
+from replaytree.tree import Episode, ReplayTree, open_engine, require_name, require_writable, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed
 
 CPU_WIDTH = 0.25
@@ -69,6 +69,7 @@ class Search:
         if name is not None:
             require_name(name)
         engine = open_engine(storage_url(storage))
+        require_writable(engine)
         if name is not None and name in search_names(engine):
             ReplayTree.open(engine, name).require_free()
             raise SearchExists(
@@ -109,6 +110,7 @@ class Search:
         """
         self = cls.__new__(cls)
         tree = ReplayTree.open(storage_url(storage), name)
+        require_writable(tree.engine)
         if not take_over:
             tree.require_free()
         info = tree.info()

@@ -84,7 +84,7 @@ def retrain(
     from replaytree.deliver import retrain as train
     from replaytree.evaluate import Threads as Chosen
     from replaytree.evaluate import resolve_device
-    from replaytree.tree import open_engine
+    from replaytree.tree import open_engine, require_writable
 
     subject = _subject(
         name, storage, node=node, path=path, dataset=dataset, width=width, image_size=image_size,
@@ -96,6 +96,7 @@ def retrain(
     )  # fmt: skip
     # Without a search the database is made where there is none.
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
+    require_writable(engine)
     done = []
     with _unwinding():
         results = train(

@@ -6,12 +6,25 @@ import os
 import re
 import shlex
 
+from replaytree.errors import ConfigError
+
 DEFAULT_STORAGE = "sqlite:///replaytree.db"
 
 
 def storage_url(storage: str | None = None) -> str:
-    """The URL given, else that of REPLAYTREE_STORAGE, else sqlite:///replaytree.db."""
-    return storage or os.environ.get("REPLAYTREE_STORAGE") or DEFAULT_STORAGE
+    """The URL given, else that of REPLAYTREE_STORAGE, else sqlite:///replaytree.db.
+
+    What is no URL is the name of a SQLite file: 'tree.db', '~/tree.db', 'C:\\tree.db' on Windows.
+    """
+    storage = storage or os.environ.get("REPLAYTREE_STORAGE") or DEFAULT_STORAGE
+    # A scheme of one letter is a drive of Windows; sqlite:x.db and the like are URLs with a slip.
+    if "://" in storage or not storage.strip() or re.match(r"(sqlite|postgres\w*)[+:]", storage):
+        return storage
+    if re.match(r"[A-Za-z]:[\\/]", storage) and os.name != "nt":
+        raise ConfigError(
+            f"storage is {storage!r}, a path of Windows, and this is another system; give a path of it (--storage)"
+        )
+    return f"sqlite:///{os.path.expanduser(storage)}"
 
 
 def without_password(url: str) -> str:

@@ -3,7 +3,7 @@
 from replaytree.tree.calibrations import Calibration
 from replaytree.tree.check import Repaired, check, repair
 from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
-from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, upgrade
+from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.names import require_name, usable_name
 from replaytree.tree.problem import Problem
@@ -45,6 +45,7 @@ __all__ = [
     "record_model",
     "repair",
     "require_name",
+    "require_writable",
     "search_names",
     "shown",
     "upgrade",

@@ -7,12 +7,14 @@ nobody.
 
 from __future__ import annotations
 
+import os
 import random
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,15 +22,26 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
 
 from replaytree.errors import ConfigError, ForeignDatabase, SchemaMismatch, StorageUnavailable
+from replaytree.tree.backup import copy_beside
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base
+from replaytree.tree.sqlite_file import (
+    SameFile,
+    connect_read_only,
+    file_of,
+    how_cut,
+    is_read_only,
+    may,
+    require_place,
+    why_empty,
+)
 from replaytree.tree.storage_errors import shown, translated
+from replaytree.tree.urls import BUSY_SECONDS, busy_seconds, parsed_url
 
-BUSY_SECONDS = 30.0
 # Seconds between attempts to get a lock, times a random factor in [0.5, 1.5), so that writers do not march in step.
 BUSY_WAITS = (0.05, 0.1, 0.2, 0.4)
 JITTER = random.SystemRandom()
@@ -80,15 +93,16 @@ def open_engine(url: str | URL, *, create: bool = True) -> Engine:
         _require_known(state, engine.url)
         if state.revision is None:
             if not create:
+                missing = why_empty(file_of(engine.url)) if state.is_empty else None
                 raise ForeignDatabase(
-                    f"{shown(engine.url)} holds no replaytree tables; check --storage, "
-                    f"or make them with `replaytree db upgrade --storage {shown(engine.url)}`"
+                    f"{shown(engine.url)} holds no replaytree tables; "
+                    + (missing or f"check --storage, or make them with {_upgrading(engine.url)}")
                 )
             _upgrade(engine, state)
         elif state.revision != head_revision():
             raise SchemaMismatch(
                 f"{shown(engine.url)} is of revision {state.revision}, and this replaytree needs {head_revision()}; "
-                f"run `replaytree db upgrade --storage {shown(engine.url)}`"
+                f"run {_upgrading(engine.url)}"
             )
         _use_write_ahead_log(engine)
     except BaseException:
@@ -161,72 +175,48 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def require_writable(engine: Engine) -> None:
+    """StorageUnavailable, at once, where a file or its folder is read-only."""
+    path = file_of(engine.url)
+    if path is not None and is_read_only(path):
+        which = path if not may(path, os.W_OK) else path.absolute().parent
+        raise StorageUnavailable(
+            f"{shown(engine.url)} is read-only ({which} may not be written); make the file and its folder writable, or "
+            f"copy it elsewhere"
+        )
+
+
 def build_engine(url: str | URL, *, create: bool = True) -> Engine:
-    """An engine whose schema nobody has looked at; raises StorageUnavailable where it can be seen from the URL."""
-    parsed = _parse(url)
+    """An engine whose schema nobody has looked at; raises StorageUnavailable where it can be seen from the URL.
+
+    No connection to PostgreSQL outlives its transaction: a search trains for hours between two of them, and a server
+    has about a hundred. A SQLite file is kept open, so that it can be saved where somebody deletes it.
+    """
+    parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
         patience = _PSYCOPG_DEFAULTS if parsed.get_driver_name() == "psycopg" else {}
         own = {key: value for key, value in patience.items() if key not in parsed.query}
-        return create_engine(parsed, pool_pre_ping=True, connect_args=own)
+        return create_engine(parsed, poolclass=NullPool, connect_args=own)
     options: dict[str, Any] = {}
     arguments: dict[str, Any] = {} if "timeout" in parsed.query else {"timeout": BUSY_SECONDS}
+    path = file_of(parsed)
+    if path is not None:
+        require_place(path, parsed, create=create)
     if parsed.database in (None, "", ":memory:"):
         options["poolclass"] = StaticPool
         arguments["check_same_thread"] = False
-    elif not str(parsed.database).startswith("file:"):
-        _require_place(Path(str(parsed.database)), parsed, create=create)
+    elif path is not None and "uri" not in parsed.query and is_read_only(path):
+        options["poolclass"] = NullPool
+        options["creator"] = partial(connect_read_only, path, parsed, timeout=busy_seconds(parsed))
     engine = create_engine(parsed, connect_args=arguments, **options)
     event.listen(engine, "connect", _prepare_sqlite)
+    if path is not None:
+        same = SameFile(path, parsed)
+        event.listen(engine, "do_connect", lambda *_: same.require())
+        event.listen(engine, "connect", lambda *_: same.remember())
+        event.listen(engine, "begin", lambda connection: same.require() if _writes(connection) else None)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _parse(url: str | URL) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise StorageUnavailable(
-            f"storage is {shown(url)!r}, which is not a database URL; write one such as sqlite:///replaytree.db "
-            f"or postgresql://user@host/database"
-        ) from error
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StorageUnavailable(
-            f"storage is {shown(parsed)}, and {parsed.get_backend_name()!r} is not a database that replaytree knows; "
-            f"use sqlite:/// or postgresql://"
-        )
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    try:
-        dialect = parsed.get_dialect()
-        dialect.import_dbapi()
-    except NoSuchModuleError as error:
-        raise StorageUnavailable(
-            f"storage is {shown(parsed)}, and there is no driver {parsed.drivername!r}; "
-            f"leave the driver out: {parsed.get_backend_name()}://"
-        ) from error
-    except ImportError as error:
-        package = "psycopg[binary]" if parsed.get_driver_name() == "psycopg" else parsed.get_driver_name()
-        raise StorageUnavailable(
-            f"storage is {shown(parsed)}, whose driver is not installed ({error}); run `pip install '{package}'`"
-        ) from error
-    if dialect.is_async:
-        raise StorageUnavailable(
-            f"storage is {shown(parsed)}, whose driver is asynchronous; leave it out: {parsed.get_backend_name()}://"
-        )
-    return parsed
-
-
-def _require_place(path: Path, url: URL, *, create: bool) -> None:
-    if path.is_dir():
-        raise StorageUnavailable(f"{shown(url)} cannot be opened: {path} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise StorageUnavailable(
-            f"{shown(url)} cannot be opened: there is no folder {path.parent}; make it, or check --storage"
-        )
-    if not create and not path.exists():
-        raise StorageUnavailable(
-            f"{shown(url)} cannot be opened: there is no file {path}; check --storage, or start a search there"
-        )
 
 
 def _prepare_sqlite(dbapi_connection: sqlite3.Connection, record: object) -> None:
@@ -236,8 +226,12 @@ def _prepare_sqlite(dbapi_connection: sqlite3.Connection, record: object) -> Non
         dbapi_connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_WRITE, False))
+
+
 def _begin_sqlite(connection: Connection) -> None:
-    if not connection.get_execution_options().get(_WRITE, False):
+    if not _writes(connection):
         connection.exec_driver_sql("BEGIN")
         return
     for wait in (*BUSY_WAITS, None):
@@ -256,7 +250,7 @@ def _translating(url: URL, *, opening: bool = False) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise translated(error, url, opening=opening) from error
+        raise translated(error, url, opening=opening, cut=how_cut(file_of(url))) from error
     except OverflowError as error:
         # Python's whole numbers have no end; SQLite's driver says so in its own way.
         raise ConfigError(f"a number is larger than {shown(url)} can hold, 2^63 - 1; give a smaller one") from error
@@ -294,6 +288,7 @@ def _require_known(state: _State, url: URL) -> None:
 def _upgrade(engine: Engine, state: _State) -> Upgraded:
     if state.revision == head_revision():
         return Upgraded(state.revision, state.revision, None)
+    require_writable(engine)
     backup = None if state.is_empty else back_up(engine, state.revision or "before")
     _use_write_ahead_log(engine)
     with writing(engine) as connection:
@@ -318,39 +313,29 @@ def _use_write_ahead_log(engine: Engine) -> None:
     with _translating(engine.url, opening=True), engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
-        deadline = time.monotonic() + float(str(engine.url.query.get("timeout", BUSY_SECONDS)))
+        deadline = time.monotonic() + busy_seconds(engine.url)
         while driver.execute("PRAGMA journal_mode").fetchone() not in (("wal",), ("memory",)):
             try:
                 driver.execute("PRAGMA journal_mode=WAL").close()
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
                 # SQLite's own waiting does not cover this switch: of 120 times that four threads made one
                 # database at once, 12 failed.
-                if time.monotonic() > deadline:
+                if "locked" in str(error) and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+                if "readonly" not in str(error):
                     raise
-                time.sleep(0.01)
+            # Where it cannot be switched on (an immutable file, a network's file system), SQLite answers the old mode.
+            return
 
 
 def back_up(engine: Engine, label: str) -> Path | None:
     """Copy a SQLite file beside itself as NAME.backup-LABEL, consistently; the copy's path, or None without a file."""
-    if engine.dialect.name != "sqlite" or engine.url.database in (None, "", ":memory:"):
+    if (path := file_of(engine.url)) is None:
         return None
-    with _translating(engine.url), engine.connect() as connection:
-        # A connection that has used a temporary table lists that database, too.
-        files = {row.name: row.file for row in connection.exec_driver_sql("PRAGMA database_list")}
-        source = connection.connection.driver_connection
-        assert isinstance(source, sqlite3.Connection)
-        path = Path(files["main"])
-        copy = path.with_name(f"{path.stem}.backup-{label}{path.suffix}")
-        number = 1
-        while copy.exists():
-            number += 1
-            copy = path.with_name(f"{path.stem}.backup-{label}-{number}{path.suffix}")
-        target = sqlite3.connect(copy)
-        try:
-            source.backup(target)
-        except sqlite3.Error:
-            copy.unlink(missing_ok=True)
-            raise
-        finally:
-            target.close()
-    return copy
+    with reading(engine) as connection:
+        return copy_beside(connection, path, f"backup-{label}")
+
+
+def _upgrading(url: URL) -> str:
+    return f"`replaytree db upgrade --storage {shlex.quote(shown(url))}`"

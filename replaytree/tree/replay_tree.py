@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from sqlalchemy import URL, Connection, Engine
+from sqlalchemy import URL, Connection, Engine, delete
 
-from replaytree.errors import LeaseLost, SearchExists, SearchHeld, SpaceError
+from replaytree.config import command
+from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld, SpaceError, StorageError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import CheckedSpace, LayerSpace, checked
 from replaytree.tree import queries
+from replaytree.tree.backup import rescue
 from replaytree.tree.calibrations import Calibration, read_calibration
-from replaytree.tree.engine import open_engine, reading
+from replaytree.tree.engine import open_engine, reading, writing
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
@@ -23,7 +25,8 @@ from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import insert_for, record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.retrying import write
-from replaytree.tree.schema import searches
+from replaytree.tree.schema import leases, searches
+from replaytree.tree.sqlite_file import file_of
 from replaytree.tree.storage_errors import shown
 
 if TYPE_CHECKING:
@@ -119,10 +122,53 @@ class ReplayTree:
         as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where another process has taken
         the search over; what was trained is then stored, and the state is left as it is.
         """
-        outcome = write(self.engine, lambda connection: self._record(connection, episodes, state, separate))
+
+        def work(connection: Connection) -> list[NodeStats] | LeaseLost:
+            return self._record(connection, episodes, state, separate)
+
+        try:
+            outcome = write(self.engine, work)
+        except DatabaseGone as gone:
+            raise self._rescued(gone, work) from gone
         if isinstance(outcome, LeaseLost):
             raise outcome
         return outcome
+
+    def _require_file(self) -> None:
+        """DatabaseGone, after saving what is left of it, where the database's file is not the one that was opened."""
+        try:
+            with writing(self.engine):
+                pass
+        except DatabaseGone as gone:
+            raise self._rescued(gone, lambda connection: None) from gone
+        except StorageError:
+            return
+
+    def _rescued(self, gone: DatabaseGone, work: Callable[[Connection], object]) -> DatabaseGone:
+        """Save what a deleted file held, which an open connection still has, and what `work` adds; the error to raise.
+
+        The copy is a database like any other, and its searches go on where they stood.
+        """
+        path = file_of(self.engine.url)
+        assert path is not None, "only a file can be deleted"
+        try:
+            with reading(self.engine) as connection:
+                copy = rescue(connection, path)
+            if copy is None:
+                return gone
+            saved = open_engine(f"sqlite:///{copy}", create=False)
+            try:
+                write(saved, work)
+                write(saved, lambda connection: connection.execute(delete(leases)))
+                count = queries.count_episodes(saved, self._search_id)
+            finally:
+                saved.dispose()
+        except StorageError as error:
+            return DatabaseGone(f"{gone}; and what was stored before could not be saved: {error}")
+        resume = command("resume", self.name, storage=f"sqlite:///{copy}")
+        return DatabaseGone(
+            f"{gone}; its {count} episodes, the last one too, are saved in {copy}; go on with `{resume}`"
+        )
 
     def _record(
         self, connection: Connection, episodes: Sequence[Episode], state: bytes, separate: Sequence[SeparateTraining]
@@ -143,11 +189,13 @@ class ReplayTree:
 
         Raises SearchHeld where another process is, unless that one is known to be gone or `take_over`.
         """
-        self._lease = Lease(self.engine, self._search_id, self.name, take_over=take_over)
+        lease = self._lease = Lease(self.engine, self._search_id, self.name, take_over=take_over)
         try:
             yield
+            # Where the file is gone by now, nobody else will notice what was lost.
+            self._require_file()
         finally:
-            lease, self._lease = self._lease, None
+            self._lease = None
             lease.release()
 
     def require_free(self) -> None:

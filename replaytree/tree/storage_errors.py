@@ -68,9 +68,12 @@ _OTHER: _Answer = (
 )
 
 
-def translated(error: Exception, url: URL, *, opening: bool = False) -> StorageError:
-    """The StorageError that says what happened to the storage at `url`, and what to do next."""
-    text = _cause(error, url)
+def translated(error: Exception, url: URL, *, opening: bool = False, cut: str | None = None) -> StorageError:
+    """The StorageError that says what happened to the storage at `url`, and what to do next.
+
+    `cut` says how much of a file is missing, where it is known that some is.
+    """
+    text = _cause(error, url) + (f": {cut}" if cut else "")
     otherwise = _OPENING if opening else _LOST if _is_lost(error, url) else _OTHER
     known = f"{text} [{_code(error)}]".lower()
     answers = (answer for words, answer in _KNOWN if any(word in known for word in words))

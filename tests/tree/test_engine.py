@@ -130,7 +130,26 @@ def test_migrations_of_an_installed_package_are_inside_it(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("replaytree.db", "storage is 'replaytree.db', which is not a database URL; write one such as sqlite:///repl"),
+        (
+            "sqlite:tree.db",
+            "storage is 'sqlite:tree.db', which is not a database URL; write a file's name, or one such",
+        ),
+        (
+            "postgres://me@host/db",
+            "'postgres' is not a database that replaytree knows; use sqlite:/// or postgresql://",
+        ),
+        ("sqlite://tree.db", r"which cannot be opened \(Invalid SQLite URL"),
+        ("sqlite:///{tmp}/x.db?timeout=x", r"which cannot be opened \(could not convert string to float: 'x'\)"),
+        ("sqlite:///{tmp}/x.db?timeout=nan", r"which cannot be opened \(timeout is nan; it must be a number of sec"),
+        ("sqlite:///{tmp}/x.db?check_same_thread=9x", "which cannot be opened"),
+        ("sqlite:///{tmp}/x.db?immutable=1", r"no option 'immutable'; SQLite's own go into sqlite:///file:NAME\?immut"),
+        ("sqlite:///{tmp}/\udcff.db", r"storage is 'sqlite:///.*\\udcff.db', which has characters that no name"),
+        ("sqlite:///{tmp}/\0.db", r"storage is 'sqlite:///.*\\x00.db', which has characters that no name"),
+        ("{tmp}/" + "x" * 300, "cannot be opened: File name too long; check --storage"),
+        ("/dev/null", "cannot be opened: /dev/null is a device; name a file"),
+        ("/dev/null/x.db", "there is no folder /dev/null"),
+        ("postgresql://me:secret@127.0.0.1:1/db?connect_timeout=x", "cannot be opened"),
+        ("postgresql://me:secret@127.0.0.1:1/db?nothing=1", "cannot be opened .*nothing"),
         ("postgresql://me:secret@host:port/db", r"storage is 'postgresql://me:\*\*\*@host:port/db', which is not"),
         ("oracle://host/db", "'oracle' is not a database that replaytree knows; use sqlite:/// or postgresql://"),
         ("sqlite+nothing:///x.db", r"there is no driver 'sqlite\+nothing'; leave the driver out: sqlite://"),
@@ -171,20 +190,50 @@ def test_a_read_only_database(create, tmp_path):
         create(opened, "second")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write read-only files")
-def test_a_read_only_file(create, tmp_path):
-    create(f"sqlite:///{tmp_path}/tree.db").engine.dispose()
-    (tmp_path / "tree.db").chmod(0o444)
-    with pytest.raises(StorageUnavailable, match="read-only"):
-        create(f"sqlite:///{tmp_path}/tree.db", "second")
-
-
 @pytest.mark.parametrize("content", [b"not a database at all", b"x" * 5000])
 def test_a_file_that_is_no_database(content, tmp_path):
     (tmp_path / "tree.db").write_bytes(content)
     with pytest.raises(ForeignDatabase, match=r"tree.db is not a SQLite database, or it is damaged .*; choose another"):
         open_engine(f"sqlite:///{tmp_path}/tree.db")
     assert (tmp_path / "tree.db").read_bytes() == content
+
+
+def test_an_immutable_database_is_read_at_once(create, tmp_path):
+    create(f"sqlite:///{tmp_path}/tree.db").engine.dispose()
+    opened = open_engine(f"sqlite:///file:{tmp_path}/tree.db?immutable=1&uri=true&timeout=0.01")
+    assert current_revision(opened) == head_revision()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_not_waited_for(make, tmp_path):
+    make(tmp_path / "tree.db")
+    for url in (f"sqlite:///{tmp_path}/tree.db", f"sqlite:///file:{tmp_path}/tree.db?uri=true", f"{tmp_path}/tree.db"):
+        with pytest.raises(StorageUnavailable, match=r"tree.db is a (named pipe|folder); name a file"):
+            open_engine(url)
+
+
+def test_a_file_that_was_copied_without_its_log_says_what_is_missing(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden, state=b"")
+    shutil.copy(tmp_path / "tree.db", tmp_path / "copy.db")
+    with pytest.raises(
+        ForeignDatabase, match=r"holds no replaytree tables; .* without copy.db-wal.*: copy copy.db, copy"
+    ):
+        open_engine(f"sqlite:///{tmp_path}/copy.db", create=False)
+    for suffix in ("-wal", "-shm"):
+        shutil.copy(tmp_path / f"tree.db{suffix}", tmp_path / f"copy.db{suffix}")
+    assert len(ReplayTree.open(f"sqlite:///{tmp_path}/copy.db", "first").nodes()) == 6
+
+
+def test_a_cut_file_says_how_much_is_missing(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden, state=b"")
+    tree.engine.dispose()
+    file = tmp_path / "tree.db"
+    whole = file.stat().st_size
+    file.write_bytes(file.read_bytes()[: whole // 2])
+    with pytest.raises(ForeignDatabase, match=rf"damaged .*the file is cut short: {whole // 2} of {whole} bytes are"):
+        check(open_engine(f"sqlite:///{file}"))
 
 
 @pytest.mark.parametrize("left", [0.9, 0.5, 0.02])

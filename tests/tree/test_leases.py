@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from replaytree.errors import LeaseLost, SearchHeld
+from replaytree.errors import DatabaseGone, LeaseLost, SearchHeld
 from replaytree.records import PathEvaluation
 from replaytree.tree import Episode, ReplayTree, check, leases
 from replaytree.tree.engine import reading, writing
@@ -224,3 +224,33 @@ def test_many_take_a_free_lease_and_one_gets_it(tree, other, url):
         thread.join()
     assert (len(got), len(refused)) == (1, 3)
     got[0].release()
+
+
+def test_a_file_that_is_deleted_while_a_search_is_driven_is_saved_with_the_last_record(create, golden, space, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+    tree.record(golden[:2], state=b"1")
+
+    def drive():
+        with tree.driving():
+            for name in ("tree.db", "tree.db-wal", "tree.db-shm"):
+                (tmp_path / name).unlink()
+            tree.record(golden[2:], state=b"2")
+
+    with pytest.raises(DatabaseGone, match=r"deleted or moved away .*; its 5 episodes, the last one too, are saved in"):
+        drive()
+    assert os.listdir(tmp_path) == ["tree.rescued.db"]
+    saved = ReplayTree.open(f"sqlite:///{tmp_path}/tree.rescued.db", "first", space=space)
+    assert (saved.strategy_state(), check(saved.engine), saved.require_free()) == (b"2", [], None)
+    assert [e.path for e in saved.episodes()] == [e.path for e in golden]
+
+
+def test_a_file_that_is_gone_after_the_last_record_is_noticed_at_the_end(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+
+    def drive():
+        with tree.driving():
+            tree.record(golden, state=b"1")
+            (tmp_path / "tree.db").rename(tmp_path / "elsewhere.db")
+
+    with pytest.raises(DatabaseGone, match="its 5 episodes, the last one too, are saved in"):
+        drive()

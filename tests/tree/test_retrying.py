@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
+import time
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import event, text
 
 import replaytree
 from replaytree import cli
@@ -27,7 +28,7 @@ OTHERS = text(
 @pytest.fixture
 def cut(empty_postgresql):
     """A function that ends all connections to the database but its own."""
-    killer = create_engine(build_engine(empty_postgresql).url)
+    killer = build_engine(empty_postgresql)
 
     def cut():
         with killer.begin() as connection:
@@ -111,19 +112,38 @@ def test_deadlocks_are_tried_again(tree):
         write(tree.engine, lambda c: c.execute(text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")))
 
 
-def test_no_connection_is_held_and_none_needed_while_training(empty_postgresql, cut):
+@pytest.fixture
+def connected(empty_postgresql):
+    """A function that counts the connections to the database but its own; the server takes a moment to end one."""
+    watcher = build_engine(empty_postgresql)
+    count = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+    def connected():
+        for _ in range(50):
+            with watcher.connect() as connection:
+                if not (found := connection.scalar(text(count))):
+                    break
+            time.sleep(0.02)
+        return found
+
+    yield connected
+    watcher.dispose()
+
+
+def test_no_connection_is_held_while_training_or_idle_and_none_needed(empty_postgresql, cut, connected):
     """The search goes on as if nothing had been, though each training sees its connections cut."""
     held = []
 
     class Cutting(Ones):
         def evaluate(self, paths, *, budget, seed):
-            held.append(search.tree.engine.pool.checkedout())
+            held.append(connected())
             cut()
             return super().evaluate(paths, budget=budget, seed=seed)
 
     search = new_search(empty_postgresql, "cut", Cutting())
+    assert connected() == 0
     search.run(trainings=5)
-    assert held == [0] * 5
+    assert (held, connected()) == ([0] * 5, 0)
     assert everything(search.tree) == everything(new_search(empty_postgresql, "whole").run(trainings=5).tree)
     assert check(search.tree.engine) == []
     search.tree.engine.dispose()
