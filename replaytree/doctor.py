@@ -1,4 +1,4 @@
-"""What this machine has for a search, and what is missing with the command that mends it."""
+"""What this machine has for a search, and what is missing, with the command that fixes it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `mend` is what to do where something is missing, else ''."""
+    """The result of one check. `fix` is what to do where something is missing, else ''."""
 
     what: str
     good: bool
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(*, storage: str | None = None, data_dir: str | None = None) -> list[Finding]:
@@ -50,8 +50,8 @@ def _devices() -> list[Finding]:
     gpus = [f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB)" for name, gpu in known.items()]
     if gpus:
         return [Finding("device", True, ", ".join(gpus))]
-    mend = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
-    return [Finding("device", True, f"{devices[0]}, {Threads.of()}; no CUDA GPU", mend)]
+    fix = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
+    return [Finding("device", True, f"{devices[0]}, {Threads.of()}; no CUDA GPU", fix)]
 
 
 def _memory() -> Finding:

@@ -133,8 +133,8 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     table.add_column(overflow="fold")
     for finding in findings:
         table.add_row("ok" if finding.good else "--", finding.what, finding.found)
-        if finding.mend:
-            table.add_row("", "", f"-> {finding.mend}")
+        if finding.fix:
+            table.add_row("", "", f"-> {finding.fix}")
     return table
 
 

@@ -1,8 +1,8 @@
 """The best prefixes, found by reading a few rows, whatever the size of the tree.
 
 The prefixes of one depth and one number of evaluations form a group. Within a group the bound rises with the average,
-which is the order of the index `ix_node_budgets_ranking`; so a group is read from its best row on, and not at all where
-that row's bound cannot enter the k best. A tree has few groups: 360 of them in one of 355,000 nodes and 15 layers.
+which is the order of the index `ix_node_budgets_ranking`. So a group is read from its best row on, and is skipped where
+the bound of that row is not among the k best. A tree has few groups: 360 in a tree of 355,000 nodes and 15 layers.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def best_ids(
         if len(best) == k:
             if bound < -best[-1].bound:
                 break
-            # What rounding takes must not cost a tie.
+            # Rounding must not break a tie.
             least = least_average(-best[-1].bound, count, noise=noise) + bias - 1e-12
         group = own | within | {"depth": depth, "count": count, "least": least, "k": k}
         places = [

@@ -1,7 +1,7 @@
-"""The depth calibration of a search: what was trained by itself, and what follows for joint readings.
+"""The depth calibration of a search: separate trainings, and the biases of joint accuracies estimated from them.
 
-`separate_evaluations` are kept as they were measured; `calibrations` is estimated anew from all of them whenever one is
-added, and so is a cache that `replaytree db check --repair` can rebuild.
+`separate_evaluations` are kept as they were measured. `calibrations` is a cache: it is estimated anew from all of them
+whenever one is added, and `replaytree db check --repair` can rebuild it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from replaytree.tree.schema import (
     separate_evaluations,
 )
 
-# An estimate is the solution of a linear system, which another machine may round otherwise.
+# An estimate solves a linear system, and another machine may round it differently.
 BIAS_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a search knows of its joint readings.
+    """The calibration of a search's joint accuracies.
 
     `biases` is empty while nothing was trained by itself. The FLOPs are multiply-adds of one image times epochs, summed
     over the trainings of each kind; the seconds are what these took.
@@ -51,7 +51,7 @@ class Calibration:
 
 
 def read_calibration(connection: Connection, search_id: int) -> Calibration:
-    """The calibration of a search as it stands."""
+    """The present calibration of a search."""
     own = separate_evaluations.c.search_id == search_id
     separate = connection.execute(
         select(

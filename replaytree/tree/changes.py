@@ -1,4 +1,4 @@
-"""What a batch of episodes adds to the sums of the nodes, and what those are: plain values, no SQL."""
+"""The sums of nodes, and what a batch of episodes adds to them: plain values, no SQL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Measured:
 
     @property
     def relative_squares(self) -> float:
-        """What the node tells of the noise; 0 where nothing is measured."""
+        """The share of the node in the noise estimate; 0 where nothing is measured."""
         return relative_squares(self.total / self.count, self.squares) if self.count else 0.0
 
 

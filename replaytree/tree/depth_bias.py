@@ -1,10 +1,10 @@
 """Depth calibration: how much higher a head of a joint training reads than a training of the same prefix by itself.
 
-In a joint training, shallow prefixes read low (their features serve the layers behind) and deep ones high (they are
-supervised at every layer), so accuracies of different depths do not compare. A few prefixes are therefore trained by
-themselves, too; each gives a pair, x_i = joint - separate, at a depth d_i and a budget of e_i epochs. The bias b(d, e)
-is estimated from all pairs by Gaussian process regression (Rasmussen and Williams, 2006, section 2.2), that is, by
-shrinkage to 0 and smoothing over depth and budget:
+In a joint training, shallow prefixes read low (their features serve later layers) and deep ones high (they are
+supervised at every layer), so accuracies of different depths cannot be compared. A few prefixes are therefore also
+trained by themselves. Each gives a pair, x_i = joint - separate, at a depth d_i and a budget of e_i epochs. The bias
+b(d, e) is estimated from all pairs by Gaussian process regression (Rasmussen and Williams, 2006, section 2.2), that is,
+by shrinkage to 0 and smoothing over depth and budget:
 
     k((d, e), (d', e')) = (LEVEL + SLOPE min(log2 d, log2 d')) 2^-|log2 e / e'|
     b(d, e) = k^T (K + I)^-1 x

@@ -47,7 +47,7 @@ class Holder:
 
     @property
     def is_gone(self) -> bool:
-        """True where it is certain that the process has ended; False where it runs, or cannot be seen from here."""
+        """True where the process has certainly ended; False where it runs or cannot be seen from here."""
         if self.host != socket.gethostname():
             return False
         if self.process == process_identity(os.getpid()):
@@ -84,7 +84,7 @@ class Lease:
         except BaseException:
             _held_here.discard(self.token)
             raise
-        # A database in memory has one connection and no visitors.
+        # A database in memory has one connection and no other users.
         if not isinstance(engine.pool, StaticPool):
             threading.Thread(target=self._beat, name=f"lease of {name}", daemon=True).start()
 
@@ -99,14 +99,14 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Give it back; harmless where it was lost, or where the database cannot be reached."""
+        """Give the lease back. No error where it was lost or the database cannot be reached."""
         self._ended.set()
         _held_here.discard(self.token)
         try:
             with writing(self._engine) as connection:
                 connection.execute(delete(leases).where(leases.c.holder == self.token))
         except StorageError:
-            # Whoever comes next sees that this process has let go of it, or is gone.
+            # The next process sees that this one has released the lease or is gone.
             return
 
     def _take(self, connection: Connection, *, take_over: bool) -> Holder | None:
@@ -152,7 +152,7 @@ def holder_of(engine: Engine, search_id: int) -> Holder | None:
 
 
 def held_text(name: str, holder: Holder) -> str:
-    """What a second driver is told, and how to go on."""
+    """The message for a second driver, with what it can do."""
     take_over = f"`replaytree resume {name} --take-over` (in Python: take_over=True)"
     if holder.silent_seconds > SILENT_SECONDS:
         return f"search {name!r} is held by {holder.text}; if that process is dead, go on with {take_over}"
@@ -183,7 +183,7 @@ def _place() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:
-        # No two processes agree on a place that nobody knows, so that none is held for dead.
+        # A place of unknown parts equals no other, so that no process is taken for dead.
         return secrets.token_hex(16)
 
 
@@ -197,7 +197,7 @@ def _read(connection: Connection, search_id: int, *, lock: bool = False) -> Hold
 
 
 def _now(connection: Connection) -> datetime:
-    """By the clock of the database, which all its visitors share."""
+    """By the clock of the database, which all processes share."""
     if connection.dialect.name == "postgresql":
         now = connection.scalar(select(func.clock_timestamp()))
         assert isinstance(now, datetime)

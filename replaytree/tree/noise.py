@@ -55,10 +55,10 @@ def noise_of(repeat_count: int, relative_squares: float) -> float | None:
 
 
 def move_counts(connection: Connection, search_id: int, moved: Mapping[tuple[int, int], int]) -> None:
-    """Keep `noise_factors`: `moved` says by (epochs, evaluation_count) how many more nodes there are of these.
+    """Update `noise_factors`. `moved` holds by (epochs, evaluation_count) how many more nodes have these.
 
-    The noise has changed as well, so all factors of these budgets are set anew: some hundreds in a tree of a million
-    nodes.
+    The noise has changed as well, so all factors of these budgets are computed again: some hundreds in a tree of a
+    million nodes.
     """
     rows = [
         {"search_id": search_id, "epochs": epochs, "evaluation_count": count, "node_count": more}

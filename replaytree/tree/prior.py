@@ -1,4 +1,4 @@
-"""What a search is told of another one's prefixes when it begins: a copy, since the other may go on or be deleted."""
+"""The prior of a warm start: a copy of another search's nodes, because that one may continue or be deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `check` finds: one thing that one stored row should not say."""
+"""A finding of `check`: one value in one stored row that is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Found = str | int | float | bytes | None
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One invariant that one stored row breaks. `episode` is an episode's number; `repairable`: `repair` mends it."""
+    """One invariant that one stored row breaks. `episode` is an episode's number; `repairable`: `repair` fixes it."""
 
     search: str
     invariant: str

@@ -1,19 +1,18 @@
-"""What ranks prefixes, and how sure an accuracy is: confidence bounds from the noise of trainings and of images.
+"""The bounds that rank prefixes, and confidence intervals of accuracies: from the noise of trainings and of images.
 
-Two things blur an accuracy. Trainings differ from seed to seed: among many prefixes that were trained once, the best
-average is mostly luck, and one that holds after three trainings deserves more trust. And the validation images are a
-sample: 180 of 180 right does not mean that all others would be.
+An accuracy has two sources of error. Trainings differ from seed to seed: among many prefixes that were trained once,
+the best average is mostly luck, and one that holds after three trainings deserves more trust. And the validation images
+are a sample: 180 of 180 right does not mean that all other images would be right.
 
-The noise of a training is measured relative to its error 1 - a: on the digits table a prefix of 2 % error moves by 0.4
-points from seed to seed and one of 33 % by 2.7, so that a single deviation in points, pooled over both, would rank by
-counts among the good ones (random search, 60 seeds, regret after 50 and 100 trainings: 0.85, 0.75 with one deviation
-in points, 0.72, 0.50 relative to the error).
+The noise of a training is measured relative to its error 1 - a, because good prefixes vary less from seed to seed than
+bad ones. One deviation in points for all would rank good prefixes by how often they were trained
+(reports/benchmarks/strategies.md).
 
-All prefixes of a search see the same images, so the sampling error changes no order: rankings go by `training_bound`
-alone, which an index can be read by, and people are shown `lower_bound`, which counts both.
+All prefixes of a search are measured on the same images, so the sampling error changes no order. Rankings therefore use
+`training_bound` alone, which an index can serve. People are shown `lower_bound`, which counts both errors.
 
-For balanced accuracy (`--reward balanced`) the images are counted as for plain accuracy, all together: right where the
-classes are of one size, and too sure of itself where some are rare.
+For balanced accuracy (`--reward balanced`) the images are counted all together, as for plain accuracy. That is right
+where the classes have one size, and too optimistic where some are rare.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 
 from replaytree.tree.records import Node
 
-# An error of 0 is 1e-4 to the noise: a network that is right everywhere still has been lucky.
+# The noise reads an error of 0 as 1e-4: a network without errors was partly lucky.
 LEAST_ERROR = 1e-4
 
 # Standard errors of `lower_bound`, and of a 95 % interval.
@@ -67,7 +66,7 @@ def wilson(share: float, n: int, *, z: float = Z95) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """What blurs the accuracies of a search at one budget; None: unknown.
+    """The sources of error of a search's accuracies at one budget; None: unknown.
 
     `noise` is the relative deviation of the error of a single training, `images` the number of validation images.
     """
@@ -76,11 +75,11 @@ class Uncertainty:
     images: int | None = None
 
     def training_bound(self, average: float, count: int) -> float:
-        """What ranks; see the function of this name."""
+        """The bound that ranks; see the function of this name."""
         return training_bound(average, count, noise=self.noise)
 
     def lower_bound(self, average: float, count: int) -> float | None:
-        """What people are shown as "at least": one standard error of trainings, then one of images.
+        """The bound that people see as "at least": one standard error of trainings lower, then one of images.
 
         None where neither is known.
         """
@@ -105,7 +104,7 @@ class Uncertainty:
 
 
 def relative_squares(average: float, squares: float) -> float:
-    """Squared deviations from an average, relative to its error: what a repeated prefix tells of the noise."""
+    """Squared deviations from an average, relative to its error: the share of one prefix in the noise estimate."""
     return squares / max(1.0 - average, LEAST_ERROR) ** 2
 
 

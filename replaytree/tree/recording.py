@@ -81,7 +81,7 @@ def record_episodes(
         _upsert_state(connection.dialect.name),
         {"search_id": search_id, "episode_count": first + len(batch), "payload": state, "updated_at": now},
     )
-    # What was read under the lock, and what was added to it, need not be read again.
+    # These are the values read under the lock plus the additions, so they need not be read again.
     return [
         NodeStats(
             prefix,
@@ -102,9 +102,9 @@ def record_late(
     batch: Sequence[Episode],
     separate: Sequence[SeparateTraining] = (),
 ) -> None:
-    """Store what a driver measured that has lost its lease: its trained episodes, without its strategy's state.
+    """Store the trained episodes of a driver that has lost its lease, without its strategy's state.
 
-    The state stays the new driver's, who may have stored none yet; it is now as of more episodes.
+    The stored state stays that of the new driver, which may not have stored one yet. It is marked as of more episodes.
     """
     _lock_search(connection, search_id)
     state = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id)) or b""
@@ -184,7 +184,7 @@ def _node_row(
     search_id: int, prefix: Path, space: Space, stored: dict[Path, Stored], labels: dict[int, str]
 ) -> dict[str, Any]:
     params, flops = space.cost(prefix) or (None, None)
-    # A space of one's own need not know its feature maps; the built-in ones do.
+    # A user's own space need not know its feature maps; the built-in ones do.
     output_shape = getattr(space, "output_shape", None)
     return {
         "id": stored[prefix].node_id,
@@ -259,7 +259,7 @@ def _insert_episodes(
 
 
 def _storable(text: str) -> str:
-    """Text of anybody's making, without what a database refuses: half a character, and, for PostgreSQL, a zero."""
+    """Any text without the characters that databases refuse: lone surrogates and, for PostgreSQL, NUL."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 

@@ -1,4 +1,4 @@
-"""What enters and what leaves the tree: frozen records, no rows."""
+"""The frozen records that enter and leave the tree; database rows do not."""
 
 from __future__ import annotations
 

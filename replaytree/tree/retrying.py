@@ -1,4 +1,4 @@
-"""Write transactions that wait out what passes: a server that restarts, a deadlock that another won."""
+"""Write transactions that are retried after temporary failures: a server that restarts, a lost deadlock."""
 
 from __future__ import annotations
 

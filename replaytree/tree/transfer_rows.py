@@ -24,7 +24,7 @@ from replaytree.tree.recording import insert_for, new_ids
 from replaytree.tree.schema import UtcDateTime
 from replaytree.tree.search_file import Row
 
-# Who drives a search is a matter of the database it lies in.
+# A lease belongs to the database, not to the search.
 NOT_CARRIED = ("leases",)
 _AT_ONCE = 1000
 
@@ -208,7 +208,7 @@ def _of(kind: type[Any], value: object) -> Any:
 
 
 def _require_readable(name: str, value: object) -> None:
-    """What every command that lists searches relies on."""
+    """Require what every command that lists searches needs."""
     if not isinstance(value, Mapping):
         raise TypeError("it must be a JSON object")
     labels = value.get("labels") if name == "space_json" else []

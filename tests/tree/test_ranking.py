@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replaytree.tree import Node
-from replaytree.tree.ranking import Uncertainty, least_average, rank, training_bound, wilson
+from replaytree.tree.ranking import (
+    Uncertainty,
+    added_squares,
+    least_average,
+    rank,
+    relative_squares,
+    training_bound,
+    wilson,
+)
 
 NODE = Node(
     node_id=1,
@@ -55,6 +63,40 @@ def test_wilson_by_hand():
     assert wilson(1.0, 180) == pytest.approx((180 / (180 + 3.84146), 1.0), abs=1e-5)
     with pytest.raises(ValueError, match="n is 0"):
         wilson(0.5, 0)
+
+
+@pytest.mark.parametrize(("share", "n"), [(-0.01, 3), (1.01, 3), (0.5, -1), (math.nan, 3)])
+def test_wilson_of_what_is_no_share_is_refused(share, n):
+    with pytest.raises(ValueError, match=rf"share is {share} and n is {n}; the share must be in \[0, 1\]"):
+        wilson(share, n)
+
+
+def test_squares_are_relative_to_the_error():
+    # An error of a half makes a square four times itself, one of a tenth a hundred times.
+    assert relative_squares(0.5, 0.25) == 1.0
+    assert relative_squares(0.9, 0.25) == pytest.approx(25.0)
+    # The least error is 1e-4.
+    assert relative_squares(1.0, 1e-8) == relative_squares(0.99999, 1e-8) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "accuracies", "added"),
+    [
+        (0, 0.0, [0.75], 0.0),
+        (0, 0.0, [0.25, 0.75], 2 * 0.25**2),
+        (2, 1.0, [0.25, 0.75], 2 * 0.25**2),  # the means are equal
+        (2, 1.0, [1.0], 0.5**2 * 2 * 1 / 3),
+        (3, 0.75, [0.75, 1.0], 2 * 0.125**2 + 0.625**2 * 3 * 2 / 5),
+    ],
+)
+def test_squares_that_are_added_by_hand(count, total, accuracies, added):
+    assert added_squares(count, total, accuracies) == pytest.approx(added)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_squares_of_two_parts_are_those_of_the_whole(earlier, later):
+    parts = added_squares(0, 0.0, earlier) + added_squares(len(earlier), math.fsum(earlier), later)
+    assert parts == pytest.approx(added_squares(0, 0.0, earlier + later), abs=1e-12)
 
 
 @given(st.floats(0, 1), st.integers(1, 10**6))
