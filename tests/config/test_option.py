@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from replaytree.config import SearchConfig
@@ -51,3 +53,56 @@ def test_a_number_is_shown_unless_nobody_could_read_it():
 )
 def test_an_exponent_and_a_unit_are_multiplied(text, value):
     assert whole_number(text) == value
+
+
+# What the measurements in reports/benchmarks/ were made with, unless they say otherwise.
+DEFAULTS = {
+    "seed": 0, "dataset": "digits", "val_fraction": 0.1, "skip_bad": False, "min_layers": 2, "max_layers": 6,
+    "grow_every": 1, "grow_patience": 5, "strategy": "guided", "num_paths": 1, "return_kind": "cumulative",
+    "gamma": 0.9, "replay": 0.25, "continue_": 0.0, "temperature": 0.01, "rho_bar": 1.0, "baseline": "depth",
+    "hidden_size": 64, "policy_learning_rate": 0.005, "entropy": 0.01, "grad_clip": 1.0, "warmup": 8,
+    "candidates": 64, "mutants": 0.5, "population": 20, "tournament": 5, "exploration": 1.0, "evaluator": "joint",
+    "calibrate": 0.0, "epochs_first": 4, "epochs_last": 8, "batch_size": 64, "learning_rate": 0.1, "momentum": 0.9,
+    "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": True,
+    "reward": "accuracy", "cost_weight": -0.07,
+}  # fmt: skip
+UNSET = (
+    "data_dir", "image_size", "train_limit", "width", "warm_start", "baseline_decay", "crop_padding", "flip",
+    "max_params", "max_flops", "target_params", "target_flops",
+)  # fmt: skip
+
+
+def test_the_defaults():
+    config = SearchConfig()
+    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
+    assert {getattr(config, name) for name in UNSET} == {None}
+
+
+# The smallest and the largest good value; None: no limit but that of the database.
+EDGES = {
+    "image_size": (1, 4096), "train_limit": (1, None), "min_layers": (1, 10_000), "max_layers": (1, 10_000),
+    "grow_every": (1, None), "grow_patience": (1, None), "num_paths": (1, 10_000), "hidden_size": (1, 16_384),
+    "warmup": (1, None), "candidates": (1, 1_000_000), "population": (1, None), "tournament": (1, 1_000_000),
+    "epochs_first": (1, 1_000_000), "epochs_last": (1, 1_000_000), "batch_size": (1, None), "crop_padding": (0, 4096),
+    "max_params": (1, None), "max_flops": (1, None), "target_params": (1, None), "target_flops": (1, None),
+    "gamma": (0.0, 1.0), "replay": (0.0, 1.0), "continue_": (0.0, 1.0), "mutants": (0.0, 1.0), "momentum": (0.0, 1.0),
+    "baseline_decay": (0.0, 1.0), "calibrate": (0.0, 1.0), "label_smoothing": (0.0, 1.0), "temperature": (1e-6, 1e6),
+    "entropy": (0.0, 1e6), "exploration": (0.0, 1e6), "weight_decay": (0.0, 1e6),
+    "policy_learning_rate": (math.ulp(0.0), 1e6), "learning_rate": (math.ulp(0.0), 1e6),
+    "rho_bar": (math.ulp(0.0), None), "grad_clip": (math.ulp(0.0), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_the_range_of_a_field(name):
+    field, (least, most) = declared(SearchConfig)[name], EDGES[name]
+    most = LARGEST if most is None and field.kind is int else most
+    assert field.checked(least) == least
+    below = least - 1 if field.kind is int else math.nextafter(least, -math.inf)
+    with pytest.raises(ConfigError, match=rf"^{name.rstrip('_')} is "):
+        field.checked(below)
+    if most is not None:
+        assert field.checked(most) == most
+        above = most + 1 if field.kind is int else math.nextafter(most, math.inf)
+        with pytest.raises(ConfigError, match=rf"^{name.rstrip('_')} is "):
+            field.checked(above)
