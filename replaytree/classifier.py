@@ -22,8 +22,9 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     """Searches a network for images in memory, retrains the best one, and predicts with it.
 
     Images are (N, H, W) or (N, H, W, C) with C 1 or 3, or flat, (N, P), as scikit-learn's data sets are; flat images
-    are square where P is a square number, else one row. uint8 is taken as it is; other numbers are scaled so that the
-    smallest and largest of `fit` become 0 and 255. Nothing is stored: the tree of the search is in memory.
+    are square where P is a square number, else one row. uint8 given to `fit` is taken as it is; of other numbers the
+    smallest and largest given to `fit` become 0 and 255. That scale, `range_`, holds for all that is predicted, of
+    whatever type. Nothing is stored: the tree of the search is in memory.
 
     Parameters: `max_layers` and `trainings` of the search, `epochs` of each of its trainings, `final_epochs` of the
     retraining, `width` of the layers, `val_fraction` for validation, `device`, and `random_state`, a whole number.
@@ -107,11 +108,16 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return images
 
     def _images(self, X: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W) or (N, H, W, C)."""
-        if X.dtype != np.uint8:
-            low, high = self.range_
-            scaled = (X.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0)
-            X = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
+        """uint8 (N, H, W) or (N, H, W, C), on the scale of `fit`; values a little beyond it are cut off."""
+        low, high = self.range_
+        least, most = (float(X.min()), float(X.max())) if X.size else (low, high)
+        slack = max(high - low, 1.0)
+        if least < low - slack or most > high + slack:
+            raise ValueError(
+                f"X has values from {least:g} to {most:g}, and fit had {low:g} to {high:g}; scale both alike"
+            )
+        scaled = (X.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0)
+        X = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
         if X.ndim == 2:
             side = math.isqrt(X.shape[1])
             X = X.reshape(len(X), side, side) if side * side == X.shape[1] else X[:, None, :]

@@ -48,6 +48,16 @@ def test_flat_images_are_square(digits):
     assert np.array_equal(square, flat)
 
 
+def test_the_scale_of_fit_is_the_scale_of_predict(fitted, digits):
+    """Fitted on the floats 0 to 16; the same values as integers are the same images."""
+    images = digits[0][400:420]
+    expected = fitted.predict_proba(images)
+    for kind in (np.uint8, np.int64, np.float32):
+        assert np.array_equal(fitted.predict_proba(images.astype(kind)), expected)
+    with pytest.raises(ValueError, match="X has values from 0 to 255, and fit had 0 to 16; scale both alike"):
+        fitted.predict(images * (255 / 16))
+
+
 def test_a_fitted_one_can_be_pickled(fitted, digits):
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.predict_proba(digits[0][:5]), fitted.predict_proba(digits[0][:5]))

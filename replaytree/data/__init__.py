@@ -1,6 +1,6 @@
 """Image data sets as uint8 tensors in memory: named ones and folders. Only train and validation images, never test."""
 
-from replaytree.data.arrays import from_arrays
+from replaytree.data.arrays import as_image_data, from_arrays
 from replaytree.data.augment import augment, cutout, normalise
 from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
@@ -16,6 +16,7 @@ __all__ = [
     "Fingerprint",
     "ImageData",
     "NamedDataSet",
+    "as_image_data",
     "augment",
     "balance_notes",
     "cutout",

@@ -6,47 +6,50 @@ Shapes: N images, C channels, H rows, W columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from replaytree.data.images import ImageData, Labelled
+from replaytree.data.names import as_text
 from replaytree.data.split import stratified_split
 from replaytree.errors import DataError
 
+_CHANNELS = (1, 3)
+
 
 def from_arrays(
-    images: npt.ArrayLike,
-    labels: npt.ArrayLike,
+    images: npt.ArrayLike | torch.Tensor,
+    labels: npt.ArrayLike | torch.Tensor,
     *,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[object] | None = None,
     name: str = "arrays",
     val_fraction: float = 0.1,
     seed: int = 0,
     crop_padding: int | None = None,
     flip: bool = False,
 ) -> ImageData:
-    """ImageData from uint8 images (N, H, W) or (N, H, W, C) and integer labels (N,), 0 to K - 1.
+    """ImageData from uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels (N,), 0 to K - 1.
 
-    `classes` names the K classes (default: their numbers). A stratified `val_fraction` becomes the validation part.
-    `crop_padding` is an eighth of the shorter side where it is None. Raises DataError for arrays of another form.
+    Channels stand first where only the second dimension is 1 or 3. `classes` names the K classes (default: their
+    numbers). A stratified `val_fraction` becomes the validation part. `crop_padding` is an eighth of the shorter side
+    where it is None; images are mirrored in training only with `flip`. Raises DataError for arrays of another form.
     """
-    images_NHWC, labels_N = np.asarray(images), np.asarray(labels)
-    if images_NHWC.ndim == 3:
-        images_NHWC = images_NHWC[..., None]
-    if images_NHWC.ndim != 4 or images_NHWC.dtype != np.uint8:
-        raise DataError(
-            f"images are {images_NHWC.dtype} {np.shape(images)}; they must be uint8 (N, H, W) or (N, H, W, C), 0 to 255"
-        )
+    images_NHWC, labels_N = _channels_last(_array(images, "images")), _array(labels, "labels")
     if labels_N.shape != images_NHWC.shape[:1] or not np.issubdtype(labels_N.dtype, np.integer):
         raise DataError(
-            f"labels are {labels_N.dtype} {labels_N.shape}; they must be whole numbers ({len(images_NHWC)},)"
+            f"labels are {labels_N.dtype} {labels_N.shape}; they must be whole numbers ({len(images_NHWC)},): "
+            f"`classes, labels = numpy.unique(labels, return_inverse=True)` makes them"
         )
     present = np.unique(labels_N)
-    names = tuple(str(k) for k in range(int(present.max(initial=0)) + 1)) if classes is None else tuple(classes)
-    if not np.array_equal(present, np.arange(len(names))):
-        raise DataError(f"labels are {present.tolist()[:10]}; every class from 0 to {len(names) - 1} must be there")
+    names = _class_names(range(int(present.max(initial=-1)) + 1) if classes is None else classes)
+    if not len(names) or not np.array_equal(present, np.arange(len(names))):
+        raise DataError(
+            f"labels are {present.tolist()[:10]}; every class from 0 to {max(len(names), 2) - 1} must be there"
+        )
     whole = Labelled(
         names,
         torch.from_numpy(np.ascontiguousarray(images_NHWC.transpose(0, 3, 1, 2))),
@@ -58,3 +61,64 @@ def from_arrays(
     )
     padding = min(images_NHWC.shape[1:3]) // 8 if crop_padding is None else crop_padding
     return ImageData.from_parts(name, train=train, val=val, crop_padding=padding, flip=flip)
+
+
+def as_image_data(data: Any) -> ImageData:
+    """What users give as data: an ImageData, or a pair (images, labels) for from_arrays(); else DataError."""
+    if isinstance(data, ImageData):
+        return data
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return from_arrays(*data)
+    collect = (
+        "give the images themselves, as they are before any transform: data=replaytree.from_arrays(numpy.stack("
+        "[numpy.asarray(image) for image, _ in dataset]), [label for _, label in dataset])"
+    )
+    if isinstance(data, DataLoader):
+        raise DataError(f"data is a DataLoader, and replaytree makes its own batches; {collect}, of its .dataset")
+    if isinstance(data, Dataset):
+        raise DataError(f"data is the Dataset {type(data).__name__}, and replaytree augments on its own; {collect}")
+    raise DataError(
+        f"data is a {type(data).__name__}; it must be replaytree.from_arrays(images, labels), "
+        f"replaytree.load_data(...), or a pair (images, labels); a folder or the name of a data set goes to dataset="
+    )
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # images of several sizes
+        raise DataError(f"{what} are no array ({str(error)[:80]}); resize the images to one size") from error
+
+
+def _channels_last(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W, C) from any of the forms; DataError, with the way out, for others."""
+    form = f"images are {images.dtype} {images.shape}; they must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W)"
+    if images.ndim not in (3, 4) or not len(images):
+        raise DataError(f"{form}, and at least two of each class")
+    if images.dtype != np.uint8:
+        largest = images.max() if images.size and np.issubdtype(images.dtype, np.number) else 0
+        scale = "images * 255" if 0 < largest <= 1 else "images" if largest <= 255 else f"images * (255 / {largest})"
+        raise DataError(f"{form}, 0 to 255: `numpy.rint({scale}).astype('uint8')` makes them")
+    if images.ndim == 3:
+        return images[..., None]
+    _, second, third, last = images.shape
+    if second in _CHANNELS and last not in _CHANNELS:
+        return images.transpose(0, 2, 3, 1)
+    if last not in _CHANNELS and second < min(third, last):
+        raise DataError(
+            f"images are {images.shape}, which reads as {last} channels; where it is {second} channels of "
+            f"{third}x{last} pixels, `images.transpose(0, 2, 3, 1)` says so"
+        )
+    return images
+
+
+def _class_names(classes: Sequence[object]) -> tuple[str, ...]:
+    """The names as text; DataError where two of them read alike."""
+    if isinstance(classes, str | bytes):
+        raise DataError(f"classes are the text {classes!r}; they must be a list of names")
+    names = tuple(as_text(str(each)) for each in classes)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"two classes are called {twice[0]!r}; give each its own name")
+    return names

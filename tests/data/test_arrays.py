@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
-from replaytree.data import from_arrays, load_data
+from replaytree.data import as_image_data, from_arrays, load_data
 from replaytree.data.named import digits_to_bytes
 from replaytree.errors import DataError
 
@@ -29,6 +30,10 @@ def test_channels_come_first_and_classes_have_names():
     [
         (IMAGES / 255, [0, 0, 1, 1], r"images are float64 \(4, 6, 8, 3\); they must be uint8"),
         (IMAGES[0, 0], [0] * 8, "images are uint8"),
+        (np.zeros((4, 7, 32, 30), np.uint8), [0, 0, 1, 1], r"reads as 30 channels; .*images.transpose\(0, 2, 3, 1\)"),
+        (np.zeros((4, 8, 8), np.float32) + 1, [0, 0, 1, 1], r"numpy.rint\(images \* 255\).astype\('uint8'\)"),
+        ([], [], r"images are float64 \(0,\)"),
+        ([np.zeros((2, 2)), np.zeros((3, 3))], [0, 1], "images are no array .*resize the images"),
         (IMAGES, [0, 1], r"labels are int64 \(2,\); they must be whole numbers \(4,\)"),
         (IMAGES, [0.0, 0, 1, 1], "labels are float64"),
         (IMAGES, [0, 0, 2, 2], r"labels are \[0, 2\]; every class from 0 to 2 must be there"),
@@ -38,3 +43,52 @@ def test_channels_come_first_and_classes_have_names():
 def test_arrays_of_another_form_are_refused(images, labels, message):
     with pytest.raises(DataError, match=message):
         from_arrays(images, labels)
+
+
+LABELS = [0, 0, 1, 1]
+
+
+def test_channels_first_are_recognised():
+    """As torch and torchvision have them; one fingerprint whichever way they come."""
+    last = np.arange(4 * 8 * 10 * 3, dtype=np.uint8).reshape(4, 8, 10, 3)
+    first = last.transpose(0, 3, 1, 2)
+    expected = from_arrays(last, LABELS, val_fraction=0.5)
+    assert expected.image_shape == (3, 8, 10)
+    for images in (first, torch.from_numpy(first.copy())):
+        assert from_arrays(images, torch.tensor(LABELS), val_fraction=0.5).fingerprint == expected.fingerprint
+    assert from_arrays(first[:, :1], LABELS, val_fraction=0.5).image_shape == (1, 8, 10)
+
+
+def test_images_of_three_rows_are_channels_last():
+    assert from_arrays(np.zeros((4, 3, 9, 3), np.uint8), LABELS, val_fraction=0.5).image_shape == (3, 3, 9)
+
+
+def test_class_names_become_text():
+    data = from_arrays(IMAGES, LABELS, classes=[0, 1], val_fraction=0.5)
+    assert data.classes == ("0", "1")
+    assert from_arrays(IMAGES, LABELS, classes=np.array(["a", "b"]), val_fraction=0.5).classes == ("a", "b")
+    with pytest.raises(DataError, match="two classes are called '1'"):
+        from_arrays(IMAGES, LABELS, classes=[1, "1"])
+    with pytest.raises(DataError, match="classes are the text 'ab'"):
+        from_arrays(IMAGES, LABELS, classes="ab")
+
+
+def test_images_are_not_mirrored_unless_asked():
+    assert not from_arrays(IMAGES, LABELS, val_fraction=0.5).flip
+    assert from_arrays(IMAGES, LABELS, val_fraction=0.5, flip=True).flip
+
+
+def test_what_is_given_as_data():
+    many = (np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8), [0, 1] * 10)
+    data = from_arrays(*many)
+    assert as_image_data(data) is data
+    assert as_image_data(many).fingerprint == data.fingerprint
+    pairs = torch.utils.data.TensorDataset(torch.zeros(4, 1, 8, 8), torch.zeros(4))
+    for given, message in (
+        (pairs, "data is the Dataset TensorDataset, .*replaytree.from_arrays"),
+        (torch.utils.data.DataLoader(pairs), r"data is a DataLoader, .*of its \.dataset"),
+        ("pictures", "data is a str; .*goes to dataset="),
+        (many[0], "data is a ndarray; .*a pair"),
+    ):
+        with pytest.raises(DataError, match=message):
+            as_image_data(given)
