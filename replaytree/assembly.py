@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from replaytree.config import SearchConfig
-from replaytree.data import ImageData, load_data
+from replaytree.data import NAMED, ImageData, load_data, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
@@ -50,7 +51,15 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         config = SearchConfig.from_options(options)
     if space is not None and config.max_layers > space.max_layers:
         raise ConfigError(f"max_layers is {config.max_layers}, but the space ends at {space.max_layers} layers")
-    return config
+    return _located(config)
+
+
+def _located(config: SearchConfig) -> SearchConfig:
+    """The configuration with absolute paths, so that another working directory finds the images again."""
+    data_dir = None if config.data_dir is None else os.path.abspath(os.path.expanduser(config.data_dir))
+    if config.dataset is None or config.dataset in NAMED:
+        return config.with_options(data_dir=data_dir)
+    return config.with_options(dataset=stored_path(os.fspath(config.dataset), data_dir), data_dir=None)
 
 
 def data_of(config: SearchConfig) -> ImageData:

@@ -22,8 +22,9 @@ from replaytree.assembly import (
 from replaytree.calibrator import Calibrator
 from replaytree.callbacks import Callback, Callbacks, EndEvent
 from replaytree.config import Growth, Pruning, SearchConfig, storage_url
-from replaytree.data import ImageData
+from replaytree.data import NAMED, ImageData, as_image_data, load_again
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
+from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import RayOptions, Threads, Workers, connect, resolve_device, using
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
@@ -122,6 +123,9 @@ class Search:
                 f"search {name!r} has data or an evaluator of its own; continue it in Python with "
                 f"replaytree.Search.resume({name!r}, ...), giving them again"
             )
+        if data is None and evaluator is None:
+            stored = {**data_options(config), "data_dir": config.data_dir}
+            data = load_again(f"search {name!r}", info.data_json, flip=config.flip, **stored)
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
@@ -139,8 +143,12 @@ class Search:
         data: ImageData | None,
         ray: RayOptions,
     ) -> None:
-        if data is None and evaluator is None:
+        if data is not None:
+            data = as_image_data(data)
+        elif evaluator is None:
             data = data_of(config)
+            if config.flip is None and config.dataset not in NAMED:
+                config = config.with_options(flip=data.flip)
         cluster = connect(ray, device=config.device, shared_bytes=data.nbytes if data else None) if ray else None
         if config.width is None:
             device = cluster.device if cluster else resolve_device(config.device).type

@@ -130,8 +130,8 @@ def export(
     data_dir: DataDir = None,
 ) -> None:
     """Write a model for use elsewhere, and prove on the validation images that it equals the trained one."""
-    from replaytree.data import load_data
     from replaytree.deliver import export as write
+    from replaytree.deliver import images_again
     from replaytree.deliver.weights import read_weights
 
     if Path(name).suffix == ".safetensors":
@@ -149,7 +149,7 @@ def export(
             f"cannot be verified here; export the file that `replaytree retrain` wrote, or in Python with "
             f"replaytree.deliver.export(..., data=...)"
         )
-    data = load_data(**description.data, data_dir=data_dir)
+    data = images_again(description, data_dir=data_dir)
     with _unwinding():
         done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
@@ -247,12 +247,14 @@ def _subject(
     if width is not None and not (math.isfinite(width) and width > 0):
         raise ConfigError(f"width is {width}; it must be a number over 0 (--width)")
     if name is not None:
-        if dataset is not None or image_size is not None or skip_bad:
+        if dataset is not None or image_size is not None:
             raise ConfigError(
-                f"search {name!r} brings its own images; leave out --dataset, --image-size and --skip-bad, or the name"
+                f"search {name!r} brings its own images; leave out --dataset and --image-size, or the name"
             )
         tree = tree_of(storage, name)
-        return node_subject(tree, node=node, path=path, width=width, train_limit=train_limit, data_dir=data_dir)
+        return node_subject(
+            tree, node=node, path=path, width=width, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir
+        )
     if dataset is None or path is None:
         raise ConfigError(
             "there is nothing to train: give the name of a search (`replaytree list`), or --dataset and --path"

@@ -6,9 +6,9 @@ from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
 from replaytree.data.decode import read_images
 from replaytree.data.images import Fingerprint, ImageData
-from replaytree.data.load import load_data
+from replaytree.data.load import load_again, load_data
 from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
-from replaytree.data.place import find_folder, shown_path, stored_path
+from replaytree.data.place import find_folder, stored_path
 from replaytree.data.split import stratified_split, stratified_subset
 
 __all__ = [
@@ -24,11 +24,11 @@ __all__ = [
     "find_folder",
     "found",
     "from_arrays",
+    "load_again",
     "load_data",
     "match_channels",
     "normalise",
     "read_images",
-    "shown_path",
     "stored_path",
     "stratified_split",
     "stratified_subset",

@@ -5,8 +5,10 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -14,7 +16,7 @@ from torch.nn import functional
 from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
 from replaytree.data.images import ImageData, Labelled
 from replaytree.data.named import NAMED, data_folder, read_named, tree_of
-from replaytree.data.names import as_text
+from replaytree.data.names import as_text, some
 from replaytree.data.place import find_folder
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.errors import DataError
@@ -67,6 +69,29 @@ def load_data(
         skipped=source.skipped,
     )
     return replace(data, ranges=source.ranges, notes=source.notes)
+
+
+def load_again(
+    whose: str, fingerprint: str | None, *, flip: bool | None = None, data_dir: str | None = None, **options: Any
+) -> ImageData:
+    """The images of an earlier search, from its keywords of load_data(), perhaps from where they were moved to.
+
+    `fingerprint` is the JSON of theirs. What cannot be read is left out, for it either was then, too, or the images are
+    not those any more: DataError, saying what differs. `flip` is what the search stored; a search of a folder that
+    stored none is older than the default of not mirroring.
+    """
+    data = load_data(**{**options, "skip_bad": True}, data_dir=data_dir)
+    found = json.loads(data.fingerprint.to_json())
+    before = json.loads(fingerprint or "{}") or found
+    if changed := next((key for key in sorted(found, key="sha256".__eq__) if before.get(key) != found[key]), None):
+        bad = f"; {some(data.skipped, 3)} cannot be read" if data.skipped and not options.get("skip_bad") else ""
+        raise DataError(
+            f"the images of {as_text(options['dataset'])} are not those of {whose}: {changed} was "
+            f"{before.get(changed)}, is {found[changed]}{bad}; put them back, or say where those are with --data-dir"
+        )
+    if flip is None:
+        flip = data.flip or options["dataset"] not in NAMED
+    return replace(data, flip=flip)
 
 
 def _read(

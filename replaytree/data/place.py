@@ -41,14 +41,6 @@ def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
     return os.path.abspath(found or path)
 
 
-def shown_path(dataset: str) -> str:
-    """A stored path as people read it: relative to the working directory where that is shorter and leads down."""
-    if dataset in NAMED or not os.path.isabs(dataset):
-        return as_text(dataset)
-    relative = os.path.relpath(dataset)
-    return as_text(relative if not relative.startswith("..") and len(relative) < len(dataset) else dataset)
-
-
 def _by_name(path: Path, data_dir: str | os.PathLike[str] | None) -> Path | None:
     """The folder of the path's name in `data_dir`, or `data_dir` where that is its name."""
     if data_dir is None or not path.name:

@@ -12,6 +12,7 @@ from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.retrain import (
     Retrained,
     TrainingTooLarge,
+    images_again,
     mean_and_deviation,
     retrain,
     store,
@@ -36,6 +37,7 @@ __all__ = [
     "Verification",
     "export",
     "find_pictures",
+    "images_again",
     "load",
     "mean_and_deviation",
     "measure_latencies",

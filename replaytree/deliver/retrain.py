@@ -14,8 +14,9 @@ import torch
 from sqlalchemy import Engine
 from torch import Tensor
 
-from replaytree.data import stratified_subset
+from replaytree.data import ImageData, load_data, stratified_subset
 from replaytree.data.images import Labelled
+from replaytree.data.names import as_text
 from replaytree.deliver.deployed import Deployed, both_accuracies
 from replaytree.deliver.description import Accuracies, Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
@@ -25,7 +26,7 @@ from replaytree.deliver.subject import Subject
 from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
-from replaytree.errors import ConfigError, ModelError, ReplayTreeError
+from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
 from replaytree.evaluate import Threads
 from replaytree.evaluate.attempt import is_out_of_memory
 from replaytree.tree import record_model
@@ -254,6 +255,20 @@ def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor
         index_N = stratified_subset(labels_N, limit, seed=0)
         images_NCHW, labels_N = images_NCHW[index_N], labels_N[index_N]
     return images_NCHW, labels_N
+
+
+def images_again(description: Description, *, data_dir: str | None = None) -> ImageData:
+    """The images that a model was trained on, perhaps from where they were moved to; DataError for others."""
+    assert description.data is not None, "images from memory are only where they were"
+    data = load_data(**{**description.data, "skip_bad": True}, data_dir=data_dir)
+    subject = Subject(description.layers, data, description.data)
+    trained_on = _digest(*_training_images(subject, with_validation=description.test_accuracy is not None))
+    if description.trained_on not in ("", trained_on):
+        raise DataError(
+            f"the images of {as_text(description.data['dataset'])} are not those that the model was trained on; say "
+            f"where those are with --data-dir, or train anew with replaytree retrain"
+        )
+    return data
 
 
 def _digest(images_NCHW: Tensor, labels_N: Tensor) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from torch import nn
 
 from replaytree.config import SearchConfig, command
-from replaytree.data import ImageData, load_data
-from replaytree.errors import ConfigError, DataError, NodeNotFound
+from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
+from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Layer, LayerSpace, xu24
 from replaytree.space.modules import build_network
@@ -71,13 +72,15 @@ def node_subject(
     path: str | None = None,
     width: float | None = None,
     train_limit: int | None = None,
+    skip_bad: bool = False,
     data_dir: str | None = None,
     data: ImageData | None = None,
 ) -> Subject:
     """A node of a search, its best one, or another path in its space, on the search's images.
 
-    `node` is an id, a path or labels, as people write them. `width` and `train_limit` replace the search's. Raises
-    NodeNotFound, SpaceError for an illegal path, DataError where the images are not those of the search.
+    `node` is an id, a path or labels, as people write them. `width` and `train_limit` replace the search's;
+    `skip_bad` leaves out test images that cannot be read. Raises NodeNotFound, SpaceError for an illegal path,
+    DataError where the images are not those of the search.
     """
     if node is not None and path is not None:
         raise ConfigError("--node and --path were both given; give one of them")
@@ -87,16 +90,13 @@ def node_subject(
     if data is None:
         options = data_options(config)
         data_dir = data_dir or config.data_dir
-        data = load_data(**options, data_dir=data_dir)
-        stored = json.loads(info.data_json or "{}").get("sha256")
-        if stored is not None and stored != data.fingerprint.sha256:
-            raise DataError(
-                f"the images are not those of search {tree.name!r}; say where those are with --data-dir, or train the "
-                f"path on these with --dataset and --path"
-            )
+        data = load_again(f"search {tree.name!r}", info.data_json, flip=config.flip, data_dir=data_dir, **options)
+        options["skip_bad"] = config.skip_bad or skip_bad
+        if config.dataset not in NAMED:
+            options["dataset"] = os.path.abspath(find_folder(options["dataset"], data_dir))
         if train_limit is not None or config.train_limit is not None:
             options["train_limit"] = train_limit
-            data = load_data(**options, data_dir=data_dir)
+            data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
     layers = _search_layers(tree, info, config.width if width is None else width)
     node_id, actions = _choose(tree, node, path, [layer.label for layer in layers])
     _check(layers, data, actions)
@@ -116,7 +116,7 @@ def search_subject(
     if config.dataset is not None:
         options = data_options(config) | {"train_limit": None}
         if config.train_limit is not None:
-            data = load_data(**options, data_dir=config.data_dir)
+            data = replace(load_data(**options, data_dir=config.data_dir), flip=data.flip)
     chosen = tuple(space.layers[action] for action in actions)
     return Subject(
         chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.data_dir,
@@ -131,6 +131,7 @@ def path_subject(
     layers = xu24(1.0 if width is None else width)
     actions = parse_path(path, [layer.label for layer in layers])
     data = load_data(**options, data_dir=data_dir)
+    options = options | {"dataset": stored_path(options["dataset"], data_dir)}
     _check(layers, data, actions)
     return Subject(tuple(layers[action] for action in actions), data, options, data_dir=data_dir)
 

@@ -1,0 +1,155 @@
+"""A folder of pictures from `run` to `export`: from another directory, moved, changed and damaged."""
+
+import json
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from replaytree import Search, cli
+from replaytree.errors import ConfigError, DataError
+
+QUICK = ["--epochs", "1", "--max-layers", "2", "--trainings", "1", "--image-size", "8"]
+EXPORT = ["export", "mine", "--format", "safetensors", "--out", "m.safetensors"]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A working directory with pictures/: 8 and 3 pictures a class in train and test, blue and red."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 8), ("test", 3)):
+        for name, channel in (("red", 0), ("blue", 2)):
+            folder = tmp_path / "here" / "pictures" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 90, (9, 11, 3), dtype=np.uint8)
+                pixels[:, :, channel] += 150
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("REPLAYTREE_STORAGE", f"sqlite:///{tmp_path}/replaytree.db")
+    monkeypatch.delenv("REPLAYTREE_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def replaytree(capsys):
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, " ".join(err.split())
+
+    return run
+
+
+@pytest.fixture
+def searched(replaytree):
+    code, _, err = replaytree("run", "--dataset", "pictures", "--name", "mine", *QUICK)
+    assert code == 0
+    return err
+
+
+def configuration(place):
+    with sqlite3.connect(place / "replaytree.db") as connection:
+        return json.loads(connection.execute("select config_json from searches").fetchone()[0])
+
+
+def test_run_says_what_it_took_and_that_it_does_not_mirror(searched, place):
+    assert "note: pictures: train as train, test as test (not read before a retraining)" in searched
+    assert "note: images are not mirrored while training; where left and right mean the same, give --flip" in searched
+    stored = configuration(place)
+    assert (stored["dataset"], stored["flip"]) == (str(place / "here" / "pictures"), False)
+
+
+def test_flips_where_asked_for(replaytree, place):
+    code, _, err = replaytree("run", "--dataset", "pictures", "--flip", *QUICK)
+    assert (code, "mirrored" in err, configuration(place)["flip"]) == (0, False, True)
+
+
+def test_another_working_directory(searched, replaytree, place, monkeypatch):
+    (place / "there").mkdir()
+    monkeypatch.chdir(place / "there")
+    assert replaytree("resume", "mine", "--trainings", 1)[0] == 0
+    code, out, _ = replaytree("retrain", "mine", "--epochs", 1, "--quiet")
+    assert (code, "test accuracy" in out) == (0, True)
+    code, out, _ = replaytree("export", "mine", "--format", "safetensors", "--out", "m.safetensors")
+    assert (code, "verified on 2 validation images" in out) == (0, True)
+
+
+@pytest.mark.parametrize("given", ["new", "new/pictures", "other"])
+def test_moved_pictures(searched, replaytree, place, given):
+    assert replaytree("retrain", "mine", "--epochs", 1, "--quiet")[0] == 0
+    target = place / ("other" if given == "other" else "new/pictures")
+    target.parent.mkdir(exist_ok=True)
+    (place / "here" / "pictures").rename(target)
+    # The export comes first: a retraining stores where it found the pictures.
+    for command in (EXPORT, ["resume", "mine", "--trainings", 1], ["retrain", "mine", "--epochs", 1, "--force"]):
+        code, _, err = replaytree(*command)
+        assert code == 2
+        assert f"the folder {place}/here/pictures does not exist" in err
+        assert "--data-dir" in err
+        assert replaytree(*command, "--data-dir", place / given)[0] == 0
+    assert replaytree(*EXPORT, "--force")[0] == 0
+
+
+def test_other_pictures_are_refused(searched, replaytree, place):
+    assert replaytree("retrain", "mine", "--epochs", 1, "--quiet")[0] == 0
+    (place / "here" / "pictures").rename(place / "other")
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(place / "other" / "train" / "red" / "0.png")
+    for command in (EXPORT, ["resume", "mine", "--trainings", 1], ["retrain", "mine", "--epochs", 1, "--force"]):
+        code, _, err = replaytree(*command, "--data-dir", place / "other")
+        assert code == 2
+        assert "are not those" in err
+
+
+def test_a_bad_training_picture_is_named_by_resume(searched, replaytree, place):
+    (place / "here" / "pictures" / "train" / "red" / "3.png").write_bytes(b"gone")
+    code, _, err = replaytree("resume", "mine", "--trainings", 1)
+    assert code == 2
+    assert "are not those of search 'mine'" in err
+    assert "train/red/3.png cannot be read; put them back" in err
+
+
+def test_a_bad_test_picture_is_found_before_the_first_epoch(searched, replaytree, place):
+    (place / "here" / "pictures" / "test" / "red" / "x.png").write_bytes(b"no picture")
+    code, out, err = replaytree("retrain", "mine", "--epochs", 1)
+    assert (code, out) == (2, "")
+    assert "red/x.png (not a picture that Pillow knows)" in err
+    assert "leave them out with --skip-bad" in err
+    code, out, _ = replaytree("retrain", "mine", "--epochs", 1, "--skip-bad")
+    assert (code, "test accuracy" in out) == (0, True)
+
+
+def test_test_pictures_that_were_trained_on_are_named(searched, replaytree, place, caplog):
+    pictures = place / "here" / "pictures"
+    shutil.copy(pictures / "train" / "red" / "0.png", pictures / "test" / "red" / "again.png")
+    assert replaytree("retrain", "mine", "--epochs", 1)[0] == 0
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("1 of 7 test images are equal to train or validation images")
+
+
+def test_searches_of_before_mirrored_their_folders(searched, replaytree, place):
+    """Their configuration holds a relative path and no word on flips."""
+    old = configuration(place) | {"dataset": "pictures", "flip": None}
+    with sqlite3.connect(place / "replaytree.db") as connection:
+        connection.execute("update searches set config_json = ?", [json.dumps(old)])
+    search = Search.resume("mine")
+    assert search.data.flip
+    assert search.config.flip is None
+
+
+def test_a_search_in_python(place):
+    pictures = place / "here" / "pictures"
+    quick = {"max_layers": 2, "epochs_first": 1, "epochs_last": 1, "storage": "sqlite://"}
+    search = Search(dataset=pictures, image_size=8, **quick)
+    assert search.config.dataset == str(pictures)
+    search.config.to_json()
+    images, labels = np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2
+    assert Search(data=(images, labels), **quick).data.image_shape == (3, 8, 8)
+    with pytest.raises(DataError, match=r"data is a str; .*goes to dataset="):
+        Search(data="pictures", **quick)
+    with pytest.raises(ConfigError, match="dataset is 7"):
+        Search(dataset=7, **quick)
