@@ -164,6 +164,7 @@ class Search:
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
         self.growth = Growth.start(config)
         self.pruning = Pruning()
+        self._unstored: list[tuple[int, float]] = []
         self._stop = self._take_over = self._stale = self._state_proven = False
         self.lost: LeaseLost | None = None
 
@@ -181,13 +182,15 @@ class Search:
         self.memory = ReplayMemory(stats, temperature=self.config.temperature, prior=self._prior())
         self.strategy = STRATEGIES[self.config.strategy](self.space, self.config)
         self.growth = Growth.start(self.config)
-        self.pruning = Pruning()
+        self._unstored = []
         if (payload := self.tree.strategy_state()) is not None:
             state = unpack(payload)
             self.strategy.load_state_dict(state["strategy"])
             self.growth = Growth(**state["growth"])
-            self.pruning = Pruning(**state.get("pruning", {}))
+            # Until revision 0008 a state held what the database holds now; the next record moves it.
+            self._unstored = [(int(epochs), float(a)) for epochs, a in state.get("pruning", {}).get("seen", ())]
             self.proposed_count = state.get("proposed_count", self.episode_count)
+        self.pruning = Pruning([*self.tree.checkpoints(), *self._unstored])
 
     def _prior(self) -> ReplayMemory | None:
         """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""
@@ -325,7 +328,8 @@ class Search:
             # A path proposed under an earlier bound is no measure of progress at this one.
             bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
             self.growth = self.growth.after(bests, self.config)
-        self.pruning = self.pruning.after((e.checkpoint_accuracy for e in trained), turn.budget)
+        reached = [e.checkpoint_accuracy for e in trained if e.checkpoint_accuracy is not None]
+        self.pruning.add(reached, turn.budget)
         nodes = self.tree.record(
             [
                 Episode(
@@ -342,7 +346,9 @@ class Search:
             ],
             state=self._state(),
             separate=separate,
+            checkpoints=[*self._unstored, *((turn.budget.epochs, accuracy) for accuracy in reached)],
         )
+        self._unstored = []
         self.memory.update([self._seen(node) for node in nodes])
         if separate:
             # A new estimate changes every average of the tree.
@@ -371,7 +377,6 @@ class Search:
         state = {
             "strategy": self.strategy.state_dict(),
             "growth": asdict(self.growth),
-            "pruning": asdict(self.pruning),
             "proposed_count": self.proposed_count,
         }
         payload = pack(state)

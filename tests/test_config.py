@@ -225,9 +225,9 @@ def test_a_path_is_stopped_half_way_below_the_median_of_those_before_it():
     pruning = Pruning()
     for accuracy in (0.1, 0.8, None, 0.3, 0.2, 0.7, 0.6, 0.5):
         assert pruning.budget(budget) == Budget(8, checkpoint=4, bar=None)
-        pruning = pruning.after([accuracy], budget)
+        pruning.add([] if accuracy is None else [accuracy], budget)
     assert pruning.budget(budget).bar is None  # seven have been seen, one failed
-    pruning = pruning.after([0.4], budget)
+    pruning.add([0.4], budget)
     # 0.1 0.2 0.3 0.4 | 0.5 0.6 0.7 0.8
     assert pruning.budget(budget) == Budget(8, checkpoint=4, bar=0.5)
     assert pruning.budget(Budget(6)) == Budget(6, checkpoint=3, bar=None)

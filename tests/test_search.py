@@ -7,7 +7,7 @@ import torch
 from sqlalchemy import text
 
 import replaytree
-from replaytree.config import STRATEGY_NAMES, SearchConfig
+from replaytree.config import STRATEGY_NAMES, Pruning, SearchConfig
 from replaytree.data import from_arrays, load_data
 from replaytree.errors import (
     ConfigError,
@@ -578,7 +578,8 @@ def test_stopped_paths_are_recorded_at_what_they_spent_and_resumed_searches_stop
     parts = replaytree.Search.resume("pruned", storage=f"sqlite:///{tmp_path}/parts.db").run(episodes=4)
     assert everything(parts) == everything(whole)
     assert parts.pruning == whole.pruning
-    assert len(whole.pruning.seen) == 14
+    assert len(whole.tree.checkpoints()) == 14
+    assert whole.pruning == Pruning(whole.tree.checkpoints())
     episodes = whole.tree.episodes()
     stopped = [episode for episode in episodes if episode.epochs == 1]
     assert stopped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -83,28 +84,39 @@ class Growth:
         return Budget(epochs=round(config.epochs_first + share * (config.epochs_last - config.epochs_first)))
 
 
-@dataclass(frozen=True, slots=True)
 class Pruning:
     """Stops paths that fall behind half-way: successive halving over paths (Jamieson and Talwalkar, 2016).
 
-    `seen` holds (epochs of the budget, accuracy) of every path that reached its checkpoint: the best of its prefixes
-    there. A path is stopped when all of its prefixes are below the median of what was seen under the same budget.
+    `reached` are (epochs of the budget, accuracy) of the paths that came to its checkpoint: the best of their prefixes
+    there. A path is stopped when all of its prefixes are below the median of what was reached under the same budget.
+    The database keeps them, not the strategy's state: that is written anew with every training.
 
     It costs no measurable accuracy and saves a little; more where a strategy proposes worse paths
     (reports/benchmarks/strategies.md).
     """
 
-    seen: tuple[tuple[int, float], ...] = ()
+    def __init__(self, reached: Iterable[tuple[int, float]] = ()) -> None:
+        self._reached: dict[int, list[float]] = {}
+        for epochs, accuracy in reached:
+            self._reached.setdefault(epochs, []).append(accuracy)
+        for accuracies in self._reached.values():
+            accuracies.sort()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pruning) and self._reached == other._reached
+
+    __hash__ = None  # type: ignore[assignment]
 
     def budget(self, budget: Budget) -> Budget:
         """The budget with its checkpoint, half-way, and its bar, once LEAST_SEEN paths have been there."""
         checkpoint = budget.epochs // 2
         if not checkpoint:
             return budget
-        earlier = sorted(accuracy for epochs, accuracy in self.seen if epochs == budget.epochs)
+        earlier = self._reached.get(budget.epochs, [])
         bar = earlier[len(earlier) // 2] if len(earlier) >= LEAST_SEEN else None
         return replace(budget, checkpoint=checkpoint, bar=bar)
 
-    def after(self, accuracies: Iterable[float | None], budget: Budget) -> Pruning:
-        """The state after trainings under a budget, each with its best accuracy at the checkpoint, or None."""
-        return Pruning(self.seen + tuple((budget.epochs, a) for a in accuracies if a is not None))
+    def add(self, accuracies: Iterable[float], budget: Budget) -> None:
+        """Take in what trainings under a budget reached at its checkpoint: the best accuracy of each."""
+        for accuracy in accuracies:
+            insort(self._reached.setdefault(budget.epochs, []), accuracy)

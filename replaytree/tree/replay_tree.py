@@ -17,6 +17,7 @@ from replaytree.space import CheckedSpace, LayerSpace, checked
 from replaytree.tree import queries
 from replaytree.tree.backup import rescue
 from replaytree.tree.calibrations import Calibration, read_calibration
+from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
 from replaytree.tree.engine import open_engine, reading, writing
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.names import require_name
@@ -113,18 +114,27 @@ class ReplayTree:
         return f"ReplayTree({shown(self.engine.url)!r}, {self.name!r})"
 
     def record(
-        self, episodes: Sequence[Episode], *, state: bytes, separate: Sequence[SeparateTraining] = ()
+        self,
+        episodes: Sequence[Episode],
+        *,
+        state: bytes,
+        separate: Sequence[SeparateTraining] = (),
+        checkpoints: Sequence[tuple[int, float]] = (),
     ) -> list[NodeStats]:
         """Store episodes and the strategy's state after them in one transaction.
 
         Each episode adds one visit to every prefix of its path; a trained one adds its accuracies to the sums.
-        `separate` trainings enter no sum: the depth calibration is estimated anew with them. Returns every touched node
-        as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where another process has taken
-        the search over; what was trained is then stored, and the state is left as it is.
+        `separate` trainings enter no sum: the depth calibration is estimated anew with them. `checkpoints` are (epochs
+        of the budget, accuracy) of paths that came to its checkpoint. Returns every touched node as it is now, in the
+        order of insertion. Inside `driving` it raises LeaseLost where another process has taken the search over; what
+        was trained is then stored, and the state is left as it is.
         """
 
         def work(connection: Connection) -> list[NodeStats] | LeaseLost:
-            return self._record(connection, episodes, state, separate)
+            outcome = self._record(connection, episodes, state, separate)
+            if not isinstance(outcome, LeaseLost):
+                add_checkpoints(connection, self._search_id, checkpoints)
+            return outcome
 
         try:
             outcome = write(self.engine, work)
@@ -212,6 +222,10 @@ class ReplayTree:
         """What was trained by itself, the biases estimated from it, and what it cost."""
         with reading(self.engine) as connection:
             return read_calibration(connection, self._search_id)
+
+    def checkpoints(self) -> list[tuple[int, float]]:
+        """(epochs of the budget, accuracy) of every path that came to its checkpoint, in ascending order."""
+        return stored_checkpoints(self.engine, self._search_id)
 
     def prior(self) -> list[NodeStats]:
         """What the search was told by the one that it was warm-started from, parents before children."""

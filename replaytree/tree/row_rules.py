@@ -221,6 +221,7 @@ _RULES: dict[str, dict[str, Rule]] = {
     "strategy_states": {"updated_at": Rule("time")},
     "leases": {"acquired_at": Rule("time"), "heartbeat_at": Rule("time")},
     "priors": {"path": _PATH_RULE, "epochs": _SOME, "evaluation_count": _SOME},
+    "checkpoints": {"epochs": _SOME, "accuracy": _FRACTION, "path_count": _SOME},
     "models": {
         "labels": _LABELS,
         "seed": _SEED,

@@ -291,6 +291,19 @@ class PriorRow(Base):
     total_accuracy: Mapped[float]
 
 
+class CheckpointRow(Base):
+    """How many paths of one budget had reached an accuracy, the best of their prefixes', at its checkpoint."""
+
+    __tablename__ = "checkpoints"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    epochs: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    accuracy: Mapped[float] = mapped_column(primary_key=True)
+    path_count: Mapped[int]
+
+
 class ModelRow(Base):
     """A trained deliverable. Its weights are a file, so it outlives its search."""
 
@@ -319,4 +332,5 @@ calibrations = cast(Table, CalibrationRow.__table__)
 strategy_states = cast(Table, StrategyStateRow.__table__)
 leases = cast(Table, LeaseRow.__table__)
 priors = cast(Table, PriorRow.__table__)
+checkpoints = cast(Table, CheckpointRow.__table__)
 models = cast(Table, ModelRow.__table__)

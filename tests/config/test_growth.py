@@ -73,8 +73,18 @@ def test_the_budget_is_rounded_to_the_nearest():
 def test_the_bar_is_the_median_of_all_that_were_seen_at_that_budget():
     pruning = Pruning()
     for accuracy in (0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4, 0.5):
-        pruning = pruning.after([accuracy], Budget(8)).after([0.99], Budget(6))
+        pruning.add([accuracy], Budget(8))
+        pruning.add([0.99], Budget(6))
     assert pruning.budget(Budget(8)).bar == 0.5
     assert pruning.budget(Budget(6)).bar == 0.99
     # Half of seven epochs is three whole ones.
     assert pruning.budget(Budget(7)) == Budget(7, checkpoint=3, bar=None)
+
+
+def test_what_was_stored_and_what_is_added_make_the_same_bar():
+    stored = Pruning([(8, 0.1 * n) for n in (9, 1, 8, 2)] + [(6, 0.5)])
+    stored.add([0.1 * n for n in (3, 6, 4, 5, 7)], Budget(8))
+    added = Pruning([(6, 0.5)])
+    added.add([0.1 * n for n in range(1, 10)], Budget(8))
+    assert stored == added != Pruning()
+    assert stored.budget(Budget(8)) == Budget(8, checkpoint=4, bar=0.5)
