@@ -31,7 +31,7 @@ from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward, checked
 from replaytree.state import pack, require_loads, unpack
-from replaytree.tree import Episode, ReplayTree, open_engine, require_name, require_writable, search_names
+from replaytree.tree import Episode, Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed
 
 CPU_WIDTH = 0.25
@@ -167,6 +167,8 @@ class Search:
         self._unstored: list[tuple[int, float]] = []
         self._stop = self._take_over = self._stale = self._state_proven = False
         self.lost: LeaseLost | None = None
+        self._limits: Limits | None = None
+        self._used_seconds = 0.0
 
     def _restore(self) -> None:
         """Take over the state of the tree.
@@ -212,13 +214,17 @@ class Search:
     ) -> Search:
         """Go on until the first limit is reached; limits count from this call. Returns the search itself.
 
+        The limits are stored as the goal of the search. Without any, the run goes on to what is left of the last goal;
+        ConfigError where nothing is.
+
         A turn is `num_paths` episodes, fewer where a limit leaves less. All that a turn brought is committed in one
         transaction at its end, so a search that is interrupted loses at most the turns under way.
 
         Raises SearchHeld where another process drives the search. If one takes it over meanwhile, what has just been
         trained is stored, a warning is logged, and the run ends with `lost` saying why.
         """
-        limits = Limits(episodes, trainings, hours)
+        is_new = (episodes, trainings, hours) != (None, None, None)
+        limits = Limits(episodes, trainings, hours) if is_new else self._to_the_goal()
         self._stop, self.lost = False, None
         try:
             with self.tree.driving(take_over=self._take_over):
@@ -227,16 +233,39 @@ class Search:
                 if self._stale or self.tree.episode_count != self.episode_count:
                     self._restore()
                 self._stale = True
-                self._run(limits, on_turn or (lambda progress: None))
+                self._limits = self._aim(limits) if is_new else self._to_the_goal()
+                self._run(self._limits, on_turn or (lambda progress: None))
                 self._stale = False
         except LeaseLost as lost:
             self.lost = lost
             _log.warning("%s", lost)
         finally:
+            self._limits = None
             self.workers.close()
             end = EndEvent(self.name, self.episode_count, self.training_count, self._best_accuracy)
             self.callbacks.tell("on_end", end)
         return self
+
+    def goal_left(self) -> Goal | None:
+        """What is left of how far the search was last asked to go; None where that is reached, or was never said."""
+        return self.tree.goal_left()
+
+    def _to_the_goal(self) -> Limits:
+        goal, left = self.tree.goal(), self.goal_left()
+        if left is None:
+            reached = "" if goal is None else f"; the goal of {goal.text} in all is reached"
+            raise ConfigError(f"nothing says when to stop{reached}; give episodes, trainings or hours")
+        self._used_seconds = left.used_seconds
+        return Limits.towards(left)
+
+    def _aim(self, limits: Limits) -> Limits:
+        """Store where a run leads, now that the search is ours."""
+        goal = self.tree.goal()
+        self._used_seconds = 0.0 if goal is None else goal.used_seconds
+        self.tree.set_goal(
+            limits.goal(episodes=self.episode_count, trainings=self.training_count, used_seconds=self._used_seconds)
+        )
+        return limits
 
     def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
         """Keep the workers busy until a limit is reached, and record turns as they end."""
@@ -347,6 +376,7 @@ class Search:
             state=self._state(),
             separate=separate,
             checkpoints=[*self._unstored, *((turn.budget.epochs, accuracy) for accuracy in reached)],
+            used_seconds=None if self._limits is None else self._used_seconds + self._limits.seconds,
         )
         self._unstored = []
         self.memory.update([self._seen(node) for node in nodes])

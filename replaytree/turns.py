@@ -10,8 +10,10 @@ import numpy as np
 
 from replaytree.border import number, whole
 from replaytree.config import Budget
+from replaytree.config.option import LARGEST
 from replaytree.errors import ConfigError
 from replaytree.records import Path, PathEvaluation, Proposal
+from replaytree.tree import Goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,20 @@ class Limits:
             if not checked > 0:
                 raise ConfigError(f"{name} is {limit}; it must be over 0 (--{name})")
             setattr(self, name, checked if name == "hours" else whole(name, limit, least=1, error=ConfigError))
+
+    @classmethod
+    def towards(cls, left: Goal) -> Limits:
+        """What is left of a goal."""
+        return cls(left.episodes, left.trainings, left.hours)
+
+    def goal(self, *, episodes: int, trainings: int, used_seconds: float) -> Goal:
+        """Where a search that has had so much is when a run reaches these limits."""
+        return Goal(
+            None if self.episodes is None else min(episodes + self.episodes, LARGEST),
+            None if self.trainings is None else min(trainings + self.trainings, LARGEST),
+            None if self.hours is None else used_seconds + self.hours * 3600.0,
+            used_seconds,
+        )
 
     @property
     def seconds(self) -> float:

@@ -15,6 +15,7 @@ from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
 from replaytree.cli.deliver import export, predict, retrain
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
+from replaytree.cli.manage import delete, rename
 from replaytree.cli.outcome import end
 from replaytree.cli.read import best, list_, show
 from replaytree.cli.report import compare, report
@@ -50,6 +51,8 @@ for command, name, panel in (
     (retrain, None, "Take away"),
     (export, None, "Take away"),
     (predict, None, "Take away"),
+    (rename, None, "Look after"),
+    (delete, None, "Look after"),
     (doctor, None, "Look after"),
 ):
     app.command(name, cls=LongCommand if command is run else PlainCommand, rich_help_panel=panel)(command)

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RunProgress", "calibration_text", "clock", "command", "counted", "described", "findings_table", "node_row",
-    "node_table", "nodes_table", "print_nodes", "searches_table", "stdout",
+    "node_table", "nodes_table", "print_nodes", "print_report", "print_searches", "searches_table", "stdout",
 ]  # fmt: skip
 
 Format = Literal["table", "json", "csv"]
@@ -50,14 +51,8 @@ def print_nodes(
     rows = [node_row(node) for node in nodes]
     for row, latency in zip(rows, latencies or (), strict=False):
         row["latency_ms"] = round(latency, 4)
-    if form == "json":
-        say(json.dumps(rows, indent=2))
-    elif form == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]) if rows else NODE_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        say(text.getvalue().removesuffix("\n"))
+    if form != "table":
+        _print_rows(rows, NODE_COLUMNS, form)
     else:
         stdout().print(nodes_table(rows, title))
 
@@ -86,6 +81,40 @@ def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
             row["labels"],
         )
     return table
+
+
+SEARCH_COLUMNS = (
+    "name", "created_at", "seed", "episode_count", "training_count", "node_count", "max_depth", "best_accuracy",
+    "best_lower_bound", "max_epochs",
+)  # fmt: skip
+
+
+def search_row(info: SearchInfo) -> dict[str, Any]:
+    """A search as plain values, in the order of SEARCH_COLUMNS."""
+    row = {column: getattr(info, column) for column in SEARCH_COLUMNS}
+    return row | {"created_at": info.created_at.isoformat(timespec="seconds")}
+
+
+def print_searches(searches: Sequence[SearchInfo], form: Format) -> None:
+    """Searches as JSON or CSV."""
+    _print_rows([search_row(info) for info in searches], SEARCH_COLUMNS, form)
+
+
+def print_report(info: SearchInfo, page: Path) -> None:
+    """Where a report lies, and what it is of."""
+    say(json.dumps(search_row(info) | {"page": str(page)}, indent=2))
+
+
+def _print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
+    """Rows for programs; the columns stand for themselves where there are no rows."""
+    if form == "json":
+        say(json.dumps(rows, indent=2))
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    say(text.getvalue().removesuffix("\n"))
 
 
 def node_table(node: Node) -> Table:

@@ -48,6 +48,17 @@ def decimal(help: str, *flags: str, low: float = -math.inf, high: float = math.i
     return typer.Option(*flags, help=help, metavar="X", parser=typed(parse), rich_help_panel=panel)
 
 
+def search_names_like(context: typer.Context, incomplete: str) -> list[str]:
+    """The names of searches that begin so, for the completion of the shell."""
+    from replaytree.errors import ReplayTreeError
+    from replaytree.tree import search_names
+
+    try:
+        return [name for name in search_names(engine_of(context.params.get("storage"))) if name.startswith(incomplete)]
+    except (ReplayTreeError, OSError):
+        return []
+
+
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -57,7 +68,22 @@ Storage = Annotated[
         rich_help_panel="Most used",
     ),
 ]
-Name = Annotated[str, typer.Argument(help="The search's name; `replaytree list` shows them.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="The search's name; `replaytree list` shows them.", metavar="NAME", autocompletion=search_names_like
+    ),
+]
+Which = Annotated[
+    str | None,
+    typer.Argument(
+        help="The search's name; it may be left out where there is one search only, or with --last.",
+        metavar="NAME",
+        autocompletion=search_names_like,
+    ),
+]
+Last = Annotated[bool, typer.Option("--last", help="The search that was started last.")]
+Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Episodes = Annotated[
     int | None,
     whole("Stop after this many episodes, replays included.", least=-LARGEST, panel="When to stop"),
@@ -143,6 +169,24 @@ def engine_of(storage: str | None) -> Engine:
     from replaytree.tree import open_engine
 
     return open_engine(storage_url(storage), create=False)
+
+
+def search_of(storage: str | None, name: str | None, *, last: bool = False) -> ReplayTree:
+    """The tree of the search that is meant: by its name, as the last one, or as the only one."""
+    from replaytree.tree import ReplayTree, search_names
+
+    engine = engine_of(storage)
+    if name is None:
+        names = search_names(engine)
+        if not names:
+            raise ConfigError("there are no searches yet; start one with `replaytree run`")
+        if len(names) > 1 and not last:
+            shown = ", ".join(names[-20:])
+            raise ConfigError(f"which search is meant? Name one of {shown}, or give --last")
+        name = names[-1]
+    elif last:
+        raise ConfigError(f"--last is the search that was started last; leave it out, or the name {name}")
+    return ReplayTree.open(engine, name)
 
 
 def tree_of(storage: str | None, name: str) -> ReplayTree:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.options import Format, Name, Storage, engine_of, tree_of, whole
+from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of, whole
 from replaytree.cli.text import say
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
     from replaytree.tree import Node, ReplayTree
@@ -17,19 +18,21 @@ if TYPE_CHECKING:
 PARETO_CANDIDATES = 500
 
 
-def list_(storage: Storage = None) -> None:
+def list_(storage: Storage = None, format_: Format = "table", json: Json = False) -> None:
     """Show the searches of a database."""
     from replaytree.tree import list_searches
 
     searches = list_searches(engine_of(storage))
-    if searches:
+    if json or format_ != "table":
+        console.print_searches(searches, "json" if json else format_)
+    elif searches:
         console.stdout().print(console.searches_table(searches))
     else:
         say("no searches yet; start one with `replaytree run`")
 
 
 def best(
-    name: Name,
+    name: Which = None,
     k: Annotated[int, whole("How many.", "-k")] = 10,
     max_depth: Annotated[int | None, whole("At most this many layers.")] = None,
     max_params: Annotated[int | None, whole("At most this many parameters, as in 100k.")] = None,
@@ -49,10 +52,13 @@ def best(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     format_: Format = "table",
+    json: Json = False,
+    last: Last = False,
     storage: Storage = None,
 ) -> None:
     """Show the best prefixes by a lower bound of their validation accuracy, compared at one budget."""
-    tree = tree_of(storage, name)
+    tree = search_of(storage, name, last=last)
+    format_ = "json" if json else format_
     wanted = max(k, PARETO_CANDIDATES) if pareto else k
     nodes = tree.best(wanted, max_depth=max_depth, max_params=max_params, max_flops=max_flops, epochs=epochs)
     if (pareto or measure_latency) and nodes:
@@ -61,7 +67,7 @@ def best(
         return
     if not nodes and format_ == "table":
         at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
-        say(f"search {name!r} has no prefix measured {at} that fits; ask for others with --epochs")
+        say(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs")
     else:
         console.print_nodes(nodes, format_)
 
@@ -80,13 +86,22 @@ def _chosen(
 
 
 def show(
-    name: Name,
-    node: Annotated[str, typer.Argument(help="A node's number, or its path: 'res128 conv32k3', or '17.0'.")],
-    storage: Storage = None,
+    name: Which = None,
+    node: Annotated[
+        str | None, typer.Argument(help="A node's number, or its path: 'res128 conv32k3', or '17.0'.", metavar="NODE")
+    ] = None,
     format_: Format = "table",
+    json: Json = False,
+    last: Last = False,
+    storage: Storage = None,
 ) -> None:
-    """Show a node and its children."""
-    tree = tree_of(storage, name)
+    """Show a node and its children. With NODE alone: of the only search, or with --last of the last one."""
+    if node is None:
+        name, node = None, name
+    if node is None:
+        raise ConfigError("which node? Give its number or its layers; `replaytree best` shows some")
+    tree = search_of(storage, name, last=last)
+    format_ = "json" if json else format_
     found = tree.find(node)
     if format_ == "table":
         console.stdout().print(console.node_table(found))

@@ -7,26 +7,31 @@ from typing import Annotated
 
 import typer
 
-from replaytree.cli.options import Name, Storage, decimal, engine_of, tree_of
+from replaytree.cli import console
+from replaytree.cli.options import Last, Storage, Which, decimal, engine_of, search_of, tree_of
 from replaytree.cli.text import escaped, say
 
 Out = Annotated[Path, typer.Option(help="Folder of the reports; each gets a folder of its own in it.")]
 
 
 def report(
-    name: Name,
+    name: Which = None,
     out: Out = Path("reports"),
     against: Annotated[
         str | None, typer.Option(help="A random search of the same data to compare with.", metavar="NAME")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Rewrite the page while the search runs.")] = False,
     interval: Annotated[float, decimal("Seconds between looks at the search, with --watch.", low=1.0)] = 10.0,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the page's place and the search's figures as JSON.")
+    ] = False,
+    last: Last = False,
     storage: Storage = None,
 ) -> None:
     """Write OUT/NAME/index.html: what the search found and why, as one page without network."""
     from replaytree.report import watch_report, write_report
 
-    tree = tree_of(storage, name)
+    tree = search_of(storage, name, last=last)
     companion = None if against is None else tree_of(storage, against)
     if watch:
         say("watching; Ctrl-C ends it", flush=True)
@@ -37,6 +42,9 @@ def report(
             interval_seconds=interval,
             on_write=lambda path: say(escaped(path), flush=True),
         )
+    elif json:
+        page = write_report(tree, out=out, against=companion)
+        console.print_report(tree.info(), page)
     else:
         say(escaped(write_report(tree, out=out, against=companion)))
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,14 +18,16 @@ from replaytree.cli.options import (
     GpusPerWorker,
     HelpAll,
     Hours,
-    Name,
+    Last,
     Quiet,
     RayAddress,
     Storage,
     Tensorboard,
     Threads,
     Trainings,
+    Which,
     Workers,
+    search_of,
 )
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig
@@ -33,6 +35,7 @@ from replaytree.config import SearchConfig
 if TYPE_CHECKING:
     from replaytree.callbacks import Callback
     from replaytree.search import Search
+    from replaytree.tree import ReplayTree
 
 DIGITS_TRAININGS = 48
 DEFAULT_TRAININGS = 400
@@ -78,11 +81,11 @@ def run(
     )
     if not quiet:
         _report_balance(search)
-    _run(search, storage, trainings, episodes, hours, quiet=quiet)
+    _run(search, storage, {"trainings": trainings, "episodes": episodes, "hours": hours}, quiet=quiet)
 
 
 def resume(
-    name: Name,
+    name: Which = None,
     storage: Storage = None,
     trainings: Trainings = None,
     episodes: Episodes = None,
@@ -97,13 +100,27 @@ def resume(
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
     tensorboard: Tensorboard = None,
+    last: Last = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a search, exactly from where it stands. Limits count from now."""
-    from replaytree.search import Search
+    """Go on with a search, exactly from where it stands: to the goal it was given last, or as far as said here.
 
+    Limits count from now: --trainings 100 trains 100 more.
+    """
+    tree = search_of(storage, name, last=last)
+    limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
+    if all(limit is None for limit in limits.values()):
+        left = tree.goal_left()
+        if left is None:
+            say(_nothing_left(tree, storage))
+            return
+        limits = {"trainings": left.trainings, "episodes": left.episodes, "hours": left.hours}
+    from replaytree.search import Search
+    from replaytree.turns import Limits
+
+    Limits(**limits)  # type: ignore[arg-type]
     search = Search.resume(
-        name,
+        tree.name,
         storage=storage,
         device=device,
         data_dir=data_dir,
@@ -114,8 +131,15 @@ def resume(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
-    trainings = _trainings(search.config.dataset, trainings, episodes, hours)
-    _run(search, storage, trainings, episodes, hours, quiet=quiet)
+    _run(search, storage, limits, quiet=quiet)
+
+
+def _nothing_left(tree: ReplayTree, storage: str | None) -> str:
+    """What `resume` says of a search that need not go on."""
+    goal = tree.goal()
+    why = "has no goal" if goal is None else f"has reached its goal, {goal.text}"
+    more = console.command("resume", tree.name, "--trainings", 100, storage=storage)
+    return f"search {escaped(tree.name)} {why}; go on with `{more}`"
 
 
 def _trainings(dataset: str | None, trainings: int | None, episodes: int | None, hours: float | None) -> int | None:
@@ -139,20 +163,12 @@ def _report_balance(search: Search) -> None:
         say(f"note: {escaped(note)}", error=True)
 
 
-def _run(
-    search: Search,
-    storage: str | None,
-    trainings: int | None,
-    episodes: int | None,
-    hours: float | None,
-    *,
-    quiet: bool,
-) -> None:
-    progress = console.RunProgress(quiet=quiet, episodes=episodes, trainings=trainings, hours=hours)
+def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: bool) -> None:
+    progress = console.RunProgress(quiet=quiet, **limits)
     with progress, _stopping_gently(search):
         if not quiet:
             say(escaped(_opening(search)), flush=True)
-        search.run(episodes=episodes, trainings=trainings, hours=hours, on_turn=progress)
+        search.run(**limits, on_turn=progress)
     if search.lost is not None:
         raise typer.Exit(1)
     nodes = search.tree.best(10)

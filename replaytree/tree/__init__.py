@@ -4,6 +4,8 @@ from replaytree.tree.calibrations import Calibration
 from replaytree.tree.check import Repaired, check, repair
 from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
+from replaytree.tree.goals import Goal
+from replaytree.tree.manage import delete_search, rename_search
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.names import require_name, usable_name
 from replaytree.tree.problem import Problem
@@ -19,6 +21,7 @@ __all__ = [
     "Calibration",
     "Episode",
     "EpisodeInfo",
+    "Goal",
     "ModelInfo",
     "Node",
     "Pair",
@@ -33,6 +36,7 @@ __all__ = [
     "Upgraded",
     "check",
     "current_revision",
+    "delete_search",
     "estimate",
     "export_search",
     "head_revision",
@@ -43,6 +47,7 @@ __all__ = [
     "open_engine",
     "rank",
     "record_model",
+    "rename_search",
     "repair",
     "require_name",
     "require_writable",

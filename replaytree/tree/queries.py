@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, SupportsIndex
@@ -29,6 +30,9 @@ from replaytree.tree.schema import (
     strategy_states,
 )
 from replaytree.tree.storage_errors import shown
+
+# A message names so many searches, the latest.
+MOST_NAMES = 20
 
 _NODE_STATS = (
     select(
@@ -88,8 +92,17 @@ def find_search(engine: Engine, name: str) -> tuple[int, str]:
     for row in rows:
         if row.name == name:
             return row.id, row.space_json
-    known = f"it has: {', '.join(row.name for row in rows)}" if rows else "it holds no search yet"
-    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {known}")
+    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {_known([row.name for row in rows], name)}")
+
+
+def _known(names: Sequence[str], wanted: str) -> str:
+    """What there is instead of a search that is not there: the nearest name first."""
+    if not names:
+        return "it holds no search yet; start one with `replaytree run`"
+    near = get_close_matches(wanted, names, n=1)
+    asked = f"did you mean {near[0]!r}? " if near else ""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{asked}it has: {', '.join(names[-MOST_NAMES:])}{more}"
 
 
 def strategy_state(engine: Engine, search_id: int) -> bytes | None:

@@ -19,6 +19,7 @@ from replaytree.tree.backup import rescue
 from replaytree.tree.calibrations import Calibration, read_calibration
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
 from replaytree.tree.engine import open_engine, reading, writing
+from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
@@ -120,6 +121,7 @@ class ReplayTree:
         state: bytes,
         separate: Sequence[SeparateTraining] = (),
         checkpoints: Sequence[tuple[int, float]] = (),
+        used_seconds: float | None = None,
     ) -> list[NodeStats]:
         """Store episodes and the strategy's state after them in one transaction.
 
@@ -127,11 +129,12 @@ class ReplayTree:
         `separate` trainings enter no sum: the depth calibration is estimated anew with them. `checkpoints` are (epochs
         of the budget, accuracy) of paths that came to its checkpoint. Returns every touched node as it is now, in the
         order of insertion. Inside `driving` it raises LeaseLost where another process has taken the search over; what
-        was trained is then stored, and the state is left as it is.
+        was trained is then stored, and the state is left as it is. `used_seconds` is how
+        long the search has been running in all, for its goal.
         """
 
         def work(connection: Connection) -> list[NodeStats] | LeaseLost:
-            outcome = self._record(connection, episodes, state, separate)
+            outcome = self._record(connection, episodes, state, separate, used_seconds)
             if not isinstance(outcome, LeaseLost):
                 add_checkpoints(connection, self._search_id, checkpoints)
             return outcome
@@ -181,7 +184,12 @@ class ReplayTree:
         )
 
     def _record(
-        self, connection: Connection, episodes: Sequence[Episode], state: bytes, separate: Sequence[SeparateTraining]
+        self,
+        connection: Connection,
+        episodes: Sequence[Episode],
+        state: bytes,
+        separate: Sequence[SeparateTraining],
+        used_seconds: float | None,
     ) -> list[NodeStats] | LeaseLost:
         try:
             if self._lease is not None:
@@ -189,6 +197,8 @@ class ReplayTree:
         except LeaseLost as lost:
             record_late(connection, self._search_id, space=self._space, batch=episodes, separate=separate)
             return lost
+        if used_seconds is not None:
+            spend(connection, self._search_id, used_seconds)
         return record_episodes(
             connection, self._search_id, space=self._space, batch=episodes, state=state, separate=separate
         )
@@ -213,6 +223,19 @@ class ReplayTree:
         holder = holder_of(self.engine, self._search_id)
         if holder is not None and not holder.is_gone:
             raise SearchHeld(held_text(self.name, holder))
+
+    def goal(self) -> Goal | None:
+        """How far the search was last asked to go; None where nobody has said."""
+        return stored_goal(self.engine, self._search_id)
+
+    def goal_left(self) -> Goal | None:
+        """What is left of the goal; None where it is reached, or was never said."""
+        goal = self.goal()
+        return None if goal is None else goal.left(episodes=self.episode_count, trainings=self.training_count)
+
+    def set_goal(self, goal: Goal) -> None:
+        """Say how far the search shall go."""
+        store_goal(self.engine, self._search_id, goal)
 
     def node_stats(self) -> list[NodeStats]:
         """All nodes, in the order of insertion, as strategies see them."""

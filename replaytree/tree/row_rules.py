@@ -222,6 +222,12 @@ _RULES: dict[str, dict[str, Rule]] = {
     "leases": {"acquired_at": Rule("time"), "heartbeat_at": Rule("time")},
     "priors": {"path": _PATH_RULE, "epochs": _SOME, "evaluation_count": _SOME},
     "checkpoints": {"epochs": _SOME, "accuracy": _FRACTION, "path_count": _SOME},
+    "goals": {
+        "episodes": replace(_COST, low=1),
+        "trainings": replace(_COST, low=1),
+        "seconds": _SECONDS,
+        "used_seconds": _POSITIVE,
+    },
     "models": {
         "labels": _LABELS,
         "seed": _SEED,

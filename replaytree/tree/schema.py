@@ -304,6 +304,20 @@ class CheckpointRow(Base):
     path_count: Mapped[int]
 
 
+class GoalRow(Base):
+    """How far a search was asked to go, counted from its beginning, and how many seconds it has been running."""
+
+    __tablename__ = "goals"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    episodes: Mapped[int | None] = mapped_column(BigInteger)
+    trainings: Mapped[int | None] = mapped_column(BigInteger)
+    seconds: Mapped[float | None]
+    used_seconds: Mapped[float]
+
+
 class ModelRow(Base):
     """A trained deliverable. Its weights are a file, so it outlives its search."""
 
@@ -333,4 +347,5 @@ strategy_states = cast(Table, StrategyStateRow.__table__)
 leases = cast(Table, LeaseRow.__table__)
 priors = cast(Table, PriorRow.__table__)
 checkpoints = cast(Table, CheckpointRow.__table__)
+goals = cast(Table, GoalRow.__table__)
 models = cast(Table, ModelRow.__table__)

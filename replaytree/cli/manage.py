@@ -1,0 +1,46 @@
+"""`replaytree delete` and `rename`: searches as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from replaytree.cli.options import Storage, engine_of, search_names_like
+from replaytree.cli.text import escaped, say
+
+Searches = Annotated[
+    list[str],
+    typer.Argument(
+        help="The searches; `replaytree list` shows them.", metavar="NAME", autocompletion=search_names_like
+    ),
+]
+Old = Annotated[str, typer.Argument(help="The search's present name.", metavar="OLD", autocompletion=search_names_like)]
+
+
+def delete(
+    names: Searches,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    storage: Storage = None,
+) -> None:
+    """Delete searches with all that is stored of them; trained models stay."""
+    from replaytree.tree import ReplayTree, delete_search
+
+    engine = engine_of(storage)
+    infos = [ReplayTree.open(engine, name).info() for name in dict.fromkeys(names)]
+    for info in infos:
+        if not yes:
+            told = f"{info.training_count} trainings, {info.node_count} nodes"
+            typer.confirm(f"Delete search {escaped(info.name)} ({told})?", abort=True)
+        delete_search(engine, info.name)
+        say(f"deleted search {escaped(info.name)}: {info.training_count} trainings, {info.node_count} nodes")
+
+
+def rename(
+    old: Old, new: Annotated[str, typer.Argument(help="Its new name.", metavar="NEW")], storage: Storage = None
+) -> None:
+    """Give a search another name."""
+    from replaytree.tree import rename_search
+
+    rename_search(engine_of(storage), old, new)
+    say(f"search {escaped(old)} is now {escaped(new)}")

@@ -1,0 +1,55 @@
+"""Deleting and renaming whole searches. One that a process drives is left alone."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from replaytree.errors import SearchExists, SearchHeld
+from replaytree.tree.leases import held_text, holder_of
+from replaytree.tree.names import require_name
+from replaytree.tree.queries import find_search
+from replaytree.tree.retrying import write
+from replaytree.tree.schema import searches
+from replaytree.tree.storage_errors import shown
+
+
+def delete_search(engine: Engine, name: str) -> None:
+    """Delete a search with all that is stored of it; its models stay, in the database and as files.
+
+    Raises SearchNotFound, or SearchHeld where a process drives it that is not known to be gone.
+    """
+    search_id = _free(engine, name)
+    write(engine, lambda connection: connection.execute(delete(searches).where(searches.c.id == search_id)))
+
+
+def rename_search(engine: Engine, old: str, new: str) -> None:
+    """Give a search another name.
+
+    Raises SearchNotFound, SearchExists where the name is taken, ConfigError for a name that no search can have, or
+    SearchHeld as delete_search does.
+    """
+    require_name(new)
+    search_id = _free(engine, old)
+
+    def rename(connection: Connection) -> bool:
+        if connection.scalar(select(searches.c.id).where(searches.c.name == new)) is not None:
+            return False
+        connection.execute(update(searches).where(searches.c.id == search_id).values(name=new))
+        return True
+
+    try:
+        done = write(engine, rename)
+    except IntegrityError:
+        # Another process took the name in between.
+        done = False
+    if not done:
+        raise SearchExists(f"{shown(engine.url)} has a search {new!r} already; choose another name")
+
+
+def _free(engine: Engine, name: str) -> int:
+    search_id, _ = find_search(engine, name)
+    holder = holder_of(engine, search_id)
+    if holder is not None and not holder.is_gone:
+        raise SearchHeld(held_text(name, holder))
+    return search_id

@@ -1,0 +1,76 @@
+"""A run has a goal, and `resume` goes on to it."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+
+QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
+
+
+def trainings(here):
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        return connection.execute("select count(*) from episodes where trained").fetchone()[0]
+
+
+def test_a_killed_run_is_resumed_to_its_goal_and_then_says_that_it_is_reached(replaytree, here):
+    command = [sys.executable, "-m", "replaytree", "run", "--name", "far", "--trainings", "5", *QUICK[:-1]]
+    process = subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert any("trainings 2" in line for line in iter(process.stdout.readline, ""))
+    process.kill()
+    process.communicate(timeout=60)
+    assert 2 <= trainings(here) < 5
+    code, out, _ = replaytree("resume", "far", "--quiet")
+    assert (code, trainings(here)) == (0, 5)
+    assert "5 trainings" in out
+    code, out, err = replaytree("resume", "far")
+    assert (code, err, trainings(here)) == (0, "", 5)
+    assert out == ("search far has reached its goal, 5 trainings; go on with `replaytree resume far --trainings 100`\n")
+    # What is asked beyond counts from now, and is the goal from then on.
+    assert replaytree("resume", "--trainings", 1, "--quiet")[0] == 0
+    assert trainings(here) == 6
+    assert "its goal, 6 trainings" in replaytree("resume", "--last")[1]
+
+
+def test_a_search_of_an_earlier_version_has_no_goal(replaytree, here):
+    assert replaytree("run", "--name", "old", "--trainings", 1, *QUICK)[0] == 0
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        connection.execute("delete from goals")
+    code, out, _ = replaytree("resume", "old")
+    assert (code, out) == (0, "search old has no goal; go on with `replaytree resume old --trainings 100`\n")
+    assert trainings(here) == 1
+
+
+def test_hours_count_what_was_used_before(replaytree, here):
+    assert replaytree("run", "--name", "timed", "--hours", 1, "--episodes", 2, *QUICK)[0] == 0
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        [(seconds, used)] = connection.execute("select seconds, used_seconds from goals").fetchall()
+        assert seconds == 3600.0
+        assert 0.0 < used < 600.0
+        connection.execute("update goals set episodes = 9, used_seconds = 3600.5")
+    assert "has reached its goal, 9 episodes or 1 hours" in replaytree("resume", "timed")[1]
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        connection.execute("update goals set episodes = 3, used_seconds = 100.0")
+    assert replaytree("resume", "timed", "--quiet")[0] == 0
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        [(episodes, seconds, used)] = connection.execute("select episodes, seconds, used_seconds from goals").fetchall()
+    assert (episodes, round(seconds, 6)) == (3, 3600.0)
+    assert 100.0 < used < 700.0
+
+
+def test_the_search_that_is_meant(replaytree, here):
+    assert replaytree("best")[2].startswith("Error: sqlite:///replaytree.db cannot be opened: there is no file")
+    for name in ("one", "two"):
+        assert replaytree("run", "--name", name, "--trainings", 1, *QUICK)[0] == 0
+        if name == "one":
+            assert replaytree("best") == replaytree("best", "one")
+            node = re.search(r"^ *(\d+)", replaytree("best")[1].splitlines()[1])[1]
+            assert replaytree("show", node) == replaytree("show", "one", node)
+    for words in (["best"], ["resume"], ["report"], ["show", "1"]):
+        code, _, err = replaytree(*words)
+        assert (code, err) == (2, "Error: which search is meant? Name one of one, two, or give --last\n")
+    assert replaytree("best", "--last") == replaytree("best", "two")
+    assert replaytree("best", "one", "--last")[0] == 2
+    code, _, err = replaytree("best", "tow")
+    assert code == 2
+    assert "did you mean 'two'? it has: one, two" in err
