@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from replaytree.config import (
     command,
     option_name,
     parse_flag,
+    storage_url,
     whole_number,
 )
 from replaytree.config.option import declared
@@ -247,3 +249,31 @@ def test_a_command_is_quoted_and_names_the_database_where_it_would_be_missed(mon
     assert command("best", "a", storage="sqlite:///replaytree.db") == (
         "replaytree best a --storage sqlite:///replaytree.db"
     )
+
+
+@pytest.mark.parametrize(
+    ("storage", "url"),
+    [
+        ("tree.db", "sqlite:///tree.db"),
+        ("/a/b c.db", "sqlite:////a/b c.db"),
+        ("~/tree.db", "sqlite:////home/me/tree.db"),
+        ("100%.db", "sqlite:///100%25.db"),
+        ("what?.db", "sqlite:///what%3F.db"),
+        ("file:x.db", "sqlite:///file:x.db"),
+        ("sqlite:///x.db?timeout=1", "sqlite:///x.db?timeout=1"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:x.db", "sqlite:x.db"),
+        ("postgresql+psycopg:x", "postgresql+psycopg:x"),
+        (" ", " "),
+    ],
+)
+def test_a_storage_that_is_no_url_is_a_file(storage, url, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert storage_url(storage) == url
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there these are paths")
+@pytest.mark.parametrize("storage", ["C:\\x.db", "d:/x.db"])
+def test_a_path_of_windows_elsewhere(storage):
+    with pytest.raises(ConfigError, match="a path of Windows, and this is another system"):
+        storage_url(storage)

@@ -15,7 +15,7 @@ from replaytree.config.search import (
     option_name,
     parse_flag,
 )
-from replaytree.config.storage import DEFAULT_STORAGE, command, storage_url, without_password
+from replaytree.config.storage import DEFAULT_STORAGE, command, file_url, storage_url, without_password
 
 __all__ = [
     "DEFAULT_STORAGE",
@@ -33,6 +33,7 @@ __all__ = [
     "StrategyName",
     "by_flag",
     "command",
+    "file_url",
     "number",
     "option_name",
     "parse_flag",

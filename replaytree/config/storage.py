@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from urllib.parse import quote
 
 from replaytree.errors import ConfigError
 
@@ -24,7 +25,12 @@ def storage_url(storage: str | None = None) -> str:
         raise ConfigError(
             f"storage is {storage!r}, a path of Windows, and this is another system; give a path of it (--storage)"
         )
-    return f"sqlite:///{os.path.expanduser(storage)}"
+    return file_url(os.path.expanduser(storage))
+
+
+def file_url(path: str | os.PathLike[str]) -> str:
+    """The URL of a SQLite file, whatever characters its name has."""
+    return f"sqlite:///{re.sub('[%?#]', lambda found: quote(found[0]), os.fspath(path))}"
 
 
 def without_password(url: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from sqlalchemy import URL, Connection, Engine, delete
 
-from replaytree.config import command
+from replaytree.config import command, file_url
 from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld, SpaceError, StorageError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import CheckedSpace, LayerSpace, checked
@@ -169,7 +169,7 @@ class ReplayTree:
                 copy = rescue(connection, path)
             if copy is None:
                 return gone
-            saved = open_engine(f"sqlite:///{copy}", create=False)
+            saved = open_engine(file_url(copy), create=False)
             try:
                 write(saved, work)
                 write(saved, lambda connection: connection.execute(delete(leases)))
@@ -178,7 +178,7 @@ class ReplayTree:
                 saved.dispose()
         except StorageError as error:
             return DatabaseGone(f"{gone}; and what was stored before could not be saved: {error}")
-        resume = command("resume", self.name, storage=f"sqlite:///{copy}")
+        resume = command("resume", self.name, storage=file_url(copy))
         return DatabaseGone(
             f"{gone}; its {count} episodes, the last one too, are saved in {copy}; go on with `{resume}`"
         )
