@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         ResidualBlock,
         xu24,
     )
-    from replaytree.tree import Node, ReplayTree, export_search, import_search
+    from replaytree.stored import import_search
+    from replaytree.tree import Node, ReplayTree, export_search
     from replaytree.turns import Progress
 
 # Before torch is loaded.
@@ -61,7 +62,7 @@ _HOMES = {
     "TrainingEvent": "callbacks",
     "export_search": "tree",
     "from_arrays": "data",
-    "import_search": "tree",
+    "import_search": "stored",
     "load": "deliver",
     "load_data": "data",
     "plot_depth": "report",

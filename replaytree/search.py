@@ -30,7 +30,7 @@ from replaytree.evaluate import RayOptions, Threads, Workers, connect, resolve_d
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward, checked
-from replaytree.state import pack, require_loads, unpack
+from replaytree.state import owner, pack, require_loads, restore
 from replaytree.tree import Episode, Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed
 
@@ -186,12 +186,10 @@ class Search:
         self.growth = Growth.start(self.config)
         self._unstored = []
         if (payload := self.tree.strategy_state()) is not None:
-            state = unpack(payload)
-            self.strategy.load_state_dict(state["strategy"])
-            self.growth = Growth(**state["growth"])
-            # Until revision 0008 a state held what the database holds now; the next record moves it.
-            self._unstored = [(int(epochs), float(a)) for epochs, a in state.get("pruning", {}).get("seen", ())]
-            self.proposed_count = state.get("proposed_count", self.episode_count)
+            # Until revision 0008 a state held the checkpoints that the database holds now; the next record moves them.
+            self.growth, self._unstored, self.proposed_count = restore(
+                payload, self.strategy, config=self.config, episode_count=self.episode_count
+            )
         self.pruning = Pruning([*self.tree.checkpoints(), *self._unstored])
 
     def _prior(self) -> ReplayMemory | None:
@@ -408,6 +406,7 @@ class Search:
             "strategy": self.strategy.state_dict(),
             "growth": asdict(self.growth),
             "proposed_count": self.proposed_count,
+            "of": owner(self.config),
         }
         payload = pack(state)
         if not self._state_proven:

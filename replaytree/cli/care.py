@@ -13,6 +13,9 @@ from replaytree.cli.options import DataDir, Name, Storage, engine_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import storage_url
 
+# Of thousands of problems the first say as much.
+SHOWN = 20
+
 db = Commands(help="Upgrade or check the database itself; carry searches from one to another.")
 
 
@@ -34,7 +37,8 @@ def check(
     ] = False,
 ) -> None:
     """Prove that the tree agrees with itself: sums, visits, paths, parents, states. Exit code 1 where it does not."""
-    from replaytree.tree import check as check_database
+    from replaytree.stored import check as check_database
+    from replaytree.stored import spaces_of_their_own
     from replaytree.tree import list_searches
     from replaytree.tree import repair as repair_database
 
@@ -42,14 +46,18 @@ def check(
     if repair:
         say(repair_database(engine).text)
     problems = check_database(engine)
-    for problem in problems:
+    for problem in problems[:SHOWN]:
         say(escaped(problem.text))
     if problems:
-        mended = sum(problem.repairable for problem in problems)
-        say(f"{len(problems)} problems; `replaytree db check --repair` mends {mended} of them")
-        if mended < len(problems):
-            say("what it cannot mend was stored so: go back to a backup, or import a search from its last export")
+        more = f" ({SHOWN} of them are shown)" if len(problems) > SHOWN else ""
+        fixed = sum(problem.repairable for problem in problems)
+        again = console.command("db", "check", "--repair", storage=storage)
+        say(f"{len(problems)} problems{more}; `{again}` fixes {fixed} of them")
+        if fixed < len(problems):
+            say("what it cannot fix was stored so: go back to a backup, or import a search from its last export")
         raise typer.Exit(1)
+    for name in spaces_of_their_own(engine):
+        say(f"search {escaped(name)}: shapes and costs of its layers are not checked: the space is your own")
     searches = list_searches(engine)
     count = "1 search" if len(searches) == 1 else f"{len(searches)} searches"
     say(f"ok: {count}, {sum(info.node_count for info in searches)} nodes")
@@ -76,7 +84,7 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
 ) -> None:
     """Store the search of an exported file: all of it, or, where anything is wrong with it, nothing."""
-    from replaytree.tree import import_search
+    from replaytree.stored import import_search
 
     done = import_search(storage_url(storage), file, name=name)
     say(f"imported {done.text}\n\nNext:\n  {console.command('best', done.search, storage=storage)}")

@@ -17,7 +17,7 @@ from typing import Any
 import typer
 
 from replaytree.cli.text import escaped, say
-from replaytree.errors import ReplayTreeError
+from replaytree.errors import ReplayTreeError, StorageError
 
 TRACEBACK = "REPLAYTREE_TRACEBACK"
 INTERNAL = 70
@@ -37,6 +37,7 @@ def end(error: BaseException) -> int:
     if isinstance(error, typer.Abort):
         say("Nothing was done.", error=True)
         return 1
+    error = _blamed(error) or error
     text = expected(error)
     if os.environ.get(TRACEBACK) and not isinstance(error, ReplayTreeError | USAGE_ERROR):
         say("".join(traceback.format_exception(error)), error=True)
@@ -46,6 +47,20 @@ def end(error: BaseException) -> int:
         return INTERNAL
     say(text, error=True)
     return 2
+
+
+def _blamed(error: BaseException) -> BaseException | None:
+    """What a database holds that no code expects, where that may be why something failed."""
+    # Not imported for this: where nothing has, no database was opened.
+    engine: Any = sys.modules.get("replaytree.tree.engine")
+    clear = isinstance(error, OSError | USAGE_ERROR) or (
+        isinstance(error, ReplayTreeError) and type(error) is not StorageError
+    )
+    if engine is None or clear or _is_of_memory(error):
+        return None
+    from replaytree.tree.check import blamed
+
+    return blamed(list(engine.OPENED))
 
 
 def expected(error: BaseException) -> str | None:

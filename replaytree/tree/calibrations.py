@@ -151,7 +151,7 @@ def expected_biases(connection: Connection, search_id: int) -> tuple[dict[Point,
     used = select(budgets.c.epochs).where(budgets.c.search_id == search_id)
     points = [
         (depth, epochs)
-        for epochs in sorted(connection.scalars(used))
+        for epochs in sorted(epochs for epochs in connection.scalars(used) if isinstance(epochs, int) and epochs > 0)
         for depth in range(1, json.loads(space_json or "{}")["max_layers"] + 1)
     ]
     return dict(zip(points, estimate(pairs, points), strict=True)), len(pairs)

@@ -6,14 +6,16 @@ that of the episodes whose paths pass through it, so it is never less than its c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, bindparam, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from replaytree.errors import CorruptTree
+from replaytree.errors import CorruptTree, ReplayTreeError
 from replaytree.tree.calibrations import refresh, wrong_biases
 from replaytree.tree.check_rankings import (
     RELATIVE_TOLERANCE,
@@ -35,6 +37,10 @@ from replaytree.tree.check_values import any_text, space_problems, value_problem
 from replaytree.tree.engine import back_up, reading, writing
 from replaytree.tree.problem import Problem
 from replaytree.tree.schema import nodes, searches
+from replaytree.tree.storage_errors import shown
+
+# What values of the wrong type raise.
+_BROKEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, SQLAlchemyError)
 
 
 class Repaired(NamedTuple):
@@ -117,14 +123,33 @@ def find_problems(connection: Connection, *, search: str | None = None) -> list[
     """As `check`, as one transaction sees it; of one search, or of all."""
     with any_text(connection):
         problems = list(value_problems(connection))
-        for look in (space_problems, _cache_problems, _structure_problems):
+        # Sums of what is no accuracy, at no depth, say nothing.
+        summed = tuple(f"table {name}," for name in ("nodes", "evaluations", "separate_evaluations"))
+        damaged = any(problem.invariant.startswith(summed) and not problem.repairable for problem in problems)
+        caches = () if damaged else (_cache_problems,)
+        for look in (space_problems, *caches, _structure_problems):
             try:
                 problems += look(connection)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, SQLAlchemyError):
+            except _BROKEN:
                 # A value that may not be there breaks the arithmetic of others; it is named already.
                 if not problems:
                     raise
     return [problem for problem in problems if search in (None, problem.search)]
+
+
+def blamed(engines: Iterable[Engine]) -> CorruptTree | None:
+    """A stored value that may not be there, in one of the databases, as the cause of an error that does not say so."""
+    for engine in engines:
+        try:
+            with reading(engine) as connection, any_text(connection):
+                for problem in chain(value_problems(connection), space_problems(connection)):
+                    check_it = f"replaytree db check --storage {shlex.quote(shown(engine.url))}"
+                    return CorruptTree(
+                        f"{shown(engine.url)}, {problem.text}; `{check_it}` shows all that is wrong there"
+                    )
+        except (ReplayTreeError, *_BROKEN):
+            continue
+    return None
 
 
 def _cache_problems(connection: Connection) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from alembic import command
 from alembic.config import Config
@@ -55,6 +56,10 @@ _PSYCOPG_DEFAULTS = {
 # every sixteenth path.
 CHECKPOINT_PAGES = 4000
 _WRITE = "replaytree_write"
+
+OPENED: WeakSet[Engine] = WeakSet()
+"""The engines of this process: where something fails for no reason of its own, their rows are looked at."""
+
 # Any constant will do: it keeps two processes from creating the tables of one PostgreSQL database at once.
 _POSTGRESQL_LOCK = 7_265_706_108
 
@@ -88,6 +93,7 @@ def open_engine(url: str | URL, *, create: bool = True) -> Engine:
     StorageUnavailable, ForeignDatabase or SchemaMismatch.
     """
     engine = build_engine(url, create=create)
+    OPENED.add(engine)
     try:
         state = _state(engine)
         _require_known(state, engine.url)

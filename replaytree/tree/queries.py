@@ -109,6 +109,8 @@ def strategy_state(engine: Engine, search_id: int) -> bytes | None:
     """The strategy state stored with the last recorded batch; None where there is none yet."""
     with reading(engine) as connection:
         payload = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id))
+    if not isinstance(payload, bytes | memoryview | None):
+        raise TypeError("the state of a strategy is bytes")
     return bytes(payload) if payload else None
 
 

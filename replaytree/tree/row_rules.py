@@ -34,13 +34,18 @@ _KINDS: dict[Kind, str] = {
 }
 # As SQLAlchemy writes it in SQLite; a file has ISO 8601 with a zone (transfer_rows.py).
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
+_NO_SHAPE = "NOT {0} GLOB '[1-9]*x[1-9]*x[1-9]*' OR {0} GLOB '*[^0-9x]*' OR {0} GLOB '*x*x*x*'"
+_NO_PATH = "{0} GLOB '*[^0-9.]*' OR '.' || {0} || '.' GLOB '*..*' OR '.' || {0} || '.' GLOB '*.0[0-9]*'"
 _SHAPE = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8}){2}")
 _PATH = re.compile(r"(0|[1-9]\d{0,9})(\.(0|[1-9]\d{0,9}))*")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one column may hold. `fits` is asked last; `looked_at`: SQL alone cannot tell, every value is looked at."""
+    """What one column may hold. `fits` is asked last; `looked_at`: SQL cannot tell, every value is looked at.
+
+    `doubtful` is a condition of SQLite, about {0}, that every text of plain ASCII meets that does not fit.
+    """
 
     kind: Kind
     nullable: bool = False
@@ -50,6 +55,7 @@ class Rule:
     fits: Callable[[str], bool] | None = None
     want: str = ""
     looked_at: bool = False
+    doubtful: str = ""
 
     @property
     def text(self) -> str:
@@ -98,8 +104,12 @@ class Rule:
             conditions.append(
                 f"{column} GLOB '*[^ -~]*' OR LENGTH(CAST({column} AS BLOB)) <> LENGTH({column}) OR {column} = ''"
                 if sqlite
+                else "TRUE"
+                if self.doubtful
                 else f"{column} ~ '[^ -~]' OR {column} = ''"
             )
+            if sqlite and self.doubtful:
+                conditions.append(self.doubtful.format(column))
         return " OR ".join(conditions) or "FALSE"
 
 
@@ -160,7 +170,9 @@ _FRACTION = Rule("real", low=0.0, high=1.0)
 _SEED = Rule("integer", low=0, high=LARGEST)
 _TEXT = Rule("text", fits=is_text, want="a text without zeros or halves of characters")
 _LABELS = Rule("text", fits=is_word, want="labels of visible characters")
-_PATH_RULE = Rule("text", fits=lambda value: bool(_PATH.fullmatch(value)), want="actions joined by dots")
+_PATH_RULE = Rule(
+    "text", fits=lambda value: bool(_PATH.fullmatch(value)), want="actions joined by dots", doubtful=_NO_PATH
+)
 _FAILURE = Rule("text", nullable=True, words=FAILURE_KINDS)
 
 
@@ -186,7 +198,11 @@ _RULES: dict[str, dict[str, Rule]] = {
         "path": Rule("text"),
         "labels": Rule("text"),
         "output_shape": Rule(
-            "text", nullable=True, fits=lambda value: bool(_SHAPE.fullmatch(value)), want="a shape such as 32x8x8"
+            "text",
+            nullable=True,
+            fits=lambda value: bool(_SHAPE.fullmatch(value)),
+            want="a shape such as 32x8x8",
+            doubtful=_NO_SHAPE,
         ),
         "params": _COST,
         "flops": _COST,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from sqlalchemy import URL, Engine, MetaData
+from sqlalchemy import URL, Connection, Engine, MetaData
 
 from replaytree.errors import CorruptTree, SchemaMismatch, SearchExists, SearchFileError, StorageUnavailable
 from replaytree.tree.check import find_problems
 from replaytree.tree.engine import build_engine, head_revision, known_revisions, migrate, open_engine, reading, writing
 from replaytree.tree.names import require_name
+from replaytree.tree.problem import Problem
 from replaytree.tree.queries import find_search
 from replaytree.tree.schema import VERSION_TABLE, Base
 from replaytree.tree.search_file import Header, Row, read_header, read_rows, verify, write_lines
@@ -56,12 +58,19 @@ def export_search(storage: str | URL | Engine, name: str, file: str | Path, *, f
     return Transferred(name, counts)
 
 
-def import_search(storage: str | URL | Engine, file: str | Path, *, name: str | None = None) -> Transferred:
+def import_search(
+    storage: str | URL | Engine,
+    file: str | Path,
+    *,
+    name: str | None = None,
+    believe: Callable[[Connection, str], Iterable[Problem]] = lambda connection, search: (),
+) -> Transferred:
     """Store the search of a file that `export_search` wrote, under its own name or another: all of it, or nothing.
 
     The file is read to its end before the database is opened. One of an older revision is brought to this one by the
     migrations, in a database of its own. Raises SearchFileError for a file that is not whole or contradicts itself,
-    SchemaMismatch for one of a newer replaytree, SearchExists if the name is taken, or a StorageError.
+    SchemaMismatch for one of a newer replaytree, SearchExists if the name is taken, or a StorageError. `believe` may
+    find more problems before the rows are committed: the tree knows no strategies (replaytree.stored does).
     """
     file = Path(file)
     if name is not None:
@@ -77,7 +86,7 @@ def import_search(storage: str | URL | Engine, file: str | Path, *, name: str | 
     with _of_this_revision(file, header) as rows, writing(engine) as connection:
         store = RowStore(connection, Base.metadata, file=file)
         store.store(_named(rows, name))
-        for problem in find_problems(connection, search=store.name):
+        for problem in chain(find_problems(connection, search=store.name), believe(connection, store.name)):
             raise SearchFileError(f"{file} contradicts itself, and nothing of it was imported: {problem.text}")
     return Transferred(store.name, store.counts)
 

@@ -1,0 +1,73 @@
+"""Whether what a database or a file holds can be gone on with: rows by the tree's rules, states by loading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, select
+
+from replaytree import tree
+from replaytree.errors import CorruptTree, InputError
+from replaytree.policy import STRATEGIES
+from replaytree.space import LabelSpace
+from replaytree.state import restore
+from replaytree.tree import Problem, Transferred
+from replaytree.tree.check_values import any_text
+from replaytree.tree.engine import reading
+from replaytree.tree.schema import searches, strategy_states
+from replaytree.tree.stored_json import read_config, read_space
+
+
+def check(engine: Engine) -> list[Problem]:
+    """As the tree's own check; and every strategy's state is loaded."""
+    found = tree.check(engine)
+    with reading(engine) as connection:
+        return found + list(state_problems(connection))
+
+
+def import_search(storage: str | URL | Engine, file: str | Path, *, name: str | None = None) -> Transferred:
+    """As the tree's own import; and the strategy's state is loaded before anything is stored."""
+    return tree.import_search(storage, file, name=name, believe=state_problems)
+
+
+def state_problems(connection: Connection, search: str | None = None) -> Iterator[Problem]:
+    """The states that could not be resumed from, of one search or of all; a search that cannot be read has its own."""
+    query = select(
+        searches.c.name,
+        searches.c.config_json,
+        searches.c.space_json,
+        strategy_states.c.payload,
+        strategy_states.c.episode_count,
+    ).join(strategy_states, strategy_states.c.search_id == searches.c.id)
+    if search is not None:
+        query = query.where(searches.c.name == search)
+    with any_text(connection):
+        for name, *stored in connection.execute(query.order_by(searches.c.id), execution_options={"yield_per": 1}):
+            if (wrong := _wrong(*stored)) is not None:
+                yield Problem(name, "strategy_states.payload", "a state that the search can go on from", wrong)
+
+
+def _wrong(config_json: str, space_json: str, payload: object, episode_count: int) -> str | None:
+    try:
+        config, described = read_config(config_json), read_space(space_json)
+        # Strategies ask only for the labels and the depth of a space when they are made.
+        space = LabelSpace(described["labels"], max_layers=described["max_layers"])
+    except (InputError, TypeError, ValueError):
+        return None
+    if not isinstance(payload, bytes | memoryview):
+        return "no bytes"
+    if not payload:
+        return f"empty after {episode_count} episodes" if episode_count else None
+    try:
+        restore(bytes(payload), STRATEGIES[config.strategy](space, config), config=config, episode_count=episode_count)
+    except CorruptTree as error:
+        return str(error).partition("; ")[0]
+    return None
+
+
+def spaces_of_their_own(engine: Engine) -> list[str]:
+    """The searches of which no space says what their layers do."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(searches.c.name, searches.c.space_json).order_by(searches.c.id)).all()
+    return [name for name, space_json in rows if "layers" not in read_space(space_json)]

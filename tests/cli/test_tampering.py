@@ -1,0 +1,137 @@
+"""One value of a real search is changed by hand, column by column: `db check` says so, and no command ends badly."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from replaytree import Search, stored
+from replaytree.tree import open_engine, record_model
+from replaytree.tree.check import find_problems
+from replaytree.tree.engine import reading
+
+HOSTILE = {
+    "null": "NULL",
+    "text": "'abc'",
+    "empty": "''",
+    "blob": "x'00FF'",
+    "huge": "9223372036854775807",
+    "minus": "-3",
+    "half": "0.5",
+    "infinite": "9e999",
+    "escape": "'a' || CHAR(27) || '[2J'",
+    "zero": "'a' || CHAR(0) || 'b'",
+    "not UTF-8": "CAST(x'61FF' AS TEXT)",
+    "list": "'[]'",
+    "object": "'{}'",
+    "nested": "REPLACE(HEX(ZEROBLOB(20000)), '00', '[')",
+    "NaN": "'{\"seed\": NaN}'",
+}
+# What may stand there all the same. Text of any kind is a name, a failure's text, a file, or what a process is called,
+# and SQLite makes texts of numbers in a column of texts.
+ANY_TEXT = ("text", "escape", "list", "object", "nested", "NaN", "huge", "minus", "half", "infinite")
+LEGAL = {
+    ("searches", "name"): ANY_TEXT,
+    ("searches", "data_json"): ("null",),
+    ("searches", "versions_json"): ("object",),
+    ("episodes", "failure"): ("null",),
+    ("episodes", "failure_text"): (*ANY_TEXT, "empty"),
+    ("episodes", "train_seconds"): ("null", "half", "huge"),
+    ("episodes", "policy_loss"): ("null", "minus", "half", "huge"),
+    ("episodes", "entropy"): ("null", "half", "huge"),
+    ("evaluations", "accuracy"): (),
+    ("separate_evaluations", "accuracy"): (),
+    ("separate_evaluations", "failure"): ("null",),
+    ("separate_evaluations", "train_seconds"): ("null", "half", "huge"),
+    ("noise_factors", "factor"): (),
+    ("leases", "holder"): (*ANY_TEXT, "empty"),
+    ("leases", "host"): (*ANY_TEXT, "empty"),
+    ("leases", "process"): (*ANY_TEXT, "empty"),
+    ("priors", "total_accuracy"): ("half",),
+    ("checkpoints", "accuracy"): ("half",),
+    ("goals", "episodes"): ("null", "huge"),
+    ("goals", "trainings"): ("null", "huge"),
+    ("goals", "seconds"): ("null", "half", "huge"),
+    ("goals", "used_seconds"): ("half", "huge"),
+    ("models", "search_id"): ("null",),
+    ("models", "node_id"): ("null",),
+    ("models", "seed"): ("huge",),
+    ("models", "test_accuracy"): ("null", "half"),
+    ("models", "weights_path"): ANY_TEXT,
+}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A database with rows in every table."""
+    file = tmp_path_factory.mktemp("tampering") / "search.db"
+    own = {"dataset": "digits", "train_limit": 100, "width": 0.0625, "max_layers": 2, "epochs_first": 2}
+    own["epochs_last"] = 2
+    told = {"warm_start": "first", "calibrate": 1.0}
+    first = Search(name="first", storage=f"sqlite:///{file}", **own).run(trainings=2)
+    second = Search(name="second", storage=f"sqlite:///{file}", **told, **own).run(trainings=4)
+    node = second.tree.best(1)[0]
+    record_model(
+        second.tree.engine, labels=node.labels, seed=0, epochs=1, test_accuracy=0.5, weights_path="/models/a",
+        search="second", node_id=node.node_id,
+    )  # fmt: skip
+    for search in (first, second):
+        search.tree.engine.dispose()
+    with closing(sqlite3.connect(file)) as connection:
+        now = "'2026-01-01 00:00:00.000000'"
+        connection.execute(f"INSERT INTO leases VALUES (1, 'h', 'host', 1, 'p', {now}, {now})")
+        connection.execute("INSERT OR IGNORE INTO goals VALUES (2, 4, 4, 60.0, 1.0)")
+        connection.commit()
+        connection.execute("PRAGMA journal_mode=DELETE")
+        empty = [table for table, _ in columns(file) if not connection.execute(f"SELECT 1 FROM {table}").fetchone()]
+        assert empty == []
+    return file
+
+
+def columns(file):
+    with closing(sqlite3.connect(file)) as connection:
+        tables = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%alembic%'"
+        ).fetchall()
+        return [(table, row[1]) for (table,) in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+
+
+def tamper(connection, table, column, value):
+    """Change the last row; False where SQLite itself will not have it, or it is what was there."""
+    connection.execute("PRAGMA ignore_check_constraints=ON")
+    where = f"rowid = (SELECT MAX(rowid) FROM {table})"
+    try:
+        changed = connection.execute(
+            f"UPDATE {table} SET {column} = {value} WHERE {where} AND {column} IS NOT {value}"
+        ).rowcount
+    except sqlite3.IntegrityError:
+        return False
+    return changed == 1
+
+
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_check_finds_every_value_that_may_not_be_there(template, every):
+    engine = open_engine(f"sqlite:///{template}")
+    assert stored.check(engine) == []
+    missed, needless, tried = [], [], 0
+    cases = [(*place, *value) for place in columns(template) for value in HOSTILE.items()]
+    # 4 and the 15 values have no factor in common, so that every column and every value has its turn.
+    for table, column, name, value in cases[::every]:
+        with reading(engine) as connection:
+            driver = connection.connection.driver_connection
+            try:
+                if tamper(driver, table, column, value):
+                    tried += 1
+                    found = find_problems(connection)
+                    if column in ("payload", "episode_count"):
+                        found += stored.state_problems(connection)
+                    legal = name in LEGAL.get((table, column), ())
+                    if bool(found) == legal:
+                        (needless if legal else missed).append((table, column, name, [p.text for p in found][:2]))
+            finally:
+                connection.rollback()
+    assert not missed, missed
+    assert not needless, needless
+    assert tried > 900 / every
