@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
 from typing import Any
 
 from replaytree.errors import ModelError, SpaceError
@@ -26,7 +27,14 @@ _MOST_VALUES = 2**26
 
 # What is in memory while a batch is predicted.
 _BATCH_BYTES = 2**28
-_DATA_OPTIONS = ("dataset", "image_size", "train_limit", "val_fraction", "seed", "skip_bad")
+_DATA_OPTIONS: dict[str, tuple[type, ...]] = {
+    "dataset": (str,),
+    "image_size": (int, NoneType),
+    "train_limit": (int, NoneType),
+    "val_fraction": (int, float),
+    "seed": (int,),
+    "skip_bad": (bool,),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +206,9 @@ class Description:
             raise ValueError(f"mirror is {self.mirror!r}")
         if not isinstance(self.training, dict):
             raise ValueError(f"training is {self.training!r}")
-        if self.data is not None and (not isinstance(self.data, dict) or not set(self.data) <= set(_DATA_OPTIONS)):
-            raise ValueError(f"data is {self.data!r}")
+        for name, value in (self.data or {}).items():
+            if not isinstance(value, _DATA_OPTIONS[name]):
+                raise ValueError(f"{name} of data is {value!r}")
 
     def _shapes(self) -> list[Shape]:
         """The shape before each layer and after the last; ValueError where a layer is illegal."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,7 @@ class FullTraining:
     def load(self, file: Path) -> None:
         """Continue from a checkpoint; ModelError where it is of another training, or no checkpoint."""
         try:
+            _require_stored(file)
             state = torch.load(file, map_location=self._device, weights_only=True)
             found = dict(state["identity"])
         except Exception as error:  # torch.load raises UnpicklingError, RuntimeError, EOFError, KeyError and more
@@ -183,6 +185,14 @@ class FullTraining:
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"].cpu())
         self.epoch = int(state["epoch"])
+
+
+def _require_stored(file: Path) -> None:
+    """ValueError for a checkpoint that unpacks to more than it is."""
+    size = file.stat().st_size
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.compress_type or entry.file_size > size for entry in archive.infolist()):
+            raise ValueError("its parts are compressed or larger than the file")
 
 
 def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

@@ -20,16 +20,17 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 def write_whole(file: Path, content: bytes) -> None:
     """Write beside the final name, under a name of this process alone, and rename; ModelError where that fails.
 
-    Whatever happens, the name holds the old content or the new, and nothing else is left behind.
+    Whatever happens, the name holds the old content or the new, and nothing else is left behind. A link stays a link.
     """
-    draft = file.with_name(f".replaytree-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    place = Path(os.path.realpath(file))
+    draft = place.with_name(f".replaytree-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("xb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(draft, file)
+        os.replace(draft, place)
     except OSError as error:
         raise not_written(file, error) from error
     finally:

@@ -27,29 +27,43 @@ def test_the_verification_is_that_of_the_validation_images(weights, digits, tmp_
     assert done.text.startswith("verified on 180 validation images: accuracy 0.")
 
 
-@pytest.mark.parametrize("form", SUFFIX)
-def test_the_mirror_image_is_in_an_export_only_where_asked_for(weights, digits, tmp_path, form):
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory, weights, digits):
+    """Every form with and without the mirror image, of a model whose images lie in a folder."""
+    folder = tmp_path_factory.mktemp("exports")
     network, described = read_weights(weights)
-    write_weights(
-        tmp_path / "both.safetensors", network,
-        replace(described, plain=Accuracies(test=0.25), mirrored=Accuracies(test=0.5)),
+    described = replace(
+        described, data={"dataset": str(folder / "pictures"), "seed": 0}, plain=Accuracies(test=0.25),
+        mirrored=Accuracies(test=0.5),
     )  # fmt: skip
+    write_weights(folder / "source.safetensors", network, described)
+    return {
+        (form, mirror): export(
+            folder / "source.safetensors", folder / f"m{mirror}{form}{suffix}", form=form, data=digits, mirror=mirror
+        )
+        for form, suffix in SUFFIX.items()
+        for mirror in (False, True)
+    }
+
+
+@pytest.mark.parametrize("form", SUFFIX)
+def test_the_mirror_image_is_in_an_export_only_where_asked_for(exports, weights, digits, form):
+    network, described = read_weights(weights)
     images = digits.val_images[:20]
     with torch.no_grad():
         expected = {False: network(images), True: (network(images) + network(images.flip(3))) / 2}
     for mirror, reported in ((False, 0.25), (True, 0.5)):
-        file = tmp_path / f"m{mirror}{SUFFIX[form]}"
-        done = export(tmp_path / "both.safetensors", file, form=form, data=digits, mirror=mirror)
-        model = load(file)
+        done = exports[form, mirror]
+        model = load(done.files[0])
         torch.testing.assert_close(model.logits(images), expected[mirror], rtol=0, atol=1e-4)
         assert model.description.mirror == mirror
         assert model.description.test_accuracy == done.description.test_accuracy == reported
         assert done.description.flops == described.flops * (2 if mirror else 1)
         assert done.nbytes == sum(each.stat().st_size for each in done.files)
-    if form == "python":
-        own = runpy.run_path(str(tmp_path / "mTrue.py"))["load"]()
-        with torch.no_grad():
-            torch.testing.assert_close(own(images), expected[True])
+        if form == "python":
+            own = runpy.run_path(str(done.files[0]))["load"]()
+            with torch.no_grad():
+                torch.testing.assert_close(own(images), expected[mirror])
 
 
 def test_costs_are_said_against_the_limits_of_the_search(weights, digits, tmp_path):
@@ -75,28 +89,23 @@ def test_costs_are_said_against_the_limits_of_the_search(weights, digits, tmp_pa
     assert "at most" not in unlimited.cost
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-@pytest.mark.parametrize("form", SUFFIX)
-def test_no_export_holds_a_path_of_this_machine(weights, digits, tmp_path, form, mirror):
-    network, described = read_weights(weights)
-    source = tmp_path / "source.safetensors"
-    write_weights(source, network, replace(described, data={"dataset": str(tmp_path / "pictures"), "seed": 0}))
-    done = export(source, tmp_path / f"m{SUFFIX[form]}", form=form, data=digits, mirror=mirror)
+def test_no_export_holds_a_path_of_this_machine(exports):
+    files = [file for done in exports.values() for file in done.files]
+    assert len(files) == 10
     places = {
-        os.getcwd(), str(Path.home()), str(tmp_path), str(Path(torch.__file__).parents[1]),
+        os.getcwd(), str(Path.home()), str(files[0].parent), str(Path(torch.__file__).parents[1]),
         str(Path(sys.modules["replaytree"].__file__).parents[1]), *site.getsitepackages(), "site-packages",
         "stack_trace", 'File "', "deployed.py",
     }  # fmt: skip
-    for file in done.files:
+    for file in files:
         content = file.read_bytes()
         assert [place for place in places if len(place) > 1 and place.encode() in content] == []
 
 
-def test_onnx_runs_with_onnxruntime_alone(weights, digits, tmp_path):
+def test_onnx_runs_with_onnxruntime_alone(exports, digits):
     import onnxruntime
 
-    export(weights, tmp_path / "m.onnx", form="onnx", data=digits)
-    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(exports["onnx", False].files[0])
     for count in (1, 5):
         (logits,) = session.run(None, {"images": digits.val_images[:count].numpy()})
         assert logits.shape == (count, 10)
@@ -106,11 +115,11 @@ def test_onnx_runs_with_onnxruntime_alone(weights, digits, tmp_path):
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_onnx_is_folded_and_holds_little_beside_its_weights(weights, digits, tmp_path, mirror):
+def test_onnx_is_folded_and_holds_little_beside_its_weights(exports, mirror):
     import onnx
 
-    done = export(weights, tmp_path / "m.onnx", form="onnx", data=digits, mirror=mirror)
-    graph = onnx.load(tmp_path / "m.onnx").graph
+    done = exports["onnx", mirror]
+    graph = onnx.load(done.files[0]).graph
     operations = [node.op_type for node in graph.node]
     assert "BatchNormalization" not in operations
     # Five convolutions: one each of conv32k4 and conv32k3, three of res64s2, which projects.
@@ -120,9 +129,8 @@ def test_onnx_is_folded_and_holds_little_beside_its_weights(weights, digits, tmp
     assert done.nbytes < 4 * done.description.params + 10_000
 
 
-def test_pt2_runs_with_torch_alone(weights, digits, tmp_path):
-    export(weights, tmp_path / "m.pt2", form="pt2", data=digits)
-    module = torch.export.load(tmp_path / "m.pt2").module()
+def test_pt2_runs_with_torch_alone(exports, weights, digits):
+    module = torch.export.load(exports["pt2", False].files[0]).module()
     expected = load(weights).logits(digits.val_images[:5])
     torch.testing.assert_close(module(digits.val_images[:5]), expected)
 

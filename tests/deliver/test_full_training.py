@@ -1,4 +1,5 @@
 import pickle
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -103,3 +104,15 @@ def test_a_checkpoint_that_was_tampered_with(start, tmp_path, capsys, content):
     with pytest.raises(ModelError, match="is no checkpoint of replaytree"):
         start().run(checkpoint=checkpoint)
     assert capsys.readouterr().out == ""
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_it_is(start, tmp_path):
+    start().save(tmp_path / "c.checkpoint")
+    with (
+        zipfile.ZipFile(tmp_path / "c.checkpoint") as old,
+        zipfile.ZipFile(tmp_path / "packed", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(ModelError, match="compressed or larger than the file"):
+        start().run(checkpoint=tmp_path / "packed")

@@ -19,6 +19,14 @@ def test_a_file_is_written_whole_and_nothing_else_is_left(tmp_path):
     assert stat.S_IMODE(file.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "real" / "m.onnx")
+    write_whole(tmp_path / "link.onnx", b"new")
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "real" / "m.onnx").read_bytes() == b"new"
+
+
 def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, monkeypatch):
     file = tmp_path / "m.onnx"
     write_whole(file, b"old")
