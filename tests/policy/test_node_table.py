@@ -54,6 +54,17 @@ def test_a_table_that_grew_equals_one_that_was_read_at_once():
     assert grown.leaders(4, 5) == at_once.leaders(4, 5)
 
 
+def test_what_is_not_measured_stays_so_in_a_table_that_has_grown():
+    # The table has room for 64 rows at first; only the first and the last of 200 nodes are measured.
+    nodes = [node((0,), (4, 1, 0.5)), *(node((0, action)) for action in range(198)), node((0, 198), (8, 2, 1.5))]
+    table = table_of(ReplayMemory(nodes))
+    rows, epochs, averages, counts = table.examples()
+    assert rows.tolist() == [0, 199]
+    assert (epochs.tolist(), averages.tolist(), counts.tolist()) == ([4, 8], [0.5, 0.75], [1, 2])
+    assert table.leaders(4, 3) == [Leader((0,), 0.5, 1)]
+    assert table.actions(np.array([150])).tolist() == [[0, 149, -1]]
+
+
 def test_leaders_are_the_best_at_their_budget_and_the_older_of_equals():
     memory = ReplayMemory(
         [

@@ -38,6 +38,16 @@ def test_a_prefix_is_kept_as_far_as_the_bound_allows():
     assert len(longer.path) == 4
 
 
+def test_a_loaded_generator_goes_on_where_the_saved_one_stood():
+    def paths(strategy):
+        return [p.path for p in strategy.propose(ReplayMemory(), num_paths=5, depth_bound=4, epochs=4)]
+
+    one, other = (RandomStrategy(SPACE, SearchConfig(dataset=None, max_layers=4, seed=seed)) for seed in (1, 2))
+    paths(one)
+    other.load_state_dict({"generator": one.state_dict()["generator"].clone()})
+    assert paths(other) == paths(one)
+
+
 def test_the_seed_decides_and_nothing_is_learned():
     def paths(seed, learns):
         strategy = RandomStrategy(SPACE, SearchConfig(dataset=None, max_layers=4, seed=seed))
