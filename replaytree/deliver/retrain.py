@@ -137,7 +137,10 @@ class Training:
 
         Its accuracy is measured anew where the images that it is of have changed since.
         """
-        model, found = read_weights(file)
+        try:
+            model, found = read_weights(file)
+        except ModelError as error:
+            raise ModelError(f"{error}, or give --force to train it again") from error
         wanted = self.description(seed)
         if difference := differing(found.identity, wanted.identity):
             raise ModelError(

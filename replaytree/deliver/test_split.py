@@ -1,4 +1,4 @@
-"""The one door to the test images. Only a retraining opens it, once, after its last step.
+"""The one door to the test images. Only a retraining opens it: read at first, they are predicted after its last step.
 
 Shapes: N images, C channels, H rows, W columns.
 """

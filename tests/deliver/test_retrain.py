@@ -210,6 +210,20 @@ def test_weights_of_another_training_are_not_replaced(train, subject):
     assert len(train(recipe=recipe, force=True)) == 1
 
 
+def test_a_finished_model_that_cannot_be_read_is_trained_again_when_asked(train):
+    (first,) = train()
+    content = first.weights.read_bytes()
+    for bad, message in (
+        (content[:-1], "cannot be read as safetensors"),
+        (content.replace(b'\\"format\\": 2', b'\\"format\\": 1'), "older replaytree"),
+    ):
+        first.weights.write_bytes(bad)
+        with pytest.raises(ModelError, match=f"{message}.*, or give --force to train it again$"):
+            train()
+    (again,) = train(force=True)
+    assert again.description == first.description
+
+
 def test_mean_and_deviation_by_hand():
     assert mean_and_deviation([0.5]) == (0.5, None)
     assert mean_and_deviation([0.25, 0.75]) == (0.5, pytest.approx(0.125**0.5))
