@@ -112,7 +112,9 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         low, high = self.range_
         least, most = (float(X.min()), float(X.max())) if X.size else (low, high)
         slack = max(high - low, 1.0)
-        if least < low - slack or most > high + slack:
+        # Fractions where fit had bytes: within the range, and all of them black.
+        fractions = high - low > 50 and most <= 1.0 and bool((X % 1).any())
+        if least < low - slack or most > high + slack or fractions:
             raise ValueError(
                 f"X has values from {least:g} to {most:g}, and fit had {low:g} to {high:g}; scale both alike"
             )

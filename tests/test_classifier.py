@@ -56,6 +56,10 @@ def test_the_scale_of_fit_is_the_scale_of_predict(fitted, digits):
         assert np.array_equal(fitted.predict_proba(images.astype(kind)), expected)
     with pytest.raises(ValueError, match="X has values from 0 to 255, and fit had 0 to 16; scale both alike"):
         fitted.predict(images * (255 / 16))
+    few = ReplayTreeClassifier(trainings=1, max_layers=1, epochs=1, final_epochs=1)
+    few.fit((digits[0][:150] * 15).astype(np.uint8), digits[1][:150])
+    with pytest.raises(ValueError, match="X has values from 0 to 1, and fit had 0 to 255"):
+        few.predict(images / 16)
 
 
 def test_a_fitted_one_can_be_pickled(fitted, digits):

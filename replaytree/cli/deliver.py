@@ -90,6 +90,8 @@ def retrain(
         name, storage, node=node, path=path, dataset=dataset, width=width, image_size=image_size,
         train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
     )  # fmt: skip
+    for note in subject.data.notes if subject.search is None and not quiet else ():
+        say(f"note: {escaped(note)}", error=True)
     recipe = FullRecipe.of(
         subject.data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
         label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout, mirror=mirror,

@@ -21,7 +21,7 @@ from replaytree.data.images import Labelled
 from replaytree.data.layout import Layout, layout_of
 from replaytree.data.names import as_text, count_of, some
 from replaytree.data.twins import twin_notes
-from replaytree.data.walk import Found, Walk, loose_pictures, subfolders
+from replaytree.data.walk import Found, Walk, hidden_folders, loose_pictures, subfolders
 from replaytree.errors import DataError
 
 DEFAULT_SIDE = 32
@@ -179,6 +179,7 @@ def _opening(layout: Layout, labelled: Sequence[Labelled], walk: Walk) -> str:
     left_out = walk.left_out
     for root in {layout.folder, layout.train, layout.val or layout.train}:
         left_out["picture in no class folder"] += sum(1 for _ in loose_pictures(root))
+        left_out["hidden folder"] += hidden_folders(root)
     for root, found in zip(layout.unused, Walk(layout.folder).below(layout.unused), strict=True):
         left_out[f"picture in {layout.name(root)}"] += len(found.pictures)
     text = f"{as_text(layout.folder.resolve().name)}: {layout.taken}"

@@ -114,7 +114,27 @@ def _of_classes(folder: Path, classes: list[str], without: dict[str, Part]) -> L
             f"{as_text(folder / 'train')}"
         )
     _refuse_parts_inside(folder, classes)
+    notes += _said_of_nested(folder, classes)
     return Layout(folder, folder, tuple(classes), notes=tuple(notes))
+
+
+def _said_of_nested(folder: Path, classes: list[str]) -> list[str]:
+    """A sentence where the classes hold the same folders, as parts do; DataError for one that is called like a part."""
+    inner = {name: subfolders(folder / name) for name in classes[:_LOOKED_INTO]}
+    for name, within in inner.items():
+        if _read_name(name)[0] is not None and len(within) > 1 and not any(loose_pictures(folder / name)):
+            raise DataError(
+                f"{as_text(folder / name)} sounds like a part of the data set and holds folders "
+                f"({some([as_text(each) for each in within], 3)}); give --dataset {quoted(folder / name)} where these "
+                f"are the classes, or rename it"
+            )
+    alike = next(iter(inner.values()), [])
+    if len(inner) < 2 or not alike or any(within != alike for within in inner.values()):
+        return []
+    names = some([as_text(name) for name in alike], 3)
+    return [
+        f"all of its sub-folders hold {names}, and each is taken for one class; parts are called train, val and test"
+    ]
 
 
 def _beside_classes(

@@ -86,7 +86,7 @@ NAMED: dict[str, NamedDataSet] = {
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Where named data sets lie: `data_dir`, else $REPLAYTREE_DATA, else replaytree/data in the user's cache."""
     chosen = data_dir or os.environ.get("REPLAYTREE_DATA")
-    return Path(chosen).expanduser() if chosen else cache_folder() / "data"
+    return Path(os.path.expanduser(chosen)) if chosen else cache_folder() / "data"
 
 
 def found(data_dir: str | os.PathLike[str] | None = None) -> dict[str, bool]:

@@ -17,13 +17,13 @@ def find_folder(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
     `data_dir` is where the folder was moved to: its new parent, or, under whatever name, the folder. DataError where
     there is none of these, saying where it was looked for.
     """
-    path = Path(dataset).expanduser()
+    path = _path(dataset)
     if (found := _by_name(path, data_dir)) is not None:
         return found
     if path.is_dir():
         return path
-    if data_dir is not None and path.is_absolute() and Path(data_dir).expanduser().is_dir():
-        return Path(data_dir).expanduser()
+    if data_dir is not None and path.is_absolute() and _path(data_dir).is_dir():
+        return _path(data_dir)
     raise DataError(_nowhere(dataset, path, data_dir))
 
 
@@ -34,18 +34,25 @@ def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
     """
     if dataset in NAMED:
         return dataset
-    path = Path(dataset).expanduser()
+    path = _path(dataset)
     found = _by_name(path, data_dir)
     if found is None and not path.is_dir():
         raise DataError(_nowhere(dataset, path, data_dir))
     return os.path.abspath(found or path)
 
 
+def _path(given: str | os.PathLike[str]) -> Path:
+    """With ~ replaced where the home is known: Path.expanduser would raise where it is not."""
+    if not os.fspath(given):
+        raise DataError(f"the data set's name is empty; give one of {', '.join(NAMED)}, or the path of a folder")
+    return Path(os.path.expanduser(given))
+
+
 def _by_name(path: Path, data_dir: str | os.PathLike[str] | None) -> Path | None:
     """The folder of the path's name in `data_dir`, or `data_dir` where that is its name."""
     if data_dir is None or not path.name:
         return None
-    root = Path(data_dir).expanduser()
+    root = _path(data_dir)
     if (root / path.name).is_dir():
         return root / path.name
     return root if root.name == path.name and root.is_dir() else None

@@ -197,6 +197,12 @@ def subfolders(folder: Path) -> list[str]:
         raise DataError(f"the folder {as_text(folder)} cannot be read: {reason(error)}") from error
 
 
+def hidden_folders(folder: Path) -> int:
+    """How many hidden folders are directly in a folder."""
+    with os.scandir(folder) as entries:
+        return sum(is_hidden(entry.name) and entry.is_dir() for entry in entries)
+
+
 def loose_pictures(folder: Path) -> Iterator[str]:
     """The pictures directly in a folder."""
     with suppress(OSError), os.scandir(folder) as entries:

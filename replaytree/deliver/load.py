@@ -21,7 +21,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     A .py file is not run: its weights lie beside it, as .safetensors. Raises ModelError for a file that is missing,
     of another kind, changed or damaged.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     suffix = file.suffix.lower()
     require_file(file)
     if suffix not in SUFFIXES:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import replaytree as package
 from replaytree import Search, cli
 from replaytree.errors import ConfigError, DataError
 
@@ -153,3 +154,21 @@ def test_a_search_in_python(place):
         Search(data="pictures", **quick)
     with pytest.raises(ConfigError, match="dataset is 7"):
         Search(dataset=7, **quick)
+
+
+def test_the_range_of_deep_pictures_travels_with_the_model(replaytree, place):
+    """12-bit values in 16 bits; the model file knows that 4095 is white, and refuses what lies beyond."""
+    for part in ("train", "test"):
+        for number, file in enumerate(sorted((place / "here" / "pictures" / part).rglob("*.png"))):
+            values = np.arange(64, dtype=np.uint16).reshape(8, 8) * (60 if "red" in file.parts else 30) + number
+            Image.fromarray(values).save(file)
+    code, _, err = replaytree("run", "--dataset", "pictures", "--name", "deep", *QUICK)
+    assert (code, "values from 0 to 4095 become 0 to 255, in all of them alike" in err) == (0, True)
+    assert replaytree("retrain", "deep", "--epochs", 1, "--quiet")[0] == 0
+    for form, file in (("onnx", "m.onnx"), ("python", "m.py")):
+        assert replaytree("export", "deep", "--format", form, "--out", file)[0] == 0
+        assert package.load(file).description.ranges == {"integer": (0.0, 4095.0)}
+    Image.fromarray(np.full((8, 8), 5000, np.uint16)).save("bright.png")
+    code, out, err = replaytree("predict", "m.onnx", "bright.png", "pictures/test/red/0.png", "--format", "csv")
+    assert (code, len(out.splitlines())) == (1, 2)
+    assert "bright.png: holds values from 5000 to 5000, and the training images 0 to 4095" in err

@@ -7,6 +7,8 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from replaytree.data import decode
@@ -262,3 +264,14 @@ def test_why_a_file_is_bad(write, save, tmp_path):
         (3, "no such file or directory"),
         (4, "is a directory"),
     ]
+
+
+@given(st.integers(1, 6), st.sampled_from(["L", "RGB"]), st.sampled_from(["png", "bmp", "tif", "webp"]), st.randoms())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_picture_of_the_right_size_is_read_exactly(tmp_path, side, mode, form, random):
+    values = bytes(random.randrange(256) for _ in range(side * side * len(mode)))
+    image = Image.frombytes(mode, (side, side), values)
+    image.save(tmp_path / f"exact.{form}", **({"lossless": True, "exact": True} if form == "webp" else {}))
+    found = pixels(tmp_path / f"exact.{form}", size=side)[0]
+    expected = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    assert np.array_equal(np.broadcast_to(found, expected.shape), expected)

@@ -120,12 +120,19 @@ def test_a_test_part_beside_the_classes(make):
         (("train", "test"), "has test, train but no train with class folders in it"),
         (("bus", "car", "train/steam", "train/diesel"), "may be a part of the data set, or a class beside bus, car"),
         (("cat/train", "cat/test", "dog/train"), r"cat has test, train inside.*as in train/cat"),
+        (("seg_train/a", "seg_train/b", "seg_pred"), r"seg_train sounds like a part .* holds folders \(a, b\); give"),
         (("images/train/a", "images/val/a", "labels/train/a"), r"images has train, val inside.*--dataset .*images"),
     ],
 )
 def test_what_can_be_read_in_two_ways(make, paths, message):
     with pytest.raises(DataError, match=message):
         layout_of(make("d", *paths))
+
+
+def test_folds_are_classes_with_a_word(make):
+    layout = layout_of(make("d", "fold1/a", "fold1/b", "fold2/a", "fold2/b"))
+    assert layout.classes == ("fold1", "fold2")
+    assert layout.notes[0].startswith("all of its sub-folders hold a, b, and each is taken for one class")
 
 
 def test_parts_that_are_one_folder(make):

@@ -42,6 +42,10 @@ def test_nowhere(at_home):
         find_folder("/gone/pictures")
     with pytest.raises(DataError, match=r"/gone/pictures does not exist, nor pictures in /also/gone"):
         find_folder("/gone/pictures", "/also/gone")
+    with pytest.raises(DataError, match="~nobody-here/pictures does not exist"):
+        find_folder("~nobody-here/pictures")
+    with pytest.raises(DataError, match="name is empty"):
+        find_folder("")
     (at_home / "file").touch()
     with pytest.raises(DataError, match="file is a file; give the folder"):
         find_folder(str(at_home / "file"))
