@@ -7,9 +7,6 @@ import io
 import json
 import math
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +15,7 @@ from rich.table import Table
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
+from replaytree.cli.outcome import unwinding
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, command, storage_url
 from replaytree.errors import ConfigError
@@ -100,7 +98,7 @@ def retrain(
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
-    with _unwinding():
+    with unwinding():
         results = train(
             subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
             force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads),
@@ -152,7 +150,7 @@ def export(
             f"replaytree.deliver.export(..., data=...)"
         )
     data = images_again(description, data_dir=data_dir)
-    with _unwinding():
+    with unwinding():
         done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
     say(done.cost)
@@ -315,17 +313,3 @@ def _command(*words: object, storage: str | None = None, data_dir: str | None = 
     """A command that can be pasted, with the database and the data that it would not find by itself."""
     there = [] if data_dir in (None, os.environ.get("REPLAYTREE_DATA")) else ["--data-dir", data_dir]
     return command(*words, *there, storage=storage)
-
-
-@contextmanager
-def _unwinding() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, through every `finally`, so that no half-written file stays; exit code 143."""
-
-    def stop(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

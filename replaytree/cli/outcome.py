@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,20 @@ def _blamed(error: BaseException) -> BaseException | None:
     from replaytree.tree.check import blamed
 
     return blamed(list(engine.OPENED))
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, through every `finally`, so that no half-written file stays; exit code 143."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def expected(error: BaseException) -> str | None:

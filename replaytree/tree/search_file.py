@@ -12,10 +12,13 @@ ISO 8601 in UTC, bytes are base64. Equal searches make equal files, byte for byt
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
 import os
+import stat
+import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,11 +27,16 @@ from pathlib import Path
 from typing import Any
 
 from replaytree.errors import SearchFileError, StorageUnavailable
+from replaytree.tree.strict_json import strict_loads
 
 FORMAT = "replaytree search"
 VERSION = 1
-# A strategy's state is the longest line: megabytes, not gigabytes.
-LONGEST_LINE = 2**30
+# A line is held in memory, and the longest, a strategy's state, hardly shrinks: what swells more is no search.
+LEAST_LINE = 16 * 2**20
+LINE_SWELLING = 20
+# Rows shrink to a tenth, alike ones to a fiftieth; gzip could make a thousandth of nothing at all.
+LEAST_TOTAL = 16 * 2**20
+TOTAL_SWELLING = 300
 
 Row = dict[str, Any]
 """One line: the name of the table under "table", and the row's columns."""
@@ -46,14 +54,21 @@ def write_lines(file: Path, header: Header, rows: Iterable[Row]) -> None:
 
     Raises StorageUnavailable where the file cannot be written.
     """
-    part = file.with_name(f"{file.name}.part")
     try:
-        try:
-            with part.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0, compresslevel=6) as packed:
-                _write(packed, header, rows)
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
+        if file.exists() and not file.is_file():
+            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device")
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".exporting-", delete=False) as raw:
+            part = Path(raw.name)
+            try:
+                with gzip.GzipFile("", "wb", fileobj=raw, mtime=0, compresslevel=6) as packed:
+                    _write(packed, header, rows)
+                raw.flush()
+                os.fsync(raw.fileno())
+                # The temporary file is its owner's alone; an export is for whoever may read the folder.
+                part.chmod(0o666 & ~_umask())
+                os.replace(part, file)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise StorageUnavailable(f"{file} cannot be written ({error.strerror}); choose another file") from error
 
@@ -96,10 +111,16 @@ def read_rows(file: Path) -> Iterator[tuple[int, Row]]:
         raise SearchFileError(f"{file} was changed: its lines do not have the checksum in the last; export it again")
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def _write(packed: gzip.GzipFile, header: Header, rows: Iterable[Row]) -> None:
     digest = hashlib.sha256()
     count = 0
-    first = {"format": FORMAT, "version": VERSION, "revision": header.revision}
+    first: Row = {"format": FORMAT, "version": VERSION, "revision": header.revision}
     for row in chain([first], rows):
         line = _line(row)
         digest.update(line)
@@ -111,10 +132,17 @@ def _write(packed: gzip.GzipFile, header: Header, rows: Iterable[Row]) -> None:
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     """(number, line with its end) of the unpacked file."""
     try:
+        size = _size(file)
+        longest, total = max(LEAST_LINE, LINE_SWELLING * size), max(LEAST_TOTAL, TOTAL_SWELLING * size)
         with gzip.open(file) as packed:
-            number = 0
-            while line := packed.readline(LONGEST_LINE):
-                number += 1
+            number = read = 0
+            while line := packed.readline(longest + 1):
+                number, read = number + 1, read + len(line)
+                if len(line) > longest or read > total:
+                    raise SearchFileError(
+                        f"{file}, line {number}: it unpacks to more than {min(longest, total)} bytes, and the file has "
+                        f"{size}; no search is like that: export it again"
+                    )
                 yield number, line
     except (EOFError, zlib.error) as error:
         raise SearchFileError(f"{file} is truncated or damaged ({error}); copy or export it again") from error
@@ -127,12 +155,25 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
         raise SearchFileError(f"{file} cannot be read ({error.strerror}); check its name") from error
 
 
+def _size(file: Path) -> int:
+    """In bytes. A pipe would make us wait for a writer, and cannot be read twice."""
+    found = file.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), file)
+    if not stat.S_ISREG(found.st_mode):
+        raise SearchFileError(f"{file} is no file but a pipe or a device; write what comes from it into a file first")
+    return found.st_size
+
+
 def _header(file: Path, line: bytes) -> Header:
     header = _object(file, 1, line)
     version = header.get("version")
-    if header.get("format") != FORMAT or not isinstance(version, int) or not isinstance(header.get("revision"), str):
+    known = (
+        isinstance(version, int) and version is not True and version >= 1 and isinstance(header.get("revision"), str)
+    )
+    if header.get("format") != FORMAT or not known:
         raise SearchFileError(f"{file} is not an exported search; `replaytree db export NAME FILE` makes such files")
-    if version > VERSION:
+    if version is None or version > VERSION:
         raise SearchFileError(
             f"{file} is of format {version}, from a newer replaytree (this one knows up to {VERSION}); "
             f"run `pip install --upgrade replaytree`"
@@ -142,8 +183,8 @@ def _header(file: Path, line: bytes) -> Header:
 
 def _object(file: Path, number: int, line: bytes) -> Row:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value = strict_loads(line)
+    except ValueError as error:
         raise SearchFileError(f"{file}, line {number}: not JSON ({error}); export the search again") from error
     if not isinstance(value, dict):
         raise SearchFileError(f"{file}, line {number}: not a JSON object; export the search again")

@@ -43,9 +43,13 @@ def export_search(storage: str | URL | Engine, name: str, file: str | Path, *, f
     exists (unless `force`), CorruptTree for a search in which `check` finds a problem, or StorageUnavailable.
     """
     file = Path(file)
-    if file.is_dir():
+    try:
+        is_folder, exists = file.is_dir(), file.exists()
+    except OSError as error:
+        raise StorageUnavailable(f"{file} cannot be written ({error.strerror}); choose another file") from error
+    if is_folder:
         raise StorageUnavailable(f"{file} is a folder; name a file in it")
-    if file.exists() and not force:
+    if exists and not force:
         raise SearchExists(f"{file} exists; choose another file, or give --force to replace it")
     engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
     search_id, _ = find_search(engine, name)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import tracemalloc
 
 import pytest
 
@@ -118,3 +120,60 @@ def test_a_flipped_byte(file):
 def test_a_missing_file(tmp_path):
     with pytest.raises(SearchFileError, match=r"none.gz cannot be read .No such file or directory.; check its name"):
         read_header(tmp_path / "none.gz")
+
+
+LINES = [
+    (b'{"table":"nodes","a":NaN}', "line 3: not JSON .NaN is not a number of JSON"),
+    (b'{"table":"nodes","a":-Infinity}', "line 3: not JSON .-Infinity"),
+    (b'{"table":"nodes","a":1e999}', "line 3: not JSON .1e999 is beyond"),
+    (b'{"table":"nodes","a":1,"a":2}', "line 3: not JSON .'a' is there twice"),
+    (b'{"table":"nodes","a":"\\ud800"}', "line 3: not JSON .it is not UTF-8, or holds half a character"),
+    (b'{"table":"nodes","a":' + b"[" * 50_000 + b"]" * 50_000 + b"}", "line 3: not JSON .it is nested too deeply"),
+    (b'{"table":"nodes","a":' + b"9" * 5000 + b"}", "line 3: not JSON"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), LINES, ids=[str(n) for n in range(len(LINES))])
+def test_json_that_no_database_holds(file, line, message):
+    repack(file, lambda lines: [*lines[:2], line + b"\n", *lines[3:]])
+    with pytest.raises(SearchFileError, match=message):
+        verify(file)
+
+
+@pytest.mark.parametrize("version", [b"-1", b"0", b"true", b"1.0", b'"1"', b"null"])
+def test_versions_that_are_none(file, version):
+    repack(file, lambda lines: [lines[0].replace(b'"version":1', b'"version":' + version), *lines[1:]])
+    with pytest.raises(SearchFileError, match="is not an exported search"):
+        read_header(file)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SearchFileError, match=r"pipe is no file but a pipe or a device"):
+        read_header(tmp_path / "pipe")
+    with pytest.raises(StorageUnavailable, match=r"pipe cannot be written .it is a folder, a pipe or a device"):
+        write_lines(tmp_path / "pipe", Header("0001"), ROWS)
+
+
+def test_a_small_file_takes_little_memory(file):
+    repack(file, lambda lines: [*lines[:2], b'{"a":"' + b"A" * (100 * 2**20) + b'"}\n', *lines[3:]])
+    assert file.stat().st_size < 200_000
+    tracemalloc.start()
+    with pytest.raises(SearchFileError, match="line 3: it unpacks to more than 16777216 bytes, and the file has "):
+        verify(file)
+    assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
+    tracemalloc.stop()
+
+
+def test_many_small_lines_do_not_swell_for_ever(file, monkeypatch):
+    monkeypatch.setattr("replaytree.tree.search_file.LEAST_TOTAL", 1000)
+    repack(file, lambda lines: [*lines[:2], *[b'{"a":1}\n'] * 100_000])
+    with pytest.raises(SearchFileError, match=r"line \d+: it unpacks to more than \d+ bytes, and the file has"):
+        verify(file)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "none/x.gz"])
+def test_no_part_is_left_where_nothing_can_be_written(tmp_path, name):
+    with pytest.raises(StorageUnavailable, match="cannot be written"):
+        write_lines(tmp_path / name, Header("0001"), ROWS)
+    assert list(tmp_path.iterdir()) == []
