@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replaytree.records import Shape
+from replaytree.report.difference import Difference, between
+from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import SearchData
-from replaytree.tree import EpisodeInfo
-
-Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +25,39 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A 95 % interval for an accuracy, from `n` of what `basis` says."""
+class Limit:
+    """A limit of the search on the cost of networks, or a target; `cost` is what the best prefix has."""
 
-    low: float
-    high: float
-    n: int
-    basis: str
+    option: str
+    value: int
+    cost: int | None
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the best prefix is within it; None where its cost is unknown."""
+        return None if self.cost is None else self.cost <= self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The best prefix of a search. `candidates` is how many prefixes it was chosen from."""
+    """The best prefix of a search. `candidates` is how many prefixes it was chosen from.
+
+    `at_least` is the bound that people are shown; `interval` is one of 95 %. Both count the noise of trainings, where
+    it is known, and `images`. `calibrated` is the accuracy that they are of, less the bias of joint trainings.
+    """
 
     steps: tuple[Step, ...]
     accuracy: float
+    calibrated: float
+    at_least: float | None
+    interval: tuple[float, float] | None
+    noise: float | None
+    images: int | None
     evaluation_count: int
     epochs: int
     visit_count: int
-    interval: Interval | None
     candidates: int
+    limits: tuple[Limit, ...]
 
     @property
     def last(self) -> Step:
@@ -57,7 +67,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RandomComparison:
-    """Best single trainings among the first `trainings` of the search and of random search.
+    """What ranked first after `trainings` of the search and of random search.
 
     `companion` names the search that is random; None where the search itself is. `caution` says in what the two
     differ besides the strategy, or is ''.
@@ -65,8 +75,9 @@ class RandomComparison:
 
     companion: str | None
     trainings: int
-    search_best: float
-    random_best: float
+    search: Leader
+    random: Leader
+    difference: Difference
     caution: str = ""
 
 
@@ -91,61 +102,52 @@ def answer(data: SearchData) -> Answer | None:
         )
         for node in chain
     )
+    calibrated = best.average_accuracy if best.calibrated_accuracy is None else best.calibrated_accuracy
     return Answer(
         steps=steps,
         accuracy=best.average_accuracy,
+        calibrated=calibrated,
+        at_least=best.lower_bound,
+        interval=data.known.interval(calibrated, best.budget_evaluation_count),
+        noise=data.known.noise,
+        images=data.known.images,
         evaluation_count=best.budget_evaluation_count,
         epochs=best.epochs,
         visit_count=best.visit_count,
-        interval=_interval(data),
         candidates=len(data.comparable),
+        limits=_limits(data, best.params, best.flops),
     )
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a binomial share (E. B. Wilson, 1927): never outside [0, 1], sound near 1.
-
-    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)
-    """
-    if n < 1 or not 0.0 <= share <= 1.0:
-        raise ValueError(f"share is {share} and n is {n}; the share must be in [0, 1] and n at least 1")
-    z2 = Z95 * Z95
-    half = Z95 * math.sqrt(share * (1.0 - share) / n + z2 / (4.0 * n * n))
-    middle = share + z2 / (2.0 * n)
-    return max(0.0, (middle - half) / (1.0 + z2 / n)), min(1.0, (middle + half) / (1.0 + z2 / n))
 
 
 def compare_with_random(data: SearchData, against: SearchData | None) -> RandomComparison | None:
     """The search against a companion, or against itself where its own strategy is random; None where neither is.
 
-    Single trainings are compared, not averages, after the same number of trainings.
+    What `best` ranks first is compared, after the same number of trainings.
     """
-    own = data.config.get("strategy") == "random"
     if against is None:
-        if not own or not data.trainings:
+        own = data.config.get("strategy") == "random"
+        leader = leaders(data)[-1] if own and data.trainings else None
+        if leader is None:
             return None
-        best = best_of(data.trainings)
-        return None if best is None else RandomComparison(None, len(data.trainings), best, best)
+        return RandomComparison(None, len(data.trainings), leader, leader, between(leader, leader))
     trainings = min(len(data.trainings), len(against.trainings))
-    search_best, random_best = best_of(data.trainings[:trainings]), best_of(against.trainings[:trainings])
-    if search_best is None or random_best is None:
+    if not trainings:
         return None
-    return RandomComparison(against.name, trainings, search_best, random_best, caution=_caution(data, against))
-
-
-def best_of(trainings: Sequence[EpisodeInfo]) -> float | None:
-    """The best accuracy of any prefix in any of the trainings; None where nothing was measured."""
-    return max((accuracy for training in trainings for accuracy in training.accuracies), default=None)
-
-
-def _interval(data: SearchData) -> Interval | None:
-    # The trainings of a node share the validation images, so more trainings do not make more images.
-    images = data.fingerprint.get("val_count")
-    best = data.best
-    if not images or best is None or best.average_accuracy is None:
+    search, random = (leaders(each, at=[trainings])[trainings - 1] for each in (data, against))
+    if search is None or random is None:
         return None
-    low, high = wilson(best.average_accuracy, int(images))
-    return Interval(low, high, int(images), "validation images")
+    caution = _caution(data, against)
+    return RandomComparison(against.name, trainings, search, random, between(search, random), caution)
+
+
+def _limits(data: SearchData, params: int | None, flops: int | None) -> tuple[Limit, ...]:
+    costs = {"params": params, "flops": flops}
+    return tuple(
+        Limit(f"--{kind}-{name}", value, cost)
+        for kind in ("max", "target")
+        for name, cost in costs.items()
+        if isinstance(value := data.config.get(f"{kind}_{name}"), int)
+    )
 
 
 def _caution(data: SearchData, against: SearchData) -> str:

@@ -1,4 +1,4 @@
-"""Searches side by side: best so far against trainings and against seconds, seeds of one configuration together."""
+"""Searches side by side: who led by when, in trainings and in seconds; seeds of one configuration together."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import takewhile
+from itertools import accumulate, takewhile
+from statistics import fmean
 from typing import Literal
 
 from plotly import graph_objects as go
 
 from replaytree.report import theme
 from replaytree.report.depth import quantile
+from replaytree.report.difference import Difference, over_seeds
+from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import SearchData
 
 Axis = Literal["trainings", "seconds"]
@@ -25,11 +28,17 @@ NOT_THE_METHOD = ("seed", "device", "data_dir")
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Best single training so far of one search, at each of its trainings. `seconds` are of training, summed."""
+    """The prefix ranked first so far in one search, at each of its trainings. `seconds` are of training, summed."""
 
     search: str
-    best: tuple[float | None, ...]
+    seed: int
+    leaders: tuple[Leader | None, ...]
     seconds: tuple[float, ...]
+
+    @property
+    def best(self) -> tuple[float | None, ...]:
+        """Their averages then."""
+        return tuple(None if leader is None else leader.accuracy for leader in self.leaders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,10 @@ class BandRow:
 
 @dataclass(frozen=True, slots=True)
 class StandingRow:
-    """One search in the table: its best after the trainings that all have, and its best in all."""
+    """One search in the table: what ranked first after the trainings that all have, and in all.
+
+    `at_least` is the bound of the latter; `best_at` is since which training it has led.
+    """
 
     search: str
     group: str
@@ -61,38 +73,73 @@ class StandingRow:
     seconds: float
     common_best: float | None
     best: float | None
+    at_least: float | None
     best_at: int | None
 
 
-def curve(data: SearchData) -> Curve:
-    """A failure counts as a training that brought nothing."""
-    best: list[float | None] = []
-    seconds: list[float] = []
-    top: float | None = None
-    spent = 0.0
-    for training in data.trainings:
-        reached = max(training.accuracies, default=None)
-        if reached is not None and (top is None or reached > top):
-            top = reached
-        spent += training.train_seconds or 0.0
-        best.append(top)
-        seconds.append(spent)
-    return Curve(data.name, tuple(best), tuple(seconds))
+@dataclass(frozen=True, slots=True)
+class GroupStanding:
+    """A group after the trainings that all searches have: the mean of what ranked first, and the difference to the
+    group with the highest mean (None for that one itself).
+    """
+
+    label: str
+    seeds: int
+    mean: float
+    behind: Difference | None
 
 
-def groups(searches: Sequence[SearchData]) -> list[Group]:
+def curves(searches: Sequence[SearchData]) -> list[Curve]:
+    """One a search. A failure counts as a training that brought nothing."""
+    common = min((len(data.trainings) for data in searches), default=0)
+    return [
+        Curve(
+            data.name,
+            data.info.seed,
+            tuple(leaders(data, at=[common])),
+            tuple(accumulate(training.train_seconds or 0.0 for training in data.trainings)),
+        )
+        for data in searches
+    ]
+
+
+def groups(searches: Sequence[SearchData], found: Sequence[Curve]) -> list[Group]:
     """Searches by configuration, in the order given. A group of several is named by what the names share."""
-    found = defaultdict(list)
-    for data in searches:
+    of_method = defaultdict(list)
+    for data, one in zip(searches, found, strict=True):
         method = {key: value for key, value in data.config.items() if key not in NOT_THE_METHOD}
-        found[json.dumps(method, sort_keys=True), data.info.space_json].append(curve(data))
+        of_method[json.dumps(method, sort_keys=True), data.info.space_json].append(one)
     named = []
-    for curves in found.values():
-        names = [one.search for one in curves]
+    for members in of_method.values():
+        names = [one.search for one in members]
         shared = _shared_beginning(names) or names[0]
         label = names[0] if len(names) == 1 else f"{shared} ({len(names)} seeds)"
-        named.append(Group(label, tuple(curves)))
+        named.append(Group(label, tuple(members)))
     return named
+
+
+def group_standings(found: Sequence[Group]) -> list[GroupStanding]:
+    """The groups after the trainings that all have, best mean first; those that measured nothing by then are left out.
+
+    Groups of the same seeds are compared seed by seed.
+    """
+    common = min((len(one.leaders) for group in found for one in group.curves), default=0)
+    if not common:
+        return []
+    at = []
+    for group in found:
+        there = [(one.seed, leader) for one in group.curves if (leader := one.leaders[common - 1]) is not None]
+        if there:
+            at.append((group.label, sorted(there, key=lambda pair: pair[0])))
+    at.sort(key=lambda each: -fmean(leader.calibrated for _, leader in each[1]))
+    standings: list[GroupStanding] = []
+    for label, there in at:
+        first = at[0][1]
+        seeds = [[seed for seed, _ in each] for each in (first, there)]
+        paired = seeds[0] == seeds[1] and len(set(seeds[0])) == len(seeds[0])
+        behind = over_seeds([x for _, x in first], [x for _, x in there], paired=paired) if standings else None
+        standings.append(GroupStanding(label, len(there), fmean(x.calibrated for _, x in there), behind))
+    return standings
 
 
 def band_rows(group: Group, axis: Axis) -> list[BandRow]:
@@ -112,24 +159,24 @@ def band_rows(group: Group, axis: Axis) -> list[BandRow]:
     return rows
 
 
-def standing_rows(searches: Sequence[SearchData]) -> list[StandingRow]:
+def standing_rows(searches: Sequence[SearchData], found: Sequence[Group]) -> list[StandingRow]:
     """One row a search, in the order given."""
-    label_of = {one.search: group.label for group in groups(searches) for one in group.curves}
-    curves = [curve(data) for data in searches]
-    common = min((len(one.best) for one in curves), default=0)
+    of_search = {one.search: (group.label, one) for group in found for one in group.curves}
+    common = min((len(one.leaders) for _, one in of_search.values()), default=0)
     rows = []
-    for data, one in zip(searches, curves, strict=True):
-        top = one.best[-1] if one.best else None
+    for data in searches:
+        label, one = of_search[data.name]
         rows.append(
             StandingRow(
                 search=data.name,
-                group=label_of[data.name],
+                group=label,
                 seed=data.info.seed,
-                trainings=len(one.best),
+                trainings=len(one.leaders),
                 seconds=one.seconds[-1] if one.seconds else 0.0,
                 common_best=one.best[common - 1] if common else None,
-                best=top,
-                best_at=None if top is None else one.best.index(top) + 1,
+                best=one.best[-1] if one.best else None,
+                at_least=None if data.best is None else data.best.lower_bound,
+                best_at=_since(one),
             )
         )
     return rows
@@ -160,8 +207,17 @@ def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
             "</extra>",
         )
     figure.update_xaxes(title_text="trainings" if axis == "trainings" else "seconds of training", rangemode="tozero")
-    figure.update_yaxes(title_text="best so far", tickformat=".2f")
+    figure.update_yaxes(title_text="ranked first so far", tickformat=".2f")
     return figure
+
+
+def _since(one: Curve) -> int | None:
+    """The training since which the last leader has led."""
+    if not one.leaders or one.leaders[-1] is None:
+        return None
+    path = one.leaders[-1].path
+    others = [place for place, leader in enumerate(one.leaders) if leader is None or leader.path != path]
+    return max(others, default=-1) + 2
 
 
 def _marks(one: Curve, axis: Axis) -> list[tuple[float, float | None]]:

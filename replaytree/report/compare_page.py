@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from replaytree.errors import ConfigError
 from replaytree.report import html
-from replaytree.report.compare import StandingRow, draw_bands, groups, standing_rows
+from replaytree.report.commands import command
+from replaytree.report.compare import GroupStanding, curves, draw_bands, group_standings, groups, standing_rows
 from replaytree.report.files import folder_name, write_whole
-from replaytree.report.findings import counted
+from replaytree.report.findings import counted, difference_text
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.tree import ReplayTree
 
@@ -31,8 +31,9 @@ def write_comparison(searches: Sequence[HasTree | ReplayTree], *, out: str | Pat
 
 def comparison_html(searches: Sequence[SearchData]) -> str:
     """The page as text."""
-    rows = standing_rows(searches)
-    found = groups(searches)
+    found = groups(searches, curves(searches))
+    rows = standing_rows(searches, found)
+    standings = group_standings(found)
     figures = {}
     if any(row.best is not None for row in rows):
         figures["trainings"] = draw_bands(found, "trainings")
@@ -44,9 +45,10 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
         figures=figures,
         tree=None,
         names=names,
-        arguments=[shlex.quote(name) for name in names],
-        name=" and ".join([", ".join(names[:-1]), names[-1]]),
-        finding=standing_finding(rows),
+        command=command(searches[0], "compare", names),
+        name=_joined(names),
+        finding=standing_finding(standings, min(row.trainings for row in rows)),
+        standings=[(each, difference_text(each.behind) if each.behind else "") for each in standings],
         rows=rows,
         groups=found,
         common=min(row.trainings for row in rows),
@@ -63,21 +65,24 @@ def _data_set(data: SearchData) -> str:
     return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
 
 
-def standing_finding(rows: Sequence[StandingRow]) -> str:
-    """Who is ahead after the trainings that all have."""
-    common = min(row.trainings for row in rows)
-    ahead = sorted((row for row in rows if row.common_best is not None), key=lambda row: -(row.common_best or 0.0))
-    if not common or not ahead:
+def standing_finding(standings: Sequence[GroupStanding], common: int) -> str:
+    """Who is ahead after the trainings that all have, where the intervals support it."""
+    if not standings:
         return "No common trainings to compare yet"
-    first, last = ahead[0], ahead[-1]
-    assert first.common_best is not None, "rows without a best were left out"
-    assert last.common_best is not None, "rows without a best were left out"
-    if first.common_best == last.common_best:
-        return f"Level after {counted(common, 'training')}: {first.common_best:.3f}"
-    return (
-        f"After {counted(common, 'training')} {first.search} leads with {first.common_best:.3f}; "
-        f"{last.search} has {last.common_best:.3f}"
-    )
+    after = f"After {counted(common, 'training')}"
+    if len(standings) == 1:
+        return f"{after} {standings[0].label} has {standings[0].mean:.3f}"
+    first = standings[0].label
+    level = [each.label for each in standings[1:] if each.behind is not None and not each.behind.sign]
+    behind = [each.label for each in standings[1:] if each.behind is not None and each.behind.sign]
+    if not level:
+        return f"{after} {first} is ahead of {_joined(behind)}"
+    text = f"{after} {_joined([first, *level])} are not told apart"
+    return text + (f"; {first} is ahead of {_joined(behind)}" if behind else "")
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def cautions(searches: Sequence[SearchData]) -> list[str]:

@@ -16,7 +16,11 @@ from replaytree.tree import ReplayTree
 
 @dataclass(frozen=True, slots=True)
 class DepthRow:
-    """The prefixes of one depth that were measured at the largest budget: quartiles and the best."""
+    """The prefixes of one depth that were measured at the largest budget: quartiles, and the one ranked first.
+
+    `best`, `best_labels` and `at_least` are of the same prefix, the first by rank, whose average need not be the
+    highest; `leads` says that it is the best of all depths.
+    """
 
     depth: int
     nodes: int
@@ -24,8 +28,11 @@ class DepthRow:
     first_quartile: float
     median: float
     third_quartile: float
+    high: float
     best: float
     best_labels: str
+    at_least: float | None
+    leads: bool
 
 
 def depth_rows(data: SearchData) -> list[DepthRow]:
@@ -44,8 +51,11 @@ def depth_rows(data: SearchData) -> list[DepthRow]:
                 first_quartile=quantile(values, 0.25),
                 median=quantile(values, 0.5),
                 third_quartile=quantile(values, 0.75),
-                best=values[-1],
+                high=values[-1],
+                best=nodes[0].average_accuracy or 0.0,
                 best_labels=" ".join(nodes[0].labels),
+                at_least=nodes[0].lower_bound,
+                leads=nodes[0] is data.best,
             )
         )
     return rows
@@ -60,37 +70,42 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
-    """A box a depth (quartiles; whiskers to the worst and the best) and a line through the best."""
+    """A box a depth (quartiles; whiskers to the lowest and the highest) and a line through those ranked first."""
     depths = [row.depth for row in rows]
     box = go.Box(
-        name="all prefixes: quartiles, worst and best",
+        name="all prefixes: quartiles, lowest and highest",
         x=depths,
         lowerfence=[row.low for row in rows],
         q1=[row.first_quartile for row in rows],
         median=[row.median for row in rows],
         q3=[row.third_quartile for row in rows],
-        upperfence=[row.best for row in rows],
+        upperfence=[row.high for row in rows],
         marker={"color": theme.SAMPLE},
         line={"width": 1.2},
         hoverinfo="skip",
     )
     line = go.Scatter(
-        name="best prefix",
+        name="ranked first",
         x=depths,
         y=[row.best for row in rows],
         mode="lines+markers",
         marker={"color": theme.BEST, "size": 8},
         line={"color": theme.BEST, "width": 2},
         text=[
-            f"{escape(row.best_labels)}<br>median {row.median:.4f} of {row.nodes} prefixes at this depth"
+            f"{escape(row.best_labels)}<br>{at_least(row.at_least)}median {row.median:.4f} of {row.nodes} prefixes"
             for row in rows
         ],
-        hovertemplate="%{x} layers: best %{y:.4f}<br>%{text}<extra></extra>",
+        hovertemplate="%{x} layers: %{y:.4f} on average<br>%{text}<extra></extra>",
     )
     figure = theme.figure(box, line, height=360)
     figure.update_xaxes(title_text="layers", dtick=1 if len(rows) <= 16 else None)
     figure.update_yaxes(title_text="average accuracy", tickformat=".2f", range=_window(rows))
     return figure
+
+
+def at_least(bound: float | None) -> str:
+    """'at least 0.9876; ', or nothing where that is unknown."""
+    return "" if bound is None else f"at least {bound:.4f}; "
 
 
 def plot_depth(search: HasTree | ReplayTree) -> go.Figure:
@@ -102,6 +117,6 @@ def _window(rows: Sequence[DepthRow]) -> list[float] | None:
     """The quartiles and the best fill the panel; the longest whiskers may leave it."""
     if not rows:
         return None
-    low, high = min(row.first_quartile for row in rows), max(row.best for row in rows)
+    low, high = min(row.first_quartile for row in rows), max(row.high for row in rows)
     room = max(high - low, 0.01)
     return [max(0.0, low - 0.35 * room), min(1.005, high + 0.08 * room)]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from replaytree.report.answer import Answer, RandomComparison
 from replaytree.report.depth import DepthRow
+from replaytree.report.difference import Difference
 from replaytree.report.effects import EffectRow, FollowRow
 from replaytree.report.history import HistoryRow
 from replaytree.report.pareto import ParetoRow
@@ -22,16 +23,43 @@ def answer_finding(found: Answer) -> str:
     return f"Best: {found.accuracy:.3f} after {layers(len(found.steps))}"
 
 
+def basis(found: Answer) -> str:
+    """What the interval is of, in a few words."""
+    parts = [f"n = {found.images:,} validation images"] if found.images else []
+    if found.noise is not None:
+        parts.append(counted(found.evaluation_count, "training"))
+    return ", ".join(parts) or "neither images nor repeated trainings"
+
+
+def what_counts(found: Answer) -> str:
+    """What bound and interval count, as a part of a sentence."""
+    images = f"the sampling error of {found.images:,} validation images (Wilson’s interval)" if found.images else ""
+    if found.noise is None:
+        return f"{images or 'nothing yet'}; no prefix was trained twice, so the noise of trainings is unknown"
+    noise = f"the noise of trainings (an error moves by {found.noise:.0%} of itself from one to the next)"
+    return f"{noise} and {images}" if images else noise
+
+
 def random_finding(found: RandomComparison) -> str:
-    """What random search got for the same number of trainings, as one sentence."""
+    """What random search got for the same number of trainings; a claim only where the interval supports it."""
     trainings = counted(found.trainings, "training")
     if found.companion is None:
         return "This search is random search itself"
-    difference = 100.0 * (found.search_best - found.random_best)
-    if abs(difference) < 0.005:
-        return f"Level with random search after the same {trainings}"
-    better = "better" if difference > 0 else "worse"
-    return f"{abs(difference):.1f} points {better} than random search after the same {trainings}"
+    if found.caution:
+        return "No fair comparison with random search"
+    if not found.difference.sign:
+        return f"Not told apart from random search after the same {trainings}"
+    better = "better" if found.difference.sign > 0 else "worse"
+    return f"{points(abs(found.difference.value))} {better} than random search after the same {trainings}"
+
+
+def difference_text(found: Difference) -> str:
+    """'1.7 points, 95 % interval -1.2 to 4.6'."""
+    value = f"{100.0 * found.value:+.1f} points".replace("-", "\N{MINUS SIGN}")
+    if found.interval is None:
+        return f"{value}; how far luck reaches is unknown, with neither images nor repeated trainings to tell it by"
+    low, high = (f"{100.0 * end:+.1f}".replace("-", "\N{MINUS SIGN}") for end in found.interval)
+    return f"{value}, 95 % interval {low} to {high}"
 
 
 def tree_finding(node_count: int, deepest: int) -> str:
@@ -40,21 +68,21 @@ def tree_finding(node_count: int, deepest: int) -> str:
 
 
 def history_finding(rows: Sequence[HistoryRow]) -> str:
-    """When the best came."""
-    best = rows[-1].best if rows else None
-    if best is None:
+    """Since when the best prefix has been ranked first."""
+    leader = rows[-1].leader if rows else None
+    if leader is None:
         return "No training has measured anything yet"
-    first = next(row for row in rows if row.accuracy == best)
-    trained = sum(row.trained for row in rows if row.number <= first.number)
+    last_other = max((place for place, row in enumerate(rows) if row.leader != leader), default=-1)
+    trained = sum(row.trained for row in rows[: last_other + 2])
     total = sum(row.trained for row in rows)
-    return f"The best single training, {best:.3f}, came {ordinal(trained)} of {total:,}"
+    return f"The best prefix has been ranked first since the {ordinal(trained)} of {counted(total, 'training')}"
 
 
 def depth_finding(rows: Sequence[DepthRow]) -> str:
     """How many layers were best, and what the next ones brought."""
     if not rows:
         return "No prefix was measured at the largest budget yet"
-    best = max(rows, key=lambda row: (row.best, -row.depth))
+    best = next(row for row in rows if row.leads)
     deepest = rows[-1]
     text = f"{layers(best.depth)} gave the best prefix, {best.best:.3f}"
     if deepest.depth > best.depth and f"{deepest.best:.3f}" != f"{best.best:.3f}":
@@ -87,13 +115,12 @@ def follow_finding(rows: Sequence[FollowRow]) -> str:
 
 
 def pareto_finding(rows: Sequence[ParetoRow]) -> str:
-    """The cheapest prefix within one point of the best."""
+    """The cheapest prefix whose bound is within a point of the best one's."""
     if not rows:
         return "This space states no costs"
-    front = [row for row in rows if row.on_front]
-    best = front[-1]
-    near = next(row for row in front if row.accuracy >= best.accuracy - 0.01)
-    if near is best or near.cost <= 0:
+    best = min(rows, key=lambda row: row.rank)
+    near = next(row for row in rows if row.bound >= best.bound - 0.01)
+    if near.cost >= best.cost or near.cost <= 0:
         return f"Nothing cheaper comes within a point of {best.accuracy:.3f}"
     return f"{near.accuracy:.3f} for {short(near.cost)} parameters, {best.accuracy:.3f} for {short(best.cost)}"
 

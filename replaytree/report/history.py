@@ -12,8 +12,9 @@ from typing import Any
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from replaytree.records import FailureKind, Source
+from replaytree.records import FailureKind, Path, Source
 from replaytree.report import theme
+from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.tree import ReplayTree
 
@@ -22,7 +23,10 @@ MOST_POINTS = 2000
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One episode. `accuracy` is the best prefix of its training; `best` the best of all trainings up to here."""
+    """One episode. `accuracy` is the highest of its training, `best` the average of the prefix ranked first by then.
+
+    `leader` is that prefix. The average falls where more trainings say so, and where the budget rises.
+    """
 
     number: int
     source: Source
@@ -31,6 +35,7 @@ class HistoryRow:
     labels: str
     accuracy: float | None
     best: float | None
+    leader: Path | None
     depth_bound: int
     epochs: int
     failure: FailureKind | None
@@ -51,11 +56,12 @@ class DepthCostRow:
 def history_rows(data: SearchData) -> list[HistoryRow]:
     """One row an episode, in order."""
     rows = []
-    best: float | None = None
+    ranked = iter(leaders(data))
+    leader: Leader | None = None
     for episode in data.episodes:
         accuracy = max(episode.accuracies, default=None) if episode.trained else None
-        if accuracy is not None and (best is None or accuracy > best):
-            best = accuracy
+        if episode.trained:
+            leader = next(ranked)
         rows.append(
             HistoryRow(
                 number=episode.number,
@@ -64,7 +70,8 @@ def history_rows(data: SearchData) -> list[HistoryRow]:
                 depth=len(episode.path),
                 labels=data.labels_of(episode.path),
                 accuracy=accuracy,
-                best=best,
+                best=None if leader is None else leader.accuracy,
+                leader=None if leader is None else leader.path,
                 depth_bound=episode.depth_bound,
                 epochs=episode.epochs,
                 failure=episode.failure,
@@ -85,16 +92,16 @@ def depth_cost_rows(data: SearchData) -> list[DepthCostRow]:
 
 
 def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[HistoryRow]:
-    """At most about `most` rows: every improvement and failure, and of the rest every k-th."""
+    """At most about `most` rows: every new leader and failure, and of the rest every k-th."""
     if len(rows) <= most:
         return list(rows)
     step = -(-len(rows) // most)
-    previous: float | None = None
+    previous: Path | None = None
     kept = []
     for place, row in enumerate(rows):
-        if place % step == 0 or row.best != previous or row.failure is not None or place == len(rows) - 1:
+        if place % step == 0 or row.leader != previous or row.failure is not None or place == len(rows) - 1:
             kept.append(row)
-        previous = row.best
+        previous = row.leader
     return kept
 
 
@@ -156,7 +163,7 @@ def draw_depth_cost(rows: Sequence[DepthCostRow]) -> go.Figure:
 
 
 def plot_history(search: HasTree | ReplayTree) -> go.Figure:
-    """Accuracy of each training, best so far, bounds and policy over the episodes of a search."""
+    """Accuracy of each training, the leader so far, bounds and policy over the episodes of a search."""
     return draw_history(history_rows(read_search(search)))
 
 
@@ -171,7 +178,9 @@ def _accuracy_traces(rows: Sequence[HistoryRow], numbers: list[int]) -> list[Any
         chosen = [row for row in rows if row.source == source and row.accuracy is not None and row.failure is None]
         if chosen:
             traces.append(_points(name, chosen, [row.accuracy for row in chosen], colour, symbol))
-    traces.append(_line("best so far", numbers, [row.best for row in rows], theme.BEST, "solid", shape="hv", width=2))
+    traces.append(
+        _line("ranked first so far", numbers, [row.best for row in rows], theme.BEST, "solid", shape="hv", width=2)
+    )
     # Replayed episodes measure nothing, and failures may not: both stand on the floor of the panel.
     floor = min((row.accuracy for row in rows if row.accuracy is not None), default=0.0)
     replayed = [row for row in rows if not row.trained]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +13,10 @@ from plotly import graph_objects as go
 
 from replaytree.report import depth, effects, findings, history, html, network, pareto, provenance, theme
 from replaytree.report.answer import Answer, Step, answer, compare_with_random
+from replaytree.report.commands import commands_of
 from replaytree.report.files import folder_name, write_whole
 from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.retrained import looked_at_test, retrained_finding, retrained_rows
 from replaytree.report.tree_table import tree_columns
 from replaytree.tree import ReplayTree
 
@@ -50,9 +51,13 @@ def write_report(
 
 def report_html(data: SearchData, *, against: SearchData | None = None, refresh_seconds: float | None = None) -> str:
     """The page as text."""
+    retrained = retrained_rows(data)
     common: dict[str, Any] = {
         "name": data.name,
-        "argument": shlex.quote(data.name),
+        "commands": commands_of(data, against),
+        "retrained": retrained,
+        "retrained_finding": retrained_finding(retrained),
+        "tested": looked_at_test(retrained),
         "written": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "refresh_seconds": refresh_seconds,
         "joint": data.config.get("evaluator") == "joint" and bool(data.fingerprint),
@@ -76,6 +81,8 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         tree=tree_columns(data),
         **common,
         answer=found,
+        basis=findings.basis(found),
+        counts=findings.what_counts(found),
         blocks=blocks(found, data),
         input_shape=data.fingerprint.get("image_shape"),
         runners_up=data.comparable[1:6],
@@ -83,6 +90,7 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         comparison=comparison,
         finding=_headings(data, rows, found),
         random_finding=findings.random_finding(comparison) if comparison else None,
+        difference=findings.difference_text(comparison.difference) if comparison else None,
         learned=any(row.entropy is not None for row in rows.episodes),
         hidden_costs=len(rows.params) - len(pareto.shown_rows(rows.params)),
         hidden_episodes=len(rows.episodes) - len(history.thinned(rows.episodes)),

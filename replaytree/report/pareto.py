@@ -11,7 +11,7 @@ from plotly import graph_objects as go
 
 from replaytree.errors import ConfigError
 from replaytree.report import theme
-from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.reading import HasTree, SearchData, read_search, shown_bound
 from replaytree.tree import ReplayTree
 
 Cost = Literal["params", "flops"]
@@ -20,13 +20,18 @@ MOST_POINTS = 1500
 
 @dataclass(frozen=True, slots=True)
 class ParetoRow:
-    """One prefix measured at the largest budget. `on_front`: none is as cheap and as accurate, and better in one."""
+    """One prefix measured at the largest budget. `on_front`: none is as cheap and ranked as high, and better in one.
+
+    `rank` is its place among all, from 0; `bound` is what people are shown as "at least".
+    """
 
     node_id: int
     labels: str
     depth: int
     cost: int
     accuracy: float
+    bound: float
+    rank: int
     on_front: bool
 
 
@@ -34,17 +39,16 @@ def pareto_rows(data: SearchData, cost: Cost) -> list[ParetoRow]:
     """Cheapest first; prefixes whose cost is unknown are left out."""
     if cost not in get_args(Cost):
         raise ConfigError(f"cost is {cost!r}; it must be 'params' or 'flops'")
-    priced = [
-        (getattr(node, cost), node.average_accuracy, node)
-        for node in data.comparable
-        if getattr(node, cost) is not None and node.average_accuracy is not None
-    ]
-    priced.sort(key=lambda item: (item[0], -item[1], item[2].node_id))
+    priced = sorted(
+        (price, place, node) for place, node in enumerate(data.comparable) if (price := getattr(node, cost)) is not None
+    )
     rows = []
-    best = -1.0
-    for price, accuracy, node in priced:
-        rows.append(ParetoRow(node.node_id, " ".join(node.labels), node.depth, price, accuracy, accuracy > best))
-        best = max(best, accuracy)
+    first = len(data.comparable)
+    for price, place, node in priced:
+        accuracy, bound = node.average_accuracy or 0.0, shown_bound(node) or 0.0
+        labels = " ".join(node.labels)
+        rows.append(ParetoRow(node.node_id, labels, node.depth, price, accuracy, bound, place, place < first))
+        first = min(first, place)
     return rows
 
 
@@ -52,9 +56,9 @@ def shown_rows(rows: Sequence[ParetoRow], most: int = MOST_POINTS) -> list[Paret
     """At most about `most` rows: the front, the better half of the room for the best, the rest every k-th."""
     if len(rows) <= most:
         return list(rows)
-    bar = sorted((row.accuracy for row in rows), reverse=True)[most // 2]
+    bar = sorted(row.rank for row in rows)[most // 2]
     step = -(-len(rows) // (most // 2))
-    return [row for place, row in enumerate(rows) if row.on_front or row.accuracy > bar or place % step == 0]
+    return [row for place, row in enumerate(rows) if row.on_front or row.rank < bar or place % step == 0]
 
 
 def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
@@ -64,36 +68,40 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
     everything = go.Scatter(
         name="prefix",
         x=[row.cost for row in points],
-        y=[row.accuracy for row in points],
+        y=[row.bound for row in points],
         mode="markers",
         marker={"color": theme.SAMPLE, "size": 5, "opacity": 0.45},
         customdata=[row.node_id for row in points],
-        text=[escape(row.labels) for row in points],
-        hovertemplate="%{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
+        text=[_text(row) for row in points],
+        hovertemplate="at least %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
     )
     best = go.Scatter(
         name="Pareto front",
         x=[row.cost for row in front],
-        y=[row.accuracy for row in front],
+        y=[row.bound for row in front],
         mode="lines+markers",
         line={"color": theme.CONTINUE, "width": 2, "shape": "hv"},
         marker={"color": theme.CONTINUE, "size": 8, "symbol": "diamond"},
         customdata=[row.node_id for row in front],
-        text=[escape(row.labels) for row in front],
-        hovertemplate="front: %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
+        text=[_text(row) for row in front],
+        hovertemplate="front: at least %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
     )
     figure = theme.figure(everything, best, height=380)
     # A cost of 0 has no place on a logarithmic axis.
     kind = "log" if rows and rows[0].cost > 0 else "linear"
     title = "parameters" if cost == "params" else "FLOPs (multiply-adds an image)"
     figure.update_xaxes(title_text=title, type=kind, dtick=1 if kind == "log" else None, tickformat="~s")
-    figure.update_yaxes(title_text="average accuracy", tickformat=".2f", range=_window([row.accuracy for row in rows]))
+    figure.update_yaxes(title_text="accuracy, at least", tickformat=".2f", range=_window([row.bound for row in rows]))
     return figure
 
 
 def plot_pareto(search: HasTree | ReplayTree, *, cost: Cost = "params") -> go.Figure:
     """Accuracy against 'params' or 'flops', over the prefixes measured at the search's largest budget."""
     return draw_pareto(pareto_rows(read_search(search), cost), cost)
+
+
+def _text(row: ParetoRow) -> str:
+    return f"{escape(row.labels)}<br>average {row.accuracy:.4f}"
 
 
 def _window(accuracies: Sequence[float]) -> list[float] | None:

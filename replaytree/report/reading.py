@@ -1,16 +1,20 @@
-"""What a report is made of: one search, read in five queries and held as records."""
+"""What a report is made of: one search, read in a few queries and held as records."""
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+from replaytree.config import SearchConfig
+from replaytree.errors import ConfigError
 from replaytree.records import Path
-from replaytree.tree import EpisodeInfo, Node, ReplayTree, SearchInfo, rank
+from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
 
 
 class HasTree(Protocol):
@@ -24,11 +28,20 @@ class HasTree(Protocol):
 
 @dataclass(frozen=True)
 class SearchData:
-    """One search in memory; every row of a report is a function of this. Nodes stand after their parents."""
+    """One search in memory; every row of a report is a function of this. Nodes stand after their parents.
+
+    `storage` is the database's URL as a command can name it from any folder, None where none can; `taken` are the names
+    of all its searches.
+    """
 
     info: SearchInfo
     nodes: tuple[Node, ...]
     episodes: tuple[EpisodeInfo, ...]
+    models: tuple[ModelInfo, ...] = ()
+    biases: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    uncertainties: Mapping[int, Uncertainty] = field(default_factory=dict)
+    storage: str | None = None
+    taken: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -38,14 +51,34 @@ class SearchData:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The stored configuration, as it was written: a report needs no field in particular."""
-        config: dict[str, Any] = json.loads(self.info.config_json)
-        return config
+        return _mapping(self.info.config_json)
+
+    @cached_property
+    def whole_config(self) -> SearchConfig | None:
+        """The configuration as a record; None where what is stored is none."""
+        try:
+            return SearchConfig.from_json(self.info.config_json)
+        except ConfigError:
+            return None
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
         """The data's fingerprint; empty for an evaluator of one's own."""
-        fingerprint: dict[str, Any] = json.loads(self.info.data_json or "{}")
-        return fingerprint
+        return _mapping(self.info.data_json or "{}")
+
+    @property
+    def images(self) -> int | None:
+        """How many validation images there are; None where that is unknown."""
+        return next((known.images for known in self.uncertainties.values()), None)
+
+    @property
+    def known(self) -> Uncertainty:
+        """What blurs the accuracies at the largest budget."""
+        return self.uncertainties.get(self.max_epochs or 0, Uncertainty())
+
+    def bias(self, depth: int, epochs: int) -> float:
+        """How much higher joint trainings read there; 0 where nothing was calibrated."""
+        return self.biases.get((depth, epochs), 0.0)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -87,18 +120,60 @@ def measured_at(node: Node, epochs: int | None) -> bool:
     return node.average_accuracy is not None and node.epochs == epochs
 
 
+def shown_bound(node: Node) -> float | None:
+    """ "At least", as people are shown it; what ranks where nothing is known of noise and images."""
+    return node.training_bound if node.lower_bound is None else node.lower_bound
+
+
 def read_search(search: HasTree | ReplayTree) -> SearchData:
     """Read a search: each query is a transaction of its own and blocks no writer.
 
-    Episodes are read before nodes, so that a search that is running leaves no episode without its node.
+    Episodes are read before nodes, so that a search that is running leaves no episode without its node. Costs and
+    seconds that are no numbers, as an evaluator of one's own may have left them, are read as unknown.
     """
     tree = search if isinstance(search, ReplayTree) else search.tree
     episodes = tree.episodes()
     nodes = tree.nodes()
-    return SearchData(info=tree.info(), nodes=tuple(nodes), episodes=tuple(episodes))
+    return SearchData(
+        info=tree.info(),
+        nodes=tuple(replace(node, params=_cost(node.params), flops=_cost(node.flops)) for node in nodes),
+        episodes=tuple(replace(episode, train_seconds=_seconds(episode.train_seconds)) for episode in episodes),
+        models=tuple(tree.models()),
+        biases={point: bias.value for point, bias in tree.biases().items()},
+        uncertainties=tree.uncertainties(),
+        storage=_storage(tree),
+        taken=tuple(search_names(tree.engine)),
+    )
 
 
 def kind_of(label: str) -> str:
     """The type of a layer: the letters its label begins with, 'conv32k3' -> 'conv'; the label where there are none."""
     letters = re.match(r"[^\W\d_]+", label)
     return letters[0] if letters else label
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    found = json.loads(text)
+    return found if isinstance(found, dict) else {}
+
+
+def _cost(value: object) -> int | None:
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value >= 0 else None
+
+
+def _storage(tree: ReplayTree) -> str | None:
+    """The URL, with a SQLite file's absolute path; None for a database in memory, or one with a password."""
+    url = tree.engine.url
+    if url.password is not None:
+        return None
+    if url.get_backend_name() != "sqlite":
+        return url.render_as_string()
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return None
+    return url.set(database=os.path.abspath(url.database)).render_as_string()

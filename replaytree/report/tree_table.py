@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from replaytree.records import Path, Shape
 from replaytree.report import theme
+from replaytree.report.commands import node_commands
 from replaytree.report.reading import SearchData, kind_of
 
 ACCURACY_UNIT = 1e-4
@@ -27,6 +28,7 @@ class TreeRow:
     budget_evaluation_count: int
     epochs: int | None
     average_accuracy: float | None
+    lower_bound: float | None
     best_accuracy: float | None
     params: int | None
     flops: int | None
@@ -50,6 +52,7 @@ def tree_rows(data: SearchData) -> list[TreeRow]:
                 budget_evaluation_count=node.budget_evaluation_count,
                 epochs=node.epochs,
                 average_accuracy=node.average_accuracy,
+                lower_bound=node.lower_bound,
                 best_accuracy=best.get(node.path),
                 params=node.params,
                 flops=node.flops,
@@ -77,9 +80,11 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(map(kind_of, data.labels)))}
     known = [row.average_accuracy for row in rows if row.average_accuracy is not None]
     scale = theme.Scale.of(known)
+    # Where a command has the node's number it is cut, and the page puts the pieces together.
+    mark = next(f"NODE{n}" for n in count() if f"NODE{n}" not in f"{data.name} {data.storage}")
     return {
         "search": data.name,
-        "argument": shlex.quote(data.name),
+        "commands": [text.split(mark) for text in node_commands(data, mark)],
         "labels": list(data.labels),
         "kinds": list(kinds),
         "kindOf": [kinds[kind_of(label)] for label in data.labels],
@@ -97,6 +102,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
             "budgetEvaluations": [row.budget_evaluation_count for row in rows],
             "epochs": _known([row.epochs for row in rows]),
             "average": [whole_accuracy(row.average_accuracy) for row in rows],
+            "bound": [whole_accuracy(row.lower_bound) for row in rows],
             "best": [whole_accuracy(row.best_accuracy) for row in rows],
             "params": _known([row.params for row in rows]),
             "flops": _known([row.flops for row in rows]),

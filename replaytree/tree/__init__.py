@@ -1,6 +1,7 @@
 """The replay tree in SQL: schema, writes, reads, checks."""
 
 from replaytree.tree.calibrations import Calibration
+from replaytree.tree.changes import Measured
 from replaytree.tree.check import Repaired, check, repair
 from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
 from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
@@ -8,6 +9,7 @@ from replaytree.tree.goals import Goal
 from replaytree.tree.manage import delete_search, rename_search
 from replaytree.tree.models import ModelInfo, list_models, record_model
 from replaytree.tree.names import require_name, usable_name
+from replaytree.tree.noise import noise_of
 from replaytree.tree.problem import Problem
 from replaytree.tree.queries import list_searches, search_names
 from replaytree.tree.ranking import Uncertainty, rank, wilson
@@ -22,6 +24,7 @@ __all__ = [
     "Episode",
     "EpisodeInfo",
     "Goal",
+    "Measured",
     "ModelInfo",
     "Node",
     "Pair",
@@ -44,6 +47,7 @@ __all__ = [
     "list_models",
     "list_searches",
     "most_telling_depth",
+    "noise_of",
     "open_engine",
     "rank",
     "record_model",

@@ -16,11 +16,13 @@ from replaytree.records import NodeStats, Path, Space
 from replaytree.space import CheckedSpace, LayerSpace, checked
 from replaytree.tree import queries
 from replaytree.tree.backup import rescue
-from replaytree.tree.calibrations import Calibration, read_calibration
+from replaytree.tree.calibrations import Calibration, read_calibration, stored_biases
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
+from replaytree.tree.depth_bias import Bias, Point
 from replaytree.tree.engine import open_engine, reading, writing
 from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
 from replaytree.tree.leases import Lease, held_text, holder_of
+from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
 from replaytree.tree.ranking import Uncertainty
@@ -302,6 +304,15 @@ class ReplayTree:
     def best_accuracy(self) -> float | None:
         """The average accuracy of the prefix that `best` ranks first; None before a training."""
         return queries.best_accuracy(self.engine, self._search_id)
+
+    def biases(self) -> dict[Point, Bias]:
+        """By (depth, epochs): how much higher joint trainings read; empty where nothing was calibrated."""
+        with reading(self.engine) as connection:
+            return stored_biases(connection, self._search_id)
+
+    def models(self) -> list[ModelInfo]:
+        """What was retrained from this search, in the order of training."""
+        return list_models(self.engine, search=self.name)
 
     def uncertainties(self) -> dict[int, Uncertainty]:
         """By budget, in epochs: the noise of trainings and the number of validation images."""

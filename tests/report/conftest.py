@@ -14,6 +14,11 @@ FINGERPRINT = json.dumps(
 
 
 @pytest.fixture
+def fingerprint() -> str:
+    return FINGERPRINT
+
+
+@pytest.fixture
 def grow(tmp_path):
     """Make a search in tree.db from episodes."""
 

@@ -1,9 +1,9 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from replaytree.report.answer import answer, compare_with_random, wilson
+from replaytree.report.answer import Limit, answer, compare_with_random
+from replaytree.report.findings import basis, random_finding, what_counts
 from replaytree.report.reading import read_search
+from replaytree.tree import wilson
 
 
 def test_the_answer_is_the_best_at_the_largest_budget(data):
@@ -13,8 +13,10 @@ def test_the_answer_is_the_best_at_the_largest_budget(data):
     ]
     assert (found.accuracy, found.evaluation_count, found.epochs, found.visit_count) == (0.75, 1, 8, 4)
     assert found.candidates == 3
-    assert (found.interval.low, found.interval.high) == pytest.approx(wilson(0.75, 100))
-    assert (found.interval.n, found.interval.basis) == (100, "validation images")
+    assert found.interval == pytest.approx(wilson(0.75, 100))
+    assert found.at_least == pytest.approx(wilson(0.75, 100, z=1.0)[0])
+    assert (found.images, found.noise) == (100, None)
+    assert basis(found) == "n = 100 validation images"
 
 
 def test_without_images_there_is_no_interval_and_without_trainings_no_answer(grow, golden):
@@ -22,33 +24,68 @@ def test_without_images_there_is_no_interval_and_without_trainings_no_answer(gro
     assert answer(read_search(grow([], "empty"))) is None
 
 
-def test_wilson_by_hand():
-    # z^2 = 3.8415: middle (0.5 + 0.0192) / 1.0384 = 0.5; half 1.96 sqrt(0.0025 + 0.000096) / 1.0384 = 0.0962
-    assert wilson(0.5, 100) == pytest.approx((0.40383, 0.59617), abs=1e-5)
-    assert wilson(1.0, 180) == pytest.approx((180 / (180 + 3.84146), 1.0), abs=1e-5)
-    with pytest.raises(ValueError, match="n is 0"):
-        wilson(0.5, 0)
+def test_trainings_and_images_are_both_counted_where_both_are_known(grow, training):
+    found = answer(read_search(grow([training((0,), 0.5), training((0,), 0.7)])))
+    # 0.6 of 0.5 and 0.7: squares 0.02 over an error of 0.4 squared, one repeat.
+    assert found.noise == pytest.approx((0.02 / 0.16) ** 0.5)
+    assert basis(found) == "n = 100 validation images, 2 trainings"
+    assert "moves by 35% of itself" in what_counts(found)
+    assert "100 validation images" in what_counts(found)
+    assert found.interval[0] < wilson(0.6, 100)[0]
+    assert found.interval[1] > wilson(0.6, 100)[1]
 
 
-@given(st.floats(0, 1), st.integers(1, 10**6))
-def test_wilson_holds_the_share_and_narrows_with_n(share, n):
-    low, high = wilson(share, n)
-    assert 0.0 <= low <= share + 1e-9
-    assert share - 1e-9 <= high <= 1.0
-    wider = wilson(share, max(1, n // 2))
-    assert high - low <= wider[1] - wider[0] + 1e-12
-
-
-def test_random_search_is_compared_after_as_many_trainings(grow, data, training):
-    companion = grow(
-        [training((0,), 0.65), training((1,), 0.3), training((2,), 0.99, epochs=8)][:2],
-        "luck",
-        config={"strategy": "random"},
+def test_the_limits_of_the_search_and_whether_the_best_keeps_them(grow, golden):
+    config = {"max_params": 20, "target_params": 5, "max_flops": None, "target_flops": 999}
+    assert answer(read_search(grow(golden, config=config))).limits == (
+        Limit("--max-params", 20, 10),
+        Limit("--target-params", 5, 10),
+        Limit("--target-flops", 999, 1000),
     )
+    assert [limit.kept for limit in answer(read_search(grow(golden, "again", config=config))).limits] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+def compared(grow, training, one, other, **options):
+    """Two searches of one layer each, trained as often as there are accuracies."""
+    search = read_search(grow([training((0,), a) for a in one], "own"))
+    luck = read_search(grow([training((1,), a) for a in other], "luck", config={"strategy": "random"}, **options))
+    return compare_with_random(search, luck)
+
+
+def test_random_search_is_compared_by_what_ranks_first_after_as_many_trainings(grow, training):
+    found = compared(grow, training, [0.9, 0.8, 0.1], [0.4, 0.2])
+    assert (found.companion, found.trainings) == ("luck", 2)
+    assert (found.search.accuracy, found.random.accuracy) == (pytest.approx(0.85), pytest.approx(0.3))
+    assert found.difference.value == pytest.approx(0.55)
+    assert found.difference.interval[0] > 0
+    assert random_finding(found) == "55.0 points better than random search after the same 2 trainings"
+
+
+def test_two_pictures_of_118_are_no_claim(grow, training, fingerprint):
+    data_json = fingerprint.replace('"val_count": 100', '"val_count": 118')
+    search = read_search(grow([training((0,), 115 / 118)], "own", data_json=data_json))
+    luck = read_search(grow([training((1,), 113 / 118)], "luck", config={"strategy": "random"}, data_json=data_json))
+    found = compare_with_random(search, luck)
+    assert found.difference.value == pytest.approx(2 / 118)
+    assert found.difference.sign == 0
+    assert random_finding(found) == "Not told apart from random search after the same 1 training"
+
+
+def test_without_images_and_repeats_nothing_is_claimed(grow, training):
+    search = read_search(grow([training((0,), 0.9)], "own", data_json=None))
+    luck = read_search(grow([training((1,), 0.1)], "luck", config={"strategy": "random"}, data_json=None))
+    found = compare_with_random(search, luck)
+    assert found.difference.interval is None
+    assert random_finding(found).startswith("Not told apart")
+
+
+def test_other_budgets_are_no_fair_comparison(grow, data, training):
+    companion = grow([training((0,), 0.65), training((1,), 0.3)], "luck", config={"strategy": "random"})
     found = compare_with_random(data, read_search(companion))
-    # Two trainings each: the search had 0.6 and 0.9.
-    assert (found.companion, found.trainings, found.search_best, found.random_best) == ("luck", 2, 0.9, 0.65)
     assert found.caution == "it trained for up to 4 epochs, this search for 8"
+    assert random_finding(found) == "No fair comparison with random search"
 
 
 def test_a_companion_that_is_not_random_or_of_other_images_is_said_to_be(grow, data, golden):
@@ -58,5 +95,6 @@ def test_a_companion_that_is_not_random_or_of_other_images_is_said_to_be(grow, d
 
 def test_a_random_search_is_its_own_comparison_and_others_have_none(grow, golden, data):
     own = compare_with_random(read_search(grow(golden, "luck", config={"strategy": "random"})), None)
-    assert (own.companion, own.trainings, own.search_best, own.random_best) == (None, 4, 0.9, 0.9)
+    assert (own.companion, own.trainings, own.search.accuracy) == (None, 4, 0.75)
     assert compare_with_random(data, None) is None
+    assert compare_with_random(read_search(grow([], "empty", config={"strategy": "random"})), None) is None

@@ -2,7 +2,7 @@ import pytest
 
 from replaytree.errors import ConfigError
 from replaytree.report import write_comparison
-from replaytree.report.compare import BandRow, band_rows, curve, groups, standing_rows
+from replaytree.report.compare import BandRow, band_rows, curves, group_standings, groups, standing_rows
 from replaytree.report.compare_page import cautions, standing_finding
 from replaytree.report.reading import read_search
 
@@ -17,37 +17,69 @@ def searches(grow, training):
     return [read_search(tree) for tree in made]
 
 
-def test_best_so_far(searches):
-    assert curve(searches[0]).best == (0.2, 0.6, 0.6)
-    assert curve(searches[1]).seconds == (2.0, 4.0)
+def grouped(searches):
+    return groups(searches, curves(searches))
+
+
+def test_who_led_by_then(searches):
+    assert curves(searches)[0].best == pytest.approx((0.2, 0.4, 0.4))
+    assert curves(searches)[1].seconds == (2.0, 4.0)
 
 
 def test_searches_that_differ_in_the_seed_alone_are_a_group(searches):
-    assert [(group.label, len(group.curves)) for group in groups(searches)] == [("toys (2 seeds)", 2), ("luck", 1)]
+    assert [(group.label, len(group.curves)) for group in grouped(searches)] == [("toys (2 seeds)", 2), ("luck", 1)]
 
 
 def test_bands_by_hand_up_to_where_the_shortest_ends(searches):
-    both = groups(searches)[0]
-    # After 1 training: 0.2 and 0.4; after 2: 0.6 and 0.5. Quantiles are linear between two values.
+    both = grouped(searches)[0]
+    # After 1 training: 0.2 and 0.4; after 2, on average, 0.4 and 0.45. Quantiles are linear between two values.
     assert band_rows(both, "trainings") == [
         BandRow(1.0, pytest.approx(0.3), pytest.approx(0.22), pytest.approx(0.38)),
-        BandRow(2.0, pytest.approx(0.55), pytest.approx(0.51), pytest.approx(0.59)),
+        BandRow(2.0, pytest.approx(0.425), pytest.approx(0.405), pytest.approx(0.445)),
     ]
-    # In seconds: at 2 the first search has 0.6 and the second 0.4; both stand at 3, when the first ends.
+    # In seconds: at 2 and at 3, when the first ends, both have 0.4.
     assert [(row.x, row.median) for row in band_rows(both, "seconds")] == [
-        (2.0, pytest.approx(0.5)),
-        (3.0, pytest.approx(0.5)),
+        (2.0, pytest.approx(0.4)),
+        (3.0, pytest.approx(0.4)),
     ]
 
 
 def test_the_table_and_its_heading(searches):
-    rows = standing_rows(searches)
+    found = grouped(searches)
+    rows = standing_rows(searches, found)
     assert [(row.trainings, row.common_best, row.best, row.best_at) for row in rows] == [
-        (3, 0.2, 0.6, 2),
-        (2, 0.4, 0.5, 2),
+        (3, 0.2, pytest.approx(0.4), 1),
+        (2, 0.4, pytest.approx(0.45), 1),
         (1, 0.9, 0.9, 1),
     ]
-    assert standing_finding(rows) == "After 1 training luck leads with 0.900; toys-1 has 0.200"
+    assert rows[2].at_least == searches[2].best.lower_bound
+    standings = group_standings(found)
+    assert [(each.label, each.seeds, each.mean) for each in standings] == [
+        ("luck", 1, 0.9),
+        ("toys (2 seeds)", 2, pytest.approx(0.3)),
+    ]
+    assert standing_finding(standings, 1) == "After 1 training luck is ahead of toys (2 seeds)"
+
+
+def test_groups_of_the_same_seeds_are_compared_seed_by_seed(grow, training):
+    made = [
+        grow([training((0,), accuracy)], f"{name}-{seed}", seed=seed, config=config, data_json=None)
+        for name, config, accuracies in (
+            ("own", {}, {1: 0.9, 2: 0.7, 3: 0.8}),
+            ("luck", {"strategy": "random"}, {3: 0.7, 1: 0.8, 2: 0.61}),
+            ("firm", {"gamma": 0.5}, {1: 0.5, 2: 0.9, 3: 0.7}),
+        )
+        for seed, accuracy in accuracies.items()
+    ]
+    standings = group_standings(grouped([read_search(tree) for tree in made]))
+    behind = {each.label: each.behind for each in standings}
+    # 0.1, 0.09 and 0.1 apart seed by seed, although the seeds themselves lie 0.2 apart.
+    assert behind["luck (3 seeds)"].value == pytest.approx(0.29 / 3)
+    assert behind["luck (3 seeds)"].sign == 1
+    assert behind["firm (3 seeds)"].sign == 0
+    assert standing_finding(standings, 1) == (
+        "After 1 training own (3 seeds) and firm (3 seeds) are not told apart; own (3 seeds) is ahead of luck (3 seeds)"
+    )
 
 
 def test_the_page_is_written_and_says_what_differs(grow, golden, tmp_path, training):

@@ -1,14 +1,19 @@
 import pytest
 
 from replaytree import plot_history
+from replaytree.report.findings import history_finding
 from replaytree.report.history import DepthCostRow, HistoryRow, depth_cost_rows, draw_history, history_rows, thinned
 
 
 def test_history_by_hand(data):
     rows = history_rows(data)
-    assert rows[0] == HistoryRow(0, "sample", True, 2, "conv1 pool1", 0.6, 0.6, 2, 4, None, 0.125, 1.0)
+    assert rows[0] == HistoryRow(0, "sample", True, 2, "conv1 pool1", 0.6, 0.6, (0, 1), 2, 4, None, 0.125, 1.0)
     assert [row.accuracy for row in rows] == [0.6, 0.9, 0.25, None, 0.75]
-    assert [row.best for row in rows] == [0.6, 0.9, 0.9, 0.9, 0.9]
+    # The budget rises with the third training: what ranks first then was trained with it.
+    assert [row.best for row in rows] == [0.6, 0.9, 0.25, 0.25, 0.75]
+    assert [row.leader for row in rows] == [(0, 1), (0, 1, 2), (2,), (2,), (0,)]
+    assert history_finding(rows) == "The best prefix has been ranked first since the 4th of 4 trainings"
+    assert history_finding(rows[:1]) == "The best prefix has been ranked first since the 1st of 1 training"
     assert [row.failure for row in rows] == [None, None, None, None, "diverged"]
 
 
@@ -21,10 +26,24 @@ def test_what_each_depth_costs(data):
 
 
 def row(number, accuracy, best, failure=None):
-    return HistoryRow(number, "sample", True, 1, "conv1", accuracy, best, 1, 4, failure, None, None)
+    return HistoryRow(
+        number,
+        "sample",
+        True,
+        1,
+        "conv1",
+        accuracy,
+        best,
+        None if best is None else (int(10 * best),),
+        1,
+        4,
+        failure,
+        None,
+        None,
+    )
 
 
-def test_thinning_keeps_improvements_failures_and_the_last():
+def test_thinning_keeps_new_leaders_failures_and_the_last():
     rows = [row(n, 0.5, 0.5 if n < 777 else 0.6, "error" if n == 333 else None) for n in range(1000)]
     kept = [r.number for r in thinned(rows, most=10)]
     assert kept == [0, 100, 200, 300, 333, 400, 500, 600, 700, 777, 800, 900, 999]
@@ -36,15 +55,15 @@ def test_the_figure_marks_sources_replays_and_failures(tree, data):
     assert figure == draw_history(history_rows(data))
     names = [trace.name for trace in figure.data]
     assert names == [
-        "sampled", "continued from the tree", "best so far", "replayed, nothing trained", "failed",
+        "sampled", "continued from the tree", "ranked first so far", "replayed, nothing trained", "failed",
         "depth bound, layers", "budget, epochs", "policy entropy, nats", "policy loss",
     ]  # fmt: skip
-    assert list(figure.data[2].y) == [0.6, 0.9, 0.9, 0.9, 0.9]
+    assert list(figure.data[2].y) == [0.6, 0.9, 0.25, 0.25, 0.75]
 
 
 def test_a_policy_that_learns_nothing_has_no_panel():
     names = [trace.name for trace in draw_history([row(0, 0.5, 0.5)]).data]
-    assert names == ["sampled", "best so far", "depth bound, layers", "budget, epochs"]
+    assert names == ["sampled", "ranked first so far", "depth bound, layers", "budget, epochs"]
 
 
 @pytest.mark.parametrize("rows", [[], [row(0, None, None, "error")]])

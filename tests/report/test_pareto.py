@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from replaytree import plot_pareto
 from replaytree.errors import ConfigError
+from replaytree.report.findings import pareto_finding
 from replaytree.report.pareto import ParetoRow, pareto_rows, shown_rows
 from replaytree.report.reading import read_search
 
@@ -13,6 +14,7 @@ from replaytree.report.reading import read_search
 def test_the_front_by_hand(grow, training):
     tree = grow([training((0, 0), 0.6, 0.7), training((2,), 0.5), training((1,), 0.65), training((0, 2), 0.6, 0.9)])
     rows = pareto_rows(read_search(tree), "params")
+    # Two trainings of (0) agree, so the noise is nothing and the order that of the averages.
     # (0) 10: 0.6; (1) 20: 0.65; (0, 0) 20: 0.7; (2) 30: 0.5; (0, 2) 40: 0.9. Of the two for 20 the better is on it.
     assert [(row.cost, row.accuracy, row.on_front) for row in rows] == [
         (10, 0.6, True), (20, 0.7, True), (20, 0.65, False), (30, 0.5, False), (40, 0.9, True),
@@ -24,7 +26,7 @@ def test_nothing_beats_the_front(points):
     rows = []
     best = -1.0
     for cost, level in sorted(points, key=lambda p: (p[0], -p[1])):
-        rows.append(ParetoRow(0, "", 1, cost, level / 20, level / 20 > best))
+        rows.append(ParetoRow(0, "", 1, cost, level / 20, level / 20, 20 - level, level / 20 > best))
         best = max(best, level / 20)
     front = [row for row in rows if row.on_front]
     for row in rows:
@@ -34,7 +36,7 @@ def test_nothing_beats_the_front(points):
 
 
 def test_drawing_fewer_points_keeps_the_front():
-    rows = [ParetoRow(n, "", 1, n + 1, (n * 7919 % 1000) / 1000, n % 97 == 0) for n in range(10_000)]
+    rows = [ParetoRow(n, "", 1, n + 1, 0.5, 0.5, n * 7919 % 10_000, n % 97 == 0) for n in range(10_000)]
     shown = shown_rows(rows, most=500)
     assert len(shown) < 700
     assert {row.node_id for row in rows if row.on_front} <= {row.node_id for row in shown}
@@ -45,3 +47,13 @@ def test_plot_pareto_by_params_or_flops(tree):
     assert list(plot_pareto(tree, cost="flops").data[1].x) == [1000]
     with pytest.raises(ConfigError, match="'params' or 'flops'"):
         plot_pareto(tree, cost="euros")
+
+
+def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training):
+    firm = [training((0,), a) for a in (0.84, 0.92, 0.84, 0.92)]
+    data = read_search(grow([*firm, training((2,), 0.9), training((0, 1), 0.88, 0.89)]))
+    rows = pareto_rows(data, "params")
+    front = [row for row in rows if row.on_front]
+    assert front[-1].node_id == data.best.node_id
+    assert min(rows, key=lambda row: row.rank).labels == "conv1"
+    assert pareto_finding(rows) == "Nothing cheaper comes within a point of 0.880"

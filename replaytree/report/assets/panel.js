@@ -74,11 +74,11 @@ function fillPanel(place, choose) {
     make("h3", {}, labelsOf(place)),
     make("div", { class: "big" },
       make("div", {}, make("b", { "data-fact": "average accuracy" }, accuracyText(columns.average[place])), "average accuracy"),
-      make("div", {}, make("b", { "data-fact": "best accuracy" }, accuracyText(columns.best[place])), "best training")),
+      make("div", {}, make("b", { "data-fact": "at least" }, accuracyText(columns.bound[place])), "at least"),
+      make("div", {}, make("b", { "data-fact": "highest training" }, accuracyText(columns.best[place])), "highest training")),
     facts,
-    command(`replaytree show ${tree.argument} ${id}`),
-    command(`replaytree retrain ${tree.argument} --node ${id}`),
-    command(`replaytree export ${tree.argument} --node ${id}`),
+    ...tree.commands.map((pieces) => command(pieces.join(id))),
+    make("p", { class: "quiet" }, "Retrain a node before you export it."),
     ...childList(place, choose));
   panel.dataset.node = String(id);
 }

@@ -1,0 +1,95 @@
+"""The commands that a page prints: complete, quoted for the shell, and right from any folder."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from replaytree.config import SearchConfig
+from replaytree.report.files import folder_name
+from replaytree.report.reading import SearchData
+
+# A page is passed on, and a password must not be.
+FROM_ENVIRONMENT = '"$REPLAYTREE_STORAGE"'
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Of one search. `companion` is the same search with strategy random, None where no command line can make it.
+
+    `environment` says that the database's URL must be in the variable REPLAYTREE_STORAGE, since it has a password.
+    """
+
+    resume: str
+    report: str
+    watch: str
+    retrain: str
+    companion: str | None
+    against: str
+    environment: bool
+
+
+def commands_of(data: SearchData, against: SearchData | None = None) -> Commands:
+    """The commands of a page."""
+    companion = companion_name(data)
+    config = companion_config(data)
+    compared = [] if against is None else ["--against", against.name]
+    return Commands(
+        resume=command(data, "resume", options=["--trainings", "10"]),
+        report=command(data, "report", options=compared),
+        watch=command(data, "report", options=[*compared, "--watch"]),
+        retrain=command(data, "retrain"),
+        companion=None if config is None else _run(data, companion, config),
+        against=command(data, "report", options=["--against", companion]),
+        environment=data.storage is None,
+    )
+
+
+def _run(data: SearchData, name: str, config: SearchConfig) -> str:
+    count = str(len(data.trainings))
+    return command(data, "run", (), options=["--name", name, "--trainings", count, *config.to_arguments()])
+
+
+def node_commands(data: SearchData, node: str) -> list[str]:
+    """What can be done with one node: see it, retrain it, and then export it. The page puts in the node's number."""
+    model = f"{folder_name(data.name)}-node{node}.onnx"
+    return [
+        command(data, "show", (data.name, node)),
+        command(data, "retrain", options=["--node", node]),
+        command(data, "export", options=["--node", node, "--format", "onnx", "--out", model]),
+    ]
+
+
+def command(data: SearchData, what: str, arguments: Sequence[str] | None = None, *, options: Sequence[str] = ()) -> str:
+    """A command of replaytree on the search, or with other `arguments`."""
+    arguments = (data.name,) if arguments is None else arguments
+    # A name that begins with a dash would be read as an option.
+    last = ["--", *arguments] if any(each.startswith("-") for each in arguments) else []
+    words = shlex.join(["replaytree", what, *([] if last else arguments), *options])
+    storage = FROM_ENVIRONMENT if data.storage is None else shlex.quote(data.storage)
+    return f"{words} --storage {storage}{' ' + shlex.join(last) if last else ''}"
+
+
+def companion_name(data: SearchData) -> str:
+    """A name for a random search beside this one that is not taken."""
+    return next(
+        name
+        for number in count(1)
+        if (name := f"{data.name.lstrip('-')[:80]}-random{'' if number == 1 else f'-{number}'}") not in data.taken
+    )
+
+
+def companion_config(data: SearchData) -> SearchConfig | None:
+    """This search's configuration with strategy random; None where no command line can name its data."""
+    config = data.whole_config
+    if config is None or config.dataset is None:
+        return None
+    folders = {
+        field: os.path.abspath(value)
+        for field in ("dataset", "data_dir")
+        if (value := getattr(config, field)) is not None and os.path.isdir(value)
+    }
+    return config.with_options(strategy="random", warm_start=None, **folders)

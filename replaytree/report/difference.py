@@ -1,0 +1,88 @@
+"""Whether two accuracies are told apart: differences with 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from scipy.special import stdtrit
+
+from replaytree.report.leading import Leader
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`value` is the first less the second, in accuracy; the interval is None where nothing is known of the errors."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+    @property
+    def sign(self) -> int:
+        """1 and -1 where the interval says which is better, 0 where it does not."""
+        if self.interval is None:
+            return 0
+        return (self.interval[0] > 0.0) - (self.interval[1] < 0.0)
+
+
+def between(first: Leader, second: Leader) -> Difference:
+    """Two prefixes, each with its own interval (R. G. Newcombe, 1998, method 10).
+
+    d - sqrt((p1 - l1)^2 + (u2 - p2)^2) to d + sqrt((u1 - p1)^2 + (p2 - l2)^2). That both were measured on the same
+    images would narrow it, but which image each got right is not stored.
+    """
+    value = first.calibrated - second.calibrated
+    one, other = first.interval, second.interval
+    if one is None or other is None:
+        return Difference(value, None)
+    down = math.hypot(first.calibrated - one[0], other[1] - second.calibrated)
+    up = math.hypot(one[1] - first.calibrated, second.calibrated - other[0])
+    return Difference(value, (value - down, value + up))
+
+
+def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: bool) -> Difference:
+    """Two groups of searches that differ in the seed: the mean difference and Student's interval, paired or Welch's.
+
+    Seeds may share their validation images, and so the error of that sample, which no number of seeds takes away: it
+    is added to Student's, as independent. Where a group is one search, the widest of the single intervals is taken.
+    """
+    if len(first) == 1 or len(second) == 1:
+        pairs = [between(one, other) for one in first for other in second]
+        value = fmean(pair.value for pair in pairs)
+        known = [(pair.value, *pair.interval) for pair in pairs if pair.interval is not None]
+        if len(known) < len(pairs):
+            return Difference(value, None)
+        down, up = max(v - low for v, low, _ in known), max(high - v for v, _, high in known)
+        return Difference(value, (value - down, value + up))
+    groups = [[leader.calibrated for leader in group] for group in (first, second)]
+    if paired:
+        differences = [one - other for one, other in zip(*groups, strict=True)]
+        error, freedom = stdev(differences) / math.sqrt(len(differences)), len(differences) - 1.0
+    else:
+        parts = [stdev(values) ** 2 / len(values) for values in groups]
+        error = math.sqrt(sum(parts))
+        weights = sum(part**2 / (len(values) - 1) for part, values in zip(parts, groups, strict=True))
+        freedom = sum(parts) ** 2 / weights if weights else math.inf
+    half = math.hypot(float(stdtrit(freedom, 0.975)) * error if error else 0.0, _sampling(first, second))
+    value = fmean(groups[0]) - fmean(groups[1])
+    return Difference(value, (value - half, value + half))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Student's 95 % interval of a mean; None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
+    return max(0.0, fmean(values) - half), min(1.0, fmean(values) + half)
+
+
+def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
+    """The half width that the images leave, as if all seeds saw the same ones."""
+    images = [leader.known.images for leader in (*first, *second)]
+    if any(count is None for count in images):
+        return 0.0
+    shares = [fmean(leader.calibrated for leader in group) for group in (first, second)]
+    least = min(count for count in images if count is not None)
+    return 1.959963984540054 * math.sqrt(sum(share * (1.0 - share) for share in shares) / least)
