@@ -129,9 +129,12 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
 
 
 def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
-    """Layer before down, layer after across; bright pairs are frequent in the best tenth."""
-    befores = dict(sorted({row.before: row.before_label for row in rows}.items()))
-    afters = dict(sorted({row.after: row.after_label for row in rows}.items()))
+    """Layer before down, layer after across; bright pairs are frequent in the best tenth.
+
+    The layers of the most frequent pairs come first: on a narrow screen the cell that the heading names is in sight.
+    """
+    befores = {row.before: row.before_label for row in rows}
+    afters = {row.after: row.after_label for row in rows}
     down, across = ({action: place for place, action in enumerate(found)} for found in (befores, afters))
     counts: list[list[int | None]] = [[None] * len(across) for _ in down]
     texts = [[""] * len(across) for _ in down]
@@ -149,6 +152,8 @@ def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
         hoverongaps=False,
         hovertemplate="%{y}, then %{x}: %{z}<br>%{text}<extra></extra>",
     )
+    # The narrowest that labels across can be read at; a screen that has less scrolls sideways.
+    width = 150 + 24 * len(across)
     figure = theme.figure(cells, height=max(260, 130 + 20 * len(down)))
     top = max((row.count for row in rows), default=1)
     figure.update_layout(
@@ -160,7 +165,7 @@ def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
                 "dtick": max(1, math.ceil(top / 6)),
             },
         },
-        meta={"scale": "counts"},
+        meta={"scale": "counts", "least_width": width},
     )
     figure.update_xaxes(title_text="followed by", showgrid=False, tickangle=-60, type="category", dtick=1)
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", dtick=1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import text
 
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
 from replaytree.report.reading import read_search
@@ -93,3 +94,16 @@ def trained(path, *accuracies, epochs=4, seconds=1.0) -> Episode:
 @pytest.fixture
 def training():
     return trained
+
+
+@pytest.fixture
+def named():
+    """Give a search a name that no new one can have, but an old one may."""
+
+    def named(tree, name):
+        with tree.engine.begin() as connection:
+            values = {"new": name, "old": tree.name}
+            connection.execute(text("UPDATE searches SET name = :new WHERE name = :old"), values)
+        return ReplayTree.open(tree.engine, name)
+
+    return named

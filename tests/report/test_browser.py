@@ -91,6 +91,19 @@ def test_every_figure_is_drawn_and_nothing_overflows(visit, site, size, scheme):
     assert ink == ("rgb(90, 100, 109)" if scheme == "light" else "rgb(155, 165, 172)")
 
 
+def test_the_cell_that_the_heading_of_the_pairs_names_is_in_sight_on_a_narrow_screen(visit, site):
+    page = visit(site[0], size=SIZES[1])
+    heading = page.locator("h3", has_text="is the pair the best tenth ends with most").inner_text()
+    before, after = heading.split(" is the pair")[0].split(" then ")
+    figure = page.locator("[data-figure=follows]")
+    figure.scroll_into_view_if_needed()
+    assert before in figure.locator(".ytick text").all_text_contents()
+    tick = next(each for each in figure.locator(".xtick text").all() if each.text_content() == after)
+    box = tick.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= SIZES[1][0]
+
+
 def test_figures_follow_the_scheme_while_the_page_is_open(visit, site):
     page = visit(site[0])
     page.emulate_media(color_scheme="dark")
@@ -243,9 +256,9 @@ def test_a_watched_page_reloads_without_losing_its_place(visit, tmp_path):
     assert page.evaluate("scrollY") == 700
 
 
-def test_names_with_markup_are_text(visit, grow, golden, tmp_path):
+def test_names_with_markup_are_text(visit, grow, golden, named, tmp_path):
     mark = "<img/src=x/onerror=document.title='owned'></script><script>document.title='owned'</script>"
-    tree = grow(golden, mark, labels=(mark, "<b>bold</b>", "res1"), config={"dataset": mark})
+    tree = named(grow(golden, labels=(mark, "<b>bold</b>", "res1"), config={"dataset": mark}), mark)
     page = visit(write_report(tree, out=tmp_path / "reports"))
     page.locator("#icicle g.slice").nth(1).click()
     page.wait_for_selector("#panel[data-node='1']")

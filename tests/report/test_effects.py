@@ -1,7 +1,8 @@
 import pytest
 
 from replaytree import plot_layer_effects
-from replaytree.report.effects import FollowRow, effect_rows, follow_rows
+from replaytree.report.effects import FollowRow, draw_follows, effect_rows, follow_rows
+from replaytree.report.findings import follow_finding
 from replaytree.report.reading import read_search
 
 
@@ -44,6 +45,13 @@ def test_pairs_of_the_best_tenth(grow, training):
         FollowRow(3, 2, "d1", "c1", 1, 0.5, 1 / 16),
         FollowRow(3, 3, "d1", "d1", 1, 0.5, 1 / 16),
     ]
+
+
+def test_the_pair_that_the_heading_names_comes_first():
+    rows = [FollowRow(3, 2, "d1", "c1", 5, 0.5, 0.1), FollowRow(0, 1, "a1", "b1", 2, 0.2, 0.1)]
+    cells = draw_follows(rows).data[0]
+    assert (cells.y[0], cells.x[0], cells.z[0][0]) == ("d1", "c1", 5)
+    assert follow_finding(rows).startswith("d1 then c1")
 
 
 def test_the_figure_is_in_points_and_leaves_unknown_cells_empty(crossed):

@@ -2,21 +2,12 @@ import re
 from html import unescape
 
 import pytest
-from sqlalchemy import text
 
-from replaytree import ReplayTree
 from replaytree.errors import ConfigError
 from replaytree.report import write_report
 from replaytree.tree import record_model
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-def named(tree, name):
-    """A search with a name that no new one can have, but an old one may."""
-    with tree.engine.begin() as connection:
-        connection.execute(text("UPDATE searches SET name = :new WHERE name = :old"), {"new": name, "old": tree.name})
-    return ReplayTree.open(tree.engine, name)
 
 
 @pytest.fixture
@@ -53,7 +44,7 @@ def test_the_page_asks_the_network_for_nothing(tree, written):
     assert "unsafe-eval" not in page
 
 
-def test_names_are_escaped_wherever_they_stand(grow, golden, written):
+def test_names_are_escaped_wherever_they_stand(grow, golden, named, written):
     tree = named(grow(golden, labels=(HOSTILE, "</script>", "<!--"), config={"dataset": HOSTILE}), HOSTILE)
     companion = named(grow(golden, "luck", config={"strategy": "random"}), f"{HOSTILE}2")
     page = written(tree, against=companion)
