@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path as FilePath
@@ -28,6 +28,7 @@ from replaytree.evaluate import (
     resolve_device,
     using,
 )
+from replaytree.guard import Guard, GuardedAlone
 from replaytree.records import Evaluator, Space
 from replaytree.space import ConstrainedSpace, LayerSpace, xu24
 from replaytree.tree import ReplayTree, search_names, usable_name
@@ -115,11 +116,21 @@ def default_evaluator(
 
 
 def workers_for(
-    config: SearchConfig, space: Space, data: ImageData | None, evaluator: Evaluator | None, cluster: RayCluster | None
+    config: SearchConfig,
+    space: Space,
+    data: ImageData | None,
+    evaluator: Evaluator | None,
+    cluster: RayCluster | None,
+    *,
+    tree: Callable[[], ReplayTree],
 ) -> Workers:
-    """The workers: this process, or those of a Ray cluster, which make their evaluators on their own devices."""
+    """The workers: this process, or those of a Ray cluster, which make their evaluators on their own devices.
+
+    `tree` is where this process notes what it trains; it is asked for when a training begins.
+    """
     if cluster is None:
-        return InProcess(default_evaluator(config, space, data) if evaluator is None else evaluator)
+        own = default_evaluator(config, space, data) if evaluator is None else evaluator
+        return InProcess(own, ask=Guard(tree).ask)
     if evaluator is not None:
         require_evaluator(evaluator)
         return RayWorkers(cluster, lambda: evaluator)
@@ -134,17 +145,20 @@ def _buildable(space: Space) -> LayerSpace:
     return space
 
 
-def separate_trainer(config: SearchConfig, space: Space, data: ImageData | None) -> SeparateEvaluator | None:
+def separate_trainer(
+    config: SearchConfig, space: Space, data: ImageData | None, *, tree: Callable[[], ReplayTree]
+) -> GuardedAlone | None:
     """The trainer of single prefixes for the calibration; None where every prefix is trained by itself anyway."""
     if config.evaluator == "separate" or data is None:
         return None
-    return SeparateEvaluator(
+    trainer = SeparateEvaluator(
         space,
         data,
         recipe=Recipe.of(config, data),
         device=resolve_device(config.device),
         threads=Threads.of(config.threads),
     )
+    return GuardedAlone(trainer, tree)
 
 
 def created_tree(

@@ -157,8 +157,10 @@ class Search:
         self.data = data
         self._whole_space = checked(space) if space is not None else default_space(config, data)
         self.space = within_limits(self._whole_space, config)
-        self.workers: Workers = workers_for(config, self._whole_space, data, evaluator, cluster)
-        trainer = separate_trainer(config, self._whole_space, data) if evaluator is None and config.calibrate else None
+        self.workers: Workers = workers_for(config, self._whole_space, data, evaluator, cluster, tree=self._own_tree)
+        trainer = None
+        if evaluator is None and config.calibrate:
+            trainer = separate_trainer(config, self._whole_space, data, tree=self._own_tree)
         self._calibrator = Calibrator(self.space, trainer, share=config.calibrate)
         self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
         self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
@@ -169,6 +171,9 @@ class Search:
         self.lost: LeaseLost | None = None
         self._limits: Limits | None = None
         self._used_seconds = 0.0
+
+    def _own_tree(self) -> ReplayTree:
+        return self.tree
 
     def _restore(self) -> None:
         """Take over the state of the tree.

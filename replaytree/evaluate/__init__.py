@@ -1,7 +1,7 @@
 """Training: every prefix of a path scored on validation images."""
 
 from replaytree.config import EvaluatorName
-from replaytree.evaluate.answer import require_evaluator
+from replaytree.evaluate.answer import answer_of, require_evaluator
 from replaytree.evaluate.device import available_devices, resolve_device
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
@@ -26,6 +26,7 @@ __all__ = [
     "SeparateEvaluator",
     "Threads",
     "Workers",
+    "answer_of",
     "available_devices",
     "connect",
     "require_evaluator",

@@ -10,6 +10,16 @@ from replaytree.evaluate.answer import answer_of, require_evaluator
 from replaytree.records import Evaluator, Path, PathEvaluation
 
 
+class Ask(Protocol):
+    """How an evaluator is asked: answer_of, or something around it."""
+
+    def __call__(
+        self, evaluator: Evaluator, paths: Sequence[Path], *, budget: Budget, seed: int
+    ) -> list[PathEvaluation]:
+        """One evaluation a path."""
+        ...
+
+
 class Workers(Protocol):
     """Turns are submitted by number while a worker is free, and returned in the order in which they end."""
 
@@ -32,11 +42,12 @@ class Workers(Protocol):
 
 
 class InProcess:
-    """This process: one turn at a time, evaluated when it is asked for."""
+    """This process: one turn at a time, evaluated when it is asked for, by `ask`."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, *, ask: Ask = answer_of) -> None:
         require_evaluator(evaluator)
         self._evaluator = evaluator
+        self._ask = ask
         self._turn: tuple[int, Sequence[Path], Budget, int] | None = None
 
     @property
@@ -54,7 +65,7 @@ class InProcess:
         assert self._turn is not None, "no turn was submitted"
         number, paths, budget, seed = self._turn
         self._turn = None
-        return number, answer_of(self._evaluator, paths, budget=budget, seed=seed)
+        return number, self._ask(self._evaluator, paths, budget=budget, seed=seed)
 
     def close(self) -> None:
         """Nothing is under way."""

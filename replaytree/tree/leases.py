@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.pool import StaticPool
 
 from replaytree.errors import LeaseLost, SearchHeld, StorageError
+from replaytree.tree.deaths import Deaths
 from replaytree.tree.engine import reading, writing
 from replaytree.tree.recording import insert_for
 from replaytree.tree.retrying import write
@@ -44,6 +45,7 @@ class Holder:
     process: str
     acquired_at: datetime
     silent_seconds: float
+    deaths: Deaths
 
     @property
     def is_gone(self) -> bool:
@@ -55,6 +57,12 @@ class Holder:
         if self.process.rpartition(" ")[0] != _place():
             return False
         return process_identity(self.pid) != self.process
+
+    @property
+    def left(self) -> Deaths:
+        """What the next driver takes over: with the training that it died in, if it died and did not just let go."""
+        died = self.is_gone and self.process != process_identity(os.getpid())
+        return self.deaths.inherited() if died or self.silent_seconds > SILENT_SECONDS else self.deaths.ended()
 
     @property
     def text(self) -> str:
@@ -76,6 +84,7 @@ class Lease:
         self._search_id = search_id
         self._name = name
         self._ended = threading.Event()
+        self.deaths = Deaths()
         _held_here.add(self.token)
         try:
             held = write(engine, lambda connection: self._take(connection, take_over=take_over))
@@ -87,6 +96,18 @@ class Lease:
         # A database in memory has one connection and no other users.
         if not isinstance(engine.pool, StaticPool):
             threading.Thread(target=self._beat, name=f"lease of {name}", daemon=True).start()
+
+    def note(self, deaths: Deaths) -> None:
+        """Store which training is under way; without a note where the database cannot be reached.
+
+        The record after the training tells of that, and saves what it can.
+        """
+        self.deaths = deaths
+        try:
+            with writing(self._engine) as connection:
+                connection.execute(update(leases).where(leases.c.holder == self.token).values(deaths=deaths.to_text()))
+        except StorageError:
+            return
 
     def require(self, connection: Connection) -> None:
         """Raise LeaseLost unless the lease is still ours; it then stays so until the transaction ends."""
@@ -121,6 +142,7 @@ class Lease:
             "process": process_identity(process),
             "acquired_at": now,
             "heartbeat_at": now,
+            "deaths": None,
         }
         new = insert_for(connection.dialect.name, leases).on_conflict_do_nothing(index_elements=["search_id"])
         if connection.scalar(new.returning(leases.c.search_id), row) is not None:
@@ -130,6 +152,8 @@ class Lease:
             return self._take(connection, take_over=take_over)
         if not (take_over or held.is_gone):
             return held
+        self.deaths = held.left
+        row["deaths"] = self.deaths.to_text()
         connection.execute(update(leases).where(leases.c.search_id == self._search_id), row)
         return None
 
@@ -193,7 +217,7 @@ def _read(connection: Connection, search_id: int, *, lock: bool = False) -> Hold
     if row is None:
         return None
     silent = (_now(connection) - row.heartbeat_at).total_seconds()
-    return Holder(row.holder, row.host, row.pid, row.process, row.acquired_at, silent)
+    return Holder(row.holder, row.host, row.pid, row.process, row.acquired_at, silent, Deaths.of_text(row.deaths))
 
 
 def _now(connection: Connection) -> datetime:

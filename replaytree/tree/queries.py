@@ -123,6 +123,17 @@ def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False
         return connection.scalar(query) or 0
 
 
+def failed_paths(engine: Engine, search_id: int, beginning: str) -> set[Path]:
+    """The paths of a search one of whose trainings failed with a text that begins so."""
+    query = (
+        select(nodes.c.path)
+        .join(episodes, episodes.c.node_id == nodes.c.id)
+        .where(episodes.c.search_id == search_id, episodes.c.failure_text.startswith(beginning, autoescape=True))
+    )
+    with reading(engine) as connection:
+        return {path_from_text(text) for text in connection.scalars(query)}
+
+
 def node_stats(engine: Engine, search_id: int) -> list[NodeStats]:
     """The nodes of a search with their sums per budget, ordered by id; one query."""
     stats = []

@@ -220,6 +220,27 @@ class ReplayTree:
             self._lease = None
             lease.release()
 
+    def deaths_in(self, training: str) -> int:
+        """How many processes in a row died in this training while they drove the search; the caller names it."""
+        return 0 if self._lease is None else self._lease.deaths.counts.get(training, 0)
+
+    def failed_paths(self, beginning: str) -> set[Path]:
+        """The paths one of whose trainings failed with a text that begins so."""
+        return queries.failed_paths(self.engine, self._search_id, beginning)
+
+    @contextmanager
+    def training(self, training: str) -> Iterator[None]:
+        """Note that this training is under way until the end of the block. Outside of `driving` nothing is noted."""
+        lease = self._lease
+        if lease is None:
+            yield
+            return
+        lease.note(lease.deaths.began(training))
+        try:
+            yield
+        finally:
+            lease.note(lease.deaths.ended())
+
     def require_free(self) -> None:
         """Raise SearchHeld where a process drives the search that is not known to be gone."""
         holder = holder_of(self.engine, self._search_id)

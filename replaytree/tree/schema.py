@@ -262,7 +262,10 @@ class StrategyStateRow(Base):
 
 
 class LeaseRow(Base):
-    """The process that drives a search; there is a row only while one does, or where one died."""
+    """The process that drives a search; there is a row only while one does, or where one died.
+
+    `deaths` is a text of deaths.py: which training is under way, and in which ones a process died.
+    """
 
     __tablename__ = "leases"
 
@@ -275,6 +278,7 @@ class LeaseRow(Base):
     process: Mapped[str]
     acquired_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]
+    deaths: Mapped[str | None]
 
 
 class PriorRow(Base):

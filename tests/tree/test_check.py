@@ -224,7 +224,7 @@ STRUCTURE = [
     ("DELETE FROM strategy_states", ("episodes of the strategy's state", None, None, 5, None)),
     ("UPDATE strategy_states SET search_id = 9", ("search of strategy state", None, None, "a stored search", 9)),
     (
-        "INSERT INTO leases VALUES (9, 'h', 'host', 1, 'p', '2026-01-01 00:00:00', '2026-01-01 00:00:00')",
+        "INSERT INTO leases VALUES (9, 'h', 'host', 1, 'p', '2026-01-01 00:00:00', '2026-01-01 00:00:00', NULL)",
         ("search of lease", None, None, "a stored search", 9),
     ),
     (MODEL.format(search=9, node="NULL"), ("search of model", None, None, "a stored search", 9)),

@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from replaytree.errors import DatabaseGone, LeaseLost, SearchHeld
 from replaytree.records import PathEvaluation
 from replaytree.tree import Episode, ReplayTree, check, leases
+from replaytree.tree.deaths import Deaths
 from replaytree.tree.engine import reading, writing
 from replaytree.tree.leases import holder_of, process_identity
 from replaytree.tree.schema import leases as table
@@ -251,6 +252,71 @@ def test_a_file_that_is_gone_after_the_last_record_is_noticed_at_the_end(create,
         with tree.driving():
             tree.record(golden, state=b"1")
             (tmp_path / "tree.db").rename(tmp_path / "elsewhere.db")
+
+    with pytest.raises(DatabaseGone, match="its 5 episodes, the last one too, are saved in"):
+        drive()
+
+
+def test_the_training_under_way_is_noted_and_the_note_goes_with_the_lease(tree):
+    with tree.driving():
+        assert row(tree).deaths is None
+        with tree.training("a"):
+            assert Deaths.of_text(row(tree).deaths) == Deaths({}, "a")
+        assert row(tree).deaths is None
+        with pytest.raises(KeyError), tree.training("b"):
+            raise KeyError
+        assert row(tree).deaths is None
+    with tree.training("outside of driving"):
+        assert row(tree) is None
+
+
+def test_a_training_in_which_the_driver_died_is_counted_for_the_next(tree, other, dead):
+    def die(driver, training):
+        driver._lease.note(driver._lease.deaths.began(training))
+        change(tree, pid=dead[0], process=dead[1])
+
+    third = ReplayTree.open(tree.engine, "first")
+    with tree.driving():
+        die(tree, "a")
+        with other.driving():
+            assert (other.deaths_in("a"), other.deaths_in("b")) == (1, 0)
+            # The count is stored at once: it outlives a process that dies before it trains anything.
+            assert Deaths.of_text(row(tree).deaths) == Deaths({"a": 1})
+            die(other, "a")
+            with third.driving():
+                assert third.deaths_in("a") == 2
+    with tree.driving():
+        assert tree.deaths_in("a") == 0
+
+
+@pytest.mark.parametrize(("silent", "count"), [(1, 0), (3600, 1)])
+def test_a_driver_that_is_relieved_died_if_it_has_long_been_silent(tree, other, silent, count):
+    with tree.driving():
+        tree._lease.note(Deaths({"b": 1}, "a"))
+        change(tree, host="elsewhere", heartbeat_at=datetime.now(UTC) - timedelta(seconds=silent))
+        with other.driving(take_over=True):
+            assert (other.deaths_in("a"), other.deaths_in("b")) == (count, 1)
+
+
+def test_a_driver_that_could_only_not_give_its_lease_back_did_not_die(tree, other):
+    first = tree.driving()
+    first.__enter__()
+    tree._lease.note(Deaths({}, "a"))
+    tree._lease._ended.set()
+    leases._held_here.discard(tree._lease.token)
+    with other.driving():
+        assert other.deaths_in("a") == 0
+
+
+def test_a_database_that_is_away_is_told_by_the_record_and_not_by_the_note(create, golden, tmp_path):
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
+
+    def drive():
+        with tree.driving():
+            (tmp_path / "tree.db").rename(tmp_path / "elsewhere.db")
+            with tree.training("a"):
+                pass
+            tree.record(golden, state=b"1")
 
     with pytest.raises(DatabaseGone, match="its 5 episodes, the last one too, are saved in"):
         drive()
