@@ -37,12 +37,13 @@ def pareto_front(items: Sequence[_T], objectives: Callable[[_T], Sequence[float]
 
 
 def pareto_nodes(nodes: Sequence[Node], latencies: Sequence[float] | None = None) -> list[int]:
-    """The positions of the nodes that none beats in accuracy, parameters, FLOPs and, where given, latency."""
+    """The positions of the nodes that none beats in bound, parameters, FLOPs and, where given, latency."""
 
     def objectives(position: int) -> list[float]:
         node = nodes[position]
         costs = [math.inf if cost is None else float(cost) for cost in (node.params, node.flops)]
-        return [-(node.average_accuracy or 0.0), *costs, *([] if latencies is None else [latencies[position]])]
+        bound = -math.inf if node.training_bound is None else node.training_bound
+        return [-bound, *costs, *([] if latencies is None else [latencies[position]])]
 
     return pareto_front(range(len(nodes)), objectives)
 

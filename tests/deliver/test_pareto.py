@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from replaytree.deliver.pareto import latencies, pareto_front
+from replaytree import LabelSpace, PathEvaluation, ReplayTree
+from replaytree.deliver.pareto import latencies, pareto_front, pareto_nodes
+from replaytree.tree import Episode
 
 
 def test_by_hand():
@@ -23,6 +25,18 @@ def test_each_is_on_the_front_or_beaten_by_it(points):
     for point in points:
         beaten = any(other != point and all(o <= p for o, p in zip(other, point, strict=True)) for other in front)
         assert beaten == (point not in front)
+
+
+def test_a_node_is_on_the_front_by_the_bound_that_ranks():
+    space = LabelSpace(["a", "b"], max_layers=1, cost=lambda prefix: (10 + prefix[0], 10))
+    tree = ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json="{}", versions={})
+    firm = [((0,), a) for a in (0.84, 0.92, 0.84, 0.92)]
+    for path, accuracy in [*firm, ((1,), 0.9)]:
+        tree.record([Episode(path, "sample", 1, 4, True, PathEvaluation([accuracy]))], state=b"")
+    # The second has the higher average, of one training, costs more, and is ranked behind the first.
+    nodes = tree.best()
+    assert [node.path for node in nodes] == [(0,), (1,)]
+    assert pareto_nodes(nodes) == [0]
 
 
 class Timed(nn.Module):
