@@ -7,7 +7,7 @@ import torch
 
 from replaytree.policy import ReplayMemory
 from replaytree.policy.node_table import NodeTable
-from replaytree.policy.value_model import LEAST_ERROR, MEMBERS, ValueEnsemble, num_features, value_of
+from replaytree.policy.value_model import BATCH, LEAST_ERROR, MEMBERS, ValueEnsemble, num_features, value_of
 from replaytree.records import BudgetSums, NodeStats
 
 
@@ -45,6 +45,40 @@ def test_features_by_hand():
     expected[-2] = 0.5
     expected[-1] = 0.5
     assert features == expected
+
+
+def test_how_many_features_there_are():
+    # One-hot 3 x 4, counts 3, last action 3, depth, budget.
+    assert num_features(3, 4) == 20
+
+
+def test_values_are_read_back_among_the_examples_of_the_last_fit():
+    model = ensemble()
+    model.fit(table_of_accuracies({(0,): 0.5, (1,): 0.7, (1, 2): 0.8}))
+    # The middle of three examples has score 0, and the quantiles 1/6 and 5/6 are -0.967 and 0.967.
+    values = model.values(torch.tensor([[0.0, -0.967422, 0.967422]])).tolist()[0]
+    assert values == pytest.approx([value_of(0.7), value_of(0.5), value_of(0.8)], abs=1e-5)
+
+
+@pytest.mark.parametrize(("examples", "draws"), [(BATCH - 8, False), (BATCH + 8, True)])
+def test_a_fit_draws_batches_only_from_more_examples_than_one_batch(examples, draws):
+    paths = [path for depth in (1, 2, 3, 4) for path in product(range(4), repeat=depth)][:examples]
+    table = NodeTable(4)
+    table.take_in(ReplayMemory(NodeStats(path, 1, (BudgetSums(4, 1, 0.5 + 0.1 * path[-1]),)) for path in paths))
+    model = ValueEnsemble(4, 4, generator=torch.Generator().manual_seed(0))
+    before = model._generator.get_state()
+    model.fit(table)
+    assert torch.equal(model._generator.get_state(), before) == (not draws)
+
+
+def test_only_the_proportions_of_the_counts_matter():
+    accuracies = {(0,): 0.5, (1,): 0.7, (1, 2): 0.8}
+    models = [ensemble(), ensemble()]
+    for model, count in zip(models, (1, 16), strict=True):
+        sums = (NodeStats(path, 1, (BudgetSums(4, count, count * a),)) for path, a in accuracies.items())
+        model.fit(table_of(sums))
+    one, other = (model.scores([(0,), (1, 2)], epochs=4) for model in models)
+    torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-3)
 
 
 def test_it_learns_which_action_is_good():
