@@ -16,7 +16,7 @@ from replaytree.cli.care import db, doctor
 from replaytree.cli.deliver import export, predict, retrain
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
 from replaytree.cli.manage import delete, rename
-from replaytree.cli.outcome import end
+from replaytree.cli.outcome import INTERRUPTED, end, unwinding
 from replaytree.cli.read import best, list_, show
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
@@ -67,7 +67,11 @@ def main(args: list[str] | None = None) -> NoReturn:
     # Where a connection is lost, our own warning says so, and psycopg's about its pipeline only puzzles.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
-        code = app(args, prog_name="replaytree", standalone_mode=False)
+        with unwinding():
+            code = app(args, prog_name="replaytree", standalone_mode=False)
+        if code == INTERRUPTED:
+            # Typer takes the interrupt, and says nothing.
+            raise KeyboardInterrupt
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         code = end(error)

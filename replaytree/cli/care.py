@@ -10,7 +10,6 @@ import typer
 from replaytree.cli import console
 from replaytree.cli.help import Commands
 from replaytree.cli.options import DataDir, Name, Storage, engine_of
-from replaytree.cli.outcome import unwinding
 from replaytree.cli.text import escaped, say
 from replaytree.config import storage_url
 
@@ -74,8 +73,7 @@ def export_(
     """Write one search, all that is stored of it, as a portable file. The search may be running."""
     from replaytree.tree import export_search
 
-    with unwinding():
-        done = export_search(engine_of(storage), name, file, force=force)
+    done = export_search(engine_of(storage), name, file, force=force)
     say(f"{escaped(file)}: {done.text}")
 
 
@@ -88,8 +86,7 @@ def import_(
     """Store the search of an exported file: all of it, or, where anything is wrong with it, nothing."""
     from replaytree.stored import import_search
 
-    with unwinding():
-        done = import_search(storage_url(storage), file, name=name)
+    done = import_search(storage_url(storage), file, name=name)
     say(f"imported {done.text}\n\nNext:\n  {console.command('best', done.search, storage=storage)}")
     say(f"  {console.command('resume', done.search, '--trainings', 100, storage=storage)}")
 

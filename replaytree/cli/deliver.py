@@ -15,7 +15,6 @@ from rich.table import Table
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
-from replaytree.cli.outcome import unwinding
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, command, storage_url
 from replaytree.errors import ConfigError
@@ -98,15 +97,14 @@ def retrain(
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
-    with unwinding():
-        results = train(
-            subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
-            force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads),
-        )  # fmt: skip
-        for result in results:
-            store(result, subject, engine)
-            say(_described(result), flush=True)
-            done.append(result)
+    results = train(
+        subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
+        force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads),
+    )  # fmt: skip
+    for result in results:
+        store(result, subject, engine)
+        say(_described(result), flush=True)
+        done.append(result)
     say(_summary(done))
     # A search's model is found by its database, and another one by its file.
     source, storage = (done[0].weights, None) if subject.search is None else (subject.search, storage)
@@ -150,8 +148,7 @@ def export(
             f"replaytree.deliver.export(..., data=...)"
         )
     data = images_again(description, data_dir=data_dir)
-    with unwinding():
-        done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
+    done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
     say(done.cost)
     say(f"{_accuracy(done.description)}, as retrained")

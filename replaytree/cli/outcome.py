@@ -28,6 +28,8 @@ INTERNAL = 70
 # Typer brings its own copy of click, or needs click, as its version is: this is its UsageError.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
+INTERRUPTED = 130
+
 
 def end(error: BaseException) -> int:
     """Say what ended a command, and give its exit code."""
@@ -36,7 +38,7 @@ def end(error: BaseException) -> int:
         return 1
     if isinstance(error, KeyboardInterrupt):
         say("Stopped at once; what was committed stays.", error=True)
-        return 130
+        return INTERRUPTED
     if isinstance(error, typer.Abort):
         say("Nothing was done.", error=True)
         return 1
