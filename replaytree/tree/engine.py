@@ -184,11 +184,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def require_writable(engine: Engine) -> None:
     """StorageUnavailable, at once, where a file or its folder is read-only."""
     path = file_of(engine.url)
-    if path is not None and is_read_only(path):
-        which = path if not may(path, os.W_OK) else path.absolute().parent
+    if path is None:
+        return
+    why = None
+    if engine.url.query.get("mode") == "ro" or "immutable" in engine.url.query:
+        why = "its URL says so"
+    elif is_read_only(path):
+        why = f"{path.absolute().parent if may(path, os.W_OK) else path} may not be written"
+    if why is not None:
         raise StorageUnavailable(
-            f"{shown(engine.url)} is read-only ({which} may not be written); make the file and its folder writable, or "
-            f"copy it elsewhere"
+            f"{shown(engine.url)} is read-only ({why}); make the file and its folder writable, or copy it elsewhere"
         )
 
 

@@ -318,7 +318,7 @@ MISTAKES = [
     (["run", "--width", "0.001"], "width is 0.001, which leaves 32 channels none"),
     (["run", "--trainings", "0"], "trainings is 0"),
     (["run", "--storage", "sqlite:////nowhere/at/all.db"], "nowhere/at"),
-    (["run", "--storage", "what is this"], "not a database URL"),
+    (["run", "--storage", "sqlite:what"], "not a database URL"),
     (["run", "--storage", "mysql://localhost/x"], "mysql"),
     (["run", "--seed", "9" * 20], "--seed is '9+'; the largest whole number is 9223372036854775807"),
     (["run", "--strategy", "magic"], "strategy is 'magic'; it must be one of replay, random"),
@@ -522,8 +522,8 @@ def test_a_killed_search_is_resumed_without_a_word(replaytree, here):
 def test_a_read_only_database_is_read_and_not_searched_further(searched, here):
     storage = ["--storage", f"sqlite:///file:{here}/replaytree.db?mode=ro&uri=true"]
     assert searched("best", "first", *storage)[0] == 0
-    for command in (["resume", "first", "--quiet"], ["run", "--quiet"]):
+    for command in (["resume", "first", "--trainings", "1", "--quiet"], ["run", "--quiet"]):
         code, out, err = searched(*command, *storage)
         assert (code, out) == (2, "")
-        assert "is read-only (attempt to write a readonly database); make the file and its folder writable" in err
+        assert "is read-only (its URL says so); make the file and its folder writable, or copy it elsewhere" in err
     assert searched("db", "check")[0] == 0
