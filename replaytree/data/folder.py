@@ -81,18 +81,19 @@ def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImage
         images_NCHW = decoded.images_NCHW[start : start + len(part.paths)]
         images_NCHW = images_NCHW if len(good) == len(part.paths) else images_NCHW[good]
         labelled.append(Labelled(tuple(classes), torch.from_numpy(images_NCHW), torch.tensor(labels)))
-        names.append([as_text(os.path.relpath(part.paths[k], folder)) for k in good])
+        names.append([part.paths[k] for k in good])
         start += len(part.paths)
     notes = [_opening(layout, labelled, walk), *layout.notes, *decoding_notes(decoded)]
-    notes += twin_notes(list(zip(("train", "validation"), labelled, names, strict=False)))
+    whole = list(zip(("train", "validation"), labelled, names, strict=False))
+    notes += twin_notes(whole, shown=lambda path: as_text(os.path.relpath(path, folder)))
     val = labelled[1] if len(labelled) > 1 else None
     return FolderImages(labelled[0], val, skipped, decoded.ranges, tuple(notes))
 
 
 def read_part(
     root: Path, classes: tuple[str, ...], *, image_size: int, skip_bad: bool, ranges: Mapping[str, Range]
-) -> tuple[Labelled, list[str]]:
-    """Another part of a folder, decoded as its train part was, and the names of its files."""
+) -> Labelled:
+    """Another part of a folder, decoded as its train part was."""
     own = class_names(root, tuple(subfolders(root)))
     roots = _same_classes(root, None, dict(zip(classes, classes, strict=True)), own)
     part = _part(root, Walk(root).below(roots))
@@ -100,8 +101,7 @@ def read_part(
     _skipped(root, [part], decoded, skip_bad=skip_bad)
     good = [k for k in range(len(part.paths)) if k not in decoded.bad]
     labels_N = torch.tensor([part.labels[k] for k in good], dtype=torch.int64)
-    names = [as_text(os.path.relpath(part.paths[k], root.parent)) for k in good]
-    return Labelled(classes, torch.from_numpy(decoded.images_NCHW[good]), labels_N), names
+    return Labelled(classes, torch.from_numpy(decoded.images_NCHW[good]), labels_N)
 
 
 def class_names(root: Path, folders: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -15,8 +15,8 @@ from replaytree.data.images import Labelled
 from replaytree.data.names import count_of
 
 
-def twin_notes(parts: Sequence[tuple[str, Labelled, Sequence[str]]]) -> list[str]:
-    """Sentences on equal pixels in two parts and under two classes, from (part, images, names of files)."""
+def twin_notes(parts: Sequence[tuple[str, Labelled, Sequence[str]]], *, shown: Callable[[str], str] = str) -> list[str]:
+    """Sentences on equal pixels in two parts and under two classes, from (part, images, files)."""
     places: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
     for number, (_, part, _) in enumerate(parts):
         for position, key in enumerate(pixel_keys(part.images_NCHW)):
@@ -27,7 +27,7 @@ def twin_notes(parts: Sequence[tuple[str, Labelled, Sequence[str]]]) -> list[str
     for found in places.values():
         if len(found) == 1:
             continue
-        names = [parts[number][2][position] for number, position in found]
+        names = [shown(parts[number][2][position]) for number, position in found]
         labels = [int(parts[number][1].labels_N[position]) for number, position in found]
         first = found[0][0]
         if other := next((k for k, place in enumerate(found) if place[0] != first), 0):

@@ -44,9 +44,7 @@ def read_test(dataset: str, data: ImageData, *, data_dir: str | None = None, ski
         return None
     folder = _test_folder(dataset, data_dir)
     if folder is not None:
-        part, _ = read_part(
-            folder, data.classes, image_size=data.image_shape[-1], skip_bad=skip_bad, ranges=data.ranges
-        )
+        part = read_part(folder, data.classes, image_size=data.image_shape[-1], skip_bad=skip_bad, ranges=data.ranges)
     else:
         part = _read_torchvision(dataset, data_folder(data_dir), data)
     if not len(part.labels_N):
