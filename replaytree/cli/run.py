@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +26,7 @@ from replaytree.cli.options import (
     Workers,
     search_of,
 )
+from replaytree.cli.stopping import stopping_gently
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig
 
@@ -165,7 +163,7 @@ def _report_balance(search: Search) -> None:
 
 def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: bool) -> None:
     progress = console.RunProgress(quiet=quiet, **limits)
-    with progress, _stopping_gently(search):
+    with progress, stopping_gently(search.stop, when=_when(search)):
         if not quiet:
             say(escaped(_opening(search)), flush=True)
         search.run(**limits, on_turn=progress)
@@ -206,24 +204,8 @@ def _opening(search: Search) -> str:
     )
 
 
-@contextmanager
-def _stopping_gently(search: Search) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after the turn under way; a second Ctrl-C quits at once.
-
-    Ray workers are not waited for: the slowest may need long.
-    """
+def _when(search: Search) -> str:
+    """When a run ends that is asked to. Ray workers are not waited for: the slowest may need long."""
     from replaytree.evaluate import RayWorkers
 
-    when = "now, without the trainings under way" if isinstance(search.workers, RayWorkers) else "after this training"
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        say(f"\nStopping {when}; Ctrl-C again quits at once.", error=True)
-        search.stop()
-
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    return "now, without the trainings under way" if isinstance(search.workers, RayWorkers) else "after this training"

@@ -1,0 +1,79 @@
+"""Ctrl-C and SIGTERM in a search: the first asks it to end, the second ends the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from replaytree.cli.text import say
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# So long a second signal may unwind; what hangs in native code, or swallows exceptions, is left behind then.
+GRACE_SECONDS = 5.0
+
+
+@contextmanager
+def stopping_gently(stop: Callable[[], None], *, when: str) -> Iterator[None]:
+    """Call `stop` at the first signal; at the second raise KeyboardInterrupt or SystemExit (130 and 143).
+
+    Where the main thread does not get to raise it within GRACE_SECONDS, the process ends all the same.
+    """
+
+    def first(number: int, _: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _leave)
+        say(
+            f"\nStopping {when}; {'Ctrl-C' if number == signal.SIGINT else 'the signal'} again quits at once.",
+            error=True,
+        )
+        stop()
+
+    previous = {number: signal.signal(number, first) for number in SIGNALS}
+    with _watched():
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    _say_stopped()
+    raise SystemExit(128 + number)
+
+
+def _say_stopped() -> None:
+    say("Stopped at once; what was committed stays.", error=True)
+
+
+@contextmanager
+def _watched() -> Iterator[None]:
+    """Let a thread see the signals, too: Python's handlers wait until the main thread leaves native code."""
+    reads, writes = socket.socketpair()
+    writes.setblocking(False)
+    before = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
+    done = threading.Event()
+
+    def watch() -> None:
+        seen = 0
+        while number := reads.recv(1)[:1]:
+            seen += number[0] in SIGNALS
+            if seen == 2 and not done.wait(GRACE_SECONDS):
+                _say_stopped()
+                os._exit(128 + number[0])
+
+    thread = threading.Thread(target=watch, name="signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        signal.set_wakeup_fd(before)
+        writes.close()
+        thread.join()
+        reads.close()
