@@ -28,6 +28,7 @@ from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import RayOptions, Threads, Workers, connect, resolve_device, using
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
+from replaytree.progress import telling
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward, checked
 from replaytree.state import owner, pack, require_loads, restore
@@ -202,6 +203,13 @@ class Search:
         nodes = [self._reward.of_node(node) for node in self.tree.prior()]
         return ReplayMemory(nodes, temperature=self.config.temperature) if nodes else None
 
+    def __repr__(self) -> str:
+        """Name, strategy and how far it is."""
+        done = (
+            f"{self.training_count} trainings, best {self._best_accuracy or 0.0:.4f}" if self.training_count else "new"
+        )
+        return f"Search({self.name!r}, {self.config.strategy}, {done})"
+
     @property
     def name(self) -> str:
         """The search's name in its database."""
@@ -214,11 +222,14 @@ class Search:
         trainings: int | None = None,
         hours: float | None = None,
         on_turn: Callable[[Progress], None] | None = None,
+        progress: bool | None = None,
     ) -> Search:
         """Go on until the first limit is reached; limits count from this call. Returns the search itself.
 
         The limits are stored as the goal of the search. Without any, the run goes on to what is left of the last goal;
         ConfigError where nothing is.
+
+        `progress` shows a bar; None: in a terminal or a notebook, where no `on_turn` is given.
 
         A turn is `num_paths` episodes, fewer where a limit leaves less. All that a turn brought is committed in one
         transaction at its end, so a search that is interrupted loses at most the turns under way.
@@ -237,7 +248,8 @@ class Search:
                     self._restore()
                 self._stale = True
                 self._limits = self._aim(limits) if is_new else self._to_the_goal()
-                self._run(self._limits, on_turn or (lambda progress: None))
+                with telling(on_turn, self._limits, progress=progress) as tell:
+                    self._run(self._limits, tell)
                 self._stale = False
         except LeaseLost as lost:
             self.lost = lost

@@ -1,14 +1,22 @@
 import subprocess
 import sys
+import types
 
 import pytest
 
 import replaytree
+from replaytree import tree
 
 
 @pytest.mark.parametrize("name", replaytree.__all__)
 def test_every_exported_name_is_there(name):
     assert getattr(replaytree, name) is not None
+
+
+def test_the_tree_lists_each_name_once_and_has_it():
+    assert sorted(tree._HOMES) == sorted(tree.__all__) == sorted(dir(tree))
+    for name in tree.__all__:
+        assert not isinstance(getattr(tree, name), types.ModuleType)
 
 
 def test_exports_are_sorted_and_listed():

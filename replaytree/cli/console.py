@@ -7,27 +7,29 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
-
-from replaytree.cli.text import LogFormatter, PlainConsole, escaped, say
+from replaytree.cli import table
+from replaytree.cli.text import LogFormatter, escaped, say
 from replaytree.cli.text import console as plain_console
 from replaytree.config import command
-from replaytree.tree import Calibration, Node, SearchInfo
+from replaytree.progress import RunBar, Shares, clock, described
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from replaytree.cli.plain_console import PlainConsole
     from replaytree.doctor import Finding
+    from replaytree.tree import Calibration, Node, SearchInfo
     from replaytree.turns import Progress as Turn
 
 __all__ = [
-    "RunProgress", "calibration_text", "clock", "command", "counted", "described", "findings_table", "node_row",
-    "node_table", "nodes_table", "print_nodes", "print_report", "print_searches", "searches_table", "stdout",
+    "RunProgress", "calibration_text", "clock", "command", "counted", "findings_table", "node_row", "node_table",
+    "nodes_lines", "print_nodes", "print_report", "print_searches", "searches_lines", "stdout",
 ]  # fmt: skip
 
 Format = Literal["table", "json", "csv"]
@@ -54,33 +56,34 @@ def print_nodes(
     if form != "table":
         _print_rows(rows, NODE_COLUMNS, form)
     else:
-        stdout().print(nodes_table(rows, title))
+        say("\n".join(([escaped(title)] if title else []) + nodes_lines(rows, width=table.terminal_width())))
 
 
-def nodes_table(rows: Sequence[dict[str, Any]], title: str) -> Table:
-    """The table that `run` and `best` end with."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
+    """The table that `run` and `best` end with; layers stand below their figures where there is no room beside them."""
     # The raw and the calibrated accuracy are shown side by side where they differ.
     calibrated = any(row["calibrated_accuracy"] != row["average_accuracy"] for row in rows)
-    accuracies = ("average_accuracy", *(["calibrated_accuracy"] if calibrated else []), "lower_bound")
-    headings = ("accuracy", *(["calibrated"] if calibrated else []), "at least")
-    for heading in ("node", *headings, "trainings", "epochs", "visits", "depth", "params", "FLOPs"):
-        table.add_column(heading, justify="right", no_wrap=True)
     timed = bool(rows) and "latency_ms" in rows[0]
-    if timed:
-        table.add_column("ms/image", justify="right", no_wrap=True)
-    table.add_column("layers", overflow="fold", min_width=24)
-    for row in rows:
-        table.add_row(
-            str(row["node_id"]),
-            *("-" if row[c] is None else f"{row[c]:.4f}" for c in accuracies),
-            *(str(row[column]) for column in ("budget_evaluation_count", "epochs", "visit_count", "depth")),
-            counted(row["params"]),
-            counted(row["flops"]),
-            *([f"{row['latency_ms']:.3g}"] if timed else []),
-            row["labels"],
-        )
-    return table
+    columns: dict[str, Callable[[dict[str, Any]], object]] = {
+        "node": itemgetter("node_id"),
+        "accuracy": lambda row: _accuracy(row["average_accuracy"]),
+        **({"calibrated": lambda row: _accuracy(row["calibrated_accuracy"])} if calibrated else {}),
+        "at least": lambda row: _accuracy(row["lower_bound"]),
+        "trainings": itemgetter("budget_evaluation_count"),
+        "epochs": lambda row: "-" if row["epochs"] is None else row["epochs"],
+        "visits": itemgetter("visit_count"),
+        "depth": itemgetter("depth"),
+        "params": lambda row: counted(row["params"]),
+        "FLOPs": lambda row: counted(row["flops"]),
+        **({"ms": lambda row: f"{row['latency_ms']:.3g}"} if timed else {}),
+        "layers": itemgetter("labels"),
+    }
+    cells = [[value(row) for value in columns.values()] for row in rows]
+    return table.lines(list(columns), cells, width=width, spare=("visits", "epochs"), last="layers")
+
+
+def _accuracy(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 SEARCH_COLUMNS = (
@@ -119,6 +122,8 @@ def _print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format
 
 def node_table(node: Node) -> Table:
     """Everything of one node, a line each."""
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -156,6 +161,8 @@ def calibration_text(calibration: Calibration) -> str:
 
 def findings_table(findings: Sequence[Finding]) -> Table:
     """The table of `doctor`."""
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(style="bold", no_wrap=True)
@@ -167,24 +174,17 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def searches_table(searches: Sequence[SearchInfo]) -> Table:
+def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:
     """The table of `list`."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("search", overflow="fold")
-    for heading in ("episodes", "trainings", "nodes", "deepest", "best accuracy", "at least"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("started", no_wrap=True)
-    for info in searches:
-        table.add_row(
-            escaped(info.name),
-            *(
-                str(count)
-                for count in (info.episode_count, info.training_count, info.node_count, info.max_depth or "-")
-            ),
-            *("-" if a is None else f"{a:.4f}" for a in (info.best_accuracy, info.best_lower_bound)),
-            f"{info.created_at:%Y-%m-%d %H:%M}",
+    headings = ("search", "episodes", "trainings", "nodes", "deepest", "best accuracy", "at least", "started")
+    cells = [
+        (
+            info.name, info.episode_count, info.training_count, info.node_count, info.max_depth or "-",
+            _accuracy(info.best_accuracy), _accuracy(info.best_lower_bound), f"{info.created_at:%Y-%m-%d %H:%M}",
         )
-    return table
+        for info in searches
+    ]  # fmt: skip
+    return table.lines(headings, cells, width=width, left=("search", "started"), spare=("episodes", "deepest"))
 
 
 def counted(number: int | None) -> str:
@@ -199,30 +199,20 @@ def counted(number: int | None) -> str:
     return f"{value:.3g}T"
 
 
-def clock(seconds: float) -> str:
-    """75 -> '1:15', 3700 -> '1:01:40'."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
 class RunProgress:
     """Progress of a run: a live bar on a terminal, a line a training elsewhere, nothing when quiet.
 
     What the search logs meanwhile stands above the bar, or on standard error; only warnings when quiet.
     """
 
-    def __init__(
-        self, *, quiet: bool, episodes: int | None = None, trainings: int | None = None, hours: float | None = None
-    ) -> None:
-        self._limits = {"run_episodes": episodes, "run_trainings": trainings, "run_seconds": hours and hours * 3600.0}
+    def __init__(self, *, quiet: bool, **limits: Any) -> None:
         self._quiet = quiet
-        self._bar: Progress | None = None
+        self._shares = Shares(**limits)
+        self._bar: RunBar | None = None
         shown: PlainConsole | None = None
         if not quiet and sys.stdout.isatty():
             shown = stdout()
-            self._bar = Progress(BarColumn(bar_width=20), TextColumn("{task.description}", markup=False), console=shown)
-            self._task = self._bar.add_task("phase: first training", total=1.0)
+            self._bar = RunBar(**limits, console=shown)
         self._log = _log_handler(shown)
         self._log.setLevel(logging.WARNING if quiet else logging.INFO)
 
@@ -231,52 +221,34 @@ class RunProgress:
         logger.addHandler(self._log)
         logger.setLevel(logging.INFO)
         if self._bar is not None:
-            self._bar.start()
+            self._bar.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.__exit__(kind, error, trace)
         logging.getLogger("replaytree").removeHandler(self._log)
 
     def __call__(self, turn: Turn) -> None:
         """Show where the run stands after a turn."""
-        share = max(
-            (getattr(turn, field) / limit for field, limit in self._limits.items() if limit is not None), default=0.0
-        )
         if self._bar is not None:
-            self._bar.update(self._task, completed=share, description=escaped(described(turn, share)))
+            self._bar(turn)
         elif not self._quiet:
-            say(described(turn, share), flush=True)
+            say(described(turn, self._shares.of(turn)), flush=True)
 
 
 def _log_handler(console: PlainConsole | None) -> logging.Handler:
     if console is not None:
+        from rich.logging import RichHandler
+
         bar_log = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S")
         bar_log.setFormatter(LogFormatter())
         return bar_log
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     return handler
-
-
-def described(turn: Turn, share: float) -> str:
-    """One line: phase, counts, bounds, what came, best so far, speed, time left (from the share of the limit used)."""
-    sources = sorted({proposal.source for proposal in turn.proposals})
-    came = [
-        evaluation.failure or (f"{max(evaluation.accuracies):.4f}" if evaluation.accuracies else "-")
-        for evaluation in turn.evaluations
-    ]
-    best = "-" if turn.best_accuracy is None else f"{turn.best_accuracy:.4f}"
-    minutes = turn.run_seconds / 60.0
-    left = clock(turn.run_seconds * max(0.0, 1.0 - share) / share) if share > 0.0 else "?"
-    return (
-        f"phase: {'+'.join(sources)}  episode {turn.episode_count}  trainings {turn.training_count}  "
-        f"depth bound {turn.depth_bound}  epochs {turn.epochs}  accuracy {' '.join(came)}  best {best}  "
-        f"{turn.run_trainings / minutes if minutes else 0.0:.0f} trainings/min  {left} left"
-    )
 
 
 def stdout() -> PlainConsole:

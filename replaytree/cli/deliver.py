@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
@@ -215,6 +214,8 @@ def _print_predictions(predictions: Predictions, form: str) -> None:
         writer.writerows(rows)
         say(text.getvalue().removesuffix("\n"))
     elif rows:
+        from rich.table import Table
+
         table = Table(box=None, pad_edge=False)
         table.add_column("file", overflow="fold")
         table.add_column("class")

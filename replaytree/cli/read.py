@@ -8,6 +8,7 @@ import typer
 
 from replaytree.cli import console
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of, whole
+from replaytree.cli.table import terminal_width
 from replaytree.cli.text import say
 from replaytree.errors import ConfigError
 
@@ -26,7 +27,7 @@ def list_(storage: Storage = None, format_: Format = "table", json: Json = False
     if json or format_ != "table":
         console.print_searches(searches, "json" if json else format_)
     elif searches:
-        console.stdout().print(console.searches_table(searches))
+        say("\n".join(console.searches_lines(searches, width=terminal_width())))
     else:
         say("no searches yet; start one with `replaytree run`")
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:
+    from replaytree.cli.plain_console import PlainConsole
 
 # Words of several scripts, and families of emoji, are spelt with these; they steer nothing.
 _JOINERS = "\u200c\u200d"
@@ -47,16 +47,11 @@ def take_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class PlainConsole(Console):
-    """A console to which a string is text: no markup, no names of emoji, nothing that steers the terminal."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Every string that a table or `print` is given comes through here."""
-        return super().render_str(escaped(text, keep="\n"), **options | {"markup": False, "emoji": False})
-
-
 def console(file: IO[str] | None = None) -> PlainConsole:
     """A console on the present standard output, or a file; wide enough for a row where it is no terminal."""
+    # Rich takes 0.1 s to import, and most of what is printed needs none of it.
+    from replaytree.cli.plain_console import PlainConsole
+
     return PlainConsole(
         file=file, width=None if (file or sys.stdout).isatty() else 140, highlight=False, soft_wrap=False
     )

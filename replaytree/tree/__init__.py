@@ -1,22 +1,73 @@
 """The replay tree in SQL: schema, writes, reads, checks."""
 
-from replaytree.tree.calibrations import Calibration
-from replaytree.tree.changes import Measured
-from replaytree.tree.check import Repaired, check, repair
-from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
-from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
-from replaytree.tree.goals import Goal
-from replaytree.tree.manage import delete_search, rename_search
-from replaytree.tree.models import ModelInfo, list_models, record_model
-from replaytree.tree.names import require_name, usable_name
-from replaytree.tree.noise import noise_of
-from replaytree.tree.problem import Problem
-from replaytree.tree.queries import list_searches, search_names
-from replaytree.tree.ranking import Uncertainty, rank, wilson
-from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
-from replaytree.tree.replay_tree import ReplayTree
-from replaytree.tree.storage_errors import shown
-from replaytree.tree.transfer import Transferred, export_search, import_search
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replaytree.tree.calibrations import Calibration
+    from replaytree.tree.changes import Measured
+    from replaytree.tree.check import Repaired, check, repair
+    from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
+    from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
+    from replaytree.tree.goals import Goal
+    from replaytree.tree.manage import delete_search, rename_search
+    from replaytree.tree.models import ModelInfo, list_models, record_model
+    from replaytree.tree.names import require_name, usable_name
+    from replaytree.tree.noise import noise_of
+    from replaytree.tree.problem import Problem
+    from replaytree.tree.queries import list_searches, search_names
+    from replaytree.tree.ranking import Uncertainty, rank, wilson
+    from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
+    from replaytree.tree.replay_tree import ReplayTree
+    from replaytree.tree.storage_errors import shown
+    from replaytree.tree.transfer import Transferred, export_search, import_search
+
+# Loaded when first asked for: `list` needs no checks, and checks take as long to import as SQLAlchemy.
+_HOMES = {
+    "Bias": "depth_bias",
+    "Calibration": "calibrations",
+    "Episode": "records",
+    "EpisodeInfo": "records",
+    "Goal": "goals",
+    "Measured": "changes",
+    "ModelInfo": "models",
+    "Node": "records",
+    "Pair": "depth_bias",
+    "Point": "depth_bias",
+    "Problem": "problem",
+    "Repaired": "check",
+    "ReplayTree": "replay_tree",
+    "SearchInfo": "records",
+    "SeparateTraining": "records",
+    "Transferred": "transfer",
+    "Uncertainty": "ranking",
+    "Upgraded": "engine",
+    "check": "check",
+    "current_revision": "engine",
+    "delete_search": "manage",
+    "estimate": "depth_bias",
+    "export_search": "transfer",
+    "head_revision": "engine",
+    "import_search": "transfer",
+    "list_models": "models",
+    "list_searches": "queries",
+    "most_telling_depth": "depth_bias",
+    "noise_of": "noise",
+    "open_engine": "engine",
+    "rank": "ranking",
+    "record_model": "models",
+    "rename_search": "manage",
+    "repair": "check",
+    "require_name": "names",
+    "require_writable": "engine",
+    "search_names": "queries",
+    "shown": "storage_errors",
+    "upgrade": "engine",
+    "usable_name": "names",
+    "wilson": "ranking",
+}
 
 __all__ = [
     "Bias",
@@ -61,3 +112,24 @@ __all__ = [
     "usable_name",
     "wilson",
 ]
+
+
+class _Package(ModuleType):
+    """A package in which a name that is listed stays what is listed, also where a module is called so: check."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'replaytree.tree' has no attribute {name!r}")
+    return getattr(import_module(f"replaytree.tree.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, select
 
 from replaytree.tree.engine import reading
-from replaytree.tree.recording import insert_for
+from replaytree.tree.inserts import insert_for
 from replaytree.tree.schema import checkpoints
 
 

@@ -20,11 +20,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from replaytree.errors import ConfigError
+
+# NumPy is imported where it is used: it takes 0.1 s, and reading a tree needs none of it.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LEVEL = 1.0
 SLOPE = 1.0
@@ -55,6 +58,8 @@ class Bias:
 
 def estimate(pairs: Sequence[Pair], points: Sequence[Point]) -> list[Bias]:
     """The bias at each point; without pairs it is 0, as uncertain as the prior. See the formula above."""
+    import numpy as np
+
     observed = [(pair.depth, pair.epochs) for pair in pairs]
     biases_N = np.array([pair.joint - pair.separate for pair in pairs])
     kernel_PN = _kernel(points, observed)
@@ -75,6 +80,8 @@ def most_telling_depth(measured: Sequence[Point], costs: Sequence[float], *, epo
     the variance at d' (the same Gaussian process, given the points `measured`); this sum over d', divided by the cost,
     is greatest. Ties go to the shallower. `beyond` is less than T.
     """
+    import numpy as np
+
     if not costs or min(costs) <= 0:
         raise ConfigError(f"costs are {list(costs)}; give one number over 0 for each depth")
     points = [(depth, epochs) for depth in range(1, len(costs) + 1)]
@@ -87,10 +94,14 @@ def most_telling_depth(measured: Sequence[Point], costs: Sequence[float], *, epo
 
 def _inverse(points: Sequence[Point]) -> NDArray[np.float64]:
     """(K + I)^-1 among N points."""
+    import numpy as np
+
     return np.asarray(np.linalg.inv(_kernel(points, points) + np.eye(len(points))), dtype=np.float64)
 
 
 def _kernel(left: Sequence[Point], right: Sequence[Point]) -> NDArray[np.float64]:
+    import numpy as np
+
     depths_L, epochs_L = _logs(left)
     depths_R, epochs_R = _logs(right)
     walk_LR = LEVEL + SLOPE * np.minimum(depths_L[:, None], depths_R[None, :])
@@ -98,5 +109,7 @@ def _kernel(left: Sequence[Point], right: Sequence[Point]) -> NDArray[np.float64
 
 
 def _logs(points: Sequence[Point]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import numpy as np
+
     values_P2 = np.log2(np.array(points, dtype=float).reshape(-1, 2))
     return values_P2[:, 0], values_P2[:, 1]

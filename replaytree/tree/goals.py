@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
 from replaytree.tree.engine import reading
-from replaytree.tree.recording import insert_for
+from replaytree.tree.inserts import insert_for
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import goals
 

@@ -24,7 +24,7 @@ from sqlalchemy.pool import StaticPool
 from replaytree.errors import LeaseLost, SearchHeld, StorageError
 from replaytree.tree.deaths import Deaths
 from replaytree.tree.engine import reading, writing
-from replaytree.tree.recording import insert_for
+from replaytree.tree.inserts import insert_for
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import leases
 

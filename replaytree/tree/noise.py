@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, and_, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from replaytree.tree.inserts import insert_for
 from replaytree.tree.ranking import noise_factor
 from replaytree.tree.schema import budgets, noise_factors
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 _HERE = (noise_factors.c.search_id == bindparam("search"), noise_factors.c.epochs == bindparam("budget"))
 _NOISE = select(budgets.c.repeat_count, budgets.c.relative_squares).where(
@@ -83,7 +87,7 @@ def move_counts(connection: Connection, search_id: int, moved: Mapping[tuple[int
 
 @lru_cache
 def _add_nodes(dialect: str) -> sqlite.Insert | postgresql.Insert:
-    statement = postgresql.insert(noise_factors) if dialect == "postgresql" else sqlite.insert(noise_factors)
+    statement = insert_for(dialect, noise_factors)
     return statement.on_conflict_do_update(
         index_elements=["search_id", "epochs", "evaluation_count"],
         set_={"node_count": noise_factors.c.node_count + statement.excluded.node_count},

@@ -12,15 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, func, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.tree.calibrations import lacks_budget, record_separate, refresh
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
+from replaytree.tree.inserts import insert_for
 from replaytree.tree.noise import move_counts
 from replaytree.tree.records import Episode, SeparateTraining, path_text, shape_text
 from replaytree.tree.schema import (
@@ -34,6 +34,9 @@ from replaytree.tree.schema import (
     searches,
     strategy_states,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 _T = TypeVar("_T")
 _LOCK = select(searches.c.id).where(searches.c.id == bindparam("search")).with_for_update()
@@ -304,11 +307,6 @@ def _add_to_budgets(
         ],
     )
     move_counts(connection, search_id, moved)
-
-
-def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that takes ON CONFLICT clauses."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 # Building the statements anew doubles the time to record a path (3.0 against 1.5 ms); hence the caches and constants.

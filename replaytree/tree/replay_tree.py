@@ -21,12 +21,13 @@ from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
 from replaytree.tree.depth_bias import Bias, Point
 from replaytree.tree.engine import open_engine, reading, writing
 from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
+from replaytree.tree.inserts import insert_for
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
 from replaytree.tree.ranking import Uncertainty
-from replaytree.tree.recording import insert_for, record_episodes, record_late
+from replaytree.tree.recording import record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import leases, searches
