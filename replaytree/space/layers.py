@@ -21,6 +21,9 @@ from replaytree.space.returned import called, require_cost, require_shape
 if TYPE_CHECKING:
     from torch import nn
 
+# Channels, sides of feature maps, kernels and strides beyond this are mistakes; their products overflow torch.
+LARGEST = 2**20
+
 PoolingKind = Literal["avg", "max"]
 
 
@@ -253,9 +256,11 @@ def format_shape(shape: Shape) -> str:
 
 
 def require_whole(name: str, value: object, *, least: int) -> None:
-    """SpaceError unless `value` is an int of at least `least`."""
+    """SpaceError unless `value` is an int of at least `least` and at most LARGEST."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise SpaceError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    if value > LARGEST:
+        raise SpaceError(f"{name} is more than {LARGEST:,}; it must be a whole number of at most that")
 
 
 def require_label(label: object) -> None:
@@ -274,6 +279,11 @@ def _require_channels(channels: int, width: float) -> None:
     if channels * width < 1:
         raise SpaceError(
             f"width is {width}, which leaves {channels} channels none; it must be at least {1 / channels:g} (--width)"
+        )
+    if channels * width > LARGEST:
+        raise SpaceError(
+            f"width is {width:g}, which makes {channels} channels more than {LARGEST:,}; it must be at most "
+            f"{LARGEST / channels:g} (--width)"
         )
 
 

@@ -72,6 +72,15 @@ def test_a_pooling_that_leaves_no_pixels_is_illegal():
         (lambda: Convolution(32, 3.0), "kernel of a Convolution is 3.0; it must be a whole number"),
         (lambda: Convolution(32, 3, True), "stride of a Convolution is True; it must be a whole number"),
         (lambda: ResidualBlock(32, 0), "stride of a ResidualBlock is 0"),
+        (
+            lambda: ResidualBlock(32, width=1e300),
+            "width is 1e+300, which makes 32 channels more than 1,048,576; it must be at most 32768 (--width)",
+        ),
+        (lambda: Convolution(2**20, 3, width=1.01), "it must be at most 1 (--width)"),
+        (
+            lambda: Convolution(32, 10**30),
+            "kernel of a Convolution is more than 1,048,576; it must be a whole number of at most that",
+        ),
         (lambda: ResidualBlock(32, width=0.0), "width is 0.0; it must be a number over 0 (--width)"),
         (lambda: Convolution(32, 3, width=float("nan")), "width is nan; it must be a number over 0 (--width)"),
         (
