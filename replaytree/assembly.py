@@ -29,8 +29,8 @@ from replaytree.evaluate import (
     using,
 )
 from replaytree.guard import Guard, GuardedAlone
-from replaytree.records import Evaluator, Space
-from replaytree.space import ConstrainedSpace, LayerSpace, xu24
+from replaytree.records import Evaluator, Path, Space
+from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, xu24
 from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
@@ -94,7 +94,30 @@ def within_limits(space: Space, config: SearchConfig) -> Space:
     """The space, in which layers beyond the limits on parameters and FLOPs are illegal."""
     if config.max_params is None and config.max_flops is None:
         return space
-    return ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
+    limited = ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
+    if isinstance(space, LayerSpace):
+        _require_more_than_pooling(limited, space, config)
+    return limited
+
+
+def _require_more_than_pooling(limited: ConstrainedSpace, space: LayerSpace, config: SearchConfig) -> None:
+    """ConfigError where no path within the limits has a layer that learns: every training would be of pooling alone."""
+    if all(isinstance(layer, Pooling) for layer in space.layers):
+        return
+    # Pooling makes what follows cheaper; paths that lead to maps of one shape lead to the same layers.
+    frontier: dict[object, Path] = {None: ()}
+    while frontier:
+        following: dict[object, Path] = {}
+        for prefix in frontier.values():
+            for action, legal in enumerate(limited.legal(prefix)) if len(prefix) < space.max_layers else ():
+                if legal and not isinstance(space.layers[action], Pooling):
+                    return
+                if legal:
+                    following.setdefault(space.output_shape((*prefix, action)), (*prefix, action))
+        frontier = following
+    limits = {"--max-params": config.max_params, "--max-flops": config.max_flops}
+    given = " ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
+    raise ConfigError(f"{given} leaves only pooling layers, which learn nothing; raise it, or lower --width")
 
 
 def default_evaluator(

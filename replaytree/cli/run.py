@@ -165,7 +165,7 @@ def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: 
     progress = console.RunProgress(quiet=quiet, **limits)
     with progress, stopping_gently(search.stop, when=_when(search)):
         if not quiet:
-            say(escaped(_opening(search)), flush=True)
+            say(escaped(_opening(search, limits)), flush=True)
         search.run(**limits, on_turn=progress)
     if search.lost is not None:
         raise typer.Exit(1)
@@ -193,14 +193,19 @@ def _print_next(search: Search, best: int | None, storage: str | None) -> None:
         say(f"  {console.command(*words, storage=storage)}")
 
 
-def _opening(search: Search) -> str:
+def _opening(search: Search, limits: dict[str, Any]) -> str:
+    """What begins, and how far it goes; how long that takes is said with the first training."""
     from replaytree.evaluate import Threads
+    from replaytree.turns import Limits
+
+    goal = Limits(**limits).goal(episodes=0, trainings=0, used_seconds=0.0).text
 
     config, data = search.config, search.data
     images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
     return (
         f"search {search.name}: {images}{config.strategy}, up to {config.max_layers} layers, "
-        f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}, {Threads.of(config.threads)}"
+        f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}, {Threads.of(config.threads)}; "
+        f"{goal} to do, Ctrl-C stops and keeps what is done"
     )
 
 

@@ -74,3 +74,18 @@ def test_the_search_that_is_meant(replaytree, here):
     code, _, err = replaytree("best", "tow")
     assert code == 2
     assert "did you mean 'two'? it has: one, two" in err
+
+
+def test_limits_that_leave_only_pooling_are_an_error(replaytree, here):
+    code, out, err = replaytree("run", "--max-params", "100", "--trainings", 1, *QUICK)
+    assert (code, out) == (2, "")
+    assert err == (
+        "Error: --max-params 100 leaves only pooling layers, which learn nothing; raise it, or lower --width\n"
+    )
+    # Behind pooling there is room for a convolution.
+    assert replaytree("run", "--max-flops", "3k", "--name", "some", "--trainings", 1, *QUICK)[0] == 0
+
+
+def test_a_run_says_before_it_starts_how_far_it_goes(replaytree, here):
+    out = replaytree("run", "--trainings", 1, *QUICK[:-1])[1]
+    assert "; 1 training to do, Ctrl-C stops and keeps what is done" in out.splitlines()[0]
