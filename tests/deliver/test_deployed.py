@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import pytest
 import torch
+from torch import nn
 
 from replaytree.data import normalise
-from replaytree.deliver.deployed import Deployed, accuracy, batched_logits
+from replaytree.deliver.deployed import Deployed, accuracy, batched_logits, both_accuracies
 
 
 def test_normalisation_and_flip_are_inside(description, digits):
@@ -25,3 +27,21 @@ def test_batches_change_nothing(description, digits):
 def test_accuracy():
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
     assert accuracy(logits, torch.tensor([0, 1, 1, 0])) == 0.5
+
+
+class BrightSide(nn.Module):
+    """Class 0 where the left pixel is brighter, 1 where the right one is; with the mirror image, a draw."""
+
+    mirror, batch = True, 2
+
+    def forward(self, images_NCHW):
+        assert not self.mirror
+        return images_NCHW[:, 0, 0, :].float()
+
+
+def test_both_accuracies_by_hand():
+    images = torch.tensor([[9, 1], [8, 2], [1, 9]], dtype=torch.uint8).reshape(3, 1, 1, 2)
+    network = BrightSide()
+    # All three are right; of three draws, which go to class 0, two are.
+    assert both_accuracies(network, images, torch.tensor([0, 0, 1])) == (1.0, pytest.approx(2 / 3))
+    assert network.mirror
