@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 
 import pytest
 
-from replaytree import Search, stored
+from replaytree import Search, cli, stored
 from replaytree.tree import open_engine, record_model
 from replaytree.tree.check import find_problems
 from replaytree.tree.engine import reading
@@ -135,3 +136,36 @@ def test_check_finds_every_value_that_may_not_be_there(template, every):
     assert not missed, missed
     assert not needless, needless
     assert tried > 900 / every
+
+
+COMMANDS = (
+    ("list",),
+    ("best", "second"),
+    ("best", "second", "--pareto"),
+    ("show", "second", "5"),
+    ("report", "second"),
+    ("db", "export", "second", "second.gz"),
+    ("db", "check"),
+    ("db", "check", "--repair"),
+    ("resume", "second", "--quiet", "--trainings", "1"),
+)
+
+
+@pytest.mark.parametrize("every", [101, pytest.param(7, marks=pytest.mark.slow)])
+def test_no_command_ends_in_a_traceback(template, every, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ends = []
+    values = ("text", "blob", "not UTF-8", "minus", "nested", "infinite")
+    cases = [(*place, name, c) for place in columns(template) for name in values for c in COMMANDS]
+    for number, (table, column, name, command) in enumerate(cases[::every]):
+        (tmp_path / "second.gz").unlink(missing_ok=True)
+        file = shutil.copy(template, f"{number}.db")
+        with closing(sqlite3.connect(file)) as connection:
+            tamper(connection, table, column, HOSTILE[name])
+            connection.commit()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, "--storage", f"sqlite:///{file}"])
+        told = capsys.readouterr().err.splitlines()
+        if ended.value.code not in (0, 1, 2) or len(told) > 1 or any("\x1b" in line for line in told):
+            ends.append((table, column, name, command, ended.value.code, told))
+    assert not ends, "\n".join(map(str, ends))
