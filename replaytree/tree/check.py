@@ -206,7 +206,7 @@ def repair(engine: Engine) -> Repaired:
         rebuild_node_budgets(connection, sorted(rows))
         noise = list(wrong_noise(connection))
         rebuild_budgets(connection, noise)
-        factors = list(wrong_factors(connection))
+        factors = list(wrong_factors(connection, noise=()))
         rebuild_factors(connection, factors)
         calibrated = 0
         for search_id in connection.scalars(select(searches.c.id)).all():
@@ -260,11 +260,12 @@ def _copy_problems(connection: Connection) -> list[Problem]:
 
 
 def _noise_problems(connection: Connection) -> list[Problem]:
+    noise = list(wrong_noise(connection))
     rows: list[tuple[str, WrongNoise | WrongFactor]] = [
-        *((f"noise at {row.epochs} epochs", row) for row in wrong_noise(connection)),
+        *((f"noise at {row.epochs} epochs", row) for row in noise),
         *(
             (f"noise factor of {row.evaluation_count} evaluations at {row.epochs} epochs", row)
-            for row in wrong_factors(connection)
+            for row in wrong_factors(connection, noise=noise)
         ),
     ]
     return [

@@ -163,17 +163,17 @@ class WrongFactor(NamedTuple):
     found: Factor | None
 
 
-def wrong_factors(connection: Connection) -> Iterator[WrongFactor]:
-    """Rows of `noise_factors` that are wrong, missing or needless."""
+def wrong_factors(connection: Connection, *, noise: Iterable[WrongNoise]) -> Iterator[WrongFactor]:
+    """Rows of `noise_factors` that are wrong, missing or needless; `noise` is what is wrong in `budgets`."""
     names = {row.id: row.name for row in connection.execute(searches.select())}
-    # wrong_noise checks the sums of the noise; where they are right, the factors follow from them to the last digits.
+    # Where the sums of the noise are right, the factors follow from them to the last digits.
     sums = _noise_by_budget(connection.execute(budgets.select()))
-    sums |= {(row.search_id, row.epochs): row.expected for row in wrong_noise(connection) if row.expected is not None}
-    noise = {key: noise_of(*own) for key, own in sums.items()}
+    sums |= {(row.search_id, row.epochs): row.expected for row in noise if row.expected is not None}
+    noises = {key: noise_of(*own) for key, own in sums.items()}
     expected = {
         (search_id, epochs, count): Factor(nodes, None if own is None else noise_factor(own, count))
         for search_id, epochs, count, nodes in connection.execute(_COUNTS)
-        for own in [noise[search_id, epochs]]
+        for own in [noises[search_id, epochs]]
     }
     found = {
         (row.search_id, row.epochs, row.evaluation_count): Factor(row.node_count, row.factor)

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, La
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from replaytree.records import FAILURE_KINDS, Source
-from replaytree.tree.stored_json import is_config, is_data, is_space, is_versions
+from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_space, is_versions
 
 Kind = Literal["integer", "real", "text", "bytes", "time", "boolean"]
 
@@ -235,7 +235,11 @@ _RULES: dict[str, dict[str, Rule]] = {
     },
     "calibrations": {"epochs": _SOME, "depth": _SOME, "bias": _NUMBER},
     "strategy_states": {"updated_at": Rule("time")},
-    "leases": {"acquired_at": Rule("time"), "heartbeat_at": Rule("time")},
+    "leases": {
+        "acquired_at": Rule("time"),
+        "heartbeat_at": Rule("time"),
+        "deaths": _json(is_deaths, "the trainings during which processes died", nullable=True),
+    },
     "priors": {"path": _PATH_RULE, "epochs": _SOME, "evaluation_count": _SOME},
     "checkpoints": {"epochs": _SOME, "accuracy": _FRACTION, "path_count": _SOME},
     "goals": {

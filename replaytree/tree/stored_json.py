@@ -86,6 +86,17 @@ def is_versions(text: str) -> bool:
     return all(isinstance(value, str) for value in values.values())
 
 
+def is_deaths(text: str) -> bool:
+    """Whether it says during which trainings processes died (deaths.py)."""
+    try:
+        values = _object(text)
+    except ValueError:
+        return False
+    counts, under_way = values.get("counts"), values.get("under_way")
+    counted = isinstance(counts, dict) and all(type(count) is int and count >= 1 for count in counts.values())
+    return counted and isinstance(under_way, str | None)
+
+
 def _object(text: str) -> dict[str, Any]:
     values = strict_loads(text)
     if not isinstance(values, dict):

@@ -82,7 +82,7 @@ def template(tmp_path_factory):
         search.tree.engine.dispose()
     with closing(sqlite3.connect(file)) as connection:
         now = "'2026-01-01 00:00:00.000000'"
-        connection.execute(f"INSERT INTO leases VALUES (1, 'h', 'host', 1, 'p', {now}, {now})")
+        connection.execute(f"INSERT INTO leases VALUES (1, 'h', 'host', 1, 'p', {now}, {now}, NULL)")
         connection.execute("INSERT OR IGNORE INTO goals VALUES (2, 4, 4, 60.0, 1.0)")
         connection.commit()
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -151,7 +151,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("every", [101, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [211, pytest.param(7, marks=pytest.mark.slow)])
 def test_no_command_ends_in_a_traceback(template, every, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ends = []
