@@ -38,7 +38,7 @@ def test_nothing_to_do_shows_help_and_a_wrong_option_is_one_line(replaytree):
         (["run", "--max-layer", "3"], "Error: No such option: --max-layer"),
         (["best", "x", "-k", "many"], "Error: Invalid value for '-k': "),
         (["fly"], "Error: No such command 'fly'"),
-        (["show"], "Error: Missing argument"),
+        (["rename"], "Error: Missing argument"),
         (["run", "--trainings", "²"], "Error: Invalid value for '--trainings': write a whole number"),
     ):
         code, out, err = replaytree(*args)
@@ -149,7 +149,7 @@ def test_db_check_finds_a_wrong_sum_and_repairs_it(searched, here):
     assert code == 1
     assert "node 1: visit_count is" in out
     assert "--repair" in out
-    assert "`replaytree db check --repair` mends 1 of them" in out
+    assert "`replaytree db check --repair` fixes 1 of them" in out
     code, out, _ = searched("db", "check", "--repair")
     assert code == 0
     assert re.search(r"1 rows rebuilt .*; a copy of the database as it was is .*replaytree.backup-unrepaired.db", out)
@@ -163,7 +163,7 @@ def test_db_check_says_what_it_cannot_mend(searched, here):
     code, out, _ = searched("db", "check", "--repair")
     assert code == 1
     assert "search 'first': episodes of the strategy's state is None, expected 3" in out
-    assert "1 problems; `replaytree db check --repair` mends 0 of them" in out
+    assert "1 problems; `replaytree db check --repair` fixes 0 of them" in out
     assert "import a search from its last export" in out
 
 
@@ -245,14 +245,15 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
         val_fraction=0.2, skip_bad=True, device="cpu", data_dir=".", epochs_first=1, epochs_last=2, reward="balanced",
         max_params=10**6, max_flops=10**9, target_params=1000, target_flops=10**5, cost_weight=-0.1, prune=False,
         capture=False, grow_patience=3, baseline="parent", baseline_decay=0.5, warmup=2, candidates=9, mutants=0.25,
-        population=4, tournament=2, exploration=0.5, calibrate=0.125,
+        population=4, tournament=2, exploration=0.5, calibrate=0.125, threads=1,
     )  # fmt: skip
     same = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) == f.default]
     assert same == ["dataset", "warm_start"]
     assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *config.to_arguments())[0] == 0
     with sqlite3.connect("replaytree.db") as connection:
         stored = connection.execute("select config_json from searches").fetchone()[0]
-    assert SearchConfig.from_json(stored) == config
+    # A folder is stored so that it is found from elsewhere, too.
+    assert SearchConfig.from_json(stored) == config.with_options(data_dir=str(Path.cwd()))
 
 
 def test_help_of_run_shows_what_matters_first_and_everything_when_asked(replaytree, monkeypatch):
