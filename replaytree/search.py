@@ -29,6 +29,7 @@ from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, S
 from replaytree.evaluate import RayOptions, Threads, Workers, connect, resolve_device, using
 from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
 from replaytree.progress import telling
+from replaytree.raising import raised, require_depth
 from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
 from replaytree.space import LayerSpace, SoftReward, checked
 from replaytree.state import owner, pack, require_loads, restore
@@ -99,6 +100,8 @@ class Search:
         threads: int | None = None,
         callbacks: Sequence[Callback] = (),
         take_over: bool = False,
+        max_layers: int | None = None,
+        epochs: tuple[int, int] | None = None,
         workers: int | None = None,
         ray_address: str | None = None,
         gpus_per_worker: float | None = None,
@@ -107,6 +110,9 @@ class Search:
 
         What is not in the database (a space, an evaluator or data of your own) is given again. One process at a time
         drives a search; with `take_over`, run() ends the lease of one that is dead, elsewhere, or to be relieved.
+
+        `max_layers` and `epochs` (first, last) raise what the search was begun with; run() stores them. The depth bound
+        goes on rising from where it stands, and the budget does not fall.
         Raises SearchNotFound, SearchHeld, ConfigError, SpaceError, or DataError where the images are not those of the
         search.
         """
@@ -117,8 +123,9 @@ class Search:
             tree.require_free()
         info = tree.info()
         moved = {"device": device, "data_dir": data_dir, "threads": threads}
-        config = SearchConfig.from_json(info.config_json)
-        config = config.with_options(**{key: value for key, value in moved.items() if value is not None})
+        begun = SearchConfig.from_json(info.config_json)
+        asked = raised(begun, max_layers=max_layers, epochs=epochs)
+        config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
         if config.dataset is None and data is None and evaluator is None:
             raise ConfigError(
                 f"search {name!r} has data or an evaluator of its own; continue it in Python with "
@@ -131,6 +138,8 @@ class Search:
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
+        require_depth(self.space, self.tree, max_layers=asked.max_layers)
+        self._raised = None if asked == begun else (begun, asked)
         self.callbacks = Callbacks(callbacks)
         self._take_over = take_over
         self._restore()
@@ -172,6 +181,7 @@ class Search:
         self.lost: LeaseLost | None = None
         self._limits: Limits | None = None
         self._used_seconds = 0.0
+        self._raised: tuple[SearchConfig, SearchConfig] | None = None
 
     def _own_tree(self) -> ReplayTree:
         return self.tree
@@ -196,6 +206,8 @@ class Search:
             self.growth, self._unstored, self.proposed_count = restore(
                 payload, self.strategy, config=self.config, episode_count=self.episode_count
             )
+        if self._raised is not None:
+            self.growth = self.growth.raised_from(self._raised[0])
         self.pruning = Pruning([*self.tree.checkpoints(), *self._unstored])
 
     def _prior(self) -> ReplayMemory | None:
@@ -247,6 +259,9 @@ class Search:
                 if self._stale or self.tree.episode_count != self.episode_count:
                     self._restore()
                 self._stale = True
+                if self._raised is not None:
+                    self.tree.store_raised(self._raised[1].to_json(), state=self._state())
+                    self._raised = None
                 self._limits = self._aim(limits) if is_new else self._to_the_goal()
                 with telling(on_turn, self._limits, progress=progress) as tell:
                     self._run(self._limits, tell)

@@ -76,7 +76,9 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
         growth = Growth(**state["growth"])
         seen = [(int(epochs), float(accuracy)) for epochs, accuracy in state.get("pruning", {}).get("seen", ())]
         proposed = state.get("proposed_count", episode_count)
-        counts = (growth.depth_bound, growth.trainings, growth.episodes, growth.stale, proposed)
+        counts = (
+            growth.depth_bound, growth.trainings, growth.episodes, growth.stale, growth.least_epochs, proposed,
+        )  # fmt: skip
         if any(type(count) is not int or count < 0 for count in counts) or growth.depth_bound < 1:
             raise ValueError(f"it counts {counts}")
     except Exception as error:  # a state of another strategy, or of other layers, fails in any way

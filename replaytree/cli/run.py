@@ -28,7 +28,7 @@ from replaytree.cli.options import (
 )
 from replaytree.cli.stopping import stopping_gently
 from replaytree.cli.text import escaped, say
-from replaytree.config import SearchConfig
+from replaytree.config import SearchConfig, parse_flag
 
 if TYPE_CHECKING:
     from replaytree.callbacks import Callback
@@ -91,6 +91,14 @@ def resume(
     device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
     data_dir: DataDir = None,
     threads: Threads = None,
+    max_layers: Annotated[
+        str | None,
+        typer.Option(help="Search deeper networks than before: up to this many layers.", metavar="N"),
+    ] = None,
+    epochs: Annotated[
+        str | None,
+        typer.Option(help="Train for longer than before: epochs now, and at the end.", metavar="FIRST:LAST"),
+    ] = None,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Go on even if another process holds the search; that one then stops.")
     ] = False,
@@ -103,14 +111,15 @@ def resume(
 ) -> None:
     """Go on with a search, exactly from where it stands: to the goal it was given last, or as far as said here.
 
-    Limits count from now: --trainings 100 trains 100 more.
+    Limits count from now: --trainings 100 trains 100 more. --max-layers and --epochs may be raised, never lowered.
     """
+    higher = _higher(max_layers, epochs)
     tree = search_of(storage, name, last=last)
     limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
     if all(limit is None for limit in limits.values()):
         left = tree.goal_left()
         if left is None:
-            say(_nothing_left(tree, storage))
+            say(_nothing_left(tree, storage, {"--max-layers": max_layers, "--epochs": epochs}))
             return
         limits = {"trainings": left.trainings, "episodes": left.episodes, "hours": left.hours}
     from replaytree.search import Search
@@ -125,6 +134,7 @@ def resume(
         threads=threads,
         callbacks=_logs(tensorboard),
         take_over=take_over,
+        **higher,
         workers=workers,
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
@@ -132,11 +142,20 @@ def resume(
     _run(search, storage, limits, quiet=quiet)
 
 
-def _nothing_left(tree: ReplayTree, storage: str | None) -> str:
-    """What `resume` says of a search that need not go on."""
+def _higher(max_layers: str | None, epochs: str | None) -> dict[str, Any]:
+    """The limits that `resume` raises, as Search.resume takes them."""
+    values: dict[str, Any] = {} if max_layers is None else parse_flag("--max-layers", max_layers)
+    if epochs is not None:
+        values["epochs"] = tuple(parse_flag("--epochs", epochs).values())
+    return values
+
+
+def _nothing_left(tree: ReplayTree, storage: str | None, raises: dict[str, str | None]) -> str:
+    """What `resume` says of a search that need not go on; `raises` are the options that raise its limits."""
     goal = tree.goal()
     why = "has no goal" if goal is None else f"has reached its goal, {goal.text}"
-    more = console.command("resume", tree.name, "--trainings", 100, storage=storage)
+    asked = [word for flag, text in raises.items() if text is not None for word in (flag, text)]
+    more = console.command("resume", tree.name, *asked, "--trainings", 100, storage=storage)
     return f"search {escaped(tree.name)} {why}; go on with `{more}`"
 
 

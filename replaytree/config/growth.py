@@ -29,7 +29,8 @@ class Budget:
 class Growth:
     """Where a search stands in its growth: the depth bound, and what it has seen at this bound.
 
-    `best_accuracy` is the best accuracy of a training at this bound, `stale` the trainings since it improved.
+    `best_accuracy` is the best accuracy of a training at this bound, `stale` the trainings since it improved. The
+    budget is `least_epochs` or more: a search that was asked for more layers later keeps what it had reached.
 
     A training measures all prefixes of its path, so the sooner the bound rises, the more a training measures. A bound
     that rises with every episode is best or close to it for all strategies; a patient one costs `guided` most, because
@@ -41,6 +42,7 @@ class Growth:
     episodes: int = 0
     best_accuracy: float | None = None
     stale: int = 0
+    least_epochs: int = 0
 
     @classmethod
     def start(cls, config: SearchConfig) -> Growth:
@@ -71,7 +73,7 @@ class Growth:
                 else state.episodes >= config.grow_every
             )
             if due and state.depth_bound < config.max_layers:
-                state = Growth(depth_bound=state.depth_bound + 1)
+                state = Growth(depth_bound=state.depth_bound + 1, least_epochs=state.least_epochs)
         return state
 
     def budget(self, config: SearchConfig) -> Budget:
@@ -81,7 +83,12 @@ class Growth:
         """
         half = (config.max_layers - config.min_layers) / 2
         share = min(1.0, (self.depth_bound - config.min_layers) / half) if half else 1.0
-        return Budget(epochs=round(config.epochs_first + share * (config.epochs_last - config.epochs_first)))
+        epochs = round(config.epochs_first + share * (config.epochs_last - config.epochs_first))
+        return Budget(epochs=max(epochs, self.least_epochs))
+
+    def raised_from(self, config: SearchConfig) -> Growth:
+        """The state after a raise of the limits of `config`: further layers spread the budget, but it does not fall."""
+        return replace(self, least_epochs=self.budget(config).epochs)
 
 
 class Pruning:

@@ -130,8 +130,11 @@ class ReplayStrategy:
         """The inverse of state_dict."""
         self._controller.load_state_dict(state["controller"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._mean_D = np.asarray(state["mean"], dtype=np.float64)
-        self._count_D = np.asarray(state["count"], dtype=np.float64)
+        # A state of fewer layers is of the search before its limit was raised; nothing was measured beyond it.
+        for own_D, stored in ((self._mean_D, state["mean"]), (self._count_D, state["count"])):
+            if len(stored) > len(own_D):
+                raise ValueError(f"its baseline has {len(stored)} layers, and the space has {len(own_D)}")
+            own_D[: len(stored)], own_D[len(stored) :] = stored, 0.0
         self._generator.set_state(state["generator"])
 
     def _cut(self, path: Path, depth_bound: int) -> Path:

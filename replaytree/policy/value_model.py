@@ -113,9 +113,35 @@ class ValueEnsemble(nn.Module):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of state."""
-        self.load_state_dict(state["networks"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        """The inverse of state; also for a state of fewer layers, of which every prediction stays as it was."""
+        self.load_state_dict(
+            state["networks"] | {"weight1": self._deepened(state["networks"]["weight1"], self.weight1)}
+        )
+        # weight1 is the first parameter; before the first step the optimiser knows of none.
+        moments = dict(state["optimizer"]["state"])
+        if 0 in moments:
+            none_yet = torch.zeros_like(self.weight1)
+            # By the chain rule, the gradient of a weight that is multiplied by c is divided by c.
+            moments[0] = moments[0] | {
+                "exp_avg": self._deepened(moments[0]["exp_avg"], none_yet, power=-1),
+                "exp_avg_sq": self._deepened(moments[0]["exp_avg_sq"], none_yet, power=-2),
+            }
+        self._optimizer.load_state_dict({**state["optimizer"], "state": moments})
+
+    def _deepened(self, old_MFH: Tensor, fresh_MFH: Tensor, *, power: int = 1) -> Tensor:
+        """Weights of fewer layers, those of the layers beyond being fresh; as they are where the depth is the same.
+
+        Two kinds of features are divided by the number of layers (_features), so their weights are multiplied by it.
+        """
+        T, A = self._max_layers, self._num_actions
+        before, rest = divmod(old_MFH.shape[1] - num_features(A, 0), A)
+        if rest or not 0 < before < T:
+            return old_MFH
+        new_MFH = fresh_MFH.detach().clone()
+        new_MFH[:, : before * A] = old_MFH[:, : before * A]
+        new_MFH[:, T * A :] = old_MFH[:, before * A :]
+        new_MFH[:, [*range(T * A, T * A + A), -2]] *= (T / before) ** power
+        return new_MFH
 
     def _step(self, features_NF: Tensor, targets_N: Tensor, weights_N: Tensor) -> None:
         error_MN = self(features_NF) - targets_N

@@ -26,6 +26,7 @@ from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
+from replaytree.tree.raised import raise_limits
 from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
@@ -247,6 +248,18 @@ class ReplayTree:
         holder = holder_of(self.engine, self._search_id)
         if holder is not None and not holder.is_gone:
             raise SearchHeld(held_text(self.name, holder))
+
+    def store_raised(self, config_json: str, *, state: bytes) -> None:
+        """Give the search a configuration and a space with higher limits, and its state for them, all at once."""
+        assert self._space is not None, "only a tree with its space is written to"
+        space_json = _space_json(self._space)
+
+        def work(connection: Connection) -> None:
+            if self._lease is not None:
+                self._lease.require(connection)
+            raise_limits(connection, self._search_id, config_json=config_json, space_json=space_json, state=state)
+
+        write(self.engine, work)
 
     def goal(self) -> Goal | None:
         """How far the search was last asked to go; None where nobody has said."""

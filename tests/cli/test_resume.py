@@ -89,3 +89,23 @@ def test_limits_that_leave_only_pooling_are_an_error(replaytree, here):
 def test_a_run_says_before_it_starts_how_far_it_goes(replaytree, here):
     out = replaytree("run", "--trainings", 1, *QUICK[:-1])[1]
     assert "; 1 training to do, Ctrl-C stops and keeps what is done" in out.splitlines()[0]
+
+
+def test_limits_are_raised_and_never_lowered(replaytree, here):
+    assert replaytree("run", "--name", "more", "--trainings", 2, *QUICK)[0] == 0
+    code, out, _ = replaytree("resume", "more", "--max-layers", 5, "--epochs", "1:2")
+    assert code == 0
+    assert "go on with `replaytree resume more --max-layers 5 --epochs 1:2 --trainings 100`" in out
+    for words, message in (
+        (["--max-layers", 2], "max_layers is 2, and the search was begun with 3; it can only be raised (--max-layers)"),
+        (["--max-layers", "x"], "--max-layers is 'x'; write a whole number, as in 12, 100k or 5M"),
+        (["--epochs", "9:1"], "epochs are 9:1, but the budget must not fall; write --epochs 1:9"),
+    ):
+        code, out, err = replaytree("resume", "more", "--trainings", 1, *words)
+        assert (code, out, err) == (2, "", f"Error: {message}\n")
+    assert replaytree("resume", "more", "--max-layers", 5, "--epochs", "1:2", "--trainings", 3, "--quiet")[0] == 0
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        found = connection.execute("select depth_bound, epochs from episodes order by number").fetchall()
+        # Half-way from 2 to 5 layers is at 3.5, where the epochs reach 2.
+        assert found == [(2, 1), (3, 1), (3, 2), (4, 2), (5, 2)]
+    assert replaytree("db", "check")[0] == 0

@@ -1,0 +1,54 @@
+"""Asking more of a search than it was begun with: deeper networks, longer trainings. Nothing may be lowered."""
+
+from __future__ import annotations
+
+import json
+
+from replaytree.config import SearchConfig
+from replaytree.errors import ConfigError, SpaceError
+from replaytree.records import Space
+from replaytree.tree import ReplayTree
+
+
+def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, int] | None) -> SearchConfig:
+    """The configuration with other limits; ConfigError where one is lower than before."""
+    asked: dict[str, object] = {} if max_layers is None else {"max_layers": max_layers}
+    if epochs is not None:
+        try:
+            asked["epochs_first"], asked["epochs_last"] = epochs
+        except (TypeError, ValueError):
+            raise ConfigError(f"epochs is {epochs!r:.80}; give two whole numbers, as in epochs=(4, 8)") from None
+    new = config.with_options(**asked)
+    if new.max_layers < config.max_layers:
+        raise ConfigError(
+            f"max_layers is {new.max_layers}, and the search was begun with {config.max_layers}; it can only be "
+            f"raised (--max-layers)"
+        )
+    if new.epochs_first < config.epochs_first or new.epochs_last < config.epochs_last:
+        raise ConfigError(
+            f"epochs are {new.epochs_first}:{new.epochs_last}, and the search was begun with "
+            f"{config.epochs_first}:{config.epochs_last}; they can only be raised (--epochs)"
+        )
+    return new
+
+
+def require_depth(space: Space, tree: ReplayTree, *, max_layers: int) -> None:
+    """SpaceError unless the space is as deep as the search's own, or as deep as the `max_layers` asked for.
+
+    And where prefixes that were measured lead nowhere in the deeper one, within the limits that every layer keeps.
+    """
+    stored: int = json.loads(tree.info().space_json)["max_layers"]
+    needed = max(stored, max_layers)
+    if space.max_layers != needed:
+        raise SpaceError(
+            f"the space ends at {space.max_layers} layers, and search {tree.name!r} needs one of {needed}; a deeper "
+            f"one is for a higher limit, as in max_layers={needed + 1}"
+        )
+    if needed == stored:
+        return
+    stuck = sum(not any(space.legal(node.path)) for node in tree.node_stats())
+    if stuck:
+        raise SpaceError(
+            f"{stuck} prefixes of search {tree.name!r} cannot go on to {space.max_layers} layers within its limits; "
+            f"start a new search, or raise --max-layers by less"
+        )
