@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from replaytree.cli.plain_console import PlainConsole
     from replaytree.doctor import Finding
-    from replaytree.tree import Calibration, Node, SearchInfo
+    from replaytree.tree import Calibration, Node, Retraining, SearchInfo
     from replaytree.turns import Progress as Turn
 
 __all__ = [
     "RunProgress", "calibration_text", "clock", "command", "counted", "findings_table", "node_row", "node_table",
-    "nodes_lines", "print_nodes", "print_report", "print_searches", "searches_lines", "stdout",
+    "nodes_lines", "print_nodes", "print_report", "print_searches", "retrained_text", "searches_lines", "stdout",
 ]  # fmt: skip
 
 Format = Literal["table", "json", "csv"]
@@ -120,8 +120,8 @@ def _print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format
     say(text.getvalue().removesuffix("\n"))
 
 
-def node_table(node: Node) -> Table:
-    """Everything of one node, a line each."""
+def node_table(node: Node, retrained: Sequence[Retraining] = ()) -> Table:
+    """Everything of one node, a line each; also how its retrained models did on the test images."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -134,7 +134,18 @@ def node_table(node: Node) -> Table:
         "output_shape": shape,
     }.items():
         table.add_row(what, value)
+    for each in retrained:
+        table.add_row("retrained", retrained_text(each))
     return table
+
+
+def retrained_text(retraining: Retraining) -> str:
+    """'2 seeds, 30 epochs: test accuracy 0.73, 95 % interval ...'."""
+    seeds = "1 seed" if len(retraining.models) == 1 else f"{len(retraining.models)} seeds"
+    begin = f"{seeds}, {retraining.models[0].epochs} epochs"
+    if retraining.test is None:
+        return f"{begin}: no test images"
+    return f"{begin}: test accuracy {retraining.test.mean:.4f}, {retraining.test.interval_text}"
 
 
 def _shown(value: object) -> str:

@@ -291,14 +291,15 @@ def _accuracy(description: Description) -> str:
 
 
 def _summary(results: list[Retrained]) -> str:
-    from replaytree.deliver import mean_and_deviation
+    from replaytree.tree import MeanAccuracy
 
     tested = [result.test_accuracy for result in results if result.test_accuracy is not None]
     held_out = [result.validation_accuracy for result in results if result.validation_accuracy is not None]
-    mean, deviation = mean_and_deviation(tested or held_out)
+    found = MeanAccuracy(tuple(tested or held_out), min(result.image_count for result in results))
     what = "test accuracy" if tested else "validation accuracy"
-    spread = "" if deviation is None else f", standard deviation {deviation:.4f}"
-    text = f"{what}: mean {mean:.4f}{spread}, over {len(results)} {'seed' if len(results) == 1 else 'seeds'}"
+    spread = "" if found.deviation is None else f", standard deviation {found.deviation:.4f}"
+    seeds = "1 seed" if len(results) == 1 else f"{len(results)} seeds"
+    text = f"{what}: mean {found.mean:.4f}{spread}, over {seeds}\n{found.interval_text}"
     if not tested:
         text += (
             "\nThese images have no test split, so this is the accuracy on validation images that were held out of the "

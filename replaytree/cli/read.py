@@ -97,6 +97,8 @@ def show(
     storage: Storage = None,
 ) -> None:
     """Show a node and its children. With NODE alone: of the only search, or with --last of the last one."""
+    from replaytree.tree import list_models, retrainings
+
     if node is None:
         name, node = None, name
     if node is None:
@@ -105,7 +107,8 @@ def show(
     format_ = "json" if json else format_
     found = tree.find(node)
     if format_ == "table":
-        console.stdout().print(console.node_table(found))
+        retrained = retrainings(list_models(tree.engine, search=tree.name, node_id=found.node_id))
+        console.stdout().print(console.node_table(found, retrained))
         children = tree.children(found.path)
         if children:
             console.print_nodes(children, "table", title="its children")

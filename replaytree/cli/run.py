@@ -190,7 +190,9 @@ def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: 
         raise typer.Exit(1)
     nodes = search.tree.best(10)
     info = search.tree.info()
-    title = f"{search.name}: best of {info.node_count} prefixes, {info.training_count} trainings"
+    prefixes = "prefix" if info.node_count == 1 else "prefixes"
+    trainings = "training" if info.training_count == 1 else "trainings"
+    title = f"{search.name}: best of {info.node_count} {prefixes}, {info.training_count} {trainings}"
     console.print_nodes(nodes, "table", title=title)
     calibration = search.tree.calibration()
     if calibration.separate_count:

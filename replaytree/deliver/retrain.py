@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,13 +40,15 @@ class Retrained:
     """One trained model. Without a test split `test_accuracy` is None and `validation_accuracy` is that of held-out
     images; with one it is the other way round, because validation images are trained on, too.
 
-    `seconds` is 0 for a model that was found finished; `measured_anew`: the images that its accuracy is of had changed.
+    `image_count` is how many images that accuracy is of. `seconds` is 0 for a model that was found finished;
+    `measured_anew`: the images that its accuracy is of had changed.
     """
 
     seed: int
     weights: Path
     description: Description
     seconds: float
+    image_count: int
     measured_anew: bool = False
 
     @property
@@ -81,6 +82,11 @@ class Training:
             _digest(self._images_NCHW, self._labels_N),
             _digest(self._measured.images_NCHW, self._measured.labels_N),
         )
+
+    @property
+    def image_count(self) -> int:
+        """How many images accuracies are measured on."""
+        return len(self._measured.labels_N)
 
     def description(self, seed: int) -> Description:
         """Of the model of a seed, before it is measured."""
@@ -155,7 +161,7 @@ class Training:
         if wanted != found:
             model.mirror = wanted.mirror
             write_weights(file, model, wanted)
-        return Retrained(seed, file, wanted, 0.0, measured_anew=anew)
+        return Retrained(seed, file, wanted, 0.0, self.image_count, measured_anew=anew)
 
 
 def retrain(
@@ -198,7 +204,7 @@ def retrain(
             seconds = time.monotonic() - started
             write_weights(file, model, description)
             checkpoint.unlink(missing_ok=True)
-        yield Retrained(seed, file, description, seconds)
+        yield Retrained(seed, file, description, seconds, training.image_count)
 
 
 def train_and_load(
@@ -227,15 +233,11 @@ def store(result: Retrained, subject: Subject, engine: Engine) -> None:
         seed=result.seed,
         epochs=result.description.epochs,
         test_accuracy=result.test_accuracy,
+        test_image_count=None if result.test_accuracy is None else result.image_count,
         weights_path=str(result.weights.resolve()),
         search=subject.search,
         node_id=subject.node_id,
     )
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; None for the deviation of fewer than two."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def _test_part(subject: Subject) -> Labelled | None:

@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from scipy.special import stdtrit
 
 from replaytree.report.leading import Leader
+from replaytree.tree import Z95
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,6 @@ def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: boo
     return Difference(value, (value - half, value + half))
 
 
-def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Student's 95 % interval of a mean; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
-    return max(0.0, fmean(values) - half), min(1.0, fmean(values) + half)
-
-
 def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
     """The half width that the images leave, as if all seeds saw the same ones."""
     images = [leader.known.images for leader in (*first, *second)]
@@ -85,4 +78,4 @@ def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
         return 0.0
     shares = [fmean(leader.calibrated for leader in group) for group in (first, second)]
     least = min(count for count in images if count is not None)
-    return 1.959963984540054 * math.sqrt(sum(share * (1.0 - share) for share in shares) / least)
+    return Z95 * math.sqrt(sum(share * (1.0 - share) for share in shares) / least)

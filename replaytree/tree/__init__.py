@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
     from replaytree.tree.goals import Goal
     from replaytree.tree.manage import delete_search, rename_search
-    from replaytree.tree.models import ModelInfo, list_models, record_model
+    from replaytree.tree.mean_accuracy import MeanAccuracy
+    from replaytree.tree.models import ModelInfo, Retraining, list_models, record_model, retrainings
     from replaytree.tree.names import require_name, usable_name
     from replaytree.tree.noise import noise_of
     from replaytree.tree.problem import Problem
     from replaytree.tree.queries import list_searches, search_names
-    from replaytree.tree.ranking import Uncertainty, rank, wilson
+    from replaytree.tree.ranking import Z95, Uncertainty, rank, wilson
     from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
     from replaytree.tree.replay_tree import ReplayTree
     from replaytree.tree.storage_errors import shown
@@ -31,6 +32,7 @@ _HOMES = {
     "Episode": "records",
     "EpisodeInfo": "records",
     "Goal": "goals",
+    "MeanAccuracy": "mean_accuracy",
     "Measured": "changes",
     "ModelInfo": "models",
     "Node": "records",
@@ -39,11 +41,13 @@ _HOMES = {
     "Problem": "problem",
     "Repaired": "check",
     "ReplayTree": "replay_tree",
+    "Retraining": "models",
     "SearchInfo": "records",
     "SeparateTraining": "records",
     "Transferred": "transfer",
     "Uncertainty": "ranking",
     "Upgraded": "engine",
+    "Z95": "ranking",
     "check": "check",
     "current_revision": "engine",
     "delete_search": "manage",
@@ -62,6 +66,7 @@ _HOMES = {
     "repair": "check",
     "require_name": "names",
     "require_writable": "engine",
+    "retrainings": "models",
     "search_names": "queries",
     "shown": "storage_errors",
     "upgrade": "engine",
@@ -70,11 +75,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Z95",
     "Bias",
     "Calibration",
     "Episode",
     "EpisodeInfo",
     "Goal",
+    "MeanAccuracy",
     "Measured",
     "ModelInfo",
     "Node",
@@ -83,6 +90,7 @@ __all__ = [
     "Problem",
     "Repaired",
     "ReplayTree",
+    "Retraining",
     "SearchInfo",
     "SeparateTraining",
     "Transferred",
@@ -106,6 +114,7 @@ __all__ = [
     "repair",
     "require_name",
     "require_writable",
+    "retrainings",
     "search_names",
     "shown",
     "upgrade",

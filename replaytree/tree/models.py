@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,13 +10,17 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 
 from replaytree.errors import ConfigError
 from replaytree.tree.engine import reading
+from replaytree.tree.mean_accuracy import MeanAccuracy
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import models, nodes, searches
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A trained model. `search` and `node_id` are None where it was trained without a search."""
+    """A trained model. `search` and `node_id` are None where it was trained without a search.
+
+    `test_image_count` is None where `test_accuracy` is, and for models of versions that did not store it.
+    """
 
     model_id: int
     search: str | None
@@ -24,6 +29,7 @@ class ModelInfo:
     seed: int
     epochs: int
     test_accuracy: float | None
+    test_image_count: int | None
     weights_path: str
     created_at: datetime
 
@@ -35,6 +41,7 @@ def record_model(
     seed: int,
     epochs: int,
     test_accuracy: float | None,
+    test_image_count: int | None = None,
     weights_path: str,
     search: str | None = None,
     node_id: int | None = None,
@@ -42,6 +49,8 @@ def record_model(
     """Store a model; one of the same weights file takes the place of the older row."""
     if test_accuracy is not None and not 0.0 <= test_accuracy <= 1.0:
         raise ConfigError(f"test_accuracy is {test_accuracy}; it must be a fraction in [0, 1]")
+    if test_image_count is not None and test_image_count < 1:
+        raise ConfigError(f"test_image_count is {test_image_count}; it must be at least 1")
 
     def work(connection: Connection) -> None:
         search_id = connection.scalar(select(searches.c.id).where(searches.c.name == search)) if search else None
@@ -53,6 +62,7 @@ def record_model(
             "seed": seed,
             "epochs": epochs,
             "test_accuracy": test_accuracy,
+            "test_image_count": test_image_count,
             "weights_path": weights_path,
             "created_at": datetime.now(UTC),
         }
@@ -84,8 +94,35 @@ def list_models(engine: Engine, *, search: str | None = None, node_id: int | Non
             seed=row.seed,
             epochs=row.epochs,
             test_accuracy=row.test_accuracy,
+            test_image_count=row.test_image_count,
             weights_path=row.weights_path,
             created_at=row.created_at,
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Retraining:
+    """The models of one architecture and one number of epochs, one a seed; `test` is None where none was tested."""
+
+    models: tuple[ModelInfo, ...]
+
+    @property
+    def test(self) -> MeanAccuracy | None:
+        """On the test images. Where they were not always as many, the fewest are counted."""
+        tested = [model for model in self.models if model.test_accuracy is not None]
+        if not tested:
+            return None
+        counts = [model.test_image_count for model in tested]
+        least = None if None in counts else min(count for count in counts if count is not None)
+        return MeanAccuracy(tuple(model.test_accuracy for model in tested if model.test_accuracy is not None), least)
+
+
+def retrainings(models: Sequence[ModelInfo]) -> list[Retraining]:
+    """Models by node, layers and epochs, in the order in which each was trained last."""
+    groups: dict[tuple[int | None, tuple[str, ...], int], list[ModelInfo]] = {}
+    for model in models:
+        key = model.node_id, model.labels, model.epochs
+        groups[key] = [*groups.pop(key, []), model]
+    return [Retraining(tuple(group)) for group in groups.values()]

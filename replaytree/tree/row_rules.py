@@ -253,6 +253,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "seed": _SEED,
         "epochs": _SOME,
         "test_accuracy": replace(_FRACTION, nullable=True),
+        "test_image_count": replace(_SOME, nullable=True),
         "weights_path": replace(_TEXT, fits=_is_name, want="a file"),
         "created_at": Rule("time"),
     },

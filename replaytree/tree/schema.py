@@ -334,6 +334,7 @@ class ModelRow(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     epochs: Mapped[int]
     test_accuracy: Mapped[float | None]
+    test_image_count: Mapped[int | None]
     weights_path: Mapped[str]
     created_at: Mapped[datetime]
 

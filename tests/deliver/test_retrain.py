@@ -11,10 +11,11 @@ from replaytree.data import load_data, stratified_subset
 from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.load import load
 from replaytree.deliver.recipe import FullRecipe
-from replaytree.deliver.retrain import Training, TrainingTooLarge, _digest, mean_and_deviation, retrain
+from replaytree.deliver.retrain import Training, TrainingTooLarge, _digest, retrain, store
 from replaytree.deliver.test_split import read_test
 from replaytree.errors import ModelError, SpaceError
 from replaytree.space import CustomLayer
+from replaytree.tree import list_models, open_engine
 
 CPU = torch.device("cpu")
 
@@ -46,6 +47,7 @@ def test_without_a_test_split_validation_is_held_out(train, subject, pictures, t
     (result,) = train()
     assert result.test_accuracy is None
     assert 0.0 <= result.validation_accuracy <= 1.0
+    assert result.image_count == len(subject.data.val_labels)
     (memory,) = train(subject=replace(subject, data_options=None), seeds=(7,))
     assert memory.test_accuracy is None
 
@@ -224,6 +226,19 @@ def test_a_finished_model_that_cannot_be_read_is_trained_again_when_asked(train)
     assert again.description == first.description
 
 
-def test_mean_and_deviation_by_hand():
-    assert mean_and_deviation([0.5]) == (0.5, None)
-    assert mean_and_deviation([0.25, 0.75]) == (0.5, pytest.approx(0.125**0.5))
+def test_the_number_of_test_images_is_stored(train, subject):
+    (result,) = train()
+    engine = open_engine("sqlite://")
+    store(result, subject, engine)
+    (model,) = list_models(engine)
+    # pictures/test holds five pictures of each of two classes.
+    assert (model.test_image_count, model.test_accuracy) == (10, result.test_accuracy)
+
+
+def test_without_a_test_split_no_number_is_stored(train, subject, pictures, tmp_path):
+    (pictures / "test").rename(tmp_path / "elsewhere")
+    (result,) = train()
+    engine = open_engine("sqlite://")
+    store(result, subject, engine)
+    (model,) = list_models(engine)
+    assert (model.test_image_count, model.test_accuracy) == (None, None)

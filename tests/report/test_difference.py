@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from replaytree.report.difference import Difference, between, mean_interval, over_seeds
+from replaytree.report.difference import Difference, between, over_seeds
 from replaytree.report.leading import Leader
 from replaytree.tree import Uncertainty
 
@@ -59,10 +59,3 @@ def test_one_search_against_several_has_the_widest_of_their_intervals():
     singles = [between(one[0], other) for other in many]
     assert found.interval[0] == pytest.approx(0.35 - max(each.value - each.interval[0] for each in singles))
     assert over_seeds(one, [leader(0.5), leader(0.6)], paired=False).interval is None
-
-
-def test_the_interval_of_a_mean_by_hand():
-    # Mean 0.8, deviation 0.1 over sqrt(2), t of 1 degree 12.7062: beyond [0, 1] on both sides.
-    assert mean_interval([0.7, 0.9]) == (0.0, 1.0)
-    assert mean_interval([0.79, 0.8, 0.81]) == pytest.approx((0.8 - 0.0248414, 0.8 + 0.0248414), abs=1e-6)
-    assert mean_interval([0.8]) is None

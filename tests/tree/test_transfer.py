@@ -42,7 +42,10 @@ def everything(engine, name):
     tree = ReplayTree.open(engine, name)
     nodes = [(n.path, n.labels, n.output_shape, n.params, n.flops, n.visit_count, n.lower_bound) for n in tree.nodes()]
     episodes = [(e.number, e.path, e.accuracies, e.failure_text, e.created_at, e.policy_loss) for e in tree.episodes()]
-    made = [(m.labels, m.seed, m.test_accuracy, m.weights_path) for m in list_models(engine, search=name)]
+    made = [
+        (m.labels, m.seed, m.test_accuracy, m.test_image_count, m.weights_path)
+        for m in list_models(engine, search=name)
+    ]
     return tree.info(), nodes, tree.node_stats(), episodes, made, tree.strategy_state()
 
 
@@ -55,7 +58,7 @@ def full(tree, golden, create):
     other.record(golden, state=b"other")
     tree.record(golden[2:], state=STATE)
     node_id = tree.find("0.1").node_id
-    row = {"search": "first", "labels": ("conv", "pool"), "epochs": 4, "test_accuracy": 0.5}
+    row = {"search": "first", "labels": ("conv", "pool"), "epochs": 4, "test_accuracy": 0.5, "test_image_count": 100}
     record_model(tree.engine, seed=0, weights_path="a", node_id=node_id, **row)
     record_model(tree.engine, seed=1, weights_path="b", **row)
     return tree

@@ -1,0 +1,19 @@
+"""Keep of how many test images a model's accuracy is: without it nobody can say how far it is from others'."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("models", sa.Column("test_image_count", sa.Integer(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("models", "test_image_count")
