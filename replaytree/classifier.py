@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
-from replaytree.data import from_arrays
+from replaytree.data import channels_last, from_arrays
 from replaytree.errors import EvaluationError
 from replaytree.search import Search
 
@@ -21,13 +22,14 @@ from replaytree.search import Search
 class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Searches a network for images in memory, retrains the best one, and predicts with it.
 
-    Images are (N, H, W) or (N, H, W, C) with C 1 or 3, or flat, (N, P), as scikit-learn's data sets are; flat images
-    are square where P is a square number, else one row. uint8 given to `fit` is taken as it is; of other numbers the
-    smallest and largest given to `fit` become 0 and 255. That scale, `range_`, holds for all that is predicted, of
-    whatever type. Nothing is stored: the tree of the search is in memory.
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, or flat, (N, P), as scikit-learn's data sets are;
+    flat images are square where P is a square number, else one row. uint8 given to `fit` is taken as it is; of other
+    numbers the smallest and largest given to `fit` become 0 and 255. That scale, `range_`, holds for all that is
+    predicted, of whatever type. Nothing is stored: the tree of the search is in memory.
 
     Parameters: `max_layers` and `trainings` of the search, `epochs` of each of its trainings, `final_epochs` of the
-    retraining, `width` of the layers, `val_fraction` for validation, `device`, and `random_state`, a whole number.
+    retraining, `width` of the layers, `val_fraction` for validation, `device`, and `random_state`: a whole number
+    (None: 0), or a RandomState, from which one is drawn.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         width: float = 0.25,
         val_fraction: float = 0.2,
         device: str = "auto",
-        random_state: int | None = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.max_layers = max_layers
         self.trainings = trainings
@@ -66,7 +68,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.n_features_in_ = math.prod(X.shape[1:])
         self.image_shape_ = X.shape[1:]
         self.range_ = (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
-        seed = 0 if self.random_state is None else int(self.random_state)
+        seed = _seed(self.random_state)
         data = from_arrays(
             self._images(X), labels_N.astype(np.int64), classes=[str(name) for name in self.classes_],
             val_fraction=self.val_fraction, seed=seed,
@@ -108,7 +110,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return images
 
     def _images(self, X: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W) or (N, H, W, C), on the scale of `fit`; values a little beyond it are cut off."""
+        """uint8 (N, H, W, C), on the scale of `fit`; values a little beyond it are cut off."""
         low, high = self.range_
         least, most = (float(X.min()), float(X.max())) if X.size else (low, high)
         slack = max(high - low, 1.0)
@@ -123,7 +125,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if X.ndim == 2:
             side = math.isqrt(X.shape[1])
             X = X.reshape(len(X), side, side) if side * side == X.shape[1] else X[:, None, :]
-        return X
+        return channels_last(X)
 
     def __sklearn_tags__(self) -> Any:
         """Images of three and four dimensions, beside flat ones."""
@@ -131,3 +133,11 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         tags.input_tags.three_d_array = True
         tags.classifier_tags.poor_score = True
         return tags
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """A whole number from what scikit-learn calls a random state; ValueError, its own, for anything else."""
+    if random_state is None:
+        return 0
+    generator = check_random_state(random_state)
+    return int(random_state if isinstance(random_state, int | np.integer) else generator.randint(2**31 - 1))

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import check_estimator
 
 from replaytree import ReplayTreeClassifier
+from replaytree.classifier import _seed
 
 # Skipped by scikit-learn itself: check_array_api_input, which wants SCIPY_ARRAY_API=1. Checks of what is not a
 # classifier's (sparse input, several outputs, sample weights) do not apply. None is expected to fail. The tag
@@ -81,3 +82,20 @@ def test_scikit_learns_own_checks():
     assert [(r["check_name"], r["exception"]) for r in results if r["status"] == "failed"] == []
     assert {r["check_name"] for r in results if r["status"] == "skipped"} <= {"check_array_api_input"}
     assert len(results) > 40
+
+
+def test_channels_first_are_channels_last(digits):
+    """As torch has them: fitted on one form, the other is predicted alike."""
+    images = np.repeat(digits[0][:120, :, :, None], 3, axis=3)
+    first = images.transpose(0, 3, 1, 2)
+    model = ReplayTreeClassifier(trainings=1, max_layers=1, epochs=1, final_epochs=1, random_state=3)
+    expected = clone(model).fit(images, digits[1][:120]).predict_proba(images[:9])
+    assert np.array_equal(clone(model).fit(first, digits[1][:120]).predict_proba(first[:9]), expected)
+
+
+def test_random_states():
+    assert [_seed(state) for state in (None, 0, 7, np.int64(9))] == [0, 0, 7, 9]
+    assert _seed(np.random.RandomState(1)) == _seed(np.random.RandomState(1)) != _seed(np.random.RandomState(2))
+    for state in (-1, "a", 1.5):
+        with pytest.raises(ValueError, match=r"Seed must be between|cannot be used to seed"):
+            _seed(state)

@@ -1,6 +1,6 @@
 """Image data sets as uint8 tensors in memory: named ones and folders. Only train and validation images, never test."""
 
-from replaytree.data.arrays import as_image_data, from_arrays
+from replaytree.data.arrays import as_image_data, channels_last, from_arrays
 from replaytree.data.augment import augment, cutout, normalise
 from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
@@ -19,6 +19,7 @@ __all__ = [
     "as_image_data",
     "augment",
     "balance_notes",
+    "channels_last",
     "cutout",
     "data_folder",
     "find_folder",

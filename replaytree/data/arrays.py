@@ -5,7 +5,7 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -39,28 +39,33 @@ def from_arrays(
     where it is None; images are mirrored in training only with `flip`. Raises DataError for arrays of another form.
     """
     images_NHWC, labels_N = _channels_last(_array(images, "images")), _array(labels, "labels")
-    if labels_N.shape != images_NHWC.shape[:1] or not np.issubdtype(labels_N.dtype, np.integer):
-        raise DataError(
-            f"labels are {labels_N.dtype} {labels_N.shape}; they must be whole numbers ({len(images_NHWC)},): "
-            f"`classes, labels = numpy.unique(labels, return_inverse=True)` makes them"
-        )
+    _require_labels(labels_N, len(images_NHWC))
+    # Compared before names are made, of which a label of a billion would ask for as many.
     present = np.unique(labels_N)
-    names = _class_names(range(int(present.max(initial=-1)) + 1) if classes is None else classes)
-    if not len(names) or not np.array_equal(present, np.arange(len(names))):
+    names = _class_names(range(len(present)) if classes is None else classes)
+    if not np.array_equal(present, np.arange(len(names))):
         raise DataError(
-            f"labels are {present.tolist()[:10]}; every class from 0 to {max(len(names), 2) - 1} must be there"
+            f"labels are {present.tolist()[:10]}; there are {len(names)} classes, so they must be 0 to "
+            f"{len(names) - 1}, each at least once: `classes, labels = numpy.unique(labels, return_inverse=True)` "
+            f"numbers them"
         )
+    if len(names) < 2:
+        raise DataError("labels are all 0; there must be at least two classes")
+    padding = min(images_NHWC.shape[1:3]) // 8 if crop_padding is None else crop_padding
+    if not isinstance(padding, int | np.integer) or padding < 0:
+        raise DataError(f"crop_padding is {padding!r}; it must be a whole number from 0, or None")
+    if not isinstance(flip, bool | np.bool_):
+        raise DataError(f"flip is {flip!r}; it must be True or False")
     whole = Labelled(
         names,
-        torch.from_numpy(np.ascontiguousarray(images_NHWC.transpose(0, 3, 1, 2))),
+        torch.from_numpy(np.require(images_NHWC.transpose(0, 3, 1, 2), requirements=("C", "W"))),
         torch.from_numpy(labels_N.astype(np.int64)),
     )
     train, val = (
         Labelled(names, whole.images_NCHW[index_N], whole.labels_N[index_N])
         for index_N in stratified_split(whole.labels_N, val_fraction, seed=seed)
     )
-    padding = min(images_NHWC.shape[1:3]) // 8 if crop_padding is None else crop_padding
-    return ImageData.from_parts(name, train=train, val=val, crop_padding=padding, flip=flip)
+    return ImageData.from_parts(name, train=train, val=val, crop_padding=int(padding), flip=bool(flip))
 
 
 def as_image_data(data: Any) -> ImageData:
@@ -92,15 +97,45 @@ def _array(values: Any, what: str) -> np.ndarray:
         raise DataError(f"{what} are no array ({str(error)[:80]}); resize the images to one size") from error
 
 
+def _require_labels(labels: np.ndarray, count: int) -> None:
+    """DataError, with the way out, unless these are `count` whole numbers."""
+    form = f"labels are {labels.dtype} {labels.shape}; they must be whole numbers ({count},)"
+    if labels.ndim == 2 and labels.shape[0] == count:
+        way = "labels.argmax(axis=1)" if labels.shape[1] > 1 else "labels.ravel()"
+        raise DataError(f"{form}: `{way}` makes them")
+    if labels.shape != (count,):
+        raise DataError(f"{form}, one an image")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{form}: `classes, labels = numpy.unique(labels, return_inverse=True)` makes them")
+
+
 def _channels_last(images: np.ndarray) -> np.ndarray:
     """uint8 (N, H, W, C) from any of the forms; DataError, with the way out, for others."""
     form = f"images are {images.dtype} {images.shape}; they must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W)"
-    if images.ndim not in (3, 4) or not len(images):
+    if images.ndim not in (3, 4) or not images.size:
         raise DataError(f"{form}, and at least two of each class")
     if images.dtype != np.uint8:
-        largest = images.max() if images.size and np.issubdtype(images.dtype, np.number) else 0
-        scale = "images * 255" if 0 < largest <= 1 else "images" if largest <= 255 else f"images * (255 / {largest})"
-        raise DataError(f"{form}, 0 to 255: `numpy.rint({scale}).astype('uint8')` makes them")
+        raise DataError(f"{form}, 0 to 255{_way_to_bytes(images)}")
+    return channels_last(images)
+
+
+def _way_to_bytes(images: np.ndarray) -> str:
+    """What makes bytes of numbers that are none, as the end of a sentence."""
+    if images.dtype == bool:
+        return ": `images.astype('uint8') * 255` makes them"
+    if not np.issubdtype(images.dtype, np.integer) and not np.issubdtype(images.dtype, np.floating):
+        return ""
+    low, high = images.min(), images.max()
+    if not np.isfinite(low) or not np.isfinite(high):
+        return ", and these hold values that are not finite"
+    if low < 0:
+        return f", and these go from {low:g} to {high:g}: undo what normalised them"
+    scale = "images * 255" if 0 < high <= 1 else "images" if high <= 255 else f"images * (255 / {high:g})"
+    return f": `numpy.rint({scale}).astype('uint8')` makes them"
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) from (N, H, W), (N, H, W, C) or (N, C, H, W); DataError for many channels where few are meant."""
     if images.ndim == 3:
         return images[..., None]
     _, second, third, last = images.shape
@@ -115,9 +150,11 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
 
 
 def _class_names(classes: Sequence[object]) -> tuple[str, ...]:
-    """The names as text; DataError where two of them read alike."""
+    """The names as text; DataError where two of them read alike, or have no order."""
     if isinstance(classes, str | bytes):
         raise DataError(f"classes are the text {classes!r}; they must be a list of names")
+    if isinstance(classes, Mapping | Set) or not isinstance(classes, Collection):
+        raise DataError(f"classes are a {type(classes).__name__}; they must be a list of names, the first that of 0")
     names = tuple(as_text(str(each)) for each in classes)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two classes are called {twice[0]!r}; give each its own name")

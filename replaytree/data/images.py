@@ -41,7 +41,7 @@ class Fingerprint:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ImageData:
     """The train and validation parts of a data set in memory; test images are never in it.
 
@@ -92,6 +92,12 @@ class ImageData:
             fingerprint=_fingerprint(train, val),
             skipped=skipped,
         )
+
+    def __repr__(self) -> str:
+        """Name, counts, shape and classes: not a million pixels."""
+        shape = "x".join(map(str, self.image_shape))
+        counts = f"{len(self.train_labels)} train and {len(self.val_labels)} validation images of {shape}"
+        return f"ImageData({self.name!r}, {counts}, {self.num_classes} classes)"
 
     @property
     def num_classes(self) -> int:

@@ -21,10 +21,13 @@ def stratified_split(labels_N: torch.Tensor, fraction: float, *, seed: int) -> t
     """Indices (train, validation), each ascending; validation is `fraction` of every class, rounded.
 
     round(fraction * N) images go to validation, moved as little as needed so that every class has at least one image
-    on either side. Raises DataError for a fraction outside (0, 1) and for a class with fewer than two images.
+    on either side. Raises DataError for a fraction outside (0, 1), for a negative seed, and for a class with fewer
+    than two images.
     """
-    if not 0.0 < fraction < 1.0:
+    if not isinstance(fraction, float | int | np.number) or not 0.0 < fraction < 1.0:
         raise DataError(f"val_fraction is {fraction!r}; it must be over 0 and less than 1 (--val-fraction)")
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"seed is {seed!r}; it must be a whole number from 0 (--seed)")
     counts_K = np.bincount(labels_N.numpy())
     if (counts_K < 2).any():
         rare = int(np.argmin(counts_K))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from replaytree.data import match_channels
+from replaytree.data import channels_last, match_channels
 from replaytree.deliver.deployed import Deployed, batched_logits
 from replaytree.deliver.description import Description
 from replaytree.errors import DataError, ModelError
@@ -74,7 +74,7 @@ class Model:
     def predict_proba(self, images: Any) -> np.ndarray:
         """The probability of each class, float32 (N, K), rows sum to 1.
 
-        `images` are a uint8 array (N, H, W) or (N, H, W, C), or a uint8 tensor (N, C, H, W), of the height and width
+        `images` are a uint8 array as for from_arrays(), or a uint8 tensor (N, C, H, W), of the height and width
         that the network was trained on. Grey and colour are exchanged where needed. Raises DataError otherwise.
         """
         probabilities: np.ndarray = self.logits(images).softmax(dim=1).numpy()
@@ -89,12 +89,14 @@ class Model:
             images_NCHW = images.cpu()
         else:
             array = np.asarray(images)
-            array = array[..., None] if array.ndim == 3 else array
-            if array.ndim != 4 or array.dtype != np.uint8:
+            if array.ndim not in (3, 4) or array.dtype != np.uint8:
                 raise DataError(
-                    f"images are {array.dtype} {np.shape(images)}; they must be uint8 (N, H, W) or (N, H, W, C)"
+                    f"images are {array.dtype} {array.shape}; they must be uint8 (N, H, W), (N, H, W, C) or "
+                    f"(N, C, H, W)"
                 )
-            images_NCHW = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2)))
+            images_NCHW = torch.from_numpy(
+                np.require(channels_last(array).transpose(0, 3, 1, 2), requirements=("C", "W"))
+            )
         if images_NCHW.ndim != 4 or images_NCHW.dtype != torch.uint8:
             raise DataError(
                 f"images are {images_NCHW.dtype} {tuple(images_NCHW.shape)}; a tensor must be uint8 (N, C, H, W)"

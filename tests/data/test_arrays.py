@@ -34,10 +34,25 @@ def test_channels_come_first_and_classes_have_names():
         (np.zeros((4, 8, 8), np.float32) + 1, [0, 0, 1, 1], r"numpy.rint\(images \* 255\).astype\('uint8'\)"),
         ([], [], r"images are float64 \(0,\)"),
         ([np.zeros((2, 2)), np.zeros((3, 3))], [0, 1], "images are no array .*resize the images"),
-        (IMAGES, [0, 1], r"labels are int64 \(2,\); they must be whole numbers \(4,\)"),
-        (IMAGES, [0.0, 0, 1, 1], "labels are float64"),
-        (IMAGES, [0, 0, 2, 2], r"labels are \[0, 2\]; every class from 0 to 2 must be there"),
+        (IMAGES / 255 - 0.5, [0, 0, 1, 1], r"go from -0.5 to .*: undo what normalised them"),
+        (np.full((4, 8, 8), np.nan), [0, 0, 1, 1], "hold values that are not finite"),
+        (np.full((4, 8, 8), np.inf), [0, 0, 1, 1], "hold values that are not finite"),
+        (IMAGES > 5, [0, 0, 1, 1], r"`images.astype\('uint8'\) \* 255` makes them"),
+        (IMAGES.astype("uint16") * 16, [0, 0, 1, 1], r"images \* \(255 / 4080\)"),
+        (IMAGES.astype(complex), [0, 0, 1, 1], "0 to 255$"),
+        (np.zeros((4, 0, 8), np.uint8), [0, 0, 1, 1], r"images are uint8 \(4, 0, 8\)"),
+        (IMAGES, [0, 1], r"labels are int64 \(2,\); they must be whole numbers \(4,\), one an image"),
+        (IMAGES, None, "they must be whole numbers"),
+        (IMAGES, [0.0, 0, 1, 1], "labels are float64 .*numpy.unique"),
+        (IMAGES, list("aabb"), "labels are <U1 .*numpy.unique"),
+        (IMAGES, [False, False, True, True], "labels are bool .*numpy.unique"),
+        (IMAGES, np.eye(4)[:, :2], r"labels are float64 \(4, 2\).*`labels.argmax\(axis=1\)`"),
+        (IMAGES, np.zeros((4, 1), int), r"labels.ravel\(\)"),
+        (IMAGES, [0, 0, 2, 2], r"labels are \[0, 2\]; there are 2 classes, so they must be 0 to 1"),
         (IMAGES, [-1, -1, 0, 0], r"labels are \[-1, 0\]"),
+        (IMAGES, [0, 0, 10**12, 10**12], r"labels are \[0, 1000000000000\]"),
+        (IMAGES, np.array([0, 0, 2**63, 2**63], np.uint64), r"labels are \[0, 9223372036854775808\]"),
+        (IMAGES, [0, 0, 0, 0], "at least two classes"),
     ],
 )
 def test_arrays_of_another_form_are_refused(images, labels, message):
@@ -92,3 +107,37 @@ def test_what_is_given_as_data():
     ):
         with pytest.raises(DataError, match=message):
             as_image_data(given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": 2}, "classes are a int"),
+        ({"classes": {"a", "b"}}, "classes are a set"),
+        ({"classes": {0: "a", 1: "b"}}, "classes are a dict"),
+        ({"classes": ["a"]}, "there are 1 classes"),
+        ({"classes": ["a", "b", "c"]}, "they must be 0 to 2"),
+        ({"val_fraction": "0.1"}, "val_fraction is '0.1'"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": None}, "seed is None"),
+        ({"seed": 1.5}, "seed is 1.5"),
+        ({"crop_padding": -1}, "crop_padding is -1"),
+        ({"crop_padding": 1.5}, "crop_padding is 1.5"),
+        ({"flip": "no"}, "flip is 'no'"),
+    ],
+)
+def test_options_of_another_kind_are_refused(options, message):
+    with pytest.raises(DataError, match=message):
+        from_arrays(IMAGES, LABELS, **{"val_fraction": 0.5, **options})
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_may_not_be_written_are_taken():
+    images = IMAGES[..., :1].copy()
+    images.setflags(write=False)
+    assert from_arrays(images, LABELS, val_fraction=0.5).image_shape == (1, 6, 8)
+
+
+def test_images_are_shown_in_one_line():
+    data = from_arrays(IMAGES, LABELS, classes=["cat", "dog"], name="pets", val_fraction=0.5)
+    assert repr(data) == "ImageData('pets', 2 train and 2 validation images of 3x6x8, 2 classes)"
