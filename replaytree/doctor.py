@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from replaytree.config import storage_url
+from replaytree.config import command, storage_url
 from replaytree.data import data_folder, found
 from replaytree.errors import StorageError
 from replaytree.evaluate import Threads, available_devices
@@ -65,7 +65,7 @@ def _database(storage: str | None) -> Finding:
     try:
         searches = list_searches(open_engine(url, create=False))
     except StorageError as error:
-        return Finding("database", False, str(error), "replaytree run")
+        return Finding("database", False, str(error), f"{command('run', storage=storage)} makes one")
     return Finding("database", True, f"{shown(url)}: schema {head_revision()}, searches: {len(searches)}")
 
 
@@ -78,7 +78,7 @@ def _data_sets(data_dir: str | None) -> list[Finding]:
             name,
             False,
             f"not in {folder}",
-            f"replaytree run --dataset {name} downloads it; or --data-dir says where it is",
+            f"{command('run', '--dataset', name)} downloads it; or --data-dir says where it is",
         )
         for name, here in found(data_dir).items()
     ]

@@ -21,7 +21,7 @@ from replaytree.assembly import (
 )
 from replaytree.calibrator import Calibrator
 from replaytree.callbacks import Callback, Callbacks, EndEvent
-from replaytree.config import Growth, Pruning, SearchConfig, storage_url
+from replaytree.config import Growth, Pruning, SearchConfig, command, storage_url
 from replaytree.data import NAMED, ImageData, as_image_data, load_again
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.deliver.subject import data_options
@@ -76,8 +76,8 @@ class Search:
         if name is not None and name in search_names(engine):
             ReplayTree.open(engine, name).require_free()
             raise SearchExists(
-                f"a search named {name!r} exists already; go on with `replaytree resume {name}`, "
-                f"or choose another --name"
+                f"a search named {name!r} exists already; go on with "
+                f"`{command('resume', name, storage=storage)}`, or choose another --name"
             )
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from replaytree.assembly import data_of, default_space
-from replaytree.config import Budget, SearchConfig
+from replaytree.config import Budget, SearchConfig, command
 from replaytree.errors import ConfigError, DataError
 from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator
 from replaytree.policy.random_search import random_path
@@ -123,7 +123,7 @@ def _require_truth(rows: Sequence[dict[str, str]], file: FilePath | str) -> None
         if int(row["depth"]) in TRUE_DEPTHS and not (row["accuracy_0"] and row["accuracy_1"]):
             raise DataError(
                 f"{file} lacks the full trainings of chain {row['chain']} at depth {row['depth']}: it was made for "
-                f"other depths; make a new one with `replaytree bench truth-table`"
+                f"other depths; make a new one: `{command('bench', 'truth-table', 'FILE')}`"
             )
 
 
@@ -153,9 +153,8 @@ def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
                 )
             )
     if not chains:
-        raise DataError(
-            f"{file} has no chain with all of its {DEPTH} prefixes; go on with `replaytree bench truth-table`"
-        )
+        more = command("bench", "truth-table", file)
+        raise DataError(f"{file} has no chain with all of its {DEPTH} prefixes; go on with `{more}`")
     return rows[0]["dataset"], chains
 
 
@@ -302,7 +301,7 @@ def _evaluators(
 
 def _rows(file: FilePath) -> list[dict[str, str]]:
     if not file.is_file():
-        raise DataError(f"there is no truth table {file}; make one with `replaytree bench truth-table`")
+        raise DataError(f"there is no truth table {file}; make one with `{command('bench', 'truth-table', file)}`")
     try:
         with gzip.open(file, "rt", newline="") if file.suffix == ".gz" else file.open(newline="") as lines:
             rows = list(csv.DictReader(lines))

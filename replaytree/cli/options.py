@@ -10,7 +10,7 @@ import typer
 
 from replaytree.cli.declared import typed
 from replaytree.cli.help import show_all
-from replaytree.config import number, storage_url, whole_number
+from replaytree.config import command, number, storage_url, whole_number
 from replaytree.config.option import LARGEST
 from replaytree.errors import ConfigError
 
@@ -179,7 +179,7 @@ def search_of(storage: str | None, name: str | None, *, last: bool = False) -> R
     if name is None:
         names = search_names(engine)
         if not names:
-            raise ConfigError("there are no searches yet; start one with `replaytree run`")
+            raise ConfigError(f"there are no searches yet; start one with `{command('run', storage=storage)}`")
         if len(names) > 1 and not last:
             shown = ", ".join(names[-20:])
             raise ConfigError(f"which search is meant? Name one of {shown}, or give --last")

@@ -10,6 +10,7 @@ from replaytree.cli import console
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of, whole
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import say
+from replaytree.config import command
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def list_(storage: Storage = None, format_: Format = "table", json: Json = False
     elif searches:
         say("\n".join(console.searches_lines(searches, width=terminal_width())))
     else:
-        say("no searches yet; start one with `replaytree run`")
+        say(f"no searches yet; start one with `{command('run', storage=storage)}`")
 
 
 def best(
@@ -102,7 +103,8 @@ def show(
     if node is None:
         name, node = None, name
     if node is None:
-        raise ConfigError("which node? Give its number or its layers; `replaytree best` shows some")
+        some = command("best", storage=storage)
+        raise ConfigError(f"which node? Give its number or its layers; `{some}` shows some")
     tree = search_of(storage, name, last=last)
     format_ = "json" if json else format_
     found = tree.find(node)

@@ -271,7 +271,7 @@ def images_again(description: Description, *, data_dir: str | None = None) -> Im
     if description.trained_on not in ("", trained_on):
         raise DataError(
             f"the images of {as_text(description.data['dataset'])} are not those that the model was trained on; say "
-            f"where those are with --data-dir, or train anew with replaytree retrain"
+            f"where those are with --data-dir, or train anew with `replaytree retrain`"
         )
     return data
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from replaytree.config import SearchConfig, command
+from replaytree.config import SearchConfig
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
@@ -21,7 +21,7 @@ from replaytree.space import Layer, LayerSpace, xu24
 from replaytree.space.modules import build_network
 from replaytree.space.notation import parse_path
 from replaytree.space.returned import require_shape
-from replaytree.tree import Node, ReplayTree, SearchInfo
+from replaytree.tree import Node, ReplayTree, SearchInfo, advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +180,9 @@ def _choose(tree: ReplayTree, node: str | None, path: str | None, labels: list[s
     if not best:
         raise NodeNotFound(
             f"search {tree.name!r} has no evaluated prefix yet; "
-            f"`{command('resume', tree.name, '--trainings', 10, storage=_url(tree))}`"
+            f"{advice(tree.engine.url, 'resume', tree.name, '--trainings', 10)} goes on with it"
         )
     return best[0].node_id, best[0].path
-
-
-def _url(tree: ReplayTree) -> str:
-    return tree.engine.url.render_as_string(hide_password=False)
 
 
 def _check(layers: tuple[Layer, ...], data: ImageData, actions: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from replaytree.tree.ranking import Z95, Uncertainty, rank, wilson
     from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
     from replaytree.tree.replay_tree import ReplayTree
-    from replaytree.tree.storage_errors import shown
+    from replaytree.tree.storage_errors import advice, shown
     from replaytree.tree.transfer import Transferred, export_search, import_search
 
 # Loaded when first asked for: `list` needs no checks, and checks take as long to import as SQLAlchemy.
@@ -48,6 +48,7 @@ _HOMES = {
     "Uncertainty": "ranking",
     "Upgraded": "engine",
     "Z95": "ranking",
+    "advice": "storage_errors",
     "check": "check",
     "current_revision": "engine",
     "delete_search": "manage",
@@ -96,6 +97,7 @@ __all__ = [
     "Transferred",
     "Uncertainty",
     "Upgraded",
+    "advice",
     "check",
     "current_revision",
     "delete_search",

@@ -6,7 +6,6 @@ that of the episodes whose paths pass through it, so it is never less than its c
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -37,7 +36,7 @@ from replaytree.tree.check_values import any_text, space_problems, value_problem
 from replaytree.tree.engine import back_up, reading, writing
 from replaytree.tree.problem import Problem
 from replaytree.tree.schema import nodes, searches
-from replaytree.tree.storage_errors import shown
+from replaytree.tree.storage_errors import advice, shown
 
 # What values of the wrong type raise.
 _BROKEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, SQLAlchemyError)
@@ -143,9 +142,9 @@ def blamed(engines: Iterable[Engine]) -> CorruptTree | None:
         try:
             with reading(engine) as connection, any_text(connection):
                 for problem in chain(value_problems(connection), space_problems(connection)):
-                    check_it = f"replaytree db check --storage {shlex.quote(shown(engine.url))}"
                     return CorruptTree(
-                        f"{shown(engine.url)}, {problem.text}; `{check_it}` shows all that is wrong there"
+                        f"{shown(engine.url)}, {problem.text}; {advice(engine.url, 'db', 'check')} shows all that is "
+                        f"wrong there"
                     )
         except (ReplayTreeError, *_BROKEN):
             continue

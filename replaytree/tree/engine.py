@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ from replaytree.tree.sqlite_file import (
     require_place,
     why_empty,
 )
-from replaytree.tree.storage_errors import shown, translated
+from replaytree.tree.storage_errors import advice, shown, translated
 from replaytree.tree.urls import BUSY_SECONDS, busy_seconds, parsed_url
 
 if TYPE_CHECKING:
@@ -101,13 +100,13 @@ def open_engine(url: str | URL, *, create: bool = True) -> Engine:
                 missing = why_empty(file_of(engine.url)) if state.is_empty else None
                 raise ForeignDatabase(
                     f"{shown(engine.url)} holds no replaytree tables; "
-                    + (missing or f"check --storage, or make them with {_upgrading(engine.url)}")
+                    + (missing or f"check --storage, or make them with {advice(engine.url, 'db', 'upgrade')}")
                 )
             _upgrade(engine, state)
         elif state.revision != head_revision():
             raise SchemaMismatch(
                 f"{shown(engine.url)} is of revision {state.revision}, and this replaytree needs {head_revision()}; "
-                f"run {_upgrading(engine.url)}"
+                f"run {advice(engine.url, 'db', 'upgrade')}"
             )
         _use_write_ahead_log(engine)
     except BaseException:
@@ -348,7 +347,3 @@ def back_up(engine: Engine, label: str) -> Path | None:
         return None
     with reading(engine) as connection:
         return copy_beside(connection, path, f"backup-{label}")
-
-
-def _upgrading(url: URL) -> str:
-    return f"`replaytree db upgrade --storage {shlex.quote(shown(url))}`"

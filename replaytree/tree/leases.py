@@ -27,6 +27,7 @@ from replaytree.tree.engine import reading, writing
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import leases
+from replaytree.tree.storage_errors import advice
 
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 60.0
@@ -89,7 +90,7 @@ class Lease:
         try:
             held = write(engine, lambda connection: self._take(connection, take_over=take_over))
             if held is not None:
-                raise SearchHeld(held_text(name, held))
+                raise SearchHeld(held_text(engine, name, held))
         except BaseException:
             _held_here.discard(self.token)
             raise
@@ -175,9 +176,9 @@ def holder_of(engine: Engine, search_id: int) -> Holder | None:
         return _read(connection, search_id)
 
 
-def held_text(name: str, holder: Holder) -> str:
+def held_text(engine: Engine, name: str, holder: Holder) -> str:
     """The message for a second driver, with what it can do."""
-    take_over = f"`replaytree resume {name} --take-over` (in Python: take_over=True)"
+    take_over = f"{advice(engine.url, 'resume', name, '--take-over')} (in Python: take_over=True)"
     if holder.silent_seconds > SILENT_SECONDS:
         return f"search {name!r} is held by {holder.text}; if that process is dead, go on with {take_over}"
     return (

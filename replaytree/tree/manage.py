@@ -51,5 +51,5 @@ def _free(engine: Engine, name: str) -> int:
     search_id, _ = find_search(engine, name)
     holder = holder_of(engine, search_id)
     if holder is not None and not holder.is_gone:
-        raise SearchHeld(held_text(name, holder))
+        raise SearchHeld(held_text(engine, name, holder))
     return search_id

@@ -29,7 +29,7 @@ from replaytree.tree.schema import (
     searches,
     strategy_states,
 )
-from replaytree.tree.storage_errors import shown
+from replaytree.tree.storage_errors import advice, shown
 
 # A message names so many searches, the latest.
 MOST_NAMES = 20
@@ -92,13 +92,14 @@ def find_search(engine: Engine, name: str) -> tuple[int, str]:
     for row in rows:
         if row.name == name:
             return row.id, row.space_json
-    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {_known([row.name for row in rows], name)}")
+    known = _known(engine, [row.name for row in rows], name)
+    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {known}")
 
 
-def _known(names: Sequence[str], wanted: str) -> str:
+def _known(engine: Engine, names: Sequence[str], wanted: str) -> str:
     """What there is instead of a search that is not there: the nearest name first."""
     if not names:
-        return "it holds no search yet; start one with `replaytree run`"
+        return f"it holds no search yet; start one with {advice(engine.url, 'run')}"
     near = get_close_matches(wanted, names, n=1)
     asked = f"did you mean {near[0]!r}? " if near else ""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
@@ -253,9 +254,8 @@ def _one_node(engine: Engine, search_id: int, wanted: ColumnElement[bool], *, wh
     # Two layers of a space may share a label; the oldest node of those labels is meant.
     found = _nodes(engine, search_id, _at_largest_budget(search_id).where(wanted).order_by(nodes.c.id).limit(1))
     if not found:
-        raise NodeNotFound(
-            f"search {search!r} has no node {what}; `replaytree best {search}` shows nodes and their ids"
-        )
+        where = advice(engine.url, "best", search)
+        raise NodeNotFound(f"search {search!r} has no node {what}; {where} shows nodes and their ids")
     return found[0]
 
 

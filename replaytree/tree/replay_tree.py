@@ -33,7 +33,7 @@ from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, Sepa
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import leases, searches
 from replaytree.tree.sqlite_file import file_of
-from replaytree.tree.storage_errors import shown
+from replaytree.tree.storage_errors import advice, shown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -97,8 +97,8 @@ class ReplayTree:
         search_id = write(engine, begin)
         if search_id is None:
             raise SearchExists(
-                f"{shown(engine.url)} has a search {name!r} already; continue it with `replaytree resume {name}`, "
-                f"or choose another --name"
+                f"{shown(engine.url)} has a search {name!r} already; continue it with "
+                f"{advice(engine.url, 'resume', name)}, or choose another --name"
             )
         return cls(engine, name, search_id=search_id, space=space)
 
@@ -247,7 +247,7 @@ class ReplayTree:
         """Raise SearchHeld where a process drives the search that is not known to be gone."""
         holder = holder_of(self.engine, self._search_id)
         if holder is not None and not holder.is_gone:
-            raise SearchHeld(held_text(self.name, holder))
+            raise SearchHeld(held_text(self.engine, self.name, holder))
 
     def store_raised(self, config_json: str, *, state: bytes) -> None:
         """Give the search a configuration and a space with higher limits, and its state for them, all at once."""

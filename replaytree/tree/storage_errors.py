@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from replaytree.config import without_password
+from replaytree.config import command, without_password
 from replaytree.errors import ConnectionLost, DatabaseBusy, ForeignDatabase, StorageError, StorageUnavailable
 
 
@@ -13,6 +13,13 @@ def shown(url: URL | str) -> str:
     """The URL for people: passwords are replaced by ***, in the host part and in the query."""
     text = url.render_as_string(hide_password=True) if isinstance(url, URL) else url
     return without_password(text)
+
+
+def advice(url: URL, *words: object) -> str:
+    """A command on the database at `url`, in back quotes."""
+    # The driver that a URL without one stands for is no news to anyone.
+    url = url.set(drivername="postgresql") if url.drivername == "postgresql+psycopg" else url
+    return f"`{command(*words, storage=url.render_as_string(hide_password=False))}`"
 
 
 _Answer = tuple[type[StorageError], str]
@@ -43,7 +50,7 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
         (
             StorageError,
             "{name} could not be read or written ({text}): the disk is full, over a quota, or failing; what was "
-            "committed stays; make room and try again; `replaytree db check --storage {name}` looks for damage",
+            "committed stays; make room and try again; {check} looks for damage",
         ),
     ),
     (
@@ -58,13 +65,13 @@ _KNOWN: tuple[tuple[tuple[str, ...], _Answer], ...] = (
 _LOST: _Answer = (
     ConnectionLost,
     "the connection to {name} was lost ({text}); what was committed stays, nothing of this step was stored; "
-    "when the server is back, `replaytree resume` goes on from there",
+    "when the server is back, {resume} goes on from there",
 )
 # Connection exceptions; admin_shutdown, crash_shutdown, cannot_connect_now.
 _GONE = ("08", "57P")
 _OTHER: _Answer = (
     StorageError,
-    "{name} refused a statement ({text}); `replaytree db check --storage {name}` looks for damage",
+    "{name} refused a statement ({text}); {check} looks for damage",
 )
 
 
@@ -78,7 +85,8 @@ def translated(error: Exception, url: URL, *, opening: bool = False, cut: str | 
     known = f"{text} [{_code(error)}]".lower()
     answers = (answer for words, answer in _KNOWN if any(word in known for word in words))
     kind, message = next(answers, otherwise)
-    return kind(message.format(name=shown(url), text=text))
+    commands = {"check": advice(url, "db", "check"), "resume": advice(url, "resume")}
+    return kind(message.format(name=shown(url), text=text, **commands))
 
 
 def _is_lost(error: Exception, url: URL) -> bool:

@@ -19,6 +19,7 @@ from replaytree.tree.problem import Problem
 from replaytree.tree.queries import find_search
 from replaytree.tree.schema import VERSION_TABLE, Base
 from replaytree.tree.search_file import Header, Row, read_header, read_rows, verify, write_lines
+from replaytree.tree.storage_errors import advice
 from replaytree.tree.transfer_rows import RowStore, carried_tables, select_rows
 
 
@@ -56,7 +57,9 @@ def export_search(storage: str | URL | Engine, name: str, file: str | Path, *, f
     counts = {table.name: 0 for table in carried_tables(Base.metadata)}
     with reading(engine) as connection:
         for problem in find_problems(connection, search=name):
-            raise CorruptTree(f"{problem.text}; see `replaytree db check --repair`, and export again then")
+            raise CorruptTree(
+                f"{problem.text}; see {advice(engine.url, 'db', 'check', '--repair')}, and export again then"
+            )
         rows = _counted(select_rows(connection, Base.metadata, search_id), counts)
         write_lines(file, Header(head_revision()), rows)
     return Transferred(name, counts)

@@ -48,7 +48,7 @@ def test_one_driver_at_a_time(tree, other, golden):
             text = str(caught.value)
             assert f"search 'first' is being run by process {os.getpid()} on {socket.gethostname()}, since 20" in text
             assert "last seen 0:00:00 (h:mm:ss) ago" in text
-            assert "`replaytree resume first --take-over`" in text
+            assert "`replaytree resume first --take-over" in text
     assert row(tree) is None
     other.require_free()
     with other.driving():

@@ -207,7 +207,9 @@ def test_an_unknown_cost(url, create, space):
 
 
 def test_search_exists(tree, create):
-    with pytest.raises(SearchExists, match="has a search 'first' already; continue it with `replaytree resume first`"):
+    with pytest.raises(
+        SearchExists, match=r"has a search 'first' already; continue it with `replaytree resume first[` ]"
+    ):
         create(tree.engine)
     with pytest.raises(ConfigError, match="name is ' '; a search needs a name"):
         create(tree.engine, " ")

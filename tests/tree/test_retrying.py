@@ -204,7 +204,8 @@ def test_a_server_that_stays_away_ends_the_run_and_the_search_resumes(server, mo
     whole = new_search(url, "never stopped").run(trainings=6)
     search = new_search(url, "stopped", Stopping(server, after=None))
     message = (
-        r"connection to postgresql.* was lost .*; what was committed stays.*`replaytree resume` goes on from there"
+        r"connection to postgresql.* was lost .*; what was committed stays.*"
+        r"`replaytree resume --storage .*` goes on from there"
     )
     with pytest.raises(ConnectionLost, match=message):
         search.run(trainings=6)
