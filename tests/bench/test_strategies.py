@@ -82,7 +82,7 @@ def test_the_command_prints_writes_and_draws(table, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["missing.csv"], "there is no table missing.csv"),
+        (["missing.csv"], "missing.csv: No such file"),
         (["TABLE", "--strategy", "magic"], "strategy is 'magic'; it must be one of replay, random"),
         (["TABLE", "--option", "gamma"], "--option is 'gamma'; write NAME=VALUE"),
         (["TABLE", "--option", "gama=1"], "unknown option 'gama'"),
