@@ -8,6 +8,7 @@
     + EvaluationError        an evaluator that broke its contract
     + ModelError             a model file that cannot be used, or an export that does not equal its model
     + SearchFileError        a file that is no exported search, or not a whole one
+  x WorkersLost              Ray, or what it needs, has ended; the search can be resumed
   x StorageError
     + StorageUnavailable     the URL cannot be opened
     + DatabaseBusy           other processes would not let this one write
@@ -57,6 +58,10 @@ class ModelError(InputError):
 
 class SearchFileError(InputError):
     """A file is no exported search, or not a whole one; nothing of it was imported."""
+
+
+class WorkersLost(ReplayTreeError):
+    """Ray, or what it needs, has ended; what was committed stays, and the search can be resumed."""
 
 
 class StorageError(ReplayTreeError):

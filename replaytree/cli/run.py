@@ -29,6 +29,7 @@ from replaytree.cli.options import (
 from replaytree.cli.stopping import stopping_gently
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
+from replaytree.errors import WorkersLost
 
 if TYPE_CHECKING:
     from replaytree.callbacks import Callback
@@ -185,7 +186,11 @@ def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: 
     with progress, stopping_gently(search.stop, when=_when(search)):
         if not quiet:
             say(escaped(_opening(search, limits)), flush=True)
-        search.run(**limits, on_turn=progress)
+        try:
+            search.run(**limits, on_turn=progress)
+        except WorkersLost as error:
+            again = console.command("resume", search.name, storage=storage)
+            raise WorkersLost(f"{error}; what was committed stays, and `{again}` goes on from there") from error
     if search.lost is not None:
         raise typer.Exit(1)
     nodes = search.tree.best(10)

@@ -11,7 +11,13 @@ from typing import Any
 
 
 class Worker:
-    """An evaluator of its own, made on its own device."""
+    """An evaluator of its own, made on its own device; or the keeper of what evaluators are made from."""
+
+    def keep(self, parts: Sequence[Any]) -> Any:
+        """Put a pickle and its buffers into the object store, owned by this process; a reference to them."""
+        import ray
+
+        return ray.put(parts)
 
     def start(self, replaytree: str, make: Sequence[Any], threads: int) -> dict[str, str]:
         """Make the evaluator if the versions agree; which versions are here, and which process this is.
@@ -19,6 +25,7 @@ class Worker:
         `make` is one reference in a list, which keeps Ray from reading it before this is called.
         """
         import os
+        import pickle
         import socket
         from importlib.metadata import PackageNotFoundError, version
 
@@ -34,7 +41,8 @@ class Worker:
             # torch reads it when it is imported, which a fresh process has not done.
             os.environ["OMP_NUM_THREADS"] = str(threads)
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-            self._evaluator = ray.get(make[0])()
+            pickled, *buffers = ray.get(make[0])
+            self._evaluator = pickle.loads(pickled, buffers=buffers)()
         return found
 
     def evaluate(self, paths: Sequence[Any], budget: Any, seed: int) -> list[Any]:

@@ -10,17 +10,20 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from typing import Any
 
+import numpy
 import torch
 
 from replaytree.config import Budget
 from replaytree.data import ImageData
-from replaytree.errors import ConfigError, EvaluationError
+from replaytree.errors import ConfigError, EvaluationError, WorkersLost
 from replaytree.evaluate import ray_worker
 from replaytree.evaluate.ray_cluster import RayCluster, import_ray, one_line
+from replaytree.evaluate.ray_daemon import DAEMON_ENDED, RayDaemon
 from replaytree.records import Evaluator, Path, PathEvaluation
 
 MAX_DEATHS = 3
@@ -59,7 +62,7 @@ class RayWorkers:
     """As many actors as the cluster was asked for; they live from the first turn of a run to its end.
 
     `make` gives a worker its evaluator, on the worker. ConfigError where it cannot be sent there, EvaluationError where
-    workers cannot begin.
+    workers cannot begin, WorkersLost where Ray itself has died.
     """
 
     def __init__(self, cluster: RayCluster, make: Callable[[], Evaluator]) -> None:
@@ -69,7 +72,7 @@ class RayWorkers:
         self._class = self._ray.remote(ray_worker.Worker)
         self._ray.util.register_serializer(ImageData, serializer=_to_arrays, deserializer=_from_arrays)
         try:
-            self._make = self._ray.put(make)
+            self._make = self._kept(make)
         except Exception as error:  # what cannot be pickled may raise anything
             why = one_line(error.__cause__ or error)
             raise ConfigError(
@@ -84,6 +87,21 @@ class RayWorkers:
         self._running: dict[Any, tuple[_Actor, _Job | None]] = {}
         self._actors = self._false_starts = 0
         self._complained = False
+        self._daemon: RayDaemon | None = None
+
+    def _kept(self, make: Callable[[], Evaluator]) -> Any:
+        """A reference to `make` in the object store; the keeper, an actor beside this process, owns it.
+
+        Where the daemon here ends, Ray tries to recover what this process owns, and dies of that at once.
+        """
+        ray = self._ray
+        buffers: list[Any] = []
+        parts = [ray.cloudpickle.dumps(make, protocol=5, buffer_callback=buffers.append)]
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False
+        )
+        self._keeper = self._class.options(num_cpus=0, scheduling_strategy=here).remote()
+        return ray.get(self._keeper.keep.remote(parts + [numpy.frombuffer(buffer, numpy.uint8) for buffer in buffers]))
 
     @property
     def free(self) -> int:
@@ -95,25 +113,36 @@ class RayWorkers:
         assert self.free > 0, "every worker has a turn"
         self._turns[number] = [None] * len(paths)
         self._queue.append(_Job(number, 0, tuple(paths), budget, seed))
-        self._hand_out()
+        if self._daemon is None:
+            self._daemon = RayDaemon(self._ray)
+        with self._daemon.calling():
+            self._hand_out()
 
     def next(self, *, wait: bool = True) -> tuple[int, Sequence[PathEvaluation]] | None:
         """The first turn that has ended, or None."""
-        while self._running:
-            ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=WAIT_SECONDS if wait else 0)
-            if not ready:
-                self._complain()
-                break
-            ended = self._take(ready[0])
-            self._hand_out()
-            if ended is not None:
-                return ended
+        if self._daemon is None:
+            return None
+        with self._daemon.calling():
+            while self._running:
+                ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=WAIT_SECONDS if wait else 0)
+                self._daemon.require()
+                if not ready:
+                    self._complain()
+                    break
+                ended = self._take(ready[0])
+                self._hand_out()
+                if ended is not None:
+                    return ended
         return None
 
     def close(self) -> None:
         """End the actors; the connection to Ray lasts as long as this process."""
-        for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
-            self._ray.kill(actor.handle)
+        if self._daemon is not None:
+            with suppress(WorkersLost), self._daemon.calling():
+                for actor in [*self._idle, *(actor for actor, _ in self._running.values())]:
+                    self._ray.kill(actor.handle)
+            self._daemon.close()
+            self._daemon = None
         self._turns.clear()
         self._queue.clear()
         self._idle.clear()
@@ -145,16 +174,22 @@ class RayWorkers:
                 raise error.cause from error
             raise EvaluationError(f"{actor} cannot begin: {type(error.cause).__name__}: {error.cause}") from error
         except errors.RayActorError as error:
+            self._require_node()
             return self._died(actor, job, _reason(error))
         except errors.RayError as error:
-            raise EvaluationError(
-                f"Ray failed ({one_line(error)}); what was recorded stays, and `replaytree resume` goes on from there"
-            ) from error
+            raise WorkersLost(f"Ray failed ({one_line(error)})") from error
         if job is None:
             self._began(actor, answer)
             return None
         self._idle.append(actor)
         return self._done(job, answer)
+
+    def _require_node(self) -> None:
+        """Raise WorkersLost where the cluster has lost this machine, and therefore its workers."""
+        assert self._daemon is not None
+        here = self._ray.get_runtime_context().get_node_id()
+        if not any(node["Alive"] for node in self._ray.nodes() if node["NodeID"] == here):
+            raise WorkersLost(DAEMON_ENDED)
 
     def _began(self, actor: _Actor, found: dict[str, str]) -> None:
         actor = replace(actor, place=found["place"])

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from replaytree.data import load_data
 from replaytree.errors import ConfigError, EvaluationError
 from replaytree.evaluate import RayCluster, RayOptions, RayWorkers, connect
 from replaytree.records import PathEvaluation
-from replaytree.tree import check, list_searches, open_engine
+from replaytree.tree import ReplayTree, check, list_searches, open_engine
 from replaytree.turns import episode_seed
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'replaytree[ray]'")
@@ -206,6 +207,43 @@ def _training_processes():
     return running
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_end_of_rays_daemon_ends_a_run_with_one_line_and_loses_nothing(tmp_path, number):
+    """SIGTERM is what `ray stop` sends: the cluster then tells of our workers' deaths before that of the daemon."""
+    storage = f"sqlite:///{tmp_path}/s.db"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    environment |= {"PYTHONPATH": str(pathlib.Path(replaytree.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable, "-m", "replaytree", "run", "--name", "s", "--storage", storage, "--workers", "1",
+        "--trainings", "5000", "--train-limit", "200", "--max-layers", "2", "--epochs", "1", "--strategy", "random",
+    ]  # fmt: skip
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        said = iter(run.stdout.readline, "")
+        assert sum(1 for _, line in zip(range(3), said, strict=False) if line) == 3
+        os.kill(_child(run.pid, "raylet"), number)
+        rest, told = run.communicate(timeout=60)
+    assert run.returncode == 2, told
+    assert [line for line in told.splitlines() if " INFO " not in line and not line.startswith("note: ")] == [
+        "Error: Ray's daemon on this machine (raylet) has ended, and its workers with it; what was committed stays, "
+        f"and `replaytree resume s --storage {storage}` goes on from there"
+    ]
+    tree = ReplayTree.open(storage, "s")
+    tree.require_free()
+    assert tree.training_count == 2 + len(rest.splitlines())
+    assert check(tree.engine) == []
+
+
+def _child(parent, name):
+    """The process of that name which this one has started."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid, rest = stat.read_text().split(" (", 1)
+            comm, rest = rest.rsplit(") ", 1)
+            if comm == name and int(rest.split()[1]) == parent:
+                return int(pid)
+    raise AssertionError(f"process {parent} has no {name}")
+
+
 def test_the_images_lie_in_memory_once_and_cannot_be_written(cluster):
     data = load_data("digits", train_limit=100)
 
@@ -330,7 +368,7 @@ def test_the_command_line_on_a_cluster_whose_workers_have_another_version_and_th
         assert re.fullmatch(r"\S+ INFO worker 0 \(process \d+ on \S+\) has begun: .*\n", same.stderr)
         lines = same.stdout.splitlines()
         assert lines[0].startswith("search s: digits: 200 train")
-        assert [line.split(":")[0] for line in lines[1:3]] == ["phase", "phase"]
+        assert [line.split()[0] for line in lines[1:3]] == ["best", "best"]
         assert "2 trainings" in lines[3]
         assert check(open_engine(environment["REPLAYTREE_STORAGE"])) == []
     finally:
