@@ -21,6 +21,7 @@ import typer
 
 from replaytree.cli.text import escaped, say
 from replaytree.errors import ReplayTreeError, StorageError
+from replaytree.memory import is_out_of_memory
 
 TRACEBACK = "REPLAYTREE_TRACEBACK"
 INTERNAL = 70
@@ -61,7 +62,7 @@ def _blamed(error: BaseException) -> BaseException | None:
     clear = isinstance(error, OSError | USAGE_ERROR) or (
         isinstance(error, ReplayTreeError) and type(error) is not StorageError
     )
-    if engine is None or clear or _is_of_memory(error):
+    if engine is None or clear or is_out_of_memory(error):
         return None
     from replaytree.tree.check import blamed
 
@@ -95,7 +96,7 @@ def expected(error: BaseException) -> str | None:
 def _reason(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return _of_system(error)
-    if _is_of_memory(error):
+    if is_out_of_memory(error):
         return (
             "the memory does not suffice; take a smaller --batch-size, --image-size, --width or --train-limit, "
             "or end other programs"
@@ -126,16 +127,6 @@ def _of_system(error: OSError) -> str:
         errno.EMFILE: "; raise the limit with `ulimit -n`",
     }.get(error.errno or 0, "")
     return f"{' -> '.join(files)}: {what}{advice}" if files else f"{what}{advice}"
-
-
-def _is_of_memory(error: BaseException) -> bool:
-    """Torch tells of memory in classes and texts of its own."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("not enough memory" in text or "out of memory" in text))
-    )
 
 
 def _usage(error: Any) -> str:

@@ -17,7 +17,7 @@ from replaytree.data import channels_last, match_channels
 from replaytree.deliver.deployed import Deployed, batched_logits
 from replaytree.deliver.description import Description
 from replaytree.errors import DataError, ModelError
-from replaytree.evaluate.attempt import is_out_of_memory
+from replaytree.memory import is_out_of_memory
 
 
 class Model:

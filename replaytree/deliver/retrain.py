@@ -27,7 +27,7 @@ from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
 from replaytree.evaluate import Threads
-from replaytree.evaluate.attempt import is_out_of_memory
+from replaytree.memory import is_out_of_memory
 from replaytree.tree import record_model
 
 

@@ -12,6 +12,7 @@ import torch
 
 from replaytree.evaluate.network import NodeError
 from replaytree.evaluate.training import Diverged, Recipe
+from replaytree.memory import is_out_of_memory
 from replaytree.records import FailureKind, Path
 
 # Batch norm and the gradient are noisy in smaller batches. It is better to record that a path needs too much memory.
@@ -77,19 +78,6 @@ def attempt_in_smaller_batches(
         _log.warning("out of memory with batches of %d images; trying %d", recipe.batch_size, half)
         rate = recipe.learning_rate * half / recipe.batch_size
         recipe = replace(recipe, batch_size=half, learning_rate=rate)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error means that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # The CPU's allocator and oneDNN raise a plain RuntimeError. oneDNN gives no reason when it cannot create or run an
-    # operation whose descriptor it has accepted: the reason is then missing memory.
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        text in ("could not create a primitive", "could not execute a primitive")
-        or any(words in text for words in ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc"))
-    )
 
 
 def _failure(error: Exception) -> Failure:

@@ -140,7 +140,7 @@ MESSAGES = [
     (OSError(errno.ENOSPC, "No space left on device"), "Error: No space left on device; make room"),
     (MemoryError(), "Error: the memory does not suffice; take a smaller --batch-size"),
     (
-        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
         "Error: the memory does not",
     ),
     (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "Error: a text cannot be read or written"),
