@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from replaytree.errors import ConfigError
 
 # Ray counts in ten-thousandths of a GPU.
 GPU_PARTS = 10_000
+# Within this time, what listens at an address has taken the connection.
+ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ def import_ray() -> Any:
     # Ray reads these when it is imported. Our own log reports a worker that dies, in one line.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    # How often Ray asks a head that is silent, each time for 40 seconds; 20 times by default.
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     try:
         import ray
     except ImportError as error:
@@ -142,6 +147,7 @@ def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:
     with _own_signal_handlers():
         try:
             if options.address is not None:
+                _require_answer(options.address)
                 ray.init(address=options.address, **quiet)
                 return
             ray.init(
@@ -152,13 +158,22 @@ def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:
                 object_store_memory=None if shared_bytes is None else 2 * shared_bytes + 100 * 2**20,
                 **quiet,
             )
-        except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        except (RuntimeError, ValueError, OSError, OverflowError, ray.exceptions.RayError) as error:
             if options.address is None:
                 raise ConfigError(f"Ray cannot be started here ({one_line(error)}); leave out --workers") from error
             raise ConfigError(
                 f"Ray at {options.address!r} cannot be reached ({one_line(error)}); start one with `ray start --head`, "
                 f"set RAY_AUTH_MODE=token if it wants a token, or leave out --ray-address"
             ) from error
+
+
+def _require_answer(address: str) -> None:
+    """OSError where nothing listens at HOST:PORT. Ray itself would wait for minutes, and complain all the time."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS", address)
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
 
 
 @contextmanager

@@ -171,7 +171,11 @@ def _convolution(
 
 
 def _subsample_first(module: nn.Module) -> None:
-    """Make every 1x1 convolution with a stride, in a module of whatever origin, a SubsampledConv2d."""
+    """Make every 1x1 convolution with a stride, in a module of whatever origin, a SubsampledConv2d.
+
+    Padded ones, and larger kernels, do not kill the process. Subclasses of nn.Conv2d and calls of functional.conv2d
+    stay as they are: a path that kills the process by them is put aside at its second death.
+    """
     for part in module.modules():
         if (
             type(part) is nn.Conv2d

@@ -1,5 +1,6 @@
 """What fits on a cluster, without one; Ray itself is started in test_ray_workers.py."""
 
+import socket
 import sys
 
 import pytest
@@ -101,3 +102,26 @@ def test_without_ray_the_command_that_installs_it_is_told(monkeypatch):
 def test_one_gpu_of_this_machine_means_nothing_to_a_cluster():
     with pytest.raises(ConfigError, match="device is 'cuda:1', but Ray gives each worker its GPU"):
         connect(RayOptions(workers=1), device="cuda:1")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("spelt", ["as an address", "as auto"])
+def test_an_address_where_nothing_listens_is_told_at_once(monkeypatch, spelt):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'replaytree[ray]'")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    if spelt == "as auto":
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        address = "auto"
+    with pytest.raises(
+        ConfigError, match=f"Ray at '{address}' cannot be reached .*refused.*; start one with `ray start"
+    ):
+        connect(RayOptions(address=address))
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("address", ["foo", "127.0.0.1:99999", "no.such.host.invalid:6379"])
+def test_an_address_that_is_none_is_told(address):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'replaytree[ray]'")
+    with pytest.raises(ConfigError, match=f"Ray at '{address}' cannot be reached"):
+        connect(RayOptions(address=address))
