@@ -66,6 +66,8 @@ def run(
     from replaytree.search import Search
     from replaytree.turns import Limits
 
+    # Who counts the trainings of digits knows that they are short.
+    is_long = config.dataset != "digits" or trainings is None
     trainings = _trainings(config.dataset, trainings, episodes, hours)
     # Before a search of this name is there: the mended command shall find none.
     Limits(episodes=episodes, trainings=trainings, hours=hours)
@@ -80,7 +82,8 @@ def run(
     )
     if not quiet:
         _report_balance(search)
-    _run(search, storage, {"trainings": trainings, "episodes": episodes, "hours": hours}, quiet=quiet)
+    limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
+    _run(search, storage, limits, quiet=quiet, is_long=is_long)
 
 
 def resume(
@@ -140,7 +143,7 @@ def resume(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
-    _run(search, storage, limits, quiet=quiet)
+    _run(search, storage, limits, quiet=quiet, is_long=search.config.dataset != "digits")
 
 
 def _higher(max_layers: str | None, epochs: str | None) -> dict[str, Any]:
@@ -181,11 +184,11 @@ def _report_balance(search: Search) -> None:
         say(f"note: {escaped(note)}", error=True)
 
 
-def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: bool) -> None:
+def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: bool, is_long: bool) -> None:
     progress = console.RunProgress(quiet=quiet, **limits)
     with progress, stopping_gently(search.stop, when=_when(search)):
         if not quiet:
-            say(escaped(_opening(search, limits)), flush=True)
+            say(escaped(_opening(search, limits, is_long=is_long)), flush=True)
         try:
             search.run(**limits, on_turn=progress)
         except WorkersLost as error:
@@ -219,20 +222,37 @@ def _print_next(search: Search, best: int | None, storage: str | None) -> None:
         say(f"  {console.command(*words, storage=storage)}")
 
 
-def _opening(search: Search, limits: dict[str, Any]) -> str:
-    """What begins, and how far it goes; how long that takes is said with the first training."""
+def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
+    """What begins, and how far it goes; of what may take long also for about how long."""
     from replaytree.evaluate import Threads
     from replaytree.turns import Limits
 
     goal = Limits(**limits).goal(episodes=0, trainings=0, used_seconds=0.0).text
+    goal += " to do"
+    if is_long and (seconds := _seconds(search, limits)) is not None:
+        from replaytree.forecast import about
+
+        goal += f", {about(seconds)} on this machine"
 
     config, data = search.config, search.data
     images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
     return (
         f"search {search.name}: {images}{config.strategy}, up to {config.max_layers} layers, "
         f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}, {Threads.of(config.threads)}; "
-        f"{goal} to do, Ctrl-C stops and keeps what is done"
+        f"{goal}; Ctrl-C stops and keeps what is done"
     )
+
+
+def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
+    """How long the trainings will take, where they alone say when to stop and this process does them."""
+    from replaytree.evaluate import RayWorkers
+    from replaytree.forecast import seconds_of
+
+    trainings = limits["trainings"]
+    other = limits["hours"] is not None or limits["episodes"] is not None
+    if trainings is None or other or search.data is None or isinstance(search.workers, RayWorkers):
+        return None
+    return seconds_of(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
 
 
 def _when(search: Search) -> str:

@@ -88,7 +88,10 @@ def test_limits_that_leave_only_pooling_are_an_error(replaytree, here):
 
 def test_a_run_says_before_it_starts_how_far_it_goes(replaytree, here):
     out = replaytree("run", "--trainings", 1, *QUICK[:-1])[1]
-    assert "; 1 training to do, Ctrl-C stops and keeps what is done" in out.splitlines()[0]
+    assert "; 1 training to do; Ctrl-C stops and keeps what is done" in out.splitlines()[0]
+    # What may take long says for how long: without --trainings, or with pictures of one's own (test_pictures.py).
+    out = replaytree("run", "--hours", 0.0001, *QUICK[:-1])[1]
+    assert "0.0001 hours to do; Ctrl-C" in out.splitlines()[0]
 
 
 def test_limits_are_raised_and_never_lowered(replaytree, here):

@@ -1,0 +1,100 @@
+"""About how long a run will take: a few steps of typical paths are timed, and counted up to the trainings asked for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
+from statistics import fmean
+
+import torch
+
+from replaytree.assembly import default_evaluator
+from replaytree.config import Budget, Growth, SearchConfig
+from replaytree.data import ImageData
+from replaytree.errors import ReplayTreeError
+from replaytree.evaluate import resolve_device
+from replaytree.policy.random_search import random_path
+from replaytree.records import Path, Space
+from replaytree.space import ConstrainedSpace
+
+BATCHES = 3
+PATHS = 32
+TIMED = 4
+# A validation image costs as much as this many training images: there is no backward pass.
+VALIDATION = 1 / 3
+MOST_SECONDS = 0.5
+
+
+def path_epochs(growth: Growth, config: SearchConfig, trainings: int) -> list[tuple[int, int]]:
+    """(depth bound, epochs) of each of the next trainings, were none of them better than the one before."""
+    found = []
+    for _ in range(trainings):
+        found.append((growth.depth_bound, growth.budget(config).epochs))
+        growth = growth.after([0.0], config)
+    return found
+
+
+def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: Growth, trainings: int) -> float | None:
+    """Seconds of so many trainings, by timing a little part of one on this machine; None where that is no measure.
+
+    An accelerator is not timed: it prepares much before the first step, and a step there costs far less.
+    """
+    if resolve_device(config.device).type != "cpu":
+        return None
+    few = min(len(data.train_labels), BATCHES * config.batch_size)
+    part = replace(
+        data,
+        train_images=data.train_images[:few], train_labels=data.train_labels[:few],
+        val_images=data.val_images[:1], val_labels=data.val_labels[:1],
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(config.seed)
+    paths = [random_path(space, config.max_layers, generator).path for _ in range(PATHS)]
+    try:
+        seconds = _measured_seconds(config, space, part, paths[:TIMED]) / few
+    except ReplayTreeError:
+        return None
+    shares = _shares(config, space, paths)
+    return math.fsum(
+        seconds * shares[depth - 1] * (epochs * len(data.train_labels) + VALIDATION * len(data.val_labels))
+        for depth, epochs in path_epochs(growth, config, trainings)
+    )
+
+
+def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[float]:
+    """What trainings of 1, 2, ... layers cost, as a share of one of all layers: by the FLOPs, of all paths together."""
+    flops = [0.0] * config.max_layers
+    for path in paths:
+        for depth in range(1, len(path) + 1):
+            cost = space.cost(path[:depth])
+            flops[depth - 1] += cost[1] if cost is not None else depth
+    if config.evaluator == "separate":
+        flops = list(accumulate(flops))
+    return [each / flops[-1] for each in flops]
+
+
+def _measured_seconds(config: SearchConfig, space: Space, part: ImageData, paths: Sequence[Path]) -> float:
+    """Seconds of one epoch on a few images, the mean of some paths."""
+    whole = space.space if isinstance(space, ConstrainedSpace) else space
+    evaluator = default_evaluator(config, whole, part)
+    # The first training of a process prepares what the later ones find there.
+    evaluator.evaluate(paths[:1], budget=Budget(1), seed=0)
+    begun, taken = time.monotonic(), []
+    for path in paths:
+        started = time.perf_counter()
+        evaluator.evaluate([path], budget=Budget(1), seed=0)
+        taken.append(time.perf_counter() - started)
+        if time.monotonic() - begun > MOST_SECONDS:
+            break
+    return fmean(taken)
+
+
+def about(seconds: float) -> str:
+    """'about a minute', 'about 20 minutes', 'about 3 hours': no more exact than it can be known."""
+    for unit, size, least in (("day", 86400.0, 1.95), ("hour", 3600.0, 1.95), ("minute", 60.0, 0.95)):
+        if (count := seconds / size) >= least:
+            shown = round(round(count), 0 if count < 10 else -1 if count < 100 else -2)
+            return f"about {shown} {unit}{'s' * (shown > 1)}"
+    return "less than a minute"
