@@ -35,6 +35,10 @@ class CheckedSpace:
         )
         self._labels = self._all_labels()
 
+    def __repr__(self) -> str:
+        """The space that is checked."""
+        return f"CheckedSpace({self.space!r})"
+
     def __getattr__(self, name: str) -> Any:
         """Everything else is the space's own."""
         if name == "space":

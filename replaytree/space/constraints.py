@@ -33,6 +33,12 @@ class ConstrainedSpace:
         if not any(self.legal(())):
             raise SpaceError(self._why_none())
 
+    def __repr__(self) -> str:
+        """The space and its limits."""
+        limits = {"max_params": self.max_params, "max_flops": self.max_flops}
+        given = (f", {name}={limit}" for name, limit in limits.items() if limit is not None)
+        return f"ConstrainedSpace({self.space!r}{''.join(given)})"
+
     def __getattr__(self, name: str) -> Any:
         """Everything else is the space's own."""
         if name == "space":

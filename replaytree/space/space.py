@@ -22,6 +22,8 @@ from replaytree.space.returned import called, require_cost, require_mask, requir
 
 # Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
 MAX_CACHED_SHAPES = 4096
+# Labels in the repr of a space.
+MOST_SHOWN = 6
 MAX_CACHED_PREFIXES = 65536
 # How many shapes the constructor checks for dead ends. A measured layer takes about 2 ms at each shape.
 MAX_CHECKED_SHAPES = 256
@@ -60,6 +62,11 @@ class LayerSpace:
         self._steps: dict[Shape, _Steps] = {}
         self._last_walk: tuple[Path, tuple[Shape, ...]] = ((), (self.input_shape,))
         self._check_dead_ends()
+
+    def __repr__(self) -> str:
+        """How many layers, how deep, and for which images."""
+        images = f"images of {format_shape(self.input_shape)}, {self.num_classes} classes"
+        return f"LayerSpace({len(self.layers)} layers, up to {self._max_layers} of them on {images})"
 
     @property
     def num_actions(self) -> int:
@@ -219,6 +226,13 @@ class LabelSpace:
         self._legal = legal
         self._cost = cost
         self._masks: dict[Path, tuple[bool, ...]] = {}
+
+    def __repr__(self) -> str:
+        """The labels, or the first of many, and how deep."""
+        first = [repr(label) for label in self._labels[:MOST_SHOWN]]
+        if len(self._labels) > MOST_SHOWN:
+            first = [*first[:3], f"... {len(self._labels)} labels"]
+        return f"LabelSpace({', '.join(first)}, max_layers={self._max_layers})"
 
     @property
     def num_actions(self) -> int:
