@@ -8,8 +8,9 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection
 
+from replaytree.tree import columns
 from replaytree.tree.engine import build_engine, writing
-from replaytree.tree.schema import VERSION_TABLE, Base, UtcDateTime
+from replaytree.tree.schema import VERSION_TABLE, Base
 
 
 def include_name(name: str | None, kind: str, parent_names: object) -> bool:
@@ -18,8 +19,13 @@ def include_name(name: str | None, kind: str, parent_names: object) -> bool:
 
 
 def render_item(kind: str, item: object, autogen_context: object) -> str | Literal[False]:
-    """Write replaytree's own column type as what it is in the database: a migration must not import the models."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+    """Write replaytree's own column types as what they are in the database: a migration must not import the models."""
+    if kind != "type":
+        return False
+    if isinstance(item, columns.UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    own = type(item)
+    return f"sa.{own.__base__.__name__}()" if own.__module__ == columns.__name__ and own.__base__ else False
 
 
 def migrate(connection: Connection) -> None:

@@ -123,7 +123,7 @@ class Search:
             tree.require_free()
         info = tree.info()
         moved = {"device": device, "data_dir": data_dir, "threads": threads}
-        begun = SearchConfig.from_json(info.config_json)
+        begun = info.config
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
         if config.dataset is None and data is None and evaluator is None:

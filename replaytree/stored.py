@@ -13,7 +13,7 @@ from replaytree.policy import STRATEGIES
 from replaytree.space import LabelSpace
 from replaytree.state import restore
 from replaytree.tree import Problem, Transferred
-from replaytree.tree.check_values import any_text
+from replaytree.tree.columns import as_stored
 from replaytree.tree.engine import reading
 from replaytree.tree.schema import searches, strategy_states
 from replaytree.tree.stored_json import read_config, read_space
@@ -42,7 +42,7 @@ def state_problems(connection: Connection, search: str | None = None) -> Iterato
     ).join(strategy_states, strategy_states.c.search_id == searches.c.id)
     if search is not None:
         query = query.where(searches.c.name == search)
-    with any_text(connection):
+    with as_stored(connection):
         for name, *stored in connection.execute(query.order_by(searches.c.id), execution_options={"yield_per": 1}):
             if (wrong := _wrong(*stored)) is not None:
                 yield Problem(name, "strategy_states.payload", "a state that the search can go on from", wrong)

@@ -70,7 +70,7 @@ def synthetic_tree(storage: str, nodes: int, *, depth: int = 15, name: str = "sy
     """Random paths in which some layers are more frequent, as a policy's are. Accuracies rise with depth."""
     space = LayerSpace(xu24(), input_shape=(3, 32, 32), num_classes=10, max_layers=depth)
     tree = ReplayTree.create(
-        storage, name, space=space, seed=0, config_json='{"seed": 0, "strategy": "synthetic"}', versions={}
+        storage, name, space=space, seed=0, config_json='{"seed": 0, "strategy": "random"}', versions={}
     )
     generator = np.random.default_rng(0)
     favour = 1.0 / (1.0 + generator.permutation(space.num_actions)) ** 1.2

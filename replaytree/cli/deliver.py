@@ -15,7 +15,7 @@ import typer
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
-from replaytree.config import SearchConfig, command, storage_url
+from replaytree.config import command, storage_url
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def export(
         weights = Path(name)
     else:
         weights = _weights(name, storage, node=node, seed=seed)
-        data_dir = data_dir or SearchConfig.from_json(tree_of(storage, name).info().config_json).data_dir
+        data_dir = data_dir or tree_of(storage, name).info().config.data_dir
     if not weights.exists():
         again = _command("retrain", name, storage=storage, data_dir=data_dir)
         raise ConfigError(f"there is no file {weights}; `{again}` writes it")

@@ -85,7 +85,7 @@ def node_subject(
     if node is not None and path is not None:
         raise ConfigError("--node and --path were both given; give one of them")
     info = tree.info()
-    config = SearchConfig.from_json(info.config_json)
+    config = info.config
     options = None
     if data is None:
         options = data_options(config)
@@ -139,11 +139,11 @@ def path_subject(
 def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
     """What builds the untrained network of each node, and their input shape: for what weights do not change."""
     info = tree.info()
-    config = SearchConfig.from_json(info.config_json)
+    config = info.config
     if info.data_json is None:
         raise ConfigError(f"search {tree.name!r} ran without images, so its layers cannot be built")
     layers = _search_layers(tree, info, config.width)
-    seen = json.loads(info.data_json)
+    seen = info.data
     shape = require_shape("the image shape", seen["image_shape"])
     return [
         partial(
@@ -158,7 +158,7 @@ def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Call
 
 def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> tuple[Layer, ...]:
     layers = xu24(1.0 if width is None else width)
-    if json.loads(info.space_json)["labels"] != [layer.label for layer in layers]:
+    if info.space["labels"] != [layer.label for layer in layers]:
         raise ConfigError(
             f"search {tree.name!r} has layers of its own, which a database does not hold; go on in Python: "
             f"replaytree.Search.resume({tree.name!r}, space=...).best_model()"

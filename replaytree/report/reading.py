@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from replaytree.config import SearchConfig
-from replaytree.errors import ConfigError
 from replaytree.records import Path
 from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
 
@@ -51,20 +50,18 @@ class SearchData:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The stored configuration, as it was written: a report needs no field in particular."""
-        return _mapping(self.info.config_json)
+        assert self.whole_config
+        return json.loads(self.info.config_json)  # type: ignore[no-any-return]
 
     @cached_property
-    def whole_config(self) -> SearchConfig | None:
-        """The configuration as a record; None where what is stored is none."""
-        try:
-            return SearchConfig.from_json(self.info.config_json)
-        except ConfigError:
-            return None
+    def whole_config(self) -> SearchConfig:
+        """The configuration as a record."""
+        return self.info.config
 
     @cached_property
     def fingerprint(self) -> Mapping[str, Any]:
         """The data's fingerprint; empty for an evaluator of one's own."""
-        return _mapping(self.info.data_json or "{}")
+        return self.info.data
 
     @property
     def images(self) -> int | None:
@@ -83,7 +80,7 @@ class SearchData:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The layers of the space, by action."""
-        return tuple(json.loads(self.info.space_json)["labels"])
+        return tuple(self.info.space["labels"])
 
     @cached_property
     def max_epochs(self) -> int | None:
@@ -150,11 +147,6 @@ def kind_of(label: str) -> str:
     """The type of a layer: the letters its label begins with, 'conv32k3' -> 'conv'; the label where there are none."""
     letters = re.match(r"[^\W\d_]+", label)
     return letters[0] if letters else label
-
-
-def _mapping(text: str) -> Mapping[str, Any]:
-    found = json.loads(text)
-    return found if isinstance(found, dict) else {}
 
 
 def _cost(value: object) -> int | None:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from replaytree.tree.names import require_name, usable_name
     from replaytree.tree.noise import noise_of
     from replaytree.tree.problem import Problem
-    from replaytree.tree.queries import list_searches, search_names
     from replaytree.tree.ranking import Z95, Uncertainty, rank, wilson
     from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
     from replaytree.tree.replay_tree import ReplayTree
+    from replaytree.tree.search_queries import list_searches, search_names
     from replaytree.tree.storage_errors import advice, shown
     from replaytree.tree.transfer import Transferred, export_search, import_search
 
@@ -57,7 +57,7 @@ _HOMES = {
     "head_revision": "engine",
     "import_search": "transfer",
     "list_models": "models",
-    "list_searches": "queries",
+    "list_searches": "search_queries",
     "most_telling_depth": "depth_bias",
     "noise_of": "noise",
     "open_engine": "engine",
@@ -68,7 +68,7 @@ _HOMES = {
     "require_name": "names",
     "require_writable": "engine",
     "retrainings": "models",
-    "search_names": "queries",
+    "search_names": "search_queries",
     "shown": "storage_errors",
     "upgrade": "engine",
     "usable_name": "names",

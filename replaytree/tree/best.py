@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from replaytree.tree.ranking import least_average, training_bound
+from replaytree.tree.schema import node_budgets
 
 # The next depth, and the next count within a depth, are one step into the index each; DISTINCT would read all of it.
 _OWN = "node_budgets WHERE search_id = :search AND epochs = :epochs"
@@ -35,7 +36,7 @@ counts (depth, evaluation_count) AS (
 SELECT depth, evaluation_count, (SELECT average_accuracy FROM {_OWN} AND depth = counts.depth
                                  AND evaluation_count = counts.evaluation_count ORDER BY average_accuracy DESC LIMIT 1)
 FROM counts WHERE evaluation_count IS NOT NULL
-""")
+""").columns(node_budgets.c.depth, node_budgets.c.evaluation_count, node_budgets.c.average_accuracy)
 
 _MEMBERS = f"""
 SELECT node_id, average_accuracy, params_rank
@@ -82,7 +83,7 @@ def best_ids(
     }
     members = text(
         _MEMBERS % " ".join({"max_params": _WITHIN_PARAMS, "max_flops": _WITHIN_FLOPS}[name] for name in within)
-    )
+    ).columns(node_budgets.c.node_id, node_budgets.c.average_accuracy, node_budgets.c.params_rank)
     heads = connection.execute(_GROUPS, own | {"max_depth": _MAX_DEPTH if max_depth is None else max_depth}).all()
     best: list[_Place] = []
     groups = ((training_bound(row[2] - biases.get(row[0], 0.0), row[1], noise=noise), *row[:2]) for row in heads)

@@ -6,11 +6,11 @@ whenever one is added, and `replaytree db check --repair` can rebuild it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from replaytree.tree.depth_bias import Bias, Pair, Point, estimate
 from replaytree.tree.records import SeparateTraining
@@ -23,6 +23,7 @@ from replaytree.tree.schema import (
     searches,
     separate_evaluations,
 )
+from replaytree.tree.stored_json import read_space
 
 # An estimate solves a linear system, and another machine may round it differently.
 BIAS_TOLERANCE = 1e-6
@@ -58,6 +59,7 @@ def read_calibration(connection: Connection, search_id: int) -> Calibration:
             func.count(),
             func.coalesce(func.sum(nodes.c.flops * separate_evaluations.c.epochs), 0),
             func.coalesce(func.sum(separate_evaluations.c.train_seconds), 0.0),
+            *_largest(separate_evaluations.c.train_seconds),
         )
         .join(nodes, nodes.c.id == separate_evaluations.c.node_id)
         .where(own)
@@ -66,6 +68,7 @@ def read_calibration(connection: Connection, search_id: int) -> Calibration:
         select(
             func.coalesce(func.sum(nodes.c.flops * episodes.c.epochs), 0),
             func.coalesce(func.sum(episodes.c.train_seconds), 0.0),
+            *_largest(episodes.c.train_seconds),
         )
         .join(nodes, nodes.c.id == episodes.c.node_id)
         .where(episodes.c.search_id == search_id, episodes.c.trained)
@@ -79,6 +82,11 @@ def read_calibration(connection: Connection, search_id: int) -> Calibration:
         joint_seconds=joint[1],
         separate_seconds=separate[2],
     )
+
+
+def _largest(seconds: ColumnElement[float]) -> list[ColumnElement[Any]]:
+    """Read beside the sums: to SQLite a text is more than any number, and in a sum it is 0 (columns.py refuses it)."""
+    return [func.max(seconds), func.max(nodes.c.flops)]
 
 
 def stored_biases(connection: Connection, search_id: int) -> dict[Point, Bias]:
@@ -152,7 +160,7 @@ def expected_biases(connection: Connection, search_id: int) -> tuple[dict[Point,
     points = [
         (depth, epochs)
         for epochs in sorted(epochs for epochs in connection.scalars(used) if isinstance(epochs, int) and epochs > 0)
-        for depth in range(1, json.loads(space_json or "{}")["max_layers"] + 1)
+        for depth in range(1, read_space(space_json or "{}")["max_layers"] + 1)
     ]
     return dict(zip(points, estimate(pairs, points), strict=True)), len(pairs)
 

@@ -32,7 +32,8 @@ from replaytree.tree.check_rankings import (
     wrong_noise,
 )
 from replaytree.tree.check_structure import STRUCTURE
-from replaytree.tree.check_values import any_text, space_problems, value_problems
+from replaytree.tree.check_values import space_problems, value_problems
+from replaytree.tree.columns import as_stored
 from replaytree.tree.engine import back_up, reading, writing
 from replaytree.tree.problem import Problem
 from replaytree.tree.schema import nodes, searches
@@ -120,7 +121,7 @@ def check(engine: Engine) -> list[Problem]:
 
 def find_problems(connection: Connection, *, search: str | None = None) -> list[Problem]:
     """As `check`, as one transaction sees it; of one search, or of all."""
-    with any_text(connection):
+    with as_stored(connection):
         problems = list(value_problems(connection))
         # Sums of what is no accuracy, at no depth, say nothing.
         summed = tuple(f"table {name}," for name in ("nodes", "evaluations", "separate_evaluations"))
@@ -140,7 +141,7 @@ def blamed(engines: Iterable[Engine]) -> CorruptTree | None:
     """A stored value that may not be there, in one of the databases, as the cause of an error that does not say so."""
     for engine in engines:
         try:
-            with reading(engine) as connection, any_text(connection):
+            with reading(engine) as connection, as_stored(connection):
                 for problem in chain(value_problems(connection), space_problems(connection)):
                     return CorruptTree(
                         f"{shown(engine.url)}, {problem.text}; {advice(engine.url, 'db', 'check')} shows all that is "
@@ -178,7 +179,7 @@ def repair(engine: Engine) -> Repaired:
     """
     if not any(problem.repairable for problem in check(engine)):
         return Repaired(0, None)
-    with reading(engine) as connection, any_text(connection):
+    with reading(engine) as connection, as_stored(connection):
         for problem in value_problems(connection, tables=("nodes", "episodes", "evaluations")):
             if not problem.repairable:
                 raise CorruptTree(
@@ -186,7 +187,7 @@ def repair(engine: Engine) -> Repaired:
                     f"from its last export"
                 )
     backup = back_up(engine, "unrepaired")
-    with writing(engine) as connection, any_text(connection):
+    with writing(engine) as connection, as_stored(connection):
         sums, budgets, visits = _node_sums(connection), _budget_sums(connection), _visits(connection)
         if sums:
             connection.execute(

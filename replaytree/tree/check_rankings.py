@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, text
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text
 
 from replaytree.tree.noise import noise_of
 from replaytree.tree.ranking import LEAST_ERROR, noise_factor
@@ -67,6 +67,8 @@ SELECT search_id, epochs, n, COUNT(*) AS node_count FROM ({_OWNED} GROUP BY node
 GROUP BY search_id, epochs, n
 """)
 
+_NAMES = select(searches.c.id, searches.c.name)
+
 
 class Noise(NamedTuple):
     """What a row of `budgets` holds."""
@@ -100,7 +102,7 @@ def wrong_copies(connection: Connection) -> Sequence[Row[Any]]:
 
 def wrong_noise(connection: Connection) -> Iterator[WrongNoise]:
     """Rows of `budgets` that are wrong, missing or needless."""
-    names = {row.id: row.name for row in connection.execute(searches.select())}
+    names = {row.id: row.name for row in connection.execute(_NAMES)}
     expected = _noise_by_budget(connection.execute(_NOISE, {"least": LEAST_ERROR}))
     found = _noise_by_budget(connection.execute(budgets.select()))
     for search_id, epochs in sorted(expected.keys() | found.keys()):
@@ -165,7 +167,7 @@ class WrongFactor(NamedTuple):
 
 def wrong_factors(connection: Connection, *, noise: Iterable[WrongNoise]) -> Iterator[WrongFactor]:
     """Rows of `noise_factors` that are wrong, missing or needless; `noise` is what is wrong in `budgets`."""
-    names = {row.id: row.name for row in connection.execute(searches.select())}
+    names = {row.id: row.name for row in connection.execute(_NAMES)}
     # Where the sums of the noise are right, the factors follow from them to the last digits.
     sums = _noise_by_budget(connection.execute(budgets.select()))
     sums |= {(row.search_id, row.epochs): row.expected for row in noise if row.expected is not None}

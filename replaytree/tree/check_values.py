@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,20 +37,6 @@ class _Words:
     labels: tuple[str, ...]
     max_layers: int
     layers: DescribedLayers | None
-
-
-@contextmanager
-def any_text(connection: Connection) -> Iterator[None]:
-    """Let SQLite's driver give text that is not UTF-8, too, with halves of characters in it, instead of an error."""
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        yield
-        return
-    driver.text_factory = lambda raw: raw.decode(errors="surrogateescape")
-    try:
-        yield
-    finally:
-        driver.text_factory = str
 
 
 def value_problems(connection: Connection, *, tables: Collection[str] = ()) -> Iterator[Problem]:

@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from replaytree.errors import SearchExists, SearchHeld
 from replaytree.tree.leases import held_text, holder_of
 from replaytree.tree.names import require_name
-from replaytree.tree.queries import find_search
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
+from replaytree.tree.search_queries import find_search
 from replaytree.tree.storage_errors import shown
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 from replaytree.border import LARGEST_INTEGER, items, number, whole
-from replaytree.errors import EvaluationError, SpaceError
+from replaytree.config import SearchConfig
+from replaytree.errors import CorruptTree, EvaluationError, SpaceError
 from replaytree.records import FailureKind, Path, PathEvaluation, Shape, Source
+from replaytree.tree.stored_json import read_config, read_data, read_space
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,30 @@ class SearchInfo:
     best_accuracy: float | None
     best_lower_bound: float | None
     max_epochs: int | None
+
+    @property
+    def config(self) -> SearchConfig:
+        """The configuration; CorruptTree where what is stored is none."""
+        return self._read("configuration", read_config, self.config_json)
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """The description of the space; CorruptTree where what is stored is none."""
+        return self._read("space", read_space, self.space_json)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The fingerprint of the images, empty for an evaluator of one's own; CorruptTree where it is none."""
+        return {} if self.data_json is None else self._read("fingerprint of the images", read_data, self.data_json)
+
+    def _read(self, what: str, read: Callable[[str], _T], text: str) -> _T:
+        try:
+            return read(text)
+        except (TypeError, ValueError) as error:
+            raise CorruptTree(
+                f"search {self.name!r}: its stored {what} cannot be used ({error}); go back to a backup, or import the "
+                f"search from an export"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

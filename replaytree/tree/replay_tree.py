@@ -14,7 +14,7 @@ from replaytree.config import command, file_url
 from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld, SpaceError, StorageError
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import CheckedSpace, LayerSpace, checked
-from replaytree.tree import queries
+from replaytree.tree import node_queries, search_queries
 from replaytree.tree.backup import rescue
 from replaytree.tree.calibrations import Calibration, read_calibration, stored_biases
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
@@ -109,7 +109,7 @@ class ReplayTree:
         The space is needed to record; SpaceError if its layers are not the stored ones.
         """
         engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
-        search_id, space_json = queries.find_search(engine, name)
+        search_id, space_json = search_queries.find_search(engine, name)
         if space is not None:
             _require_same_layers(space, space_json, name)
         return cls(engine, name, search_id=search_id, space=space)
@@ -177,7 +177,7 @@ class ReplayTree:
             try:
                 write(saved, work)
                 write(saved, lambda connection: connection.execute(delete(leases)))
-                count = queries.count_episodes(saved, self._search_id)
+                count = search_queries.count_episodes(saved, self._search_id)
             finally:
                 saved.dispose()
         except StorageError as error:
@@ -228,7 +228,7 @@ class ReplayTree:
 
     def failed_paths(self, beginning: str) -> set[Path]:
         """The paths one of whose trainings failed with a text that begins so."""
-        return queries.failed_paths(self.engine, self._search_id, beginning)
+        return search_queries.failed_paths(self.engine, self._search_id, beginning)
 
     @contextmanager
     def training(self, training: str) -> Iterator[None]:
@@ -276,7 +276,7 @@ class ReplayTree:
 
     def node_stats(self) -> list[NodeStats]:
         """All nodes, in the order of insertion, as strategies see them."""
-        return queries.node_stats(self.engine, self._search_id)
+        return node_queries.node_stats(self.engine, self._search_id)
 
     def calibration(self) -> Calibration:
         """What was trained by itself, the biases estimated from it, and what it cost."""
@@ -301,17 +301,17 @@ class ReplayTree:
 
     def strategy_state(self) -> bytes | None:
         """The state given with the last record; None before."""
-        return queries.strategy_state(self.engine, self._search_id)
+        return search_queries.strategy_state(self.engine, self._search_id)
 
     @property
     def episode_count(self) -> int:
         """Episodes recorded so far; the next one's number."""
-        return queries.count_episodes(self.engine, self._search_id)
+        return search_queries.count_episodes(self.engine, self._search_id)
 
     @property
     def training_count(self) -> int:
         """Episodes that went to the evaluator, failures included."""
-        return queries.count_episodes(self.engine, self._search_id, trained_only=True)
+        return search_queries.count_episodes(self.engine, self._search_id, trained_only=True)
 
     def best(
         self,
@@ -326,7 +326,7 @@ class ReplayTree:
 
         Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
         """
-        return queries.best(
+        return node_queries.best(
             self.engine,
             self._search_id,
             k=k,
@@ -338,7 +338,7 @@ class ReplayTree:
 
     def best_accuracy(self) -> float | None:
         """The average accuracy of the prefix that `best` ranks first; None before a training."""
-        return queries.best_accuracy(self.engine, self._search_id)
+        return node_queries.best_accuracy(self.engine, self._search_id)
 
     def biases(self) -> dict[Point, Bias]:
         """By (depth, epochs): how much higher joint trainings read; empty where nothing was calibrated."""
@@ -351,32 +351,32 @@ class ReplayTree:
 
     def uncertainties(self) -> dict[int, Uncertainty]:
         """By budget, in epochs: the noise of trainings and the number of validation images."""
-        return queries.uncertainties(self.engine, self._search_id)
+        return node_queries.uncertainties(self.engine, self._search_id)
 
     def node(self, node: SupportsIndex | Path) -> Node:
         """One node by its id or its path; NodeNotFound otherwise."""
-        return queries.find_node(self.engine, self._search_id, node, search=self.name)
+        return node_queries.find_node(self.engine, self._search_id, node, search=self.name)
 
     def find(self, text: str) -> Node:
         """A node as a person names it: its id ('12'), its path ('5.0') or its labels ('conv32k3 max2s2')."""
-        return queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
+        return node_queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
 
     def children(self, path: Path) -> list[Node]:
         """The nodes one layer below `path`, where () is the root; NodeNotFound if there is no such path."""
         parent_id = self.node(tuple(path)).node_id if path else None
-        return queries.child_nodes(self.engine, self._search_id, parent_id)
+        return node_queries.child_nodes(self.engine, self._search_id, parent_id)
 
     def nodes(self) -> list[Node]:
         """All nodes, in the order of insertion, as people see them."""
-        return queries.all_nodes(self.engine, self._search_id)
+        return node_queries.all_nodes(self.engine, self._search_id)
 
     def episodes(self) -> list[EpisodeInfo]:
         """All episodes, in order."""
-        return queries.list_episodes(self.engine, self._search_id)
+        return search_queries.list_episodes(self.engine, self._search_id)
 
     def info(self) -> SearchInfo:
         """The search as a whole."""
-        return queries.search_info(self.engine, self._search_id)
+        return search_queries.search_info(self.engine, self._search_id)
 
     def to_networkx(self) -> nx.DiGraph[Path]:
         """The tree as a graph: see analysis.to_networkx."""

@@ -223,7 +223,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "failure_text": _TEXT,
         "train_seconds": _SECONDS,
         "policy_loss": replace(_NUMBER, nullable=True),
-        "entropy": replace(_NUMBER, nullable=True, low=-1e-6, want="a number of at least 0"),
+        "entropy": replace(_NUMBER, nullable=True, low=-1e-3, want="a number of at least 0"),
         "created_at": Rule("time"),
     },
     "evaluations": {"epochs": _SOME, "accuracy": _FRACTION},
@@ -272,28 +272,28 @@ CACHES: dict[str, tuple[str, ...]] = {
 
 
 def rule_of(column: Column[Any]) -> Rule:
-    """The rule of a column; of one that is not named above, or is of another revision, what its type says."""
-    return _RULES.get(column.table.name, {}).get(column.name) or rule_of_type(column)
+    """The rule of a column; of one that is not named above, what its type says, and that a number is not negative."""
+    named = _RULES.get(column.table.name, {}).get(column.name)
+    if named is not None:
+        return named
+    rule = rule_of_type(column)
+    if rule.kind == "integer" and (column.primary_key or column.foreign_keys):
+        return replace(_ID, nullable=rule.nullable)
+    return replace(rule, low=0, want="") if rule.kind in ("integer", "real") else rule
 
 
 def rule_of_type(column: Column[Any]) -> Rule:
-    """What the type of a column alone says."""
+    """What the type of a column alone says, of whatever revision it is."""
     kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
-    rule = _by_type(kind, is_key=column.primary_key or bool(column.foreign_keys))
+    rule = next((rule for types, rule in _BY_TYPE if isinstance(kind, types)), _TEXT)
     return replace(rule, nullable=bool(column.nullable))
 
 
-def _by_type(kind: TypeEngine[Any], *, is_key: bool) -> Rule:
-    if isinstance(kind, BigInteger):
-        return Rule("integer")
-    if isinstance(kind, Integer):
-        return _ID if is_key else _COUNT
-    for types, rule in (
-        (Boolean, Rule("boolean")),
-        (Float, _POSITIVE),
-        (DateTime, Rule("time")),
-        (LargeBinary, Rule("bytes")),
-    ):
-        if isinstance(kind, types):
-            return rule
-    return _TEXT
+_BY_TYPE: tuple[tuple[type[TypeEngine[Any]], Rule], ...] = (
+    (BigInteger, Rule("integer")),
+    (Integer, Rule("integer", low=-LARGEST_INTEGER - 1, high=LARGEST_INTEGER, want=_KINDS["integer"])),
+    (Boolean, Rule("boolean")),
+    (Float, _NUMBER),
+    (DateTime, Rule("time")),
+    (LargeBinary, Rule("bytes")),
+)

@@ -5,26 +5,13 @@ The two views, `architectures` and `best_prefixes`, are made by the migrations: 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import cast
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    Double,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-    false,
-)
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, Table, UniqueConstraint, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+
+from replaytree.tree.columns import Blob, LargeWhole, Number, Truth, UtcDateTime, Whole, Words
 
 VERSION_TABLE = "replaytree_alembic_version"
 VIEWS = ("architectures", "best_prefixes")
@@ -34,27 +21,6 @@ IN_AT_ONCE = 900
 
 PARAMS_UNKNOWN = 2**63 - 1
 """The params_rank of a node whose cost is unknown: behind all others."""
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time zone aware datetime in UTC; SQLite, which keeps no zone, stores the UTC digits."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC; the zone is dropped where the database would not keep it."""
-        if value is None:
-            return None
-        assert value.tzinfo is not None, "times are stored with their zone"
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To an aware datetime in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
@@ -69,7 +35,9 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text(), float: Double(), datetime: UtcDateTime(), bytes: LargeBinary()}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        str: Words(), int: Whole(), float: Number(), bool: Truth(), datetime: UtcDateTime(), bytes: Blob(),
+    }  # fmt: skip
 
 
 class SearchRow(Base):
@@ -80,7 +48,7 @@ class SearchRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime]
-    seed: Mapped[int] = mapped_column(BigInteger)
+    seed: Mapped[int] = mapped_column(LargeWhole)
     config_json: Mapped[str]
     space_json: Mapped[str]
     data_json: Mapped[str | None]
@@ -102,8 +70,8 @@ class NodeRow(Base):
     path: Mapped[str]
     labels: Mapped[str]
     output_shape: Mapped[str | None]
-    params: Mapped[int | None] = mapped_column(BigInteger)
-    flops: Mapped[int | None] = mapped_column(BigInteger)
+    params: Mapped[int | None] = mapped_column(LargeWhole)
+    flops: Mapped[int | None] = mapped_column(LargeWhole)
     visit_count: Mapped[int]
     evaluation_count: Mapped[int]
     total_accuracy: Mapped[float]
@@ -127,7 +95,7 @@ class NodeBudgetRow(Base):
     squared_deviations: Mapped[float]
     depth: Mapped[int] = mapped_column()
     average_accuracy: Mapped[float] = mapped_column()
-    params_rank: Mapped[int] = mapped_column(BigInteger)
+    params_rank: Mapped[int] = mapped_column(LargeWhole)
 
     __table_args__ = (
         Index(
@@ -316,8 +284,8 @@ class GoalRow(Base):
     search_id: Mapped[int] = mapped_column(
         ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    episodes: Mapped[int | None] = mapped_column(BigInteger)
-    trainings: Mapped[int | None] = mapped_column(BigInteger)
+    episodes: Mapped[int | None] = mapped_column(LargeWhole)
+    trainings: Mapped[int | None] = mapped_column(LargeWhole)
     seconds: Mapped[float | None]
     used_seconds: Mapped[float]
 
@@ -331,7 +299,7 @@ class ModelRow(Base):
     search_id: Mapped[int | None] = mapped_column(ForeignKey("searches.id", ondelete="SET NULL"))
     node_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="SET NULL"))
     labels: Mapped[str]
-    seed: Mapped[int] = mapped_column(BigInteger)
+    seed: Mapped[int] = mapped_column(LargeWhole)
     epochs: Mapped[int]
     test_accuracy: Mapped[float | None]
     test_image_count: Mapped[int | None]

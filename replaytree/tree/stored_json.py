@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,6 +13,11 @@ from replaytree.errors import InputError
 from replaytree.tree.strict_json import strict_loads
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LISTS: dict[str, Callable[[object], bool]] = {
+    "train_counts": lambda count: type(count) is int and count >= 0,
+    "image_shape": lambda side: type(side) is int and side >= 1,
+    "classes": lambda name: isinstance(name, str),
+}
 
 
 def read_config(text: str) -> SearchConfig:
@@ -56,34 +62,39 @@ def is_space(text: str) -> bool:
     return _reads(read_space, text)
 
 
+def read_data(text: str) -> dict[str, Any]:
+    """The fingerprint of a data set; ValueError for anything else."""
+    values = _object(text)
+    for name in ("train_count", "val_count"):
+        if type(values.get(name)) is not int or values[name] < 0:
+            raise ValueError(f"{name} is {values.get(name)!r}")
+    for name, fits in _LISTS.items():
+        found = values.get(name)
+        if not isinstance(found, list) or not all(map(fits, found)):
+            raise ValueError(f"{name} is {found!r}")
+    if len(values["image_shape"]) != 3 or len(values["train_counts"]) != len(values["classes"]):
+        raise ValueError(f"image_shape is {values['image_shape']!r}, and {len(values['classes'])} classes are named")
+    if not isinstance(values.get("sha256"), str) or not _SHA256.fullmatch(values["sha256"]):
+        raise ValueError(f"sha256 is {values.get('sha256')!r}")
+    return values
+
+
 def is_data(text: str) -> bool:
     """Whether it is the fingerprint of a data set."""
-    try:
-        values = _object(text)
-    except ValueError:
-        return False
-    numbers = [values.get("train_count"), values.get("val_count")]
-    lists = [values.get("train_counts"), values.get("image_shape"), values.get("classes")]
-    if not all(isinstance(value, list) for value in lists) or not isinstance(values.get("sha256"), str):
-        return False
-    counts, shape, classes = lists
-    return (
-        bool(_SHA256.fullmatch(values["sha256"]))
-        and all(type(number) is int and number >= 0 for number in (*numbers, *(counts or ())))
-        and len(shape or ()) == 3
-        and all(type(side) is int and side >= 1 for side in shape or ())
-        and all(isinstance(name, str) for name in classes or ())
-        and len(counts or ()) == len(classes or ())
-    )
+    return _reads(read_data, text)
+
+
+def read_versions(text: str) -> dict[str, str]:
+    """What a search ran on, by name; ValueError for anything else."""
+    values = _object(text)
+    if not all(isinstance(value, str) for value in values.values()):
+        raise ValueError("a version is no text")
+    return values
 
 
 def is_versions(text: str) -> bool:
     """Whether it says what a search ran on."""
-    try:
-        values = _object(text)
-    except ValueError:
-        return False
-    return all(isinstance(value, str) for value in values.values())
+    return _reads(read_versions, text)
 
 
 def is_deaths(text: str) -> bool:

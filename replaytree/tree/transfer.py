@@ -16,9 +16,9 @@ from replaytree.tree.check import find_problems
 from replaytree.tree.engine import build_engine, head_revision, known_revisions, migrate, open_engine, reading, writing
 from replaytree.tree.names import require_name
 from replaytree.tree.problem import Problem
-from replaytree.tree.queries import find_search
 from replaytree.tree.schema import VERSION_TABLE, Base
 from replaytree.tree.search_file import Header, Row, read_header, read_rows, verify, write_lines
+from replaytree.tree.search_queries import find_search
 from replaytree.tree.storage_errors import advice
 from replaytree.tree.transfer_rows import RowStore, carried_tables, select_rows
 

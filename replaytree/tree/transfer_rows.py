@@ -20,11 +20,12 @@ from sqlalchemy import BigInteger, Column, Connection, DateTime, LargeBinary, Me
 from sqlalchemy.exc import DataError, IntegrityError
 
 from replaytree.errors import ConfigError, SearchExists, SearchFileError
+from replaytree.tree.columns import UtcDateTime
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.names import require_name
 from replaytree.tree.recording import new_ids
 from replaytree.tree.row_rules import rule_of, rule_of_type
-from replaytree.tree.schema import Base, UtcDateTime
+from replaytree.tree.schema import Base
 from replaytree.tree.search_file import Row
 
 # A lease belongs to the database, not to the search.

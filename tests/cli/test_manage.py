@@ -16,7 +16,7 @@ SPACE = LabelSpace(("a", "b"), max_layers=2)
 def storage(here):
     url = "sqlite:///replaytree.db"
     for name in ("first", "second"):
-        tree = ReplayTree.create(url, name, space=SPACE, seed=0, config_json="{}", versions={})
+        tree = ReplayTree.create(url, name, space=SPACE, seed=0, config_json='{"seed": 0}', versions={})
         tree.record([Episode((0, 1), "sample", 2, 4, True, PathEvaluation([0.5, 0.75]))], state=b"x")
     return url
 
@@ -85,7 +85,9 @@ def test_a_search_that_is_driven_is_left_alone(replaytree, storage):
 
 def test_the_same_figures_as_json_csv_and_table(replaytree, here):
     assert replaytree("list", "--json")[0] == 2
-    tree = ReplayTree.create("sqlite:///replaytree.db", "only", space=SPACE, seed=3, config_json="{}", versions={})
+    tree = ReplayTree.create(
+        "sqlite:///replaytree.db", "only", space=SPACE, seed=3, config_json='{"seed": 0}', versions={}
+    )
     tree.record([Episode((0, 1), "sample", 2, 4, True, PathEvaluation([0.5, 0.75]))], state=b"x")
     [row] = json.loads(replaytree("list", "--json")[1])
     assert (row["name"], row["seed"], row["training_count"], row["node_count"], row["max_epochs"]) == (

@@ -15,7 +15,9 @@ def replaytree(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("REPLAYTREE_STORAGE", raising=False)
     space = LabelSpace(("a", "b"), max_layers=2)
     for name in ("first", "second"):
-        tree = ReplayTree.create("sqlite:///replaytree.db", name, space=space, seed=0, config_json="{}", versions={})
+        tree = ReplayTree.create(
+            "sqlite:///replaytree.db", name, space=space, seed=0, config_json='{"seed": 0}', versions={}
+        )
         tree.record([Episode((0, 1), "sample", 2, 4, True, PathEvaluation([0.5, 0.75]))], state=b"")
 
     def run(*args):

@@ -75,7 +75,7 @@ def named(tmp_path_factory):
     file = tmp_path_factory.mktemp("named") / "named.db"
     engine = open_engine(f"sqlite:///{file}")
     for number, name in enumerate(NAMES):
-        ReplayTree.create(engine, f"n{number}", space=_Space(), seed=0, config_json="{}", versions={})
+        ReplayTree.create(engine, f"n{number}", space=_Space(), seed=0, config_json='{"seed": 0}', versions={})
         with engine.begin() as connection:
             connection.exec_driver_sql("UPDATE searches SET name = ? WHERE name = ?", (name, f"n{number}"))
     engine.dispose()

@@ -29,7 +29,7 @@ def test_each_is_on_the_front_or_beaten_by_it(points):
 
 def test_a_node_is_on_the_front_by_the_bound_that_ranks():
     space = LabelSpace(["a", "b"], max_layers=1, cost=lambda prefix: (10 + prefix[0], 10))
-    tree = ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json="{}", versions={})
+    tree = ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json='{"seed": 0}', versions={})
     firm = [((0,), a) for a in (0.84, 0.92, 0.84, 0.92)]
     for path, accuracy in [*firm, ((1,), 0.9)]:
         tree.record([Episode(path, "sample", 1, 4, True, PathEvaluation([accuracy]))], state=b"")

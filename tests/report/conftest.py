@@ -10,7 +10,14 @@ from replaytree.report.reading import read_search
 from replaytree.tree import Episode, open_engine
 
 FINGERPRINT = json.dumps(
-    {"sha256": "ab" * 32, "train_count": 900, "val_count": 100, "classes": ["a", "b"], "image_shape": [1, 8, 8]}
+    {
+        "sha256": "ab" * 32,
+        "train_count": 900,
+        "val_count": 100,
+        "train_counts": [450, 450],
+        "classes": ["a", "b"],
+        "image_shape": [1, 8, 8],
+    }
 )
 
 

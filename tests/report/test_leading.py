@@ -16,7 +16,7 @@ EPISODES = st.tuples(PATHS, st.lists(ACCURACIES, min_size=3, max_size=3), st.sam
 
 def new_tree():
     space = LabelSpace(["a", "b"], max_layers=3, cost=lambda prefix: (10 * sum(prefix), 1))
-    return ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json="{}", versions={})
+    return ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json='{"seed": 0}', versions={})
 
 
 def episode(path, accuracies, epochs, shared=0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
+from replaytree.errors import StorageError
 from replaytree.records import PathEvaluation
 from replaytree.space import LabelSpace
 from replaytree.tree import Episode, ReplayTree, check, open_engine
@@ -127,7 +129,7 @@ def test_a_lucky_training_ranks_behind_a_firm_average_wherever_the_best_is_told(
     """0.9 once against 0.88 four times: the noise of 0.84, 0.92, 0.84, 0.92 is worth more than the two points."""
     engine = open_engine(url)
     tree = ReplayTree.create(
-        engine, "lucky", space=CostlySpace(), seed=0, config_json="{}", versions={}, data_json='{"val_count": 100}'
+        engine, "lucky", space=CostlySpace(), seed=0, config_json='{"seed": 0}', versions={}, data_json=images(100)
     )
     recorded(tree, [((0,), [a], 4) for a in (0.84, 0.92, 0.84, 0.92)] + [((1,), [0.9], 4)], at_once=2)
     # Squares 4 * 0.04^2 over an error of 0.12, three repeats: noise sqrt(0.0064 / 0.0144 / 3) = 2 / sqrt(27).
@@ -152,15 +154,24 @@ def test_a_lucky_training_ranks_behind_a_firm_average_wherever_the_best_is_told(
     engine.dispose()
 
 
+def images(count):
+    """The fingerprint of so many validation images."""
+    fingerprint = {"sha256": "ab" * 32, "train_count": 2, "train_counts": [1, 1], "image_shape": [1, 8, 8]}
+    return json.dumps({**fingerprint, "classes": ["a", "b"], "val_count": count})
+
+
 def test_at_least_is_known_after_one_training_where_the_images_are_counted():
     def only(**data):
-        tree = ReplayTree.create("sqlite://", "one", space=CostlySpace(), seed=0, config_json="{}", versions={}, **data)
+        tree = ReplayTree.create(
+            "sqlite://", "one", space=CostlySpace(), seed=0, config_json='{"seed": 0}', versions={}, **data
+        )
         recorded(tree, [((0,), [1.0], 4)], at_once=1)
         return tree.best(1)[0].lower_bound
 
-    assert only(data_json='{"val_count": 180}') == pytest.approx(180 / 181)
+    assert only(data_json=images(180)) == pytest.approx(180 / 181)
     assert only() is None
-    assert only(data_json='{"val_count": "many"}') is None
+    with pytest.raises(StorageError, match="val_count is 'many'"):
+        only(data_json=images("many"))
 
 
 def statements(engine, act):

@@ -18,7 +18,7 @@ def engine(request, tmp_path):
     url = f"sqlite:///{tmp_path}/x.db" if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
     engine = open_engine(url)
     for name in ("first", "second"):
-        tree = ReplayTree.create(engine, name, space=SPACE, seed=0, config_json="{}", versions={})
+        tree = ReplayTree.create(engine, name, space=SPACE, seed=0, config_json='{"seed": 0}', versions={})
         tree.record([Episode((0, 1), "sample", 2, 4, True, PathEvaluation([0.5, 0.75]))], state=b"x")
         tree.set_goal(Goal(trainings=3))
         record_model(

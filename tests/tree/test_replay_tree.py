@@ -13,7 +13,7 @@ from replaytree.errors import ConfigError, EvaluationError, NodeNotFound, Search
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.tree import Episode, ReplayTree, check, list_searches, open_engine, recording
 from replaytree.tree.engine import reading
-from replaytree.tree.queries import training_noise
+from replaytree.tree.noise import training_noise
 from replaytree.tree.ranking import LEAST_ERROR
 
 GOLDEN_PATHS = [(0,), (0, 1), (0, 1, 2), (2,), (0, 2), (0, 2, 1)]

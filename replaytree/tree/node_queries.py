@@ -1,38 +1,25 @@
-"""Reading the tree: every query that is not an update or a check. All values leave as frozen records."""
+"""Reading the nodes of a search: the best ones, single ones and all of them. All values leave as frozen records."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, SupportsIndex
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, func, select
 
-from replaytree.errors import ConfigError, NodeNotFound, SearchNotFound
+from replaytree.errors import ConfigError, NodeNotFound, StorageError
 from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.tree.best import best_ids
 from replaytree.tree.calibrations import stored_biases
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import noises, training_noise
 from replaytree.tree.ranking import Uncertainty
-from replaytree.tree.records import EpisodeInfo, Node, SearchInfo, path_from_text, path_text, shape_from_text
-from replaytree.tree.schema import (
-    IN_AT_ONCE,
-    calibrations,
-    episodes,
-    evaluations,
-    node_budgets,
-    nodes,
-    searches,
-    strategy_states,
-)
-from replaytree.tree.storage_errors import advice, shown
-
-# A message names so many searches, the latest.
-MOST_NAMES = 20
+from replaytree.tree.records import Node, path_from_text, path_text, shape_from_text
+from replaytree.tree.schema import IN_AT_ONCE, calibrations, node_budgets, nodes, searches
+from replaytree.tree.storage_errors import advice
+from replaytree.tree.stored_json import read_data
 
 _NODE_STATS = (
     select(
@@ -59,80 +46,6 @@ _OWN_BIAS = and_(
     calibrations.c.epochs == node_budgets.c.epochs,
     calibrations.c.depth == nodes.c.depth,
 )
-
-
-def list_searches(engine: Engine) -> list[SearchInfo]:
-    """All searches of a database, in the order in which they were made."""
-    with reading(engine) as connection:
-        rows = connection.execute(_select_searches().order_by(searches.c.id)).all()
-        return [_search_info(connection, row) for row in rows]
-
-
-def search_names(engine: Engine) -> list[str]:
-    """The names of all searches, in the order in which they were made; unlike list_searches, without counting."""
-    with reading(engine) as connection:
-        return list(connection.scalars(select(searches.c.name).order_by(searches.c.id)))
-
-
-def search_info(engine: Engine, search_id: int) -> SearchInfo:
-    """One search as a whole."""
-    with reading(engine) as connection:
-        row = connection.execute(_select_searches().where(searches.c.id == search_id)).one_or_none()
-        if row is None:
-            raise SearchNotFound(f"the search was deleted from {shown(engine.url)}")
-        return _search_info(connection, row)
-
-
-def find_search(engine: Engine, name: str) -> tuple[int, str]:
-    """(search_id, space_json) of a search; SearchNotFound lists the names there are."""
-    with reading(engine) as connection:
-        rows = connection.execute(
-            select(searches.c.name, searches.c.id, searches.c.space_json).order_by(searches.c.id)
-        ).all()
-    for row in rows:
-        if row.name == name:
-            return row.id, row.space_json
-    known = _known(engine, [row.name for row in rows], name)
-    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {known}")
-
-
-def _known(engine: Engine, names: Sequence[str], wanted: str) -> str:
-    """What there is instead of a search that is not there: the nearest name first."""
-    if not names:
-        return f"it holds no search yet; start one with {advice(engine.url, 'run')}"
-    near = get_close_matches(wanted, names, n=1)
-    asked = f"did you mean {near[0]!r}? " if near else ""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"{asked}it has: {', '.join(names[-MOST_NAMES:])}{more}"
-
-
-def strategy_state(engine: Engine, search_id: int) -> bytes | None:
-    """The strategy state stored with the last recorded batch; None where there is none yet."""
-    with reading(engine) as connection:
-        payload = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id))
-    if not isinstance(payload, bytes | memoryview | None):
-        raise TypeError("the state of a strategy is bytes")
-    return bytes(payload) if payload else None
-
-
-def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False) -> int:
-    """The number of a search's episodes, or of those that were trained."""
-    query = select(func.count()).select_from(episodes).where(episodes.c.search_id == search_id)
-    if trained_only:
-        query = query.where(episodes.c.trained)
-    with reading(engine) as connection:
-        return connection.scalar(query) or 0
-
-
-def failed_paths(engine: Engine, search_id: int, beginning: str) -> set[Path]:
-    """The paths of a search one of whose trainings failed with a text that begins so."""
-    query = (
-        select(nodes.c.path)
-        .join(episodes, episodes.c.node_id == nodes.c.id)
-        .where(episodes.c.search_id == search_id, episodes.c.failure_text.startswith(beginning, autoescape=True))
-    )
-    with reading(engine) as connection:
-        return {path_from_text(text) for text in connection.scalars(query)}
 
 
 def node_stats(engine: Engine, search_id: int) -> list[NodeStats]:
@@ -165,10 +78,10 @@ def best(
         raise ConfigError(f"k is {k}; it must be a whole number of at least 1")
     limits = {"max_depth": max_depth, "max_params": max_params, "max_flops": max_flops}
     with reading(engine) as connection:
-        return _best(connection, search_id, k=k, epochs=epochs, limits=limits)
+        return best_of(connection, search_id, k=k, epochs=epochs, limits=limits)
 
 
-def _best(
+def best_of(
     connection: Connection,
     search_id: int,
     *,
@@ -176,6 +89,7 @@ def _best(
     epochs: int | None = None,
     limits: Mapping[str, int | None] | None = None,
 ) -> list[Node]:
+    """As `best`, in a transaction."""
     largest, images = _budget_and_images(connection, search_id)
     epochs = largest if epochs is None else epochs
     if epochs is None:
@@ -204,7 +118,7 @@ def _best(
 def best_accuracy(engine: Engine, search_id: int) -> float | None:
     """The average accuracy of the prefix that `best` ranks first; None before a training."""
     with reading(engine) as connection:
-        first = _best(connection, search_id, k=1)
+        first = best_of(connection, search_id, k=1)
     return first[0].average_accuracy if first else None
 
 
@@ -227,8 +141,14 @@ def _budget_and_images(connection: Connection, search_id: int) -> tuple[int | No
 
 def validation_images(data_json: str | None) -> int | None:
     """How many images a search's accuracies were measured on, by its data's fingerprint; None where it says nothing."""
-    count = json.loads(data_json or "{}").get("val_count")
-    return count if isinstance(count, int) and count > 0 else None
+    if data_json is None:
+        return None
+    try:
+        return read_data(data_json)["val_count"] or None
+    except ValueError as error:
+        raise StorageError(
+            f"the fingerprint of the images cannot be used ({error}); `replaytree db check` says where"
+        ) from error
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
@@ -268,30 +188,6 @@ def child_nodes(engine: Engine, search_id: int, parent_id: int | None) -> list[N
 def all_nodes(engine: Engine, search_id: int) -> list[Node]:
     """All nodes of a search, ordered by id."""
     return _nodes(engine, search_id, _at_largest_budget(search_id).order_by(nodes.c.id))
-
-
-def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
-    """All episodes of a search, in order."""
-    measured = (
-        select(evaluations.c.episode_id, evaluations.c.accuracy, evaluations.c.shared)
-        .join(episodes, episodes.c.id == evaluations.c.episode_id)
-        .where(episodes.c.search_id == search_id)
-        .order_by(evaluations.c.episode_id, evaluations.c.id)
-    )
-    query = (
-        select(episodes, nodes.c.path)
-        .join(nodes, nodes.c.id == episodes.c.node_id)
-        .where(episodes.c.search_id == search_id)
-        .order_by(episodes.c.number)
-    )
-    with reading(engine) as connection:
-        rows = connection.execute(query).all()
-        # Read second: an episode that another process adds in between must not lack its accuracies.
-        accuracies = {
-            episode_id: tuple((row.accuracy, bool(row.shared)) for row in group)
-            for episode_id, group in groupby(connection.execute(measured), key=itemgetter(0))
-        }
-    return [_episode_info(row, accuracies.get(row.id, ())) for row in rows]
 
 
 def _select_nodes() -> Select[Any]:
@@ -355,55 +251,4 @@ def _node(row: Row[Any], known: Uncertainty) -> Node:
         calibrated_accuracy=calibrated,
         training_bound=None if average is None else known.training_bound(average - row.bias, count),
         lower_bound=None if calibrated is None else known.lower_bound(calibrated, count),
-    )
-
-
-def _episode_info(row: Row[Any], measured: tuple[tuple[float, bool], ...]) -> EpisodeInfo:
-    return EpisodeInfo(
-        number=row.number,
-        node_id=row.node_id,
-        path=path_from_text(row.path),
-        source=row.source,
-        trained=row.trained,
-        depth_bound=row.depth_bound,
-        epochs=row.epochs,
-        accuracies=tuple(accuracy for accuracy, _ in measured),
-        shared=sum(shared for _, shared in measured),
-        failure=row.failure,
-        failure_text=row.failure_text,
-        train_seconds=row.train_seconds,
-        policy_loss=row.policy_loss,
-        entropy=row.entropy,
-        created_at=row.created_at,
-    )
-
-
-def _select_searches() -> Select[Any]:
-    own = episodes.c.search_id == searches.c.id
-    return select(
-        searches,
-        select(func.count(episodes.c.id)).where(own).scalar_subquery().label("episode_count"),
-        select(func.count(episodes.c.id)).where(own, episodes.c.trained).scalar_subquery().label("training_count"),
-        select(func.count(nodes.c.id)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("node_count"),
-        select(func.max(nodes.c.depth)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("max_depth"),
-    )
-
-
-def _search_info(connection: Connection, row: Row[Any]) -> SearchInfo:
-    first = next(iter(_best(connection, row.id, k=1)), None)
-    return SearchInfo(
-        name=row.name,
-        created_at=row.created_at,
-        seed=row.seed,
-        config_json=row.config_json,
-        space_json=row.space_json,
-        data_json=row.data_json,
-        versions=json.loads(row.versions_json),
-        episode_count=row.episode_count,
-        training_count=row.training_count,
-        node_count=row.node_count,
-        max_depth=row.max_depth or 0,
-        best_accuracy=None if first is None else first.average_accuracy,
-        best_lower_bound=None if first is None else first.lower_bound,
-        max_epochs=None if first is None else first.epochs,
     )

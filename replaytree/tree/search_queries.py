@@ -1,0 +1,187 @@
+"""Reading searches and their episodes: what there is, how far it is, and the strategy's state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, func, select
+
+from replaytree.errors import SearchNotFound, StorageError
+from replaytree.records import Path
+from replaytree.tree.engine import reading
+from replaytree.tree.node_queries import best_of
+from replaytree.tree.records import EpisodeInfo, SearchInfo, path_from_text
+from replaytree.tree.schema import episodes, evaluations, nodes, searches, strategy_states
+from replaytree.tree.storage_errors import advice, shown
+from replaytree.tree.stored_json import read_versions
+
+# A message names so many searches, the latest.
+MOST_NAMES = 20
+
+_COUNTS = (
+    select(episodes.c.trained, func.count())
+    .where(episodes.c.search_id == bindparam("search"))
+    .group_by(episodes.c.trained)
+)
+
+
+def list_searches(engine: Engine) -> list[SearchInfo]:
+    """All searches of a database, in the order in which they were made."""
+    with reading(engine) as connection:
+        rows = connection.execute(_select_searches().order_by(searches.c.id)).all()
+        return [_search_info(connection, row) for row in rows]
+
+
+def search_names(engine: Engine) -> list[str]:
+    """The names of all searches, in the order in which they were made; unlike list_searches, without counting."""
+    with reading(engine) as connection:
+        return list(connection.scalars(select(searches.c.name).order_by(searches.c.id)))
+
+
+def search_info(engine: Engine, search_id: int) -> SearchInfo:
+    """One search as a whole."""
+    with reading(engine) as connection:
+        row = connection.execute(_select_searches().where(searches.c.id == search_id)).one_or_none()
+        if row is None:
+            raise SearchNotFound(f"the search was deleted from {shown(engine.url)}")
+        return _search_info(connection, row)
+
+
+def find_search(engine: Engine, name: str) -> tuple[int, str]:
+    """(search_id, space_json) of a search; SearchNotFound lists the names there are."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(searches.c.name, searches.c.id, searches.c.space_json).order_by(searches.c.id)
+        ).all()
+    for row in rows:
+        if row.name == name:
+            return row.id, row.space_json
+    known = _known(engine, [row.name for row in rows], name)
+    raise SearchNotFound(f"no search {name!r} in {shown(engine.url)}; {known}")
+
+
+def _known(engine: Engine, names: Sequence[str], wanted: str) -> str:
+    """What there is instead of a search that is not there: the nearest name first."""
+    if not names:
+        return f"it holds no search yet; start one with {advice(engine.url, 'run')}"
+    near = get_close_matches(wanted, names, n=1)
+    asked = f"did you mean {near[0]!r}? " if near else ""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{asked}it has: {', '.join(names[-MOST_NAMES:])}{more}"
+
+
+def strategy_state(engine: Engine, search_id: int) -> bytes | None:
+    """The strategy state stored with the last recorded batch; None where there is none yet."""
+    with reading(engine) as connection:
+        payload = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id))
+    if not isinstance(payload, bytes | memoryview | None):
+        raise TypeError("the state of a strategy is bytes")
+    return bytes(payload) if payload else None
+
+
+def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False) -> int:
+    """The number of a search's episodes, or of those that were trained."""
+    with reading(engine) as connection:
+        counts = _counts(connection, search_id)
+    return counts[True] if trained_only else counts.total()
+
+
+def _counts(connection: Connection, search_id: int) -> Counter[bool]:
+    """How many episodes were trained, and how many were not."""
+    # Grouped, so that what is neither true nor false is read, and refused, and not counted as one of them.
+    return Counter({trained: count for trained, count in connection.execute(_COUNTS, {"search": search_id})})
+
+
+def failed_paths(engine: Engine, search_id: int, beginning: str) -> set[Path]:
+    """The paths of a search one of whose trainings failed with a text that begins so."""
+    query = (
+        select(nodes.c.path)
+        .join(episodes, episodes.c.node_id == nodes.c.id)
+        .where(episodes.c.search_id == search_id, episodes.c.failure_text.startswith(beginning, autoescape=True))
+    )
+    with reading(engine) as connection:
+        return {path_from_text(text) for text in connection.scalars(query)}
+
+
+def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
+    """All episodes of a search, in order."""
+    measured = (
+        select(evaluations.c.episode_id, evaluations.c.accuracy, evaluations.c.shared)
+        .join(episodes, episodes.c.id == evaluations.c.episode_id)
+        .where(episodes.c.search_id == search_id)
+        .order_by(evaluations.c.episode_id, evaluations.c.id)
+    )
+    query = (
+        select(episodes, nodes.c.path)
+        .join(nodes, nodes.c.id == episodes.c.node_id)
+        .where(episodes.c.search_id == search_id)
+        .order_by(episodes.c.number)
+    )
+    with reading(engine) as connection:
+        rows = connection.execute(query).all()
+        # Read second: an episode that another process adds in between must not lack its accuracies.
+        accuracies = {
+            episode_id: tuple((row.accuracy, bool(row.shared)) for row in group)
+            for episode_id, group in groupby(connection.execute(measured), key=itemgetter(0))
+        }
+    return [_episode_info(row, accuracies.get(row.id, ())) for row in rows]
+
+
+def _episode_info(row: Row[Any], measured: tuple[tuple[float, bool], ...]) -> EpisodeInfo:
+    return EpisodeInfo(
+        number=row.number,
+        node_id=row.node_id,
+        path=path_from_text(row.path),
+        source=row.source,
+        trained=row.trained,
+        depth_bound=row.depth_bound,
+        epochs=row.epochs,
+        accuracies=tuple(accuracy for accuracy, _ in measured),
+        shared=sum(shared for _, shared in measured),
+        failure=row.failure,
+        failure_text=row.failure_text,
+        train_seconds=row.train_seconds,
+        policy_loss=row.policy_loss,
+        entropy=row.entropy,
+        created_at=row.created_at,
+    )
+
+
+def _select_searches() -> Select[Any]:
+    return select(
+        searches,
+        select(func.count(nodes.c.id)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("node_count"),
+        select(func.max(nodes.c.depth)).where(nodes.c.search_id == searches.c.id).scalar_subquery().label("max_depth"),
+    )
+
+
+def _search_info(connection: Connection, row: Row[Any]) -> SearchInfo:
+    try:
+        versions = read_versions(row.versions_json)
+    except ValueError as error:
+        raise StorageError(
+            f"the versions of search {row.name!r} cannot be used ({error}); `replaytree db check` says where"
+        ) from error
+    counts = _counts(connection, row.id)
+    first = next(iter(best_of(connection, row.id, k=1)), None)
+    return SearchInfo(
+        name=row.name,
+        created_at=row.created_at,
+        seed=row.seed,
+        config_json=row.config_json,
+        space_json=row.space_json,
+        data_json=row.data_json,
+        versions=versions,
+        episode_count=counts.total(),
+        training_count=counts[True],
+        node_count=row.node_count,
+        max_depth=row.max_depth or 0,
+        best_accuracy=None if first is None else first.average_accuracy,
+        best_lower_bound=None if first is None else first.lower_bound,
+        max_epochs=None if first is None else first.epochs,
+    )
