@@ -9,14 +9,13 @@ from sqlalchemy import URL, Connection, Engine, select
 
 from replaytree import tree
 from replaytree.errors import CorruptTree, InputError
-from replaytree.policy import STRATEGIES
 from replaytree.space import LabelSpace
-from replaytree.state import restore
 from replaytree.tree import Problem, Transferred
 from replaytree.tree.columns import as_stored
 from replaytree.tree.engine import reading
 from replaytree.tree.schema import searches, strategy_states
 from replaytree.tree.stored_json import read_config, read_space
+from replaytree.tree.stored_layers import stored_layers
 
 
 def check(engine: Engine) -> list[Problem]:
@@ -59,6 +58,10 @@ def _wrong(config_json: str, space_json: str, payload: object, episode_count: in
         return "no bytes"
     if not payload:
         return f"empty after {episode_count} episodes" if episode_count else None
+    # torch takes 2 s to import, and a search that has stored no state needs none of it.
+    from replaytree.policy import STRATEGIES
+    from replaytree.state import restore
+
     try:
         restore(bytes(payload), STRATEGIES[config.strategy](space, config), config=config, episode_count=episode_count)
     except CorruptTree as error:
@@ -66,8 +69,11 @@ def _wrong(config_json: str, space_json: str, payload: object, episode_count: in
     return None
 
 
-def spaces_of_their_own(engine: Engine) -> list[str]:
-    """The searches of which no space says what their layers do."""
+def unknown_layers(engine: Engine) -> Iterator[tuple[str, str]]:
+    """The searches of which nothing says what their layers do, and why."""
+    columns = (searches.c.name, searches.c.space_json, searches.c.config_json, searches.c.data_json)
     with reading(engine) as connection:
-        rows = connection.execute(select(searches.c.name, searches.c.space_json).order_by(searches.c.id)).all()
-    return [name for name, space_json in rows if "layers" not in read_space(space_json)]
+        for name, space_json, config_json, data_json in connection.execute(select(*columns).order_by(searches.c.id)):
+            layers, why = stored_layers(read_space(space_json), config_json=config_json, data_json=data_json)
+            if layers is None:
+                yield name, why

@@ -38,7 +38,7 @@ def check(
 ) -> None:
     """Prove that the tree agrees with itself: sums, visits, paths, parents, states. Exit code 1 where it does not."""
     from replaytree.stored import check as check_database
-    from replaytree.stored import spaces_of_their_own
+    from replaytree.stored import unknown_layers
     from replaytree.tree import list_searches
     from replaytree.tree import repair as repair_database
 
@@ -56,8 +56,8 @@ def check(
         if fixed < len(problems):
             say("what it cannot fix was stored so: go back to a backup, or import a search from its last export")
         raise typer.Exit(1)
-    for name in spaces_of_their_own(engine):
-        say(f"search {escaped(name)}: shapes and costs of its layers are not checked: the space is your own")
+    for name, why in unknown_layers(engine):
+        say(f"search {escaped(name)}: shapes and costs of its layers are not checked: {why}")
     searches = list_searches(engine)
     count = "1 search" if len(searches) == 1 else f"{len(searches)} searches"
     say(f"ok: {count}, {sum(info.node_count for info in searches)} nodes")

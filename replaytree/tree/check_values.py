@@ -10,12 +10,13 @@ from sqlalchemy import Connection, LargeBinary, Row, Table, text
 
 from replaytree.errors import InputError
 from replaytree.records import Shape
-from replaytree.space.described import DescribedLayers, described_layers
+from replaytree.space.described import DescribedLayers
 from replaytree.tree.problem import Problem
 from replaytree.tree.records import shape_from_text
 from replaytree.tree.row_rules import CACHES, rule_of
 from replaytree.tree.schema import Base, searches
 from replaytree.tree.stored_json import read_config, read_space
+from replaytree.tree.stored_layers import stored_layers
 
 # Nodes that went the same step, of which there are few kinds whatever the size of the tree.
 _STEPS = """
@@ -25,6 +26,7 @@ SELECT n.search_id, p.id IS NULL AS is_first, p.output_shape AS before, n.action
 FROM nodes n LEFT JOIN nodes p ON p.id = n.parent_id
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 9
 """
+_SEARCHES = text("SELECT id, name, seed, config_json, space_json, data_json FROM searches ORDER BY id")
 _TOO_DEEP = text("""
 SELECT number, depth_bound FROM episodes WHERE search_id = :search AND depth_bound > :most ORDER BY number
 """)
@@ -78,11 +80,14 @@ def _shown(name: str, *, is_bytes: bool) -> str:
 def space_problems(connection: Connection) -> Iterator[Problem]:
     """Where nodes, episodes, priors and configurations do not fit the space and the seed that their search states."""
     words: dict[int, tuple[str, _Words]] = {}
-    for row in connection.execute(text("SELECT id, name, seed, config_json, space_json FROM searches ORDER BY id")):
+    for row in connection.execute(
+        text("SELECT id, name, seed, config_json, space_json, data_json FROM searches ORDER BY id")
+    ):
         yield from _seed_problems(row)
         try:
             space = read_space(row.space_json)
-            found = _Words(tuple(space["labels"]), space["max_layers"], described_layers(space))
+            layers, _ = stored_layers(space, config_json=row.config_json, data_json=row.data_json)
+            found = _Words(tuple(space["labels"]), space["max_layers"], layers)
         except (InputError, TypeError) as error:
             yield Problem(row.name, f"table searches, row {row.id}, column space_json", "a space", str(error))
         except ValueError:

@@ -18,9 +18,11 @@ from replaytree.tree.names import require_name
 from replaytree.tree.problem import Problem
 from replaytree.tree.schema import VERSION_TABLE, Base
 from replaytree.tree.search_file import Header, Row, read_header, read_rows, verify, write_lines
-from replaytree.tree.search_queries import find_search
+from replaytree.tree.search_queries import find_search, search_names
+from replaytree.tree.sqlite_file import file_of
 from replaytree.tree.storage_errors import advice
 from replaytree.tree.transfer_rows import RowStore, carried_tables, select_rows
+from replaytree.tree.urls import parsed_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,33 @@ def import_search(
             f"{head_revision()}); run `pip install --upgrade replaytree`"
         )
     verify(file)
-    engine = storage if isinstance(storage, Engine) else open_engine(storage)
-    with _of_this_revision(file, header) as rows, writing(engine) as connection:
+    with _opened(storage) as engine, _of_this_revision(file, header) as rows, writing(engine) as connection:
         store = RowStore(connection, Base.metadata, file=file)
         store.store(_named(rows, name))
         for problem in chain(find_problems(connection, search=store.name), believe(connection, store.name)):
             raise SearchFileError(f"{file} contradicts itself, and nothing of it was imported: {problem.text}")
     return Transferred(store.name, store.counts)
+
+
+@contextmanager
+def _opened(storage: str | URL | Engine) -> Iterator[Engine]:
+    """The engine to import into; a file that was made for it and holds nothing is removed where the import fails."""
+    if isinstance(storage, Engine):
+        yield storage
+        return
+    file = file_of(parsed_url(storage))
+    is_new = file is not None and not file.exists()
+    engine = open_engine(storage)
+    try:
+        yield engine
+    except BaseException:
+        # Another process may have begun a search in it meanwhile.
+        is_ours = is_new and not search_names(engine)
+        engine.dispose()
+        if is_ours and file is not None:
+            for suffix in ("", "-wal", "-shm"):
+                file.with_name(file.name + suffix).unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
