@@ -29,7 +29,7 @@ def number(
     if isinstance(found, int | float) and not isinstance(found, bool):
         try:
             found = float(found)
-        except OverflowError:
+        except Exception:  # too large, or of a class that raises what it likes
             found = math.inf
         if math.isfinite(found) and low <= found <= high:
             return found
@@ -106,13 +106,13 @@ def reason(error: BaseException) -> str:
 
 def _own(value: object) -> object:
     """The Python number of a NumPy or torch scalar, or of an array without dimensions; anything else as it is."""
-    item = getattr(value, "item", None)
-    # The item of NumPy's masked constant is 0.0, though it says that there is no value.
-    if getattr(value, "ndim", None) != 0 or not callable(item) or getattr(value, "mask", False):
-        return value
     try:
+        item = getattr(value, "item", None)
+        # The item of NumPy's masked constant is 0.0, though it says that there is no value.
+        if getattr(value, "ndim", None) != 0 or not callable(item) or getattr(value, "mask", False):
+            return value
         found: object = item()
         # Python has no long double, so NumPy gives back its own.
         return float(found) if isinstance(found, numbers.Real) and hasattr(found, "ndim") else found
-    except Exception:  # a tensor without memory
+    except Exception:  # a tensor without memory, or a class that raises what it likes
         return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 from replaytree.border import items, reason, told
 from replaytree.config import Budget
@@ -50,10 +51,17 @@ def _checked(asked: str, path: Path, evaluation: object) -> PathEvaluation:
             f"{asked} returned {told(evaluation)} for path {path}; it must be a PathEvaluation with one accuracy a "
             f"prefix: PathEvaluation([0.5, ...])"
         )
-    got = len(evaluation.accuracies)
+    try:
+        # Made anew: a subclass may have left the checks out, and values may have been set since.
+        own = PathEvaluation(**{field.name: getattr(evaluation, field.name) for field in fields(PathEvaluation)})
+    except EvaluationError as error:
+        raise EvaluationError(f"{asked}, path {path}: {error}") from error
+    except Exception as error:
+        raise EvaluationError(f"{asked}, path {path}: the evaluation cannot be read ({reason(error)})") from error
+    got = len(own.accuracies)
     if got > len(path) or (got < len(path) and evaluation.failure is None):
         raise EvaluationError(
             f"{asked} returned {got} accuracies for a path of {len(path)} layers; it must be one a prefix, or fewer "
             f"and a failure"
         )
-    return evaluation
+    return own

@@ -11,7 +11,7 @@ import pytest
 from replaytree import Search, cli, stored
 from replaytree.tree import open_engine, record_model
 from replaytree.tree.check import find_problems
-from replaytree.tree.engine import reading
+from replaytree.tree.engine import OPENED, reading
 
 HOSTILE = {
     "null": "NULL",
@@ -169,3 +169,46 @@ def test_no_command_ends_in_a_traceback(template, every, tmp_path, monkeypatch, 
         if ended.value.code not in (0, 1, 2) or len(told) > 1 or any("\x1b" in line for line in told):
             ends.append((table, column, name, command, ended.value.code, told))
     assert not ends, "\n".join(map(str, ends))
+
+
+RESUME = "resume first --trainings 1 --take-over"
+
+
+@pytest.mark.parametrize(
+    ("change", "commands"),
+    [
+        ("nodes SET params = 'many'", ("best first", "show first 1", "best first --json")),
+        ("nodes SET visit_count = x'00'", ("best first", "show first 1", "report first --out {}/r.html")),
+        ("node_budgets SET params_rank = 'many'", ("best first", "list")),
+        ("node_budgets SET average_accuracy = 'many'", ("best first", "list")),
+        (
+            "episodes SET trained = 'yes'",
+            ("list", "report first --out {}/r.html", RESUME),
+        ),
+        (
+            "episodes SET train_seconds = 'long'",
+            ("report first --out {}/r.html", RESUME),
+        ),
+        (
+            "searches SET seed = 'seven'",
+            ("list", "compare first second --out {}/r.html", RESUME),
+        ),
+        ("searches SET versions_json = '[]'", ("list",)),
+        ("searches SET data_json = '{}'", ("list", "best first")),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_by_every_command_that_needs_it(template, change, commands, tmp_path, capsys):
+    file = shutil.copy(template, tmp_path / "t.db")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"UPDATE {change}")
+        connection.commit()
+    for command in commands:
+        # Those of earlier cases, which a process of its own would not have.
+        OPENED.clear()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command.format(tmp_path).split(), "--storage", str(file)])
+        out, told = capsys.readouterr()
+        column = change.split(" SET ")[1].partition(" ")[0]
+        assert (ended.value.code, out, told.count("\n")) == (2, "", 1), (command, out, told)
+        assert f"column {column} is " in told
+        assert "db check" in told

@@ -110,3 +110,42 @@ def test_an_evaluation_holds_values_of_python_only():
 def test_a_value_that_cannot_be_is_named_with_what_it_must_be(field, value, message):
     with pytest.raises(EvaluationError, match=message):
         PathEvaluation(**{"accuracies": [0.5]} | {field: value})
+
+
+class Unchecked(PathEvaluation):
+    def __post_init__(self):
+        pass
+
+
+def changed(accuracies):
+    evaluation = PathEvaluation([0.5, 0.6])
+    object.__setattr__(evaluation, "accuracies", accuracies)
+    return evaluation
+
+
+@pytest.mark.parametrize("make", [Unchecked, changed])
+def test_an_evaluation_that_went_round_the_checks_is_checked_all_the_same(make):
+    first, second = ask(lambda: [make(np.array([0.5, 0.25])), GOOD[1]])
+    assert (type(first), first, second) == (PathEvaluation, PathEvaluation([0.5, 0.25]), GOOD[1])
+    assert {type(accuracy) for accuracy in first.accuracies} == {float}
+    with pytest.raises(EvaluationError, match=r"Own.evaluate, path \(0, 1\): accuracy at depth 2 is 1.5"):
+        ask(lambda: [make([0.5, 1.5]), GOOD[1]])
+
+
+class Raising(float):
+    def __float__(self):
+        raise RuntimeError("no")
+
+    def __repr__(self):
+        raise RuntimeError("no")
+
+
+class NoAttributes:
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("value", [lambda: Raising(0.5), NoAttributes])
+def test_a_value_whose_class_raises_is_named(value):
+    with pytest.raises(EvaluationError, match=r"accuracy at depth 1 is .*; it must be a fraction"):
+        PathEvaluation([value()])

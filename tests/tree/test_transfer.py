@@ -27,7 +27,7 @@ from replaytree.tree import (
 )
 from replaytree.tree.engine import writing
 from replaytree.tree.schema import Base, models
-from replaytree.tree.search_file import Header, read_rows, write_lines
+from replaytree.tree.search_file import Header, read_header, read_rows, write_lines
 from replaytree.tree.transfer_rows import NOT_CARRIED, carried_tables
 
 STATE = bytes(range(256)) * 5
@@ -285,3 +285,23 @@ def test_models_of_no_search_stay(full, tmp_path):
     with writing(full.engine) as connection:
         connection.execute(insert(models), row)
     assert export_search(full.engine, "first", tmp_path / "first.gz").rows["models"] == 2
+
+
+def test_a_refused_import_leaves_no_file_and_touches_none_that_was_there(tree, golden, tmp_path):
+    tree.record(golden, state=b"x")
+    export_search(tree.engine, "first", tmp_path / "1.gz")
+    with pytest.raises(SearchFileError):
+        import_search(f"sqlite:///{tmp_path}/new.db", broken(tmp_path / "1.gz"))
+    assert [path.name for path in tmp_path.glob("new.db*")] == []
+    open_engine(f"sqlite:///{tmp_path}/old.db").dispose()
+    with pytest.raises(SearchFileError):
+        import_search(f"sqlite:///{tmp_path}/old.db", broken(tmp_path / "1.gz"))
+    assert (tmp_path / "old.db").exists()
+
+
+def broken(file):
+    """A whole file whose first node says another depth."""
+    rows = [row for _, row in read_rows(file)]
+    next(row for row in rows if row["table"] == "nodes")["depth"] = 7
+    write_lines(file.with_name("broken.gz"), read_header(file), rows)
+    return file.with_name("broken.gz")
