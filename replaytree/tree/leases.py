@@ -176,6 +176,11 @@ def holder_of(engine: Engine, search_id: int) -> Holder | None:
         return _read(connection, search_id)
 
 
+def holder_in(connection: Connection, search_id: int) -> Holder | None:
+    """As `holder_of`, in a transaction that writes; it then stays so until the end of it."""
+    return _read(connection, search_id, lock=True)
+
+
 def held_text(engine: Engine, name: str, holder: Holder) -> str:
     """The message for a second driver, with what it can do."""
     take_over = f"{advice(engine.url, 'resume', name, '--take-over')} (in Python: take_over=True)"

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from replaytree.errors import SearchExists, SearchHeld
-from replaytree.tree.leases import held_text, holder_of
+from replaytree.tree.leases import held_text, holder_in
 from replaytree.tree.names import require_name
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
@@ -19,8 +19,13 @@ def delete_search(engine: Engine, name: str) -> None:
 
     Raises SearchNotFound, or SearchHeld where a process drives it that is not known to be gone.
     """
-    search_id = _free(engine, name)
-    write(engine, lambda connection: connection.execute(delete(searches).where(searches.c.id == search_id)))
+    search_id, _ = find_search(engine, name)
+
+    def remove(connection: Connection) -> None:
+        _require_free(connection, engine, search_id, name)
+        connection.execute(delete(searches).where(searches.c.id == search_id))
+
+    write(engine, remove)
 
 
 def rename_search(engine: Engine, old: str, new: str) -> None:
@@ -30,9 +35,10 @@ def rename_search(engine: Engine, old: str, new: str) -> None:
     SearchHeld as delete_search does.
     """
     require_name(new)
-    search_id = _free(engine, old)
+    search_id, _ = find_search(engine, old)
 
     def rename(connection: Connection) -> bool:
+        _require_free(connection, engine, search_id, old)
         if connection.scalar(select(searches.c.id).where(searches.c.name == new)) is not None:
             return False
         connection.execute(update(searches).where(searches.c.id == search_id).values(name=new))
@@ -47,9 +53,10 @@ def rename_search(engine: Engine, old: str, new: str) -> None:
         raise SearchExists(f"{shown(engine.url)} has a search {new!r} already; choose another name")
 
 
-def _free(engine: Engine, name: str) -> int:
-    search_id, _ = find_search(engine, name)
-    holder = holder_of(engine, search_id)
+def _require_free(connection: Connection, engine: Engine, search_id: int, name: str) -> None:
+    """SearchHeld where a process drives it; asked in the transaction that writes, so that none begins in between."""
+    # The lock that a lease needs, too: it refers to this row.
+    connection.execute(select(searches.c.id).where(searches.c.id == search_id).with_for_update())
+    holder = holder_in(connection, search_id)
     if holder is not None and not holder.is_gone:
         raise SearchHeld(held_text(engine, name, holder))
-    return search_id

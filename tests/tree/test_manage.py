@@ -1,13 +1,16 @@
 """Deleting and renaming searches, on both databases."""
 
+from contextlib import ExitStack
+
 import pytest
 from sqlalchemy import select
 
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
 from replaytree.errors import ConfigError, SearchExists, SearchHeld, SearchNotFound
-from replaytree.tree import Episode, Goal, delete_search, list_models, open_engine, record_model, rename_search
+from replaytree.tree import Episode, Goal, delete_search, list_models, manage, open_engine, record_model, rename_search
 from replaytree.tree.engine import reading
 from replaytree.tree.schema import Base
+from replaytree.tree.search_queries import find_search
 
 SPACE = LabelSpace(("a", "b"), max_layers=2)
 
@@ -73,3 +76,18 @@ def test_used_seconds_are_stored_with_what_was_recorded(engine):
     tree.record([Episode((1,), "sample", 2, 4, True, PathEvaluation([0.5]))], state=b"x", used_seconds=7.5)
     assert tree.goal() == Goal(seconds=100.0, used_seconds=7.5)
     assert tree.goal_left() == Goal(seconds=92.5, used_seconds=7.5)
+
+
+@pytest.mark.parametrize("act", [delete_search, lambda engine, name: rename_search(engine, name, "third")])
+def test_a_search_that_a_process_begins_to_drive_in_between_is_left_alone(engine, act, monkeypatch):
+    tree = ReplayTree.open(engine, "first")
+    with ExitStack() as driven:
+
+        def found(*arguments):
+            driven.enter_context(tree.driving())
+            return find_search(*arguments)
+
+        monkeypatch.setattr(manage, "find_search", found)
+        with pytest.raises(SearchHeld):
+            act(engine, "first")
+    assert ReplayTree.open(engine, "first").training_count == 1
