@@ -5,6 +5,8 @@ A copy stands under its name only when it is whole and on the disk; what an inte
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import sqlite3
 import tempfile
@@ -49,8 +51,11 @@ def _copied(connection: Connection, folder: Path, path: Path, label: str) -> Pat
     assert isinstance(source, sqlite3.Connection)
     # Reading begins the transaction, and with it the one state that all pages are of.
     source.execute("SELECT COUNT(*) FROM sqlite_master").close()
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.{label}-", suffix=".partial", dir=folder)
-    os.close(descriptor)
+    start = f".{path.stem}.{label}-"
+    _remove_left(folder, start)
+    descriptor, name = tempfile.mkstemp(prefix=start, suffix=".partial", dir=folder)
+    # Held as long as the copy is being made, so that nobody takes it for a left one.
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     partial = Path(name)
     try:
         target = sqlite3.connect(partial)
@@ -69,7 +74,19 @@ def _copied(connection: Connection, folder: Path, path: Path, label: str) -> Pat
         _flush(folder)
     finally:
         partial.unlink(missing_ok=True)
+        os.close(descriptor)
     return copy
+
+
+def _remove_left(folder: Path, start: str) -> None:
+    """Remove the half-made copies of processes that were killed; a living one holds its own."""
+    for left in folder.glob(f"{glob.escape(start)}*.partial"):
+        try:
+            with left.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+        except OSError:
+            continue
 
 
 def _progress(*_: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 
@@ -91,3 +92,14 @@ def test_a_rescued_database_lies_where_there_is_a_place(tree, tmp_path, monkeypa
     assert copy == tmp_path / "here" / "tree.rescued.db"
     rescued = ReplayTree.open(f"sqlite:///{copy}", "first")
     assert (rescued.strategy_state(), check(rescued.engine)) == (b"x" * 100_000, [])
+
+
+def test_what_a_killed_copy_left_is_removed_by_the_next_and_one_under_way_is_not(tree, tmp_path):
+    left, under_way = (tmp_path / f".tree.backup-0001-{name}.partial" for name in ("left", "busy"))
+    left.write_bytes(b"half")
+    with under_way.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        back_up(tree.engine, "0001")
+        assert beside(tmp_path) == [under_way.name, "tree.backup-0001.db"]
+    back_up(tree.engine, "0001")
+    assert beside(tmp_path) == ["tree.backup-0001-2.db", "tree.backup-0001.db"]
