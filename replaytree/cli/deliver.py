@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -108,8 +107,8 @@ def retrain(
     # A search's model is found by its database, and another one by its file.
     source, storage = (done[0].weights, None) if subject.search is None else (subject.search, storage)
     words = ["export", source, "--format", "onnx", "--out", "model.onnx", *(["--mirror"] if mirror else [])]
-    say(f"\nNext:\n  {_command(*words, storage=storage, data_dir=data_dir)}")
-    say(f"  {_command('predict', done[0].weights)} IMAGES...")
+    say(f"\nNext:\n  {command(*words, storage=storage, data_dir=data_dir)}")
+    say(f"  {command('predict', done[0].weights)} IMAGES...")
 
 
 def export(
@@ -137,7 +136,7 @@ def export(
         weights = _weights(name, storage, node=node, seed=seed)
         data_dir = data_dir or tree_of(storage, name).info().config.data_dir
     if not weights.exists():
-        again = _command("retrain", name, storage=storage, data_dir=data_dir)
+        again = command("retrain", name, storage=storage, data_dir=data_dir)
         raise ConfigError(f"there is no file {weights}; `{again}` writes it")
     _, description = read_weights(weights)
     if description.data is None:
@@ -192,7 +191,7 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
         of += "" if seed is None else f" with seed {seed}"
         words = ["retrain", name, *([] if node is None else ["--node", node])]
         words += [] if seed is None else ["--seeds", str(seed + 1)]
-        raise ConfigError(f"search {name!r} has no trained model{of}; `{_command(*words, storage=storage)}` makes one")
+        raise ConfigError(f"search {name!r} has no trained model{of}; `{command(*words, storage=storage)}` makes one")
     # One retraining puts the models of its seeds into one folder.
     kinds = [(each.labels, each.epochs, Path(each.weights_path).parent) for each in found]
     last = [each for each, kind in zip(found, kinds, strict=True) if kind == kinds[-1]]
@@ -306,9 +305,3 @@ def _summary(results: list[Retrained]) -> str:
             "training. A search that chose its layers by them flatters it."
         )
     return text
-
-
-def _command(*words: object, storage: str | None = None, data_dir: str | None = None) -> str:
-    """A command that can be pasted, with the database and the data that it would not find by itself."""
-    there = [] if data_dir in (None, os.environ.get("REPLAYTREE_DATA")) else ["--data-dir", data_dir]
-    return command(*words, *there, storage=storage)

@@ -143,7 +143,8 @@ def resume(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
-    _run(search, storage, limits, quiet=quiet, is_long=search.config.dataset != "digits")
+    is_long = search.config.dataset != "digits"
+    _run(search, storage, limits, quiet=quiet, is_long=is_long, data_dir=data_dir)
 
 
 def _higher(max_layers: str | None, epochs: str | None) -> dict[str, Any]:
@@ -184,7 +185,15 @@ def _report_balance(search: Search) -> None:
         say(f"note: {escaped(note)}", error=True)
 
 
-def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: bool, is_long: bool) -> None:
+def _run(
+    search: Search,
+    storage: str | None,
+    limits: dict[str, Any],
+    *,
+    quiet: bool,
+    is_long: bool,
+    data_dir: str | None = None,
+) -> None:
     progress = console.RunProgress(quiet=quiet, **limits)
     with progress, stopping_gently(search.stop, when=_when(search)):
         if not quiet:
@@ -206,11 +215,11 @@ def _run(search: Search, storage: str | None, limits: dict[str, Any], *, quiet: 
     if calibration.separate_count:
         say(console.calibration_text(calibration))
     best = nodes[0].node_id if nodes else None
-    _print_next(search, best, storage)
+    _print_next(search, best, storage, data_dir)
 
 
-def _print_next(search: Search, best: int | None, storage: str | None) -> None:
-    """Commands that can be pasted."""
+def _print_next(search: Search, best: int | None, storage: str | None, data_dir: str | None) -> None:
+    """Commands that can be pasted. `data_dir` is where the data were moved to, which no search remembers."""
     following: list[tuple[object, ...]] = [("best", search.name, "--max-params", "50k")]
     if best is not None:
         following.append(("show", search.name, best))
@@ -219,7 +228,8 @@ def _print_next(search: Search, best: int | None, storage: str | None) -> None:
         following.append(("retrain", search.name, "--node", best))
     say("\nNext:")
     for words in following:
-        say(f"  {console.command(*words, storage=storage)}")
+        there = data_dir if words[0] in ("resume", "retrain") else None
+        say(f"  {console.command(*words, storage=storage, data_dir=there)}")
 
 
 def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:

@@ -39,11 +39,12 @@ def without_password(url: str) -> str:
     return re.sub(r"(?i)([?&](?:password|sslpassword|passfile)=)[^&]*", r"\1***", url)
 
 
-def command(*words: object, storage: str | None = None) -> str:
-    """A replaytree command that can be pasted: quoted for the shell, with `--storage` where it would be missed.
+def command(*words: object, storage: str | None = None, data_dir: str | None = None) -> str:
+    """A replaytree command that can be pasted: quoted for the shell, with what it would not find by itself.
 
-    `storage` is the database's URL, None the one that a command without `--storage` finds.
+    `storage` is the database's URL, None the one that a command without `--storage` finds; `data_dir` likewise.
     """
     url = storage_url(storage)
-    there = [] if url == storage_url() else ["--storage", without_password(url)]
+    there = [] if data_dir in (None, os.environ.get("REPLAYTREE_DATA")) else ["--data-dir", data_dir]
+    there += [] if url == storage_url() else ["--storage", without_password(url)]
     return shlex.join(["replaytree", *map(str, words), *there])

@@ -22,7 +22,9 @@ def find_folder(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
         return found
     if path.is_dir():
         return path
-    if data_dir is not None and path.is_absolute() and _path(data_dir).is_dir():
+    # REPLAYTREE_DATA is where the named data sets lie: no folder that somebody moved.
+    said = data_dir is not None and os.fspath(data_dir) != os.environ.get("REPLAYTREE_DATA")
+    if data_dir is not None and said and path.is_absolute() and _path(data_dir).is_dir():
         return _path(data_dir)
     raise DataError(_nowhere(dataset, path, data_dir))
 

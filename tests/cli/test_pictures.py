@@ -1,6 +1,8 @@
 """A folder of pictures from `run` to `export`: from another directory, moved, changed and damaged."""
 
 import json
+import re
+import shlex
 import shutil
 import sqlite3
 
@@ -97,8 +99,23 @@ def test_moved_pictures(searched, replaytree, place, given):
         assert code == 2
         assert f"the folder {place}/here/pictures does not exist" in err
         assert "--data-dir" in err
-        assert replaytree(*command, "--data-dir", place / given)[0] == 0
+        code, out, _ = replaytree(*command, "--data-dir", place / given)
+        assert code == 0
+        for printed in re.findall(r"^  replaytree ((?:resume|retrain|export) .*)$", out, re.MULTILINE):
+            quick = {"resume": ["--trainings", 1], "retrain": ["--epochs", 1], "export": ["--force"]}
+            words = shlex.split(printed)
+            assert replaytree(*words, *quick[words[0]])[0] == 0, printed
     assert replaytree(*EXPORT, "--force")[0] == 0
+
+
+def test_moved_pictures_are_not_sought_among_the_named_data_sets(searched, replaytree, place, monkeypatch):
+    (place / "named").mkdir()
+    monkeypatch.setenv("REPLAYTREE_DATA", str(place / "named"))
+    (place / "here" / "pictures").rename(place / "other")
+    for command in (["resume", "mine", "--trainings", 1], ["retrain", "mine", "--epochs", 1]):
+        code, _, err = replaytree(*command)
+        assert code == 2
+        assert f"the folder {place}/here/pictures does not exist, nor pictures in {place}/named" in err
 
 
 def test_other_pictures_are_refused(searched, replaytree, place):

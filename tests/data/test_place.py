@@ -37,6 +37,15 @@ def test_data_dir_comes_first_where_the_old_folder_is_still_there(at_home):
     assert find_folder(stored, at_home) == at_home / "work" / "pictures"
 
 
+def test_the_folder_of_the_named_data_sets_is_no_moved_folder(at_home, monkeypatch):
+    """Though pictures in it are found by name."""
+    (at_home / "data" / "pictures").mkdir(parents=True)
+    monkeypatch.setenv("REPLAYTREE_DATA", str(at_home / "data"))
+    assert find_folder("/gone/pictures", str(at_home / "data")) == at_home / "data" / "pictures"
+    with pytest.raises(DataError, match=rf"/gone/other does not exist, nor other in {at_home}/data; .*--data-dir"):
+        find_folder("/gone/other", str(at_home / "data"))
+
+
 def test_nowhere(at_home):
     with pytest.raises(DataError, match=r"/gone/pictures does not exist; check .*--data-dir"):
         find_folder("/gone/pictures")

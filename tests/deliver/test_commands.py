@@ -13,8 +13,9 @@ import sys
 import pytest
 from PIL import Image
 
-from replaytree import cli
+from replaytree import Search, cli
 from replaytree.deliver.load import load
+from replaytree.tree import ReplayTree
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ PATH = ("retrain", "--dataset", "digits", "--path", "conv32k3 max2s2", "--width"
 
 
 def test_every_printed_command_runs(replaytree, tmp_path, pictures):
-    """With names that a shell would split, a database elsewhere, data below --data-dir, and a limit of the search."""
+    """With names that a shell would split, a database elsewhere, moved pictures, and a limit of the search."""
     pictures = pictures.rename(tmp_path / "my pictures")
     storage = f"sqlite:///{tmp_path}/a b.db"
     where = ["--storage", storage]
@@ -58,8 +59,11 @@ def test_every_printed_command_runs(replaytree, tmp_path, pictures):
     assert (code, err.count("\n")) == (2, 1)
     (advised,) = re.findall(r"`(replaytree .*)`", err)
     assert "--storage" in advised
-    code, out, err = replaytree(*shlex.split(advised)[1:], "--epochs", 1, "--quiet", "--out", "my models")
+    pictures = pictures.rename(tmp_path / "moved away")
+    there = ["--data-dir", pictures]
+    code, out, err = replaytree(*shlex.split(advised)[1:], *there, "--epochs", 1, "--quiet", "--out", "my models")
     assert code == 0, err
+    assert "--data-dir" in out
     commands = re.findall(r"^  (replaytree .*)$", out, re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
@@ -76,6 +80,18 @@ def test_every_printed_command_runs(replaytree, tmp_path, pictures):
     assert f"{2 * flops:,} multiply-adds an image (at most 60,000)" in out
     assert ("warning: " in err) == (2 * flops > 60_000)
     assert "with the mirror image, as retrained" in out
+
+
+def test_the_advice_for_a_search_without_a_trained_prefix_runs(replaytree, tmp_path):
+    storage = f"sqlite:///{tmp_path}/a b.db"
+    few = {"train_limit": 60, "val_fraction": 0.02, "max_layers": 1, "min_layers": 1, "width": 0.1}
+    Search(dataset="digits", name="it's new", storage=storage, epochs_first=1, epochs_last=1, **few)
+    code, _, err = replaytree("retrain", "it's new", "--storage", storage)
+    assert (code, err.count("\n")) == (2, 1)
+    (advised,) = re.findall(r"no evaluated prefix yet; `(replaytree resume .*)`", err)
+    assert replaytree(*shlex.split(advised)[1:], "--quiet")[0] == 0
+    assert ReplayTree.open(storage, "it's new").info().training_count == 10
+    assert replaytree("retrain", "it's new", "--epochs", 1, "--quiet", "--storage", storage)[0] == 0
 
 
 def test_commands_of_a_path_without_a_search_run(replaytree, picture):
