@@ -233,11 +233,27 @@ def described_as(file, **layer):
     resealed(file, file.read_bytes())
 
 
-@pytest.mark.parametrize("channels", [2**20, 2**40, 10**60])
-def test_a_small_file_that_describes_a_large_network(copy, channels):
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (2**20, "parameters and has .* bytes, too few for them"),
+        (2**40, "does not describe a replaytree model .*channels of a Convolution is more than"),
+        (10**60, "does not describe a replaytree model .*channels of a Convolution is more than"),
+    ],
+)
+def test_a_small_file_that_describes_a_large_network(copy, channels, message):
     file = copy("safetensors.safetensors")
     described_as(file, channels=channels, width=1.0)
-    with pytest.raises(ModelError, match=r"parameters and has .* bytes, too few for them"):
+    with pytest.raises(ModelError, match=message):
+        load(file)
+
+
+def test_a_file_that_goes_on_after_its_weights(copy):
+    """Refused by its size: what follows is never read."""
+    file = copy("safetensors.safetensors")
+    with file.open("r+b") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(ModelError, match=r"it has 1099511627776 bytes, which is not what its header says"):
         load(file)
 
 
