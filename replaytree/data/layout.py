@@ -114,12 +114,12 @@ def _of_classes(folder: Path, classes: list[str], without: dict[str, Part]) -> L
             f"{as_text(folder / 'train')}"
         )
     _refuse_parts_inside(folder, classes)
-    notes += _said_of_nested(folder, classes)
+    _refuse_parts_by_other_names(folder, classes)
     return Layout(folder, folder, tuple(classes), notes=tuple(notes))
 
 
-def _said_of_nested(folder: Path, classes: list[str]) -> list[str]:
-    """A sentence where the classes hold the same folders, as parts do; DataError for one that is called like a part."""
+def _refuse_parts_by_other_names(folder: Path, classes: list[str]) -> None:
+    """DataError where the classes hold the same folders, as parts do (fold1, fold2), or one is called like a part."""
     inner = {name: subfolders(folder / name) for name in classes[:_LOOKED_INTO]}
     for name, within in inner.items():
         if _read_name(name)[0] is not None and len(within) > 1 and not any(loose_pictures(folder / name)):
@@ -129,12 +129,15 @@ def _said_of_nested(folder: Path, classes: list[str]) -> list[str]:
                 f"are the classes, or rename it"
             )
     alike = next(iter(inner.values()), [])
-    if len(inner) < 2 or not alike or any(within != alike for within in inner.values()):
-        return []
-    names = some([as_text(name) for name in alike], 3)
-    return [
-        f"all of its sub-folders hold {names}, and each is taken for one class; parts are called train, val and test"
-    ]
+    if len(inner) < 2 or len(alike) < 2 or any(within != alike for within in inner.values()):
+        return
+    if any(any(loose_pictures(folder / name)) for name in inner):
+        return
+    raise DataError(
+        f"all of {some([as_text(name) for name in inner], 3)} in {as_text(folder)} hold "
+        f"{some([as_text(name) for name in alike], 3)}: if they are parts of the data set, call them train, val and "
+        f"test; if they are its classes, put them into {as_text(folder / 'train')}"
+    )
 
 
 def _beside_classes(
@@ -206,16 +209,20 @@ def _one_each(folder: Path, parts: dict[str, Part]) -> dict[Part, Path]:
     return {part: folder / several[0] for part, several in names.items()}
 
 
-def _only_inner(folder: Path, names: list[str]) -> Path | None:
-    """The only folder in a folder, where that is the data set again: of the same name, or with parts in it."""
-    if len(names) != 1 or any(loose_pictures(folder)):
+def _only_inner(folder: Path, names: list[str], *, depth: int = 0) -> Path | None:
+    """The only folder in a folder, where that is the data set again: of the same name or none, or with parts in it."""
+    if len(names) != 1 or depth > _DEEPEST or any(loose_pictures(folder)):
         return None
     inner = folder / names[0]
+    if os.path.realpath(inner) == os.path.realpath(folder) or part_of(names[0]) is not None:
+        return None
     within = subfolders(inner)
-    same = names[0].casefold() == folder.name.casefold() and bool(within)
+    says_nothing = all(word.casefold() in _FILLERS for word in _WORD.findall(as_text(names[0])))
+    if within and (says_nothing or names[0].casefold() == folder.name.casefold()):
+        return inner
     parts, _ = _candidates(within)
-    again = same or (part_of(names[0]) is None and "train" in parts.values())
-    return inner if again and os.path.realpath(inner) != os.path.realpath(folder) else None
+    again = "train" in parts.values() or _only_inner(inner, within, depth=depth + 1) is not None
+    return inner if again else None
 
 
 def _inside(root: Path, part: Part) -> Path:

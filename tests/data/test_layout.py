@@ -129,10 +129,42 @@ def test_what_can_be_read_in_two_ways(make, paths, message):
         layout_of(make("d", *paths))
 
 
-def test_folds_are_classes_with_a_word(make):
-    layout = layout_of(make("d", "fold1/a", "fold1/b", "fold2/a", "fold2/b"))
-    assert layout.classes == ("fold1", "fold2")
-    assert layout.notes[0].startswith("all of its sub-folders hold a, b, and each is taken for one class")
+@pytest.mark.parametrize(
+    "names", [("fold1", "fold2"), ("tr", "te"), ("mytrain", "mytest"), ("Xtrain", "Xtest"), ("обучение", "тест")]
+)
+def test_parts_by_other_names_are_not_trained_on_as_classes(make, names):
+    folder = make("d", *(f"{name}/{label}" for name in names for label in ("a", "b")))
+    with pytest.raises(
+        DataError, match=r"hold a, b: if they are parts .* train, val and test; .*put them into .*/d/train"
+    ):
+        layout_of(folder)
+    nested = make("e", *(f"train/{name}/{label}" for name in names for label in ("a", "b")))
+    assert layout_of(nested).classes == tuple(sorted(names))
+
+
+def test_classes_with_one_folder_each_or_pictures_beside_are_classes(make):
+    assert layout_of(make("d", "cat/images", "dog/images")).classes == ("cat", "dog")
+    assert layout_of(make("e", "cat", "cat/a", "cat/b", "dog", "dog/a", "dog/b")).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("inner", ["data", "Data/images", "a/b/c", "archive"])
+def test_parts_deep_inside_are_found(make, inner):
+    folder = make("d", *(f"{inner}/{part}/{label}" for part in ("train", "test") for label in ("a", "b")))
+    assert parts(layout_of(folder), folder / inner) == ("train", None, "test")
+
+
+def test_classes_in_a_folder_whose_name_says_nothing(make):
+    folder = make("d", "images/cat", "images/dog")
+    assert (layout_of(folder).train, layout_of(folder).classes) == (folder / "images", ("cat", "dog"))
+    assert layout_of(make("e", "cat/old", "cat/new")).classes == ("cat",)
+
+
+def test_one_folder_with_a_link_back_ends(make):
+    folder = make("d", "a/b")
+    for file in (folder / "a" / "b").iterdir():
+        file.unlink()
+    (folder / "a" / "b" / "c").symlink_to(folder)
+    assert layout_of(folder).classes == ("a",)
 
 
 def test_parts_that_are_one_folder(make):
