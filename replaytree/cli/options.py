@@ -62,7 +62,7 @@ def search_names_like(context: typer.Context, incomplete: str) -> list[str]:
 Storage = Annotated[
     str | None,
     typer.Option(
-        help="The database: a SQLAlchemy URL.  [default: sqlite:///replaytree.db]",
+        help="The database: a SQLite file, or a URL such as postgresql://host/db.  [default: replaytree.db]",
         envvar="REPLAYTREE_STORAGE",
         metavar="URL",
         rich_help_panel="Most used",

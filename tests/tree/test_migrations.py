@@ -9,6 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, DateTime, MetaData, insert, select, text
 
 from replaytree.search import Search
@@ -97,6 +98,13 @@ def old(request, revision, tmp_path):
 
 def test_every_revision_before_this_one_has_a_sample():
     assert known_revisions() - {head_revision()} <= set(REVISIONS) <= known_revisions()
+
+
+def test_the_names_of_the_files_say_what_alembic_reads_in_them():
+    with build_engine("sqlite://").connect() as connection:
+        scripts = ScriptDirectory.from_config(_alembic_config(connection))
+        assert scripts.get_heads() == [head_revision()]
+        assert {script.revision for script in scripts.walk_revisions()} == known_revisions()
 
 
 def test_up_down_up_with_the_data_intact(old, revision):
