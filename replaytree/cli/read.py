@@ -9,7 +9,7 @@ import typer
 from replaytree.cli import console
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of, whole
 from replaytree.cli.table import terminal_width
-from replaytree.cli.text import say
+from replaytree.cli.text import escaped, say
 from replaytree.config import command
 from replaytree.errors import ConfigError
 
@@ -69,7 +69,12 @@ def best(
         return
     if not nodes and format_ == "table":
         at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
-        say(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs")
+        limits = (("layers", max_depth), ("parameters", max_params), ("FLOPs", max_flops))
+        asked = " and ".join(f"at most {limit} {what}" for what, limit in limits if limit is not None)
+        if asked and tree.best(1, epochs=epochs):
+            say(escaped(f"search {tree.name!r} has no prefix of {asked}; ask for more"))
+        else:
+            say(escaped(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs"))
     else:
         console.print_nodes(nodes, format_)
 
