@@ -12,6 +12,7 @@ import pytest
 
 from replaytree.cli import app
 from replaytree.config import SearchConfig
+from replaytree.errors import CorruptTree
 from replaytree.report import write_report
 from replaytree.report.commands import command, commands_of, companion_config, companion_name, node_commands
 from replaytree.report.reading import read_search
@@ -55,7 +56,8 @@ def test_no_command_line_makes_what_was_given_in_python(grow, golden):
     data = read_search(grow(golden, config={"dataset": None}))
     assert commands_of(data).companion is None
     broken = read_search(grow(golden, "broken", config={"no_such_option": 1}))
-    assert commands_of(broken).companion is None
+    with pytest.raises(CorruptTree, match=r"search 'broken': .*unknown option 'no_such_option'"):
+        commands_of(broken)
 
 
 def test_the_page_cuts_commands_where_the_number_goes(data):

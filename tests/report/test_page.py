@@ -3,7 +3,7 @@ from html import unescape
 
 import pytest
 
-from replaytree.errors import ConfigError
+from replaytree.errors import ConfigError, StorageError
 from replaytree.report import write_report
 from replaytree.tree import record_model
 
@@ -115,17 +115,17 @@ def test_the_limits_of_the_search_are_shown(grow, golden, written):
     assert "The search kept to" not in written(grow(golden, "free"))
 
 
-def test_costs_and_seconds_that_are_no_numbers_are_unknown(tree, written):
-    """As older versions stored what evaluators of one's own returned."""
+def test_seconds_that_cannot_be_are_unknown_and_costs_of_another_type_refused(tree, written):
+    """As older versions stored what evaluators and spaces of one's own returned."""
     with tree.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE nodes SET params = x'0a00000000000000' WHERE id = 1")
-        connection.exec_driver_sql("UPDATE nodes SET params = 1e999, flops = 1e999 WHERE id = 2")
-        connection.exec_driver_sql("UPDATE nodes SET flops = 'many' WHERE id = 5")
         connection.exec_driver_sql("UPDATE episodes SET train_seconds = 1e999 WHERE number = 0")
         connection.exec_driver_sql("UPDATE episodes SET train_seconds = -1.0 WHERE number = 1")
     page = written(tree)
     assert "Best: 0.750" in page
-    assert "unknown" in page
+    with tree.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE nodes SET params = x'0a00000000000000' WHERE id = 1")
+    with pytest.raises(StorageError, match="where a whole number belongs"):
+        written(tree)
 
 
 def test_failures_are_listed_by_kind(tree, written):
