@@ -18,15 +18,17 @@ FROM_ENVIRONMENT = '"$REPLAYTREE_STORAGE"'
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Of one search. `companion` is the same search with strategy random, None where no command line can make it.
+    """Of one search. `companion` is the same search with strategy random.
+
+    It, `resume` and `retrain` are None where the data or the evaluator were given in Python: no command line has them.
 
     `environment` says that the database's URL must be in the variable REPLAYTREE_STORAGE, since it has a password.
     """
 
-    resume: str
+    resume: str | None
     report: str
     watch: str
-    retrain: str
+    retrain: str | None
     companion: str | None
     against: str
     environment: bool
@@ -38,10 +40,10 @@ def commands_of(data: SearchData, against: SearchData | None = None) -> Commands
     config = companion_config(data)
     compared = [] if against is None else ["--against", against.name]
     return Commands(
-        resume=command(data, "resume", options=["--trainings", "10"]),
+        resume=None if config is None else command(data, "resume", options=["--trainings", "10"]),
         report=command(data, "report", options=compared),
         watch=command(data, "report", options=[*compared, "--watch"]),
-        retrain=command(data, "retrain"),
+        retrain=None if config is None else command(data, "retrain"),
         companion=None if config is None else _run(data, companion, config),
         against=command(data, "report", options=["--against", companion]),
         environment=data.storage is None,
@@ -54,10 +56,16 @@ def _run(data: SearchData, name: str, config: SearchConfig) -> str:
 
 
 def node_commands(data: SearchData, node: str) -> list[str]:
-    """What can be done with one node: see it, retrain it, and then export it. The page puts in the node's number."""
+    """What can be done with one node: see it, retrain it, and then export it. The page puts in the node's number.
+
+    Only see it, where the data or the evaluator were given in Python.
+    """
+    show = command(data, "show", (data.name, node))
+    if companion_config(data) is None:
+        return [show]
     model = f"{folder_name(data.name)}-node{node}.onnx"
     return [
-        command(data, "show", (data.name, node)),
+        show,
         command(data, "retrain", options=["--node", node]),
         command(data, "export", options=["--node", node, "--format", "onnx", "--out", model]),
     ]

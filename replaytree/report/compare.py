@@ -43,7 +43,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Searches whose configurations differ in the seed at most."""
+    """Searches whose configurations differ in the seed at most, each of another seed."""
 
     label: str
     curves: tuple[Curve, ...]
@@ -104,18 +104,34 @@ def curves(searches: Sequence[SearchData]) -> list[Curve]:
 
 
 def groups(searches: Sequence[SearchData], found: Sequence[Curve]) -> list[Group]:
-    """Searches by configuration, in the order given. A group of several is named by what the names share."""
-    of_method = defaultdict(list)
+    """Searches by configuration and images, in the order given. A group of several is named by what the names share.
+
+    A second search of the same seed is no further seed: it repeats the first, or its evaluator was another one, given
+    in Python. It begins a group of its own.
+    """
+    of_method: defaultdict[tuple[str, str, str, int], list[Curve]] = defaultdict(list)
     for data, one in zip(searches, found, strict=True):
-        method = {key: value for key, value in data.config.items() if key not in NOT_THE_METHOD}
-        of_method[json.dumps(method, sort_keys=True), data.info.space_json].append(one)
-    named = []
-    for members in of_method.values():
-        names = [one.search for one in members]
-        shared = _shared_beginning(names) or names[0]
-        label = names[0] if len(names) == 1 else f"{shared} ({len(names)} seeds)"
-        named.append(Group(label, tuple(members)))
-    return named
+        method = json.dumps(
+            {key: value for key, value in data.config.items() if key not in NOT_THE_METHOD}, sort_keys=True
+        )
+        repeats = sum(
+            key[:3] == (method, data.info.space_json, data_set(data)) and one.seed in [each.seed for each in members]
+            for key, members in of_method.items()
+        )
+        of_method[method, data.info.space_json, data_set(data), repeats].append(one)
+    names = [[one.search for one in members] for members in of_method.values()]
+    labels = [_label(each) for each in names]
+    return [
+        Group(label if labels.count(label) == 1 else f"{', '.join(each)} ({len(each)} seeds)", tuple(members))
+        for label, each, members in zip(labels, names, of_method.values(), strict=True)
+    ]
+
+
+def data_set(data: SearchData) -> str:
+    """The images as a text that stays the same however they are split."""
+    found = data.fingerprint
+    total = found.get("train_count", 0) + found.get("val_count", 0)
+    return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
 
 
 def group_standings(found: Sequence[Group]) -> list[GroupStanding]:
@@ -207,7 +223,8 @@ def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
             "</extra>",
         )
     figure.update_xaxes(title_text="trainings" if axis == "trainings" else "seconds of training", rangemode="tozero")
-    figure.update_yaxes(title_text="ranked first so far", tickformat=".2f")
+    drawn = theme.only_value(value for group in found for one in group.curves for value in one.best)
+    figure.update_yaxes(title_text="ranked first so far", tickformat=".2f", range=drawn)
     return figure
 
 
@@ -228,6 +245,10 @@ def _marks(one: Curve, axis: Axis) -> list[tuple[float, float | None]]:
 def _at(marks: Sequence[tuple[float, float | None]], x: float) -> float | None:
     place = bisect_right(marks, x, key=lambda mark: mark[0])
     return marks[place - 1][1] if place else None
+
+
+def _label(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{_shared_beginning(names) or names[0]} ({len(names)} seeds)"
 
 
 def _shared_beginning(names: Sequence[str]) -> str:

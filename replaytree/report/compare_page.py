@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,15 @@ from pathlib import Path
 from replaytree.errors import ConfigError
 from replaytree.report import html
 from replaytree.report.commands import command
-from replaytree.report.compare import GroupStanding, curves, draw_bands, group_standings, groups, standing_rows
+from replaytree.report.compare import (
+    GroupStanding,
+    curves,
+    data_set,
+    draw_bands,
+    group_standings,
+    groups,
+    standing_rows,
+)
 from replaytree.report.files import folder_name, write_whole
 from replaytree.report.findings import counted, difference_text
 from replaytree.report.reading import HasTree, SearchData, read_search
@@ -33,7 +40,8 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
     """The page as text."""
     found = groups(searches, curves(searches))
     rows = standing_rows(searches, found)
-    standings = group_standings(found)
+    same = len({data_set(data) for data in searches}) == 1
+    standings = group_standings(found) if same else []
     figures = {}
     if any(row.best is not None for row in rows):
         figures["trainings"] = draw_bands(found, "trainings")
@@ -47,7 +55,7 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
         names=names,
         command=command(searches[0], "compare", names),
         name=_joined(names),
-        finding=standing_finding(standings, min(row.trainings for row in rows)),
+        finding=standing_finding(standings, min(row.trainings for row in rows), same_images=same),
         standings=[(each, difference_text(each.behind) if each.behind else "") for each in standings],
         rows=rows,
         groups=found,
@@ -58,15 +66,10 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
     )
 
 
-def _data_set(data: SearchData) -> str:
-    """What stays the same however the images are split."""
-    found = data.fingerprint
-    total = found.get("train_count", 0) + found.get("val_count", 0)
-    return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
-
-
-def standing_finding(standings: Sequence[GroupStanding], common: int) -> str:
-    """Who is ahead after the trainings that all have, where the intervals support it."""
+def standing_finding(standings: Sequence[GroupStanding], common: int, *, same_images: bool = True) -> str:
+    """Who is ahead after the trainings that all have, where the intervals support it and the images are the same."""
+    if not same_images:
+        return "No fair comparison: these searches did not see the same images"
     if not standings:
         return "No common trainings to compare yet"
     after = f"After {counted(common, 'training')}"
@@ -88,8 +91,8 @@ def _joined(names: Sequence[str]) -> str:
 def cautions(searches: Sequence[SearchData]) -> list[str]:
     """In what the searches differ that a reader would take to be the same."""
     found = []
-    if len({_data_set(data) for data in searches}) > 1:
-        found.append("The searches did not see the same images: their accuracies are not of one kind.")
+    if len({data_set(data) for data in searches}) > 1:
+        found.append("The searches did not see the same images, so their accuracies cannot be compared.")
     elif len({data.info.data_json for data in searches}) > 1:
         found.append("The images are the same, but split differently into training and validation (by the seed).")
     if len({data.info.space_json for data in searches}) > 1:

@@ -92,7 +92,8 @@ def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
         marker={"color": theme.BEST, "size": 8},
         line={"color": theme.BEST, "width": 2},
         text=[
-            f"{escape(row.best_labels)}<br>{at_least(row.at_least)}median {row.median:.4f} of {row.nodes} prefixes"
+            f"{escape(row.best_labels)}<br>{at_least(row.at_least)}median {row.median:.4f} of "
+            f"{row.nodes} prefix{'' if row.nodes == 1 else 'es'}"
             for row in rows
         ],
         hovertemplate="%{x} layers: %{y:.4f} on average<br>%{text}<extra></extra>",

@@ -60,15 +60,26 @@ def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: boo
     groups = [[leader.calibrated for leader in group] for group in (first, second)]
     if paired:
         differences = [one - other for one, other in zip(*groups, strict=True)]
-        error, freedom = stdev(differences) / math.sqrt(len(differences)), len(differences) - 1.0
+        seeds = float(stdtrit(len(differences) - 1, 0.975)) * stdev(differences) / math.sqrt(len(differences))
     else:
-        parts = [stdev(values) ** 2 / len(values) for values in groups]
-        error = math.sqrt(sum(parts))
-        weights = sum(part**2 / (len(values) - 1) for part, values in zip(parts, groups, strict=True))
-        freedom = sum(parts) ** 2 / weights if weights else math.inf
-    half = math.hypot(float(stdtrit(freedom, 0.975)) * error if error else 0.0, _sampling(first, second))
+        seeds = welch_half(*groups)
+    half = math.hypot(seeds, _sampling(first, second))
     value = fmean(groups[0]) - fmean(groups[1])
     return Difference(value, (value - half, value + half))
+
+
+def welch_half(first: Sequence[float], second: Sequence[float], *, level: float = 0.95, comparisons: int = 1) -> float:
+    """Half the width of Welch's interval of a difference of means; of so many comparisons, all hold at the level.
+
+    t sqrt(s1^2/n1 + s2^2/n2), with Welch's and Satterthwaite's degrees of freedom, and Bonferroni's share of 1 - level
+    for each comparison.
+    """
+    parts = [stdev(values) ** 2 / len(values) for values in (first, second)]
+    weights = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True))
+    if not weights:
+        return 0.0
+    chance = 1.0 - (1.0 - level) / (2.0 * comparisons)
+    return float(stdtrit(sum(parts) ** 2 / weights, chance)) * math.sqrt(sum(parts))
 
 
 def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:

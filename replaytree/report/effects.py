@@ -17,13 +17,22 @@ from replaytree.tree import ReplayTree
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """A layer at a position. `effect` is in accuracy; `trainings` is how many it rests on."""
+    """A layer at a position. `gains` has a value a training, in accuracy; `effect` is their mean."""
 
     position: int
     action: int
     label: str
-    effect: float
-    trainings: int
+    gains: tuple[float, ...]
+
+    @property
+    def effect(self) -> float:
+        """The mean gain."""
+        return math.fsum(self.gains) / len(self.gains)
+
+    @property
+    def trainings(self) -> int:
+        """How many the effect rests on."""
+        return len(self.gains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ def effect_rows(data: SearchData) -> list[EffectRow]:
             for position, action in enumerate(training.path, start=1):
                 sums[position, action].append(gain)
     return [
-        EffectRow(position, action, data.labels[action], math.fsum(gains) / len(gains), len(gains))
+        EffectRow(position, action, data.labels[action], tuple(gains))
         for (position, action), gains in sorted(sums.items())
     ]
 

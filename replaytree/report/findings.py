@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 
 from replaytree.report.answer import Answer, RandomComparison
 from replaytree.report.depth import DepthRow
-from replaytree.report.difference import Difference
+from replaytree.report.difference import Difference, welch_half
 from replaytree.report.effects import EffectRow, FollowRow
 from replaytree.report.history import HistoryRow
 from replaytree.report.pareto import ParetoRow
@@ -35,7 +35,7 @@ def what_counts(found: Answer) -> str:
     """What bound and interval count, as a part of a sentence."""
     images = f"the sampling error of {found.images:,} validation images (Wilson’s interval)" if found.images else ""
     if found.noise is None:
-        return f"{images or 'nothing yet'}; no prefix was trained twice, so the noise of trainings is unknown"
+        return f"{images or 'nothing yet'}, but not the noise of trainings, because no prefix was trained twice"
     noise = f"the noise of trainings (an error moves by {found.noise:.0%} of itself from one to the next)"
     return f"{noise} and {images}" if images else noise
 
@@ -91,26 +91,28 @@ def depth_finding(rows: Sequence[DepthRow]) -> str:
 
 
 def effect_finding(rows: Sequence[EffectRow]) -> str:
-    """The best and the worst type of first layer, in percentage points of accuracy."""
-    kinds = defaultdict(list)
+    """The best and the worst type of first layer, in percentage points of accuracy; only where they are told apart."""
+    gains: defaultdict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row.position == 1:
-            kinds[kind_of(row.label)].append(row)
-    effects = {}
-    for kind, found in kinds.items():
-        trainings = sum(row.trainings for row in found)
-        if trainings >= LEAST_TRAININGS:
-            effects[kind] = math.fsum(row.effect * row.trainings for row in found) / trainings
-    if len(effects) < 2:
-        return "Too few trainings to tell layers apart"
-    best, worst = max(effects, key=effects.__getitem__), min(effects, key=effects.__getitem__)
-    return f"First layer: {best} gained {points(effects[best])}, {worst} {gain_or_loss(effects[worst])}"
+            gains[kind_of(row.label)] += row.gains
+    enough = {kind: found for kind, found in gains.items() if len(found) >= LEAST_TRAININGS}
+    if len(enough) < 2:
+        return "Too few trainings to tell types of first layer apart"
+    best, worst = (choose(enough, key=lambda kind: fmean(enough[kind])) for choose in (max, min))
+    pairs = len(enough) * (len(enough) - 1) // 2
+    high, low = fmean(enough[best]), fmean(enough[worst])
+    if high - low <= welch_half(enough[best], enough[worst], level=0.95, comparisons=pairs):
+        return "No type of first layer is told apart from the others yet"
+    return f"First layer: {best} {gain_or_loss(high)}, {worst} {gain_or_loss(low)}"
 
 
 def follow_finding(rows: Sequence[FollowRow]) -> str:
-    """The pair that the best tenth favours."""
+    """The pair that ends most of the best tenth; none where it ends only one prefix, or another one as many."""
     if not rows:
         return "No prefix of two layers yet"
+    if rows[0].count == 1 or (len(rows) > 1 and rows[1].count == rows[0].count):
+        return "No pair of layers stands out at the end of the best tenth"
     return f"{rows[0].before_label} then {rows[0].after_label} is the pair the best tenth ends with most"
 
 

@@ -138,7 +138,10 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
             )
     figure.update_layout(template=theme.template("light"), height=620 if learned else 500, showlegend=True)
     figure.update_xaxes(title_text="episode", row=len(shares), col=1)
-    figure.update_yaxes(title_text="accuracy", tickformat=".2f", row=1, col=1)
+    if len(numbers) == 1:
+        figure.update_xaxes(range=[numbers[0] - 1, numbers[0] + 1], dtick=1)
+    accuracies = theme.only_value(value for row in rows for value in (row.accuracy, row.best))
+    figure.update_yaxes(title_text="accuracy", tickformat=".2f", range=accuracies, row=1, col=1)
     figure.update_yaxes(title_text="bounds", rangemode="tozero", row=2, col=1)
     if learned:
         figure.update_yaxes(title_text="entropy", rangemode="tozero", row=3, col=1, secondary_y=False)
@@ -204,9 +207,13 @@ def _points(
         y=list(values),
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.8},
-        text=[f"{escape(row.labels)}<br>{row.failure or f'{row.epochs} epochs'}" for row in rows],
+        text=[f"{escape(row.labels)}<br>{row.failure or _budget(row.epochs)}" for row in rows],
         hovertemplate="episode %{x}: %{y:.4f}<br>%{text}<extra></extra>",
     )
+
+
+def _budget(epochs: int) -> str:
+    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def _line(

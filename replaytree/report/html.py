@@ -90,7 +90,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": findings.short, "fixed": _fixed, "json": script_json}
+    environment.filters |= {"short": findings.short, "counted": findings.counted, "fixed": _fixed, "json": script_json}
     return environment
 
 

@@ -88,6 +88,7 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         runners_up=data.comparable[1:6],
         scale=_scale(data),
         comparison=comparison,
+        unmeasured=against.name if against is not None and comparison is None else None,
         finding=_headings(data, rows, found),
         random_finding=findings.random_finding(comparison) if comparison else None,
         difference=findings.difference_text(comparison.difference) if comparison else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,12 @@ def counts(scheme: str) -> list[list[Any]]:
 def sequential() -> list[list[Any]]:
     """Low to high accuracy."""
     return [[position / (len(VIRIDIS) - 1), colour] for position, colour in enumerate(VIRIDIS)]
+
+
+def only_value(values: Iterable[float | None]) -> list[float] | None:
+    """A range for an axis on which all values are one, around which plotly would show accuracies below 0; else None."""
+    found = {value for value in values if value is not None}
+    return [min(found) - 0.05, min(found) + 0.05] if len(found) == 1 else None
 
 
 def template(scheme: str) -> dict[str, Any]:

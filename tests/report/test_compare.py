@@ -3,7 +3,7 @@ import pytest
 from replaytree.errors import ConfigError
 from replaytree.report import write_comparison
 from replaytree.report.compare import BandRow, band_rows, curves, group_standings, groups, standing_rows
-from replaytree.report.compare_page import cautions, standing_finding
+from replaytree.report.compare_page import cautions, comparison_html, standing_finding
 from replaytree.report.reading import read_search
 
 
@@ -99,3 +99,39 @@ def test_one_search_or_the_same_twice_is_no_comparison(tree, tmp_path):
 def test_searches_that_measured_nothing_are_compared_without_figures(grow, tmp_path):
     path = write_comparison([grow([], "a"), grow([], "b")], out=tmp_path)
     assert "No common trainings" in path.read_text(encoding="utf-8")
+
+
+def test_a_second_search_of_one_seed_is_no_further_seed(grow, training):
+    made = [read_search(grow([training((0,), 0.5)], name, seed=1)) for name in ("toys-1", "toys-2", "toys-3")]
+    made.append(read_search(grow([training((0,), 0.5)], "toys-4", seed=2)))
+    assert [(group.label, len(group.curves)) for group in grouped(made)] == [
+        ("toys (2 seeds)", 2),
+        ("toys-2", 1),
+        ("toys-3", 1),
+    ]
+
+
+def test_groups_whose_names_begin_alike_are_told_apart(grow, training):
+    made = [
+        read_search(grow([training((0,), 0.5)], f"toys-{number}", seed=number, config={"gamma": number // 2}))
+        for number in range(4)
+    ]
+    assert [group.label for group in grouped(made)] == ["toys-0, toys-1 (2 seeds)", "toys-2, toys-3 (2 seeds)"]
+
+
+def test_other_images_make_another_group_and_no_comparison(grow, training, fingerprint):
+    other = fingerprint.replace('"train_count": 900', '"train_count": 800')
+    split = fingerprint.replace("900", "910").replace('"val_count": 100', '"val_count": 90')
+    made = [
+        read_search(grow([training((0,), accuracy)], name, seed=seed, data_json=images))
+        for name, seed, accuracy, images in (
+            ("a", 1, 0.9, fingerprint),
+            ("b", 2, 0.1, other),
+            ("c", 3, 0.9, split),
+        )
+    ]
+    assert [len(group.curves) for group in grouped(made)] == [2, 1]
+    page = comparison_html(made)
+    assert "No fair comparison: these searches did not see the same images" in page
+    assert "What can be told apart" not in page
+    assert "ahead of" not in page

@@ -1,8 +1,8 @@
 import pytest
 
 from replaytree import plot_layer_effects
-from replaytree.report.effects import FollowRow, draw_follows, effect_rows, follow_rows
-from replaytree.report.findings import follow_finding
+from replaytree.report.effects import EffectRow, FollowRow, draw_follows, effect_rows, follow_rows
+from replaytree.report.findings import effect_finding, follow_finding
 from replaytree.report.reading import read_search
 
 
@@ -58,3 +58,44 @@ def test_the_figure_is_in_points_and_leaves_unknown_cells_empty(crossed):
     cells = plot_layer_effects(crossed).data[0]
     assert list(cells.y) == ["conv1", "pool1"]
     assert cells.z[0][0] == pytest.approx(22.5)
+
+
+def effects(**gains):
+    return [EffectRow(1, place, f"{kind}1", tuple(values)) for place, (kind, values) in enumerate(gains.items())]
+
+
+def test_the_heading_names_types_only_where_they_are_told_apart():
+    # Deviations 0.01 over sqrt(3): the difference of the means is 0.2, Welch's half width with t of 4 degrees 2.776
+    # 2.776 * 0.01 * sqrt(2 / 3) = 0.0227.
+    apart = effects(conv=(0.09, 0.10, 0.11), pool=(-0.11, -0.10, -0.09))
+    assert effect_finding(apart) == "First layer: conv gained 10.0 points, pool lost 10.0 points"
+    near = effects(conv=(0.0, 0.01, 0.02), pool=(-0.022, -0.012, -0.002))
+    assert effect_finding(near) == "No type of first layer is told apart from the others yet"
+    assert effect_finding(effects(conv=(0.0, 0.01, 0.02), pool=(-0.023, -0.013, -0.003))).startswith(
+        "First layer: conv"
+    )
+    assert effect_finding(effects(conv=(0.1, 0.1, 0.1), pool=(0.0, 0.0))).startswith("Too few trainings")
+    # Two rows of one type are one type.
+    two = [
+        EffectRow(1, 0, "conv1", (0.09, 0.1)),
+        EffectRow(1, 1, "conv3", (0.11,)),
+        *effects(pool=(-0.1, -0.09, -0.11)),
+    ]
+    assert effect_finding(two) == "First layer: conv gained 10.0 points, pool lost 10.0 points"
+    # Of another position: nothing of the first.
+    assert effect_finding([EffectRow(2, 0, "conv1", (0.1, 0.1, 0.1))]).startswith("Too few")
+
+
+def test_many_types_need_a_wider_difference():
+    # Told apart as one pair, not as one of the 3 pairs among three types: t of 4 degrees is 3.961 then, 0.0323.
+    two = {"conv": (0.01, 0.02, 0.03), "pool": (-0.02, -0.01, 0.0)}
+    assert effect_finding(effects(**two)).startswith("First layer")
+    assert effect_finding(effects(**two, res=(0.0, 0.005, 0.01))).startswith("No type")
+
+
+def test_no_pair_is_named_that_ends_one_prefix_or_as_many_as_another():
+    once = FollowRow(0, 1, "a1", "b1", 1, 1.0, 0.1)
+    twice, also = FollowRow(0, 1, "a1", "b1", 2, 0.5, 0.1), FollowRow(1, 1, "b1", "b1", 2, 0.5, 0.1)
+    assert follow_finding([once]) == follow_finding([twice, also])
+    assert follow_finding([once]).startswith("No pair of layers stands out")
+    assert follow_finding([twice, once]).startswith("a1 then b1")

@@ -5,7 +5,7 @@ import pytest
 
 from replaytree.errors import ConfigError, StorageError
 from replaytree.report import write_report
-from replaytree.tree import record_model
+from replaytree.tree import ReplayTree, record_model
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -138,3 +138,24 @@ def test_a_folder_that_cannot_be_written(tree, tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(ConfigError, match="--out"):
         write_report(tree, out=tmp_path / "taken")
+
+
+def test_an_evaluator_given_in_python_gets_no_command_that_would_be_refused(grow, golden, training, written):
+    own = grow(golden, "own", config={"dataset": None}, data_json=None)
+    page = written(own)
+    assert "replaytree retrain" not in page
+    assert "All accuracies here are the evaluator’s own" in page
+    empty = written(grow([], "none", config={"dataset": None}, data_json=None))
+    for text in ("replaytree retrain", "replaytree resume", "validation accuracies"):
+        assert text not in empty
+    assert "has not trained anything yet" in empty
+    assert "replaytree.Search.resume" in empty
+    assert "“none”, named with" in written(own, against=ReplayTree.open(own.engine, "none"))
+
+
+def test_one_of_a_thing_is_written_as_one(grow, training, written):
+    page = written(grow([training((0,), 0.5, epochs=1)], "one"))
+    for text in ("1 epochs", ">1 trainings", "1 episodes", "1 prefixes", "They do not correct for the choice"):
+        assert text not in page
+    # A single value: no axis from -0.5 on.
+    assert '"range":[0.45,0.55]' in page

@@ -60,7 +60,7 @@ function fillPanel(place, choose) {
   const panel = document.getElementById("panel");
   if (place === ROOT) {
     panel.replaceChildren(make("h3", {}, "The images"),
-      make("p", { class: "quiet" }, `${whole(visitsOf(ROOT))} episodes began here. Choose a node to see its numbers.`),
+      make("p", { class: "quiet" }, `${whole(visitsOf(ROOT))} episode${visitsOf(ROOT) === 1 ? "" : "s"} began here. Choose a node to see its numbers.`),
       ...childList(ROOT, choose));
     panel.dataset.node = "";
     return;
