@@ -256,7 +256,7 @@ def test_a_command_is_quoted_and_names_the_database_where_it_would_be_missed(mon
     [
         ("tree.db", "sqlite:///tree.db"),
         ("/a/b c.db", "sqlite:////a/b c.db"),
-        ("~/tree.db", "sqlite:////home/me/tree.db"),
+        ("~/tree.db", "sqlite:////users/me/tree.db"),
         ("100%.db", "sqlite:///100%25.db"),
         ("what?.db", "sqlite:///what%3F.db"),
         ("file:x.db", "sqlite:///file:x.db"),
@@ -268,7 +268,7 @@ def test_a_command_is_quoted_and_names_the_database_where_it_would_be_missed(mon
     ],
 )
 def test_a_storage_that_is_no_url_is_a_file(storage, url, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     assert storage_url(storage) == url
 
 

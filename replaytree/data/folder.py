@@ -21,7 +21,7 @@ from replaytree.data.images import Labelled
 from replaytree.data.layout import Layout, layout_of
 from replaytree.data.names import as_text, count_of, some
 from replaytree.data.twins import twin_notes
-from replaytree.data.walk import Found, Walk, hidden_folders, loose_pictures, subfolders
+from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, loose_pictures, subfolders
 from replaytree.errors import DataError
 
 DEFAULT_SIDE = 32
@@ -29,9 +29,9 @@ DEFAULT_SIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class FolderImages:
-    """What a folder holds: its train part, its own validation part if it has one, and what was skipped.
+    """What a folder holds: its train part, its own validation part if it has one, and the skipped files.
 
-    `ranges`: see Decoded. `notes` are sentences on what was taken for what, and what was left out.
+    For `ranges` see Decoded. `notes` are sentences on which folder was taken for which part, and on what was left out.
     """
 
     train: Labelled
@@ -52,10 +52,10 @@ class _Part:
 
 
 def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImages:
-    """Reads the train part of a folder and its validation part if it has one, or its classes; never its test part.
+    """Read the train part of a folder, and its validation part if it has one; or its classes. Never its test part.
 
-    Raises DataError where the folder is missing or empty, has fewer than two classes, a class with too few images,
-    other classes in its validation part, or unreadable images (with `skip_bad` those are left out and named instead).
+    Raises DataError if the folder is missing or empty, has fewer than two classes, a class with too few images,
+    other classes in its validation part, or unreadable images (with `skip_bad` these are left out and named instead).
     """
     layout = layout_of(folder)
     classes = class_names(layout.train, layout.classes)
@@ -69,21 +69,22 @@ def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImage
         parts.append(_part(layout.val, found[len(classes) :]))
     least = 1 if layout.val is not None else 2
     for part, needed in zip(parts, (least, 1), strict=False):
-        _require_images(part.labels, tuple(classes), part.root, least=needed)
+        _require_images(part.labels, tuple(classes), part.root, least=needed, left_out=walk.left_out)
 
     decoded = decode_cached([path for part in parts for path in part.paths], image_size)
     skipped = _skipped(folder, parts, decoded, skip_bad=skip_bad)
+    left_out = walk.left_out + Counter({"picture that cannot be read": len(skipped)})
     labelled, names, start = [], [], 0
     for part, needed in zip(parts, (least, 1), strict=False):
         good = [k for k in range(len(part.paths)) if start + k not in decoded.bad]
         labels = [part.labels[k] for k in good]
-        _require_images(labels, tuple(classes), part.root, least=needed)
+        _require_images(labels, tuple(classes), part.root, least=needed, left_out=left_out)
         images_NCHW = decoded.images_NCHW[start : start + len(part.paths)]
         images_NCHW = images_NCHW if len(good) == len(part.paths) else images_NCHW[good]
         labelled.append(Labelled(tuple(classes), torch.from_numpy(images_NCHW), torch.tensor(labels)))
         names.append([part.paths[k] for k in good])
         start += len(part.paths)
-    notes = [_opening(layout, labelled, walk), *layout.notes, *decoding_notes(decoded)]
+    notes = [_opening(layout, labelled, walk), *layout.notes, *_dead_links(layout), *decoding_notes(decoded)]
     whole = list(zip(("train", "validation"), labelled, names, strict=False))
     notes += twin_notes(whole, shown=lambda path: as_text(os.path.relpath(path, folder)))
     val = labelled[1] if len(labelled) > 1 else None
@@ -93,7 +94,7 @@ def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImage
 def read_part(
     root: Path, classes: tuple[str, ...], *, image_size: int, skip_bad: bool, ranges: Mapping[str, Range]
 ) -> Labelled:
-    """Another part of a folder, decoded as its train part was."""
+    """Another part of a folder, decoded in the same way as its train part."""
     own = class_names(root, tuple(subfolders(root)))
     roots = _same_classes(root, None, dict(zip(classes, classes, strict=True)), own)
     part = _part(root, Walk(root).below(roots))
@@ -115,6 +116,8 @@ def class_names(root: Path, folders: Sequence[str]) -> dict[str, str]:
         have = f"only the class {next(iter(classes))!r}" if classes else "no class folders"
         if not any(root.iterdir()):
             have = "nothing in it"
+        if dead := dead_links(root):
+            have += f", and {some([as_text(name) for name in dead])} only as a link that leads nowhere"
         raise DataError(
             f"{as_text(root)} has {have}; it needs at least two sub-folders, one a class, with images in them"
         )
@@ -175,7 +178,7 @@ def _skipped(folder: Path, parts: Sequence[_Part], decoded: Decoded, *, skip_bad
 
 
 def _opening(layout: Layout, labelled: Sequence[Labelled], walk: Walk) -> str:
-    """One line on what was taken for what and what was left out."""
+    """One line on which folder was taken for which part, and on what was left out."""
     left_out = walk.left_out
     for root in {layout.folder, layout.train, layout.val or layout.train}:
         left_out["picture in no class folder"] += sum(1 for _ in loose_pictures(root))
@@ -183,21 +186,35 @@ def _opening(layout: Layout, labelled: Sequence[Labelled], walk: Walk) -> str:
     for root, found in zip(layout.unused, Walk(layout.folder).below(layout.unused), strict=True):
         left_out[f"picture in {layout.name(root)}"] += len(found.pictures)
     text = f"{as_text(layout.folder.resolve().name)}: {layout.taken}"
+    return text + (f"; left out: {counted}" if (counted := _counted(left_out)) else "")
+
+
+def _counted(left_out: Mapping[str, int]) -> str:
+    """What was left out, by kind, most first: '3 hidden files, 1 link that leads nowhere'."""
     most_first = sorted(
         ((kind, count) for kind, count in left_out.items() if count), key=lambda each: (-each[1], each[0])
     )
-    counted = [f"{count:,} {kind if count == 1 else _many(kind)}" for kind, count in most_first]
-    return text + (f"; left out: {some(counted, 12)}" if counted else "")
+    return some([f"{count:,} {kind if count == 1 else _many(kind)}" for kind, count in most_first], 12)
+
+
+def _dead_links(layout: Layout) -> list[str]:
+    """Sentences on links among the class folders and parts that lead nowhere: they may have been classes."""
+    roots = dict.fromkeys(root for root in (layout.folder, layout.train, layout.val) if root is not None)
+    dead = [layout.name(root / name) for root in roots for name in dead_links(root)]
+    return [f"left out, as a link that leads nowhere: {some(dead)}"] if dead else []
 
 
 def _many(kind: str) -> str:
     return re.sub(r"\b(file|folder|link|picture)\b", r"\1s", kind, count=1)
 
 
-def _require_images(labels: Sequence[int], classes: Sequence[str], root: Path, *, least: int) -> None:
+def _require_images(
+    labels: Sequence[int], classes: Sequence[str], root: Path, *, least: int, left_out: Mapping[str, int]
+) -> None:
     counts = Counter(labels)
+    beside = f" (left out of the data set: {counted})" if (counted := _counted(left_out)) else ""
     if poor := [f"{name} ({counts[label]})" for label, name in enumerate(classes) if counts[label] < least]:
         raise DataError(
-            f"classes with fewer than {least} readable images in {as_text(root)}: {some(poor)}; add images or "
+            f"classes with fewer than {least} readable images in {as_text(root)}: {some(poor)}{beside}; add images or "
             f"remove the class"
         )

@@ -11,17 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
 from replaytree.data.images import ImageData, Labelled
-from replaytree.data.named import NAMED, data_folder, read_named, tree_of
+from replaytree.data.named import NAMED, data_folder, read_named, resized, tree_of
 from replaytree.data.names import as_text, some
 from replaytree.data.place import find_folder
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.errors import DataError
-
-_CHUNK = 4096
 
 
 def load_data(
@@ -36,10 +33,11 @@ def load_data(
 ) -> ImageData:
     """The train and validation images of a named data set or a folder; the test split is never read.
 
-    A name in NAMED comes first, then a folder (write ./digits for a folder called digits). `data_dir` is where named
-    data sets lie, and where a folder was moved to. Validation is a stratified `val_fraction` of the train split, or the
-    folder's own validation part. `train_limit` then keeps a stratified part of train. `image_size` is the side of the
-    square that images are resized to; None: as they are, for folders 32. Raises DataError, saying what to do.
+    A name in NAMED is looked up first, then a folder (write ./digits for a folder called digits). `data_dir` is the
+    folder of the named data sets, or where a folder was moved to. Validation is a stratified `val_fraction` of the
+    train split, or the folder's own validation part. `train_limit` then keeps a stratified part of train. Images are
+    resized to squares of `image_size` pixels; None leaves them as they are, and makes those of folders 32 pixels.
+    Raises DataError, which says what to do.
     """
     if image_size is not None and image_size < 1:
         raise DataError(f"image_size is {image_size}; it must be 1 or more pixels (--image-size)")
@@ -74,11 +72,11 @@ def load_data(
 def load_again(
     whose: str, fingerprint: str | None, *, flip: bool | None = None, data_dir: str | None = None, **options: Any
 ) -> ImageData:
-    """The images of an earlier search, from its keywords of load_data(), perhaps from where they were moved to.
+    """The images of an earlier search, from its keywords of load_data(); `data_dir` says where they were moved to.
 
-    `fingerprint` is the JSON of theirs. What cannot be read is left out, for it either was then, too, or the images are
-    not those any more: DataError, saying what differs. `flip` is what the search stored; a search of a folder that
-    stored none is older than the default of not mirroring.
+    `fingerprint` is the search's, as JSON. Unreadable files are left out: either they were left out then, too, or the
+    images have changed, which raises a DataError that says what differs. `flip` is what the search stored. A search of
+    a folder that stored nothing is older than the present default and mirrored its images.
     """
     data = load_data(**{**options, "skip_bad": True}, data_dir=data_dir)
     found = json.loads(data.fingerprint.to_json())
@@ -103,18 +101,8 @@ def _read(
     root = data_folder(data_dir)
     if tree := tree_of(name, root):
         return read_folder(tree, image_size=image_size or known.side, skip_bad=skip_bad)
-    return FolderImages(_resized(read_named(name, root), image_size), val=None)
-
-
-def _resized(part: Labelled, image_size: int | None) -> Labelled:
-    images_NCHW = part.images_NCHW
-    if image_size is None or images_NCHW.shape[2:] == (image_size, image_size):
-        return part
-    resized = [
-        functional.interpolate(chunk, (image_size, image_size), mode="bilinear", antialias=True)
-        for chunk in torch.split(images_NCHW, _CHUNK)
-    ]
-    return Labelled(part.classes, torch.cat(resized), part.labels_N)
+    whole = read_named(name, root)
+    return FolderImages(whole if image_size is None else resized(whole, (image_size, image_size)), val=None)
 
 
 def _part(whole: Labelled, indices: torch.Tensor) -> Labelled:

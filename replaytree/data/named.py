@@ -1,4 +1,4 @@
-"""The data sets known by name: where their files lie, and their train split as tensors. The test split is not read.
+"""The data sets known by name: where their files are, and their train split as tensors. The test split is not read.
 
 Shapes: N images, C channels, H rows, W columns.
 """
@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 from torchvision import datasets
 
 from replaytree.data.cache import cache_folder
 from replaytree.data.images import Labelled
 from replaytree.errors import DataError
 
+_CHUNK = 4096
 _DIGITS = tuple("0123456789")
 _MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
@@ -27,8 +29,9 @@ _MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for ki
 class NamedDataSet:
     """A data set known by name.
 
-    `reader` is its torchvision class, None for digits, which scikit-learn ships. `files` are what torchvision reads,
-    under `data_dir`; it unpacks them from `archive` where only that is there. `crop_padding` is for images of `side`.
+    `reader` is its torchvision class, None for digits, which scikit-learn ships. `files` are the files under
+    `data_dir` that torchvision reads; it unpacks them from `archive` if only the archive is there. `crop_padding` is
+    for images of `side` pixels.
     """
 
     side: int
@@ -84,7 +87,7 @@ NAMED: dict[str, NamedDataSet] = {
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where named data sets lie: `data_dir`, else $REPLAYTREE_DATA, else replaytree/data in the user's cache."""
+    """Where named data sets are: `data_dir`, else $REPLAYTREE_DATA, else replaytree/data in the user's cache."""
     chosen = data_dir or os.environ.get("REPLAYTREE_DATA")
     return Path(os.path.expanduser(chosen)) if chosen else cache_folder() / "data"
 
@@ -96,17 +99,22 @@ def found(data_dir: str | os.PathLike[str] | None = None) -> dict[str, bool]:
 
 
 def tree_of(name: str, root: Path) -> Path | None:
-    """The folder of a named data set that lies as an image folder, `root`/`name`/train/<class>/*, if it does."""
+    """The folder of a named data set if it is stored as an image folder: `root`/`name`/train/<class>/*."""
     return root / name if (root / name / "train").is_dir() else None
 
 
 def read_named(name: str, root: Path) -> Labelled:
-    """The train split of a named data set, from torchvision's files under `root`, downloaded there if need be."""
+    """The train split of a named data set, from torchvision's files under `root`, downloaded if missing."""
     known = NAMED[name]
     if known.reader is None:
         return _read_digits()
     dataset = _open(name, root)
-    images = dataset.data if isinstance(dataset.data, torch.Tensor) else torch.from_numpy(dataset.data)
+    return labelled(name, dataset, known.classes or tuple(dataset.classes))
+
+
+def labelled(name: str, dataset: Any, classes: tuple[str, ...]) -> Labelled:
+    """A split of a named data set as tensors, from torchvision's data set of it."""
+    images = torch.as_tensor(dataset.data)
     labels = dataset.labels if name == "svhn" else dataset.targets
     if images.ndim == 3:
         images_NCHW = images[:, None]
@@ -114,8 +122,18 @@ def read_named(name: str, root: Path) -> Labelled:
         images_NCHW = images
     else:
         images_NCHW = images.permute(0, 3, 1, 2)
-    classes = known.classes or tuple(dataset.classes)
     return Labelled(classes, images_NCHW.contiguous(), torch.as_tensor(np.asarray(labels), dtype=torch.int64))
+
+
+def resized(part: Labelled, sides: tuple[int, int]) -> Labelled:
+    """Images of another height and width, in chunks, so that the copy in float32 stays small."""
+    if part.images_NCHW.shape[2:] == sides:
+        return part
+    chunks = [
+        functional.interpolate(chunk, sides, mode="bilinear", antialias=True)
+        for chunk in torch.split(part.images_NCHW, _CHUNK)
+    ]
+    return Labelled(part.classes, torch.cat(chunks), part.labels_N)
 
 
 def digits_to_bytes(values: np.ndarray) -> np.ndarray:
@@ -140,7 +158,7 @@ def _open(name: str, root: Path) -> Any:
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError, IndexError) as error:
         if complete:
             raise DataError(
-                f"the files of {name} under {root} are damaged ({error}); delete them and copy them anew: "
+                f"the files of {name} under {root} are damaged ({error}); delete them and copy them again: "
                 f"{', '.join(known.files)}"
             ) from error
         archive = f" or {known.archive}" if known.archive else ""

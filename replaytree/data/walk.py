@@ -197,6 +197,17 @@ def subfolders(folder: Path) -> list[str]:
         raise DataError(f"the folder {as_text(folder)} cannot be read: {reason(error)}") from error
 
 
+def dead_links(folder: Path) -> list[str]:
+    """The names of the links in a folder that lead nowhere, sorted, without hidden ones."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.is_symlink() and not is_hidden(entry.name) and not os.path.exists(entry.path)
+        )
+    return []
+
+
 def hidden_folders(folder: Path) -> int:
     """How many hidden folders are directly in a folder."""
     with os.scandir(folder) as entries:

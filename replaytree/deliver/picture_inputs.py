@@ -1,4 +1,4 @@
-"""Which of the files and folders that people name can be predicted, and why the others cannot."""
+"""Which of the given files and folders can be predicted, and why the others cannot."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from replaytree.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class PictureInputs:
-    """Files to predict, and what was named and cannot be, each with the reason."""
+    """Files to predict, and the given paths that cannot be predicted, each with the reason."""
 
     files: tuple[Path, ...]
     bad: tuple[tuple[Path, str], ...]
 
 
 def picture_inputs(inputs: Sequence[Path]) -> PictureInputs:
-    """Files as they are; of a folder all pictures in and below it, sorted. What cannot be read stops none of the rest.
+    """Files as they are; of a folder all pictures in and below it, sorted. Unreadable ones do not stop the rest.
 
-    A pipe or a device is not opened: it may never end.
+    Pipes and devices are not opened, because reading them may never end.
     """
     files: list[Path] = []
     bad: list[tuple[Path, str]] = []
@@ -31,7 +31,7 @@ def picture_inputs(inputs: Sequence[Path]) -> PictureInputs:
         reason = _why_not(given)
         if reason is None:
             try:
-                files += find_pictures([given])
+                files += find_pictures(given)
                 continue
             except (DataError, OSError) as error:
                 reason = str(error)
@@ -43,11 +43,11 @@ def _why_not(given: Path) -> str | None:
     try:
         mode = os.stat(given).st_mode
     except FileNotFoundError:
-        return "a link to nothing" if given.is_symlink() else "there is no such file or folder"
+        return "a link that leads nowhere" if given.is_symlink() else "there is no such file or folder"
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     if stat.S_ISDIR(mode):
         return None if os.access(given, os.R_OK | os.X_OK) else "permission denied"
     if not stat.S_ISREG(mode):
-        return "no regular file"
+        return "not a regular file"
     return None if os.access(given, os.R_OK) else "permission denied"

@@ -1,4 +1,4 @@
-"""Predicting picture files: which there are, which cannot be read, and what the others show."""
+"""Predict picture files: find them, read them, and name those that cannot be read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from replaytree.data import match_channels, read_images
-from replaytree.data.names import as_text, some
+from replaytree.data.names import as_text
 from replaytree.data.walk import Walk
 from replaytree.deliver.model import Model
 from replaytree.errors import ConfigError, DataError
@@ -35,37 +35,24 @@ class Predictions:
     why: tuple[str, ...] = ()
 
 
-def find_pictures(inputs: Sequence[Path]) -> list[Path]:
-    """Files as they are; of a folder all pictures in and below it, sorted.
-
-    A path where nothing is stays, to be named as unreadable. DataError where nothing is at any of them, and for a
-    folder without pictures.
-    """
-    if not inputs:
-        raise DataError("no images were given; name files or folders")
-    missing = [as_text(given) for given in inputs if not given.exists()]
-    if len(missing) == len(inputs):
-        raise DataError(f"there is no file or folder {some(missing)}")
-    files: list[Path] = []
-    for given in inputs:
-        if not given.is_dir():
-            files.append(given)
-            continue
-        (found,) = Walk(given).below([given])
-        if not found.pictures and not found.unreadable:
-            raise DataError(f"{as_text(given)} has no images in it or below it")
-        files += sorted(Path(file) for file in (*found.pictures, *(file for file, _ in found.unreadable)))
-    return files
+def find_pictures(given: Path) -> list[Path]:
+    """A file as it is; of a folder all pictures in and below it, sorted. DataError for a folder without pictures."""
+    if not given.is_dir():
+        return [given]
+    (found,) = Walk(given).below([given])
+    if not found.pictures and not found.unreadable:
+        raise DataError(f"{as_text(given)} has no images in it or below it")
+    return sorted(Path(file) for file in (*found.pictures, *(file for file, _ in found.unreadable)))
 
 
 def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> Predictions:
-    """The `top_k` classes of every file that can be read, each resized to the model's square of pixels."""
+    """The `top_k` classes of every readable file, each resized to the model's square of pixels."""
     if top_k < 1:
         raise ConfigError(f"top_k is {top_k}; it must be at least 1 (--top-k)")
     channels, height, width = model.description.input_shape
     if height != width:
         raise ConfigError(
-            f"this model takes {height}x{width} pixels, which is no square; predict arrays with replaytree.load(...)"
+            f"this model takes {height}x{width} pixels, which is not a square; predict arrays with replaytree.load(...)"
         )
     readable: list[Prediction] = []
     unreadable: dict[Path, str] = {}

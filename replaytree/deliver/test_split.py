@@ -9,16 +9,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
-
 from replaytree.data import NAMED, ImageData, data_folder, find_folder, match_channels
 from replaytree.data.folder import read_part
 from replaytree.data.images import Labelled
 from replaytree.data.layout import layout_of
-from replaytree.data.named import tree_of
+from replaytree.data.named import labelled, resized, tree_of
 from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
@@ -66,7 +61,7 @@ def _warn_of_twins(test: Labelled, data: ImageData) -> None:
     seen = {*pixel_keys(data.train_images), *pixel_keys(data.val_images)}
     if shared := sum(key in seen for key in pixel_keys(test.images_NCHW)):
         _log.warning(
-            "%d of %d test images are equal to train or validation images, so that the test accuracy flatters",
+            "%d of %d test images are equal to train or validation images, so the test accuracy is too high",
             shared,
             len(test.labels_N),
         )
@@ -81,21 +76,8 @@ def _read_torchvision(name: str, root: Path, data: ImageData) -> Labelled:
             dataset = NAMED[name].reader(str(root), **test, download=True)
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError, IndexError) as error:
         raise DataError(
-            f"the test images of {name} under {root} cannot be read ({error}); copy the files anew, or say where they "
+            f"the test images of {name} under {root} cannot be read ({error}); copy the files again, or say where they "
             f"are with --data-dir"
         ) from error
-    images = torch.as_tensor(dataset.data)
-    labels = dataset.labels if name == "svhn" else dataset.targets
-    if images.ndim == 3:
-        images_NCHW = images[:, None]
-    else:
-        images_NCHW = images if images.shape[1] == 3 else images.permute(0, 3, 1, 2)
-    images_NCHW = _resized(images_NCHW.contiguous(), data.image_shape[1:])
-    return Labelled(data.classes, images_NCHW, torch.as_tensor(np.asarray(labels), dtype=torch.int64))
-
-
-def _resized(images_NCHW: Tensor, sides: tuple[int, int]) -> Tensor:
-    if images_NCHW.shape[2:] == sides:
-        return images_NCHW
-    parts = torch.split(images_NCHW, 4096)
-    return torch.cat([functional.interpolate(part, sides, mode="bilinear", antialias=True) for part in parts])
+    _, height, width = data.image_shape
+    return resized(labelled(name, dataset, data.classes), (height, width))

@@ -115,8 +115,21 @@ def test_skip_bad_in_val(pets, write_images):
 
 def test_skip_bad_may_leave_too_few(pets, write_images):
     spoil(pets / "train" / "dog", "000.png", "001.png", "002.png")
-    with pytest.raises(DataError, match=r"classes with fewer than 2 readable images in .*: dog \(1\)"):
+    with pytest.raises(
+        DataError, match=r"readable images in .*: dog \(1\) \(left out of the data set: 3 pictures that cannot"
+    ):
         read(pets, skip_bad=True)
+
+
+def test_too_few_images_say_what_was_left_out(pets):
+    for file in (pets / "train" / "dog").iterdir():
+        file.rename(file.with_suffix(".txt"))
+        file.with_suffix(".txt").write_text("no picture")
+    (pets / "train" / "cat" / ".hidden").touch()
+    with pytest.raises(
+        DataError, match=r": dog \(0\) \(left out of the data set: 4 \.txt, 1 hidden file\); add images or"
+    ):
+        read(pets)
 
 
 def test_truncated_jpeg_is_unreadable(tmp_path, write_images):

@@ -67,7 +67,7 @@ def test_mnist_files_are_read_without_the_test_files(little_mnist):
 def test_damaged_files(little_mnist):
     file = little_mnist / "MNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:20])
-    with pytest.raises(DataError, match=r"the files of mnist under .* are damaged .*delete them and copy them anew"):
+    with pytest.raises(DataError, match=r"the files of mnist under .* are damaged .*delete them and copy them again"):
         read_named("mnist", little_mnist)
 
 

@@ -77,6 +77,22 @@ def test_dead_links_are_named(pets):
     assert "1 link that leads nowhere" in found.notes[0]
 
 
+def test_class_folders_that_are_dead_links_are_named(pets):
+    for name in ("bird", ".hidden"):
+        (pets / "train" / name).symlink_to("nowhere")
+    assert read(pets).notes[1] == "left out, as a link that leads nowhere: train/bird"
+    (pets / "train" / "bird").unlink()
+    (pets / "bird").symlink_to("nowhere")
+    assert read(pets).notes[1] == "left out, as a link that leads nowhere: bird"
+
+
+def test_a_dead_link_in_place_of_the_second_class(tmp_path, write_images):
+    write_images("one/cat", 3)
+    (tmp_path / "one" / "dog").symlink_to("nowhere")
+    with pytest.raises(DataError, match="only the class 'cat', and dog only as a link that leads nowhere; it needs"):
+        read(tmp_path / "one")
+
+
 def test_folders_that_may_not_be_read_are_named(pets, write_images, monkeypatch):
     closed = write_images("pets/train/cat/closed", 2)
     scandir = os.scandir
