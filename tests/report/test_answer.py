@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from replaytree.report.answer import Limit, answer, compare_with_random
@@ -98,3 +100,22 @@ def test_a_random_search_is_its_own_comparison_and_others_have_none(grow, golden
     assert (own.companion, own.trainings, own.search.accuracy) == (None, 4, 0.75)
     assert compare_with_random(data, None) is None
     assert compare_with_random(read_search(grow([], "empty", config={"strategy": "random"})), None) is None
+
+
+def test_a_limit_that_is_met_exactly_is_kept():
+    assert [Limit("--max-params", 20, cost).kept for cost in (20, 21, None)] == [True, False, None]
+
+
+def test_the_interval_is_of_the_calibrated_accuracy(data):
+    best = replace(data.best, calibrated_accuracy=0.7)
+    nodes = tuple(best if node.node_id == best.node_id else node for node in data.nodes)
+    found = answer(replace(data, nodes=nodes))
+    assert (found.accuracy, found.calibrated) == (0.75, 0.7)
+    assert found.interval == pytest.approx(wilson(0.7, 100))
+
+
+def test_other_layers_are_said(data):
+    other = replace(
+        data, info=replace(data.info, name="luck", space_json=data.info.space_json.replace("pool1", "pool2"))
+    )
+    assert "its layers are others" in compare_with_random(data, other).caution

@@ -59,3 +59,9 @@ def test_one_search_against_several_has_the_widest_of_their_intervals():
     singles = [between(one[0], other) for other in many]
     assert found.interval[0] == pytest.approx(0.35 - max(each.value - each.interval[0] for each in singles))
     assert over_seeds(one, [leader(0.5), leader(0.6)], paired=False).interval is None
+
+
+def test_of_different_numbers_of_images_the_fewest_are_counted():
+    found = over_seeds([leader(0.5, images=100)] * 2, [leader(0.5, images=400)] * 2, paired=True)
+    # 1.96 sqrt(2 * 0.25 / 100)
+    assert found.interval == pytest.approx((-0.1385904, 0.1385904), abs=1e-6)

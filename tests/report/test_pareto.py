@@ -57,3 +57,11 @@ def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training)
     assert front[-1].node_id == data.best.node_id
     assert min(rows, key=lambda row: row.rank).labels == "conv1"
     assert pareto_finding(rows) == "Nothing cheaper comes within a point of 0.880"
+
+
+def test_the_heading_takes_the_cheapest_within_a_point():
+    def rows(bound):
+        return [ParetoRow(1, "", 1, 10, 0.8, bound, 1, True), ParetoRow(2, "", 1, 20, 0.81, 0.8, 0, True)]
+
+    assert pareto_finding(rows(0.7901)) == "0.800 for 10 parameters, 0.810 for 20"
+    assert pareto_finding(rows(0.7899)) == "Nothing cheaper comes within a point of 0.810"
