@@ -164,3 +164,8 @@ def test_ties_go_to_the_average_then_to_fewer_parameters_then_to_the_older():
     young = replace(firm, node_id=6)
     bare = replace(NODE, node_id=7, calibrated_accuracy=0.86, training_bound=0.86)
     assert sorted([young, unknown, small, firm, lucky, bare], key=rank) == [bare, lucky, small, firm, young, unknown]
+
+
+def test_a_prefix_without_errors_has_a_bound_below_1():
+    # 1 - 0.0001 e^0.5
+    assert training_bound(1.0, 1, noise=0.5) == pytest.approx(1.0 - 0.000164872, abs=1e-9)
