@@ -1,8 +1,8 @@
-"""The border: what a user's own code returns, as Python's own values, or an error that names it.
+"""Convert what a user's own code returns to plain Python values, or raise an error that names it.
 
-Evaluators and spaces are often written with NumPy or torch, whose numbers look like Python's and are not: SQLite stores
-`numpy.int64(2)` as bytes, and a pickled `numpy.float64` is code that no state may hold. So everything passes through
-here once, where it comes in: records.py (measurements), evaluate/answer.py (evaluators), space/returned.py (spaces).
+Evaluators and spaces are often written with NumPy or torch. Their numbers look like Python's but differ: SQLite stores
+`numpy.int64(2)` as bytes, and a pickled `numpy.float64` is code, which no state may hold. So every returned value is
+converted once, where it enters: records.py (measurements), evaluate/answer.py (evaluators), space/returned.py (spaces).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _MOST_ITEMS = 100_000
 def number(
     name: str, value: object, *, low: float = -math.inf, high: float = math.inf, error: type[InputError]
 ) -> float:
-    """`value` as a float within [low, high]; `error` where it is no finite number, or out of range."""
+    """`value` as a float within [low, high]; `error` if it is not a finite number, or out of range."""
     want = "a finite number" if low == -math.inf else f"a finite number of at least {low:g}"
     found = _own(value)
     if isinstance(found, int | float) and not isinstance(found, bool):
         try:
             found = float(found)
-        except Exception:  # too large, or of a class that raises what it likes
+        except Exception:  # too large, or of a class that may raise anything
             found = math.inf
         if math.isfinite(found) and low <= found <= high:
             return found
@@ -59,7 +59,7 @@ def whole(name: str, value: object, *, least: int, most: int = LARGEST, error: t
 
 
 def truth(name: str, value: object, *, error: type[InputError]) -> bool:
-    """`value` as a bool; 0 and 1 are, other numbers and texts are not."""
+    """`value` as a bool; 0 and 1 are accepted, other numbers and texts are not."""
     found = _own(value)
     if isinstance(found, bool) or (isinstance(found, int) and found in (0, 1)):
         return bool(found)
@@ -76,7 +76,7 @@ def text(name: str, value: object, *, error: type[InputError]) -> str:
 def items(name: str, value: object, *, want: str, error: type[InputError], most: int = _MOST_ITEMS) -> list[object]:
     """The items of something that has an order: a list, a tuple, a generator, an array of one dimension.
 
-    At most `most` + 1 are read, so that a generator without an end says so.
+    At most `most` + 1 items are read, so that an endless generator is noticed.
     """
     ordered = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set)
     if not ordered or getattr(value, "ndim", 1) == 0:
@@ -86,7 +86,7 @@ def items(name: str, value: object, *, want: str, error: type[InputError], most:
 
 
 def told(value: object) -> str:
-    """A value for people: on one line, and not long."""
+    """A value for messages: on one line, and short."""
     found = _own(value)
     try:
         line = " ".join(repr(found).split())
@@ -96,7 +96,7 @@ def told(value: object) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """An exception of a user's code for people: its kind and its words, on one line."""
+    """An exception of a user's code for messages: its type and its text, on one line."""
     try:
         words = " ".join(str(error).split())
     except Exception:  # as above
@@ -105,14 +105,14 @@ def reason(error: BaseException) -> str:
 
 
 def _own(value: object) -> object:
-    """The Python number of a NumPy or torch scalar, or of an array without dimensions; anything else as it is."""
+    """The Python number of a NumPy or torch scalar, or of an array without dimensions; anything else unchanged."""
     try:
         item = getattr(value, "item", None)
-        # The item of NumPy's masked constant is 0.0, though it says that there is no value.
+        # The item of NumPy's masked constant is 0.0, though it stands for a missing value.
         if getattr(value, "ndim", None) != 0 or not callable(item) or getattr(value, "mask", False):
             return value
         found: object = item()
         # Python has no long double, so NumPy gives back its own.
         return float(found) if isinstance(found, numbers.Real) and hasattr(found, "ndim") else found
-    except Exception:  # a tensor without memory, or a class that raises what it likes
+    except Exception:  # a tensor without memory, or a class that may raise anything
         return value

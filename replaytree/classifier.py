@@ -23,13 +23,13 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     """Searches a network for images in memory, retrains the best one, and predicts with it.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, or flat, (N, P), as scikit-learn's data sets are;
-    flat images are square where P is a square number, else one row. uint8 given to `fit` is taken as it is; of other
-    numbers the smallest and largest given to `fit` become 0 and 255. That scale, `range_`, holds for all that is
-    predicted, of whatever type. Nothing is stored: the tree of the search is in memory.
+    flat images are square if P is a square number, else one row. `fit` takes uint8 as it is; it scales other numbers
+    so that its smallest and largest value become 0 and 255. The same scale, `range_`, is used for every prediction,
+    whatever its type. Nothing is stored: the search's tree is in memory.
 
     Parameters: `max_layers` and `trainings` of the search, `epochs` of each of its trainings, `final_epochs` of the
     retraining, `width` of the layers, `val_fraction` for validation, `device`, and `random_state`: a whole number
-    (None: 0), or a RandomState, from which one is drawn.
+    (None: 0), or a RandomState that draws one.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> ReplayTreeClassifier:
-        """Search, then retrain the best prefix on all images. Each class needs two images at least."""
+        """Search, then retrain the best prefix on all images. Each class needs at least two images."""
         X = self._numbers(X)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         if len(y) != len(X):
-            raise ValueError(f"X has {len(X)} images and y {len(y)} labels; they must be as many")
+            raise ValueError(f"X has {len(X)} images and y {len(y)} labels; give one label for each image")
         self.classes_, labels_N = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -110,11 +110,11 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return images
 
     def _images(self, X: np.ndarray) -> np.ndarray:
-        """uint8 (N, H, W, C), on the scale of `fit`; values a little beyond it are cut off."""
+        """uint8 (N, H, W, C), on the scale of `fit`; values slightly outside it are clipped."""
         low, high = self.range_
         least, most = (float(X.min()), float(X.max())) if X.size else (low, high)
         slack = max(high - low, 1.0)
-        # Fractions where fit had bytes: within the range, and all of them black.
+        # Fractions, though fit had bytes: they are within the range, but would all come out black.
         fractions = high - low > 50 and most <= 1.0 and bool((X % 1).any())
         if least < low - slack or most > high + slack or fractions:
             raise ValueError(
@@ -128,7 +128,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return channels_last(X)
 
     def __sklearn_tags__(self) -> Any:
-        """Images of three and four dimensions, beside flat ones."""
+        """Accept images of three and four dimensions as well as flat ones."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.classifier_tags.poor_score = True
@@ -136,7 +136,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 
 def _seed(random_state: int | np.random.RandomState | None) -> int:
-    """A whole number from what scikit-learn calls a random state; ValueError, its own, for anything else."""
+    """A whole number from scikit-learn's random state; for anything else, scikit-learn's own ValueError."""
     if random_state is None:
         return 0
     generator = check_random_state(random_state)

@@ -7,14 +7,14 @@
     + SpaceError             a layer, path or space that is not legal
     + EvaluationError        an evaluator that broke its contract
     + ModelError             a model file that cannot be used, or an export that does not equal its model
-    + SearchFileError        a file that is no exported search, or not a whole one
-  x WorkersLost              Ray, or what it needs, has ended; the search can be resumed
+    + SearchFileError        a file that is not a complete exported search
+  x WorkersLost              Ray, or a process it needs, has ended; the search can be resumed
   x StorageError
     + StorageUnavailable     the URL cannot be opened
     + DatabaseBusy           other processes would not let this one write
     + ConnectionLost         the server is gone, or cut the connection
     + DatabaseGone           the file was deleted or replaced while it was in use
-    + ForeignDatabase        a file or database that is not replaytree's
+    + ForeignDatabase        a file or database that replaytree did not make
     + SchemaMismatch         a database from an older or a newer replaytree
     + SearchNotFound         no search of that name
     + SearchExists           the name is taken
@@ -57,15 +57,15 @@ class ModelError(InputError):
 
 
 class SearchFileError(InputError):
-    """A file is no exported search, or not a whole one; nothing of it was imported."""
+    """A file is not a complete exported search; nothing of it was imported."""
 
 
 class WorkersLost(ReplayTreeError):
-    """Ray, or what it needs, has ended; what was committed stays, and the search can be resumed."""
+    """Ray, or a process it needs, has ended; committed episodes stay, and the search can be resumed."""
 
 
 class StorageError(ReplayTreeError):
-    """Something about the database."""
+    """Base of all errors about the database."""
 
 
 class StorageUnavailable(StorageError):
@@ -77,7 +77,7 @@ class DatabaseBusy(StorageError):
 
 
 class ConnectionLost(StorageError):
-    """The connection to the server was lost, and could not be made again."""
+    """The connection to the server was lost and could not be restored."""
 
 
 class DatabaseGone(StorageError):
@@ -85,7 +85,7 @@ class DatabaseGone(StorageError):
 
 
 class ForeignDatabase(StorageError):
-    """The file or database is not replaytree's."""
+    """The file or database was not made by replaytree."""
 
 
 class SchemaMismatch(StorageError):

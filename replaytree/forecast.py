@@ -1,4 +1,4 @@
-"""About how long a run will take: a few steps of typical paths are timed, and counted up to the trainings asked for."""
+"""Estimate how long a run will take: time a few steps of typical paths, and extrapolate to all trainings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_SECONDS = 0.5
 
 
 def path_epochs(growth: Growth, config: SearchConfig, trainings: int) -> list[tuple[int, int]]:
-    """(depth bound, epochs) of each of the next trainings, were none of them better than the one before."""
+    """(depth bound, epochs) of each of the next trainings, assuming that none improves on the one before."""
     found = []
     for _ in range(trainings):
         found.append((growth.depth_bound, growth.budget(config).epochs))
@@ -38,9 +38,9 @@ def path_epochs(growth: Growth, config: SearchConfig, trainings: int) -> list[tu
 
 
 def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: Growth, trainings: int) -> float | None:
-    """Seconds of so many trainings, by timing a little part of one on this machine; None where that is no measure.
+    """Seconds that the trainings will take, from timing a small part of one here; None if that says little.
 
-    An accelerator is not timed: it prepares much before the first step, and a step there costs far less.
+    Accelerators are not timed: they spend long on preparation, and a single step is cheap.
     """
     if resolve_device(config.device).type != "cpu":
         return None
@@ -64,7 +64,7 @@ def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: G
 
 
 def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[float]:
-    """What trainings of 1, 2, ... layers cost, as a share of one of all layers: by the FLOPs, of all paths together."""
+    """The cost of trainings of 1, 2, ... layers as a share of one of all layers: by FLOPs, summed over the paths."""
     flops = [0.0] * config.max_layers
     for path in paths:
         for depth in range(1, len(path) + 1):
@@ -79,7 +79,7 @@ def _measured_seconds(config: SearchConfig, space: Space, part: ImageData, paths
     """Seconds of one epoch on a few images, the mean of some paths."""
     whole = space.space if isinstance(space, ConstrainedSpace) else space
     evaluator = default_evaluator(config, whole, part)
-    # The first training of a process prepares what the later ones find there.
+    # The first training of a process also does preparations that later ones reuse.
     evaluator.evaluate(paths[:1], budget=Budget(1), seed=0)
     begun, taken = time.monotonic(), []
     for path in paths:
@@ -92,7 +92,7 @@ def _measured_seconds(config: SearchConfig, space: Space, part: ImageData, paths
 
 
 def about(seconds: float) -> str:
-    """'about a minute', 'about 20 minutes', 'about 3 hours': no more exact than it can be known."""
+    """'about a minute', 'about 20 minutes', 'about 3 hours': no more exact than an estimate can be."""
     for unit, size, least in (("day", 86400.0, 1.95), ("hour", 3600.0, 1.95), ("minute", 60.0, 0.95)):
         if (count := seconds / size) >= least:
             shown = round(round(count), 0 if count < 10 else -1 if count < 100 else -2)

@@ -1,4 +1,4 @@
-"""Asking more of a search than it was begun with: deeper networks, longer trainings. Nothing may be lowered."""
+"""Raise the limits of an existing search: deeper networks, longer trainings. Nothing may be lowered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from replaytree.tree import ReplayTree
 
 
 def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, int] | None) -> SearchConfig:
-    """The configuration with other limits; ConfigError where one is lower than before."""
+    """The configuration with higher limits; ConfigError if one is lower than before."""
     asked: dict[str, object] = {} if max_layers is None else {"max_layers": max_layers}
     if epochs is not None:
         try:
@@ -33,9 +33,9 @@ def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, i
 
 
 def require_depth(space: Space, tree: ReplayTree, *, max_layers: int) -> None:
-    """SpaceError unless the space is as deep as the search's own, or as deep as the `max_layers` asked for.
+    """Raise SpaceError unless the space is as deep as the search's own, or as the new `max_layers`.
 
-    And where prefixes that were measured lead nowhere in the deeper one, within the limits that every layer keeps.
+    It is also raised if measured prefixes have no continuation in the deeper space, within the limits on cost.
     """
     stored: int = json.loads(tree.info().space_json)["max_layers"]
     needed = max(stored, max_layers)

@@ -1,4 +1,4 @@
-"""The state of a search as bytes, and back; no code is ever read from it."""
+"""Convert a search's state to bytes and back; no code is ever read from it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from replaytree.policy import Strategy
 
 
 def pack(state: Mapping[str, Any]) -> bytes:
-    """A state as bytes, which have been read back: StorageError for one that could not be resumed from."""
+    """A state as bytes, verified by reading them back; StorageError if the search could not resume from them."""
     buffer = io.BytesIO()
     try:
         torch.save(dict(state), buffer)
         unpack(buffer.getvalue())
-    except Exception as error:  # pickling runs the methods of whatever is in there
+    except Exception as error:  # pickling runs methods of the objects in the state
         cause = error.__cause__ if isinstance(error, CorruptTree) and error.__cause__ is not None else error
         raise StorageError(
             f"the strategy's state cannot be read back ({cause_of(cause)}), so nothing of this turn was stored; "
@@ -48,18 +48,18 @@ def unpack(payload: bytes) -> dict[str, Any]:
 
 
 def require_loads(fresh: Strategy, payload: bytes) -> None:
-    """StorageError unless a new strategy of the same kind can be set to the packed state."""
+    """Raise StorageError unless a new strategy of the same kind can load the packed state."""
     try:
         fresh.load_state_dict(unpack(payload)["strategy"])
     except Exception as error:  # a strategy's code may raise anything
         raise StorageError(
             f"{type(fresh).__name__} cannot load its own state ({reason(error)}), so nothing of this turn was stored; "
-            f"load_state_dict() must take what state_dict() gives"
+            f"load_state_dict() must accept what state_dict() returns"
         ) from error
 
 
 class Standing(NamedTuple):
-    """Where a search stands, beside its tree and its strategy; `checkpoints` only in states of before revision 0008."""
+    """The rest of a search's state, beside tree and strategy; `checkpoints` is set in states before revision 0008."""
 
     growth: Growth
     checkpoints: list[tuple[int, float]]
@@ -67,7 +67,7 @@ class Standing(NamedTuple):
 
 
 def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode_count: int) -> Standing:
-    """Set a new strategy to a stored state, and say where its search stands; CorruptTree where they do not fit."""
+    """Load a stored state into a new strategy, and return the rest of it; CorruptTree if they do not fit."""
     state = unpack(payload)
     try:
         if state.get("of", owner(config)) != owner(config):
@@ -81,7 +81,7 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
         )  # fmt: skip
         if any(type(count) is not int or count < 0 for count in counts) or growth.depth_bound < 1:
             raise ValueError(f"it counts {counts}")
-    except Exception as error:  # a state of another strategy, or of other layers, fails in any way
+    except Exception as error:  # the state of another strategy, or of other layers, may raise anything
         raise CorruptTree(
             f"the stored state of the strategy does not fit the search ({reason(error)}); import the search from an "
             f"export, or start anew"
@@ -90,12 +90,12 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
 
 
 def owner(config: SearchConfig) -> str:
-    """What tells a search's state from that of another one with the same layers."""
+    """A mark that distinguishes a search's state from that of another search with the same layers."""
     return f"strategy {config.strategy}, seed {config.seed}"
 
 
 def _require_sound(payload: bytes) -> None:
-    """ValueError where a byte was changed, which torch would load; nothing is unpacked to more than it is."""
+    """Raise ValueError if a byte was changed (torch would load it) or if the payload is compressed."""
     with zipfile.ZipFile(io.BytesIO(payload)) as packed:
         if any(member.compress_type != zipfile.ZIP_STORED for member in packed.infolist()):
             raise ValueError("it is compressed, and states are not")
@@ -104,7 +104,7 @@ def _require_sound(payload: bytes) -> None:
 
 
 def cause_of(error: BaseException) -> str:
-    """What an error says, without torch's advice to those who load files of their own."""
+    """An error's message, without torch's advice on loading files that one trusts."""
     told = reason(error)
     foreign = re.search(r"GLOBAL (\S+)", told)
     return f"it holds a {foreign[1]}" if foreign else told.partition("WeightsUnpickler error: ")[2] or told

@@ -1,4 +1,4 @@
-"""Whether what a database or a file holds can be gone on with: rows by the tree's rules, states by loading them."""
+"""Check that a stored or exported search can be continued: its rows by the tree's rules, its state by loading it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from replaytree.tree.stored_layers import stored_layers
 
 
 def check(engine: Engine) -> list[Problem]:
-    """As the tree's own check; and every strategy's state is loaded."""
+    """The tree's own check; in addition, every strategy's state is loaded."""
     found = tree.check(engine)
     with reading(engine) as connection:
         return found + list(state_problems(connection))
 
 
 def import_search(storage: str | URL | Engine, file: str | Path, *, name: str | None = None) -> Transferred:
-    """As the tree's own import; and the strategy's state is loaded before anything is stored."""
+    """The tree's own import; in addition, the strategy's state is loaded before anything is stored."""
     return tree.import_search(storage, file, name=name, believe=state_problems)
 
 
 def state_problems(connection: Connection, search: str | None = None) -> Iterator[Problem]:
-    """The states that could not be resumed from, of one search or of all; a search that cannot be read has its own."""
+    """The states that no search could resume from, of one search or of all; unreadable searches are skipped."""
     query = select(
         searches.c.name,
         searches.c.config_json,
@@ -70,7 +70,7 @@ def _wrong(config_json: str, space_json: str, payload: object, episode_count: in
 
 
 def unknown_layers(engine: Engine) -> Iterator[tuple[str, str]]:
-    """The searches of which nothing says what their layers do, and why."""
+    """The searches whose layers are unknown to the database, each with the reason."""
     columns = (searches.c.name, searches.c.space_json, searches.c.config_json, searches.c.data_json)
     with reading(engine) as connection:
         for name, space_json, config_json, data_json in connection.execute(select(*columns).order_by(searches.c.id)):

@@ -100,7 +100,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result onl
 DataDir = Annotated[
     str | None,
     typer.Option(
-        help="Folder of the named data sets; they are downloaded to it.", envvar="REPLAYTREE_DATA", metavar="FOLDER"
+        help="Folder of the named data sets; missing ones are downloaded to it.",
+        envvar="REPLAYTREE_DATA",
+        metavar="FOLDER",
     ),
 ]
 Workers = Annotated[
@@ -126,7 +128,7 @@ GpusPerWorker = Annotated[
 Threads = Annotated[
     int | None,
     whole(
-        "Threads of a training; OMP_NUM_THREADS counts, too.  [default: one, or more where it gains by them]",
+        "Threads of a training; OMP_NUM_THREADS also sets it.  [default: one, or more if they are faster]",
         panel="Machine",
     ),
 ]

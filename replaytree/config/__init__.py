@@ -1,4 +1,4 @@
-"""What a search is told, what a training may spend, and which database is meant."""
+"""The configuration of a search, the budget of a training, and the choice of the database."""
 
 from replaytree.config.growth import Budget, Growth, Pruning
 from replaytree.config.option import Declared, number, whole_number

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 from replaytree.config.search import SearchConfig
 
-# A bar drawn from fewer paths would stop a search's first good ones as often as its bad ones.
+# A bar computed from fewer paths would stop good paths as often as bad ones.
 LEAST_SEEN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one training may spend, and where it may end early.
+    """The epochs of one training, and the point where it may end early.
 
-    After `checkpoint` epochs, a path whose prefixes are all less accurate than `bar` is stopped. Without a checkpoint
-    there is no such point, and without a bar nothing to compare with.
+    After `checkpoint` epochs, a path whose prefixes are all less accurate than `bar` is stopped. Without a
+    checkpoint or a bar no path is stopped early.
     """
 
     epochs: int
@@ -27,14 +27,14 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Where a search stands in its growth: the depth bound, and what it has seen at this bound.
+    """The growth of a search: the depth bound, and what was measured at this bound.
 
     `best_accuracy` is the best accuracy of a training at this bound, `stale` the trainings since it improved. The
-    budget is `least_epochs` or more: a search that was asked for more layers later keeps what it had reached.
+    budget is at least `least_epochs`: raising the limit on layers does not lower the budget already reached.
 
-    A training measures all prefixes of its path, so the sooner the bound rises, the more a training measures. A bound
-    that rises with every episode is best or close to it for all strategies; a patient one costs `guided` most, because
-    a good strategy improves a little with nearly every training (reports/benchmarks/strategies.md).
+    A training measures all prefixes of its path, so the sooner the bound rises, the more a training measures. Raising
+    the bound with every episode is best, or close to it, for all strategies. Waiting for a lack of improvement costs
+    `guided` most, because it improves a little with nearly every training (reports/benchmarks/strategies.md).
     """
 
     depth_bound: int
@@ -52,8 +52,8 @@ class Growth:
     def after(self, accuracies: Iterable[float | None], config: SearchConfig) -> Growth:
         """The state after a batch of episodes.
 
-        `accuracies` has one entry an episode: the best accuracy on its path, or None where nothing was trained. The
-        bound rises by one when `grow_every` episodes have passed at it, or, where that is None ("auto"), when
+        `accuracies` has one entry an episode: the best accuracy on its path, or None if nothing was trained. The
+        bound rises by one when `grow_every` episodes have passed at it, or, if that is None ("auto"), when
         `grow_patience` trainings in a row have not improved on the best of this bound. It stops at max_layers.
         """
         state = self
@@ -77,7 +77,7 @@ class Growth:
         return state
 
     def budget(self, config: SearchConfig) -> Budget:
-        """Epochs: linear in the bound from epochs_first at min_layers to epochs_last half-way to max_layers, rounded.
+        """Epochs: linear in the bound, from epochs_first at min_layers to epochs_last half-way to max_layers, rounded.
 
         Half-way, because rankings compare equal budgets: the deeper half of the search should share one.
         """
@@ -87,18 +87,18 @@ class Growth:
         return Budget(epochs=max(epochs, self.least_epochs))
 
     def raised_from(self, config: SearchConfig) -> Growth:
-        """The state after a raise of the limits of `config`: further layers spread the budget, but it does not fall."""
+        """The state after the limits of `config` were raised: the budget grows more slowly, but it does not fall."""
         return replace(self, least_epochs=self.budget(config).epochs)
 
 
 class Pruning:
     """Stops paths that fall behind half-way: successive halving over paths (Jamieson and Talwalkar, 2016).
 
-    `reached` are (epochs of the budget, accuracy) of the paths that came to its checkpoint: the best of their prefixes
-    there. A path is stopped when all of its prefixes are below the median of what was reached under the same budget.
-    The database keeps them, not the strategy's state: that is written anew with every training.
+    `reached` holds (epochs of the budget, accuracy) for each path that came to its checkpoint: the best of its prefixes
+    there. A path is stopped if all of its prefixes are below the median of these at the same budget. The database
+    keeps them, not the strategy's state, which is written again with every training.
 
-    It costs no measurable accuracy and saves a little; more where a strategy proposes worse paths
+    It costs no measurable accuracy and saves a little time; more if a strategy proposes worse paths
     (reports/benchmarks/strategies.md).
     """
 
@@ -124,6 +124,6 @@ class Pruning:
         return replace(budget, checkpoint=checkpoint, bar=bar)
 
     def add(self, accuracies: Iterable[float], budget: Budget) -> None:
-        """Take in what trainings under a budget reached at its checkpoint: the best accuracy of each."""
+        """Add the best accuracies that trainings of a budget reached at its checkpoint."""
         for accuracy in accuracies:
             insort(self._reached.setdefault(budget.epochs, []), accuracy)

@@ -1,7 +1,7 @@
 """How a field of a configuration is declared: once, for the command line, for errors and for help.
 
-A field carries an Option as dataclass metadata. From the field's type and its Option follow its check, its command-line
-option, its help, and how a value of it is read from text and written to it.
+A field carries an Option as dataclass metadata. The field's type and its Option determine its check, its command-line
+option, its help, and how its values are read from text and written as text.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _POWERS = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """What is said of a field beside its type and default.
+    """Facts about a field besides its type and default.
 
-    `least` and `most` are in the range, `above` and `below` just outside it. `unset` says what None means, and
+    `least` and `most` belong to the range, `above` and `below` do not. `unset` says what None means, and
     `unset_word` is how it is written. Fields of one `flag` are written together, `FIRST:LAST`.
     """
 
@@ -58,7 +58,7 @@ def option(default: Any, help: str, panel: Panel, **more: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A field of a configuration with all that is known of it; without `choices` any value of the kind will do."""
+    """A field of a configuration with its declaration; without `choices` any value of the kind is allowed."""
 
     name: str
     kind: type
@@ -74,7 +74,7 @@ class Declared:
 
     @property
     def metavar(self) -> str:
-        """What stands for the value in help."""
+        """The placeholder of the value in help."""
         return self.option.metavar or {int: "N", float: "X", str: "NAME"}.get(self.kind, "")
 
     def checked(self, value: Any) -> Any:
@@ -90,7 +90,7 @@ class Declared:
 
     @property
     def wanted(self) -> str:
-        """What values are good, in words."""
+        """Which values are allowed, in words."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         noun = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[self.kind]
@@ -183,13 +183,13 @@ def _kind(hint: Any) -> tuple[type, tuple[str, ...], bool]:
 
 
 def _plain(value: Any, kind: type) -> Any:
-    """A value as the plain type it stands for, also NumPy's numbers and paths; None where it is of another kind."""
+    """A value as a plain Python value, also from NumPy's numbers and from paths; None if it is of another kind."""
     kinds: dict[type, tuple[Any, Callable[[Any], Any]]] = {
         int: (Integral, operator.index),
         float: (Real, float),
         str: ((str, os.PathLike), os.fspath),
     }
-    # NumPy's own truth values are named so, and are no bool.
+    # NumPy's own booleans have this name, and are not instances of bool.
     is_truth = type(value).__name__ in ("bool", "bool_")
     if kind is bool:
         return bool(value) if is_truth else None

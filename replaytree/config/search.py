@@ -1,4 +1,4 @@
-"""What a search is told: one frozen dataclass; its command-line options, checks and help follow from its fields."""
+"""The configuration of a search: a dataclass whose fields also define the command-line options, checks and help."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SHARE = {"least": 0.0, "most": 1.0}
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Everything that decides what a search does; stored with it as JSON. Units stand in the names.
+    """Everything that decides what a search does; stored with it as JSON. Names include units.
 
     None means "decided when the search starts" (`width`, `crop_padding`, `flip`: from the data and the device), "none"
     (`train_limit`, `baseline_decay`) or "when it stops improving" (`grow_every`).
     Raises ConfigError for a value that cannot be used, naming the value and the command-line option.
     """
 
-    seed: int = option(0, "Everything random follows from it.", "What to search", first=True, least=0, below=2**63)
+    seed: int = option(0, "Seed of all random choices.", "What to search", first=True, least=0, below=2**63)
 
     dataset: str | None = option(
         "digits",
@@ -39,7 +39,7 @@ class SearchConfig:
     )
     data_dir: str | None = option(
         None,
-        "Folder of the named data sets; they are downloaded to it.",
+        "Folder of the named data sets; missing ones are downloaded to it.",
         "Data",
         metavar="FOLDER",
         unset="the user's cache folder",
@@ -80,11 +80,11 @@ class SearchConfig:
     strategy: StrategyName = option("guided", f"How paths are chosen: {', '.join(STRATEGY_NAMES)}.", "Strategy")
     warm_start: str | None = option(
         None,
-        "Learn from this search of the same layers first, whatever its images (guided, replay).",
+        "guided, replay: learn first from this search; same layers, any images.",
         "Strategy",
         metavar="SEARCH",
     )
-    num_paths: int = option(1, "Episodes a turn, sampled and learnt from together.", "Strategy", least=1, most=10_000)
+    num_paths: int = option(1, "Episodes a turn, sampled and learned from together.", "Strategy", least=1, most=10_000)
     return_kind: ReturnKind = option(
         "cumulative",
         f"replay, reinforce: what a step is credited with: {', '.join(get_args(ReturnKind))}.",
@@ -99,7 +99,7 @@ class SearchConfig:
     )
     temperature: float = option(
         0.01,
-        "replay: of the softmax over average accuracy that draws from the tree.",
+        "replay: temperature of the softmax over average accuracy that draws from the tree.",
         "Strategy",
         least=1e-6,
         most=1e6,
@@ -117,7 +117,9 @@ class SearchConfig:
         unset="an even average; reinforce: Zoph and Le's",
     )
     hidden_size: int = option(64, "Hidden units of the LSTM controller.", "Strategy", least=1, most=16_384)
-    policy_learning_rate: float = option(5e-3, "Of the controller's Adam.", "Strategy", above=0.0, most=1e6)
+    policy_learning_rate: float = option(
+        5e-3, "Learning rate of the controller's Adam optimizer.", "Strategy", above=0.0, most=1e6
+    )
     entropy: float = option(0.01, "replay, puct: weight of the entropy bonus.", "Strategy", least=0.0, most=1e6)
     grad_clip: float = option(1.0, "Largest gradient norm of the controller.", "Strategy", above=0.0)
     warmup: int = option(8, "guided: trainings before the value networks choose.", "Strategy", least=1)
@@ -125,17 +127,17 @@ class SearchConfig:
     mutants: float = option(
         0.5, "guided: share of the candidates that are mutants of good paths.", "Strategy", **_SHARE
     )
-    population: int = option(20, "evolution: paths that live.", "Strategy", least=1)
+    population: int = option(20, "evolution: paths kept in the population.", "Strategy", least=1)
     tournament: int = option(5, "evolution: paths that compete to be a parent.", "Strategy", least=1, most=1_000_000)
-    exploration: float = option(1.0, "puct, guided: weight of what is uncertain.", "Strategy", least=0.0, most=1e6)
+    exploration: float = option(1.0, "puct, guided: weight of the uncertainty.", "Strategy", least=0.0, most=1e6)
 
     evaluator: EvaluatorName = option(
         "joint", "joint: one training scores all prefixes; separate: one training a prefix.", "Training"
     )
     calibrate: float = option(
         0.0,
-        "joint: share of the trainings' cost that goes to training single prefixes by themselves, "
-        "by which accuracies are made comparable over depths. 0: none.",
+        "joint: share of the training cost spent on training single prefixes alone, "
+        "to make accuracies comparable over depths. 0: none.",
         "Training",
         **_SHARE,
     )
@@ -155,8 +157,8 @@ class SearchConfig:
     batch_size: int = option(64, "Images a training step.", "Training", least=1)
     learning_rate: float = option(0.1, "Peak of the one-cycle schedule.", "Training", above=0.0, most=1e6)
     momentum: float = option(0.9, "Nesterov momentum.", "Training", **_SHARE)
-    weight_decay: float = option(5e-4, "Of the trained networks.", "Training", least=0.0, most=1e6)
-    label_smoothing: float = option(0.1, "Of the training loss.", "Training", **_SHARE)
+    weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)
+    label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", **_SHARE)
     crop_padding: int | None = option(
         None,
         "Random crop after padding by this many pixels.",
@@ -166,15 +168,15 @@ class SearchConfig:
         unset="the data set's own",
     )
     flip: bool | None = option(None, "Random horizontal flip.", "Training", unset="the data set's own")
-    prune: bool = option(True, "Stop a path half-way that trails half of the paths before it.", "Training")
+    prune: bool = option(True, "Stop a path half-way if it is worse than half of the earlier paths.", "Training")
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", "Machine")
     threads: int | None = option(
         None,
-        "Threads of a training; OMP_NUM_THREADS counts, too.",
+        "Threads of a training; OMP_NUM_THREADS also sets it.",
         "Machine",
         least=1,
         most=4096,
-        unset="one, or more where it gains by them",
+        unset="one, or more if they are faster",
     )
     capture: bool = option(True, "On a GPU: capture each training step in a CUDA graph.", "Machine")
 
@@ -256,7 +258,7 @@ class SearchConfig:
     def to_arguments(self) -> list[str]:
         """The options of `replaytree run` that make this configuration; those at their default are left out.
 
-        Raises ConfigError for a search of data or an evaluator of one's own, which no command line can name.
+        Raises ConfigError for a search of your own data or evaluator, which no command line can name.
         """
         if self.dataset is None:
             raise ConfigError("this search has data or an evaluator of its own; no command line makes it")
@@ -288,7 +290,7 @@ def option_name(field: str) -> str:
 def parse_flag(flag: str, text: str) -> dict[str, Any]:
     """The fields that an option's text sets: ('--epochs', '4:8') -> {'epochs_first': 4, 'epochs_last': 8}.
 
-    The inverse of what to_arguments writes; raises ConfigError for text that it does not.
+    The inverse of to_arguments; raises ConfigError for text that it does not write.
     """
     together = by_flag()[flag]
     parts = text.split(":") if len(together) > 1 else [text]

@@ -1,4 +1,4 @@
-"""Which database is meant, and how it is named in commands that people paste."""
+"""Choose the database, and name it in commands that can be pasted."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ DEFAULT_STORAGE = "sqlite:///replaytree.db"
 def storage_url(storage: str | None = None) -> str:
     """The URL given, else that of REPLAYTREE_STORAGE, else sqlite:///replaytree.db.
 
-    What is no URL is the name of a SQLite file: 'tree.db', '~/tree.db', 'C:\\tree.db' on Windows.
+    Anything but a URL is the name of a SQLite file: 'tree.db', '~/tree.db', 'C:\\tree.db' on Windows.
     """
     storage = storage or os.environ.get("REPLAYTREE_STORAGE") or DEFAULT_STORAGE
-    # A scheme of one letter is a drive of Windows; sqlite:x.db and the like are URLs with a slip.
+    # A scheme of one letter is a Windows drive; sqlite:x.db and the like are mistyped URLs.
     if "://" in storage or not storage.strip() or re.match(r"(sqlite|postgres\w*)[+:]", storage):
         return storage
     if re.match(r"[A-Za-z]:[\\/]", storage) and os.name != "nt":
         raise ConfigError(
-            f"storage is {storage!r}, a path of Windows, and this is another system; give a path of it (--storage)"
+            f"storage is {storage!r}, a path of Windows, and this is another system; give a path that exists here "
+            f"(--storage)"
         )
     return file_url(os.path.expanduser(storage))
 
@@ -40,9 +41,9 @@ def without_password(url: str) -> str:
 
 
 def command(*words: object, storage: str | None = None, data_dir: str | None = None) -> str:
-    """A replaytree command that can be pasted: quoted for the shell, with what it would not find by itself.
+    """A replaytree command that can be pasted: quoted for the shell, with the options needed to find its data.
 
-    `storage` is the database's URL, None the one that a command without `--storage` finds; `data_dir` likewise.
+    `storage` is the database's URL; None is the one that a command without `--storage` finds. `data_dir` likewise.
     """
     url = storage_url(storage)
     there = [] if data_dir in (None, os.environ.get("REPLAYTREE_DATA")) else ["--data-dir", data_dir]

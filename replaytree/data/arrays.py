@@ -1,4 +1,4 @@
-"""Images that are in memory already.
+"""Images that are already in memory.
 
 Shapes: N images, C channels, H rows, W columns.
 """
@@ -34,13 +34,13 @@ def from_arrays(
 ) -> ImageData:
     """ImageData from uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels (N,), 0 to K - 1.
 
-    Channels stand first where only the second dimension is 1 or 3. `classes` names the K classes (default: their
-    numbers). A stratified `val_fraction` becomes the validation part. `crop_padding` is an eighth of the shorter side
-    where it is None; images are mirrored in training only with `flip`. Raises DataError for arrays of another form.
+    Channels are taken to come first if only the second dimension is 1 or 3. `classes` names the K classes (default:
+    their numbers). A stratified `val_fraction` becomes the validation part. `crop_padding` None means an eighth of the
+    shorter side. Images are mirrored in training only with `flip`. Raises DataError for arrays of any other form.
     """
     images_NHWC, labels_N = _channels_last(_array(images, "images")), _array(labels, "labels")
     _require_labels(labels_N, len(images_NHWC))
-    # Compared before names are made, of which a label of a billion would ask for as many.
+    # Checked before names are made: a label of a billion would make a billion names.
     present = np.unique(labels_N)
     names = _class_names(range(len(present)) if classes is None else classes)
     if not np.array_equal(present, np.arange(len(names))):
@@ -69,7 +69,7 @@ def from_arrays(
 
 
 def as_image_data(data: Any) -> ImageData:
-    """What users give as data: an ImageData, or a pair (images, labels) for from_arrays(); else DataError."""
+    """ImageData from what users pass: an ImageData, or a pair (images, labels) for from_arrays(); else DataError."""
     if isinstance(data, ImageData):
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
@@ -94,11 +94,11 @@ def _array(values: Any, what: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError as error:  # images of several sizes
-        raise DataError(f"{what} are no array ({str(error)[:80]}); resize the images to one size") from error
+        raise DataError(f"{what} are not an array ({str(error)[:80]}); resize the images to one size") from error
 
 
 def _require_labels(labels: np.ndarray, count: int) -> None:
-    """DataError, with the way out, unless these are `count` whole numbers."""
+    """Raise DataError, with the fix, unless these are `count` whole numbers."""
     form = f"labels are {labels.dtype} {labels.shape}; they must be whole numbers ({count},)"
     if labels.ndim == 2 and labels.shape[0] == count:
         way = "labels.argmax(axis=1)" if labels.shape[1] > 1 else "labels.ravel()"
@@ -110,7 +110,7 @@ def _require_labels(labels: np.ndarray, count: int) -> None:
 
 
 def _channels_last(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) from any of the forms; DataError, with the way out, for others."""
+    """uint8 (N, H, W, C) from any of the forms; DataError, with the fix, for others."""
     form = f"images are {images.dtype} {images.shape}; they must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W)"
     if images.ndim not in (3, 4) or not images.size:
         raise DataError(f"{form}, and at least two of each class")
@@ -120,7 +120,7 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
 
 
 def _way_to_bytes(images: np.ndarray) -> str:
-    """What makes bytes of numbers that are none, as the end of a sentence."""
+    """How to turn these values into bytes, as the end of a sentence."""
     if images.dtype == bool:
         return ": `images.astype('uint8') * 255` makes them"
     if not np.issubdtype(images.dtype, np.integer) and not np.issubdtype(images.dtype, np.floating):
@@ -135,7 +135,7 @@ def _way_to_bytes(images: np.ndarray) -> str:
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) from (N, H, W), (N, H, W, C) or (N, C, H, W); DataError for many channels where few are meant."""
+    """(N, H, W, C) from (N, H, W), (N, H, W, C) or (N, C, H, W); DataError if the channels seem misplaced."""
     if images.ndim == 3:
         return images[..., None]
     _, second, third, last = images.shape
@@ -143,18 +143,20 @@ def channels_last(images: np.ndarray) -> np.ndarray:
         return images.transpose(0, 2, 3, 1)
     if last not in _CHANNELS and second < min(third, last):
         raise DataError(
-            f"images are {images.shape}, which reads as {last} channels; where it is {second} channels of "
-            f"{third}x{last} pixels, `images.transpose(0, 2, 3, 1)` says so"
+            f"images are {images.shape}, which reads as {last} channels; if they are {second} channels of "
+            f"{third}x{last} pixels, give `images.transpose(0, 2, 3, 1)`"
         )
     return images
 
 
 def _class_names(classes: Sequence[object]) -> tuple[str, ...]:
-    """The names as text; DataError where two of them read alike, or have no order."""
+    """The names as text; DataError if two are the same, or if they come in no order."""
     if isinstance(classes, str | bytes):
         raise DataError(f"classes are the text {classes!r}; they must be a list of names")
     if isinstance(classes, Mapping | Set) or not isinstance(classes, Collection):
-        raise DataError(f"classes are a {type(classes).__name__}; they must be a list of names, the first that of 0")
+        raise DataError(
+            f"classes are a {type(classes).__name__}; they must be a list of names, the name of class 0 first"
+        )
     names = tuple(as_text(str(each)) for each in classes)
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"two classes are called {twice[0]!r}; give each its own name")

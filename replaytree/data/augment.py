@@ -19,7 +19,7 @@ def augment(images_BCHW: torch.Tensor, *, crop_padding: int, flip: bool, generat
     An image is padded by `crop_padding` zeros on each side and cut back to H x W at an offset uniform in
     0..2 * crop_padding in rows and in columns (torchvision's RandomCrop), then mirrored with probability 1/2 if
     `flip`. With no padding and no flip the images are returned as they are. The draws are made on the generator's
-    device; give one of the images' device to save a copy.
+    device; a generator on the images' device saves a copy.
     """
     _check(images_BCHW)
     if crop_padding < 0:
@@ -28,7 +28,7 @@ def augment(images_BCHW: torch.Tensor, *, crop_padding: int, flip: bool, generat
         return images_BCHW
     device = images_BCHW.device
     B, C, H, W = images_BCHW.shape
-    # One gather through flat indices: 0.1 ms for 64 CIFAR-10 images on 2 cores, 0.55 ms with four index tensors.
+    # One gather through flat indices is several times faster than indexing with four tensors.
     top_B, left_B = _draw(2 * crop_padding + 1, (2, B), generator).to(device)
     rows_BH = top_B[:, None] + torch.arange(H, device=device)
     columns_BW = torch.arange(W, device=device).expand(B, W)

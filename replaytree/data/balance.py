@@ -1,4 +1,4 @@
-"""What a user may not know of the images: classes with few of them, and classes of very different sizes."""
+"""Notes on the images that a user may not expect: small classes, and classes of very different sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IMBALANCE = 3.0
 def balance_notes(data: ImageData, *, flip: bool | None = None) -> list[str]:
     """Sentences about skipped images, classes with fewer than 20 training images, and a ratio of 3 or more.
 
-    What the data say of themselves comes first. `flip` is the search's, None for the data set's own.
+    The notes of the data set come first. `flip` is the search's setting; None means the data set's own.
     """
     notes = list(data.notes)
     if not (data.flip if flip is None else flip) and data.notes and data.name not in NAMED:

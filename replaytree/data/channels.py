@@ -14,8 +14,8 @@ from replaytree.errors import DataError
 def match_channels(images_NCHW: Tensor, channels: int) -> Tensor:
     """uint8 (N, C, H, W) -> uint8 (N, channels, H, W): grey is repeated, colour becomes its luminance.
 
-    Luminance is (19595 R + 38470 G + 7471 B + 32768) >> 16, which is Pillow's and leaves a grey image as it was.
-    Raises DataError for other numbers of channels than 1 and 3.
+    Luminance is (19595 R + 38470 G + 7471 B + 32768) >> 16, Pillow's formula, which leaves a grey image unchanged.
+    Raises DataError for numbers of channels other than 1 and 3.
     """
     found = images_NCHW.shape[1]
     if found == channels:
@@ -25,4 +25,4 @@ def match_channels(images_NCHW: Tensor, channels: int) -> Tensor:
     if (found, channels) == (3, 1):
         weights_C11 = torch.tensor([19595, 38470, 7471], dtype=torch.int32)[:, None, None]
         return ((images_NCHW.int() * weights_C11).sum(dim=1, keepdim=True) + 32768 >> 16).to(torch.uint8)
-    raise DataError(f"the images have {found} channels, and {channels} are needed; only 1 and 3 can be exchanged")
+    raise DataError(f"the images have {found} channels, and {channels} are needed; only 1 and 3 can be converted")

@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits a value: their values, the range that these span, and the same in 8 bits.
+"""Pictures of more than 8 bits a value: their values, the range of the values, and the conversion to 8 bits.
 
 Pillow turns such pictures white or black: it clips at 255, or keeps the upper byte of values that fill the lower one.
 
@@ -19,13 +19,13 @@ Range = tuple[float, float]
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 _NOMINAL: tuple[Range, ...] = ((0.0, 1.0), (0.0, 255.0), (0.0, 65535.0))
 _SAMPLE_FORMAT, _BITS_PER_SAMPLE, _SIGNED = 339, 258, 2
-# The order of the bytes in the other half of a 16-bit value, as Pillow's raw modes name it.
+# The opposite byte order of a 16-bit value, as Pillow's raw modes name it.
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
 @dataclass(frozen=True, slots=True)
 class DeepValues:
-    """Values (H, W) or (H, W, C) of kind `integer` or `float`, and their range where the format says it."""
+    """Values (H, W) or (H, W, C) of kind `integer` or `float`, and their range if the format states it."""
 
     values: np.ndarray
     kind: str
@@ -53,7 +53,7 @@ def grey_values(file: Image.Image) -> DeepValues | None:
 def colour_values(file: ImageFile.ImageFile) -> DeepValues | None:
     """The values (H, W, C) of a colour picture of 16 bits, of a PNG or TIFF, in the channels of its mode; else None.
 
-    Pillow keeps the upper bytes only; read a second time with the bytes in the other order, it gives the lower ones.
+    Pillow keeps the upper bytes only. Reading the file again in the other byte order gives the lower ones.
     """
     tiles: Any = getattr(file, "tile", None)
     if not tiles or file.format not in ("PNG", "TIFF") or ";16" not in str(_raw_mode(tiles[0])):

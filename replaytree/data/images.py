@@ -27,7 +27,7 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells two data sets apart. `sha256` is over the bytes of train and validation images and labels."""
+    """Identifies a data set. `sha256` is over the bytes of train and validation images and labels."""
 
     sha256: str
     train_count: int
@@ -48,7 +48,7 @@ class ImageData:
     `mean` and `std` are per channel, fractions of 255, of the train part. `crop_padding` and `flip` are the
     augmentation this data set is usually trained with. `skipped` names the unreadable files that were left out.
     `ranges` are the values that became 0 and 255 in pictures of more than 8 bits, by kind. `notes` are sentences on
-    what was taken for what in a folder.
+    which sub-folder was taken for which part.
     """
 
     name: str
@@ -94,7 +94,7 @@ class ImageData:
         )
 
     def __repr__(self) -> str:
-        """Name, counts, shape and classes: not a million pixels."""
+        """Name, counts, shape and classes, without the pixels."""
         shape = "x".join(map(str, self.image_shape))
         counts = f"{len(self.train_labels)} train and {len(self.val_labels)} validation images of {shape}"
         return f"ImageData({self.name!r}, {counts}, {self.num_classes} classes)"
@@ -130,7 +130,7 @@ def channel_statistics(images_NCHW: torch.Tensor) -> tuple[tuple[float, ...], tu
     """Mean and population standard deviation of each channel, as fractions of 255.
 
     Exact, from a histogram of the 256 values: a float copy of 50,000 CIFAR-10 images would take 0.6 GB. A channel
-    with one value only has a deviation of 1, so that it can be divided by.
+    with a single value gets a deviation of 1, so that dividing by it works.
     """
     values_256 = torch.arange(256, dtype=torch.float64) / 255
     means, stds = [], []

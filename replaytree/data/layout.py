@@ -1,7 +1,7 @@
-"""What the folders of a data set are: its train, validation and test parts, or its classes.
+"""Decide what the folders of a data set are: its train, validation and test parts, or its classes.
 
-Names decide together with what the folders hold: a part holds class folders, a class holds pictures. Where that leaves
-two readings, it is an error that says how to make it one.
+Names and contents decide together: a part holds class folders, a class holds pictures. If two readings remain, an error
+says how to make the choice clear.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PART_OF: dict[str, Part] = {
     **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
 }
 _TAILS = ("set", "data", "images", "imgs", "split")
-# Words beside a part's name that say nothing: training_set, train_images, Validation Data.
+# Words beside a part's name that carry no meaning: training_set, train_images, Validation Data.
 _FILLERS = {
     "set", "data", "dataset", "image", "images", "img", "imgs", "pics", "pictures", "photos", "samples", "files",
     "folder", "dir", "split", "part", "subset", "classes", "final", "resized", "cropped", "jpg", "png", "the", "of",
@@ -37,9 +37,9 @@ _LOOKED_INTO = 10
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the parts of a data set lie; `train` is the folder of the class folders. `classes` are names of folders.
+    """Where the parts of a data set are. `train` is the folder of the class folders, `classes` are their names.
 
-    `unused` are folders that are neither parts nor classes. `notes` say what names alone do not.
+    `unused` are folders that are neither parts nor classes. `notes` are sentences for the user.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class Layout:
 
 
 def layout_of(folder: Path) -> Layout:
-    """The parts of a folder. Raises DataError where it is missing, or can be read in two ways."""
+    """The parts of a folder. Raises DataError if it is missing, or can be read in two ways."""
     if not folder.is_dir():
         raise DataError(f"the folder {as_text(folder)} does not exist; check the path, or name a data set")
     names = subfolders(folder)
@@ -93,17 +93,17 @@ def layout_of(folder: Path) -> Layout:
 
 
 def part_of(name: str) -> Part | None:
-    """The part that a folder's name says by itself: `training_set`, `Val`, `test1`, `dev`; None for other names."""
+    """The part that a folder's name states by itself: `training_set`, `Val`, `test1`, `dev`; None for other names."""
     part, rest = _read_name(name)
     return part if not rest else None
 
 
 def _of_classes(folder: Path, classes: list[str], without: dict[str, Part]) -> Layout:
-    """A folder of class folders; `without` are named as parts are, but hold no class folders."""
+    """A folder of class folders; `without` are named like parts, but hold no class folders."""
     full = [name for name in without if _holds_pictures(folder / name)]
     notes = [f"{as_text(name)} is empty and is not used" for name in without if name not in full]
     if len(classes) >= 2 and len(full) == 1 and without[full[0]] == "train":
-        # Nobody keeps unsorted training pictures beside class folders, and a train is a thing that people photograph.
+        # Nobody keeps unsorted training pictures beside class folders, and "train" is a likely class (a vehicle).
         classes = sorted([*classes, *full])
         notes.append(f"{as_text(full[0])} is taken for a class, because it holds pictures as the others do")
     elif full:
@@ -166,9 +166,9 @@ def _refuse_parts_inside(folder: Path, classes: list[str]) -> None:
 
 
 def _candidates(names: list[str]) -> tuple[dict[str, Part], set[str]]:
-    """Folders that may be parts by their names; and those of them that are only because another name is alike.
+    """Folders whose names may mean parts; and those that count only because another name differs just in the part.
 
-    Alike are seg_train and seg_test, which are the same but for the part.
+    For example, seg_train and seg_test.
     """
     read = {name: _read_name(name) for name in names}
     alike: dict[str, set[Part]] = defaultdict(set)
@@ -180,10 +180,10 @@ def _candidates(names: list[str]) -> tuple[dict[str, Part], set[str]]:
 
 
 def _read_name(name: str) -> tuple[Part | None, str]:
-    """The part that a name mentions and what else it says: `seg_train` -> train, 'seg'; None without one part."""
+    """The part that a name mentions, and its other words: `seg_train` -> train, 'seg'; None unless it is one part."""
     words = [word.casefold() for word in _WORD.findall(as_text(name))]
     mentioned = [(word, part) for word in words if (part := _part_word(word)) is not None]
-    if {part for _, part in mentioned} == {"train", "val"}:  # train_val holds both, to be trained on
+    if {part for _, part in mentioned} == {"train", "val"}:  # train_val holds both, and both are for training
         mentioned = [(word, "train") for word, _ in mentioned]
     if len({part for _, part in mentioned}) != 1:
         return None, name
@@ -210,7 +210,7 @@ def _one_each(folder: Path, parts: dict[str, Part]) -> dict[Part, Path]:
 
 
 def _only_inner(folder: Path, names: list[str], *, depth: int = 0) -> Path | None:
-    """The only folder in a folder, where that is the data set again: of the same name or none, or with parts in it."""
+    """The only sub-folder, if it is the real data set: it repeats the name, has a filler name, or holds the parts."""
     if len(names) != 1 or depth > _DEEPEST or any(loose_pictures(folder)):
         return None
     inner = folder / names[0]
@@ -226,7 +226,7 @@ def _only_inner(folder: Path, names: list[str], *, depth: int = 0) -> Path | Non
 
 
 def _inside(root: Path, part: Part) -> Path:
-    """The folder of the class folders of a part: seg_train/seg_train where an archive was unpacked so."""
+    """The folder that holds a part's class folders: seg_train/seg_train if an archive was unpacked that way."""
     for _ in range(_DEEPEST):
         names = subfolders(root)
         if len(names) != 1 or (part_of(names[0]) != part and names[0].casefold() != root.name.casefold()):

@@ -19,7 +19,7 @@ def as_text(name: str | os.PathLike[str]) -> str:
 
 
 def some(names: Sequence[str], most: int = 10) -> str:
-    """The first `most` names, and how many more there are."""
+    """The first `most` names, and the number of the others."""
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
 

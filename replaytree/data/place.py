@@ -1,4 +1,4 @@
-"""Where a folder of pictures lies, also after it was moved."""
+"""Find a folder of pictures, even after it was moved."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from replaytree.errors import DataError
 def find_folder(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Path:
     """The folder that a data set's path names: in `data_dir`, or `data_dir` itself, or the path as it is.
 
-    `data_dir` is where the folder was moved to: its new parent, or, under whatever name, the folder. DataError where
-    there is none of these, saying where it was looked for.
+    `data_dir` is where the folder was moved to: its new parent, or the folder itself under any name. Raises a
+    DataError that lists the places searched if none of these exists.
     """
     path = _path(dataset)
     if (found := _by_name(path, data_dir)) is not None:
         return found
     if path.is_dir():
         return path
-    # REPLAYTREE_DATA is where the named data sets lie: no folder that somebody moved.
+    # REPLAYTREE_DATA is the folder of the named data sets, not one that somebody moved.
     said = data_dir is not None and os.fspath(data_dir) != os.environ.get("REPLAYTREE_DATA")
     if data_dir is not None and said and path.is_absolute() and _path(data_dir).is_dir():
         return _path(data_dir)
@@ -44,14 +44,14 @@ def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
 
 
 def _path(given: str | os.PathLike[str]) -> Path:
-    """With ~ replaced where the home is known: Path.expanduser would raise where it is not."""
+    """The path with ~ replaced if the home folder is known; Path.expanduser raises if it is not."""
     if not os.fspath(given):
         raise DataError(f"the data set's name is empty; give one of {', '.join(NAMED)}, or the path of a folder")
     return Path(os.path.expanduser(given))
 
 
 def _by_name(path: Path, data_dir: str | os.PathLike[str] | None) -> Path | None:
-    """The folder of the path's name in `data_dir`, or `data_dir` where that is its name."""
+    """The folder in `data_dir` with the path's last name, or `data_dir` itself if that is its name."""
     if data_dir is None or not path.name:
         return None
     root = _path(data_dir)

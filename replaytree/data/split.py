@@ -1,7 +1,7 @@
 """Stratified parts of a labelled set, the same for the same seed.
 
-sklearn's train_test_split refuses parts smaller than the number of classes, and gives a rare class none where its
-share rounds to zero; here every class has at least one image on both sides.
+sklearn's train_test_split refuses parts smaller than the number of classes, and gives a rare class no image if its
+share rounds to zero. Here every class has at least one image on both sides.
 
 Shapes: N images, K classes.
 """
@@ -57,7 +57,7 @@ def stratified_subset(labels_N: torch.Tensor, count: int, *, seed: int) -> torch
 
 
 def _share(counts_K: np.ndarray, total: int, *, most_K: np.ndarray) -> np.ndarray:
-    """`total` shared out in proportion to the counts by largest remainder, each share in 1..most."""
+    """Divide `total` in proportion to the counts by largest remainder, each share in 1..most."""
     quota_K = total * counts_K / counts_K.sum()
     share_K: np.ndarray = np.clip(np.floor(quota_K).astype(np.int64), 1, most_K)
     while share_K.sum() != total:

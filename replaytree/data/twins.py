@@ -1,4 +1,4 @@
-"""Pictures that stand in a data set more than once: in two parts, or under two classes.
+"""Pictures that are in a data set more than once: in two parts, or in two classes.
 
 Shapes: N images, C channels, H rows, W columns.
 """

@@ -1,7 +1,7 @@
-"""The pictures in and below folders: what is taken, and what is left out and why.
+"""Find the pictures in and below folders, and count what is left out and why.
 
-A walk follows links, but comes to no folder twice, so that loops end and no picture counts twice. It opens regular
-files only, and gives up where a tree is too large to be a data set.
+A walk follows links, but enters no folder twice, so loops end and no picture counts twice. It opens regular files
+only, and gives up if a tree is too large to be a data set.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _PROBE_ENTRIES, _PROBE_SHARE = 100_000, 0.02
 _HIDDEN = {"__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information", "lost+found"}
 _SYSTEM = tuple(Path(each) for each in ("/proc", "/sys", "/dev"))
 _MEMORY = Path("/dev/shm")  # files like any other, in memory
-# Pillow finds these, but to decode them takes Ghostscript or another program.
+# Pillow recognises these formats, but needs Ghostscript or another program to decode them.
 _FOREIGN = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5", "IPTC"}
-# Told by their extension only: their files begin with nothing of their own, so that any file could be one.
+# Recognised by extension only: these files have no signature of their own, so any file could be one.
 _UNMARKED = {"TGA", "IM", "IMT", "PCD", "SPIDER", "MCIDAS", "XVTHUMB", "PCX", "DIB", "CUR", "MSP", "FLI"}
 
 
 @dataclass(slots=True)
 class Found:
-    """Picture files, sorted by folder and name, and folders and links that cannot be read, each with the reason."""
+    """Picture files, sorted by folder and name; and folders and links that cannot be read, each with the reason."""
 
     pictures: list[str] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
@@ -46,7 +46,8 @@ class Found:
 class Walk:
     """One reading of a data set: several folders, walked one after the other or together.
 
-    `left_out` counts what was not taken, by kind. Nothing below the folders `avoid` is taken, whatever links there.
+    `left_out` counts what was not taken, by kind. Nothing below the folders `avoid` is taken, even if a link leads
+    there.
     """
 
     def __init__(self, top: Path, *, avoid: Iterable[Path] = ()) -> None:
@@ -60,7 +61,7 @@ class Walk:
         self._started = time.monotonic()
 
     def below(self, roots: Sequence[Path]) -> list[Found]:
-        """What each root holds. A root that is a link counts as the folder it leads to."""
+        """The pictures of each root. A root that is a link counts as the folder it leads to."""
         found = [Found() for _ in roots]
         for root in roots:
             for inside in (Path(os.path.realpath(root.parent), root.name), Path(os.path.realpath(root))):
@@ -71,7 +72,7 @@ class Walk:
             _refuse_system(path)
             if self._enter(path, number):
                 links += ((number, link) for link in self._folder(path, number, found[number]))
-        # Links come last, so that what they lead to belongs to the class that really holds it.
+        # Links come last, so that their targets belong to the class that really holds them.
         while links:
             number, link = links.popleft()
             links += ((number, further) for further in self._link(link, number, found[number]))
@@ -80,7 +81,7 @@ class Walk:
         return found
 
     def _folder(self, folder: str, number: int, found: Found) -> list[str]:
-        """Takes the pictures of a folder and of those in it; the links that it met."""
+        """Take the pictures of a folder and its sub-folders; returns the links met on the way."""
         links: list[str] = []
         stack = [folder]
         while stack:
@@ -130,7 +131,7 @@ class Walk:
         return []
 
     def _enter(self, path: str, number: int) -> bool:
-        """Whether a folder is new here, and none that holds a root; it is then number's."""
+        """Claim a folder for root `number`; False if it is claimed already or contains a root."""
         real = os.path.realpath(path)
         if real in self._owner or real in self._above:
             return False
@@ -157,17 +158,17 @@ class Walk:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is of a system or a program, such as .ipynb_checkpoints, @eaDir and __MACOSX."""
+    """Whether a file or folder belongs to a system or program: .ipynb_checkpoints, @eaDir, __MACOSX, and the like."""
     return name.startswith(".") or name.casefold() in _HIDDEN
 
 
 def has_picture_name(path: str) -> bool:
-    """Whether the extension is one of a format that Pillow reads."""
+    """Whether the extension belongs to a format that Pillow reads."""
     return os.path.splitext(path)[1].lower() in _extensions(len(Image.EXTENSION))
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file is a picture by its extension or, where that is none of a picture, by its content."""
+    """Whether a file is a picture, by its extension or else by its content."""
     if has_picture_name(path):
         return True
     try:
@@ -183,12 +184,12 @@ def is_picture(path: str) -> bool:
             return True
     except Image.DecompressionBombError:
         return True
-    except Exception:  # as of decoding: Pillow raises what it likes
+    except Exception:  # as in decoding, Pillow may raise anything
         return False
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, sorted, without hidden ones. DataError where it cannot be read."""
+    """The names of the folders in a folder, sorted, without hidden ones. DataError if the folder cannot be read."""
     _refuse_system(os.fspath(folder))
     try:
         with os.scandir(folder) as entries:
@@ -223,15 +224,15 @@ def loose_pictures(folder: Path) -> Iterator[str]:
 
 
 def _begins(form: str, start: bytes) -> bool:
-    """Whether a file that begins so may be of a format of Pillow's."""
+    """Whether a file with these first bytes may be of this format of Pillow's."""
     accept = Image.OPEN[form][1]
     try:
         return accept is not None and bool(accept(start))
-    except Exception:  # these read numbers at fixed places, and the file may be shorter
+    except Exception:  # these read numbers at fixed offsets, and the file may be shorter
         return False
 
 
-# Pillow's formats, asked for anew when a plug-in has added one (pillow-heif does).
+# Pillow's formats; the argument makes the cache notice one that a plug-in adds (pillow-heif does).
 @cache
 def _extensions(_: int) -> frozenset[str]:
     known = Image.registered_extensions()

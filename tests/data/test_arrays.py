@@ -33,7 +33,7 @@ def test_channels_come_first_and_classes_have_names():
         (np.zeros((4, 7, 32, 30), np.uint8), [0, 0, 1, 1], r"reads as 30 channels; .*images.transpose\(0, 2, 3, 1\)"),
         (np.zeros((4, 8, 8), np.float32) + 1, [0, 0, 1, 1], r"numpy.rint\(images \* 255\).astype\('uint8'\)"),
         ([], [], r"images are float64 \(0,\)"),
-        ([np.zeros((2, 2)), np.zeros((3, 3))], [0, 1], "images are no array .*resize the images"),
+        ([np.zeros((2, 2)), np.zeros((3, 3))], [0, 1], "images are not an array .*resize the images"),
         (IMAGES / 255 - 0.5, [0, 0, 1, 1], r"go from -0.5 to .*: undo what normalised them"),
         (np.full((4, 8, 8), np.nan), [0, 0, 1, 1], "hold values that are not finite"),
         (np.full((4, 8, 8), np.inf), [0, 0, 1, 1], "hold values that are not finite"),
