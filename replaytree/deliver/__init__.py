@@ -1,4 +1,4 @@
-"""From a node to a model that people use: retrain, test accuracy, export, predict."""
+"""From a node to a usable model: retrain, measure test accuracy, export, predict."""
 
 from replaytree.deliver.description import Description
 from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification, export

@@ -1,4 +1,4 @@
-"""The network as it is delivered: bytes in, logits out, normalisation inside, and the mirror image where asked for.
+"""The network as it is delivered: bytes in, logits out, with normalisation inside and an optional mirror image.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -44,7 +44,7 @@ class Deployed(nn.Module):
 def batched_logits(
     network: nn.Module, images_NCHW: Tensor, *, batch: int = 256, threads: Threads | None = None
 ) -> Tensor:
-    """Logits (N, K) of any number of images, on the CPU; the network is asked a batch at a time."""
+    """Logits (N, K) of any number of images, on the CPU, computed a batch at a time."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     number = torch.get_num_threads()
     if isinstance(network, Deployed):

@@ -1,4 +1,4 @@
-"""What a model file says of itself: layers, classes, normalisation, and how it was trained. Plain values, as JSON."""
+"""A model file's description of itself: layers, classes, normalisation, training. Plain values, as JSON."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LAYER_TYPES: dict[str, type[Convolution] | type[ResidualBlock] | type[Pooling]]
     "Pooling": Pooling,
 }
 
-# More values than any picture that a network here is trained on; a file that asks for more asks for memory only.
+# More values than any picture that networks here are trained on; a larger claim only wastes memory.
 _MOST_VALUES = 2**26
 
-# What is in memory while a batch is predicted.
+# The most memory that a batch may take while it is predicted.
 _BATCH_BYTES = 2**28
 _DATA_OPTIONS: dict[str, tuple[type, ...]] = {
     "dataset": (str,),
@@ -39,7 +39,7 @@ _DATA_OPTIONS: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracies:
-    """Of one way to predict: on the test split, and on validation images that were held out; None: not measured."""
+    """Accuracies of one way to predict: on the test split, and on held-out validation images; None: not measured."""
 
     test: float | None = None
     validation: float | None = None
@@ -54,10 +54,10 @@ class Accuracies:
 class Description:
     """A trained network without its weights.
 
-    `mean` and `std` are per channel, fractions of 255. `mirror`: the logits are the mean of those of an image and of
-    its mirror image, which doubles the multiply-adds. `plain` and `mirrored` are the accuracies without and with that.
-    `trained_on` and `measured_on` are digests of the images that were trained on, and of those that the accuracies are
-    of. `data` are the keywords of load_data() that give the validation images again, None for images from memory.
+    `mean` and `std` are per channel, fractions of 255. With `mirror` the logits are the mean over an image and its
+    mirror image, which doubles the multiply-adds. `plain` and `mirrored` are the accuracies without and with it.
+    `trained_on` and `measured_on` are digests of the images used for training and for measuring the accuracies.
+    `data` are the keywords with which load_data() reads the validation images again, None for images from memory.
     `ranges` are the values that became 0 and 255 in training images of more than 8 bits, by kind. `max_params` and
     `max_flops` are the limits of the search.
     """
@@ -89,17 +89,17 @@ class Description:
 
     @property
     def test_accuracy(self) -> float | None:
-        """On the test split, predicted as `mirror` says; None where there is none."""
+        """On the test split, predicted as `mirror` says; None if there is no test split."""
         return (self.mirrored if self.mirror else self.plain).test
 
     @property
     def validation_accuracy(self) -> float | None:
-        """On held-out validation images, predicted as `mirror` says; None where they were trained on."""
+        """On held-out validation images, predicted as `mirror` says; None if they were trained on."""
         return (self.mirrored if self.mirror else self.plain).validation
 
     @property
     def params(self) -> int:
-        """How many numbers were trained."""
+        """The number of trained parameters."""
         shapes = self._shapes()
         head = (shapes[-1][0] + 1) * len(self.classes)
         return sum(layer.params(shape) for layer, shape in zip(self.layers, shapes, strict=False)) + head
@@ -124,9 +124,9 @@ class Description:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides which weights a training ends with: whoever shares it may be continued, or need not be repeated.
+        """Everything that decides the final weights. A training with an equal identity may be continued or reused.
 
-        Where images lie and how accuracy is measured is no part of it.
+        The place of the images and the way accuracy is measured do not belong to it.
         """
         recipe = {name: value for name, value in self.training.items() if name != "mirror"}
         return {
@@ -141,7 +141,7 @@ class Description:
         }
 
     def to_json(self) -> str:
-        """As a JSON object, keys sorted; SpaceError where a layer of one's own is among the layers."""
+        """As a JSON object, keys sorted; SpaceError if there is a custom layer."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["layers"] = [_layer_values(layer) for layer in self.layers]
         values |= {name: asdict(getattr(self, name)) for name in ("plain", "mirrored")}
@@ -149,7 +149,7 @@ class Description:
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> Description:
-        """The inverse of to_json; ModelError, naming the `origin`, for text that is no description."""
+        """The inverse of to_json; ModelError, naming the `origin`, for text that is not a description."""
         try:
             values = plain_json(text)
             _require_format(values.pop("format"), origin)
@@ -211,7 +211,7 @@ class Description:
                 raise ValueError(f"{name} of data is {value!r}")
 
     def _shapes(self) -> list[Shape]:
-        """The shape before each layer and after the last; ValueError where a layer is illegal."""
+        """The shape before each layer and after the last; ValueError if a layer is illegal."""
         shapes = [self.input_shape]
         for layer in self.layers:
             after = layer.output_shape(shapes[-1])
@@ -222,17 +222,17 @@ class Description:
 
 
 def plain_json(text: str | bytes) -> dict[str, Any]:
-    """A JSON object; ValueError for anything else, NaN and infinities, and what is nested too deeply."""
+    """A JSON object; ValueError for anything else, for NaN and infinities, and for nesting that is too deep."""
 
     def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     try:
         found = json.loads(text, parse_constant=refuse)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(found, dict):
-        raise ValueError(f"it is a {type(found).__name__}, no object")
+        raise ValueError(f"it is a {type(found).__name__}, not an object")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Exports. Each is made in memory, proved equal to its model, and only then written.
+"""Exports. Each is made in memory, compared with its model, and written only if they are equal.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -37,7 +37,7 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """How an export compares with its model, on the validation images. `files` are what was written, of `nbytes`."""
+    """How an export compares with its model on the validation images. `files` were written and have `nbytes`."""
 
     files: tuple[Path, ...]
     description: Description
@@ -59,7 +59,7 @@ class Verification:
 
     @property
     def cost(self) -> str:
-        """What the export takes, beside the limits that it was searched under."""
+        """The cost of the export, beside the limits of the search."""
         made = self.description
         return (
             f"{made.params:,} parameters{_at_most(made.max_params)}, {made.flops:,} multiply-adds an "
@@ -68,7 +68,7 @@ class Verification:
 
     @property
     def broken_limits(self) -> tuple[str, ...]:
-        """What exceeds a limit of the search, a sentence each."""
+        """A sentence for each limit of the search that the export exceeds."""
         made = self.description
         found = []
         if made.max_params is not None and made.params > made.max_params:
@@ -88,8 +88,8 @@ def export(
     """Write the model of a safetensors file in another form, and verify it on the validation images of `data`.
 
     With `mirror` each prediction is the mean over an image and its mirror image. A python export is two files, `out`
-    and its weights beside it. What is written holds no path of this machine. Raises ConfigError for a name that is
-    taken or of another suffix, ModelError where the export does not equal the model; then nothing is left behind.
+    and its weights beside it. No path of this machine is written. Raises ConfigError for a name that is
+    taken or has the wrong suffix, and ModelError if the export does not equal the model; then no file is left behind.
     """
     targets = _targets(out, form)
     for target in targets:
@@ -109,7 +109,7 @@ def export(
 def _targets(out: Path, form: ExportFormat) -> tuple[Path, ...]:
     if out.suffix.lower() != SUFFIX[form]:
         raise ConfigError(f"out is {out}; the name of a file of --format {form} must end in {SUFFIX[form]}")
-    # The weights first: a Python file without them would be of no use.
+    # The weights first: a Python file without them would be useless.
     return (out.with_suffix(".safetensors"), out) if form == "python" else (out,)
 
 
@@ -132,7 +132,7 @@ def _contents(
 
 
 def _run(contents: dict[Path, bytes], form: ExportFormat, images_NCHW: Tensor, *, batch: int) -> Tensor:
-    """Logits of what is to be written."""
+    """Logits of the export that is about to be written."""
     first = next(iter(contents.values()))
     if form == "onnx":
         return onnx_model(first, origin="the export").logits(images_NCHW)
@@ -142,7 +142,7 @@ def _run(contents: dict[Path, bytes], form: ExportFormat, images_NCHW: Tensor, *
         drafts = [Path(folder) / target.name for target in contents]
         for draft, content in zip(drafts, contents.values(), strict=True):
             draft.write_bytes(content)
-        # What this process has just written is the one Python file that is ever run here.
+        # The only Python file that is ever run here is one that this process has just written.
         own = runpy.run_path(str(drafts[1]))["load"]() if form == "python" else read_weights(drafts[0])[0]
     return batched_logits(own, images_NCHW, batch=batch)
 
@@ -153,7 +153,7 @@ def _verify(
     images_NCHW, labels_N = data.val_images.cpu(), data.val_labels
     expected_NK = batched_logits(network, images_NCHW, batch=network.batch)
     found_NK = _run(contents, form, images_NCHW, batch=network.batch)
-    # The file that was asked for first.
+    # The requested file comes first.
     files = tuple(reversed(contents))
     result = Verification(
         files=files,

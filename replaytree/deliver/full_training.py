@@ -1,4 +1,4 @@
-"""Training one network with the full recipe, a checkpoint an epoch; a resumed training equals an uninterrupted one.
+"""Train one network with the full recipe and a checkpoint an epoch. Resumed and uninterrupted trainings are equal.
 
 Shapes: N images, B images a batch, C channels, H rows, W columns, K classes.
 """
@@ -29,7 +29,7 @@ from replaytree.evaluate import Threads, using
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """Where a full training stands. `loss` is the epoch's mean, `seconds` and `run_epochs` are of this call."""
+    """Progress of a full training. `loss` is the epoch's mean; `seconds` and `run_epochs` count from this call."""
 
     seed: int
     epoch: int
@@ -44,7 +44,7 @@ class TrainingDiverged(ReplayTreeError):
 
 
 class FullTraining:
-    """One training, from a seed to averaged weights; seed and recipe are those of the description."""
+    """One training, from a seed to averaged weights; the description has the seed and the recipe."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class FullTraining:
         self.epoch = 0
 
     def run(self, *, checkpoint: Path | None = None, on_epoch: Callable[[EpochDone], None] | None = None) -> Deployed:
-        """Train to the end, from `checkpoint` where that file exists; the model with averaged weights, on the CPU.
+        """Train to the end, from `checkpoint` if that file exists. Returns the model with averaged weights, on the CPU.
 
-        Raises TrainingDiverged, or ModelError for a checkpoint that is of another training or cannot be written, which
-        is found out before the first epoch.
+        Raises TrainingDiverged; and ModelError, before the first epoch, for a checkpoint that is of another training or
+        cannot be written.
         """
         if checkpoint is not None:
             if checkpoint.exists():
@@ -115,7 +115,7 @@ class FullTraining:
         total = torch.zeros((), device=device)
         self.model.train()
         order_N = torch.randperm(len(self._labels_N), generator=self._generator, device=device)
-        # Equal batches, because batch norm cannot bear a last batch of one image.
+        # Equal batches, because batch norm fails on a last batch of one image.
         for number, index_B in enumerate(order_N.tensor_split(batches)):
             step = self.epoch * batches + number
             for group in self._optimizer.param_groups:
@@ -140,7 +140,7 @@ class FullTraining:
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
-        """Weights and batch norm statistics alike; counters are copied."""
+        """Average the weights and the batch norm statistics; copy the counters."""
         kept, new = self.average.network.state_dict(), self.model.network.state_dict()
         floating = [name for name in kept if kept[name].is_floating_point()]
         torch._foreach_lerp_([kept[name] for name in floating], [new[name] for name in floating], 1.0 - decay)
@@ -148,9 +148,9 @@ class FullTraining:
             kept[name].copy_(new[name])
 
     def save(self, file: Path) -> None:
-        """A checkpoint of tensors and plain values, whole or not at all."""
+        """Write a checkpoint of tensors and plain values, whole or not at all."""
         content = io.BytesIO()
-        # Not into the file itself: on a full disk torch's own writer ends the process.
+        # Not directly into the file: on a full disk torch's own writer kills the process.
         torch.save(
             {
                 "identity": self._description.identity,
@@ -165,15 +165,15 @@ class FullTraining:
         write_whole(file, content.getvalue())
 
     def load(self, file: Path) -> None:
-        """Continue from a checkpoint; ModelError where it is of another training, or no checkpoint."""
+        """Continue from a checkpoint; ModelError if it is of another training, or not a checkpoint."""
         try:
             _require_stored(file)
             state = torch.load(file, map_location=self._device, weights_only=True)
             found = dict(state["identity"])
         except Exception as error:  # torch.load raises UnpicklingError, RuntimeError, EOFError, KeyError and more
             raise ModelError(
-                f"{file} is no checkpoint of replaytree, or it is damaged ({_first_line(error)}); delete it to train "
-                f"from the start, or give --force"
+                f"{file} is not a checkpoint of replaytree, or it is damaged ({_first_line(error)}); delete it to "
+                f"train from the start, or give --force"
             ) from error
         if difference := differing(found, self._description.identity):
             raise ModelError(
@@ -188,7 +188,7 @@ class FullTraining:
 
 
 def _require_stored(file: Path) -> None:
-    """ValueError for a checkpoint that unpacks to more than it is."""
+    """Raise ValueError for a checkpoint that unpacks to more than its size."""
     size = file.stat().st_size
     with zipfile.ZipFile(file) as archive:
         if any(entry.compress_type or entry.file_size > size for entry in archive.infolist()):
@@ -196,7 +196,7 @@ def _require_stored(file: Path) -> None:
 
 
 def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The first thing in which two identities differ, in words; empty where they are the same."""
+    """The first difference between two identities, in words; empty if they are equal."""
     for name, value in wanted.items():
         if found.get(name) != value:
             if name == "training images":

@@ -18,14 +18,14 @@ SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py")
 def load(path: str | os.PathLike[str]) -> Model:
     """The model of a .safetensors, .onnx, .pt2 or .py file that `retrain` or `export` wrote.
 
-    A .py file is not run: its weights lie beside it, as .safetensors. Raises ModelError for a file that is missing,
+    A .py file is not run: its weights are beside it, as .safetensors. Raises ModelError for a file that is missing,
     of another kind, changed or damaged.
     """
     file = Path(os.path.expanduser(path))
     suffix = file.suffix.lower()
     require_file(file)
     if suffix not in SUFFIXES:
-        raise ModelError(f"{file} is no model: the name must end in {', '.join(SUFFIXES)}")
+        raise ModelError(f"{file} is not a model: the name must end in {', '.join(SUFFIXES)}")
     try:
         return _read(file, suffix)
     except MemoryError as error:
@@ -33,7 +33,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 
 def require_file(file: Path) -> None:
-    """ModelError unless this is a file that can be read; a pipe is not opened, for it may never end."""
+    """Raise ModelError unless this file can be read; a pipe is not opened, because reading it may never end."""
     try:
         mode = os.stat(file).st_mode
     except FileNotFoundError:
@@ -43,8 +43,8 @@ def require_file(file: Path) -> None:
     except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise ModelError(f"{file} is {kind}, and no model file; give one that `replaytree export` wrote")
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise ModelError(f"{file} is {kind}, not a model file; give one that `replaytree export` wrote")
     if not os.access(file, os.R_OK):
         raise ModelError(f"{file} cannot be read: permission denied")
 

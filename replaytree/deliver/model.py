@@ -1,4 +1,4 @@
-"""A trained network ready for use: images in, classes out, whatever kind of file it came from.
+"""A trained network ready for use: images in, classes out, whatever file format it came from.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
@@ -23,7 +23,7 @@ from replaytree.memory import is_out_of_memory
 class Model:
     """A network with its classes and normalisation.
 
-    `network` is the nn.Module from uint8 images (N, C, H, W) to logits (N, K); None where the model is run by
+    `network` is the nn.Module from uint8 images (N, C, H, W) to logits (N, K); None if the model is run by
     onnxruntime.
     """
 
@@ -36,7 +36,7 @@ class Model:
 
     @classmethod
     def of(cls, network: Deployed, description: Description) -> Model:
-        """A model that torch runs."""
+        """A model that runs in torch."""
         network = network.eval()
         return cls(description, partial(batched_logits, network, batch=description.batch), network=network)
 
@@ -50,7 +50,7 @@ class Model:
         return self.description.classes
 
     def logits(self, images: Any) -> Tensor:
-        """float32 (N, K); for the images see predict_proba."""
+        """Logits, float32 (N, K); for the form of the images see predict_proba."""
         images_NCHW = self._checked(images)
         if not len(images_NCHW):
             return torch.empty(0, len(self.classes))
@@ -66,7 +66,7 @@ class Model:
             ) from error
         if not torch.isfinite(logits_NK).all():
             raise ModelError(
-                f"{self!r} gives outputs that are no finite numbers, so it predicts nothing; retrain with a lower "
+                f"{self!r} gives outputs that are not finite numbers, so it predicts nothing; retrain with a lower "
                 f"--learning-rate"
             )
         return logits_NK
@@ -75,13 +75,13 @@ class Model:
         """The probability of each class, float32 (N, K), rows sum to 1.
 
         `images` are a uint8 array as for from_arrays(), or a uint8 tensor (N, C, H, W), of the height and width
-        that the network was trained on. Grey and colour are exchanged where needed. Raises DataError otherwise.
+        that the network was trained on. Grey and colour are converted where needed. Raises DataError otherwise.
         """
         probabilities: np.ndarray = self.logits(images).softmax(dim=1).numpy()
         return probabilities
 
     def predict(self, images: Any) -> list[str]:
-        """The name of the most probable class of each image; for the images see predict_proba."""
+        """The name of the most probable class of each image; for the form of the images see predict_proba."""
         return [self.classes[index] for index in self.logits(images).argmax(dim=1).tolist()]
 
     def _checked(self, images: Any) -> Tensor:

@@ -26,7 +26,7 @@ from replaytree.errors import ConfigError, ModelError
 
 DESCRIPTION_KEY = "replaytree"
 
-# What layers, normalisation and mirror image are written with. None makes a large tensor of a small one.
+# The operations of layers, normalisation and mirror image. None makes a large tensor from a small one.
 _OPERATIONS = frozenset(
     ("Add", "AveragePool", "Cast", "Conv", "Div", "Flatten", "Gemm", "GlobalAveragePool", "Identity", "MaxPool", "Mul",
      "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub")
@@ -37,10 +37,10 @@ _MOST_BYTES = 2**31 - 1
 def onnx_content(network: Deployed, description: Description) -> bytes:
     """A file: input `images`, uint8 (N, C, H, W); output `logits`, float32 (N, K); any N.
 
-    Batch norm is folded into the convolutions. What the exporter notes of the Python source is left out.
+    Batch norm is folded into the convolutions. The exporter's notes on the Python source are left out.
     """
     _require("onnx", "onnxruntime", "onnxscript")
-    # Two images: torch.export takes a dimension of one to be fixed.
+    # Two images, because torch.export treats a dimension of one as fixed.
     example = torch.zeros((2, *description.input_shape), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -70,7 +70,7 @@ def onnx_content(network: Deployed, description: Description) -> bytes:
 
 
 def read_onnx(file: Path) -> Model:
-    """The model of an ONNX file that replaytree wrote; ModelError for another, or one that was changed."""
+    """The model of an ONNX file that replaytree wrote; ModelError for other files and changed ones."""
     if file.stat().st_size > _MOST_BYTES:
         raise ModelError(f"{file} has {file.stat().st_size:,} bytes, more than an ONNX file can have")
     return onnx_model(file.read_bytes(), origin=str(file))
@@ -84,21 +84,23 @@ def onnx_model(content: bytes, *, origin: str) -> Model:
 
     try:
         proto = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's DecodeError has no home of its own
+    except Exception as error:  # protobuf's DecodeError has no stable import path
         raise _unreadable(origin, error) from error
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     if DESCRIPTION_KEY not in metadata:
-        raise ModelError(f"{origin} is no ONNX file with replaytree's description; give a file that replaytree wrote")
+        raise ModelError(
+            f"{origin} is not an ONNX file with replaytree's description; give a file that replaytree wrote"
+        )
     require_seal(content, metadata.get(DIGEST_KEY), origin=origin)
     description = Description.from_json(metadata[DESCRIPTION_KEY], origin=origin)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Threads that wait would spin; and predictions come from small networks.
+    # Waiting threads would spin, and the networks are small.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         _require_modest(proto, description)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # neither onnx nor onnxruntime has a common base of its errors
+    except Exception as error:  # neither onnx nor onnxruntime has a common base class for its errors
         raise _unreadable(origin, error) from error
 
     def logits(images_NCHW: Tensor) -> Tensor:
@@ -115,7 +117,7 @@ def onnx_model(content: bytes, *, origin: str) -> Model:
 def _folded(network: Deployed) -> nn.Module:
     """A copy with each batch norm folded into the convolution before it.
 
-    torch.onnx does so, too, but for none that is used twice, as with the mirror image.
+    torch.onnx also does this, but not for layers that are used twice, as with the mirror image.
     """
     folded = copy.deepcopy(network).eval()
     for module in list(folded.modules()):
@@ -127,7 +129,7 @@ def _folded(network: Deployed) -> nn.Module:
 
 
 def _strip(proto: Any) -> None:
-    """Remove what the exporter notes beside the computation: names of modules, stack traces, paths, shapes."""
+    """Remove everything but the computation: names of modules, stack traces, paths, shapes."""
     graph = proto.graph
     for each in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         each.ClearField("metadata_props")
@@ -139,7 +141,7 @@ def _strip(proto: Any) -> None:
 
 
 def _require_modest(proto: Any, description: Description) -> None:
-    """ValueError unless the graph holds what it declares, and computes with no more memory than its layers do."""
+    """Raise ValueError unless the graph holds what it declares and needs no more memory than its layers."""
     from onnx import TensorProto, helper, shape_inference
 
     graph = proto.graph
@@ -148,12 +150,12 @@ def _require_modest(proto: Any, description: Description) -> None:
     for tensor in graph.initializer:
         width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
         if tensor.data_location != TensorProto.DEFAULT or tensor.external_data:
-            raise ValueError(f"tensor {tensor.name} lies in another file")
+            raise ValueError(f"tensor {tensor.name} is in another file")
         if len(tensor.raw_data) != math.prod(tensor.dims) * width:
             raise ValueError(f"tensor {tensor.name} has {len(tensor.raw_data)} bytes, not those of {list(tensor.dims)}")
     for node in graph.node:
         if node.domain or node.op_type not in _OPERATIONS:
-            raise ValueError(f"{node.op_type} is no operation that replaytree writes")
+            raise ValueError(f"{node.op_type} is not an operation that replaytree writes")
     if len(graph.input) != 1 or len(graph.output) != 1:
         raise ValueError("it does not have one input and one output")
     inferred = shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
@@ -163,7 +165,7 @@ def _require_modest(proto: Any, description: Description) -> None:
         if name not in known or any(not dim.HasField("dim_value") for dim in list(known[name])[1:]):
             raise ValueError(f"the size of {name} is unknown")
         values += math.prod(max(1, dim.dim_value) for dim in list(known[name])[1:])
-    # Each layer keeps at most a few tensors of the size that its description counts; the mirror image, as many again.
+    # Each layer keeps at most a few tensors of the size that its description counts; the mirror image doubles them.
     if values > 4 * (description.activations + 8 * math.prod(description.input_shape)) + 4096:
         raise ValueError(f"it computes {values} values an image, more than its layers have")
 

@@ -1,4 +1,4 @@
-"""Choosing what to deploy: the prefixes that no other beats, and latency measured here."""
+"""Choose what to deploy: the prefixes on the Pareto front, and their latency measured here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ PASSES = 9
 
 
 def pareto_front(items: Sequence[_T], objectives: Callable[[_T], Sequence[float]]) -> list[_T]:
-    """The items that no other dominates, in their order; every objective is to be small.
+    """The items that no other dominates, in their order; every objective is minimised.
 
-    One item dominates another if it is nowhere larger and somewhere smaller (Pareto, 1906), so equals all stay.
+    One item dominates another if it is nowhere larger and somewhere smaller (Pareto, 1906), so equal items all stay.
     """
     values = [tuple(objectives(item)) for item in items]
     return [
@@ -37,7 +37,7 @@ def pareto_front(items: Sequence[_T], objectives: Callable[[_T], Sequence[float]
 
 
 def pareto_nodes(nodes: Sequence[Node], latencies: Sequence[float] | None = None) -> list[int]:
-    """The positions of the nodes that none beats in bound, parameters, FLOPs and, where given, latency."""
+    """The positions of the nodes on the front of bound, parameters, FLOPs and, if given, latency."""
 
     def objectives(position: int) -> list[float]:
         node = nodes[position]
@@ -64,8 +64,8 @@ def latencies(
 ) -> list[float]:
     """Milliseconds of one image (a batch of 1) through each network: one thread, the median of ROUNDS * PASSES times.
 
-    The networks take turns, and every other round goes backwards, so that neither what comes first nor what else the
-    machine does meanwhile falls on one of them. Each is warmed up before it is timed.
+    The networks take turns, and every other round goes backwards, so that neither the order nor other work on the
+    machine favours one of them. Each is warmed up before it is timed.
     """
     times: list[list[float]] = [[] for _ in builders]
     image = torch.zeros((1, *input_shape), device=device)

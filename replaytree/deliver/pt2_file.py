@@ -1,8 +1,8 @@
 """torch.export's pt2 files: a graph for torch.export.load, with the description beside it.
 
-torch.export.load may unpickle, and evaluates expressions in the file, so a file from elsewhere is never given to it
-here: its weights are plain bytes in a zip, which are read as such, and the network is built from the description. The
-digest of the whole file is the comment of the zip.
+torch.export.load may unpickle objects and evaluates expressions in the file, so files from elsewhere are never given to
+it. Instead the weights are read as plain bytes from the zip, and the network is built from the description. The digest
+of the whole file is the comment of the zip.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from replaytree.errors import ModelError
 DESCRIPTION_FILE = "replaytree.json"
 _CONFIG = "data/weights/model_weights_config.json"
 
-# The graph and the zip's own directory: more than a network's weights ever come with.
+# An upper limit on the graph and the zip's own directory, which come with the weights.
 _MOST_OVERHEAD = 2**26
 
 
 def pt2_content(network: Deployed, description: Description) -> bytes:
     """A file: a graph from uint8 images (N, C, H, W) to float32 logits (N, K), any N.
 
-    Made in memory: on a full disk torch's own writer ends the process.
+    Made in memory, because torch's own writer kills the process on a full disk.
     """
     example = torch.zeros((2, *description.input_shape), dtype=torch.uint8)
     program = torch.export.export(network, (example,), dynamic_shapes={"images_NCHW": {0: torch.export.Dim("batch")}})
     for node in program.graph.nodes:
-        # Where the source lies on this machine is nobody's business.
+        # Paths of the source on this machine are private.
         for name in ("stack_trace", "source_fn_stack", "from_node"):
             node.meta.pop(name, None)
     stream = io.BytesIO()
@@ -53,14 +53,14 @@ def pt2_content(network: Deployed, description: Description) -> bytes:
 
 
 def run_own_pt2(content: bytes, images_NCHW: Tensor, *, batch: int) -> Tensor:
-    """Logits from the graph itself, for a file that this process has just made: see the top of this file."""
+    """Logits from the graph itself, only for a file that this process has just made: see the module's docstring."""
     module: Any = torch.export.load(io.BytesIO(content)).module()
     with torch.no_grad():
         return torch.cat([module(part) for part in torch.split(images_NCHW, batch)])
 
 
 def read_pt2(file: Path) -> tuple[Deployed, Description]:
-    """The model of a pt2 file that replaytree wrote; ModelError for another, or one that was changed."""
+    """The model of a pt2 file that replaytree wrote; ModelError for other files and changed ones."""
     origin = str(file)
     try:
         whole = ends_with_seal(file)

@@ -1,4 +1,4 @@
-"""One readable PyTorch file for a network. It imports torch and safetensors, and nothing of replaytree."""
+"""Write a network as one readable PyTorch file, which imports torch and safetensors, but not replaytree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from replaytree.space import Convolution, Layer, Pooling, ResidualBlock
 
 _TEMPLATE = '''"""{labels}
 
-Written by replaytree. The weights lie beside this file, in one that ends in .safetensors.
+Written by replaytree. The weights are beside this file, in a .safetensors file.
 
     network = load()
     logits = network(images)  # images: uint8 (N, {channels}, {height}, {width}); logits: float32 (N, {num_classes})
@@ -66,7 +66,7 @@ if __name__ == "__main__":
 
 _SUBSAMPLED = '''
 class Subsampled(nn.Conv2d):
-    """A 1x1 convolution with a stride. Subsampling first is the same, and oneDNN can die of the strided gradient."""
+    """A 1x1 convolution with a stride. Subsampling first is equal, and the strided gradient can crash oneDNN."""
 
     def forward(self, x):
         return nn.functional.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], self.weight)
@@ -101,7 +101,7 @@ _FLIP_FORWARD = "        return (self.layers(inputs) + self.layers(inputs.flip(3
 
 
 def python_source(description: Description, *, weights: Path) -> str:
-    """The file's text; SpaceError where a layer of one's own is among the layers."""
+    """The file's text; SpaceError if there is a custom layer."""
     channels, height, width = description.input_shape
     lines = []
     shape = description.input_shape

@@ -15,9 +15,8 @@ class FullRecipe:
     """SGD with Nesterov momentum under a one-cycle schedule, augmentation, label smoothing, averaged weights.
 
     `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none.
-    `average_share`: the weights that are kept are an exponential moving average over about this share of all steps.
-    `mirror` changes no weight: the trained model predicts from an image and its mirror image, and so its accuracy is
-    reported.
+    The final weights are an exponential moving average over about `average_share` of all steps. `mirror` changes no
+    weight: the trained model predicts from an image and its mirror image, and its accuracy is reported that way.
     """
 
     epochs: int = 30
@@ -50,9 +49,9 @@ class FullRecipe:
 
     @classmethod
     def of(cls, data: ImageData, **options: Any) -> FullRecipe:
-        """The recipe with the data set's own augmentation where an option is missing or None; cutout is a quarter.
+        """The recipe, with the data set's own augmentation if an option is missing or None; cutout is a quarter.
 
-        A batch is a fiftieth of the training images, 16 to 128 of them, so that an epoch of a small set has steps.
+        A batch is a fiftieth of the training images, but 16 to 128, so that an epoch of a small set has enough steps.
         """
         given = {name: value for name, value in options.items() if value is not None}
         side = min(data.image_shape[1:])
@@ -79,7 +78,7 @@ def one_cycle(step: int, steps: int, *, peak: float, warm_up: float = 0.25) -> f
 def average_decay(step: int, steps: int, *, share: float) -> float:
     """The decay of the weight average after `step` + 1 steps: 1 - 1 / horizon, the horizon `share` of all steps.
 
-    The horizon is never longer than what has passed, so that the random start is forgotten.
+    The horizon is never longer than the steps so far, so that the random start is forgotten.
     """
     horizon = max(1.0, min(share * steps, (step + 1) / 2))
     return 1.0 - 1.0 / horizon

@@ -1,4 +1,4 @@
-"""Retraining: one architecture from scratch, a model a seed, and the test accuracy where there is a test split."""
+"""Retrain one architecture from scratch, one model a seed, and measure test accuracy if there is a test split."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class TrainingTooLarge(ReplayTreeError):
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """One trained model. Without a test split `test_accuracy` is None and `validation_accuracy` is that of held-out
-    images; with one it is the other way round, because validation images are trained on, too.
+    """One trained model. Without a test split `test_accuracy` is None and `validation_accuracy` is on held-out images.
+    With a test split `validation_accuracy` is None, because the validation images are trained on, too.
 
-    `image_count` is how many images that accuracy is of. `seconds` is 0 for a model that was found finished;
-    `measured_anew`: the images that its accuracy is of had changed.
+    `image_count` is the number of images measured. `seconds` is 0 for a model that was already finished;
+    `measured_anew` says that its images had changed, so its accuracy was measured again.
     """
 
     seed: int
@@ -53,21 +53,21 @@ class Retrained:
 
     @property
     def test_accuracy(self) -> float | None:
-        """On the test split; None where there is none."""
+        """On the test split; None if there is none."""
         return self.description.test_accuracy
 
     @property
     def validation_accuracy(self) -> float | None:
-        """On held-out validation images; None where they were trained on."""
+        """On held-out validation images; None if they were trained on."""
         return self.description.validation_accuracy
 
 
 class Training:
-    """What is trained on what, and measured on what: read once, for all seeds.
+    """A retraining: the architecture, the training images and the images to measure on, read once for all seeds.
 
-    With a test split the images are train and validation together, and the test images are looked at after the last
-    step only; before the first they are read, so that a bad one is named at once. Without one (digits, folders without
-    test/, images from memory) validation stays out of the training and is what is reported.
+    With a test split, training uses train and validation images together. The test images are read before the first
+    step, so that a bad one is named at once, but predicted only after the last step. Without one (digits, folders
+    without test/, images from memory) the validation images are held out, and their accuracy is reported.
     """
 
     def __init__(self, subject: Subject, recipe: FullRecipe, *, threads: Threads | None = None) -> None:
@@ -89,7 +89,7 @@ class Training:
         return len(self._measured.labels_N)
 
     def description(self, seed: int) -> Description:
-        """Of the model of a seed, before it is measured."""
+        """The description of a seed's model before it is measured."""
         subject, recipe, data = self._subject, self._recipe, self._subject.data
         trained_on, measured_on = self._digests
         return Description(
@@ -141,7 +141,7 @@ class Training:
     def finished(self, file: Path, seed: int, *, device: torch.device) -> Retrained:
         """The model that an earlier call wrote, if this call would train the same one; else ModelError.
 
-        Its accuracy is measured anew where the images that it is of have changed since.
+        Its accuracy is measured again if the images have changed since.
         """
         try:
             model, found = read_weights(file)
@@ -177,9 +177,9 @@ def retrain(
 ) -> Iterator[Retrained]:
     """Train with each seed in turn, and write its weights into `folder`; yields each model when it is done.
 
-    An interrupted training goes on from its checkpoint, a finished one is not repeated, unless `force`; both only
-    where the images and the recipe are the same. What could keep a model from being written, a layer of one's own, a
-    full disk or another process, is found out before the first epoch.
+    An interrupted training continues from its checkpoint, and a finished one is not repeated, if the images and the
+    recipe are the same; `force` trains again anyway. Anything that would prevent the writing of a model (a custom
+    layer, a full disk, another process) is found before the first epoch.
     """
     if not seeds:
         raise ConfigError("seeds are empty; give at least one")
@@ -263,8 +263,8 @@ def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor
 
 
 def images_again(description: Description, *, data_dir: str | None = None) -> ImageData:
-    """The images that a model was trained on, perhaps from where they were moved to; DataError for others."""
-    assert description.data is not None, "images from memory are only where they were"
+    """The images that a model was trained on, found again even if they were moved; DataError for other images."""
+    assert description.data is not None, "images from memory cannot be read again"
     data = load_data(**{**description.data, "skip_bad": True}, data_dir=data_dir)
     subject = Subject(description.layers, data, description.data)
     trained_on = _digest(*_training_images(subject, with_validation=description.test_accuracy is not None))
@@ -287,7 +287,7 @@ def _digest(images_NCHW: Tensor, labels_N: Tensor) -> str:
 
 @contextmanager
 def _fitting(description: Description, recipe: FullRecipe) -> Iterator[None]:
-    """Say in one line, and with a way out, that memory does not suffice."""
+    """Turn a lack of memory into one line that says what to do."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,7 +1,7 @@
-"""A digest of a whole file, within the file: what was changed after it was written is found out.
+"""A digest of a whole file, stored in the file, to notice later changes.
 
-It is a check against damage and mix-ups, not a signature: who changes a file on purpose can seal it anew, so nothing
-that is read may be trusted for it.
+It protects against damage and mix-ups. It is not a signature: anybody can change a file and seal it again, so a valid
+digest does not make a file trustworthy.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def sealed(content: bytes) -> bytes:
-    """The content with the digest in place of NO_DIGEST, which stands in it once."""
+    """The content with the digest in place of NO_DIGEST, which must occur once."""
     place = NO_DIGEST.encode()
     assert content.count(place) == 1, "the digest has one place in the file"
     return content.replace(place, hashlib.sha256(content).hexdigest().encode())
 
 
 def require_seal(content: bytes, found: str | None, *, origin: str) -> None:
-    """ModelError unless `found`, the digest that the content holds, is that of the content."""
+    """Raise ModelError unless `found`, the digest stored in the content, is correct."""
     digest = (found or "").encode()
     if not _DIGEST.fullmatch(found or "") or content.count(digest) != 1:
         raise changed(origin)
@@ -36,7 +36,7 @@ def require_seal(content: bytes, found: str | None, *, origin: str) -> None:
 def ends_with_seal(file: Path) -> bool:
     """Whether a file's last 64 bytes are the digest of what is before them, and of NO_DIGEST.
 
-    Read in pieces: the file may be of any size.
+    The file is read in pieces, because it may be of any size.
     """
     with file.open("rb") as stream:
         before = max(0, stream.seek(0, 2) - len(NO_DIGEST))

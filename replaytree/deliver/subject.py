@@ -1,4 +1,4 @@
-"""What is to be trained: the layers of a node or a path, and the images it was searched on."""
+"""What to train: the layers of a node or a path, and the images of its search."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from replaytree.tree import Node, ReplayTree, SearchInfo, advice
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An architecture and its images. `data_options` are keywords of load_data(), without `data_dir`, where
-    the files lie; the test images are looked for there, too. `max_params` and `max_flops` are the search's limits.
+    """An architecture and its images. `data_options` are keywords of load_data(), except `data_dir`, the
+    folder of the files; the test images are looked up there, too. `max_params` and `max_flops` are the search's limits.
     """
 
     layers: tuple[Layer, ...]
@@ -55,7 +55,7 @@ class Subject:
 
 
 def data_options(config: SearchConfig) -> dict[str, Any]:
-    """The keywords with which load_data() gives a search's images again; ConfigError where they were in memory."""
+    """The keywords with which load_data() reads a search's images again; ConfigError if they were in memory."""
     if config.dataset is None:
         raise ConfigError(
             "this search ran on images from memory or with an evaluator of its own; retrain in Python: "
@@ -80,7 +80,7 @@ def node_subject(
 
     `node` is an id, a path or labels, as people write them. `width` and `train_limit` replace the search's;
     `skip_bad` leaves out test images that cannot be read. Raises NodeNotFound, SpaceError for an illegal path,
-    DataError where the images are not those of the search.
+    DataError if the images are not those of the search.
     """
     if node is not None and path is not None:
         raise ConfigError("--node and --path were both given; give one of them")
@@ -137,7 +137,7 @@ def path_subject(
 
 
 def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
-    """What builds the untrained network of each node, and their input shape: for what weights do not change."""
+    """A function that builds a node's untrained network, and the input shape; for measures that ignore weights."""
     info = tree.info()
     config = info.config
     if info.data_json is None:

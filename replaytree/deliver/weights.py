@@ -27,7 +27,7 @@ _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 
 def weights_content(model: Deployed, description: Description) -> bytes:
-    """The content of a file."""
+    """The content of a model file."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     return sealed(save(tensors, metadata={DESCRIPTION_KEY: description.to_json(), DIGEST_KEY: NO_DIGEST}))
 
@@ -77,9 +77,9 @@ def read_weights(file: Path) -> tuple[Deployed, Description]:
 
 
 def expected_tensors(description: Description, *, most_bytes: int, origin: str) -> Mapping[str, Tensor]:
-    """The tensors that a description asks for, on the meta device, where they take no memory.
+    """The tensors that a description calls for, on the meta device, where they take no memory.
 
-    ModelError where they are more than a file of `most_bytes` holds.
+    Raises ModelError if they do not fit into a file of `most_bytes`.
     """
     if 4 * description.params > most_bytes:
         raise ModelError(
@@ -95,7 +95,7 @@ def expected_tensors(description: Description, *, most_bytes: int, origin: str) 
 
 
 def assemble(tensors: Mapping[str, Tensor], description: Description, *, origin: str) -> tuple[Deployed, Description]:
-    """The model that tensors and a description make; ModelError where they do not fit."""
+    """The model made of tensors and a description; ModelError if they do not fit together."""
     try:
         model = Deployed(description)
         model.network.load_state_dict(tensors)

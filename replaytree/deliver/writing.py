@@ -13,12 +13,12 @@ from pathlib import Path
 
 from replaytree.errors import ConfigError, ModelError
 
-# What a file system says that has no locks; then there is none, and each writer still has a file of its own.
+# The errors of a file system without locks. Then no lock is taken, and each writer still has its own file.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Write beside the final name, under a name of this process alone, and rename; ModelError where that fails.
+    """Write beside the final name, under a name unique to this process, and rename; ModelError if that fails.
 
     Whatever happens, the name holds the old content or the new, and nothing else is left behind. A link stays a link.
     """
@@ -41,12 +41,12 @@ def write_whole(file: Path, content: bytes) -> None:
 def not_written(file: Path, error: OSError) -> ModelError:
     """The error for a file that the operating system does not let us write."""
     reason = error.strerror or str(error)
-    then = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
+    then = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "fix that"
     return ModelError(f"{file} cannot be written: {reason}; {then}, or choose another place with --out")
 
 
 def require_target(file: Path, *, force: bool) -> None:
-    """ConfigError unless a regular file may be written under this name, which is taken only with `force`."""
+    """Raise ConfigError unless a regular file may be written here; an existing one is replaced only with `force`."""
     try:
         parent = os.stat(file.parent)
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def require_target(file: Path, *, force: bool) -> None:
     except OSError as error:
         raise ConfigError(f"out is {file}, which cannot be written: {error.strerror}; choose another --out") from error
     if not stat.S_ISDIR(parent.st_mode):
-        raise ConfigError(f"out is {file}, but {file.parent} is a file and no folder; choose another --out")
+        raise ConfigError(f"out is {file}, but {file.parent} is a file, not a folder; choose another --out")
     if not os.access(file.parent, os.W_OK | os.X_OK):
         raise ConfigError(f"out is {file}, but the folder {file.parent} may not be written; choose another --out")
     try:
@@ -63,23 +63,23 @@ def require_target(file: Path, *, force: bool) -> None:
             mode = os.stat(file).st_mode
     except FileNotFoundError:
         if file.is_symlink():
-            raise ConfigError(f"out is {file}, a link to nothing; remove it, or choose another --out") from None
+            raise ConfigError(f"out is {file}, a link that leads nowhere; remove it, or choose another --out") from None
         return
     except OSError as error:
         raise ConfigError(f"out is {file}, which cannot be written: {error.strerror}; choose another --out") from error
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise ConfigError(f"out is {file}, which is {kind}; choose another --out")
     if not force:
         raise ConfigError(f"{file} exists; choose another --out, or give --force to replace it")
 
 
 def require_folder(folder: Path) -> None:
-    """Make the folder where there is none; ConfigError where that cannot be, or nothing may be written to it."""
+    """Make the folder if it does not exist; ConfigError if that fails, or if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        kind = "a link to nothing" if folder.is_symlink() else "a file, and no folder"
+        kind = "a link that leads nowhere" if folder.is_symlink() else "a file, not a folder"
         raise ConfigError(f"out is {folder}, which is {kind}; choose another --out") from None
     except OSError as error:
         raise ConfigError(f"the folder {folder} cannot be made: {error.strerror}; choose another --out") from error
@@ -89,16 +89,16 @@ def require_folder(folder: Path) -> None:
 
 @contextmanager
 def only_writer(file: Path) -> Iterator[None]:
-    """Keep other processes from writing `file` meanwhile; ModelError where one does so already.
+    """Keep other processes from writing `file` meanwhile; ModelError if one is writing it already.
 
-    The operating system lets go of the lock of a process that is dead, however it died.
+    The operating system releases the lock of a dead process, however it died.
     """
     lock = file.with_suffix(".lock")
     descriptor = _locked(lock, file)
     try:
         yield
     finally:
-        # Removed while it is still held, so that nobody locks a file without a name.
+        # Removed while it is still held, so that nobody locks a deleted file.
         with suppress(OSError):
             lock.unlink()
         os.close(descriptor)
@@ -121,7 +121,7 @@ def _locked(lock: Path, file: Path) -> int:
                 f"another process ({holder}) is training {file}; wait until it is done and try again, or choose "
                 f"another folder with --out"
             ) from error
-        # The one before may have removed the name between our two steps.
+        # The previous holder may have removed the name between our two steps.
         with suppress(OSError):
             if os.path.samestat(os.stat(lock), os.fstat(descriptor)):
                 os.truncate(descriptor, 0)

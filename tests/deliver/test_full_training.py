@@ -98,10 +98,10 @@ class Bomb:
 def test_a_checkpoint_that_was_tampered_with(start, tmp_path, capsys, content):
     checkpoint = tmp_path / "c.checkpoint"
     checkpoint.write_bytes(content)
-    with pytest.raises(ModelError, match="is no checkpoint of replaytree"):
+    with pytest.raises(ModelError, match="is not a checkpoint of replaytree"):
         start().run(checkpoint=checkpoint)
     torch.save({"identity": Bomb()}, checkpoint)
-    with pytest.raises(ModelError, match="is no checkpoint of replaytree"):
+    with pytest.raises(ModelError, match="is not a checkpoint of replaytree"):
         start().run(checkpoint=checkpoint)
     assert capsys.readouterr().out == ""
 

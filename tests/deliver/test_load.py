@@ -357,7 +357,7 @@ def test_what_is_no_file(tmp_path, suffix):
     os.mkfifo(pipe)
     link.symlink_to(tmp_path / "nothing")
     for file, message in (
-        (folder, "is a folder"), (pipe, "no regular file"), (link, "there is no model file"),
+        (folder, "is a folder"), (pipe, "not a regular file"), (link, "there is no model file"),
         (tmp_path / f"{'n' * 300}{suffix}", "File name too long"),
         (tmp_path / f"\udcff{suffix}", "there is no model file"),
     ):  # fmt: skip
@@ -385,5 +385,5 @@ def test_weights_that_are_no_numbers_predict_nothing(tmp_path, weights, digits):
     with torch.no_grad():
         network.network.head.linear.bias[0] = float("nan")
     write_weights(tmp_path / "m.safetensors", network, description)
-    with pytest.raises(ModelError, match="no finite numbers"):
+    with pytest.raises(ModelError, match="not finite numbers"):
         load(tmp_path / "m.safetensors").predict(digits.val_images)

@@ -63,13 +63,13 @@ def test_targets(tmp_path):
     (tmp_path / "full.onnx").symlink_to("/dev/full")
     (tmp_path / "loop.onnx").symlink_to(tmp_path / "loop.onnx")
     for target, message in (
-        (file / "m.onnx", "is a file and no folder"),
+        (file / "m.onnx", "is a file, not a folder"),
         (tmp_path / "nowhere" / "m.onnx", "does not exist; make it"),
         (tmp_path / "dead.onnx" / "m.onnx", "does not exist; make it"),
         (tmp_path / "folder.onnx", "is a folder"),
-        (tmp_path / "pipe.onnx", "no regular file"),
-        (tmp_path / "full.onnx", "no regular file"),
-        (tmp_path / "dead.onnx", "a link to nothing"),
+        (tmp_path / "pipe.onnx", "not a regular file"),
+        (tmp_path / "full.onnx", "not a regular file"),
+        (tmp_path / "dead.onnx", "a link that leads nowhere"),
         (tmp_path / "loop.onnx", "levels of symbolic links"),
         (tmp_path / ("n" * 300 + ".onnx"), "File name too long"),
     ):
@@ -85,9 +85,9 @@ def test_folders(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "dead").symlink_to(tmp_path / "nothing")
     for folder, message in (
-        (tmp_path / "file", "a file, and no folder"),
+        (tmp_path / "file", "a file, not a folder"),
         (tmp_path / "file" / "b", "cannot be made: Not a directory"),
-        (tmp_path / "dead", "a link to nothing"),
+        (tmp_path / "dead", "a link that leads nowhere"),
         (tmp_path / ("n" * 300), "cannot be made: File name too long"),
     ):
         with pytest.raises(ConfigError, match=f"{message}.*--out"):
