@@ -104,7 +104,7 @@ def effect_finding(rows: Sequence[EffectRow]) -> str:
     high, low = fmean(enough[best]), fmean(enough[worst])
     if high - low <= welch_half(enough[best], enough[worst], level=0.95, comparisons=pairs):
         return "No type of first layer is told apart from the others yet"
-    return f"First layer: {best} {gain_or_loss(high)}, {worst} {gain_or_loss(low)}"
+    return f"First layer: {best} came {points(high - low)} above {worst}"
 
 
 def follow_finding(rows: Sequence[FollowRow]) -> str:
@@ -140,11 +140,6 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 def points(effect: float) -> str:
     """0.0123 -> '1.2 points'."""
     return f"{100.0 * effect:.1f} points"
-
-
-def gain_or_loss(effect: float) -> str:
-    """-0.05 -> 'lost 5.0 points'."""
-    return f"{'lost' if effect < 0 else 'gained'} {points(abs(effect))}"
 
 
 def ordinal(number: int) -> str:

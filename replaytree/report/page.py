@@ -83,6 +83,7 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         answer=found,
         basis=findings.basis(found),
         counts=findings.what_counts(found),
+        least_trainings=findings.LEAST_TRAININGS,
         blocks=blocks(found, data),
         input_shape=data.fingerprint.get("image_shape"),
         runners_up=data.comparable[1:6],

@@ -1,9 +1,10 @@
 import pytest
 
-from replaytree import plot_layer_effects
-from replaytree.report.effects import EffectRow, FollowRow, draw_follows, effect_rows, follow_rows
+from replaytree import PathEvaluation, plot_layer_effects
+from replaytree.report.effects import EffectRow, FollowRow, draw_effects, draw_follows, effect_rows, follow_rows
 from replaytree.report.findings import effect_finding, follow_finding
 from replaytree.report.reading import read_search
+from replaytree.tree import Episode
 
 
 @pytest.fixture
@@ -22,19 +23,56 @@ def crossed(grow, training):
 
 
 def test_effects_by_hand(crossed):
-    found = {(row.position, row.action): (row.effect, row.trainings) for row in effect_rows(read_search(crossed))}
+    found = {
+        (row.position, row.action): (row.effect, row.trainings, row.others) for row in effect_rows(read_search(crossed))
+    }
+    # First: 0.9 and 0.8 less the mean of 0.5 and 0.3. The training alone at its budget has nothing to compare with.
     assert found == {
-        (1, 0): (pytest.approx(0.225), 2),
-        (1, 1): (pytest.approx(-0.45 / 3), 3),
-        (2, 0): (pytest.approx(0.075), 2),
-        (2, 1): (pytest.approx(-0.15 / 3), 3),
+        (1, 0): (pytest.approx(0.45), 2, 2),
+        (1, 1): (pytest.approx(-0.45), 2, 2),
+        (2, 0): (pytest.approx(0.15), 2, 2),
+        (2, 1): (pytest.approx(-0.15), 2, 2),
     }
 
 
-def test_effects_of_a_length_and_budget_cancel_at_each_position(crossed):
-    rows = effect_rows(read_search(crossed))
-    for position in (1, 2):
-        assert sum(r.effect * r.trainings for r in rows if r.position == position) == pytest.approx(0.0)
+def test_a_layer_that_all_trainings_share_is_compared_with_nothing(grow, training):
+    rows = effect_rows(read_search(grow([training((0, 1), 0.2, 0.9), training((0, 2), 0.2, 0.3)])))
+    assert [(row.position, row.label, row.effect) for row in rows] == [
+        (1, "conv1", None), (2, "pool1", pytest.approx(0.6)), (2, "res1", pytest.approx(-0.6)),
+    ]  # fmt: skip
+    cells = draw_effects(rows).data[0]
+    assert list(cells.z[0]) == [None, None]
+    assert cells.text[1][1] == "n = 1 with it, compared with 1 without"
+
+
+def test_the_best_and_the_worst_of_trainings_without_twins_are_no_neutral_cells(grow, training):
+    """Each length occurs once, as while the depth bound rises: they are compared by the layers that both have."""
+    rows = effect_rows(
+        read_search(grow([training((0,), 0.1), training((1, 1), 0.5, 0.8), training((2, 1, 1), 0.3, 0.6, 0.9)]))
+    )
+    found = {(row.position, row.label): (row.effect, row.others) for row in rows}
+    # conv1 0.1 against 0.5 and 0.3; pool1 0.5 against 0.1, and 0.8 against 0.6; res1 0.3 against 0.1, 0.6 against 0.8.
+    assert found[1, "conv1"] == (pytest.approx(-0.3), 2)
+    assert found[1, "pool1"] == (pytest.approx((0.4 + 0.2) / 2), 2)
+    assert found[1, "res1"] == (pytest.approx((0.2 - 0.2) / 2), 2)
+    # At position 2 both have pool1, at 3 there is one.
+    assert found[2, "pool1"] == found[3, "pool1"] == (None, 0)
+
+
+def test_accuracies_of_a_training_that_broke_off_end_its_layers(grow):
+    broken = Episode((0, 1), "sample", 2, 4, True, PathEvaluation([0.5], failure="diverged"))
+    whole = Episode((1, 0), "sample", 2, 4, True, PathEvaluation([0.25, 0.75]))
+    rows = effect_rows(read_search(grow([broken, whole])))
+    assert [(row.position, row.action, row.effect) for row in rows] == [(1, 0, 0.25), (1, 1, -0.25), (2, 0, None)]
+
+
+def test_gains_differ_as_the_trainings_do(crossed):
+    gains = {row.action: row.gains for row in effect_rows(read_search(crossed)) if row.position == 1}
+    # Less the mean of the four, 0.625. The training alone at its budget has no gain.
+    assert gains == {
+        0: (pytest.approx(0.275), pytest.approx(0.175)),
+        1: (pytest.approx(-0.125), pytest.approx(-0.325)),
+    }
 
 
 def test_pairs_of_the_best_tenth(grow, training):
@@ -57,18 +95,23 @@ def test_the_pair_that_the_heading_names_comes_first():
 def test_the_figure_is_in_points_and_leaves_unknown_cells_empty(crossed):
     cells = plot_layer_effects(crossed).data[0]
     assert list(cells.y) == ["conv1", "pool1"]
-    assert cells.z[0][0] == pytest.approx(22.5)
+    assert cells.z[0][0] == pytest.approx(45.0)
+    assert cells.text[0][0] == "n = 2 with it, compared with 2 without"
 
 
 def effects(**gains):
-    return [EffectRow(1, place, f"{kind}1", tuple(values)) for place, (kind, values) in enumerate(gains.items())]
+    return [row(1, place, f"{kind}1", *values) for place, (kind, values) in enumerate(gains.items())]
+
+
+def row(position, action, label, *gains):
+    return EffectRow(position, action, label, len(gains), 1, 0.0, gains)
 
 
 def test_the_heading_names_types_only_where_they_are_told_apart():
     # Deviations 0.01 over sqrt(3): the difference of the means is 0.2, Welch's half width with t of 4 degrees 2.776
     # 2.776 * 0.01 * sqrt(2 / 3) = 0.0227.
     apart = effects(conv=(0.09, 0.10, 0.11), pool=(-0.11, -0.10, -0.09))
-    assert effect_finding(apart) == "First layer: conv gained 10.0 points, pool lost 10.0 points"
+    assert effect_finding(apart) == "First layer: conv came 20.0 points above pool"
     near = effects(conv=(0.0, 0.01, 0.02), pool=(-0.022, -0.012, -0.002))
     assert effect_finding(near) == "No type of first layer is told apart from the others yet"
     assert effect_finding(effects(conv=(0.0, 0.01, 0.02), pool=(-0.023, -0.013, -0.003))).startswith(
@@ -77,13 +120,13 @@ def test_the_heading_names_types_only_where_they_are_told_apart():
     assert effect_finding(effects(conv=(0.1, 0.1, 0.1), pool=(0.0, 0.0))).startswith("Too few trainings")
     # Two rows of one type are one type.
     two = [
-        EffectRow(1, 0, "conv1", (0.09, 0.1)),
-        EffectRow(1, 1, "conv3", (0.11,)),
+        row(1, 0, "conv1", 0.09, 0.1),
+        row(1, 1, "conv3", 0.11),
         *effects(pool=(-0.1, -0.09, -0.11)),
     ]
-    assert effect_finding(two) == "First layer: conv gained 10.0 points, pool lost 10.0 points"
+    assert effect_finding(two) == "First layer: conv came 20.0 points above pool"
     # Of another position: nothing of the first.
-    assert effect_finding([EffectRow(2, 0, "conv1", (0.1, 0.1, 0.1))]).startswith("Too few")
+    assert effect_finding([row(2, 0, "conv1", 0.1, 0.1, 0.1)]).startswith("Too few")
 
 
 def test_many_types_need_a_wider_difference():
