@@ -26,12 +26,17 @@ TIMED = 4
 # A validation image costs as much as this many training images: there is no backward pass.
 VALIDATION = 1 / 3
 MOST_SECONDS = 0.5
+# More would be more than there is time for; counting them up one by one would fill the memory.
+MOST_TRAININGS = 1_000_000
 
 
 def path_epochs(growth: Growth, config: SearchConfig, trainings: int) -> list[tuple[int, int]]:
     """(depth bound, epochs) of each of the next trainings, assuming that none improves on the one before."""
-    found = []
-    for _ in range(trainings):
+    found: list[tuple[int, int]] = []
+    for done in range(trainings):
+        if growth.depth_bound >= config.max_layers:
+            # It grows no further, and there may be millions of these.
+            return found + [(growth.depth_bound, growth.budget(config).epochs)] * (trainings - done)
         found.append((growth.depth_bound, growth.budget(config).epochs))
         growth = growth.after([0.0], config)
     return found
@@ -42,7 +47,7 @@ def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: G
 
     Accelerators are not timed: they spend long on preparation, and a single step is cheap.
     """
-    if resolve_device(config.device).type != "cpu":
+    if resolve_device(config.device).type != "cpu" or trainings > MOST_TRAININGS:
         return None
     few = min(len(data.train_labels), BATCHES * config.batch_size)
     part = replace(
@@ -50,17 +55,29 @@ def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: G
         train_images=data.train_images[:few], train_labels=data.train_labels[:few],
         val_images=data.val_images[:1], val_labels=data.val_labels[:1],
     )  # fmt: skip
-    generator = torch.Generator().manual_seed(config.seed)
-    paths = [random_path(space, config.max_layers, generator).path for _ in range(PATHS)]
+    paths = _typical_paths(config, space)
     try:
         seconds = _measured_seconds(config, space, part, paths[:TIMED]) / few
     except ReplayTreeError:
         return None
-    shares = _shares(config, space, paths)
-    return math.fsum(
-        seconds * shares[depth - 1] * (epochs * len(data.train_labels) + VALIDATION * len(data.val_labels))
+    return seconds * math.fsum(training_costs(config, space, data, growth=growth, trainings=trainings))
+
+
+def training_costs(
+    config: SearchConfig, space: Space, data: ImageData, *, growth: Growth, trainings: int
+) -> list[float]:
+    """What each of the next trainings costs, in training steps of one image through all layers."""
+    shares = _shares(config, space, _typical_paths(config, space))
+    validation = VALIDATION * len(data.val_labels)
+    return [
+        shares[depth - 1] * (epochs * len(data.train_labels) + validation)
         for depth, epochs in path_epochs(growth, config, trainings)
-    )
+    ]
+
+
+def _typical_paths(config: SearchConfig, space: Space) -> list[Path]:
+    generator = torch.Generator().manual_seed(config.seed)
+    return [random_path(space, config.max_layers, generator).path for _ in range(PATHS)]
 
 
 def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[float]:

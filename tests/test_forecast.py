@@ -28,6 +28,16 @@ def test_trainings_grow_as_the_search_does():
     assert forecast.path_epochs(Growth(depth_bound=4), config, 2) == [(4, 4), (4, 4)]
 
 
+def test_costs_of_trainings_are_epochs_times_the_share_of_the_layers_there():
+    config = SearchConfig(min_layers=1, max_layers=2, epochs_first=2, epochs_last=2, grow_every=1)
+    data = load_data("digits")
+    shallow, deep, last = forecast.training_costs(
+        config, default_space(config, data), data, growth=Growth.start(config), trainings=3
+    )
+    assert deep == last == 2 * len(data.train_labels) + len(data.val_labels) / 3
+    assert 0 < shallow < deep
+
+
 @pytest.mark.parametrize("evaluator", ["joint", "separate"])
 def test_seconds_are_those_of_the_measured_step_times_the_images(monkeypatch, evaluator):
     config = SearchConfig(width=0.25, max_layers=3, min_layers=3, epochs_first=2, epochs_last=2, evaluator=evaluator)

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from replaytree.turns import Progress as Turn
 
 __all__ = [
-    "RunProgress", "calibration_text", "clock", "command", "counted", "findings_table", "node_row", "node_table",
-    "nodes_lines", "print_nodes", "print_report", "print_searches", "retrained_text", "searches_lines", "stdout",
+    "RunProgress", "calibration_text", "clock", "command", "counted", "counting", "findings_table", "node_row",
+    "node_table", "nodes_lines", "print_nodes", "print_report", "print_searches", "retrained_text", "searches_lines",
+    "stdout",
 ]  # fmt: skip
 
 Format = Literal["table", "json", "csv"]
@@ -198,6 +199,11 @@ def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:
     return table.lines(headings, cells, width=width, left=("search", "started"), spare=("episodes", "deepest"))
 
 
+def counting(number: int, one: str, many: str | None = None) -> str:
+    """'1 training', '1,200 trainings'."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def counted(number: int | None) -> str:
     """1234567 -> '1.23M'; None -> '-'."""
     if number is None:
@@ -247,7 +253,7 @@ class RunProgress:
         if self._bar is not None:
             self._bar(turn)
         elif not self._quiet:
-            say(described(turn, self._shares.of(turn)), flush=True)
+            say(described(turn, self._shares), flush=True)
 
 
 def _log_handler(console: PlainConsole | None) -> logging.Handler:

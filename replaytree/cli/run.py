@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from replaytree.cli import console
+from replaytree.cli.closing import print_closing
 from replaytree.cli.declared import configured
 from replaytree.cli.options import (
     DataDir,
@@ -194,8 +195,14 @@ def _run(
     is_long: bool,
     data_dir: str | None = None,
 ) -> None:
-    progress = console.RunProgress(quiet=quiet, **limits)
-    with progress, stopping_gently(search.stop, when=_when(search)):
+    progress = console.RunProgress(quiet=quiet, costs=None if quiet else _costs(search, limits), **limits)
+    asked: list[bool] = []
+
+    def stop() -> None:
+        asked.append(True)
+        search.stop()
+
+    with progress, stopping_gently(stop, when=_when(search)):
         if not quiet:
             say(escaped(_opening(search, limits, is_long=is_long)), flush=True)
         try:
@@ -205,31 +212,7 @@ def _run(
             raise WorkersLost(f"{error}; what was committed stays, and `{again}` goes on from there") from error
     if search.lost is not None:
         raise typer.Exit(1)
-    nodes = search.tree.best(10)
-    info = search.tree.info()
-    prefixes = "prefix" if info.node_count == 1 else "prefixes"
-    trainings = "training" if info.training_count == 1 else "trainings"
-    title = f"{search.name}: best of {info.node_count} {prefixes}, {info.training_count} {trainings}"
-    console.print_nodes(nodes, "table", title=title)
-    calibration = search.tree.calibration()
-    if calibration.separate_count:
-        say(console.calibration_text(calibration))
-    best = nodes[0].node_id if nodes else None
-    _print_next(search, best, storage, data_dir)
-
-
-def _print_next(search: Search, best: int | None, storage: str | None, data_dir: str | None) -> None:
-    """Commands that can be pasted. `data_dir` is where the data were moved to, which no search remembers."""
-    following: list[tuple[object, ...]] = [("best", search.name, "--max-params", "50k")]
-    if best is not None:
-        following.append(("show", search.name, best))
-    following += [("report", search.name), ("resume", search.name, "--trainings", 100)]
-    if best is not None and search.data is not None:
-        following.append(("retrain", search.name, "--node", best))
-    say("\nNext:")
-    for words in following:
-        there = data_dir if words[0] in ("resume", "retrain") else None
-        say(f"  {console.command(*words, storage=storage, data_dir=there)}")
+    print_closing(search, storage=storage, data_dir=data_dir, is_stopped=bool(asked), is_quiet=quiet)
 
 
 def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
@@ -263,6 +246,16 @@ def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
     if trainings is None or other or search.data is None or isinstance(search.workers, RayWorkers):
         return None
     return seconds_of(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
+
+
+def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
+    """What each training costs, as far as it is known before: a search's trainings grow, and so does their time."""
+    from replaytree.forecast import MOST_TRAININGS, training_costs
+
+    trainings = limits["trainings"]
+    if trainings is None or trainings > MOST_TRAININGS or search.data is None:
+        return None
+    return training_costs(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
 
 
 def _when(search: Search) -> str:

@@ -48,7 +48,8 @@ class Goal:
         words = {"episodes": self.episodes, "trainings": self.trainings}
         parts = [f"{count} {name if count != 1 else name[:-1]}" for name, count in words.items() if count is not None]
         if self.seconds is not None:
-            parts.append(f"{self.seconds / 3600.0:.3g} hours")
+            hours = f"{self.seconds / 3600.0:.3g}"
+            parts.append(f"{hours} hour{'' if hours == '1' else 's'}")
         return " or ".join(parts) or "nothing"
 
 

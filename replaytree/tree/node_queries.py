@@ -115,6 +115,14 @@ def best_of(
     return [found[node_id] for node_id in node_ids]
 
 
+def comparable_count(engine: Engine, search_id: int) -> int:
+    """How many prefixes were measured at the largest budget of a search: those that `best` ranks."""
+    largest = select(func.max(node_budgets.c.epochs)).where(node_budgets.c.search_id == search_id).scalar_subquery()
+    query = select(func.count()).where(node_budgets.c.search_id == search_id, node_budgets.c.epochs == largest)
+    with reading(engine) as connection:
+        return connection.execute(query).scalar_one()
+
+
 def best_accuracy(engine: Engine, search_id: int) -> float | None:
     """The average accuracy of the prefix that `best` ranks first; None before a training."""
     with reading(engine) as connection:

@@ -336,6 +336,10 @@ class ReplayTree:
             epochs=epochs,
         )
 
+    def comparable_count(self) -> int:
+        """How many prefixes were measured at the largest budget: those that `best` ranks."""
+        return node_queries.comparable_count(self.engine, self._search_id)
+
     def best_accuracy(self) -> float | None:
         """The average accuracy of the prefix that `best` ranks first; None before a training."""
         return node_queries.best_accuracy(self.engine, self._search_id)

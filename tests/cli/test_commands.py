@@ -22,6 +22,8 @@ from replaytree.config import SearchConfig, by_flag
 from replaytree.config.option import PANELS
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
+# Nothing is to be said about these images.
+ROOMY = ["--epochs", "1", "--train-limit", "300", "--max-layers", "3"]
 
 
 @pytest.fixture
@@ -53,9 +55,10 @@ def test_the_version(replaytree):
 
 
 def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here):
-    code, out, err = replaytree("run", "--trainings", 2, *QUICK)
+    code, out, err = replaytree("run", "--trainings", 2, *ROOMY)
     assert (code, err) == (0, "")
     assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
+    assert "stopped" not in out
     assert "node  accuracy  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
     commands = re.findall(r"^  replaytree (.+)$", out, re.M)
     assert [command.split()[0] for command in commands] == ["best", "show", "report", "resume", "retrain"]
@@ -67,7 +70,7 @@ def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here)
 def test_printed_commands_can_be_pasted_whatever_the_name_and_the_database(replaytree, here):
     """Each is run as it stands, by a shell's rules."""
     storage = f"sqlite:///{here}/an other.db"
-    out = replaytree("run", "--name", "it's [b] a; name", "--storage", storage, "--trainings", 2, *QUICK)[1]
+    out = replaytree("run", "--name", "it's [b] a; name", "--storage", storage, "--trainings", 2, *ROOMY)[1]
     commands = [shlex.split(line) for line in re.findall(r"^  (replaytree .+)$", out, re.M)]
     assert [words[1] for words in commands] == ["best", "show", "report", "resume", "retrain"]
     for words in commands[:3]:
@@ -80,10 +83,26 @@ def test_progress_is_a_line_a_turn_where_there_is_no_terminal(replaytree):
     lines = [line for line in out.splitlines() if line.startswith("best 0.")]
     assert len(lines) == 2
     assert re.fullmatch(
-        r"best 0\.\d{4}  \d+:\d\d left  trainings 1  accuracy 0\.\d{4}  depth bound 2  epochs 1  episode 1  "
-        r"\d+ trainings/min  sample",
+        r"best 0\.\d{4}  1/2 episodes  \? left  accuracy 0\.\d{4}",
         lines[0],
     )
+
+
+def test_quiet_prints_the_result_and_no_advice(replaytree):
+    out = replaytree("run", "--trainings", 1, *QUICK)[1]
+    assert re.match(r"digits-1: best of \d+ prefixes, 1 training\n", out)
+    assert "Next:" not in out
+    assert "left" not in out
+
+
+def test_the_prefixes_that_are_counted_are_those_that_are_ranked(replaytree, here):
+    growing = ["--train-limit", "200", "--max-layers", "3", "--min-layers", "1", "--grow-every", "1", "--quiet"]
+    out = replaytree("run", "--name", "grows", "--trainings", 3, "--epochs", "1:3", *growing)[1]
+    ranked = json.loads(replaytree("best", "grows", "-k", 99, "--format", "json")[1])
+    with sqlite3.connect("replaytree.db") as connection:
+        stored = connection.execute("select count(*) from nodes").fetchone()[0]
+    assert len(ranked) < stored
+    assert f"grows: best of {len(ranked)} prefixes, 3 trainings" in out
 
 
 def test_resume_goes_on(searched):
@@ -437,15 +456,16 @@ def start(here, *args):
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_finishes_by_saving(replaytree, here, signal_):
-    process = start(here, "--name", "stopped", "--hours", "1")
+    process = start(here, "--name", "stopped", "--trainings", "500")
     for line in process.stdout:
-        if "episode 3 " in line:
+        if " 3/500 trainings" in line:
             process.send_signal(signal_)
             break
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 0, rest
     assert "Stopping after this training" in rest
-    assert "best of" in rest
+    assert re.search(r"best of \d+ prefixes, [3-9] trainings", rest)
+    assert re.search(r"^stopped after [3-9] of 500 trainings\n\nNext:\n  replaytree resume stopped\n", rest, re.M)
     assert replaytree("db", "check")[0] == 0
     assert replaytree("resume", "stopped", "--trainings", 1, "--quiet")[0] == 0
 
@@ -492,7 +512,7 @@ def begun(process, text):
 
 def test_a_second_driver_is_refused_until_it_takes_the_search_over(replaytree, here):
     process = start(here, "--name", "held", "--hours", "1")
-    begun(process, "episode 2 ")
+    begun(process, " 2 trainings")
     for command in (["resume", "held"], ["run", "--name", "held"]):
         code, _, err = replaytree(*command)
         assert code == 2
@@ -510,7 +530,7 @@ def test_a_second_driver_is_refused_until_it_takes_the_search_over(replaytree, h
 
 def test_a_killed_search_is_resumed_without_a_word(replaytree, here):
     process = start(here, "--name", "killed", "--hours", "1")
-    begun(process, "episode 3 ")
+    begun(process, " 3 trainings")
     process.kill()
     process.communicate(timeout=60)
     assert replaytree("db", "check")[0] == 0

@@ -16,7 +16,7 @@ def trainings(here):
 def test_a_killed_run_is_resumed_to_its_goal_and_then_says_that_it_is_reached(replaytree, here):
     command = [sys.executable, "-m", "replaytree", "run", "--name", "far", "--trainings", "5", *QUICK[:-1]]
     process = subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert any("trainings 2" in line for line in iter(process.stdout.readline, ""))
+    assert any(" 2/5 trainings" in line for line in iter(process.stdout.readline, ""))
     process.kill()
     process.communicate(timeout=60)
     assert 2 <= trainings(here) < 5
@@ -48,7 +48,7 @@ def test_hours_count_what_was_used_before(replaytree, here):
         assert seconds == 3600.0
         assert 0.0 < used < 600.0
         connection.execute("update goals set episodes = 9, used_seconds = 3600.5")
-    assert "has reached its goal, 9 episodes or 1 hours" in replaytree("resume", "timed")[1]
+    assert "has reached its goal, 9 episodes or 1 hour" in replaytree("resume", "timed")[1]
     with sqlite3.connect(here / "replaytree.db") as connection:
         connection.execute("update goals set episodes = 3, used_seconds = 100.0")
     assert replaytree("resume", "timed", "--quiet")[0] == 0
