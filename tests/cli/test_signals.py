@@ -15,7 +15,8 @@ SAMPLE = Path(__file__).parents[1] / "databases" / "0005.db"
 
 # The signal comes while the copy is made, after its first page.
 UPGRADE = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs behind it without
 from replaytree import cli
 from replaytree.tree import backup
 backup._PAGES_AT_ONCE = 1

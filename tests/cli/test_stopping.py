@@ -7,27 +7,29 @@ import sys
 import pytest
 
 HANGS = {
-    "python": "while True: time.sleep(0.05)",
+    "python": "print('ready', flush=True)\nwhile True: time.sleep(0.05)",
     "swallows": """
 while True:
     try:
-        time.sleep(0.05)
+        print("ready", flush=True)
+        while True: time.sleep(0.05)
     except BaseException:
         pass
 """,
     # Python runs no signal handler while the main thread is in there, and the call gives up Python's lock.
     "native": """
+print("ready", flush=True)
 mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
 lock(mutex), lock(mutex)
 """,
 }
 CODE = """
-import ctypes, time
+import ctypes, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs behind it without
 from replaytree.cli import stopping
 stopping.GRACE_SECONDS = 0.3
 asked = []
 with stopping.stopping_gently(lambda: print("asked", flush=True), when="after this training"):
-    print("ready", flush=True)
     HANG
 """
 

@@ -151,7 +151,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("every", [211, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [211, pytest.param(31, marks=pytest.mark.slow)])
 def test_no_command_ends_in_a_traceback(template, every, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ends = []

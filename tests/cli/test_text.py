@@ -14,6 +14,7 @@ from rich.table import Table
 
 from replaytree.cli.console import _log_handler
 from replaytree.cli.text import console, escaped, say
+from replaytree.space import LabelSpace
 from replaytree.tree import ReplayTree, open_engine
 
 HOSTILE = ["\x1b[2J", "\x07", "\x9b31m", "\u202egpj.exe", "\u2066", "\u200b", "\ufeff", "\udcff", "\0", "\r", "\x7f"]
@@ -75,19 +76,18 @@ def named(tmp_path_factory):
     file = tmp_path_factory.mktemp("named") / "named.db"
     engine = open_engine(f"sqlite:///{file}")
     for number, name in enumerate(NAMES):
-        ReplayTree.create(engine, f"n{number}", space=_Space(), seed=0, config_json='{"seed": 0}', versions={})
+        ReplayTree.create(
+            engine,
+            f"n{number}",
+            space=LabelSpace(["conv"], max_layers=1),
+            seed=0,
+            config_json='{"seed": 0}',
+            versions={},
+        )
         with engine.begin() as connection:
             connection.exec_driver_sql("UPDATE searches SET name = ? WHERE name = ?", (name, f"n{number}"))
     engine.dispose()
     return file
-
-
-class _Space:
-    num_actions = 1
-    max_layers = 1
-
-    def label(self, action):
-        return "conv"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
