@@ -1,10 +1,11 @@
-"""Building the parts of a search from options and defaults: configuration, data, space and evaluator."""
+"""Building the parts of a search from options and defaults: configuration, data, space, evaluator and learner."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path as FilePath
@@ -12,29 +13,88 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from replaytree.calibrator import Calibrator
 from replaytree.config import SearchConfig
-from replaytree.data import NAMED, ImageData, load_data, stored_path
+from replaytree.data import NAMED, ImageData, as_image_data, load_data, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
     InProcess,
     RayCluster,
+    RayOptions,
     RayWorkers,
     Recipe,
     SeparateEvaluator,
     Threads,
     Workers,
+    connect,
     require_evaluator,
     resolve_device,
     using,
 )
 from replaytree.guard import Guard, GuardedAlone
+from replaytree.learner import Learner
 from replaytree.records import Evaluator, Path, Space
-from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, xu24
+from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, SoftReward, checked, xu24
 from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+CPU_WIDTH = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a search is made of, beside its tree: its configuration, complete, and what that asks for.
+
+    `whole_space` has no limits on parameters and FLOPs; `space` is the same within them.
+    """
+
+    config: SearchConfig
+    data: ImageData | None
+    whole_space: Space
+    space: Space
+    workers: Workers
+    learner: Learner
+
+
+def assembled(
+    config: SearchConfig,
+    space: Space | None,
+    evaluator: Evaluator | None,
+    data: ImageData | None,
+    ray: RayOptions,
+    *,
+    tree: Callable[[], ReplayTree],
+) -> Parts:
+    """The parts of a search; what is not given is made as the configuration says.
+
+    `tree` is where this process notes what it trains; it is asked for when a training begins.
+    """
+    if data is not None:
+        data = as_image_data(data)
+    elif evaluator is None:
+        data = data_of(config)
+        if config.flip is None and config.dataset not in NAMED:
+            config = config.with_options(flip=data.flip)
+    cluster = connect(ray, device=config.device, shared_bytes=data.nbytes if data else None) if ray else None
+    if config.width is None:
+        device = cluster.device if cluster else resolve_device(config.device).type
+        config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
+    whole = checked(space) if space is not None else default_space(config, data)
+    within = within_limits(whole, config)
+    workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
+    trainer = None
+    if evaluator is None and config.calibrate:
+        trainer = separate_trainer(config, whole, data, tree=tree)
+    learner = Learner(
+        config,
+        within,
+        calibrator=Calibrator(within, trainer, share=config.calibrate),
+        reward=SoftReward(whole, config.target_params, config.target_flops, config.cost_weight),
+    )
+    return Parts(config, data, whole, within, workers, learner)
 
 
 def configured(config: SearchConfig | None, options: dict[str, Any], *, space: Space | None, own: bool) -> SearchConfig:

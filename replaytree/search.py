@@ -1,4 +1,4 @@
-"""The search: the loop that proposes, evaluates, learns and records, and its resumption."""
+"""The search: how one begins or is continued, and the loop that proposes, evaluates, learns and records."""
 
 from __future__ import annotations
 
@@ -6,37 +6,24 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path as FilePath
 from typing import Any
 
-from replaytree.assembly import (
-    configured,
-    created_tree,
-    data_of,
-    default_space,
-    separate_trainer,
-    within_limits,
-    workers_for,
-)
-from replaytree.calibrator import Calibrator
+from replaytree.assembly import assembled, configured, created_tree
 from replaytree.callbacks import Callback, Callbacks, EndEvent
-from replaytree.config import Growth, Pruning, SearchConfig, command, storage_url
-from replaytree.data import NAMED, ImageData, as_image_data, load_again
+from replaytree.config import Growth, SearchConfig, command, storage_url
+from replaytree.data import ImageData, load_again
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
-from replaytree.evaluate import RayOptions, Threads, Workers, connect, resolve_device, using
-from replaytree.policy import STRATEGIES, ReplayMemory, Strategy
+from replaytree.evaluate import RayOptions, Threads, resolve_device
+from replaytree.policy import ReplayMemory, Strategy
 from replaytree.progress import telling
 from replaytree.raising import raised, require_depth
-from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
-from replaytree.space import LayerSpace, SoftReward, checked
-from replaytree.state import owner, pack, require_loads, restore
-from replaytree.tree import Episode, Goal, ReplayTree, open_engine, require_name, require_writable, search_names
+from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
+from replaytree.space import LayerSpace, checked
+from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 from replaytree.turns import Limits, Progress, Turn, episode_seed
-
-CPU_WIDTH = 0.25
 
 _log = logging.getLogger("replaytree")
 
@@ -82,9 +69,7 @@ class Search:
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
         self.callbacks = Callbacks(callbacks)
-        self.memory = ReplayMemory(temperature=config.temperature, prior=self._prior())
-        self.episode_count = self.training_count = self.proposed_count = 0
-        self._best_accuracy: float | None = None
+        self.learner.restore(self.tree)
 
     @classmethod
     def resume(
@@ -153,72 +138,24 @@ class Search:
         data: ImageData | None,
         ray: RayOptions,
     ) -> None:
-        if data is not None:
-            data = as_image_data(data)
-        elif evaluator is None:
-            data = data_of(config)
-            if config.flip is None and config.dataset not in NAMED:
-                config = config.with_options(flip=data.flip)
-        cluster = connect(ray, device=config.device, shared_bytes=data.nbytes if data else None) if ray else None
-        if config.width is None:
-            device = cluster.device if cluster else resolve_device(config.device).type
-            config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
-        self.config = config
-        self.data = data
-        self._whole_space = checked(space) if space is not None else default_space(config, data)
-        self.space = within_limits(self._whole_space, config)
-        self.workers: Workers = workers_for(config, self._whole_space, data, evaluator, cluster, tree=self._own_tree)
-        trainer = None
-        if evaluator is None and config.calibrate:
-            trainer = separate_trainer(config, self._whole_space, data, tree=self._own_tree)
-        self._calibrator = Calibrator(self.space, trainer, share=config.calibrate)
-        self._reward = SoftReward(self._whole_space, config.target_params, config.target_flops, config.cost_weight)
-        self.strategy: Strategy = STRATEGIES[config.strategy](self.space, config)
-        self.growth = Growth.start(config)
-        self.pruning = Pruning()
-        self._unstored: list[tuple[int, float]] = []
-        self._stop = self._take_over = self._stale = self._state_proven = False
+        parts = assembled(config, space, evaluator, data, ray, tree=lambda: self.tree)
+        self.config, self.data, self.space, self._whole_space = parts.config, parts.data, parts.space, parts.whole_space
+        self.workers, self.learner = parts.workers, parts.learner
+        self._stop = self._take_over = self._stale = False
         self.lost: LeaseLost | None = None
         self._limits: Limits | None = None
         self._used_seconds = 0.0
         self._raised: tuple[SearchConfig, SearchConfig] | None = None
 
-    def _own_tree(self) -> ReplayTree:
-        return self.tree
-
     def _restore(self) -> None:
-        """Take over the state of the tree.
-
-        The counts are read first. If another process records meanwhile, they are too low, and run() notices.
-        """
-        info = self.tree.info()
-        self.episode_count, self.training_count = info.episode_count, info.training_count
-        self.proposed_count = self.episode_count
-        self._best_accuracy = info.best_accuracy
-        self._calibrator.load(self.tree.calibration())
-        stats = [self._seen(node) for node in self.tree.node_stats()]
-        self.memory = ReplayMemory(stats, temperature=self.config.temperature, prior=self._prior())
-        self.strategy = STRATEGIES[self.config.strategy](self.space, self.config)
-        self.growth = Growth.start(self.config)
-        self._unstored = []
-        if (payload := self.tree.strategy_state()) is not None:
-            # Until revision 0008 a state held the checkpoints that the database holds now; the next record moves them.
-            self.growth, self._unstored, self.proposed_count = restore(
-                payload, self.strategy, config=self.config, episode_count=self.episode_count
-            )
-        if self._raised is not None:
-            self.growth = self.growth.raised_from(self._raised[0])
-        self.pruning = Pruning([*self.tree.checkpoints(), *self._unstored])
-
-    def _prior(self) -> ReplayMemory | None:
-        """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""
-        nodes = [self._reward.of_node(node) for node in self.tree.prior()]
-        return ReplayMemory(nodes, temperature=self.config.temperature) if nodes else None
+        self.learner.restore(self.tree, raised_from=None if self._raised is None else self._raised[0])
 
     def __repr__(self) -> str:
         """Name, strategy and how far it is."""
         done = (
-            f"{self.training_count} trainings, best {self._best_accuracy or 0.0:.4f}" if self.training_count else "new"
+            f"{self.training_count} trainings, best {self.learner.best_accuracy or 0.0:.4f}"
+            if self.training_count
+            else "new"
         )
         return f"Search({self.name!r}, {self.config.strategy}, {done})"
 
@@ -226,6 +163,31 @@ class Search:
     def name(self) -> str:
         """The search's name in its database."""
         return self.tree.name
+
+    @property
+    def strategy(self) -> Strategy:
+        """What chooses the paths."""
+        return self.learner.strategy
+
+    @property
+    def memory(self) -> ReplayMemory:
+        """The nodes of the tree, as the strategy sees them."""
+        return self.learner.memory
+
+    @property
+    def growth(self) -> Growth:
+        """The depth bound, and what was seen at it."""
+        return self.learner.growth
+
+    @property
+    def episode_count(self) -> int:
+        """Episodes recorded so far."""
+        return self.learner.episode_count
+
+    @property
+    def training_count(self) -> int:
+        """Episodes that went to the evaluator, failures included."""
+        return self.learner.training_count
 
     def run(
         self,
@@ -260,7 +222,7 @@ class Search:
                     self._restore()
                 self._stale = True
                 if self._raised is not None:
-                    self.tree.store_raised(self._raised[1].to_json(), state=self._state())
+                    self.tree.store_raised(self._raised[1].to_json(), state=self.learner.state())
                     self._raised = None
                 self._limits = self._aim(limits) if is_new else self._to_the_goal()
                 with telling(on_turn, self._limits, progress=progress) as tell:
@@ -272,7 +234,7 @@ class Search:
         finally:
             self._limits = None
             self.workers.close()
-            end = EndEvent(self.name, self.episode_count, self.training_count, self._best_accuracy)
+            end = EndEvent(self.name, self.episode_count, self.training_count, self.learner.best_accuracy)
             self.callbacks.tell("on_end", end)
         return self
 
@@ -315,13 +277,15 @@ class Search:
                     epochs=turn.budget.epochs,
                     proposals=turn.proposals,
                     evaluations=evaluations,
-                    best_accuracy=self._best_accuracy,
+                    best_accuracy=self.learner.best_accuracy,
                 )
             )
 
         while True:
             while not self._stop and self.workers.free and (room := limits.room(self.config.num_paths)) > 0:
-                turn = self._propose(room, pending=[path for other in under_way.values() for path in other.paths])
+                turn = self.learner.propose(
+                    room, pending=[path for other in under_way.values() for path in other.paths]
+                )
                 limits.spend(turn)
                 if turn.paths:
                     under_way[turn.number] = turn
@@ -343,7 +307,7 @@ class Search:
 
     def turn(self, num_paths: int) -> tuple[Sequence[Proposal], list[PathEvaluation]]:
         """One turn of the loop by itself: propose, evaluate, observe, record."""
-        turn = self._propose(num_paths)
+        turn = self.learner.propose(num_paths)
         ended: tuple[int, Sequence[PathEvaluation]] | None = None
         if turn.paths:
             self._submit(turn)
@@ -351,114 +315,34 @@ class Search:
                 ended = self.workers.next()
         return turn.proposals, self._finish(turn, ended[1] if ended else ())
 
-    def _propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
-        """The next turn. `pending` are the paths that are being trained."""
-        budget = self.growth.budget(self.config)
-        if self.config.prune:
-            budget = self.pruning.budget(budget)
-        with using(1):
-            proposals = self.strategy.propose(
-                self.memory,
-                num_paths=num_paths,
-                depth_bound=self.growth.depth_bound,
-                epochs=budget.epochs,
-                pending=pending,
-            )
-        turn = Turn(self.proposed_count, proposals, self.growth.depth_bound, budget)
-        self.proposed_count += len(proposals)
-        return turn
-
     def _submit(self, turn: Turn) -> None:
         seed = episode_seed(self.config.seed, turn.number)
         self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
 
     def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
         """Learn from a turn whose paths are trained, and record it. Returns one evaluation an episode."""
-        evaluations = turn.evaluations(trained)
-        with using(1):
-            update = self.strategy.observe(turn.proposals, self._rewarded(turn, evaluations))
-        separate = self._calibrator.after(
-            {n: (p.path, evaluations[n]) for n, p in enumerate(turn.proposals) if p.rewards is None},
-            budget=turn.budget,
-            seed=episode_seed(self.config.seed, turn.number),
-        )
-        results = list(zip(turn.proposals, evaluations, strict=True))
-        if turn.depth_bound == self.growth.depth_bound:
-            # A path proposed under an earlier bound is no measure of progress at this one.
-            bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
-            self.growth = self.growth.after(bests, self.config)
-        reached = [e.checkpoint_accuracy for e in trained if e.checkpoint_accuracy is not None]
-        self.pruning.add(reached, turn.budget)
+        lesson = self.learner.learn(turn, trained)
         nodes = self.tree.record(
-            [
-                Episode(
-                    path=proposal.path,
-                    source=proposal.source,
-                    depth_bound=turn.depth_bound,
-                    epochs=evaluation.epochs or turn.budget.epochs,
-                    trained=proposal.rewards is None,
-                    evaluation=evaluation if proposal.rewards is None else None,
-                    policy_loss=update.loss,
-                    entropy=update.entropy,
-                )
-                for proposal, evaluation in results
-            ],
-            state=self._state(),
-            separate=separate,
-            checkpoints=[*self._unstored, *((turn.budget.epochs, accuracy) for accuracy in reached)],
+            lesson.episodes,
+            state=self.learner.state(),
+            separate=lesson.separate,
+            checkpoints=lesson.checkpoints,
             used_seconds=None if self._limits is None else self._used_seconds + self._limits.seconds,
         )
-        self._unstored = []
-        self.memory.update([self._seen(node) for node in nodes])
-        if separate:
-            # A new estimate changes every average of the tree.
-            self.memory.reload([self._seen(node) for node in self.tree.node_stats()])
-        self.episode_count += len(results)
-        self.training_count += len(turn.paths)
-        if turn.paths:
-            # Asked of the tree, so that there is one definition of the best; an index answers, in any tree in 1 ms.
-            self._best_accuracy = self.tree.best_accuracy()
+        self.learner.recorded(lesson, nodes, tree=self.tree)
         self.callbacks.tell_turn(
-            results,
+            list(zip(turn.proposals, lesson.evaluations, strict=True)),
             search=self.name,
             space=self.space,
-            first_episode=self.episode_count - len(results),
+            first_episode=self.episode_count - len(turn.proposals),
             first_training=self.training_count - len(turn.paths),
             depth_bound=turn.depth_bound,
             epochs=turn.budget.epochs,
-            best_accuracy=self._best_accuracy,
-            policy_loss=update.loss,
-            entropy=update.entropy,
+            best_accuracy=self.learner.best_accuracy,
+            policy_loss=lesson.update.loss,
+            entropy=lesson.update.entropy,
         )
-        return evaluations
-
-    def _state(self) -> bytes:
-        """What a resumed search goes on from; StorageError where it could not, before anything is stored."""
-        state = {
-            "strategy": self.strategy.state_dict(),
-            "growth": asdict(self.growth),
-            "proposed_count": self.proposed_count,
-            "of": owner(self.config),
-        }
-        payload = pack(state)
-        if not self._state_proven:
-            # Once a run is enough: what a strategy cannot load is a matter of its code.
-            require_loads(STRATEGIES[self.config.strategy](self.space, self.config), payload)
-            self._state_proven = True
-        return payload
-
-    def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
-        """The rewards that the strategy learns from. A replayed path has rewards already, from the memory."""
-        return [
-            self._reward.of_training(p.path, self._calibrator.of_training(e, epochs=turn.budget.epochs))
-            if p.rewards is None
-            else e
-            for p, e in zip(turn.proposals, evaluations, strict=True)
-        ]
-
-    def _seen(self, stats: NodeStats) -> NodeStats:
-        """A node as the strategy sees it: calibrated, and weighed against its cost."""
-        return self._reward.of_node(self._calibrator.of_node(stats))
+        return lesson.evaluations
 
     def best_model(
         self,

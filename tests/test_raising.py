@@ -116,7 +116,7 @@ def test_what_is_as_it_was_changes_nothing(storage):
     same = resumed(storage, max_layers=4, epochs=(1, 4))
     assert same.growth == before.growth
     assert same.growth.least_epochs == 0
-    assert same._state() == state
+    assert same.learner.state() == state
 
 
 @pytest.mark.parametrize(

@@ -508,7 +508,7 @@ def test_results_are_taken_as_they_come_and_each_is_recorded_once(tmp_path, stra
     search = crowded(f"sqlite:///{tmp_path}/crowded.db", strategy=strategy, replay=0.4, continue_=0.0)
     assert search.run(trainings=13).training_count == 13 == search.tree.training_count
     assert search.workers.most == 3
-    assert search.proposed_count == search.episode_count == search.tree.episode_count
+    assert search.learner.proposed_count == search.episode_count == search.tree.episode_count
     assert check(search.tree.engine) == []
 
 
@@ -526,7 +526,7 @@ def test_a_stop_drops_what_is_under_way_and_a_resumed_search_uses_no_seed_twice(
     search.run(trainings=9, on_turn=lambda progress: progress.training_count == 4 and search.stop())
     assert search.tree.training_count == 4
     again = resume(storage)
-    assert (again.episode_count, again.proposed_count) == (4, 6)
+    assert (again.episode_count, again.learner.proposed_count) == (4, 6)
     later = Table()
     again = resume(storage, evaluator=later).run(trainings=2)
     seeds = [seed for *_, seed in [*search.workers.evaluator.calls, *later.calls]]
@@ -577,9 +577,9 @@ def test_stopped_paths_are_recorded_at_what_they_spent_and_resumed_searches_stop
     replaytree.Search(storage=f"sqlite:///{tmp_path}/parts.db", **options).run(episodes=10)
     parts = replaytree.Search.resume("pruned", storage=f"sqlite:///{tmp_path}/parts.db").run(episodes=4)
     assert everything(parts) == everything(whole)
-    assert parts.pruning == whole.pruning
+    assert parts.learner.pruning == whole.learner.pruning
     assert len(whole.tree.checkpoints()) == 14
-    assert whole.pruning == Pruning(whole.tree.checkpoints())
+    assert whole.learner.pruning == Pruning(whole.tree.checkpoints())
     episodes = whole.tree.episodes()
     stopped = [episode for episode in episodes if episode.epochs == 1]
     assert stopped

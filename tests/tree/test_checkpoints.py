@@ -52,7 +52,7 @@ def test_a_state_is_as_large_after_a_thousand_trainings_as_after_a_hundred(tmp_p
     reached = search.tree.checkpoints()
     assert len(reached) == 1000
     assert len(set(reached)) <= 97
-    assert search.pruning == Pruning(reached)
+    assert search.learner.pruning == Pruning(reached)
 
 
 def test_a_state_that_still_holds_what_was_reached_hands_it_over_once(tmp_path):
@@ -68,4 +68,4 @@ def test_a_state_that_still_holds_what_was_reached_hands_it_over_once(tmp_path):
     assert "pruning" not in unpack(resumed.tree.strategy_state())
     again = Search.resume("own", **own(tmp_path))
     assert len(again.tree.checkpoints()) == LEAST_SEEN + 4
-    assert again.pruning == resumed.pruning
+    assert again.learner.pruning == resumed.learner.pruning
