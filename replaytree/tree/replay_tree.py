@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
-from sqlalchemy import URL, Connection, Engine, delete
+from sqlalchemy import URL, Connection, Engine
 
-from replaytree.config import command, file_url
-from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld, SpaceError, StorageError
+from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld
 from replaytree.records import NodeStats, Path, Space
-from replaytree.space import CheckedSpace, LayerSpace, checked
+from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
-from replaytree.tree.backup import rescue
 from replaytree.tree.calibrations import Calibration, read_calibration, stored_biases
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
 from replaytree.tree.depth_bias import Bias, Point
-from replaytree.tree.engine import open_engine, reading, writing
+from replaytree.tree.engine import open_engine, reading
 from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.leases import Lease, held_text, holder_of
+from replaytree.tree.lost_file import require_file, rescued
 from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import fitting, insert_prior, stored_prior
@@ -31,9 +30,9 @@ from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
 from replaytree.tree.retrying import write
-from replaytree.tree.schema import leases, searches
-from replaytree.tree.sqlite_file import file_of
+from replaytree.tree.schema import searches
 from replaytree.tree.storage_errors import advice, shown
+from replaytree.tree.stored_space import require_same_layers, space_to_json
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -82,7 +81,7 @@ class ReplayTree:
             "created_at": datetime.now(UTC),
             "seed": seed,
             "config_json": config_json,
-            "space_json": _space_json(space),
+            "space_json": space_to_json(space),
             "data_json": data_json,
             "versions_json": json.dumps(dict(versions), sort_keys=True),
         }
@@ -111,7 +110,7 @@ class ReplayTree:
         engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
         search_id, space_json = search_queries.find_search(engine, name)
         if space is not None:
-            _require_same_layers(space, space_json, name)
+            require_same_layers(space, space_json, name)
         return cls(engine, name, search_id=search_id, space=space)
 
     def __repr__(self) -> str:
@@ -146,46 +145,10 @@ class ReplayTree:
         try:
             outcome = write(self.engine, work)
         except DatabaseGone as gone:
-            raise self._rescued(gone, work) from gone
+            raise rescued(gone, self.engine, self._search_id, self.name, work) from gone
         if isinstance(outcome, LeaseLost):
             raise outcome
         return outcome
-
-    def _require_file(self) -> None:
-        """DatabaseGone, after saving what is left of it, where the database's file is not the one that was opened."""
-        try:
-            with writing(self.engine):
-                pass
-        except DatabaseGone as gone:
-            raise self._rescued(gone, lambda connection: None) from gone
-        except StorageError:
-            return
-
-    def _rescued(self, gone: DatabaseGone, work: Callable[[Connection], object]) -> DatabaseGone:
-        """Save what a deleted file held, which an open connection still has, and what `work` adds; the error to raise.
-
-        The copy is a database like any other, and its searches go on where they stood.
-        """
-        path = file_of(self.engine.url)
-        assert path is not None, "only a file can be deleted"
-        try:
-            with reading(self.engine) as connection:
-                copy = rescue(connection, path)
-            if copy is None:
-                return gone
-            saved = open_engine(file_url(copy), create=False)
-            try:
-                write(saved, work)
-                write(saved, lambda connection: connection.execute(delete(leases)))
-                count = search_queries.count_episodes(saved, self._search_id)
-            finally:
-                saved.dispose()
-        except StorageError as error:
-            return DatabaseGone(f"{gone}; and what was stored before could not be saved: {error}")
-        resume = command("resume", self.name, storage=file_url(copy))
-        return DatabaseGone(
-            f"{gone}; its {count} episodes, the last one too, are saved in {copy}; go on with `{resume}`"
-        )
 
     def _record(
         self,
@@ -217,7 +180,7 @@ class ReplayTree:
         try:
             yield
             # Where the file is gone by now, nobody else will notice what was lost.
-            self._require_file()
+            require_file(self.engine, self._search_id, self.name)
         finally:
             self._lease = None
             lease.release()
@@ -252,7 +215,7 @@ class ReplayTree:
     def store_raised(self, config_json: str, *, state: bytes) -> None:
         """Give the search a configuration and a space with higher limits, and its state for them, all at once."""
         assert self._space is not None, "only a tree with its space is written to"
-        space_json = _space_json(self._space)
+        space_json = space_to_json(self._space)
 
         def work(connection: Connection) -> None:
             if self._lease is not None:
@@ -296,7 +259,7 @@ class ReplayTree:
 
         Raises SpaceError for other layers, ConfigError where nothing fits.
         """
-        _require_same_layers(space, self.info().space_json, self.name)
+        require_same_layers(space, self.info().space_json, self.name)
         return fitting(self.node_stats(), space, name=self.name)
 
     def strategy_state(self) -> bytes | None:
@@ -394,29 +357,3 @@ class ReplayTree:
         from replaytree.tree.analysis import to_dataframe
 
         return to_dataframe(self.nodes())
-
-
-def _space_json(space: Space) -> str:
-    labels = [space.label(action) for action in range(space.num_actions)]
-    own = space.space if isinstance(space, CheckedSpace) else space
-    described: dict[str, Any] = {"kind": type(own).__name__, "labels": labels, "max_layers": space.max_layers}
-    whole: object = space
-    while not isinstance(whole, LayerSpace) and hasattr(whole, "space"):
-        whole = whole.space
-    if isinstance(whole, LayerSpace):
-        # By these `check` computes what is stored of a node.
-        described |= {name: whole.describe()[name] for name in ("layers", "input_shape", "num_classes")}
-    return json.dumps(described, sort_keys=True)
-
-
-def _require_same_layers(space: Space, space_json: str, name: str) -> None:
-    stored = json.loads(space_json)["labels"]
-    given = [space.label(action) for action in range(space.num_actions)]
-    if stored == given:
-        return
-    if len(stored) != len(given):
-        difference = f"{len(stored)} layers, and the space given has {len(given)}"
-    else:
-        action = next(a for a, (old, new) in enumerate(zip(stored, given, strict=True)) if old != new)
-        difference = f"layer {action} named {stored[action]}, and the space given has {given[action]}"
-    raise SpaceError(f"search {name!r} was made with {difference}; the spaces must be equal")
