@@ -17,9 +17,10 @@ from replaytree.cli.deliver import export, predict, retrain
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
 from replaytree.cli.manage import delete, rename
 from replaytree.cli.outcome import INTERRUPTED, end, unwinding
-from replaytree.cli.read import best, list_, show
+from replaytree.cli.read import best, list_
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
+from replaytree.cli.show import show
 from replaytree.cli.text import say, take_any_text
 
 app = Commands()

@@ -10,6 +10,7 @@ import typer
 from replaytree.cli import console
 from replaytree.cli.help import Commands
 from replaytree.cli.options import DataDir, Name, Storage, engine_of
+from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
 from replaytree.config import storage_url
 
@@ -95,4 +96,5 @@ def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
     """Say what this machine has, and what is missing with the command that mends it."""
     from replaytree.doctor import examine
 
-    console.stdout().print(console.findings_table(examine(storage=storage, data_dir=data_dir)))
+    findings = examine(storage=storage, data_dir=data_dir)
+    say("\n".join(console.findings_lines(findings, width=terminal_width())))

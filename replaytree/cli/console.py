@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -20,17 +21,15 @@ from replaytree.config import command
 from replaytree.progress import RunBar, Shares, clock, described
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from replaytree.cli.plain_console import PlainConsole
     from replaytree.doctor import Finding
     from replaytree.tree import Calibration, Node, Retraining, SearchInfo
     from replaytree.turns import Progress as Turn
 
 __all__ = [
-    "RunProgress", "calibration_text", "clock", "command", "counted", "counting", "findings_table", "node_row",
-    "node_table", "nodes_lines", "print_nodes", "print_report", "print_searches", "retrained_text", "searches_lines",
-    "stdout",
+    "NODE_COLUMNS", "RunProgress", "accuracy", "calibration_text", "clock", "command", "counted", "counting",
+    "findings_lines", "node_row", "nodes_lines", "print_nodes", "print_report", "print_rows", "print_searches",
+    "retrained_text", "searches_lines", "stdout",
 ]  # fmt: skip
 
 Format = Literal["table", "json", "csv"]
@@ -55,7 +54,7 @@ def print_nodes(
     for row, latency in zip(rows, latencies or (), strict=False):
         row["latency_ms"] = round(latency, 4)
     if form != "table":
-        _print_rows(rows, NODE_COLUMNS, form)
+        print_rows(rows, NODE_COLUMNS, form)
     else:
         say("\n".join(([escaped(title)] if title else []) + nodes_lines(rows, width=table.terminal_width())))
 
@@ -67,9 +66,9 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
     timed = bool(rows) and "latency_ms" in rows[0]
     columns: dict[str, Callable[[dict[str, Any]], object]] = {
         "node": itemgetter("node_id"),
-        "accuracy": lambda row: _accuracy(row["average_accuracy"]),
-        **({"calibrated": lambda row: _accuracy(row["calibrated_accuracy"])} if calibrated else {}),
-        "at least": lambda row: _accuracy(row["lower_bound"]),
+        "accuracy": lambda row: accuracy(row["average_accuracy"]),
+        **({"calibrated": lambda row: accuracy(row["calibrated_accuracy"])} if calibrated else {}),
+        "at least": lambda row: accuracy(row["lower_bound"]),
         "trainings": itemgetter("budget_evaluation_count"),
         "epochs": lambda row: "-" if row["epochs"] is None else row["epochs"],
         "visits": itemgetter("visit_count"),
@@ -83,7 +82,8 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
     return table.lines(list(columns), cells, width=width, spare=("visits", "epochs"), last="layers")
 
 
-def _accuracy(value: float | None) -> str:
+def accuracy(value: float | None) -> str:
+    """Four decimals, '-' where nothing was measured."""
     return "-" if value is None else f"{value:.4f}"
 
 
@@ -101,7 +101,7 @@ def search_row(info: SearchInfo) -> dict[str, Any]:
 
 def print_searches(searches: Sequence[SearchInfo], form: Format) -> None:
     """Searches as JSON or CSV."""
-    _print_rows([search_row(info) for info in searches], SEARCH_COLUMNS, form)
+    print_rows([search_row(info) for info in searches], SEARCH_COLUMNS, form)
 
 
 def print_report(info: SearchInfo, page: Path) -> None:
@@ -109,7 +109,7 @@ def print_report(info: SearchInfo, page: Path) -> None:
     say(json.dumps(search_row(info) | {"page": str(page)}, indent=2))
 
 
-def _print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
+def print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
     """Rows for programs; the columns stand for themselves where there are no rows."""
     if form == "json":
         say(json.dumps(rows, indent=2))
@@ -121,25 +121,6 @@ def _print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format
     say(text.getvalue().removesuffix("\n"))
 
 
-def node_table(node: Node, retrained: Sequence[Retraining] = ()) -> Table:
-    """Everything of one node, a line each; also how its retrained models did on the test images."""
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    shape = "-" if node.output_shape is None else "x".join(map(str, node.output_shape))
-    for what, value in {
-        **{column: _shown(value) for column, value in node_row(node).items()},
-        "path": ".".join(map(str, node.path)),
-        "output_shape": shape,
-    }.items():
-        table.add_row(what, value)
-    for each in retrained:
-        table.add_row("retrained", retrained_text(each))
-    return table
-
-
 def retrained_text(retraining: Retraining) -> str:
     """'2 seeds, 30 epochs: test accuracy 0.73, 95 % interval ...'."""
     seeds = "1 seed" if len(retraining.models) == 1 else f"{len(retraining.models)} seeds"
@@ -147,11 +128,6 @@ def retrained_text(retraining: Retraining) -> str:
     if retraining.test is None:
         return f"{begin}: no test images"
     return f"{begin}: test accuracy {retraining.test.mean:.4f}, {retraining.test.interval_text}"
-
-
-def _shown(value: object) -> str:
-    """A value for people: no more digits than a measurement has."""
-    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def calibration_text(calibration: Calibration) -> str:
@@ -171,19 +147,22 @@ def calibration_text(calibration: Calibration) -> str:
     )
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """The table of `doctor`."""
-    from rich.table import Table
-
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+def findings_lines(findings: Sequence[Finding], *, width: int) -> list[str]:
+    """The table of `doctor`; what is too long for a line goes on below where it began."""
+    size = max(len(finding.what) for finding in findings)
+    rows = []
     for finding in findings:
-        table.add_row("ok" if finding.good else "--", finding.what, finding.found)
+        rows.append((f"{'ok' if finding.good else '--'}  {finding.what:<{size}}  ", finding.found))
         if finding.fix:
-            table.add_row("", "", f"-> {finding.fix}")
-    return table
+            rows.append((" " * (size + 6), f"-> {finding.fix}"))
+    return [line for begin, text in rows for line in _hanging(begin, escaped(text), width)]
+
+
+def _hanging(begin: str, text: str, width: int) -> list[str]:
+    indent = " " * len(begin)
+    return textwrap.wrap(
+        text, width, initial_indent=begin, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:
@@ -192,7 +171,7 @@ def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:
     cells = [
         (
             info.name, info.episode_count, info.training_count, info.node_count, info.max_depth or "-",
-            _accuracy(info.best_accuracy), _accuracy(info.best_lower_bound), f"{info.created_at:%Y-%m-%d %H:%M}",
+            accuracy(info.best_accuracy), accuracy(info.best_lower_bound), f"{info.created_at:%Y-%m-%d %H:%M}",
         )
         for info in searches
     ]  # fmt: skip

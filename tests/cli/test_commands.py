@@ -120,7 +120,18 @@ def test_best_as_table_json_and_csv_agree_and_are_those_of_the_view(searched, he
     rows = json.loads(searched("best", "first", "--format", "json", "-k", 4)[1])
     table = searched("best", "first", "-k", 4)[1]
     as_csv = list(csv.DictReader(io.StringIO(searched("best", "first", "--format", "csv", "-k", 4)[1])))
-    assert len(rows) == len(as_csv) == len(table.splitlines()) - 1 == 4
+    everything = json.loads(searched("best", "first", "--format", "json", "-k", 999)[1])
+    assert table.splitlines()[-1] == f"the best 4 of {len(everything)}; -k shows more"
+    assert len(rows) == len(as_csv) == len(table.splitlines()) - 2 == 4
+    assert "shows more" not in searched("best", "first", "-k", len(everything))[1]
+    shallow = searched("best", "first", "-k", 1, "--max-depth", 3)[1]
+    assert shallow.splitlines()[-1] == "the best 1; -k shows more"
+    front = json.loads(searched("best", "first", "--pareto", "-k", 99, "--format", "json")[1])
+    assert len(front) > 1
+    assert searched("best", "first", "--pareto", "-k", 1)[1].splitlines()[2:] == [
+        f"1 of {len(front)} on the front; -k shows more"
+    ]
+    assert len(searched("best", "first", "--pareto", "-k", len(front))[1].splitlines()) == len(front) + 1
     assert [row["labels"] for row in rows] == [row["labels"] for row in as_csv]
     assert all(f"{row['average_accuracy']:.4f}" in table for row in rows)
     with sqlite3.connect(here / "replaytree.db") as connection:
@@ -153,7 +164,7 @@ def test_show_a_node_by_number_by_labels_and_by_path(searched):
     by_number = searched("show", "first", node["node_id"])[1]
     assert by_number == searched("show", "first", node["labels"])[1]
     path = re.search(r"^path\s+(\S+)", by_number, re.M)[1]
-    assert "its children" in by_number
+    assert re.search(r"^\d+ next layers?, best first", by_number, re.M)
     child = searched("show", "first", f"{path}.0", "--format", "json")
     assert child[0] in (0, 2)
     assert json.loads(searched("show", "first", node["node_id"], "--format", "json")[1])[0] == node
@@ -237,6 +248,7 @@ def test_db_upgrade_makes_a_database_and_leaves_a_new_one_alone(replaytree, here
 
 def test_doctor_says_what_is_here_and_how_to_get_the_rest(searched, here):
     code, out, _ = searched("doctor")
+    assert all(line == line.rstrip() for line in out.splitlines())
     assert code == 0
     assert re.search(r"ok\s+torch\s+2\.", out)
     assert re.search(r"ok\s+database\s+sqlite:///replaytree.db: schema \w+, searches: 1", out)
