@@ -40,7 +40,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The best prefix of a search. `candidates` is how many prefixes it was chosen from.
+    """The best prefix of a search. `candidates` is how many prefixes it was chosen from: of all that
+    were `measured`, those of the largest budget.
 
     `at_least` is the bound that people are shown; `interval` is one of 95 %. Both count the noise of trainings, where
     it is known, and `images`. `calibrated` is the accuracy that they are of, less the bias of joint trainings.
@@ -57,7 +58,12 @@ class Answer:
     epochs: int
     visit_count: int
     candidates: int
+    measured: int
     limits: tuple[Limit, ...]
+
+    def has(self, kind: str) -> bool:
+        """Whether the search has a limit of that kind, 'max' or 'target'."""
+        return any(limit.option.startswith(f"--{kind}-") for limit in self.limits)
 
     @property
     def last(self) -> Step:
@@ -115,6 +121,7 @@ def answer(data: SearchData) -> Answer | None:
         epochs=best.epochs,
         visit_count=best.visit_count,
         candidates=len(data.comparable),
+        measured=sum(node.average_accuracy is not None for node in data.nodes),
         limits=_limits(data, best.params, best.flops),
     )
 

@@ -35,8 +35,8 @@ def what_counts(found: Answer) -> str:
     """What bound and interval count, as a part of a sentence."""
     images = f"the sampling error of {found.images:,} validation images (Wilson’s interval)" if found.images else ""
     if found.noise is None:
-        return f"{images or 'nothing yet'}, but not the noise of trainings, because no prefix was trained twice"
-    noise = f"the noise of trainings (an error moves by {found.noise:.0%} of itself from one to the next)"
+        return f"{images or 'nothing yet'}, but not chance in training: no prefix was trained twice"
+    noise = f"chance in training (trained again, a prefix’s error rate changes by about {found.noise:.0%} of its value)"
     return f"{noise} and {images}" if images else noise
 
 
@@ -123,8 +123,11 @@ def pareto_finding(rows: Sequence[ParetoRow]) -> str:
     best = min(rows, key=lambda row: row.rank)
     near = next(row for row in rows if row.bound >= best.bound - 0.01)
     if near.cost >= best.cost or near.cost <= 0:
-        return f"Nothing cheaper comes within a point of {best.accuracy:.3f}"
-    return f"{near.accuracy:.3f} for {short(near.cost)} parameters, {best.accuracy:.3f} for {short(best.cost)}"
+        return f"Nothing cheaper comes within a point of the best, at least {best.bound:.3f}"
+    return (
+        f"At least {near.bound:.3f} accuracy for {short(near.cost)} parameters, "
+        f"at least {best.bound:.3f} for {short(best.cost)}"
+    )
 
 
 def layers(count: int) -> str:

@@ -106,7 +106,7 @@ def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[History
 
 
 def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
-    """Three panels over the episodes: accuracy, bounds, policy."""
+    """Three panels over the episodes, counted from 1: accuracy, bounds, policy."""
     rows = thinned(rows)
     learned = any(row.entropy is not None for row in rows)
     shares = [0.58, 0.2, 0.22] if learned else [0.72, 0.28]
@@ -118,7 +118,7 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
         vertical_spacing=0.06,
         specs=[[{"secondary_y": row == 2}] for row in range(len(shares))],
     )
-    numbers = [row.number for row in rows]
+    numbers = [row.number + 1 for row in rows]
     for trace in _accuracy_traces(rows, numbers):
         figure.add_trace(trace, row=1, col=1)
     for name, field, colour, dash in (
@@ -203,7 +203,7 @@ def _points(
 ) -> go.Scatter:
     return go.Scatter(
         name=name,
-        x=[row.number for row in rows],
+        x=[row.number + 1 for row in rows],
         y=list(values),
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.8},

@@ -13,7 +13,7 @@ from plotly import graph_objects as go
 
 from replaytree.report import depth, effects, findings, history, html, network, pareto, provenance, theme
 from replaytree.report.answer import Answer, Step, answer, compare_with_random
-from replaytree.report.commands import commands_of
+from replaytree.report.commands import commands_of, next_steps
 from replaytree.report.files import folder_name, write_whole
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.report.retrained import looked_at_test, retrained_finding, retrained_rows
@@ -83,6 +83,7 @@ def report_html(data: SearchData, *, against: SearchData | None = None, refresh_
         answer=found,
         basis=findings.basis(found),
         counts=findings.what_counts(found),
+        steps=next_steps(data),
         least_trainings=findings.LEAST_TRAININGS,
         blocks=blocks(found, data),
         input_shape=data.fingerprint.get("image_shape"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -87,11 +88,14 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
         hovertemplate="front: at least %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
     )
     figure = theme.figure(everything, best, height=380)
+    heights = _window([row.bound for row in rows])
     # A cost of 0 has no place on a logarithmic axis.
     kind = "log" if rows and rows[0].cost > 0 else "linear"
     title = "parameters" if cost == "params" else "FLOPs (multiply-adds an image)"
-    figure.update_xaxes(title_text=title, type=kind, dtick=1 if kind == "log" else None, tickformat="~s")
-    figure.update_yaxes(title_text="accuracy, at least", tickformat=".2f", range=_window([row.bound for row in rows]))
+    across = _costs(rows, heights) if kind == "log" else None
+    step = None if across is None else 1 if across[1] - across[0] > 2 else "D2"
+    figure.update_xaxes(title_text=title, type=kind, dtick=step, tickformat="~s", range=across)
+    figure.update_yaxes(title_text="accuracy, at least", tickformat=".2f", range=heights)
     return figure
 
 
@@ -102,6 +106,15 @@ def plot_pareto(search: HasTree | ReplayTree, *, cost: Cost = "params") -> go.Fi
 
 def _text(row: ParetoRow) -> str:
     return f"{escape(row.labels)}<br>average {row.accuracy:.4f}"
+
+
+def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None) -> list[float] | None:
+    """The decades of what the heights leave in sight: a tiny network below them must not stretch the axis."""
+    shown = [math.log10(row.cost) for row in rows if heights is None or heights[0] <= row.bound <= heights[1]]
+    if not shown:
+        return None
+    room = max(0.05 * (max(shown) - min(shown)), 0.05)
+    return [min(shown) - room, max(shown) + room]
 
 
 def _window(accuracies: Sequence[float]) -> list[float] | None:

@@ -71,7 +71,7 @@ def failure_rows(data: SearchData) -> list[FailureRow]:
         first[str(training.failure)] = training
     counts = Counter(str(training.failure) for training in failed)
     return [
-        FailureRow(kind, count, first[kind].number, " ".join(first[kind].failure_text.split())[:300])
+        FailureRow(kind, count, first[kind].number + 1, " ".join(first[kind].failure_text.split())[:300])
         for kind, count in counts.most_common()
     ]
 

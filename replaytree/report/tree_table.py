@@ -92,6 +92,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
         "range": [theme.log_error(scale.low), theme.log_error(scale.high)],
         "leastError": theme.LEAST_ERROR,
         "maxEpochs": data.max_epochs,
+        "best": None if data.best is None else data.best.node_id,
         "colours": [theme.colour_at(step / 63) for step in range(64)],
         "columns": {
             "id": [row.node_id for row in rows],

@@ -1,6 +1,10 @@
 """The tables of a replaytree database, as typed SQLAlchemy models.
 
 The two views, `architectures` and `best_prefixes`, are made by the migrations: SQLAlchemy does not model views.
+
+`best_prefixes` has the order of `replaytree best`, and its `training_bound` is what ranks: the average less the noise
+of trainings. It is not the "at least" that people are shown. That one counts the sampling error of the validation
+images, too, and is never higher: Wilson's limit needs a square root, which SQLite may lack. Both rank alike.
 """
 
 from __future__ import annotations

@@ -31,10 +31,19 @@ def grow(tmp_path):
     """Make a search in tree.db from episodes."""
 
     def grow(
-        episodes, name="first", *, labels=("conv1", "pool1", "res1"), seed=7, config=None, data_json=FINGERPRINT
+        episodes,
+        name="first",
+        *,
+        labels=("conv1", "pool1", "res1"),
+        seed=7,
+        config=None,
+        data_json=FINGERPRINT,
+        max_layers=3,
     ) -> ReplayTree:
         space = LabelSpace(
-            labels, max_layers=3, cost=lambda prefix: (sum(10 * (action + 1) for action in prefix), 1000 * len(prefix))
+            labels,
+            max_layers=max_layers,
+            cost=lambda prefix: (sum(10 * (action + 1) for action in prefix), 1000 * len(prefix)),
         )
         settings = {"seed": seed, "dataset": "toys", "strategy": "replay"} | (config or {})
         tree = ReplayTree.create(

@@ -14,7 +14,7 @@ def test_the_answer_is_the_best_at_the_largest_budget(data):
         ("conv1", 10, 1000, 0.75)
     ]
     assert (found.accuracy, found.evaluation_count, found.epochs, found.visit_count) == (0.75, 1, 8, 4)
-    assert found.candidates == 3
+    assert (found.candidates, found.measured) == (3, 5)
     assert found.interval == pytest.approx(wilson(0.75, 100))
     assert found.at_least == pytest.approx(wilson(0.75, 100, z=1.0)[0])
     assert (found.images, found.noise) == (100, None)
@@ -31,7 +31,7 @@ def test_trainings_and_images_are_both_counted_where_both_are_known(grow, traini
     # 0.6 of 0.5 and 0.7: squares 0.02 over an error of 0.4 squared, one repeat.
     assert found.noise == pytest.approx((0.02 / 0.16) ** 0.5)
     assert basis(found) == "n = 100 validation images, 2 trainings"
-    assert "moves by 35% of itself" in what_counts(found)
+    assert "trained again, a prefix’s error rate changes by about 35% of its value" in what_counts(found)
     assert "100 validation images" in what_counts(found)
     assert found.interval[0] < wilson(0.6, 100)[0]
     assert found.interval[1] > wilson(0.6, 100)[1]

@@ -9,7 +9,7 @@ import pytest
 
 from replaytree.bench.report import CHROMIUM_ARGUMENTS, synthetic_tree
 from replaytree.report import write_comparison, write_report
-from replaytree.tree import ReplayTree
+from replaytree.tree import ReplayTree, record_model
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium")
@@ -254,6 +254,66 @@ def test_a_watched_page_reloads_without_losing_its_place(visit, tmp_path):
     assert page.input_value("#find") == "conv"
     assert page.locator("details").first.get_attribute("open") is not None
     assert page.evaluate("scrollY") == 700
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["wide", "narrow"])
+def test_the_first_picture_marks_the_best_prefix(visit, grow, training, tmp_path, size):
+    red = "[...document.querySelectorAll('#icicle path.surface')].filter((s) => s.style.stroke === 'rgb(214, 32, 60)')"
+    accuracies = [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    others = [training((1,), 0.1) for _ in range(3)]
+    six = grow([training((0, 1, 0, 1, 0, 2), *accuracies), *others], "six", max_layers=12)
+    page = visit(write_report(six, out=tmp_path), size=size)
+    drawn = 6 if size[0] > 1000 else 5
+    assert page.evaluate(f"{red}.length") == drawn
+    said = page.locator("#where-best").inner_text()
+    if drawn == 6:
+        assert said == "The best prefix has 6 layers; its path has a red border."
+    else:
+        assert said.startswith("The best prefix has 6 layers; the drawing shows 5 of its path, with a red border.")
+    page.click("#show-best")
+    best = page.locator("#panel").get_attribute("data-node")
+    assert stored(tmp_path / "tree.db", int(best))["depth"] == 6
+    assert "its path has a red border" in page.locator("#where-best").inner_text()
+
+
+def test_a_rare_best_prefix_is_no_part_of_the_thin_rest(visit, grow, training, tmp_path):
+    often = [training((1, 1), 0.1, 0.2) for _ in range(400)]
+    page = visit(write_report(grow([*often, training((0, 2), 0.5, 0.9)]), out=tmp_path))
+    assert page.evaluate("slices.filter((slice) => bestPath.has(slice.place)).length") == 2
+
+
+def test_nothing_waits_to_be_drawn_when_the_page_is_printed(visit, site):
+    page = visit(site[0])
+    page.evaluate("figureElements().forEach((element) => { Plotly.purge(element); delete element.dataset.drawn; })")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    shown = page.locator("[data-figure]:visible").all()
+    assert len(shown) >= 6
+    assert all(figure.get_attribute("data-drawn") == "true" for figure in shown)
+
+
+def test_commands_have_copy_buttons_and_stay_on_one_line(visit, site):
+    for size in SIZES:
+        page = visit(site[0], size=size)
+        codes = page.locator("code[data-command]").all()
+        assert {"show", "resume"} <= {code.get_attribute("data-command") for code in codes}
+        for code in codes:
+            button = code.locator("xpath=following-sibling::button")
+            assert button.inner_text() == "Copy"
+            assert button.get_attribute("aria-label") == f"Copy: {code.inner_text()}"
+            assert code.bounding_box()["height"] < 40
+
+
+def test_the_table_of_retrained_models_is_no_wider_than_the_page(visit, grow, golden, tmp_path):
+    tree = grow(golden)
+    best = tree.best(1)[0]
+    record_model(
+        tree.engine, labels=best.labels, seed=0, epochs=90, test_accuracy=0.5, test_image_count=400, search=tree.name,
+        node_id=best.node_id, weights_path=f"/home/someone/with/a long name/{'w' * 90}/first-seed0.safetensors",
+    )  # fmt: skip
+    page = visit(write_report(tree, out=tmp_path), size=(1280, 900))
+    wide = page.evaluate("[...document.querySelectorAll('.scroll')].map((e) => e.scrollWidth - e.clientWidth)")
+    assert wide
+    assert max(wide) <= 0
 
 
 def test_names_with_markup_are_text(visit, grow, golden, named, tmp_path):

@@ -125,7 +125,7 @@ def test_every_printed_command_does_what_it_says(searched, run):
     tree, folder, page = searched
     text = unescape(page.read_text(encoding="utf-8"))
     printed = dict(re.findall(r'<code data-command="(\w+)">(.*?)</code>', text))
-    assert set(printed) == {"companion", "against", "retrain"}
+    assert set(printed) == {"companion", "against", "show", "retrain", "export", "resume"}
     run(f"{printed['companion']} --quiet")
     companion = ReplayTree.open(tree.engine, "my search-random")
     own, other = (SearchConfig.from_json(each.info().config_json) for each in (tree, companion))
@@ -137,11 +137,12 @@ def test_every_printed_command_does_what_it_says(searched, run):
     assert "“my search-random”" in written
     node = str(tree.best(1)[0].node_id)
     show, retrain, export = node_commands(read_search(tree), node)
+    assert [show, retrain, export] == [printed[name] for name in ("show", "retrain", "export")]
     assert " ".join(tree.node(int(node)).labels) in " ".join(run(show).split())
     assert "test accuracy" in run(f"{retrain} --epochs 1 --quiet")
     assert "verified" in run(export)
     assert "test accuracy" in run(f"{printed['retrain']} --epochs 1 --quiet")
-    run(commands_of(read_search(tree)).resume.replace("--trainings 10", "--trainings 1 --quiet"))
+    run(printed["resume"].replace("--trainings 10", "--trainings 1 --quiet"))
     assert tree.training_count == 3
     footer = re.search(r"Written by <code>(.*?)</code>", written)[1]
     assert "--against 'my search-random'" in unescape(footer)

@@ -58,6 +58,9 @@ def test_the_figure_marks_sources_replays_and_failures(tree, data):
         "sampled", "continued from the tree", "ranked first so far", "replayed, nothing trained", "failed",
         "depth bound, layers", "budget, epochs", "policy entropy, nats", "policy loss",
     ]  # fmt: skip
+    # Counted from 1, as the heading counts.
+    assert list(figure.data[2].x) == [1, 2, 3, 4, 5]
+    assert list(figure.data[0].x) == [1, 3]
     assert list(figure.data[2].y) == [0.6, 0.9, 0.25, 0.25, 0.75]
 
 

@@ -32,7 +32,7 @@ def test_the_answer_comes_first_and_headings_say_the_findings(tree, written):
         "6 prefixes kept, up to 3 layers deep",
         "The best prefix has been ranked first since the 4th of 4 trainings",
         "1 layer gave the best prefix, 0.750; 2 came to 0.500",
-        "Nothing cheaper comes within a point of 0.750",
+        "Nothing cheaper comes within a point of the best, at least 0.704",
         "All accuracies here are validation accuracies",
     ]
 
@@ -159,3 +159,19 @@ def test_one_of_a_thing_is_written_as_one(grow, training, written):
         assert text not in page
     # A single value: no axis from -0.5 on.
     assert '"range":[0.45,0.55]' in page
+
+
+def test_what_is_said_of_limits_is_of_those_that_there_are(grow, golden, written):
+    def note(**limits):
+        page = shown(written(grow(golden, "-".join(limits), config=limits)))
+        return "A maximum is never exceeded" in page, "Above a target" in page
+
+    assert note(max_params=50) == (True, False)
+    assert note(target_params=50) == (False, True)
+    assert note(max_params=50, target_flops=5000) == (True, True)
+
+
+def test_the_page_says_how_many_were_measured_and_how_many_are_ranked(tree, written, grow, training):
+    assert "5 prefixes measured, 3 of them with 8 epochs: only these are ranked" in shown(written(tree))
+    alike = shown(written(grow([training((0, 1), 0.5, 0.6)], "alike")))
+    assert "2 prefixes measured</small>" in alike

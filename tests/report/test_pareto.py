@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from replaytree import plot_pareto
 from replaytree.errors import ConfigError
 from replaytree.report.findings import pareto_finding
-from replaytree.report.pareto import ParetoRow, pareto_rows, shown_rows
+from replaytree.report.pareto import ParetoRow, draw_pareto, pareto_rows, shown_rows
 from replaytree.report.reading import read_search
 
 
@@ -49,6 +49,19 @@ def test_plot_pareto_by_params_or_flops(tree):
         plot_pareto(tree, cost="euros")
 
 
+def test_the_axes_are_those_of_what_is_in_sight():
+    """A network of 16 parameters below the drawing does not stretch its axis."""
+    hopeless = ParetoRow(0, "", 1, 16, 0.1, 0.1, 30, True)
+    rows = [hopeless, *(ParetoRow(n, "", 1, 1000 * n, 0.5, 0.6 + n / 1000, 30 - n, True) for n in range(1, 26))]
+    layout = draw_pareto(rows, "params").layout
+    assert layout.yaxis.range[0] > hopeless.bound
+    # The thousand to the 25 thousand, 1.398 decades, and a twentieth of that on either side.
+    assert layout.xaxis.range == (pytest.approx(3 - 0.0699, abs=1e-3), pytest.approx(4.3979 + 0.0699, abs=1e-3))
+    assert layout.yaxis.title.text == "accuracy, at least"
+    free = [ParetoRow(0, "", 1, 0, 0.1, 0.1, 30, True)]
+    assert draw_pareto(free, "params").layout.xaxis.range is None
+
+
 def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training):
     firm = [training((0,), a) for a in (0.84, 0.92, 0.84, 0.92)]
     data = read_search(grow([*firm, training((2,), 0.9), training((0, 1), 0.88, 0.89)]))
@@ -56,12 +69,12 @@ def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training)
     front = [row for row in rows if row.on_front]
     assert front[-1].node_id == data.best.node_id
     assert min(rows, key=lambda row: row.rank).labels == "conv1"
-    assert pareto_finding(rows) == "Nothing cheaper comes within a point of 0.880"
+    assert pareto_finding(rows) == "Nothing cheaper comes within a point of the best, at least 0.823"
 
 
 def test_the_heading_takes_the_cheapest_within_a_point():
     def rows(bound):
         return [ParetoRow(1, "", 1, 10, 0.8, bound, 1, True), ParetoRow(2, "", 1, 20, 0.81, 0.8, 0, True)]
 
-    assert pareto_finding(rows(0.7901)) == "0.800 for 10 parameters, 0.810 for 20"
-    assert pareto_finding(rows(0.7899)) == "Nothing cheaper comes within a point of 0.810"
+    assert pareto_finding(rows(0.7901)) == "At least 0.790 accuracy for 10 parameters, at least 0.800 for 20"
+    assert pareto_finding(rows(0.7899)) == "Nothing cheaper comes within a point of the best, at least 0.800"

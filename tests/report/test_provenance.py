@@ -18,7 +18,7 @@ def test_where_the_numbers_come_from(data):
 
 
 def test_failures_by_kind(data):
-    assert failure_rows(data) == [FailureRow("diverged", 1, 4, "loss is nan")]
+    assert failure_rows(data) == [FailureRow("diverged", 1, 5, "loss is nan")]
 
 
 def test_an_evaluator_of_ones_own_has_no_fingerprint(grow, golden):

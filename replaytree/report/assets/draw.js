@@ -37,6 +37,11 @@ function drawWaiting() {
   setTimeout(drawWaiting, 0);
 }
 
+// A printout takes what is there: nothing may still be waiting.
+addEventListener("beforeprint", () => {
+  figureElements().filter((element) => !element.dataset.drawn && visible(element)).forEach(drawFigure);
+});
+
 darkScheme.addEventListener("change", () => {
   figureElements().filter((element) => element.dataset.drawn).forEach(drawFigure);
 });

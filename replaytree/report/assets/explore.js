@@ -5,13 +5,22 @@ const THINNEST = 1 / 300;
 const MOST_SLICES = 420;
 let slices = [];
 
+const bestPlace = tree && tree.best !== null ? placeOfId.get(tree.best) : ROOT;
+const bestPath = new Set(tree && bestPlace !== ROOT ? pathOf(bestPlace) : []);
+const MOST_LEVELS = 8;
+
 const narrow = () => document.getElementById("icicle").clientWidth < 560;
 const passes = (place) =>
   columns.visits[place] >= state.least && !state.hidden.has(tree.kindOf[columns.action[place]]);
 
+/** As many as it takes to show the best prefix from the root, where so many fit. */
+function levelsDrawn() {
+  return Math.max(narrow() ? 3 : 5, Math.min(bestPath.size, narrow() ? 5 : MOST_LEVELS));
+}
+
 /** Slices of the drawing: {key, parent, place, label, visits, average}; `place` of a put-together slice is null. */
 function visibleSlices() {
-  const levels = narrow() ? 3 : 5;
+  const levels = levelsDrawn();
   const total = Math.max(1, visitsOf(state.root));
   const found = [{ key: "root", parent: "", place: state.root, label: state.root === ROOT ? "images" : labelOf(state.root), visits: total,
     average: state.root === ROOT ? -1 : columns.average[state.root] }];
@@ -20,9 +29,9 @@ function visibleSlices() {
     const next = [];
     for (const { place, key } of level) {
       const kids = kidsOf(place).filter(passes);
-      const thick = kids.filter((kid) => columns.visits[kid] / total >= THINNEST && found.length < MOST_SLICES);
+      const thick = kids.filter((kid) => bestPath.has(kid) || columns.visits[kid] / total >= THINNEST);
       for (const kid of thick) {
-        if (found.length >= MOST_SLICES) break;
+        if (found.length >= MOST_SLICES && !bestPath.has(kid)) continue;
         found.push({ key: String(kid), parent: key, place: kid, label: labelOf(kid), visits: columns.visits[kid],
           average: columns.average[kid] });
         next.push({ place: kid, key: String(kid) });
@@ -48,7 +57,7 @@ function together(rest, place, key) {
 function drawIcicle() {
   slices = visibleSlices();
   const style = getComputedStyle(document.documentElement);
-  const [line, ink, surface] = ["--line", "--ink", "--surface"].map((name) => style.getPropertyValue(name).trim());
+  const [line, ink, surface, best] = ["--line", "--ink", "--surface", "--best"].map((name) => style.getPropertyValue(name).trim());
   const colours = slices.map((slice) => colourOf(slice.average) || line);
   const chosen = (slice) => slice.place === state.chosen && slice.place !== null;
   const trace = {
@@ -61,8 +70,8 @@ function drawIcicle() {
     text: slices.map((slice) => (slice.average < 0 ? "" : accuracyText(slice.average))),
     textinfo: "label+text",
     textfont: { size: 12, color: colours.map((colour) => (colour.startsWith("#") ? (colour === line ? ink : inkOn(colour)) : ink)) },
-    marker: { colors: colours, line: { color: slices.map((slice) => (chosen(slice) ? ink : surface)),
-      width: slices.map((slice) => (chosen(slice) ? 3 : 0.5)) } },
+    marker: { colors: colours, line: { color: slices.map((slice) => (chosen(slice) ? ink : bestPath.has(slice.place) ? best : surface)),
+      width: slices.map((slice) => (chosen(slice) || bestPath.has(slice.place) ? 3 : 0.5)) } },
     hovertext: slices.map(hoverOf), hoverinfo: "text",
   };
   const element = document.getElementById("icicle");
@@ -108,9 +117,20 @@ function refresh() {
   fillPanel(state.chosen, choose);
   fillCrumbs();
   drawIcicle();
+  document.getElementById("where-best").textContent = whereBest();
   const matching = countMatching();
   document.getElementById("shown").textContent =
     `· ${whole(matching)} of ${whole(columns.id.length)} nodes pass the filters, ${whole(slices.length)} slices drawn`;
+}
+
+/** Where the best prefix is in the drawing: the reader must not take the deepest slice for the winner. */
+function whereBest() {
+  const drawn = slices.filter((slice) => bestPath.has(slice.place)).length;
+  const shown = slices.some((slice) => slice.place === bestPlace);
+  const text = `The best prefix has ${bestPath.size} layer${bestPath.size === 1 ? "" : "s"}`;
+  if (shown) return `${text}; its path has a red border.`;
+  return drawn ? `${text}; the drawing shows ${drawn} of its path, with a red border. The button goes to its end.`
+    : `${text}, none of which this part of the drawing shows. The button goes to it.`;
 }
 
 /** Nodes that can be reached: they pass, and so does all that is above them. Parents stand before their children. */

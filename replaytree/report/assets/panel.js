@@ -30,6 +30,15 @@ function factsOf(place) {
 
 function command(text) {
   const code = make("code", {}, text);
+  return make("div", { class: "command" }, code, copyButton(code));
+}
+
+function addCopyButtons() {
+  for (const code of document.querySelectorAll(".command > code[data-command]")) code.after(copyButton(code));
+}
+
+function copyButton(code) {
+  const text = code.textContent;
   const copy = make("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
   copy.addEventListener("click", () => {
     getSelection().selectAllChildren(code);
@@ -37,7 +46,7 @@ function command(text) {
     done.then(() => { copy.textContent = "Copied"; }, () => { copy.textContent = "Selected"; });
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   });
-  return make("div", { class: "command" }, code, copy);
+  return copy;
 }
 
 function childList(place, choose) {

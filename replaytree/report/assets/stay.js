@@ -67,6 +67,7 @@ function listen() {
     if (!event.target.closest(".found")) one("#found").replaceChildren();
   });
   document.querySelectorAll("[data-view]").forEach((button) => button.addEventListener("click", () => setView(button.dataset.view)));
+  one("#show-best").addEventListener("click", () => choose(bestPlace, bestPath.size > levelsDrawn()));
   darkScheme.addEventListener("change", () => state.view === "icicle" && drawIcicle());
   addEventListener("hashchange", fromHash);
   addEventListener("pagehide", keep);
@@ -122,6 +123,7 @@ function start() {
     if (before && before.view === "network") setView("network");
     if (!before) fromHash();
   }
+  addCopyButtons();
   document.documentElement.dataset.ready = "true";
   performance.mark("ready");
   if (before) putBack(before);
