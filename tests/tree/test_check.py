@@ -180,7 +180,10 @@ def test_all_caches_lost(golden_tree):
     ]
 
 
-MODEL = "INSERT INTO models VALUES (1, {search}, {node}, 'conv', 0, 4, NULL, 'w', '2026-01-01 00:00:00.000000')"
+MODEL = (
+    "INSERT INTO models (id, search_id, node_id, labels, seed, epochs, test_accuracy, weights_path, created_at) "
+    "VALUES (1, {search}, {node}, 'conv', 0, 4, NULL, 'w', '2026-01-01 00:00:00.000000')"
+)
 UNSHARED = "one that is not shared, of the same node and epochs"
 PREFIX = "a prefix of a trained episode of its search, at its epochs"
 STRUCTURE = [
