@@ -65,13 +65,13 @@ def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line, and exit."""
     _open_streams()
     take_any_text()
-    # Where a connection is lost, our own warning says so, and psycopg's about its pipeline only puzzles.
+    # When a connection is lost, our own warning says so; psycopg's warning about its pipeline would only confuse.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     try:
         with unwinding():
             code = app(args, prog_name="replaytree", standalone_mode=False)
         if code == INTERRUPTED:
-            # Typer takes the interrupt, and says nothing.
+            # Typer swallows the interrupt without a word.
             raise KeyboardInterrupt
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
@@ -80,6 +80,6 @@ def main(args: list[str] | None = None) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """A program may be started with its standard streams closed: what is printed goes nowhere then."""
+    """Replace standard streams that were closed at the start, so that printing to them is harmless."""
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115

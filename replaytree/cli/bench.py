@@ -16,7 +16,7 @@ from replaytree.cli.text import say
 bench = Commands(help="Measure replaytree on this machine.")
 
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures to this file, too.", callback=writable)
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.", callback=writable)
 ]
 
 
@@ -27,7 +27,7 @@ def loop(
     episodes: Annotated[int, whole("Episodes that are timed.")] = 200,
     json_: Json = None,
 ) -> None:
-    """Milliseconds an episode of everything but the evaluator, for every strategy."""
+    """Milliseconds an episode for everything but the evaluator, for every strategy."""
     from replaytree.bench.loop import measure_loop
     from replaytree.config import STRATEGY_NAMES
 
@@ -50,7 +50,7 @@ def strategies(
     ],
     strategy: Annotated[
         list[str] | None,
-        typer.Option(help="Which; may be repeated.  [default: all, and optuna-tpe, optuna-gp if installed]"),
+        typer.Option(help="A strategy; may be repeated.  [default: all, and optuna-tpe, optuna-gp if installed]"),
     ] = None,
     seeds: Annotated[int, whole("Searches a strategy.", least=2)] = 30,
     trainings: Annotated[int, whole("Trainings a search.")] = 200,
@@ -61,14 +61,14 @@ def strategies(
     percent: Annotated[bool, typer.Option("--percent", help="The table's accuracies are in percent.")] = False,
     complete: Annotated[
         str | None,
-        typer.Option(help="The layer that stands for 'no more layers' where all architectures are full length."),
+        typer.Option(help="The layer that stands for 'no more layers' if all architectures have full length."),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="A field of the configuration, NAME=VALUE, for ablations; may be repeated.")
     ] = None,
     warm_start: Annotated[
         list[str] | None,
-        typer.Option(help="Learn first from a search on this column, as if of other images; may be repeated."),
+        typer.Option(help="Learn first from a search on this column, as if it were other images; may be repeated."),
     ] = None,
     warm_start_trainings: Annotated[int, whole("Trainings of that search.")] = 100,
     processes: Annotated[int, whole("Searches at a time.")] = 2,
@@ -77,7 +77,7 @@ def strategies(
     ] = None,
     json_: Json = None,
 ) -> None:
-    """Regret of every strategy against trainings, on a table of known accuracies."""
+    """Regret of every strategy by the number of trainings, on a table of known accuracies."""
     from replaytree.bench import strategies as measured
 
     names = strategy or measured.known_strategies()
@@ -118,7 +118,7 @@ def report(
     depth: Annotated[int, whole("Layers of every path.")] = 15,
     json_: Json = None,
 ) -> None:
-    """Seconds to write a report and to look at it in Chromium, on synthetic trees of 1,000 and 50,000 nodes."""
+    """Seconds to write a report and to open it in Chromium, on synthetic trees of 1,000 and 50,000 nodes."""
     from replaytree.bench.report import measure_report
 
     costs = []
@@ -146,7 +146,9 @@ def threads(
         list[int] | None,
         typer.Option(min=0, help="Busy processes beside the search; repeat for several.  [default: 0, 2]"),
     ] = None,
-    most: Annotated[int | None, typer.Option(min=1, help="Largest fixed number.  [default: all processors]")] = None,
+    most: Annotated[
+        int | None, typer.Option(min=1, help="Largest fixed number of threads.  [default: all processors]")
+    ] = None,
     dataset: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")] = "digits",
     json_: Json = None,
 ) -> None:
@@ -169,10 +171,10 @@ def storage(
         whole("Nodes of the tree; repeat for several, rising.  [default: 10000, 100000, 1000000]"),
     ] = None,
     depth: Annotated[int, whole("Layers of every path.")] = 15,
-    optuna: Annotated[int, whole("Trials to record in Optuna's storage, too; 0: none.", least=0)] = 200,
+    optuna: Annotated[int, whole("Trials to record in Optuna's storage; 0: none.", least=0)] = 200,
     json_: Json = None,
 ) -> None:
-    """What the tree costs in SQLite: to record, to draw from, to rank and to hold; Optuna's storage beside it."""
+    """Cost of the tree in SQLite: recording, drawing, ranking and size; with Optuna's storage for comparison."""
     import torch
 
     from replaytree.bench.storage import measure_optuna, measure_tree
@@ -198,10 +200,10 @@ def evaluator(
     depth: Annotated[int, whole("Layers of every path.")] = 10,
     paths: Annotated[int, whole("Paths of the trie, continued from one another.")] = 8,
     epochs: Annotated[int | None, whole("Epochs of every training.  [default: 1, with --truth 6]")] = None,
-    joint_epochs: Annotated[int | None, whole("Epochs of joint and trie, to compare where they are as true.")] = None,
+    joint_epochs: Annotated[int | None, whole("Epochs of joint and trie, to compare at equal faithfulness.")] = None,
     rounds: Annotated[int, whole("Sets of paths, one after the other.")] = 1,
-    repeats: Annotated[int, whole("Times that each set is trained; the least counts.")] = 1,
-    seed: Annotated[int, whole("The paths follow from it.", least=0)] = 0,
+    repeats: Annotated[int, whole("Times that each set is trained; the fastest counts.")] = 1,
+    seed: Annotated[int, whole("Seed of the paths.", least=0)] = 0,
     method: Annotated[
         list[str] | None,
         typer.Option(help="plain, separate, joint, trie; may be repeated; ratios are to the first.  [default: all]"),
@@ -211,7 +213,7 @@ def evaluator(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A truth table: how well joint scores of its chains agree with it, instead. Six epochs unless said.",
+            help="Instead, measure how well joint scores agree with this truth table. Default: six epochs.",
             callback=readable,
         ),
     ] = None,

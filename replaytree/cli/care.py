@@ -14,10 +14,10 @@ from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
 from replaytree.config import storage_url
 
-# Of thousands of problems the first say as much.
+# The first problems are as informative as thousands.
 SHOWN = 20
 
-db = Commands(help="Upgrade or check the database itself; carry searches from one to another.")
+db = Commands(help="Upgrade or check the database itself; move searches between databases.")
 
 
 @db.command()
@@ -34,10 +34,10 @@ def check(
     storage: Storage = None,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Rebuild sums and visit counts; a SQLite file is copied beside itself first."),
+        typer.Option("--repair", help="Rebuild sums and visit counts, after copying a SQLite file beside itself."),
     ] = False,
 ) -> None:
-    """Prove that the tree agrees with itself: sums, visits, paths, parents, states. Exit code 1 where it does not."""
+    """Check that the tree is consistent: sums, visits, paths, parents, states. Exit code 1 if it is not."""
     from replaytree.stored import check as check_database
     from replaytree.stored import unknown_layers
     from replaytree.tree import list_searches
@@ -55,7 +55,7 @@ def check(
         again = console.command("db", "check", "--repair", storage=storage)
         say(f"{len(problems)} problems{more}; `{again}` fixes {fixed} of them")
         if fixed < len(problems):
-            say("what it cannot fix was stored so: go back to a backup, or import a search from its last export")
+            say("what cannot be fixed was stored that way: restore a backup, or import the search from its last export")
         raise typer.Exit(1)
     for name, why in unknown_layers(engine):
         say(f"search {escaped(name)}: shapes and costs of its layers are not checked: {why}")
@@ -71,7 +71,7 @@ def export_(
     storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write one search, all that is stored of it, as a portable file. The search may be running."""
+    """Write one search with everything stored about it to a portable file. The search may be running."""
     from replaytree.tree import export_search
 
     done = export_search(engine_of(storage), name, file, force=force)
@@ -84,7 +84,7 @@ def import_(
     storage: Storage = None,
     name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
 ) -> None:
-    """Store the search of an exported file: all of it, or, where anything is wrong with it, nothing."""
+    """Store the search of an exported file. If anything in the file is wrong, nothing is stored."""
     from replaytree.stored import import_search
 
     done = import_search(storage_url(storage), file, name=name)
@@ -93,7 +93,7 @@ def import_(
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
-    """Say what this machine has, and what is missing with the command that mends it."""
+    """Show what this machine has, what is missing, and the commands that install it."""
     from replaytree.doctor import examine
 
     findings = examine(storage=storage, data_dir=data_dir)

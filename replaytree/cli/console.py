@@ -1,4 +1,4 @@
-"""What the command line prints: tables, progress, and the same as JSON or CSV."""
+"""What the command line prints: tables and progress for people, JSON and CSV for programs."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def print_nodes(
 
 
 def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
-    """The table that `run` and `best` end with; layers stand below their figures where there is no room beside them."""
-    # The raw and the calibrated accuracy are shown side by side where they differ.
+    """The table at the end of `run` and `best`; layers go below their figures if there is no room beside them."""
+    # The raw and the calibrated accuracy are shown side by side if they differ.
     calibrated = any(row["calibrated_accuracy"] != row["average_accuracy"] for row in rows)
     timed = bool(rows) and "latency_ms" in rows[0]
     columns: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -105,12 +105,12 @@ def print_searches(searches: Sequence[SearchInfo], form: Format) -> None:
 
 
 def print_report(info: SearchInfo, page: Path) -> None:
-    """Where a report lies, and what it is of."""
+    """The path of a report, and a summary of its search."""
     say(json.dumps(search_row(info) | {"page": str(page)}, indent=2))
 
 
 def print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Rows for programs; the columns stand for themselves where there are no rows."""
+    """Rows for programs; the column names are printed even if there are no rows."""
     if form == "json":
         say(json.dumps(rows, indent=2))
         return
@@ -131,7 +131,7 @@ def retrained_text(retraining: Retraining) -> str:
 
 
 def calibration_text(calibration: Calibration) -> str:
-    """One line: what was trained by itself, its share of the seconds, and the biases at the largest budget."""
+    """One line on calibration: separate trainings, their share of the seconds, and the biases at the largest budget."""
     biases = calibration.biases or {}
     epochs = max((epochs for _, epochs in biases), default=0)
     values = [bias for (_, budget), bias in sorted(biases.items()) if budget == epochs]
@@ -198,7 +198,7 @@ def counted(number: int | None) -> str:
 class RunProgress:
     """Progress of a run: a live bar on a terminal, a line a training elsewhere, nothing when quiet.
 
-    What the search logs meanwhile stands above the bar, or on standard error; only warnings when quiet.
+    Log lines of the search go above the bar, or to standard error; when quiet, only warnings.
     """
 
     def __init__(self, *, quiet: bool, **limits: Any) -> None:
@@ -228,7 +228,7 @@ class RunProgress:
         logging.getLogger("replaytree").removeHandler(self._log)
 
     def __call__(self, turn: Turn) -> None:
-        """Show where the run stands after a turn."""
+        """Show the progress after a turn."""
         if self._bar is not None:
             self._bar(turn)
         elif not self._quiet:
@@ -248,5 +248,5 @@ def _log_handler(console: PlainConsole | None) -> logging.Handler:
 
 
 def stdout() -> PlainConsole:
-    """A console on the present standard output, to which strings are text and no markup."""
+    """A console on the present standard output that treats strings as text, not as markup."""
     return plain_console()

@@ -20,7 +20,7 @@ MOST_USED = (
 
 
 def configured(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for every field; it gets the configuration as its first argument."""
+    """The command with an option for every field; it is called with the configuration as its first argument."""
     own = inspect.signature(command, eval_str=True)
     rest = [p for p in list(own.parameters.values())[1:] if p.kind is not inspect.Parameter.VAR_KEYWORD]
     groups = {together[0].name: together for together in by_flag().values()}
@@ -38,7 +38,7 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def typed(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
-    """A parser whose ConfigError is told with the option's name; a default that is no text stays as it is."""
+    """A parser whose ConfigError names the option; a default that is not text stays as it is."""
 
     def parser(text: Any) -> Any:
         try:
@@ -80,14 +80,14 @@ def _help(together: list[Declared]) -> str:
 
 
 def _place(parameter: inspect.Parameter) -> tuple[int, int]:
-    """The position of a parameter in help: that of its panel; in the first panel, its own."""
+    """The position of a parameter in help: that of its panel; within the first panel, its own."""
     [info] = parameter.annotation.__metadata__
     panel = PANELS.index(info.rich_help_panel) if info.rich_help_panel in PANELS else len(PANELS)
     return panel, MOST_USED.index(parameter.name) if parameter.name in MOST_USED else len(MOST_USED)
 
 
 def _configuration(groups: dict[str, list[Declared]], given: dict[str, Any]) -> SearchConfig:
-    """The configuration of what was given, as text or as flags; the rest has its default."""
+    """The configuration with the given options, from text or flags, and defaults for the rest."""
     values: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""`replaytree retrain`, `export` and `predict`: from a node to a model that people use."""
+"""`replaytree retrain`, `export` and `predict`: from a node to a usable model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def retrain(
     path: Annotated[str | None, typer.Option(help="Layers of your own choice, as in 'res128 conv32k3 avg2s2'.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a search: a named data set, or a folder.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 30,
-    seeds: Annotated[int, typer.Option(min=1, help="How many models, of seeds 0, 1, ...")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
     width: Annotated[
         float | None, typer.Option(help="Factor on all channel numbers.  [default: the search's; without one, 1]")
     ] = None,
@@ -46,14 +46,16 @@ def retrain(
         int | None, typer.Option(help="Images a training step.  [default: 128, fewer for small sets]")
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.  [default: 0.1]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Of the weights.  [default: 0.0005]")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="Of the training loss.  [default: 0.1]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.  [default: 0.0005]")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option(help="Label smoothing of the training loss.  [default: 0.1]")
+    ] = None,
     crop_padding: Annotated[
         int | None, typer.Option(help="Random crop after padding by this many pixels.  [default: the data set's own]")
     ] = None,
     flip: Annotated[
         bool | None,
-        typer.Option("--flip/--no-flip", help="Train on mirror images, too.  [default: the data set's own]"),
+        typer.Option("--flip/--no-flip", help="Also train on mirror images.  [default: the data set's own]"),
     ] = None,
     mirror: Mirror = False,
     cutout: Annotated[
@@ -74,7 +76,7 @@ def retrain(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one architecture from scratch with the full recipe; then, and only here, read the test images."""
+    """Train one architecture from scratch with the full recipe. Only this command uses the test images."""
     from replaytree.deliver import FullRecipe, store
     from replaytree.deliver import retrain as train
     from replaytree.evaluate import Threads as Chosen
@@ -91,7 +93,7 @@ def retrain(
         subject.data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
         label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout, mirror=mirror,
     )  # fmt: skip
-    # Without a search the database is made where there is none.
+    # Without a search, the database is created if it does not exist.
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
@@ -104,7 +106,7 @@ def retrain(
         say(_described(result), flush=True)
         done.append(result)
     say(_summary(done))
-    # A search's model is found by its database, and another one by its file.
+    # A search's model is found through the database, any other through its file.
     source, storage = (done[0].weights, None) if subject.search is None else (subject.search, storage)
     words = ["export", source, "--format", "onnx", "--out", "model.onnx", *(["--mirror"] if mirror else [])]
     say(f"\nNext:\n  {command(*words, storage=storage, data_dir=data_dir)}")
@@ -113,19 +115,21 @@ def retrain(
 
 def export(
     name: Annotated[str, typer.Argument(help="A search that was retrained, or a .safetensors file.")],
-    form: Annotated[Literal["onnx", "pt2", "safetensors", "python"], typer.Option("--format", help="What to write.")],
+    form: Annotated[
+        Literal["onnx", "pt2", "safetensors", "python"], typer.Option("--format", help="Format of the file.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors or .py.")],
     node: Annotated[
         str | None,
-        typer.Option(help="A node, as it was retrained last: its number, path or layers.  [default: retrained last]"),
+        typer.Option(help="A retrained node: its number, path or layers.  [default: retrained last]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Which of the models.  [default: the first]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the model.  [default: the first]")] = None,
     mirror: Mirror = False,
     force: Force = False,
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a model for use elsewhere, and prove on the validation images that it equals the trained one."""
+    """Write a model for use elsewhere, and verify on the validation images that it equals the trained one."""
     from replaytree.deliver import export as write
     from replaytree.deliver import images_again
     from replaytree.deliver.weights import read_weights
@@ -158,10 +162,10 @@ def export(
 def predict(
     model: Annotated[Path, typer.Argument(help="A .safetensors, .onnx, .pt2 or .py file that replaytree wrote.")],
     images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many classes a picture.")] = 1,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Classes to show for each picture.")] = 1,
     format_: Format = "table",
 ) -> None:
-    """Say what pictures show. Exit code 1 where some cannot be read, and the others are predicted; 2 where none can."""
+    """Predict the classes of pictures. Exit code 1 if some cannot be read, 2 if none can."""
     from replaytree.deliver import load, picture_inputs, predict_pictures
 
     loaded, inputs = load(model), picture_inputs(images)
@@ -178,7 +182,7 @@ def predict(
 
 
 def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
-    """The weights file of a node, or of whatever was retrained last: of several seeds of it the first."""
+    """The weights file of a node, or of the last retraining; of several seeds, the first."""
     from replaytree.tree import list_models
 
     tree = tree_of(storage, name)
@@ -192,7 +196,7 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
         words = ["retrain", name, *([] if node is None else ["--node", node])]
         words += [] if seed is None else ["--seeds", str(seed + 1)]
         raise ConfigError(f"search {name!r} has no trained model{of}; `{command(*words, storage=storage)}` makes one")
-    # One retraining puts the models of its seeds into one folder.
+    # A retraining writes the models of all its seeds into one folder.
     kinds = [(each.labels, each.epochs, Path(each.weights_path).parent) for each in found]
     last = [each for each, kind in zip(found, kinds, strict=True) if kind == kinds[-1]]
     return Path(min(last, key=lambda each: each.seed).weights_path)
@@ -276,7 +280,7 @@ def _print_epoch(done: EpochDone) -> None:
 
 def _described(result: Retrained) -> str:
     took = f"{result.seconds:.0f} s" if result.seconds else "trained earlier"
-    anew = ", measured anew, for its images have changed" if result.measured_anew else ""
+    anew = ", measured again because its images have changed" if result.measured_anew else ""
     return f"seed {result.seed}: {_accuracy(result.description)}, {took}{anew}, {result.weights}"
 
 
@@ -302,6 +306,6 @@ def _summary(results: list[Retrained]) -> str:
     if not tested:
         text += (
             "\nThese images have no test split, so this is the accuracy on validation images that were held out of the "
-            "training. A search that chose its layers by them flatters it."
+            "training. If a search chose the layers by them, the figure is optimistic."
         )
     return text

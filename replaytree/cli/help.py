@@ -1,4 +1,4 @@
-"""How help is laid out: options in panels, two columns, plain text that fits 80 columns and needs no rich."""
+"""The layout of help: options in panels, two columns, plain text that fits 80 columns and does not need rich."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOW_ALL = "replaytree.help_all"
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help is plain text: what stands for a value is short."""
+    """A command with plain-text help and short placeholders for values."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -41,26 +41,26 @@ class PlainCommand(TyperCommand):
         return list(self.get_params(ctx))
 
     def heading(self, param: Any) -> str:
-        """What a parameter stands under."""
+        """The heading of a parameter."""
         return "Arguments" if param.param_type_name == "argument" else "Options"
 
 
 class LongCommand(PlainCommand):
-    """A command of many options: `--help` shows those that matter most, `--help-all` every one, in panels."""
+    """A command of many options: `--help` shows the most important ones, `--help-all` all of them, in panels."""
 
     def heading(self, param: Any) -> str:
-        """The panel, where the parameter has one."""
+        """The panel, if the parameter has one."""
         return str(getattr(param, "rich_help_panel", None) or super().heading(param))
 
     def shown(self, ctx: Any) -> list[Any]:
-        """All, or those of the first panel."""
+        """All options, or those of the first panel."""
         params = super().shown(ctx)
         if ctx.meta.get(_SHOW_ALL):
             return params
         return [param for param in params if self.heading(param) in (PANELS[0], "Options")]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Say how many more there are."""
+        """Say how many more options there are."""
         more = len(super().shown(ctx)) - len(self.shown(ctx))
         if more:
             formatter.write(f"\n{more} more options: {ctx.command_path} --help-all\n")
@@ -70,7 +70,7 @@ class PlainGroup(TyperGroup):
     """A group whose commands are shown under the headings of their panels."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each panel of commands, in the order in which they were added: the first sentence of each."""
+        """Write each panel of commands in the order they were added, with the first sentence of each."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)
@@ -87,7 +87,7 @@ class Commands(typer.Typer):
     """An app, or a group of an app, whose commands have plain help."""
 
     def __init__(self, **options: Any) -> None:
-        # Below 80 columns text is wrapped to what there is; beyond 100 it would be hard to read.
+        # Below 80 columns text is wrapped to the terminal; wider than 100 it would be hard to read.
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
         super().__init__(
             cls=PlainGroup, no_args_is_help=True, rich_markup_mode=None, context_settings=settings,
@@ -100,7 +100,7 @@ class Commands(typer.Typer):
 
 
 def _record(param: Any, ctx: Any) -> tuple[str, str] | None:
-    """A line of help; a word of the option's name stands for a value where neither a word nor choices are given."""
+    """A line of help; without a placeholder or choices, a word of the option's name stands for the value."""
     record: tuple[str, str] | None = param.get_help_record(ctx)
     if record is None:
         return None

@@ -1,4 +1,4 @@
-"""`replaytree delete` and `rename`: searches as a whole."""
+"""`replaytree delete` and `replaytree rename`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Searches = Annotated[
         help="The searches; `replaytree list` shows them.", metavar="NAME", autocompletion=search_names_like
     ),
 ]
-Old = Annotated[str, typer.Argument(help="The search's present name.", metavar="OLD", autocompletion=search_names_like)]
+Old = Annotated[str, typer.Argument(help="The search's current name.", metavar="OLD", autocompletion=search_names_like)]
 
 
 def delete(
     names: Searches,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     storage: Storage = None,
 ) -> None:
-    """Delete searches with all that is stored of them; trained models stay."""
+    """Delete searches with everything stored about them; files of trained models stay."""
     from replaytree.tree import ReplayTree, delete_search
 
     engine = engine_of(storage)

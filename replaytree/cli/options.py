@@ -49,7 +49,7 @@ def decimal(help: str, *flags: str, low: float = -math.inf, high: float = math.i
 
 
 def search_names_like(context: typer.Context, incomplete: str) -> list[str]:
-    """The names of searches that begin so, for the completion of the shell."""
+    """The names of searches with this beginning, for the shell's completion."""
     from replaytree.errors import ReplayTreeError
     from replaytree.tree import search_names
 
@@ -77,7 +77,7 @@ Name = Annotated[
 Which = Annotated[
     str | None,
     typer.Argument(
-        help="The search's name; it may be left out where there is one search only, or with --last.",
+        help="The search's name; optional if there is only one search, or with --last.",
         metavar="NAME",
         autocompletion=search_names_like,
     ),
@@ -96,7 +96,7 @@ Hours = Annotated[
     float | None,
     decimal("Stop after this many hours.", panel="Most used"),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.", rich_help_panel="Machine")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.", rich_help_panel="Machine")]
 DataDir = Annotated[
     str | None,
     typer.Option(
@@ -116,7 +116,7 @@ Workers = Annotated[
 RayAddress = Annotated[
     str | None,
     typer.Option(
-        help="A running Ray cluster, or 'auto' for the one of this machine.  [default: one of our own]",
+        help="A running Ray cluster, or 'auto' for the one of this machine.  [default: start one]",
         metavar="ADDRESS",
         rich_help_panel="Machine",
     ),
@@ -139,15 +139,15 @@ Tensorboard = Annotated[
 HelpAll = Annotated[
     bool, typer.Option("--help-all", help="Show every option and exit.", is_eager=True, callback=show_all)
 ]
-Format = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="How to print.")]
+Format = Annotated[Literal["table", "json", "csv"], typer.Option("--format", help="Format of the output.")]
 
 
 def writable(context: typer.Context, file: Path | None) -> Path | None:
-    """The callback of an option that names a file to write: it is tried before the work starts."""
+    """The callback of an option that names a file to write: it is tested before the work starts."""
     if file is None or context.resilient_parsing:
         return file
     if file.exists() and not file.is_file() and not file.is_char_device():
-        raise ConfigError(f"{file} is no file that can be written; choose another")
+        raise ConfigError(f"{file} is not a file that can be written; choose another")
     is_new = not file.exists()
     with file.open("ab"):
         pass
@@ -161,7 +161,7 @@ def readable(context: typer.Context, file: Path | None) -> Path | None:
     if file is None or context.resilient_parsing:
         return file
     if file.exists() and not file.is_file():
-        raise ConfigError(f"{file} is no file; name one that can be read")
+        raise ConfigError(f"{file} is not a file; name one that can be read")
     with file.open("rb"):
         return file
 
@@ -174,7 +174,7 @@ def engine_of(storage: str | None) -> Engine:
 
 
 def search_of(storage: str | None, name: str | None, *, last: bool = False) -> ReplayTree:
-    """The tree of the search that is meant: by its name, as the last one, or as the only one."""
+    """The tree of the chosen search: by its name, the last one, or the only one."""
     from replaytree.tree import ReplayTree, search_names
 
     engine = engine_of(storage)
@@ -187,7 +187,7 @@ def search_of(storage: str | None, name: str | None, *, last: bool = False) -> R
             raise ConfigError(f"which search is meant? Name one of {shown}, or give --last")
         name = names[-1]
     elif last:
-        raise ConfigError(f"--last is the search that was started last; leave it out, or the name {name}")
+        raise ConfigError(f"--last is the search that was started last; leave out --last, or the name {name}")
     return ReplayTree.open(engine, name)
 
 

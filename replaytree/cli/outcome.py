@@ -1,7 +1,7 @@
-"""How a command ends: every exception becomes one line and an exit code here, and nowhere else.
+"""The end of a command: the one place where exceptions become one line and an exit code.
 
-2    the user can do something about it: a wrong option, a file that cannot be read, no memory left
-70   a fault of replaytree: with REPLAYTREE_TRACEBACK=1 the traceback is shown, and always where it happened
+2    the user can fix it: a wrong option, a file that cannot be read, no memory left
+70   a fault of replaytree: the line names its place, and REPLAYTREE_TRACEBACK=1 shows the traceback
 130  Ctrl-C
 """
 
@@ -26,14 +26,14 @@ from replaytree.memory import is_out_of_memory
 TRACEBACK = "REPLAYTREE_TRACEBACK"
 INTERNAL = 70
 
-# Typer brings its own copy of click, or needs click, as its version is: this is its UsageError.
+# Depending on its version, Typer has its own copy of click or imports click: this is its UsageError.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
 INTERRUPTED = 130
 
 
 def end(error: BaseException) -> int:
-    """Say what ended a command, and give its exit code."""
+    """Print what ended a command, and return its exit code."""
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
         return 1
@@ -49,15 +49,18 @@ def end(error: BaseException) -> int:
         say("".join(traceback.format_exception(error)), error=True)
     if text is None:
         say(f"Internal error: {escaped(_told(error))}{_where(error)}.", error=True)
-        say(f"This is a fault of replaytree. Please report it with what {TRACEBACK}=1 in front prints.", error=True)
+        say(
+            f"This is a fault of replaytree. Please run it again with {TRACEBACK}=1 and report what it prints.",
+            error=True,
+        )
         return INTERNAL
     say(text, error=True)
     return 2
 
 
 def _blamed(error: BaseException) -> BaseException | None:
-    """What a database holds that no code expects, where that may be why something failed."""
-    # Not imported for this: where nothing has, no database was opened.
+    """An invalid value in an open database, which may be the cause of a failure."""
+    # Not imported here: if nothing else has imported it, no database was opened.
     engine: Any = sys.modules.get("replaytree.tree.engine")
     clear = isinstance(error, OSError | USAGE_ERROR) or (
         isinstance(error, ReplayTreeError) and type(error) is not StorageError
@@ -71,7 +74,7 @@ def _blamed(error: BaseException) -> BaseException | None:
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, through every `finally`, so that no half-written file stays; exit code 143."""
+    """End on SIGTERM as on Ctrl-C, through every `finally`, so that no half-written file is left; exit code 143."""
 
     def stop(number: int, _: object) -> None:
         raise SystemExit(128 + number)
@@ -84,7 +87,7 @@ def unwinding() -> Iterator[None]:
 
 
 def expected(error: BaseException) -> str | None:
-    """The line for an error that is no fault of ours; None for one that is."""
+    """The line for an error that is not our fault; None for one that is."""
     if isinstance(error, USAGE_ERROR):
         return _usage(error)
     if isinstance(error, ReplayTreeError):
@@ -98,14 +101,14 @@ def _reason(error: BaseException) -> str | None:
         return _of_system(error)
     if is_out_of_memory(error):
         return (
-            "the memory does not suffice; take a smaller --batch-size, --image-size, --width or --train-limit, "
+            "not enough memory; give a smaller --batch-size, --image-size, --width or --train-limit, "
             "or end other programs"
         )
     if isinstance(error, UnicodeError):
         return f"a text cannot be read or written in its encoding ({_told(error)}); UTF-8 is expected"
     if isinstance(error, RuntimeError) and "home directory" in str(error):
         return "there is no such home folder; set HOME, or name folders without ~ (--data-dir, XDG_CACHE_HOME)"
-    # Not imported for this: where nothing has, nothing of it was raised.
+    # Not imported here: if nothing else has imported it, it raised nothing.
     sql: Any = sys.modules.get("sqlalchemy.exc")
     if sql is not None and isinstance(error, sql.SQLAlchemyError):
         return f"the database refused: {_first_line(getattr(error, 'orig', None) or error)}; check --storage"
@@ -116,7 +119,7 @@ def _of_system(error: OSError) -> str:
     """What the operating system refused, with the path."""
     files = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     if not files and error.errno == errno.ENOENT and not _has_folder():
-        return "the folder that this command was started in is gone; change to one that exists"
+        return "the folder in which this command was started is gone; change to one that exists"
     what = error.strerror or _first_line(error) or type(error).__name__
     advice = {
         errno.ENOSPC: "; make room, or choose another disk",
@@ -130,7 +133,7 @@ def _of_system(error: OSError) -> str:
 
 
 def _usage(error: Any) -> str:
-    """One line on a command that cannot be read; of one that needs arguments and has none, its help."""
+    """One line on a command that cannot be parsed; its help if it needs arguments and has none."""
     context = error.ctx
     if type(error).__name__ == "NoArgsIsHelpError":
         return str(context.get_help())
@@ -149,7 +152,7 @@ def _first_line(error: object) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """The last place in replaytree that an error came through."""
+    """The last place in replaytree through which an error passed."""
     package = str(Path(__file__).parents[1])
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(package)]
     if not own:
@@ -166,9 +169,9 @@ def _has_folder() -> bool:
 
 
 def _forget_stdout() -> None:
-    """Nobody reads on: let Python's last flush go nowhere, instead of failing."""
+    """The reader of a pipe is gone: send Python's last flush nowhere, so that it does not fail."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError, AttributeError):
-        # There is no such stream, or it is no file.
+        # There is no such stream, or it is not a file.
         return

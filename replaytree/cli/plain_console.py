@@ -1,4 +1,4 @@
-"""Rich, to which every string is text."""
+"""A Rich console that prints every string as plain text."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from replaytree.cli.text import escaped
 
 
 class PlainConsole(Console):
-    """A console to which a string is text: no markup, no names of emoji, nothing that steers the terminal."""
+    """A console that prints strings as text: no markup, no emoji names, no control characters."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every string that a table or `print` is given comes through here."""
+        """Convert a string; every string of a table or of `print` passes through here."""
         return super().render_str(escaped(text, keep="\n"), **options | {"markup": False, "emoji": False})

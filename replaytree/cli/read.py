@@ -16,7 +16,7 @@ from replaytree.config.option import LARGEST
 if TYPE_CHECKING:
     from replaytree.tree import Node, ReplayTree
 
-# A front is made of the most accurate prefixes: timing thousands of networks would take minutes.
+# The front is made from the most accurate prefixes: timing thousands of networks would take minutes.
 PARETO_CANDIDATES = 500
 PARETO = (
     'Only those that none beats in "at least", the bound of the accuracy, and in parameters, FLOPs (and latency): '
@@ -44,7 +44,7 @@ def best(
     max_params: Annotated[int | None, whole("At most this many parameters, as in 100k.")] = None,
     max_flops: Annotated[int | None, whole("At most this many FLOPs (multiply-adds an image).")] = None,
     epochs: Annotated[
-        int | None, whole("Compare trainings of this many epochs.  [default: the most of the search]")
+        int | None, whole("Compare trainings of this many epochs.  [default: the search's largest]")
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help=PARETO)] = False,
     measure_latency: Annotated[
@@ -60,7 +60,7 @@ def best(
     last: Last = False,
     storage: Storage = None,
 ) -> None:
-    """Show the best prefixes by a lower bound of their validation accuracy, compared at one budget."""
+    """Show the prefixes with the best lower bound of validation accuracy, at one budget."""
     tree = search_of(storage, name, last=last)
     format_ = "json" if json else format_
     limits = {"max_depth": max_depth, "max_params": max_params, "max_flops": max_flops, "epochs": epochs}
@@ -78,7 +78,7 @@ def best(
         named = (("layers", max_depth), ("parameters", max_params), ("FLOPs", max_flops))
         asked = " and ".join(f"at most {limit} {what}" for what, limit in named if limit is not None)
         if asked and tree.best(1, epochs=epochs):
-            say(escaped(f"search {tree.name!r} has no prefix of {asked}; ask for more"))
+            say(escaped(f"search {tree.name!r} has no prefix of {asked}; allow more"))
         else:
             say(escaped(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs"))
     else:
@@ -91,7 +91,7 @@ def best(
 def _front(
     tree: ReplayTree, nodes: list[Node], *, pareto: bool, device: str | None
 ) -> tuple[list[Node], list[float] | None]:
-    """The nodes, or those on their front, and their latencies where a device is given."""
+    """The nodes, or those on their front, and their latencies if a device is given."""
     from replaytree.deliver import measure_latencies, pareto_nodes
     from replaytree.evaluate import resolve_device
 

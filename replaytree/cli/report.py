@@ -11,24 +11,24 @@ from replaytree.cli import console
 from replaytree.cli.options import Last, Storage, Which, decimal, engine_of, search_of, tree_of
 from replaytree.cli.text import escaped, say
 
-Out = Annotated[Path, typer.Option(help="Folder of the reports; each gets a folder of its own in it.")]
+Out = Annotated[Path, typer.Option(help="Folder of the reports; each gets its own sub-folder.")]
 
 
 def report(
     name: Which = None,
     out: Out = Path("reports"),
     against: Annotated[
-        str | None, typer.Option(help="A random search of the same data to compare with.", metavar="NAME")
+        str | None, typer.Option(help="A random search on the same data to compare with.", metavar="NAME")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Rewrite the page while the search runs.")] = False,
     interval: Annotated[float, decimal("Seconds between looks at the search, with --watch.", low=1.0)] = 10.0,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the page's place and the search's figures as JSON.")
+        bool, typer.Option("--json", help="Print the page's path and the search's figures as JSON.")
     ] = False,
     last: Last = False,
     storage: Storage = None,
 ) -> None:
-    """Write OUT/NAME/index.html: what the search found and why, as one page without network."""
+    """Write OUT/NAME/index.html: what the search found and why, in one page that works offline."""
     from replaytree.report import watch_report, write_report
 
     tree = search_of(storage, name, last=last)
@@ -50,7 +50,7 @@ def report(
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(help="Two searches or more; `replaytree list` shows them.")],
+    names: Annotated[list[str], typer.Argument(help="Two or more searches; `replaytree list` shows them.")],
     out: Out = Path("reports"),
     storage: Storage = None,
 ) -> None:

@@ -63,14 +63,14 @@ def run(
     help_all: HelpAll = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
-    # Not before the options are known to be good: torch takes seconds to import.
+    # Imported once the options are known to be valid: torch takes seconds to import.
     from replaytree.search import Search
     from replaytree.turns import Limits
 
-    # Who counts the trainings of digits knows that they are short.
+    # Users who limit a search of digits know that its trainings are short.
     is_long = config.dataset != "digits" or trainings is None
     trainings = _trainings(config.dataset, trainings, episodes, hours)
-    # Before a search of this name is there: the mended command shall find none.
+    # Checked before the search is created, so that the corrected command finds the name free.
     Limits(episodes=episodes, trainings=trainings, hours=hours)
     search = Search(
         name=name,
@@ -93,19 +93,19 @@ def resume(
     trainings: Trainings = None,
     episodes: Episodes = None,
     hours: Hours = None,
-    device: Annotated[str | None, typer.Option(help="Another device than before.")] = None,
+    device: Annotated[str | None, typer.Option(help="Train on another device than before.")] = None,
     data_dir: DataDir = None,
     threads: Threads = None,
     max_layers: Annotated[
         str | None,
-        typer.Option(help="Search deeper networks than before: up to this many layers.", metavar="N"),
+        typer.Option(help="Raise the depth bound at the end to this many layers.", metavar="N"),
     ] = None,
     epochs: Annotated[
         str | None,
-        typer.Option(help="Train for longer than before: epochs now, and at the end.", metavar="FIRST:LAST"),
+        typer.Option(help="Raise the epochs a training: now, and at the end.", metavar="FIRST:LAST"),
     ] = None,
     take_over: Annotated[
-        bool, typer.Option("--take-over", help="Go on even if another process holds the search; that one then stops.")
+        bool, typer.Option("--take-over", help="Take the search over from another process, which then stops.")
     ] = False,
     workers: Workers = None,
     ray_address: RayAddress = None,
@@ -114,7 +114,7 @@ def resume(
     last: Last = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a search, exactly from where it stands: to the goal it was given last, or as far as said here.
+    """Continue a search exactly where it stopped: to its last goal, or as far as the options say.
 
     Limits count from now: --trainings 100 trains 100 more. --max-layers and --epochs may be raised, never lowered.
     """
@@ -157,7 +157,7 @@ def _higher(max_layers: str | None, epochs: str | None) -> dict[str, Any]:
 
 
 def _nothing_left(tree: ReplayTree, storage: str | None, raises: dict[str, str | None]) -> str:
-    """What `resume` says of a search that need not go on; `raises` are the options that raise its limits."""
+    """The message of `resume` for a search with nothing left to do; `raises` are options that raise its limits."""
     goal = tree.goal()
     why = "has no goal" if goal is None else f"has reached its goal, {goal.text}"
     asked = [word for flag, text in raises.items() if text is not None for word in (flag, text)]
@@ -166,7 +166,7 @@ def _nothing_left(tree: ReplayTree, storage: str | None, raises: dict[str, str |
 
 
 def _trainings(dataset: str | None, trainings: int | None, episodes: int | None, hours: float | None) -> int | None:
-    """`trainings`, or how many a run has where nothing says when to stop."""
+    """`trainings`, or the default if no option says when to stop."""
     if trainings is not None or episodes is not None or hours is not None:
         return trainings
     return DIGITS_TRAININGS if dataset == "digits" else DEFAULT_TRAININGS
@@ -179,7 +179,7 @@ def _logs(tensorboard: Path | None) -> list[Callback]:
 
 
 def _report_balance(search: Search) -> None:
-    """Say on standard error what a user may not know of the images: skipped ones, rare classes, imbalance."""
+    """Print notes on the images to standard error: skipped ones, rare classes, imbalance."""
     from replaytree.data import balance_notes
 
     for note in balance_notes(search.data, flip=search.config.flip) if search.data is not None else ():
@@ -216,7 +216,7 @@ def _run(
 
 
 def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
-    """What begins, and how far it goes; of what may take long also for about how long."""
+    """The first line: what starts and its goal; for a run that may take long, also an estimate of the time."""
     from replaytree.evaluate import Threads
     from replaytree.turns import Limits
 
@@ -237,7 +237,7 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
 
 
 def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
-    """How long the trainings will take, where they alone say when to stop and this process does them."""
+    """Estimated seconds of the trainings; None if other limits apply or another process trains."""
     from replaytree.evaluate import RayWorkers
     from replaytree.forecast import seconds_of
 
@@ -259,7 +259,7 @@ def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
 
 
 def _when(search: Search) -> str:
-    """When a run ends that is asked to. Ray workers are not waited for: the slowest may need long."""
+    """When a run stops after a request. Ray workers are not awaited: the slowest may need long."""
     from replaytree.evaluate import RayWorkers
 
     return "now, without the trainings under way" if isinstance(search.workers, RayWorkers) else "after this training"

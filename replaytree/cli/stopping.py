@@ -13,7 +13,7 @@ from types import FrameType
 from replaytree.cli.text import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# So long a second signal may unwind; what hangs in native code, or swallows exceptions, is left behind then.
+# A second signal may unwind for this long; then the process ends, even if native code hangs.
 GRACE_SECONDS = 5.0
 
 
@@ -21,7 +21,7 @@ GRACE_SECONDS = 5.0
 def stopping_gently(stop: Callable[[], None], *, when: str) -> Iterator[None]:
     """Call `stop` at the first signal; at the second raise KeyboardInterrupt or SystemExit (130 and 143).
 
-    Where the main thread does not get to raise it within GRACE_SECONDS, the process ends all the same.
+    If the main thread has not raised it within GRACE_SECONDS, the process ends anyway.
     """
 
     def first(number: int, _: FrameType | None) -> None:
@@ -53,7 +53,7 @@ def _say_stopped() -> None:
 
 @contextmanager
 def _watched() -> Iterator[None]:
-    """Let a thread see the signals, too: Python's handlers wait until the main thread leaves native code."""
+    """Let a thread also see the signals: Python's handlers wait until the main thread leaves native code."""
     reads, writes = socket.socketpair()
     writes.setblocking(False)
     before = signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)

@@ -1,4 +1,4 @@
-"""Tables as plain lines: nothing is cut. What does not fit beside the figures stands on lines of its own."""
+"""Tables as plain lines. Nothing is cut: what does not fit beside the figures goes on its own lines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from unicodedata import east_asian_width
 
 from replaytree.cli.text import escaped
 
-# Where nobody watches, a row is a line.
+# Outside a terminal, a row is a line.
 UNWATCHED_WIDTH = 140
 INDENT = 6
 _GAP = "  "
 
 
 def terminal_width() -> int:
-    """The columns of the terminal, or what a row may have where standard output is none."""
+    """The columns of the terminal, or UNWATCHED_WIDTH if standard output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else UNWATCHED_WIDTH
 
 
@@ -30,10 +30,10 @@ def lines(
     spare: Sequence[str] = (),
     last: str | None = None,
 ) -> list[str]:
-    """The lines of a table. Columns are set to the right, but those of `left`.
+    """The lines of a table. Columns are right-aligned, except those in `left`.
 
-    Where it is wider than `width`, the column `last` goes below its row, wrapped; then the `spare` columns are left
-    out, one after the other, as far as is needed.
+    If the table is wider than `width`, the column `last` goes below its row, wrapped. If it is still too wide, the
+    `spare` columns are dropped one after the other until it fits.
     """
     cells = [[escaped(value) for value in row] for row in rows]
     names = list(headings)

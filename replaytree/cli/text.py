@@ -1,9 +1,9 @@
-"""What reaches the terminal: the one door for text that people, file names and databases bring.
+"""Everything that is printed goes through here, because names, files and databases may hold any text.
 
-    say(f"search {name}: ...")           print a line or several; what could steer a terminal is written out
+    say(f"search {name}: ...")           print one or more lines, with control characters escaped
     say(text, error=True)                the same on standard error
-    escaped(name)                        one value inside a longer line: its line ends are written out, too
-    text.console().print(table)          Rich: cells and titles may be plain strings; nothing in them is markup
+    escaped(name)                        one value inside a longer line, with line ends escaped, too
+    text.console().print(table)          Rich: cells and titles are plain text, never markup
 
 `print` is refused by the linter in this folder.
 """
@@ -17,15 +17,15 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from replaytree.cli.plain_console import PlainConsole
 
-# Words of several scripts, and families of emoji, are spelt with these; they steer nothing.
+# Several scripts and some emoji are written with these; they are harmless.
 _JOINERS = "\u200c\u200d"
 
 
 def escaped(value: object, *, keep: str = "") -> str:
-    """The text with every character that does not show itself as Python writes it: ESC as \\x1b, a new line as \\n.
+    """The text with unprintable characters as Python writes them: ESC as \\x1b, a new line as \\n.
 
-    These are control characters, those that turn the direction of writing, invisible ones, and halves of characters
-    (from file names that are not UTF-8). `keep` names some that stay.
+    These are control characters, invisible ones, those that change the direction of writing, and surrogates (from file
+    names that are not UTF-8). Characters in `keep` stay.
     """
     text = str(value)
     if text.isprintable():
@@ -36,20 +36,20 @@ def escaped(value: object, *, keep: str = "") -> str:
 
 
 def say(text: object = "", *, error: bool = False, flush: bool = False) -> None:
-    """Print lines; whatever they hold, they steer no terminal."""
+    """Print lines, with control characters escaped."""
     print(escaped(text, keep="\n"), file=sys.stderr if error else sys.stdout, flush=flush)
 
 
 def take_any_text() -> None:
-    """Let the standard streams write what their encoding does not have, é in ASCII, as \\xe9."""
+    """Let the standard streams escape characters that their encoding lacks: é in ASCII becomes \\xe9."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def console(file: IO[str] | None = None) -> PlainConsole:
-    """A console on the present standard output, or a file; wide enough for a row where it is no terminal."""
-    # Rich takes 0.1 s to import, and most of what is printed needs none of it.
+    """A console on the present standard output, or a file; wide enough for a row if it is not a terminal."""
+    # Rich is slow to import, and most output does not need it.
     from replaytree.cli.plain_console import PlainConsole
 
     return PlainConsole(
@@ -58,7 +58,7 @@ def console(file: IO[str] | None = None) -> PlainConsole:
 
 
 class LogFormatter(logging.Formatter):
-    """Log lines, as `say` would print them."""
+    """Log lines, escaped as `say` does."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""

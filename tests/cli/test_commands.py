@@ -146,7 +146,7 @@ def test_best_filters(searched):
         found = json.loads(searched("best", "first", "-k", 99, option, limit, "--format", "json")[1])
         assert [row["node_id"] for row in found] == [r["node_id"] for r in everything if r[column] <= limit]
     none = searched("best", "first", "--max-params", 1, "--max-depth", 2)[1]
-    assert none == "search 'first' has no prefix of at most 2 layers and at most 1 parameters; ask for more\n"
+    assert none == "search 'first' has no prefix of at most 2 layers and at most 1 parameters; allow more\n"
     assert "no prefix measured at 99 epochs that fits; ask for others" in searched("best", "first", "--epochs", 99)[1]
     assert json.loads(searched("best", "first", "--max-params", 1, "--format", "json")[1]) == []
 

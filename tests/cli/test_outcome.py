@@ -138,7 +138,7 @@ MESSAGES = [
     (FileNotFoundError(errno.ENOENT, "No such file or directory", b"b\xff"), r"Error: b\udcff: No such file"),
     (OSError(errno.EXDEV, "Invalid cross-device link", "a", None, "b"), "Error: a -> b: Invalid cross-device link"),
     (OSError(errno.ENOSPC, "No space left on device"), "Error: No space left on device; make room"),
-    (MemoryError(), "Error: the memory does not suffice; take a smaller --batch-size"),
+    (MemoryError(), "Error: not enough memory; give a smaller --batch-size"),
     (
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
         "Error: the memory does not",
@@ -167,7 +167,7 @@ def test_a_fault_of_ours_says_so_and_where_and_shows_its_traceback_when_asked(re
     assert code == outcome.INTERNAL
     assert "Traceback" not in err
     assert err.startswith("Internal error: KeyError: 'lost' (in replaytree/cli/")
-    assert "report it with what REPLAYTREE_TRACEBACK=1 in front prints" in err
+    assert "run it again with REPLAYTREE_TRACEBACK=1 and report what it prints" in err
 
 
 def failing(replaytree, monkeypatch, error):

@@ -127,7 +127,7 @@ def test_a_corrected_test_split_is_measured_anew_and_said(replaytree, pictures):
     for old, new in (("red", "other"), ("blue", "red"), ("other", "blue")):
         (pictures / "test" / old).rename(pictures / "test" / new)
     out = replaytree(*path)[1]
-    assert "trained earlier, measured anew, for its images have changed" in out
+    assert "trained earlier, measured again because its images have changed" in out
     assert float(re.search(r"test accuracy (\S+),", out)[1]) == pytest.approx(1 - first)
 
 
