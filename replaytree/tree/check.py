@@ -1,7 +1,7 @@
-"""Does the tree agree with itself? The sums in `nodes` and `node_budgets` are caches; repair rebuilds them.
+"""Check that the tree is consistent. The sums in `nodes` and `node_budgets` are caches; repair rebuilds them.
 
-Each invariant is one query that returns the rows that break it, whatever the size of the tree. A node's visit_count is
-that of the episodes whose paths pass through it, so it is never less than its children's together.
+Each invariant is one query for the rows that violate it, whatever the size of the tree. A node's visit_count is the
+number of episodes whose paths pass through it, so it is never less than the sum over its children.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from replaytree.tree.problem import Problem
 from replaytree.tree.schema import nodes, searches
 from replaytree.tree.storage_errors import advice, shown
 
-# What values of the wrong type raise.
+# The errors that values of the wrong type cause.
 _BROKEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, SQLAlchemyError)
 
 
 class Repaired(NamedTuple):
-    """What a repair did: the rows put right, and the copy made before (None: nothing to do, or no SQLite file)."""
+    """The result of a repair: the corrected rows, and the copy made before (None: nothing to do, or no SQLite file)."""
 
     rows: int
     backup: Path | None
@@ -69,7 +69,7 @@ WHERE n.evaluation_count <> COALESCE(e.n, 0)
 ORDER BY n.id
 """
 
-# As above, and node, epochs, search_id. The first half finds wrong and needless rows, the second the missing ones.
+# As above, and node, epochs, search_id. The first half finds wrong and superfluous rows, the second the missing ones.
 _BUDGET_SUMS = f"""
 SELECT COALESCE(s.name, '?') AS search, b.node_id, b.epochs, b.search_id, COALESCE(e.n, 0) AS expected_count,
        b.evaluation_count AS found_count, COALESCE(e.total, 0.0) AS expected_total, b.total_accuracy AS found_total
@@ -86,7 +86,7 @@ WHERE NOT EXISTS (SELECT 1 FROM node_budgets b WHERE b.node_id = e.node_id AND b
 ORDER BY 2, 3
 """
 
-# Episodes are counted at their ends and carried up to the root. Parents are older than their children, which also
+# Episodes are counted at their last nodes and carried up to the root. Parents are older than their children, which also
 # ends the recursion where damaged rows form a ring.
 _VISITS = """
 WITH RECURSIVE
@@ -107,7 +107,7 @@ ORDER BY n.id
 
 
 def check(engine: Engine) -> list[Problem]:
-    """Everything in the database that contradicts something else in it; empty for a sound one.
+    """Everything in the database that contradicts something else in it; empty for a sound database.
 
     SQLite's own check comes first: pages, indexes and constraints.
     """
@@ -120,10 +120,10 @@ def check(engine: Engine) -> list[Problem]:
 
 
 def find_problems(connection: Connection, *, search: str | None = None) -> list[Problem]:
-    """As `check`, as one transaction sees it; of one search, or of all."""
+    """Like `check`, within one transaction; for one search, or for all."""
     with as_stored(connection):
         problems = list(value_problems(connection))
-        # Sums of what is no accuracy, at no depth, say nothing.
+        # Sums over invalid accuracies or depths mean nothing.
         summed = tuple(f"table {name}," for name in ("nodes", "evaluations", "separate_evaluations"))
         damaged = any(problem.invariant.startswith(summed) and not problem.repairable for problem in problems)
         caches = () if damaged else (_cache_problems,)
@@ -131,14 +131,14 @@ def find_problems(connection: Connection, *, search: str | None = None) -> list[
             try:
                 problems += look(connection)
             except _BROKEN:
-                # A value that may not be there breaks the arithmetic of others; it is named already.
+                # An invalid value breaks the arithmetic of other checks; it is reported already.
                 if not problems:
                     raise
     return [problem for problem in problems if search in (None, problem.search)]
 
 
 def blamed(engines: Iterable[Engine]) -> CorruptTree | None:
-    """A stored value that may not be there, in one of the databases, as the cause of an error that does not say so."""
+    """An invalid stored value in one of the open databases, as the likely cause of an unexplained error."""
     for engine in engines:
         try:
             with reading(engine) as connection, as_stored(connection):
@@ -174,8 +174,8 @@ def _structure_problems(connection: Connection) -> Iterator[Problem]:
 def repair(engine: Engine) -> Repaired:
     """Rebuild the sums and visit counts that are wrong, in one transaction, after copying a SQLite file beside itself.
 
-    What is append-only (episodes, evaluations, the shape of the tree) is never changed. Raises CorruptTree where it
-    holds values that nothing can be rebuilt from.
+    Append-only data (episodes, evaluations, the shape of the tree) is never changed. Raises CorruptTree if it holds
+    values from which nothing can be rebuilt.
     """
     if not any(problem.repairable for problem in check(engine)):
         return Repaired(0, None)
@@ -183,7 +183,7 @@ def repair(engine: Engine) -> Repaired:
         for problem in value_problems(connection, tables=("nodes", "episodes", "evaluations")):
             if not problem.repairable:
                 raise CorruptTree(
-                    f"{problem.text}; nothing can be rebuilt from that: go back to a backup, or import the search "
+                    f"{problem.text}; nothing can be rebuilt from that: restore a backup, or import the search "
                     f"from its last export"
                 )
     backup = back_up(engine, "unrepaired")

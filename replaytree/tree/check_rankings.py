@@ -1,4 +1,4 @@
-"""Do the rankings go by what was measured? What three tables keep for them are caches, too: node_budgets, budgets, and
+"""Check that the rankings follow the measurements. They read three tables that are caches: node_budgets, budgets and
 noise_factors.
 """
 
@@ -14,11 +14,11 @@ from replaytree.tree.ranking import LEAST_ERROR, noise_factor
 from replaytree.tree.schema import PARAMS_UNKNOWN, budgets, node_budgets, noise_factors, searches
 
 RELATIVE_TOLERANCE = 1e-9
-# Where all trainings of a prefix agree, the squares are rounding errors; relative to the least error they are larger.
+# If all trainings of a prefix agree, the squares are rounding errors; relative to the least error they are larger.
 SQUARES_TOLERANCE = 1e-12
 NOISE_TOLERANCE = 1e-8
 
-# To SQLite every text is more than every number, whatever the column is meant to hold.
+# In SQLite every text is greater than every number, whatever the type of the column.
 TEXT_IS_MORE = "1e308"
 
 SUMS = "SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations WHERE NOT shared"
@@ -71,7 +71,7 @@ _NAMES = select(searches.c.id, searches.c.name)
 
 
 class Noise(NamedTuple):
-    """What a row of `budgets` holds."""
+    """A row of `budgets`."""
 
     repeat_count: int
     relative_squares: float
@@ -85,7 +85,7 @@ class Noise(NamedTuple):
 
 
 class WrongNoise(NamedTuple):
-    """A row of `budgets` that is not what the evaluations say; None on a side where there is no row."""
+    """A row of `budgets` that contradicts the evaluations; None on a side without a row."""
 
     search: str
     search_id: int
@@ -101,7 +101,7 @@ def wrong_copies(connection: Connection) -> Sequence[Row[Any]]:
 
 
 def wrong_noise(connection: Connection) -> Iterator[WrongNoise]:
-    """Rows of `budgets` that are wrong, missing or needless."""
+    """Rows of `budgets` that are wrong, missing or superfluous."""
     names = {row.id: row.name for row in connection.execute(_NAMES)}
     expected = _noise_by_budget(connection.execute(_NOISE, {"least": LEAST_ERROR}))
     found = _noise_by_budget(connection.execute(budgets.select()))
@@ -112,7 +112,7 @@ def wrong_noise(connection: Connection) -> Iterator[WrongNoise]:
 
 
 def rebuild_node_budgets(connection: Connection, keys: Sequence[tuple[int, int]]) -> None:
-    """Make the rows of `node_budgets` anew from the evaluations; keys are (node_id, epochs)."""
+    """Rebuild the rows of `node_budgets` from the evaluations; keys are (node_id, epochs)."""
     if not keys:
         return
     values = [{"node": node_id, "budget": epochs, "unknown": PARAMS_UNKNOWN} for node_id, epochs in keys]
@@ -122,7 +122,7 @@ def rebuild_node_budgets(connection: Connection, keys: Sequence[tuple[int, int]]
 
 
 def rebuild_budgets(connection: Connection, wrong: Sequence[WrongNoise]) -> None:
-    """Make rows of `budgets` anew."""
+    """Rebuild rows of `budgets`."""
     for row in wrong:
         here = (budgets.c.search_id == row.search_id, budgets.c.epochs == row.epochs)
         connection.execute(delete(budgets).where(*here))
@@ -141,7 +141,7 @@ def _differ(right: Noise, there: Noise) -> bool:
 
 
 class Factor(NamedTuple):
-    """What a row of `noise_factors` holds."""
+    """A row of `noise_factors`."""
 
     node_count: int
     factor: float | None
@@ -155,7 +155,7 @@ class Factor(NamedTuple):
 
 
 class WrongFactor(NamedTuple):
-    """A row of `noise_factors` that is not what the evaluations say; None on a side where there is no row."""
+    """A row of `noise_factors` that contradicts the evaluations; None on a side without a row."""
 
     search: str
     search_id: int
@@ -166,9 +166,9 @@ class WrongFactor(NamedTuple):
 
 
 def wrong_factors(connection: Connection, *, noise: Iterable[WrongNoise]) -> Iterator[WrongFactor]:
-    """Rows of `noise_factors` that are wrong, missing or needless; `noise` is what is wrong in `budgets`."""
+    """Rows of `noise_factors` that are wrong, missing or superfluous; `noise` are the wrong rows of `budgets`."""
     names = {row.id: row.name for row in connection.execute(_NAMES)}
-    # Where the sums of the noise are right, the factors follow from them to the last digits.
+    # If the sums of the noise are right, the factors follow from them up to rounding.
     sums = _noise_by_budget(connection.execute(budgets.select()))
     sums |= {(row.search_id, row.epochs): row.expected for row in noise if row.expected is not None}
     noises = {key: noise_of(*own) for key, own in sums.items()}
@@ -188,7 +188,7 @@ def wrong_factors(connection: Connection, *, noise: Iterable[WrongNoise]) -> Ite
 
 
 def rebuild_factors(connection: Connection, wrong: Sequence[WrongFactor]) -> None:
-    """Make rows of `noise_factors` anew."""
+    """Rebuild rows of `noise_factors`."""
     for row in wrong:
         place = {"search_id": row.search_id, "epochs": row.epochs, "evaluation_count": row.evaluation_count}
         connection.execute(delete(noise_factors).where(*(noise_factors.c[name] == n for name, n in place.items())))
@@ -203,5 +203,5 @@ def _factors_differ(right: Factor, there: Factor) -> bool:
 
 
 def differ(expected: float, found: float, allowed: float) -> bool:
-    """Whether two numbers are further apart than allowed; what is no number differs from every one."""
+    """Whether two numbers differ by more than allowed; anything but a number differs from every number."""
     return not (isinstance(found, int | float) and abs(expected - found) <= allowed)

@@ -1,4 +1,4 @@
-"""Do the rows of a tree fit one another? One query an invariant, which returns the rows that break it."""
+"""Check that the rows of a tree fit together. Each invariant is one query for the rows that violate it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is every value one that may stand there, by row_rules.py and by the layers of the search's space?"""
+"""Check that every single value is valid, by row_rules.py and by the layers of the search's space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from replaytree.tree.schema import Base, searches
 from replaytree.tree.stored_json import read_config, read_space
 from replaytree.tree.stored_layers import stored_layers
 
-# Nodes that went the same step, of which there are few kinds whatever the size of the tree.
+# Nodes grouped by their last step; there are few kinds of step, whatever the size of the tree.
 _STEPS = """
 SELECT n.search_id, p.id IS NULL AS is_first, p.output_shape AS before, n.action, n.label, n.output_shape AS after,
        CAST(n.params AS NUMERIC) - COALESCE(p.params, 0) AS params,
@@ -34,7 +34,7 @@ SELECT number, depth_bound FROM episodes WHERE search_id = :search AND depth_bou
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """What a search's space says: its labels, its depth, and, where it is no user's own, its layers."""
+    """A search's space: its labels, its depth, and its layers unless they are the user's own."""
 
     labels: tuple[str, ...]
     max_layers: int
@@ -42,7 +42,7 @@ class _Words:
 
 
 def value_problems(connection: Connection, *, tables: Collection[str] = ()) -> Iterator[Problem]:
-    """The single values that may not stand where they do, in some tables or in all."""
+    """The invalid single values, in some tables or in all."""
     names = {row.id: row.name for row in connection.execute(text("SELECT id, name FROM searches"))}
     for table in Base.metadata.sorted_tables:
         if not tables or table.name in tables:
@@ -73,12 +73,12 @@ def _table_problems(connection: Connection, table: Table, names: Mapping[int, st
 
 
 def _shown(name: str, *, is_bytes: bool) -> str:
-    # A state has megabytes, of which one byte tells as much.
+    # A state has megabytes, and one byte is enough to judge its type.
     return f"SUBSTR(t.{name}, 1, 1) AS {name}" if is_bytes else f"t.{name}"
 
 
 def space_problems(connection: Connection) -> Iterator[Problem]:
-    """Where nodes, episodes, priors and configurations do not fit the space and the seed that their search states."""
+    """Nodes, episodes, priors and configurations that do not fit the space and the seed of their search."""
     words: dict[int, tuple[str, _Words]] = {}
     for row in connection.execute(
         text("SELECT id, name, seed, config_json, space_json, data_json FROM searches ORDER BY id")

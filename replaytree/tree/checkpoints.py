@@ -1,4 +1,4 @@
-"""What paths had reached at the checkpoint of their budget: the accuracies that the early stop compares with.
+"""The accuracies of paths at the checkpoint of their budget, with which the early stop compares.
 
 Equal accuracies of a budget share a row, so there are never more rows than validation images can tell apart.
 """

@@ -1,7 +1,7 @@
-"""The types of columns. SQLite stores any value in any column; these refuse to read one of another type.
+"""The types of columns. SQLite stores any value in any column; these types refuse to read a value of another type.
 
-So whatever reads rows, by whatever query, gets what the column is meant to hold, or a StorageError; the command line
-then says which row it is (`check.blamed`). PostgreSQL keeps types by itself.
+So every query returns values of the column's type or raises a StorageError. The command line then says which row is
+wrong (`check.blamed`). PostgreSQL enforces types by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AS_STORED: ContextVar[bool] = ContextVar("as stored", default=False)
 
 @contextmanager
 def as_stored(connection: Connection) -> Iterator[None]:
-    """Read whatever is there, to judge it: values of any type, and text that is not UTF-8 with halves of characters."""
+    """Read values of any type, in order to check them; bytes that are not UTF-8 become surrogates."""
     token = _AS_STORED.set(True)
     driver = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
@@ -39,7 +39,7 @@ def as_stored(connection: Connection) -> Iterator[None]:
 
 
 def _reader(dialect: Dialect, kind: type, what: str) -> _Read | None:
-    """What SQLAlchemy calls for every value of a column; None: nothing."""
+    """The function that SQLAlchemy calls for every value of a column; None for no function."""
     if dialect.name != "sqlite":
         return None
 
@@ -99,7 +99,7 @@ class Blob(LargeBinary):
 
 
 class Truth(Boolean):
-    """True or False, which SQLite has as 1 and 0."""
+    """True or False, which SQLite stores as 1 and 0."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> _Read | None:
         """Refuses anything else."""
@@ -121,7 +121,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC; the zone is dropped where the database would not keep it."""
+        """Convert to UTC; the zone is dropped if the database would not keep it."""
         if value is None:
             return None
         assert value.tzinfo is not None, "times are stored with their zone"
@@ -129,7 +129,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To an aware datetime in UTC."""
+        """Convert to an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

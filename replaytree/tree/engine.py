@@ -1,8 +1,8 @@
-"""Opening a database: the engine, its transactions, and its schema's revision.
+"""Open a database: the engine, its transactions, and its schema's revision.
 
-SQLite is opened for many readers and one writer at a time: write-ahead log, writes under BEGIN IMMEDIATE, so that a
-writer waits at its beginning (five times 30 s) and never fails half-way; reads under a plain BEGIN, which waits for
-nobody.
+SQLite is opened for many readers and one writer at a time, with a write-ahead log. Writes start with BEGIN IMMEDIATE,
+so a writer waits at its beginning (five times 30 s) and never fails half-way. Reads start with a plain BEGIN, which
+never waits.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ from replaytree.tree.urls import BUSY_SECONDS, busy_seconds, parsed_url
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# Seconds between attempts to get a lock, times a random factor in [0.5, 1.5), so that writers do not march in step.
+# Seconds between attempts to get a lock, times a random factor in [0.5, 1.5), so that writers retry at different times.
 BUSY_WAITS = (0.05, 0.1, 0.2, 0.4)
 JITTER = random.SystemRandom()
-# libpq would wait for hours for a server whose machine is gone.
+# By default libpq waits for hours for a server whose machine is gone.
 _PSYCOPG_DEFAULTS = {
     "connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }  # fmt: skip
-# The log grows to 16 MiB before it is moved into the file: a path of 15 layers writes about 60 pages, 38 of them the
-# strategy's state, which the next one writes again, and a move waits for the disk. SQLite's own 1000 pages would move
-# every sixteenth path.
+# The log grows to 16 MiB before it is moved into the file, because a move waits for the disk. A path of 15 layers
+# writes about 60 pages, mostly the strategy's state, which the next path writes again; SQLite's own limit of 1000 pages
+# would move the log after every sixteenth path.
 CHECKPOINT_PAGES = 4000
 _WRITE = "replaytree_write"
 
 OPENED: WeakSet[Engine] = WeakSet()
-"""The engines of this process: where something fails for no reason of its own, their rows are looked at."""
+"""The engines of this process: after an unexplained failure, their rows are checked."""
 
-# Any constant will do: it keeps two processes from creating the tables of one PostgreSQL database at once.
+# An arbitrary constant: it keeps two processes from creating the tables of one PostgreSQL database at once.
 _POSTGRESQL_LOCK = 7_265_706_108
 
 
 class Upgraded(NamedTuple):
-    """What an upgrade did. `from_revision` is None for a new database; `backup` is the copy made before."""
+    """The result of an upgrade. `from_revision` is None for a new database; `backup` is the copy made before."""
 
     from_revision: str | None
     to_revision: str
@@ -71,7 +71,7 @@ class Upgraded(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What was done, as a sentence."""
+        """The result as a sentence."""
         if self.from_revision == self.to_revision:
             return f"the database is of revision {self.to_revision} already"
         copied = f"; a copy of it as it was is {self.backup}" if self.backup else ""
@@ -85,9 +85,9 @@ class _State(NamedTuple):
 
 
 def open_engine(url: str | URL, *, create: bool = True) -> Engine:
-    """An engine on a database whose schema is this version's.
+    """An engine on a database with the schema of this version.
 
-    A new or empty database gets the tables if `create`; otherwise it is an error, and no file is made. Raises
+    With `create`, a new or empty database gets the tables; otherwise it is an error, and no file is made. Raises
     StorageUnavailable, ForeignDatabase or SchemaMismatch.
     """
     engine = build_engine(url, create=create)
@@ -118,7 +118,7 @@ def open_engine(url: str | URL, *, create: bool = True) -> Engine:
 def upgrade(url: str | URL) -> Upgraded:
     """Bring a database to this version's schema, or make a new one.
 
-    A SQLite file that holds anything is copied first. Raises like open_engine.
+    A SQLite file that is not empty is copied first. Raises like open_engine.
     """
     engine = build_engine(url)
     try:
@@ -142,7 +142,7 @@ def head_revision() -> str:
 
 def known_revisions() -> set[str]:
     """All schema revisions up to the head."""
-    # Alembic takes 0.1 s to import. The files are numbered, and a test compares them with what Alembic reads in them.
+    # Alembic is slow to import. The files are numbered, and a test compares the numbers with what Alembic reads.
     return {file.name.partition("_")[0] for file in (migrations_dir() / "versions").glob("[0-9]*.py")}
 
 
@@ -165,7 +165,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection in a transaction that only reads, and sees one state; SQLAlchemy's errors become StorageErrors."""
     with _translating(engine.url), engine.connect() as connection:
         if connection.dialect.name == "postgresql":
-            # Its default shows each statement what was committed before it; a SQLite transaction sees one state.
+            # By default each statement sees the latest commits; a SQLite transaction sees one state.
             connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             yield connection
@@ -181,7 +181,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 def require_writable(engine: Engine) -> None:
-    """StorageUnavailable, at once, where a file or its folder is read-only."""
+    """Raise StorageUnavailable at once if a file or its folder is read-only."""
     path = file_of(engine.url)
     if path is None:
         return
@@ -197,10 +197,11 @@ def require_writable(engine: Engine) -> None:
 
 
 def build_engine(url: str | URL, *, create: bool = True) -> Engine:
-    """An engine whose schema nobody has looked at; raises StorageUnavailable where it can be seen from the URL.
+    """An engine with an unchecked schema; raises StorageUnavailable if the URL already shows a problem.
 
-    No connection to PostgreSQL outlives its transaction: a search trains for hours between two of them, and a server
-    has about a hundred. A SQLite file is kept open, so that it can be saved where somebody deletes it.
+    Connections to PostgreSQL end with their transaction: a search may train for hours between two transactions, and a
+    server allows only about a hundred connections. A SQLite file is kept open, so that it can be rescued if somebody
+    deletes it.
     """
     parsed = parsed_url(url)
     if parsed.get_backend_name() != "sqlite":
@@ -262,7 +263,7 @@ def _translating(url: URL, *, opening: bool = False) -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise translated(error, url, opening=opening, cut=how_cut(file_of(url))) from error
     except OverflowError as error:
-        # Python's whole numbers have no end; SQLite's driver says so in its own way.
+        # Python's whole numbers are unlimited; SQLite's driver raises OverflowError beyond 63 bits.
         raise ConfigError(f"a number is larger than {shown(url)} can hold, 2^63 - 1; give a smaller one") from error
 
 
@@ -273,7 +274,7 @@ def _state(engine: Engine) -> _State:
 
 def _look(connection: Connection) -> _State:
     inspector = inspect(connection)
-    # Views first: if another process makes the database in between, the tables then tell the whole story.
+    # Views first: if another process creates the database in between, the tables then show everything.
     present = {*inspector.get_view_names(), *inspector.get_table_names()}
     stored = f"SELECT version_num FROM {VERSION_TABLE}"
     revision = connection.scalar(text(stored)) if VERSION_TABLE in present else None
@@ -282,7 +283,7 @@ def _look(connection: Connection) -> _State:
 
 
 def _require_known(state: _State, url: URL) -> None:
-    """Raise where no upgrade could help."""
+    """Raise if no upgrade could help."""
     if state.revision is None and state.taken:
         raise ForeignDatabase(
             f"{shown(url)} has a table {state.taken[0]!r} that replaytree did not make; "
@@ -319,7 +320,7 @@ def _alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _use_write_ahead_log(engine: Engine) -> None:
-    # The mode is kept in the file, and so is set only once the file is known to be ours.
+    # The mode is stored in the file, so it is set only once the file is known to be ours.
     if engine.dialect.name != "sqlite":
         return
     with _translating(engine.url, opening=True), engine.connect() as connection:
@@ -330,19 +331,19 @@ def _use_write_ahead_log(engine: Engine) -> None:
             try:
                 driver.execute("PRAGMA journal_mode=WAL").close()
             except sqlite3.OperationalError as error:
-                # SQLite's own waiting does not cover this switch: of 120 times that four threads made one
-                # database at once, 12 failed.
+                # SQLite's own waiting does not cover this switch: threads that create one database at the same
+                # time fail now and then.
                 if "locked" in str(error) and time.monotonic() < deadline:
                     time.sleep(0.01)
                     continue
                 if "readonly" not in str(error):
                     raise
-            # Where it cannot be switched on (an immutable file, a network's file system), SQLite answers the old mode.
+            # If it cannot be switched on (an immutable file, a network file system), SQLite keeps the old mode.
             return
 
 
 def back_up(engine: Engine, label: str) -> Path | None:
-    """Copy a SQLite file beside itself as NAME.backup-LABEL, consistently; the copy's path, or None without a file."""
+    """Copy a SQLite file beside itself as NAME.backup-LABEL, consistently; its path, or None without a file."""
     if (path := file_of(engine.url)) is None:
         return None
     with reading(engine) as connection:

@@ -1,4 +1,4 @@
-"""Reading the nodes of a search: the best ones, single ones and all of them. All values leave as frozen records."""
+"""Read the nodes of a search: the best, single ones, or all. Results are frozen records."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def best_of(
     epochs: int | None = None,
     limits: Mapping[str, int | None] | None = None,
 ) -> list[Node]:
-    """As `best`, in a transaction."""
+    """Like `best`, within a transaction."""
     largest, images = _budget_and_images(connection, search_id)
     epochs = largest if epochs is None else epochs
     if epochs is None:
@@ -131,7 +131,7 @@ def best_accuracy(engine: Engine, search_id: int) -> float | None:
 
 
 def uncertainties(engine: Engine, search_id: int) -> dict[int, Uncertainty]:
-    """What blurs the accuracies at every budget that the search has used."""
+    """The sources of error of accuracies, for every budget that the search has used."""
     with reading(engine) as connection:
         return _uncertainties(connection, search_id)
 
@@ -148,7 +148,7 @@ def _budget_and_images(connection: Connection, search_id: int) -> tuple[int | No
 
 
 def validation_images(data_json: str | None) -> int | None:
-    """How many images a search's accuracies were measured on, by its data's fingerprint; None where it says nothing."""
+    """How many images a search's accuracies were measured on, from its data's fingerprint; None if unknown."""
     if data_json is None:
         return None
     try:
@@ -160,7 +160,7 @@ def validation_images(data_json: str | None) -> int | None:
 
 
 def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, search: str) -> Node:
-    """One node, by its id or its path; NodeNotFound if the search has none such."""
+    """One node, by its id or its path; NodeNotFound if the search has no such node."""
     if isinstance(node, SupportsIndex):
         return _one_node(engine, search_id, nodes.c.id == int(node), what=f"{node}", search=search)
     path = tuple(node)
@@ -168,7 +168,7 @@ def find_node(engine: Engine, search_id: int, node: SupportsIndex | Path, *, sea
 
 
 def find_node_by_text(engine: Engine, search_id: int, text: str, *, search: str) -> Node:
-    """One node by what a person writes: digits are its id, digits and dots its path, all else its labels."""
+    """One node from text: digits are its id, digits and dots its path, anything else its labels."""
     if text.isdecimal():
         wanted = nodes.c.id == int(text)
     elif text.replace(".", "").isdecimal():
@@ -179,7 +179,7 @@ def find_node_by_text(engine: Engine, search_id: int, text: str, *, search: str)
 
 
 def _one_node(engine: Engine, search_id: int, wanted: ColumnElement[bool], *, what: str, search: str) -> Node:
-    # Two layers of a space may share a label; the oldest node of those labels is meant.
+    # Two layers of a space may share a label; the oldest node with these labels is taken.
     found = _nodes(engine, search_id, _at_largest_budget(search_id).where(wanted).order_by(nodes.c.id).limit(1))
     if not found:
         where = advice(engine.url, "best", search)
@@ -236,7 +236,7 @@ def _nodes(engine: Engine, search_id: int, query: Select[Any]) -> list[Node]:
 
 
 def _node(row: Row[Any], known: Uncertainty) -> Node:
-    """A node of a row; `known` is what blurs accuracies at the row's budget."""
+    """A node from a row; `known` are the sources of error at the row's budget."""
     count = row.budget_evaluation_count or 0
     average = row.budget_total_accuracy / count if count else None
     calibrated = None if average is None else min(max(average - row.bias, 0.0), 1.0)

@@ -1,7 +1,7 @@
-"""What a row may hold, column by column: the one definition, by which `check` judges rows and `import` lines.
+"""The values that each column may hold: the one definition, used by `check` for rows and by `import` for lines.
 
-SQLite stores any type in any column, so a column's type is a rule, too. What depends on other rows, or on the layers of
-the search, is in check.py and check_values.py.
+SQLite stores any type in any column, so a column's type is also a rule. Rules that depend on other rows, or on the
+layers of the search, are in check.py and check_values.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KINDS: dict[Kind, str] = {
     "time": "a time such as 2026-01-31 12:00:00.000000",
     "boolean": "true or false",
 }
-# As SQLAlchemy writes it in SQLite; a file has ISO 8601 with a zone (transfer_rows.py).
+# As SQLAlchemy writes times in SQLite; an exported file has ISO 8601 with a zone (transfer_rows.py).
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
 _NO_SHAPE = "NOT {0} GLOB '[1-9]*x[1-9]*x[1-9]*' OR {0} GLOB '*[^0-9x]*' OR {0} GLOB '*x*x*x*'"
 _NO_PATH = "{0} GLOB '*[^0-9.]*' OR '.' || {0} || '.' GLOB '*..*' OR '.' || {0} || '.' GLOB '*.0[0-9]*'"
@@ -42,9 +42,9 @@ _PATH = re.compile(r"(0|[1-9]\d{0,9})(\.(0|[1-9]\d{0,9}))*")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one column may hold. `fits` is asked last; `looked_at`: SQL cannot tell, every value is looked at.
+    """The values that one column may hold. `fits` is checked last; with `looked_at` Python checks every value, not SQL.
 
-    `doubtful` is a condition of SQLite, about {0}, that every text of plain ASCII meets that does not fit.
+    `doubtful` is a condition in SQLite's SQL on {0} that is true for every plain ASCII text that does not fit.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """What is expected, for people."""
+        """The expected values, in words."""
         what = self.want or (f"one of {', '.join(self.words)}" if self.words else _KINDS[self.kind])
         if not self.want and self.low is not None:
             what += f" of at least {self.low:g}"
@@ -67,7 +67,7 @@ class Rule:
         return what + (", or nothing" if self.nullable else "")
 
     def allows(self, value: object) -> bool:
-        """Whether a value may stand in the column, as Python or as a driver gives it."""
+        """Whether a value is valid in the column, as Python or a driver returns it."""
         if value is None:
             return self.nullable
         if not _IS_KIND[self.kind](value):
@@ -79,11 +79,11 @@ class Rule:
         return True
 
     def suspect(self, column: str, *, sqlite: bool) -> str:
-        """An SQL condition that every value meets that is not allowed; perhaps some others, too."""
+        """An SQL condition that is true for every invalid value, and perhaps for some valid ones."""
         if self.looked_at:
             return "TRUE"
         if self.kind == "time" and sqlite:
-            # DATE moves the 31st of February on; of an impossible hour it makes NULL.
+            # DATE turns the 31st of February into March; for an impossible hour it returns NULL.
             day, clock = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]", "[0-2][0-9]:[0-5][0-9]:[0-5][0-9]"
             fits = f"{column} GLOB '{day} {clock}.{'[0-9]' * 6}' AND DATE({column}) = SUBSTR({column}, 1, 10)"
             return f"({fits} AND TYPEOF({column}) = 'text') IS NOT TRUE"
@@ -100,7 +100,7 @@ class Rule:
             listed = ", ".join(f"'{word}'" for word in self.words)
             conditions.append(f"{column} NOT IN ({listed})")
         elif self.fits is not None:
-            # Beyond plain ASCII, Python looks; a zero ends a text for GLOB, not for the blob.
+            # Python checks text beyond plain ASCII. A zero ends a text for GLOB, but not for the blob.
             conditions.append(
                 f"{column} GLOB '*[^ -~]*' OR LENGTH(CAST({column} AS BLOB)) <> LENGTH({column}) OR {column} = ''"
                 if sqlite
@@ -114,7 +114,7 @@ class Rule:
 
 
 def is_text(value: str) -> bool:
-    """Whether every database can store it: no zero, no half of a character."""
+    """Whether every database can store the text: no zero characters, no surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -123,7 +123,7 @@ def is_text(value: str) -> bool:
 
 
 def is_word(value: str) -> bool:
-    """A label, or labels separated by single spaces, all of them characters that show."""
+    """A label, or labels separated by single spaces, with visible characters only."""
     return value != "" and value.isprintable() and value == " ".join(value.split())
 
 
@@ -194,7 +194,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "depth": _SOME,
         "action": _COUNT,
         "label": _LABELS,
-        # Of these, the structure is checked: they follow from the parent's and the node's own action and label.
+        # These follow from the parent and the node's own action and label, so check_structure.py checks them.
         "path": Rule("text"),
         "labels": Rule("text"),
         "output_shape": Rule(
@@ -207,7 +207,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "params": _COST,
         "flops": _COST,
     },
-    # What rounding takes from a sum of squares may leave it below 0.
+    # Rounding may leave a sum of squares slightly below 0.
     "budgets": {"epochs": _SOME, "relative_squares": _NUMBER},
     "node_budgets": {
         "epochs": _SOME,
@@ -268,11 +268,11 @@ CACHES: dict[str, tuple[str, ...]] = {
     "noise_factors": ("node_count", "factor"),
     "calibrations": ("bias", "deviation", "pair_count"),
 }  # fmt: skip
-"""Columns that `repair` fills in anew from the others."""
+"""Columns that `repair` rebuilds from the others."""
 
 
 def rule_of(column: Column[Any]) -> Rule:
-    """The rule of a column; of one that is not named above, what its type says, and that a number is not negative."""
+    """The rule of a column; by default, the rule of its type, with numbers that are not negative."""
     named = _RULES.get(column.table.name, {}).get(column.name)
     if named is not None:
         return named
@@ -283,7 +283,7 @@ def rule_of(column: Column[Any]) -> Rule:
 
 
 def rule_of_type(column: Column[Any]) -> Rule:
-    """What the type of a column alone says, of whatever revision it is."""
+    """The rule that follows from a column's type alone, in any revision."""
     kind = column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
     rule = next((rule for types, rule in _BY_TYPE if isinstance(kind, types)), _TEXT)
     return replace(rule, nullable=bool(column.nullable))

@@ -1,4 +1,4 @@
-"""Reading searches and their episodes: what there is, how far it is, and the strategy's state."""
+"""Read searches and their episodes: names, progress, and the strategy's state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from replaytree.tree.schema import episodes, evaluations, nodes, searches, strat
 from replaytree.tree.storage_errors import advice, shown
 from replaytree.tree.stored_json import read_versions
 
-# A message names so many searches, the latest.
+# A message names at most this many searches, the latest ones.
 MOST_NAMES = 20
 
 _COUNTS = (
@@ -31,20 +31,20 @@ _COUNTS = (
 
 
 def list_searches(engine: Engine) -> list[SearchInfo]:
-    """All searches of a database, in the order in which they were made."""
+    """All searches of a database, oldest first."""
     with reading(engine) as connection:
         rows = connection.execute(_select_searches().order_by(searches.c.id)).all()
         return [_search_info(connection, row) for row in rows]
 
 
 def search_names(engine: Engine) -> list[str]:
-    """The names of all searches, in the order in which they were made; unlike list_searches, without counting."""
+    """The names of all searches, oldest first; unlike list_searches, nothing is counted."""
     with reading(engine) as connection:
         return list(connection.scalars(select(searches.c.name).order_by(searches.c.id)))
 
 
 def search_info(engine: Engine, search_id: int) -> SearchInfo:
-    """One search as a whole."""
+    """The summary of one search."""
     with reading(engine) as connection:
         row = connection.execute(_select_searches().where(searches.c.id == search_id)).one_or_none()
         if row is None:
@@ -53,7 +53,7 @@ def search_info(engine: Engine, search_id: int) -> SearchInfo:
 
 
 def find_search(engine: Engine, name: str) -> tuple[int, str]:
-    """(search_id, space_json) of a search; SearchNotFound lists the names there are."""
+    """(search_id, space_json) of a search; SearchNotFound lists the existing names."""
     with reading(engine) as connection:
         rows = connection.execute(
             select(searches.c.name, searches.c.id, searches.c.space_json).order_by(searches.c.id)
@@ -66,7 +66,7 @@ def find_search(engine: Engine, name: str) -> tuple[int, str]:
 
 
 def _known(engine: Engine, names: Sequence[str], wanted: str) -> str:
-    """What there is instead of a search that is not there: the nearest name first."""
+    """The existing names, for a search that was not found; the most similar name first."""
     if not names:
         return f"it holds no search yet; start one with {advice(engine.url, 'run')}"
     near = get_close_matches(wanted, names, n=1)
@@ -76,7 +76,7 @@ def _known(engine: Engine, names: Sequence[str], wanted: str) -> str:
 
 
 def strategy_state(engine: Engine, search_id: int) -> bytes | None:
-    """The strategy state stored with the last recorded batch; None where there is none yet."""
+    """The strategy state stored with the last recorded batch; None if there is none yet."""
     with reading(engine) as connection:
         payload = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id))
     if not isinstance(payload, bytes | memoryview | None):
@@ -93,12 +93,12 @@ def count_episodes(engine: Engine, search_id: int, *, trained_only: bool = False
 
 def _counts(connection: Connection, search_id: int) -> Counter[bool]:
     """How many episodes were trained, and how many were not."""
-    # Grouped, so that what is neither true nor false is read, and refused, and not counted as one of them.
+    # Grouped, so that an invalid value is read and refused, instead of being counted as true or false.
     return Counter({trained: count for trained, count in connection.execute(_COUNTS, {"search": search_id})})
 
 
 def failed_paths(engine: Engine, search_id: int, beginning: str) -> set[Path]:
-    """The paths of a search one of whose trainings failed with a text that begins so."""
+    """The paths of a search with a training whose failure text has this beginning."""
     query = (
         select(nodes.c.path)
         .join(episodes, episodes.c.node_id == nodes.c.id)
@@ -124,7 +124,7 @@ def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
     )
     with reading(engine) as connection:
         rows = connection.execute(query).all()
-        # Read second: an episode that another process adds in between must not lack its accuracies.
+        # Read after the episodes: an episode that another process adds in between must not lack its accuracies.
         accuracies = {
             episode_id: tuple((row.accuracy, bool(row.shared)) for row in group)
             for episode_id, group in groupby(connection.execute(measured), key=itemgetter(0))

@@ -1,4 +1,4 @@
-"""The layers of a stored search, by which everything that is stored of its nodes can be computed anew."""
+"""The layers of a stored search, from which shapes and costs of its nodes can be computed again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from replaytree.tree.stored_json import read_config, read_data
 def stored_layers(
     space: Mapping[str, Any], *, config_json: str, data_json: str | None
 ) -> tuple[DescribedLayers | None, str]:
-    """The layers; or None, and why nobody but their author knows them.
+    """The layers; or None, and the reason why only their author knows them.
 
-    Older databases hold no layers. Those of a named data set are xu24's then, as `resume` takes them.
-    Raises SpaceError where they are not those of the labels.
+    Older databases hold no layers. For a search on a named data set they are then those of xu24, as in `resume`.
+    Raises SpaceError if they do not match the labels.
     """
     if "layers" in space:
         return described_layers(space), "some of them are your own code"

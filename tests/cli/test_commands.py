@@ -186,14 +186,14 @@ def test_db_check_finds_a_wrong_sum_and_repairs_it(searched, here):
     assert (here / "replaytree.backup-unrepaired.db").exists()
 
 
-def test_db_check_says_what_it_cannot_mend(searched, here):
+def test_db_check_says_what_it_cannot_fix(searched, here):
     with sqlite3.connect(here / "replaytree.db") as connection:
         connection.execute("delete from strategy_states")
     code, out, _ = searched("db", "check", "--repair")
     assert code == 1
     assert "search 'first': episodes of the strategy's state is None, expected 3" in out
     assert "1 problems; `replaytree db check --repair` fixes 0 of them" in out
-    assert "import a search from its last export" in out
+    assert "import the search from its last export" in out
 
 
 def test_db_export_and_import(searched, here):

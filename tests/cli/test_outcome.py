@@ -141,7 +141,7 @@ MESSAGES = [
     (MemoryError(), "Error: not enough memory; give a smaller --batch-size"),
     (
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
-        "Error: the memory does not",
+        "Error: not enough memory",
     ),
     (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "Error: a text cannot be read or written"),
     (RuntimeError("Could not determine home directory."), "Error: there is no such home folder; set HOME"),
