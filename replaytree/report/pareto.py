@@ -12,6 +12,7 @@ from plotly import graph_objects as go
 
 from replaytree.errors import ConfigError
 from replaytree.report import theme
+from replaytree.report.depth import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search, shown_bound
 from replaytree.tree import ReplayTree
 
@@ -118,10 +119,15 @@ def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None) -> list[f
 
 
 def _window(accuracies: Sequence[float]) -> list[float] | None:
-    """From the 5th percentile up: a few hopeless prefixes must not press the front against the ceiling."""
+    """Without the lowest 5 %, and those more than 3 quartile ranges below the quartiles (Tukey's "far out").
+
+    A few hopeless prefixes must not press the front against the ceiling.
+    """
     if not accuracies:
         return None
     ordered = sorted(accuracies)
-    low, high = ordered[len(ordered) // 20], ordered[-1]
+    lower, upper = (quantile(ordered, share) for share in (0.25, 0.75))
+    far = lower - 3.0 * (upper - lower)
+    low, high = next(each for each in ordered[len(ordered) // 20 :] if each >= far), ordered[-1]
     room = max(high - low, 0.01)
     return [max(0.0, low - 0.05 * room), min(1.005, high + 0.08 * room)]

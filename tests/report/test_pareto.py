@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -58,6 +59,9 @@ def test_the_axes_are_those_of_what_is_in_sight():
     # The thousand to the 25 thousand, 1.398 decades, and a twentieth of that on either side.
     assert layout.xaxis.range == (pytest.approx(3 - 0.0699, abs=1e-3), pytest.approx(4.3979 + 0.0699, abs=1e-3))
     assert layout.yaxis.title.text == "accuracy, at least"
+    # Nor do two of them, which are more than a twentieth: the quartiles of the rest are far above.
+    twice = [hopeless, replace(hopeless, bound=0.2, cost=18), *rows[1:]]
+    assert draw_pareto(twice, "params").layout.xaxis.range == layout.xaxis.range
     free = [ParetoRow(0, "", 1, 0, 0.1, 0.1, 30, True)]
     assert draw_pareto(free, "params").layout.xaxis.range is None
 
