@@ -62,9 +62,12 @@ class Search:
         require_writable(engine)
         if name is not None and name in search_names(engine):
             ReplayTree.open(engine, name).require_free()
+            # No command gives a search its own data or evaluator again.
+            how = f"Search.resume({name!r}, ...)"
+            if evaluator is None and data is None:
+                how = f"`{command('resume', name, storage=storage)}` or {how}"
             raise SearchExists(
-                f"a search named {name!r} exists already; go on with "
-                f"`{command('resume', name, storage=storage)}`, or choose another --name"
+                f"a search named {name!r} exists already; go on with {how}, or choose another name (--name, name=)"
             )
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)

@@ -76,8 +76,11 @@ def retrain(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one architecture from scratch with the full recipe. Only this command uses the test images."""
-    from replaytree.deliver import FullRecipe, store
+    """Train one architecture from scratch with the full recipe. Only this command uses the test images.
+
+    If there are test images, it trains on the train and validation images together, otherwise on the train images only.
+    """
+    from replaytree.deliver import FullRecipe, store, training_text
     from replaytree.deliver import retrain as train
     from replaytree.evaluate import Threads as Chosen
     from replaytree.evaluate import resolve_device
@@ -96,6 +99,8 @@ def retrain(
     # Without a search, the database is created if it does not exist.
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
+    if not quiet:
+        say(escaped(training_text(subject)), flush=True)
     done = []
     results = train(
         subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
@@ -106,6 +111,8 @@ def retrain(
         say(_described(result), flush=True)
         done.append(result)
     say(_summary(done))
+    if quiet:
+        return
     # A search's model is found through the database, any other through its file.
     source, storage = (done[0].weights, None) if subject.search is None else (subject.search, storage)
     words = ["export", source, "--format", "onnx", "--out", "model.onnx", *(["--mirror"] if mirror else [])]
@@ -115,10 +122,11 @@ def retrain(
 
 def export(
     name: Annotated[str, typer.Argument(help="A search that was retrained, or a .safetensors file.")],
-    form: Annotated[
-        Literal["onnx", "pt2", "safetensors", "python"], typer.Option("--format", help="Format of the file.")
-    ],
     out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors or .py.")],
+    form: Annotated[
+        Literal["onnx", "pt2", "safetensors", "python"] | None,
+        typer.Option("--format", help="Format of the file.  [default: from the extension of --out]"),
+    ] = None,
     node: Annotated[
         str | None,
         typer.Option(help="A retrained node: its number, path or layers.  [default: retrained last]"),
@@ -131,9 +139,10 @@ def export(
 ) -> None:
     """Write a model for use elsewhere, and verify on the validation images that it equals the trained one."""
     from replaytree.deliver import export as write
-    from replaytree.deliver import images_again
+    from replaytree.deliver import format_of, images_again
     from replaytree.deliver.weights import read_weights
 
+    form = form or format_of(out)
     if Path(name).suffix == ".safetensors":
         weights = Path(name)
     else:

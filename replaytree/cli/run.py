@@ -160,6 +160,11 @@ def _nothing_left(tree: ReplayTree, storage: str | None, raises: dict[str, str |
     """The message of `resume` for a search with nothing left to do; `raises` are options that raise its limits."""
     goal = tree.goal()
     why = "has no goal" if goal is None else f"has reached its goal, {goal.text}"
+    if tree.info().config.dataset is None:
+        return (
+            f"search {escaped(tree.name)} {why}; its data or evaluator are of your own, so it goes on in Python: "
+            f"replaytree.Search.resume({tree.name!r}, ...).run(trainings=100), giving them again"
+        )
     asked = [word for flag, text in raises.items() if text is not None for word in (flag, text)]
     more = console.command("resume", tree.name, *asked, "--trainings", 100, storage=storage)
     return f"search {escaped(tree.name)} {why}; go on with `{more}`"

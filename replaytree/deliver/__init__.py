@@ -1,7 +1,7 @@
 """From a node to a usable model: retrain, measure test accuracy, export, predict."""
 
 from replaytree.deliver.description import Description
-from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification, export
+from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification, export, format_of
 from replaytree.deliver.full_training import EpochDone, TrainingDiverged
 from replaytree.deliver.load import load
 from replaytree.deliver.model import Model
@@ -16,6 +16,7 @@ from replaytree.deliver.retrain import (
     retrain,
     store,
     train_and_load,
+    training_text,
 )
 from replaytree.deliver.subject import Subject, node_subject, path_subject, search_subject
 
@@ -36,6 +37,7 @@ __all__ = [
     "Verification",
     "export",
     "find_pictures",
+    "format_of",
     "images_again",
     "load",
     "measure_latencies",
@@ -48,4 +50,5 @@ __all__ = [
     "search_subject",
     "store",
     "train_and_load",
+    "training_text",
 ]

@@ -50,10 +50,9 @@ class Verification:
 
     @property
     def text(self) -> str:
-        """The comparison as a sentence."""
+        """The comparison as a sentence. It has no accuracy: the model may have been trained on these images."""
         return (
-            f"verified on {self.images} validation images: accuracy {self.export_accuracy:.4f} "
-            f"(PyTorch {self.model_accuracy:.4f}), {self.differing_predictions} predictions differ, "
+            f"verified on {self.images} images: {self.differing_predictions} predictions differ from PyTorch's, "
             f"outputs within {self.largest_difference:.1e}"
         )
 
@@ -104,6 +103,14 @@ def export(
     for target, content in contents.items():
         write_whole(target, content)
     return verification
+
+
+def format_of(out: Path) -> ExportFormat:
+    """The form that the name of a file stands for; ConfigError for one that stands for none."""
+    for form, suffix in SUFFIX.items():
+        if out.suffix.lower() == suffix:
+            return form
+    raise ConfigError(f"out is {out}; the name of the file must end in {', '.join(SUFFIX.values())} (--out)")
 
 
 def _targets(out: Path, form: ExportFormat) -> tuple[Path, ...]:

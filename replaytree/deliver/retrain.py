@@ -207,6 +207,22 @@ def retrain(
         yield Retrained(seed, file, description, seconds, training.image_count)
 
 
+def training_text(subject: Subject) -> str:
+    """What a retraining trains on, and what its accuracy is of, as a sentence."""
+    data, options = subject.data, subject.data_options
+    train, validation = len(data.train_labels), len(data.val_labels)
+    if options is None or not has_test_split(options["dataset"], data_dir=subject.data_dir):
+        return (
+            f"training on {train} images; there is no test split, so the {validation} validation images stay out of "
+            f"it, and the accuracy is theirs"
+        )
+    count = min(train + validation, options.get("train_limit") or train + validation)
+    return (
+        f"training on {count} images, train and validation together; the accuracy is that of the test images, which "
+        f"are looked at once, at the end"
+    )
+
+
 def train_and_load(
     subject: Subject,
     *,

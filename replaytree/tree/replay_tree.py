@@ -97,7 +97,8 @@ class ReplayTree:
         if search_id is None:
             raise SearchExists(
                 f"{shown(engine.url)} has a search {name!r} already; continue it with "
-                f"{advice(engine.url, 'resume', name)}, or choose another --name"
+                f"{advice(engine.url, 'resume', name)} or Search.resume({name!r}, ...), or choose another name "
+                f"(--name, name=)"
             )
         return cls(engine, name, search_id=search_id, space=space)
 

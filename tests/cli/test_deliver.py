@@ -58,7 +58,7 @@ def test_retrain_prints_each_seed_the_mean_and_what_is_next(replaytree, folder):
     assert float(deviation) == pytest.approx(np.std(accuracies, ddof=1), abs=1e-4)
     # Both seeds are measured on the 180 validation images.
     assert re.search(r"\n95 % interval 0\.\d{4} to \S+ \(seeds alone: .*; 180 images alone: ", out)
-    assert "replaytree export first --format onnx" in out
+    assert "Next:" not in out
     with sqlite3.connect("replaytree.db") as connection:
         rows = connection.execute("select seed, epochs, test_accuracy, weights_path from models").fetchall()
     assert [row[:3] for row in rows] == [(0, 3, None), (1, 3, None)]
@@ -71,6 +71,8 @@ def test_retrain_a_path_without_a_search(replaytree, tmp_path):
     code, out, err = replaytree("retrain", "--path", "conv32k3, max2s2", *options)
     assert (code, err) == (0, "")
     assert "seed 0  epoch 1/1  loss" in out
+    assert re.match(r"training on \d+ images; there is no test split, so the 180 validation images stay out of it", out)
+    assert f"--format onnx --out model.onnx\n  replaytree predict {tmp_path}" in out
     weights = next(tmp_path.glob("digits-2-layers-*-1-epochs-seed0.safetensors"))
     assert replaytree("export", weights, "--format", "python", "--out", tmp_path / "net.py")[0] == 0
     code, out, _ = replaytree("retrain", "--path", "conv32k3 max2s2", *options)
@@ -82,13 +84,25 @@ def test_retrain_a_path_without_a_search(replaytree, tmp_path):
 @pytest.mark.parametrize("form", ["onnx", "pt2", "safetensors", "python"])
 def test_export_verifies_and_predict_reads_it(replaytree, tmp_path, form):
     file = tmp_path / f"model{ {'python': '.py'}.get(form, '.' + form) }"
-    code, out, err = replaytree("export", "first", "--format", form, "--out", file)
+    # The name of the file says which form is meant.
+    code, out, err = replaytree("export", "first", "--out", file)
     assert (code, err) == (0, "")
-    assert re.search(r"verified on 180 validation images: accuracy (0\.\d+) \(PyTorch \1\), 0 predictions differ", out)
+    assert re.search(
+        r"^verified on 180 images: 0 predictions differ from PyTorch's, outputs within \d\.\de[-+]\d\d$", out, re.M
+    )
+    # The only accuracy is that of images that the training had not seen.
+    assert re.findall(r"accuracy.*", out) == [re.search(r"accuracy 0\.\d{4} \(no test split\), as retrained", out)[0]]
     Image.new("L", (8, 8), 9).save(tmp_path / "a.png")
     code, out, _ = replaytree("predict", file, tmp_path / "a.png", "--format", "json")
     assert code == 0
     assert json.loads(out)[0]["file"] == str(tmp_path / "a.png")
+
+
+def test_export_to_a_name_that_says_no_form(replaytree, tmp_path):
+    code, out, err = replaytree("export", "first", "--out", tmp_path / "model")
+    assert (code, out) == (2, "")
+    ends = "must end in .onnx, .pt2, .safetensors, .py (--out)"
+    assert err == f"Error: out is {tmp_path}/model; the name of the file {ends}\n"
 
 
 def test_export_of_a_node_and_a_seed(replaytree, tmp_path):

@@ -5,6 +5,11 @@ import sqlite3
 import subprocess
 import sys
 
+import pytest
+
+from replaytree import LabelSpace, PathEvaluation, Search
+from replaytree.errors import SearchExists
+
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
 
 
@@ -39,6 +44,25 @@ def test_a_search_of_an_earlier_version_has_no_goal(replaytree, here):
     code, out, _ = replaytree("resume", "old")
     assert (code, out) == (0, "search old has no goal; go on with `replaytree resume old --trainings 100`\n")
     assert trainings(here) == 1
+
+
+class Table:
+    def evaluate(self, paths, *, budget, seed):
+        return [PathEvaluation([0.5] * len(path)) for path in paths]
+
+
+def test_a_search_with_an_evaluator_of_its_own_goes_on_in_python(replaytree, here):
+    own = {"space": LabelSpace(("a", "b"), max_layers=2), "evaluator": Table(), "name": "it's", "max_layers": 2}
+    Search(**own).run(trainings=1)
+    code, out, err = replaytree("resume", "it's")
+    assert (code, err) == (0, "")
+    assert out == (
+        "search it's has reached its goal, 1 training; its data or evaluator are of your own, so it goes on in Python: "
+        'replaytree.Search.resume("it\'s", ...).run(trainings=100), giving them again\n'
+    )
+    again = re.escape("""; go on with Search.resume("it's", ...), or choose another name (--name, name=)""")
+    with pytest.raises(SearchExists, match=again):
+        Search(**own)
 
 
 def test_hours_count_what_was_used_before(replaytree, here):

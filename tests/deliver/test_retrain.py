@@ -11,7 +11,7 @@ from replaytree.data import load_data, stratified_subset
 from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.load import load
 from replaytree.deliver.recipe import FullRecipe
-from replaytree.deliver.retrain import Training, TrainingTooLarge, _digest, retrain, store
+from replaytree.deliver.retrain import Training, TrainingTooLarge, _digest, retrain, store, training_text
 from replaytree.deliver.test_split import read_test
 from replaytree.errors import ModelError, SpaceError
 from replaytree.space import CustomLayer
@@ -40,6 +40,18 @@ def test_test_accuracy_where_there_is_a_test_split(train, subject):
     assert not model.description.mirror
     assert first.weights.name == f"{subject.stem}-6-epochs-seed0.safetensors"
     assert sorted(f.suffix for f in first.weights.parent.iterdir()) == [".safetensors"] * 2
+
+
+def test_what_is_trained_on_is_said(subject, pictures):
+    data = subject.data
+    train, validation = len(data.train_labels), len(data.val_labels)
+    assert training_text(subject).startswith(f"training on {train + validation} images, train and validation together;")
+    limited = replace(subject, data_options=subject.data_options | {"train_limit": train + validation - 1})
+    assert training_text(limited).startswith(f"training on {train + validation - 1} images, ")
+    alone = training_text(replace(subject, data_options=None))
+    assert alone.startswith(
+        f"training on {train} images; there is no test split, so the {validation} validation images"
+    )
 
 
 def test_without_a_test_split_validation_is_held_out(train, subject, pictures, tmp_path):
