@@ -1,4 +1,4 @@
-"""Reports that people browse: typed rows, Plotly figures of them, and self-contained pages."""
+"""Reports to browse: typed rows, Plotly figures of the rows, and self-contained pages."""
 
 from replaytree.report.compare_page import write_comparison
 from replaytree.report.depth import plot_depth

@@ -1,4 +1,4 @@
-"""The answer: the best prefix as a chain, how sure its accuracy is, and what random search got for the same."""
+"""The answer: the best prefix as a chain, the error of its accuracy, and a comparison with random search."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of the search on the cost of networks, or a target; `cost` is what the best prefix has."""
+    """A limit of the search on the cost of networks, or a target; `cost` is the best prefix's."""
 
     option: str
     value: int
@@ -34,7 +34,7 @@ class Limit:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the best prefix is within it; None where its cost is unknown."""
+        """Whether the best prefix is within the limit; None if its cost is unknown."""
         return None if self.cost is None else self.cost <= self.value
 
 
@@ -43,8 +43,9 @@ class Answer:
     """The best prefix of a search. `candidates` is how many prefixes it was chosen from: of all that
     were `measured`, those of the largest budget.
 
-    `at_least` is the bound that people are shown; `interval` is one of 95 %. Both count the noise of trainings, where
-    it is known, and `images`. `calibrated` is the accuracy that they are of, less the bias of joint trainings.
+    `at_least` is the bound that the page shows; `interval` is the 95 % interval. Both count the noise of trainings, if
+    it is known, and the sampling error of `images`. Both are around `calibrated`, the accuracy less the bias of joint
+    trainings.
     """
 
     steps: tuple[Step, ...]
@@ -73,10 +74,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class RandomComparison:
-    """What ranked first after `trainings` of the search and of random search.
+    """The prefixes that ranked first after `trainings` of the search and of random search.
 
-    `companion` names the search that is random; None where the search itself is. `caution` says in what the two
-    differ besides the strategy, or is ''.
+    `companion` names the random search; None if the search itself is random. `caution` says how the two differ besides
+    the strategy, or is ''.
     """
 
     companion: str | None
@@ -88,7 +89,7 @@ class RandomComparison:
 
 
 def answer(data: SearchData) -> Answer | None:
-    """The best prefix at the largest budget; None before a training."""
+    """The best prefix at the largest budget; None before the first training."""
     best = data.best
     if best is None:
         return None
@@ -127,9 +128,9 @@ def answer(data: SearchData) -> Answer | None:
 
 
 def compare_with_random(data: SearchData, against: SearchData | None) -> RandomComparison | None:
-    """The search against a companion, or against itself where its own strategy is random; None where neither is.
+    """The search against a companion, or against itself if its own strategy is random; None if neither applies.
 
-    What `best` ranks first is compared, after the same number of trainings.
+    The prefixes that `best` ranks first are compared, after the same number of trainings.
     """
     if against is None:
         own = data.config.get("strategy") == "random"

@@ -1,4 +1,4 @@
-"""The commands that a page prints: complete, quoted for the shell, and right from any folder."""
+"""The commands that a page prints: complete, quoted for the shell, and valid in any folder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from replaytree.config import SearchConfig
 from replaytree.report.files import folder_name
 from replaytree.report.reading import SearchData
 
-# A page is passed on, and a password must not be.
+# Pages are shared, and passwords must not be.
 FROM_ENVIRONMENT = '"$REPLAYTREE_STORAGE"'
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """Of one search. `companion` is the same search with strategy random.
+    """The commands of one search. `companion` runs the same search with strategy random.
 
-    It, `resume` and `retrain` are None where the data or the evaluator were given in Python: no command line has them.
+    `companion`, `resume` and `retrain` are None if the data or the evaluator were given in Python.
 
-    `environment` says that the database's URL must be in the variable REPLAYTREE_STORAGE, since it has a password.
+    `environment` says that the variable REPLAYTREE_STORAGE must hold the database's URL, because it has a password.
     """
 
     resume: str | None
@@ -81,9 +81,9 @@ def _run(data: SearchData, name: str, config: SearchConfig) -> str:
 
 
 def node_commands(data: SearchData, node: str) -> list[str]:
-    """What can be done with one node: see it, retrain it, and then export it. The page puts in the node's number.
+    """The commands for one node: show it, retrain it, then export it. The page fills in the node's number.
 
-    Only see it, where the data or the evaluator were given in Python.
+    Only the first, if the data or the evaluator were given in Python.
     """
     show = command(data, "show", (data.name, node))
     if companion_config(data) is None:
@@ -97,7 +97,7 @@ def node_commands(data: SearchData, node: str) -> list[str]:
 
 
 def command(data: SearchData, what: str, arguments: Sequence[str] | None = None, *, options: Sequence[str] = ()) -> str:
-    """A command of replaytree on the search, or with other `arguments`."""
+    """A replaytree command on the search, or with other `arguments`."""
     arguments = (data.name,) if arguments is None else arguments
     # A name that begins with a dash would be read as an option.
     last = ["--", *arguments] if any(each.startswith("-") for each in arguments) else []

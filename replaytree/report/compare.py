@@ -1,4 +1,4 @@
-"""Searches side by side: who led by when, in trainings and in seconds; seeds of one configuration together."""
+"""Searches side by side: the leader over trainings and over seconds; seeds of a configuration form a group."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_THE_METHOD = ("seed", "device", "data_dir")
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The prefix ranked first so far in one search, at each of its trainings. `seconds` are of training, summed."""
+    """The prefix ranked first so far in one search, at each of its trainings. `seconds` are cumulative."""
 
     search: str
     seed: int
@@ -37,13 +37,13 @@ class Curve:
 
     @property
     def best(self) -> tuple[float | None, ...]:
-        """Their averages then."""
+        """The leaders' averages at that time."""
         return tuple(None if leader is None else leader.accuracy for leader in self.leaders)
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Searches whose configurations differ in the seed at most, each of another seed."""
+    """Searches whose configurations differ only in the seed, each with another seed."""
 
     label: str
     curves: tuple[Curve, ...]
@@ -61,9 +61,9 @@ class BandRow:
 
 @dataclass(frozen=True, slots=True)
 class StandingRow:
-    """One search in the table: what ranked first after the trainings that all have, and in all.
+    """One search in the table: what ranked first after the common number of trainings, and after all.
 
-    `at_least` is the bound of the latter; `best_at` is since which training it has led.
+    `at_least` is the bound of the latter; `best_at` is the training since which it has led.
     """
 
     search: str
@@ -79,7 +79,7 @@ class StandingRow:
 
 @dataclass(frozen=True, slots=True)
 class GroupStanding:
-    """A group after the trainings that all searches have: the mean of what ranked first, and the difference to the
+    """A group after the common number of trainings: the mean of what ranked first, and the difference to the
     group with the highest mean (None for that one itself).
     """
 
@@ -90,7 +90,7 @@ class GroupStanding:
 
 
 def curves(searches: Sequence[SearchData]) -> list[Curve]:
-    """One a search. A failure counts as a training that brought nothing."""
+    """One curve a search. A failure counts as a training without a result."""
     common = min((len(data.trainings) for data in searches), default=0)
     return [
         Curve(
@@ -106,8 +106,8 @@ def curves(searches: Sequence[SearchData]) -> list[Curve]:
 def groups(searches: Sequence[SearchData], found: Sequence[Curve]) -> list[Group]:
     """Searches by configuration and images, in the order given. A group of several is named by what the names share.
 
-    A second search of the same seed is no further seed: it repeats the first, or its evaluator was another one, given
-    in Python. It begins a group of its own.
+    A second search of the same seed is not another seed: it repeats the first, or used another evaluator given in
+    Python. It starts its own group.
     """
     of_method: defaultdict[tuple[str, str, str, int], list[Curve]] = defaultdict(list)
     for data, one in zip(searches, found, strict=True):
@@ -128,14 +128,14 @@ def groups(searches: Sequence[SearchData], found: Sequence[Curve]) -> list[Group
 
 
 def data_set(data: SearchData) -> str:
-    """The images as a text that stays the same however they are split."""
+    """The images as a text that does not depend on their split."""
     found = data.fingerprint
     total = found.get("train_count", 0) + found.get("val_count", 0)
     return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
 
 
 def group_standings(found: Sequence[Group]) -> list[GroupStanding]:
-    """The groups after the trainings that all have, best mean first; those that measured nothing by then are left out.
+    """The groups after the common number of trainings, best mean first, without those that measured nothing by then.
 
     Groups of the same seeds are compared seed by seed.
     """
@@ -199,7 +199,7 @@ def standing_rows(searches: Sequence[SearchData], found: Sequence[Group]) -> lis
 
 
 def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
-    """A median line a group, with its band where it has several searches."""
+    """A median line a group, with a band if it has several searches."""
     figure = theme.figure(height=420)
     for place, group in enumerate(found):
         rows = band_rows(group, axis)

@@ -1,4 +1,4 @@
-"""The page that puts searches side by side."""
+"""The page that compares searches."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
 
 
 def standing_finding(standings: Sequence[GroupStanding], common: int, *, same_images: bool = True) -> str:
-    """Who is ahead after the trainings that all have, where the intervals support it and the images are the same."""
+    """Who is ahead after the common trainings, if the intervals support it and the images are the same."""
     if not same_images:
         return "No fair comparison: these searches did not see the same images"
     if not standings:
@@ -89,7 +89,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def cautions(searches: Sequence[SearchData]) -> list[str]:
-    """In what the searches differ that a reader would take to be the same."""
+    """Differences between the searches that a reader might not expect."""
     found = []
     if len({data_set(data) for data in searches}) > 1:
         found.append("The searches did not see the same images, so their accuracies cannot be compared.")

@@ -16,7 +16,7 @@ from replaytree.tree import ReplayTree
 
 @dataclass(frozen=True, slots=True)
 class DepthRow:
-    """The prefixes of one depth that were measured at the largest budget: quartiles, and the one ranked first.
+    """The prefixes of one depth that were measured at the largest budget: quartiles, and the prefix ranked first.
 
     `best`, `best_labels` and `at_least` are of the same prefix, the first by rank, whose average need not be the
     highest; `leads` says that it is the best of all depths.
@@ -62,7 +62,7 @@ def depth_rows(data: SearchData) -> list[DepthRow]:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """Linear between the order statistics, as numpy's default; `ordered` ascends and is not empty."""
+    """Linear between the order statistics, like numpy's default; `ordered` ascends and is not empty."""
     place = share * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)

@@ -1,4 +1,4 @@
-"""Whether two accuracies are told apart: differences with 95 % intervals."""
+"""Whether two accuracies differ: differences with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from replaytree.tree import Z95
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`value` is the first less the second, in accuracy; the interval is None where nothing is known of the errors."""
+    """`value` is the first less the second, in accuracy; the interval is None if the errors are unknown."""
 
     value: float
     interval: tuple[float, float] | None
 
     @property
     def sign(self) -> int:
-        """1 and -1 where the interval says which is better, 0 where it does not."""
+        """1 or -1 if the interval shows which is better, else 0."""
         if self.interval is None:
             return 0
         return (self.interval[0] > 0.0) - (self.interval[1] < 0.0)
@@ -46,8 +46,8 @@ def between(first: Leader, second: Leader) -> Difference:
 def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: bool) -> Difference:
     """Two groups of searches that differ in the seed: the mean difference and Student's interval, paired or Welch's.
 
-    Seeds may share their validation images, and so the error of that sample, which no number of seeds takes away: it
-    is added to Student's, as independent. Where a group is one search, the widest of the single intervals is taken.
+    Seeds may share their validation images and so the error of that sample, which more seeds do not reduce. It is
+    added to Student's interval as independent. If a group is one search, the widest of the single intervals is taken.
     """
     if len(first) == 1 or len(second) == 1:
         pairs = [between(one, other) for one in first for other in second]
@@ -83,7 +83,7 @@ def welch_half(first: Sequence[float], second: Sequence[float], *, level: float 
 
 
 def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
-    """The half width that the images leave, as if all seeds saw the same ones."""
+    """The half width that comes from the images, as if all seeds shared them."""
     images = [leader.known.images for leader in (*first, *second)]
     if any(count is None for count in images):
         return 0.0

@@ -1,4 +1,4 @@
-"""What each layer does at each position, and which layer follows which in the best networks."""
+"""The effect of each layer at each position, and which layer follows which in the best networks."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
         down, across = places[row.action], row.position - 1
         points[down][across] = None if row.effect is None else 100.0 * row.effect
         texts[down][across] = f"n = {row.trainings} with it, compared with {row.others} without"
-    # One wild cell must not pale all others: the scale ends at the 95th percentile of the effects.
+    # An outlier must not wash out all other cells: the scale ends at the 95th percentile of the effects.
     sizes = sorted(abs(row.effect) * 100.0 for row in rows if row.effect is not None) or [1.0]
     end = max(sizes[int(0.95 * (len(sizes) - 1))], 0.1)
     cells = go.Heatmap(

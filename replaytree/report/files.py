@@ -1,4 +1,4 @@
-"""Where a report is written, and that it is there whole or not at all."""
+"""The folder of a report, and writing its page whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from replaytree.errors import ConfigError
 
 
 def folder_name(name: str) -> str:
-    """The folder of a search: its name, where that is one; else what is left of it, and a few digits of its hash."""
+    """The folder of a search: its name if that is valid, else its valid characters and a few digits of its hash."""
     safe = re.sub(r"[^\w.-]+", "-", name).strip(".-")
     safe = safe.encode(errors="ignore")[:160].decode(errors="ignore")
     if safe == name:
@@ -33,7 +33,7 @@ def write_whole(path: Path, text: str) -> Path:
         ) as file:
             temporary = Path(file.name)
             file.write(text)
-        # NamedTemporaryFile makes files for its owner only; a page is for whoever may read the folder.
+        # NamedTemporaryFile makes files for their owner only; a page is for everybody who may read the folder.
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:

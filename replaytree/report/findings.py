@@ -1,4 +1,4 @@
-"""Headings that say the finding: a sentence from the rows of each section."""
+"""Headings that state the finding: a sentence from the rows of each section."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answer_finding(found: Answer) -> str:
 
 
 def basis(found: Answer) -> str:
-    """What the interval is of, in a few words."""
+    """The basis of the interval, in a few words."""
     parts = [f"n = {found.images:,} validation images"] if found.images else []
     if found.noise is not None:
         parts.append(counted(found.evaluation_count, "training"))
@@ -41,7 +41,7 @@ def what_counts(found: Answer) -> str:
 
 
 def random_finding(found: RandomComparison) -> str:
-    """What random search got for the same number of trainings; a claim only where the interval supports it."""
+    """The comparison with random search after the same trainings; a claim only if the interval supports it."""
     trainings = counted(found.trainings, "training")
     if found.companion is None:
         return "This search is random search itself"
@@ -63,12 +63,12 @@ def difference_text(found: Difference) -> str:
 
 
 def tree_finding(node_count: int, deepest: int) -> str:
-    """How much was kept."""
+    """The size of the tree."""
     return f"{counted(node_count, 'prefix', 'prefixes')} kept, up to {layers(deepest)} deep"
 
 
 def history_finding(rows: Sequence[HistoryRow]) -> str:
-    """Since when the best prefix has been ranked first."""
+    """The training since which the best prefix has been ranked first."""
     leader = rows[-1].leader if rows else None
     if leader is None:
         return "No training has measured anything yet"
@@ -79,7 +79,7 @@ def history_finding(rows: Sequence[HistoryRow]) -> str:
 
 
 def depth_finding(rows: Sequence[DepthRow]) -> str:
-    """How many layers were best, and what the next ones brought."""
+    """The best number of layers, and the result of deeper prefixes."""
     if not rows:
         return "No prefix was measured at the largest budget yet"
     best = next(row for row in rows if row.leads)

@@ -1,4 +1,4 @@
-"""From figures and facts to one self-contained page: nothing in it asks the network for anything."""
+"""From figures and facts to one self-contained page that never uses the network."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def render(template: str, *, figures: dict[str, go.Figure], tree: dict[str, Any]
 
 
 def script_json(value: Any) -> Markup:
-    """JSON that can stand in a script element: no '<' is in it, and so neither '</script>' nor '<!--'."""
+    """JSON that is safe in a script element: without '<', it holds neither '</script>' nor '<!--'."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -54,7 +54,7 @@ def script_json(value: Any) -> Markup:
 
 
 def content_policy(scripts: list[str]) -> str:
-    """Only these very scripts run, and nothing is loaded from anywhere: a name that slipped through would be inert."""
+    """Only these scripts run, and nothing is loaded: a name that escaped the escaping would be harmless."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{found}'" for found in hashes)
     return (

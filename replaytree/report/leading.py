@@ -1,4 +1,4 @@
-"""Which prefix was ranked first as a search went on: the ranking of `best`, redone training by training."""
+"""The prefix ranked first over the course of a search: the ranking of `best`, repeated after each training."""
 
 from __future__ import annotations
 

@@ -34,8 +34,7 @@ class NetworkRow:
 def network_rows(data: SearchData, most: int = MOST_NODES) -> list[NetworkRow]:
     """The root and the `most` most visited nodes, parents first.
 
-    Kamada and Kawai's layout from a radial start: edges of a tree seldom cross then, and the result is the same every
-    time.
+    Kamada and Kawai's layout from a radial start: edges rarely cross, and the result is always the same.
     """
     places = {node.node_id: place for place, node in enumerate(data.nodes)}
     chosen = sorted(data.nodes, key=lambda node: (-node.visit_count, node.depth, node.node_id))[:most]

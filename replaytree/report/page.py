@@ -1,4 +1,4 @@
-"""The report of one search: which rows, which figures, which headings, in which order."""
+"""The report of one search: its rows, figures and headings, in order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_report(
     against: HasTree | ReplayTree | None = None,
     refresh_seconds: float | None = None,
 ) -> Path:
-    """Write `out`/<name>/index.html, and return its path. The page is whole, or what was there before stays.
+    """Write `out`/<name>/index.html, and return its path. The page is written whole, or the old one stays.
 
     `against` is a random search of the same data to compare with; with `refresh_seconds` the open page reloads
     itself. Raises ConfigError where the folder cannot be written.

@@ -90,7 +90,7 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
     )
     figure = theme.figure(everything, best, height=380)
     heights = _window([row.bound for row in rows])
-    # A cost of 0 has no place on a logarithmic axis.
+    # A cost of 0 cannot be shown on a logarithmic axis.
     kind = "log" if rows and rows[0].cost > 0 else "linear"
     title = "parameters" if cost == "params" else "FLOPs (multiply-adds an image)"
     across = _costs(rows, heights) if kind == "log" else None

@@ -1,4 +1,4 @@
-"""What a report is made of: one search, read in a few queries and held as records."""
+"""The data of a report: one search, read in a few queries and held as records."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ VIRIDIS = (
     "#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c", "#22a884", "#44bf70", "#7ad151", "#bddf26",
     "#fde725",
 )  # fmt: skip
-# Blue for less and orange for more are told apart with any colour vision; the middle is the page's own ground.
+# Blue for less and orange for more can be distinguished with any colour vision; the middle is the page's ground.
 LOW, HIGH = "#2c6fb0", "#d9731a"
 
 # Each has at least 3:1 contrast with both grounds; every series has a marker shape or a dash of its own, too.
