@@ -1,8 +1,7 @@
 """Rank prefixes by an index, and keep the noise of trainings as running sums.
 
-`node_budgets` takes on what rankings go by: the average, and the depth and parameters of its node, which never change;
-and the squared deviations that tell of the noise, which `budgets` sums. One statement fills each, whatever the number
-of rows.
+`node_budgets` gets the columns that rankings use: the average; the depth and parameters of its node, which never
+change; and the squared deviations of the noise, which `budgets` sums. One statement fills each table.
 """
 
 from __future__ import annotations

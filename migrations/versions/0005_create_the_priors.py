@@ -1,4 +1,4 @@
-"""Create the priors: what a search was told of prefixes that another one had measured."""
+"""Create the priors: the measurements of another search with which a search starts."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Rank best_prefixes as `replaytree best` does: by the bound that the noise of trainings gives, not by the average.
+"""Rank best_prefixes like `replaytree best`: by the bound from the noise of trainings, not by the average.
 
 SQLite may have been built without exp and sqrt, so exp(noise / sqrt(evaluation_count)) is kept in `noise_factors`, a
 row for each search, budget and count; the view then needs arithmetic alone. No index can hold that order, since the
 noise moves with every training: the view reads all prefixes of the largest budget, and looks up the rest of a row only
-where it is among those asked for. Of 103,209 nodes the first five come after 35 ms of processor time (`replaytree bench
-storage --nodes 100000`; 0.08 by average, through the index that goes), and a path is recorded in 2.3 ms (1.9 before).
+if the LIMIT includes it. `replaytree bench storage` measures the cost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Count what paths reach at the checkpoint of their budget, which strategies' states held until now.
+"""Store what paths reach at the checkpoint of their budget in a table instead of the strategy's state.
 
-A state is written with every training, and what it held grew with every training: 8 ms an episode after 2,000 of them,
-55 after 14,500. A search that is resumed moves what its state still holds into the table.
+A state is written with every training, and this part of it grew with every training. When a search is resumed, it moves
+the entries of its state into the table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Create the goals: how far a search was asked to go, so that one that was interrupted knows what is left."""
+"""Create the goals: how far a search is to go, so that an interrupted one knows what is left."""
 
 from __future__ import annotations
 

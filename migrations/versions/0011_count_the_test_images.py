@@ -1,4 +1,4 @@
-"""Keep of how many test images a model's accuracy is: without it nobody can say how far it is from others'."""
+"""Store the number of test images of a model's accuracy, which its interval needs."""
 
 from __future__ import annotations
 
