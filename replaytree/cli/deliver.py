@@ -104,7 +104,7 @@ def retrain(
     done = []
     results = train(
         subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
-        force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads),
+        force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip
     for result in results:
         store(result, subject, engine)

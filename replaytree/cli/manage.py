@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from replaytree.cli.options import Storage, engine_of, search_names_like
 from replaytree.cli.text import escaped, say
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 Searches = Annotated[
     list[str],
@@ -32,8 +36,11 @@ def delete(
         if not yes:
             told = f"{info.training_count} trainings, {info.node_count} nodes"
             typer.confirm(f"Delete search {escaped(info.name)} ({told})?", abort=True)
+        left = _files(engine, info.name)
         delete_search(engine, info.name)
         say(f"deleted search {escaped(info.name)}: {info.training_count} trainings, {info.node_count} nodes")
+        for file in left:
+            say(f"left on disk: {escaped(file)}")
 
 
 def rename(
@@ -42,5 +49,17 @@ def rename(
     """Give a search another name."""
     from replaytree.tree import rename_search
 
-    rename_search(engine_of(storage), old, new)
+    engine = engine_of(storage)
+    rename_search(engine, old, new)
     say(f"search {escaped(old)} is now {escaped(new)}")
+    for file in _files(engine, old, models_of=new):
+        say(f"keeps its old name: {escaped(file)}")
+
+
+def _files(engine: Engine, name: str, *, models_of: str | None = None) -> list[Path]:
+    """What lies on the disk of a search called `name`: its report, where `report` writes by default, and its models."""
+    from replaytree.report.files import folder_name
+    from replaytree.tree import list_models
+
+    models = [Path(model.weights_path) for model in list_models(engine, search=models_of or name)]
+    return [file for file in (Path("reports") / folder_name(name), *models) if file.exists()]

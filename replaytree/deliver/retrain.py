@@ -28,7 +28,7 @@ from replaytree.deliver.writing import only_writer, require_folder, require_targ
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
 from replaytree.evaluate import Threads
 from replaytree.memory import is_out_of_memory
-from replaytree.tree import record_model
+from replaytree.tree import list_models, record_model
 
 
 class TrainingTooLarge(ReplayTreeError):
@@ -174,12 +174,15 @@ def retrain(
     force: bool = False,
     on_epoch: Callable[[EpochDone], None] | None = None,
     threads: Threads | None = None,
+    engine: Engine | None = None,
 ) -> Iterator[Retrained]:
     """Train with each seed in turn, and write its weights into `folder`; yields each model when it is done.
 
     An interrupted training continues from its checkpoint, and a finished one is not repeated, if the images and the
     recipe are the same; `force` trains again anyway. Anything that would prevent the writing of a model (a custom
     layer, a full disk, another process) is found before the first epoch.
+
+    `engine` is the search's database: finished models in `folder` are found there after a rename, too.
     """
     if not seeds:
         raise ConfigError("seeds are empty; give at least one")
@@ -187,7 +190,7 @@ def retrain(
     training.description(seeds[0]).to_json()
     require_folder(folder)
     for seed in seeds:
-        file = folder / f"{subject.stem}-{recipe.epochs}-epochs-seed{seed}.safetensors"
+        file = _place(subject, folder, seed=seed, epochs=recipe.epochs, engine=engine)
         checkpoint = file.with_suffix(".checkpoint")
         for each in (file, checkpoint):
             require_target(each, force=True)
@@ -205,6 +208,19 @@ def retrain(
             write_weights(file, model, description)
             checkpoint.unlink(missing_ok=True)
         yield Retrained(seed, file, description, seconds, training.image_count)
+
+
+def _place(subject: Subject, folder: Path, *, seed: int, epochs: int, engine: Engine | None) -> Path:
+    """The weights file of a seed in `folder`; a finished one keeps the name that its search had then."""
+    file = folder / f"{subject.stem}-{epochs}-epochs-seed{seed}.safetensors"
+    if engine is None or subject.search is None or subject.node_id is None or file.exists():
+        return file
+    there = folder.resolve()
+    for model in list_models(engine, search=subject.search, node_id=subject.node_id):
+        weights = Path(model.weights_path)
+        if (model.seed, model.epochs, weights.parent) == (seed, epochs, there) and weights.exists():
+            return folder / weights.name
+    return file
 
 
 def training_text(subject: Subject) -> str:
@@ -236,7 +252,9 @@ def train_and_load(
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
         return Model.of(*Training(subject, recipe, threads=threads).run(seed, device=device))
-    (done,) = retrain(subject, recipe=recipe, seeds=[seed], folder=folder, device=device, threads=threads)
+    (done,) = retrain(
+        subject, recipe=recipe, seeds=[seed], folder=folder, device=device, threads=threads, engine=engine
+    )
     store(done, subject, engine)
     return Model.of(*read_weights(done.weights))
 

@@ -81,6 +81,20 @@ def test_retrain_a_path_without_a_search(replaytree, tmp_path):
     assert "digits-2-layers" in replaytree("retrain", "--path", "conv32k3 max2s2", *wider)[1]
 
 
+def test_a_search_keeps_its_finished_models_under_another_name(replaytree, folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    assert replaytree("retrain", "first", "--epochs", 1, "--quiet")[0] == 0
+    before = sorted(file.name for file in (tmp_path / "models").glob("*.safetensors"))
+    assert replaytree("rename", "first", "cars")[0] == 0
+    out = replaytree("retrain", "cars", "--epochs", 1, "--quiet")[1]
+    assert re.search(r"seed 0: .*, trained earlier, models/first-node\d+-1-epochs-seed0.safetensors", out)
+    assert sorted(file.name for file in (tmp_path / "models").glob("*.safetensors")) == before
+    # Other epochs, or another folder, are another training.
+    assert "models/cars-node" in replaytree("retrain", "cars", "--epochs", 2, "--quiet")[1]
+    assert "other/cars-node" in replaytree("retrain", "cars", "--epochs", 1, "--quiet", "--out", "other")[1]
+
+
 @pytest.mark.parametrize("form", ["onnx", "pt2", "safetensors", "python"])
 def test_export_verifies_and_predict_reads_it(replaytree, tmp_path, form):
     file = tmp_path / f"model{ {'python': '.py'}.get(form, '.' + form) }"

@@ -41,6 +41,27 @@ def test_a_deleted_search_leaves_nothing_but_its_models(replaytree, storage, mon
     assert replaytree("delete", "first", "--yes", "--storage", storage)[0] == 2
 
 
+def test_files_that_are_left_on_disk_are_named(replaytree, storage, here):
+    (here / "reports/first").mkdir(parents=True)
+    (here / "models").mkdir()
+    weights = here / "models/first-node1.safetensors"
+    weights.touch()
+    tree = ReplayTree.open(storage, "first")
+    for path in (weights, here / "models/gone.safetensors"):
+        record_model(
+            tree.engine, labels=("a",), seed=0, epochs=1, test_accuracy=0.5, weights_path=str(path), search="first",
+            node_id=tree.find("a").node_id,
+        )  # fmt: skip
+    out = replaytree("rename", "first", "third", "--storage", storage)[1]
+    assert out.splitlines() == [
+        "search first is now third", "keeps its old name: reports/first", f"keeps its old name: {weights}"
+    ]  # fmt: skip
+    # The report under the old name is no longer this search's.
+    assert replaytree("delete", "third", "--yes", "--storage", storage)[1].splitlines()[1:] == [
+        f"left on disk: {weights}"
+    ]
+
+
 def test_delete_asks_and_a_no_leaves_everything(replaytree, storage, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     code, out, err = replaytree("delete", "first", "--storage", storage)
