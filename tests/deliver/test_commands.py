@@ -61,7 +61,7 @@ def test_every_printed_command_runs(replaytree, tmp_path, pictures):
     assert "--storage" in advised
     pictures = pictures.rename(tmp_path / "moved away")
     there = ["--data-dir", pictures]
-    code, out, err = replaytree(*shlex.split(advised)[1:], *there, "--epochs", 1, "--quiet", "--out", "my models")
+    code, out, err = replaytree(*shlex.split(advised)[1:], *there, "--epochs", 1, "--out", "my models")
     assert code == 0, err
     assert "--data-dir" in out
     commands = re.findall(r"^  (replaytree .*)$", out, re.MULTILINE)
