@@ -308,7 +308,7 @@ def test_the_table_of_retrained_models_is_no_wider_than_the_page(visit, grow, go
     best = tree.best(1)[0]
     record_model(
         tree.engine, labels=best.labels, seed=0, epochs=90, test_accuracy=0.5, test_image_count=400, search=tree.name,
-        node_id=best.node_id, weights_path=f"/home/someone/with/a long name/{'w' * 90}/first-seed0.safetensors",
+        node_id=best.node_id, weights_path=f"/users/someone/with/a long name/{'w' * 90}/first-seed0.safetensors",
     )  # fmt: skip
     page = visit(write_report(tree, out=tmp_path), size=(1280, 900))
     wide = page.evaluate("[...document.querySelectorAll('.scroll')].map((e) => e.scrollWidth - e.clientWidth)")
