@@ -95,7 +95,7 @@ def test_the_advice_for_a_search_without_a_trained_prefix_runs(replaytree, tmp_p
 
 
 def test_commands_of_a_path_without_a_search_run(replaytree, picture):
-    code, out, _ = replaytree(*PATH, "--out", "it's", "--mirror", "--storage", "sqlite:///x y.db")
+    code, out, _ = replaytree(*PATH[:-1], "--out", "it's", "--mirror", "--storage", "sqlite:///x y.db")
     assert code == 0
     assert "validation accuracy" in out
     assert "with the mirror image" in out
