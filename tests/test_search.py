@@ -256,7 +256,7 @@ def test_an_evaluator_that_breaks_its_contract_is_told_and_nothing_is_stored(sto
 
 def test_names(storage):
     make(storage)
-    with pytest.raises(SearchExists, match="replaytree resume table"):
+    with pytest.raises(SearchExists, match=r"Search\.resume\('table'"):
         make(storage)
     first, second = (make(storage, name=None) for _ in range(2))
     assert (first.name, second.name) == ("search-1", "search-2")
