@@ -134,20 +134,16 @@ FROM models m LEFT JOIN searches s ON s.id = m.search_id LEFT JOIN nodes n ON n.
 WHERE m.node_id IS NOT NULL AND (n.id IS NULL OR n.search_id <> m.search_id)
 ORDER BY m.id
 """,
-    "failure of episode": """
+    **{
+        f"{column} of episode": f"""
 SELECT COALESCE(s.name, '?') AS search, e.node_id, e.number AS episode, 'none: it was not trained' AS expected,
-       e.failure AS found
+       e.{column} AS found
 FROM episodes e LEFT JOIN searches s ON s.id = e.search_id
-WHERE NOT e.trained AND e.failure IS NOT NULL
+WHERE NOT e.trained AND e.{column} IS NOT NULL
 ORDER BY e.id
-""",
-    "train_seconds of episode": """
-SELECT COALESCE(s.name, '?') AS search, e.node_id, e.number AS episode, 'none: it was not trained' AS expected,
-       e.train_seconds AS found
-FROM episodes e LEFT JOIN searches s ON s.id = e.search_id
-WHERE NOT e.trained AND e.train_seconds IS NOT NULL
-ORDER BY e.id
-""",
+"""
+        for column in ("failure", "train_seconds")
+    },
     "depth_bound": """
 SELECT COALESCE(s.name, '?') AS search, e.node_id, e.number AS episode,
        'at least the ' || CAST(n.depth AS VARCHAR) || ' layers of its path' AS expected, e.depth_bound AS found
