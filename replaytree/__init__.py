@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 from replaytree.cpus import wait_passively
 
 if TYPE_CHECKING:
-    from replaytree.callbacks import Callback, EpisodeEvent, MLflowLog, TensorBoardLog, TrainingEvent
-    from replaytree.classifier import ReplayTreeClassifier
     from replaytree.config import Budget, SearchConfig
     from replaytree.data import ImageData, from_arrays, load_data
     from replaytree.deliver import Model, load
     from replaytree.errors import ReplayTreeError
     from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
     from replaytree.report import plot_depth, plot_history, plot_layer_effects, plot_pareto, plot_tree
-    from replaytree.search import Search
+    from replaytree.search.callbacks import Callback, EpisodeEvent, MLflowLog, TensorBoardLog, TrainingEvent
+    from replaytree.search.classifier import ReplayTreeClassifier
+    from replaytree.search.search import Search
+    from replaytree.search.stored import import_search
+    from replaytree.search.turns import Progress
     from replaytree.space import (
         Convolution,
         CustomLayer,
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
         ResidualBlock,
         xu24,
     )
-    from replaytree.stored import import_search
     from replaytree.tree import Node, ReplayTree, export_search
-    from replaytree.turns import Progress
 
 # Before torch is loaded.
 wait_passively()
@@ -34,35 +34,35 @@ wait_passively()
 # Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
 _HOMES = {
     "Budget": "config",
-    "Callback": "callbacks",
+    "Callback": "search.callbacks",
     "Convolution": "space",
     "CustomLayer": "space",
-    "EpisodeEvent": "callbacks",
+    "EpisodeEvent": "search.callbacks",
     "Evaluator": "records",
     "ImageData": "data",
     "LabelSpace": "space",
     "LayerSpace": "space",
-    "MLflowLog": "callbacks",
+    "MLflowLog": "search.callbacks",
     "Model": "deliver",
     "Node": "tree",
     "NodeStats": "records",
     "Path": "records",
     "PathEvaluation": "records",
     "Pooling": "space",
-    "Progress": "turns",
+    "Progress": "search.turns",
     "Proposal": "records",
     "ReplayTree": "tree",
-    "ReplayTreeClassifier": "classifier",
+    "ReplayTreeClassifier": "search.classifier",
     "ReplayTreeError": "errors",
     "ResidualBlock": "space",
-    "Search": "search",
+    "Search": "search.search",
     "SearchConfig": "config",
     "Space": "records",
-    "TensorBoardLog": "callbacks",
-    "TrainingEvent": "callbacks",
+    "TensorBoardLog": "search.callbacks",
+    "TrainingEvent": "search.callbacks",
     "export_search": "tree",
     "from_arrays": "data",
-    "import_search": "stored",
+    "import_search": "search.stored",
     "load": "deliver",
     "load_data": "data",
     "plot_depth": "report",

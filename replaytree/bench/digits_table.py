@@ -17,9 +17,9 @@ import torch
 from replaytree.config import Budget
 from replaytree.data import ImageData, load_data
 from replaytree.evaluate.evaluators import SeparateEvaluator
-from replaytree.evaluate.training import Recipe
 from replaytree.records import Path, Space
 from replaytree.space import Convolution, LayerSpace, Pooling, ResidualBlock
+from replaytree.training.loop import Recipe
 
 LAYERS = 4
 EPOCHS = 8

@@ -23,11 +23,12 @@ from torchvision.transforms import v2
 from replaytree.config import Budget, SearchConfig
 from replaytree.data import ImageData, load_data
 from replaytree.errors import ConfigError
-from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator, resolve_device
-from replaytree.evaluate.network import PrefixNetwork
-from replaytree.evaluate.training import train
+from replaytree.evaluate import JointEvaluator, SeparateEvaluator
+from replaytree.networks.trie import PrefixNetwork
 from replaytree.records import Path
 from replaytree.space import LayerSpace, trie_cost, xu24
+from replaytree.training import Recipe, resolve_device
+from replaytree.training.loop import train
 
 # Linux only: 5 makes the peak of the resident memory begin anew.
 RESET_PEAK = FilePath("/proc/self/clear_refs")

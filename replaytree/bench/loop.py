@@ -12,7 +12,7 @@ import numpy as np
 
 from replaytree.config import Budget, SearchConfig, StrategyName
 from replaytree.records import Path, PathEvaluation
-from replaytree.search import Search
+from replaytree.search.search import Search
 from replaytree.space import LayerSpace, xu24
 
 

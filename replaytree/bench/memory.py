@@ -13,7 +13,7 @@ import numpy as np
 
 from replaytree.config import SearchConfig, StrategyName
 from replaytree.evaluate.tabular import Table, TabularEvaluator
-from replaytree.search import Search
+from replaytree.search.search import Search
 
 LABELS = ("conv", "pool", "res")
 LAYERS = 4

@@ -21,9 +21,9 @@ from replaytree.config import SearchConfig
 from replaytree.errors import ConfigError
 from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import Path, PathEvaluation, Source
-from replaytree.search import Search
+from replaytree.search.search import Search
+from replaytree.search.state import pack
 from replaytree.space import LayerSpace, xu24
-from replaytree.state import pack
 from replaytree.tree import Episode, ReplayTree, open_engine
 
 EPISODES_A_TRANSACTION = 500

@@ -25,7 +25,7 @@ import torch
 from replaytree.config import STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
 from replaytree.errors import ConfigError
 from replaytree.evaluate.tabular import Table, TabularEvaluator, read_table
-from replaytree.search import Search
+from replaytree.search.search import Search
 from replaytree.space import LabelSpace
 
 CHECKPOINTS = (10, 25, 50, 100, 200)

@@ -13,8 +13,9 @@ from replaytree.bench.evaluator import tree_paths
 from replaytree.config import Budget
 from replaytree.data import load_data
 from replaytree.errors import ConfigError
-from replaytree.evaluate import JointEvaluator, Recipe
+from replaytree.evaluate import JointEvaluator
 from replaytree.space import LayerSpace, xu24
+from replaytree.training import Recipe
 
 PATHS = 2
 

@@ -23,13 +23,14 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from replaytree.assembly import data_of, default_space
 from replaytree.config import Budget, SearchConfig, command
 from replaytree.errors import ConfigError, DataError
-from replaytree.evaluate import JointEvaluator, Recipe, SeparateEvaluator
+from replaytree.evaluate import JointEvaluator, SeparateEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
+from replaytree.search.assembly import data_of, default_space
 from replaytree.space import LayerSpace
+from replaytree.training import Recipe
 from replaytree.tree import Pair, estimate, most_telling_depth
 
 DEPTH = 15

@@ -38,8 +38,8 @@ def check(
     ] = False,
 ) -> None:
     """Check that the tree is consistent: sums, visits, paths, parents, states. Exit code 1 if it is not."""
-    from replaytree.stored import check as check_database
-    from replaytree.stored import unknown_layers
+    from replaytree.search.stored import check as check_database
+    from replaytree.search.stored import unknown_layers
     from replaytree.tree import list_searches
     from replaytree.tree import repair as repair_database
 
@@ -85,7 +85,7 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
 ) -> None:
     """Store the search of an exported file. If anything in the file is wrong, nothing is stored."""
-    from replaytree.stored import import_search
+    from replaytree.search.stored import import_search
 
     done = import_search(storage_url(storage), file, name=name)
     say(f"imported {done.text}\n\nNext:\n  {console.command('best', done.search, storage=storage)}")
@@ -94,7 +94,7 @@ def import_(
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
     """Show what this machine has, what is missing, and the commands that install it."""
-    from replaytree.doctor import examine
+    from replaytree.cli.doctor import examine
 
     findings = examine(storage=storage, data_dir=data_dir)
     say("\n".join(console.findings_lines(findings, width=terminal_width())))

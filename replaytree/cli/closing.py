@@ -8,7 +8,7 @@ from replaytree.cli import console
 from replaytree.cli.text import escaped, say
 
 if TYPE_CHECKING:
-    from replaytree.search import Search
+    from replaytree.search.search import Search
     from replaytree.tree import Goal, ReplayTree
 
 

@@ -18,13 +18,13 @@ from replaytree.cli import table
 from replaytree.cli.text import LogFormatter, escaped, say
 from replaytree.cli.text import console as plain_console
 from replaytree.config import command
-from replaytree.progress import RunBar, Shares, clock, described
+from replaytree.search.progress import RunBar, Shares, clock, described
 
 if TYPE_CHECKING:
+    from replaytree.cli.doctor import Finding
     from replaytree.cli.plain_console import PlainConsole
-    from replaytree.doctor import Finding
+    from replaytree.search.turns import Progress as Turn
     from replaytree.tree import Calibration, Node, Retraining, SearchInfo
-    from replaytree.turns import Progress as Turn
 
 __all__ = [
     "NODE_COLUMNS", "RunProgress", "accuracy", "calibration_text", "clock", "command", "counted", "counting",

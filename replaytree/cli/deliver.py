@@ -82,8 +82,8 @@ def retrain(
     """
     from replaytree.deliver import FullRecipe, store, training_text
     from replaytree.deliver import retrain as train
-    from replaytree.evaluate import Threads as Chosen
-    from replaytree.evaluate import resolve_device
+    from replaytree.training import Threads as Chosen
+    from replaytree.training import resolve_device
     from replaytree.tree import open_engine, require_writable
 
     subject = _subject(

@@ -93,7 +93,7 @@ def _front(
 ) -> tuple[list[Node], list[float] | None]:
     """The nodes, or those on their front, and their latencies if a device is given."""
     from replaytree.deliver import measure_latencies, pareto_nodes
-    from replaytree.evaluate import resolve_device
+    from replaytree.training import resolve_device
 
     latencies = None if device is None else measure_latencies(tree, nodes, device=resolve_device(device))
     positions = pareto_nodes(nodes, latencies) if pareto else list(range(len(nodes)))

@@ -33,8 +33,8 @@ from replaytree.config import SearchConfig, parse_flag
 from replaytree.errors import WorkersLost
 
 if TYPE_CHECKING:
-    from replaytree.callbacks import Callback
-    from replaytree.search import Search
+    from replaytree.search.callbacks import Callback
+    from replaytree.search.search import Search
     from replaytree.tree import ReplayTree
 
 DIGITS_TRAININGS = 48
@@ -64,8 +64,8 @@ def run(
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
     # Imported once the options are known to be valid: torch takes seconds to import.
-    from replaytree.search import Search
-    from replaytree.turns import Limits
+    from replaytree.search.search import Search
+    from replaytree.search.turns import Limits
 
     # Users who limit a search of digits know that its trainings are short.
     is_long = config.dataset != "digits" or trainings is None
@@ -127,8 +127,8 @@ def resume(
             say(_nothing_left(tree, storage, {"--max-layers": max_layers, "--epochs": epochs}))
             return
         limits = {"trainings": left.trainings, "episodes": left.episodes, "hours": left.hours}
-    from replaytree.search import Search
-    from replaytree.turns import Limits
+    from replaytree.search.search import Search
+    from replaytree.search.turns import Limits
 
     Limits(**limits)  # type: ignore[arg-type]
     search = Search.resume(
@@ -178,7 +178,7 @@ def _trainings(dataset: str | None, trainings: int | None, episodes: int | None,
 
 
 def _logs(tensorboard: Path | None) -> list[Callback]:
-    from replaytree.callbacks import TensorBoardLog
+    from replaytree.search.callbacks import TensorBoardLog
 
     return [] if tensorboard is None else [TensorBoardLog(tensorboard)]
 
@@ -222,13 +222,13 @@ def _run(
 
 def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
     """The first line: what starts and its goal; for a run that may take long, also an estimate of the time."""
-    from replaytree.evaluate import Threads
-    from replaytree.turns import Limits
+    from replaytree.search.turns import Limits
+    from replaytree.training import Threads
 
     goal = Limits(**limits).goal(episodes=0, trainings=0, used_seconds=0.0).text
     goal += " to do"
     if is_long and (seconds := _seconds(search, limits)) is not None:
-        from replaytree.forecast import about
+        from replaytree.search.forecast import about
 
         goal += f", {about(seconds)} on this machine"
 
@@ -244,7 +244,7 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
 def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
     """Estimated seconds of the trainings; None if other limits apply or another process trains."""
     from replaytree.evaluate import RayWorkers
-    from replaytree.forecast import seconds_of
+    from replaytree.search.forecast import seconds_of
 
     trainings = limits["trainings"]
     other = limits["hours"] is not None or limits["episodes"] is not None
@@ -255,7 +255,7 @@ def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
 
 def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
     """What each training costs, as far as it is known before: a search's trainings grow, and so does their time."""
-    from replaytree.forecast import MOST_TRAININGS, training_costs
+    from replaytree.search.forecast import MOST_TRAININGS, training_costs
 
     trainings = limits["trainings"]
     if trainings is None or trainings > MOST_TRAININGS or search.data is None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.deliver.description import Description
-from replaytree.evaluate import Threads, using
 from replaytree.space.modules import build_network
+from replaytree.training import Threads, using
 
 
 class Deployed(nn.Module):

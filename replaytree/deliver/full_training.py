@@ -24,7 +24,7 @@ from replaytree.deliver.description import Description
 from replaytree.deliver.recipe import FullRecipe, average_decay, one_cycle
 from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
-from replaytree.evaluate import Threads, using
+from replaytree.training import Threads, using
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
-from replaytree.evaluate import Threads
 from replaytree.memory import is_out_of_memory
+from replaytree.training import Threads
 from replaytree.tree import list_models, record_model
 
 

@@ -15,12 +15,12 @@ from torch import nn
 from replaytree.config import Budget
 from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches
-from replaytree.evaluate.device import usable_bytes
-from replaytree.evaluate.network import PrefixNetwork, SingleHead
-from replaytree.evaluate.threads import Threads, using
-from replaytree.evaluate.training import Diverged, Recipe, Training
+from replaytree.networks.trie import PrefixNetwork, SingleHead
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import LayerSpace, batches_of_paths, prefixes, trie_cost
+from replaytree.training.device import usable_bytes
+from replaytree.training.loop import Diverged, Recipe, Training
+from replaytree.training.threads import Threads, using
 
 
 class JointEvaluator:

@@ -79,7 +79,7 @@ def import_search(
     The file is read to its end before the database is opened. One of an older revision is brought to this one by the
     migrations, in a database of its own. Raises SearchFileError for a file that is not whole or contradicts itself,
     SchemaMismatch for one of a newer replaytree, SearchExists if the name is taken, or a StorageError. `believe` may
-    find more problems before the rows are committed: the tree knows no strategies (replaytree.stored does).
+    find more problems before the rows are committed: the tree knows no strategies (replaytree.search.stored does).
     """
     file = Path(file)
     if name is not None:

@@ -8,8 +8,8 @@ from replaytree import cli
 from replaytree.bench.evaluator import METHODS, measure_evaluator, plain_loop, tree_paths
 from replaytree.data import load_data
 from replaytree.errors import ConfigError
-from replaytree.evaluate import Recipe
 from replaytree.space import LayerSpace, prefixes, trie_cost, xu24
+from replaytree.training import Recipe
 
 SPACE = LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=6)
 

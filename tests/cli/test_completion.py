@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from replaytree.records import PathEvaluation
-from replaytree.search import Search
+from replaytree.search.search import Search
 from replaytree.space import LabelSpace
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from replaytree import stored
+from replaytree.search import stored
 from replaytree.tree import ReplayTree, open_engine
 
 

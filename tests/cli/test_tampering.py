@@ -8,7 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from replaytree import Search, cli, stored
+from replaytree import Search, cli
+from replaytree.search import stored
 from replaytree.tree import open_engine, record_model
 from replaytree.tree.check import find_problems
 from replaytree.tree.engine import OPENED, reading

@@ -26,7 +26,7 @@ from sqlalchemy import event
 import replaytree
 from replaytree.errors import StorageError
 from replaytree.records import PathEvaluation
-from replaytree.search import Search
+from replaytree.search.search import Search
 from replaytree.tree import ReplayTree, check, open_engine
 
 NAME = "crash"

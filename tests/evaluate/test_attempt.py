@@ -17,7 +17,8 @@ import json, resource
 import torch
 from replaytree.config import Budget
 from replaytree.data import load_data
-from replaytree.evaluate import JointEvaluator, Recipe
+from replaytree.evaluate import JointEvaluator
+from replaytree.training import Recipe
 from replaytree.space import Convolution, LayerSpace, Pooling
 
 layers = [Convolution(4, 3), Convolution(4096, 1), Pooling("max", 2, 2), Convolution(12000, 5)]

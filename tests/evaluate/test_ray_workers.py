@@ -22,8 +22,8 @@ from replaytree.data import load_data
 from replaytree.errors import ConfigError, EvaluationError
 from replaytree.evaluate import RayCluster, RayOptions, RayWorkers, connect
 from replaytree.records import PathEvaluation
+from replaytree.search.turns import episode_seed
 from replaytree.tree import ReplayTree, check, list_searches, open_engine
-from replaytree.turns import episode_seed
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'replaytree[ray]'")
 pytestmark = pytest.mark.ray

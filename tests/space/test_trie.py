@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd.graph import saved_tensors_hooks
 
-from replaytree.evaluate.heads import Heads
+from replaytree.networks.heads import Heads
 from replaytree.space import (
     Convolution,
     LayerSpace,

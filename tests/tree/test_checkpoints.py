@@ -7,9 +7,9 @@ import pytest
 from replaytree.config import Pruning
 from replaytree.config.growth import LEAST_SEEN
 from replaytree.records import PathEvaluation
-from replaytree.search import Search
+from replaytree.search.search import Search
+from replaytree.search.state import pack, unpack
 from replaytree.space import LabelSpace
-from replaytree.state import pack, unpack
 from replaytree.tree import check
 from replaytree.tree.engine import writing
 from replaytree.tree.schema import strategy_states

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, DateTime, MetaData, insert, select, text
 
-from replaytree.search import Search
+from replaytree.search.search import Search
 from replaytree.tree import (
     ReplayTree,
     check,

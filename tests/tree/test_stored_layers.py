@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replaytree import stored
+from replaytree.search import stored
 from replaytree.tree import open_engine, upgrade
 from replaytree.tree.stored_layers import stored_layers
 

@@ -1,0 +1,84 @@
+"""What this machine has for a search, and what is missing, with the command that fixes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from replaytree.config import command, storage_url
+from replaytree.data import data_folder, found
+from replaytree.errors import StorageError
+from replaytree.training import Threads, available_devices
+from replaytree.tree import head_revision, list_searches, open_engine, shown
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check. `fix` is what to do where something is missing, else ''."""
+
+    what: str
+    good: bool
+    found: str
+    fix: str = ""
+
+
+def examine(*, storage: str | None = None, data_dir: str | None = None) -> list[Finding]:
+    """Look at packages, devices, memory, disk, database and data sets; changes nothing."""
+    return [*_packages(), *_devices(), _memory(), _database(storage), *_data_sets(data_dir)]
+
+
+def _packages() -> list[Finding]:
+    findings = [Finding(name, True, version(name)) for name in ("replaytree", "torch", "torchvision", "sqlalchemy")]
+    try:
+        findings.append(Finding("psycopg", True, f"{version('psycopg')}: PostgreSQL can be used"))
+    except PackageNotFoundError:
+        findings.append(
+            Finding("psycopg", True, "not installed; only PostgreSQL needs it", "pip install 'psycopg[binary]'")
+        )
+    return findings
+
+
+def _devices() -> list[Finding]:
+    devices = available_devices()
+    known = {name: torch.cuda.get_device_properties(name) for name in devices if name.startswith("cuda")}
+    gpus = [f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB)" for name, gpu in known.items()]
+    if gpus:
+        return [Finding("device", True, ", ".join(gpus))]
+    fix = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
+    return [Finding("device", True, f"{devices[0]}, {Threads.of()}; no CUDA GPU", fix)]
+
+
+def _memory() -> Finding:
+    free_disk = shutil.disk_usage(".").free / GIB
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return Finding("memory", True, f"{memory:.0f} GiB of memory, {free_disk:.0f} GiB free on the disk here")
+
+
+def _database(storage: str | None) -> Finding:
+    url = storage_url(storage)
+    try:
+        searches = list_searches(open_engine(url, create=False))
+    except StorageError as error:
+        return Finding("database", False, str(error), f"{command('run', storage=storage)} makes one")
+    return Finding("database", True, f"{shown(url)}: schema {head_revision()}, searches: {len(searches)}")
+
+
+def _data_sets(data_dir: str | None) -> list[Finding]:
+    folder = data_folder(data_dir)
+    return [
+        Finding(name, here, f"in {folder}" if name != "digits" else "in scikit-learn")
+        if here
+        else Finding(
+            name,
+            False,
+            f"not in {folder}",
+            f"{command('run', '--dataset', name)} downloads it; or --data-dir says where it is",
+        )
+        for name, here in found(data_dir).items()
+    ]

@@ -1,0 +1,1 @@
+"""Networks: from layers to nn.Modules."""

@@ -1,0 +1,1 @@
+"""The search: how one begins or is continued, the loop, and what it learns."""

@@ -1,0 +1,282 @@
+"""Building the parts of a search from options and defaults: configuration, data, space, evaluator and learner."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from replaytree.config import SearchConfig
+from replaytree.data import NAMED, ImageData, as_image_data, load_data, stored_path
+from replaytree.errors import ConfigError, SearchExists, SpaceError
+from replaytree.evaluate import (
+    EVALUATORS,
+    InProcess,
+    RayCluster,
+    RayOptions,
+    RayWorkers,
+    SeparateEvaluator,
+    Workers,
+    connect,
+    require_evaluator,
+)
+from replaytree.records import Evaluator, Path, Space
+from replaytree.search.calibrator import Calibrator
+from replaytree.search.guard import Guard, GuardedAlone
+from replaytree.search.learner import Learner
+from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, SoftReward, checked, xu24
+from replaytree.training import Recipe, Threads, resolve_device, using
+from replaytree.tree import ReplayTree, search_names, usable_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+CPU_WIDTH = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a search is made of, beside its tree: its configuration, complete, and what that asks for.
+
+    `whole_space` has no limits on parameters and FLOPs; `space` is the same within them.
+    """
+
+    config: SearchConfig
+    data: ImageData | None
+    whole_space: Space
+    space: Space
+    workers: Workers
+    learner: Learner
+
+
+def assembled(
+    config: SearchConfig,
+    space: Space | None,
+    evaluator: Evaluator | None,
+    data: ImageData | None,
+    ray: RayOptions,
+    *,
+    tree: Callable[[], ReplayTree],
+) -> Parts:
+    """The parts of a search; what is not given is made as the configuration says.
+
+    `tree` is where this process notes what it trains; it is asked for when a training begins.
+    """
+    if data is not None:
+        data = as_image_data(data)
+    elif evaluator is None:
+        data = data_of(config)
+        if config.flip is None and config.dataset not in NAMED:
+            config = config.with_options(flip=data.flip)
+    cluster = connect(ray, device=config.device, shared_bytes=data.nbytes if data else None) if ray else None
+    if config.width is None:
+        device = cluster.device if cluster else resolve_device(config.device).type
+        config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
+    whole = checked(space) if space is not None else default_space(config, data)
+    within = within_limits(whole, config)
+    workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
+    trainer = None
+    if evaluator is None and config.calibrate:
+        trainer = separate_trainer(config, whole, data, tree=tree)
+    learner = Learner(
+        config,
+        within,
+        calibrator=Calibrator(within, trainer, share=config.calibrate),
+        reward=SoftReward(whole, config.target_params, config.target_flops, config.cost_weight),
+    )
+    return Parts(config, data, whole, within, workers, learner)
+
+
+def configured(config: SearchConfig | None, options: dict[str, Any], *, space: Space | None, own: bool) -> SearchConfig:
+    """The configuration that options, or a configuration given whole, ask for; ConfigError where they disagree."""
+    if config is not None and options:
+        raise ConfigError(f"give either config or single options, not both (got {', '.join(sorted(options))})")
+    if config is None:
+        if own:
+            if "dataset" in options:
+                raise ConfigError("dataset was given beside data or an evaluator; give one of them")
+            options["dataset"] = None
+        if space is not None:
+            options.setdefault("max_layers", space.max_layers)
+            options.setdefault("min_layers", min(SearchConfig.min_layers, options["max_layers"]))
+        config = SearchConfig.from_options(options)
+    if space is not None and config.max_layers > space.max_layers:
+        raise ConfigError(f"max_layers is {config.max_layers}, but the space ends at {space.max_layers} layers")
+    return _located(config)
+
+
+def _located(config: SearchConfig) -> SearchConfig:
+    """The configuration with absolute paths, so that another working directory finds the images again."""
+    data_dir = None if config.data_dir is None else os.path.abspath(os.path.expanduser(config.data_dir))
+    if config.dataset is None or config.dataset in NAMED:
+        return config.with_options(data_dir=data_dir)
+    return config.with_options(dataset=stored_path(os.fspath(config.dataset), data_dir), data_dir=None)
+
+
+def data_of(config: SearchConfig) -> ImageData:
+    """The images that a configuration names."""
+    assert config.dataset is not None, "a search without an evaluator has a data set"
+    with using(1):
+        return load_data(
+            config.dataset,
+            data_dir=config.data_dir,
+            image_size=config.image_size,
+            val_fraction=config.val_fraction,
+            train_limit=config.train_limit,
+            seed=config.seed,
+            skip_bad=config.skip_bad,
+        )
+
+
+def default_space(config: SearchConfig, data: ImageData | None) -> Space:
+    """xu24 for the images; SpaceError where there are none."""
+    if data is None:
+        raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
+    return LayerSpace(
+        xu24(config.width or 1.0),
+        input_shape=data.image_shape,
+        num_classes=data.num_classes,
+        max_layers=config.max_layers,
+    )
+
+
+def within_limits(space: Space, config: SearchConfig) -> Space:
+    """The space, in which layers beyond the limits on parameters and FLOPs are illegal."""
+    if config.max_params is None and config.max_flops is None:
+        return space
+    limited = ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
+    if isinstance(space, LayerSpace):
+        _require_more_than_pooling(limited, space, config)
+    return limited
+
+
+def _require_more_than_pooling(limited: ConstrainedSpace, space: LayerSpace, config: SearchConfig) -> None:
+    """ConfigError where no path within the limits has a layer that learns: every training would be of pooling alone."""
+    if all(isinstance(layer, Pooling) for layer in space.layers):
+        return
+    # Pooling makes what follows cheaper; paths that lead to maps of one shape lead to the same layers.
+    frontier: dict[object, Path] = {None: ()}
+    while frontier:
+        following: dict[object, Path] = {}
+        for prefix in frontier.values():
+            for action, legal in enumerate(limited.legal(prefix)) if len(prefix) < space.max_layers else ():
+                if legal and not isinstance(space.layers[action], Pooling):
+                    return
+                if legal:
+                    following.setdefault(space.output_shape((*prefix, action)), (*prefix, action))
+        frontier = following
+    limits = {"--max-params": config.max_params, "--max-flops": config.max_flops}
+    given = " ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
+    raise ConfigError(f"{given} leaves only pooling layers, which learn nothing; raise it, or lower --width")
+
+
+def default_evaluator(
+    config: SearchConfig, space: Space, data: ImageData | None, *, threads: Threads | None = None
+) -> Evaluator:
+    """The evaluator that the configuration names; SpaceError for a space that cannot be built.
+
+    `threads` None: as the configuration says.
+    """
+    space = _buildable(space)
+    assert data is not None, "without an evaluator there are data"
+    return EVALUATORS[config.evaluator](
+        space,
+        data,
+        recipe=Recipe.of(config, data),
+        device=resolve_device(config.device),
+        threads=threads or Threads.of(config.threads),
+    )
+
+
+def workers_for(
+    config: SearchConfig,
+    space: Space,
+    data: ImageData | None,
+    evaluator: Evaluator | None,
+    cluster: RayCluster | None,
+    *,
+    tree: Callable[[], ReplayTree],
+) -> Workers:
+    """The workers: this process, or those of a Ray cluster, which make their evaluators on their own devices.
+
+    `tree` is where this process notes what it trains; it is asked for when a training begins.
+    """
+    if cluster is None:
+        own = default_evaluator(config, space, data) if evaluator is None else evaluator
+        return InProcess(own, ask=Guard(tree).ask)
+    if evaluator is not None:
+        require_evaluator(evaluator)
+        return RayWorkers(cluster, lambda: evaluator)
+    there = config.with_options(device=cluster.device) if config.device == "auto" else config
+    threads = Threads.of(config.threads).shared_by(cluster.workers)
+    return RayWorkers(cluster, partial(default_evaluator, there, _buildable(space), data, threads=threads))
+
+
+def _buildable(space: Space) -> LayerSpace:
+    if not isinstance(space, LayerSpace):
+        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
+    return space
+
+
+def separate_trainer(
+    config: SearchConfig, space: Space, data: ImageData | None, *, tree: Callable[[], ReplayTree]
+) -> GuardedAlone | None:
+    """The trainer of single prefixes for the calibration; None where every prefix is trained by itself anyway."""
+    if config.evaluator == "separate" or data is None:
+        return None
+    trainer = SeparateEvaluator(
+        space,
+        data,
+        recipe=Recipe.of(config, data),
+        device=resolve_device(config.device),
+        threads=Threads.of(config.threads),
+    )
+    return GuardedAlone(trainer, tree)
+
+
+def created_tree(
+    engine: Engine, name: str | None, *, space: Space, config: SearchConfig, data: ImageData | None
+) -> ReplayTree:
+    """The new search's tree, with what `warm_start` names copied into it; without a name it gets a free one."""
+    prior = () if config.warm_start is None else ReplayTree.open(engine, config.warm_start).prior_for(space)
+    while True:
+        try:
+            return ReplayTree.create(
+                engine,
+                free_name(config.dataset or "search", search_names(engine)) if name is None else name,
+                space=space,
+                seed=config.seed,
+                config_json=config.to_json(),
+                data_json=data.fingerprint.to_json() if data else None,
+                versions=versions(config),
+                prior=prior,
+            )
+        except SearchExists:
+            # Another process that was started without a name may have taken this one since the names were read.
+            if name is not None:
+                raise
+
+
+def free_name(dataset: str, taken: Sequence[str]) -> str:
+    """The first of digits-1, digits-2, ... that is not taken."""
+    stem = usable_name(FilePath(dataset).resolve().name, otherwise="images")
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
+
+
+def versions(config: SearchConfig) -> dict[str, str]:
+    """The versions and the machine that a search ran on."""
+    return {
+        "replaytree": version("replaytree"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": str(Threads.of(config.threads)),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }

@@ -1,0 +1,177 @@
+"""What a search has learned: how it proposes a turn, learns from one, and is taken from the tree again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from replaytree.config import Growth, Pruning, SearchConfig
+from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
+from replaytree.records import NodeStats, Path, PathEvaluation, Space
+from replaytree.search.calibrator import Calibrator
+from replaytree.search.state import owner, pack, require_loads, restore
+from replaytree.search.turns import Turn, episode_seed
+from replaytree.space import SoftReward
+from replaytree.training import using
+from replaytree.tree import Episode, ReplayTree, SeparateTraining
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What was learned from a turn, for the tree to store. There is one evaluation an episode."""
+
+    turn: Turn
+    evaluations: list[PathEvaluation]
+    update: PolicyUpdate
+    separate: list[SeparateTraining]
+    checkpoints: list[tuple[int, float]]
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The episodes of the turn."""
+        return [
+            Episode(
+                path=proposal.path,
+                source=proposal.source,
+                depth_bound=self.turn.depth_bound,
+                epochs=evaluation.epochs or self.turn.budget.epochs,
+                trained=proposal.rewards is None,
+                evaluation=evaluation if proposal.rewards is None else None,
+                policy_loss=self.update.loss,
+                entropy=self.update.entropy,
+            )
+            for proposal, evaluation in zip(self.turn.proposals, self.evaluations, strict=True)
+        ]
+
+
+class Learner:
+    """The strategy of a search and all that its choices depend on, from turn to turn.
+
+    A turn goes through `propose`, `learn` and, once its lesson is stored, `recorded`. Where that was interrupted, or
+    another process has gone on with the search, `restore` goes back to what the tree holds.
+    """
+
+    def __init__(self, config: SearchConfig, space: Space, *, calibrator: Calibrator, reward: SoftReward) -> None:
+        """The start of a search; ConfigError or SpaceError where its strategy cannot be made."""
+        self._config = config
+        self._space = space
+        self._calibrator = calibrator
+        self._reward = reward
+        self.strategy = self._new_strategy()
+        self.memory = ReplayMemory(temperature=config.temperature)
+        self.growth = Growth.start(config)
+        self.pruning = Pruning()
+        self.episode_count = self.training_count = self.proposed_count = 0
+        self.best_accuracy: float | None = None
+        self._unstored: list[tuple[int, float]] = []
+        self._state_proven = False
+
+    def restore(self, tree: ReplayTree, *, raised_from: SearchConfig | None = None) -> None:
+        """Take over the state of the tree, whose limits were raised from those of `raised_from`.
+
+        The counts are read first. If another process records meanwhile, they are too low, and run() notices.
+        """
+        info = tree.info()
+        self.episode_count, self.training_count = info.episode_count, info.training_count
+        self.proposed_count = self.episode_count
+        self.best_accuracy = info.best_accuracy
+        self._calibrator.load(tree.calibration())
+        stats = [self._seen(node) for node in tree.node_stats()]
+        self.memory = ReplayMemory(stats, temperature=self._config.temperature, prior=self._prior(tree))
+        self.strategy = self._new_strategy()
+        self.growth = Growth.start(self._config)
+        self._unstored = []
+        if (payload := tree.strategy_state()) is not None:
+            # Until revision 0008 a state held the checkpoints that the database holds now; the next record moves them.
+            self.growth, self._unstored, self.proposed_count = restore(
+                payload, self.strategy, config=self._config, episode_count=self.episode_count
+            )
+        if raised_from is not None:
+            self.growth = self.growth.raised_from(raised_from)
+        self.pruning = Pruning([*tree.checkpoints(), *self._unstored])
+
+    def propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
+        """The next turn. `pending` are the paths that are being trained."""
+        budget = self.growth.budget(self._config)
+        if self._config.prune:
+            budget = self.pruning.budget(budget)
+        with using(1):
+            proposals = self.strategy.propose(
+                self.memory,
+                num_paths=num_paths,
+                depth_bound=self.growth.depth_bound,
+                epochs=budget.epochs,
+                pending=pending,
+            )
+        turn = Turn(self.proposed_count, proposals, self.growth.depth_bound, budget)
+        self.proposed_count += len(proposals)
+        return turn
+
+    def learn(self, turn: Turn, trained: Sequence[PathEvaluation]) -> Lesson:
+        """Learn from a turn whose paths are trained; some of their prefixes are trained by themselves here."""
+        evaluations = turn.evaluations(trained)
+        with using(1):
+            update = self.strategy.observe(turn.proposals, self._rewarded(turn, evaluations))
+        separate = self._calibrator.after(
+            {n: (p.path, evaluations[n]) for n, p in enumerate(turn.proposals) if p.rewards is None},
+            budget=turn.budget,
+            seed=episode_seed(self._config.seed, turn.number),
+        )
+        if turn.depth_bound == self.growth.depth_bound:
+            # A path proposed under an earlier bound is no measure of progress at this one.
+            results = zip(turn.proposals, evaluations, strict=True)
+            bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
+            self.growth = self.growth.after(bests, self._config)
+        reached = [e.checkpoint_accuracy for e in trained if e.checkpoint_accuracy is not None]
+        self.pruning.add(reached, turn.budget)
+        checkpoints = [*self._unstored, *((turn.budget.epochs, accuracy) for accuracy in reached)]
+        return Lesson(turn, evaluations, update, separate, checkpoints)
+
+    def recorded(self, lesson: Lesson, nodes: Sequence[NodeStats], *, tree: ReplayTree) -> None:
+        """Take in the nodes as they are in the tree, now that it holds the lesson."""
+        self._unstored = []
+        self.memory.update([self._seen(node) for node in nodes])
+        if lesson.separate:
+            # A new estimate changes every average of the tree.
+            self.memory.reload([self._seen(node) for node in tree.node_stats()])
+        self.episode_count += len(lesson.turn.proposals)
+        self.training_count += len(lesson.turn.paths)
+        if lesson.turn.paths:
+            # Asked of the tree, so that there is one definition of the best; an index answers, in any tree in 1 ms.
+            self.best_accuracy = tree.best_accuracy()
+
+    def state(self) -> bytes:
+        """What a resumed search goes on from; StorageError where it could not, before anything is stored."""
+        state = {
+            "strategy": self.strategy.state_dict(),
+            "growth": asdict(self.growth),
+            "proposed_count": self.proposed_count,
+            "of": owner(self._config),
+        }
+        payload = pack(state)
+        if not self._state_proven:
+            # Once a run is enough: what a strategy cannot load is a matter of its code.
+            require_loads(self._new_strategy(), payload)
+            self._state_proven = True
+        return payload
+
+    def _new_strategy(self) -> Strategy:
+        return STRATEGIES[self._config.strategy](self._space, self._config)
+
+    def _prior(self, tree: ReplayTree) -> ReplayMemory | None:
+        """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""
+        nodes = [self._reward.of_node(node) for node in tree.prior()]
+        return ReplayMemory(nodes, temperature=self._config.temperature) if nodes else None
+
+    def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
+        """The rewards that the strategy learns from. A replayed path has rewards already, from the memory."""
+        return [
+            self._reward.of_training(p.path, self._calibrator.of_training(e, epochs=turn.budget.epochs))
+            if p.rewards is None
+            else e
+            for p, e in zip(turn.proposals, evaluations, strict=True)
+        ]
+
+    def _seen(self, stats: NodeStats) -> NodeStats:
+        """A node as the strategy sees it: calibrated, and weighed against its cost."""
+        return self._reward.of_node(self._calibrator.of_node(stats))

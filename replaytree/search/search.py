@@ -1,0 +1,384 @@
+"""The search: how one begins or is continued, and the loop that proposes, evaluates, learns and records."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from replaytree.config import Growth, SearchConfig, command, storage_url
+from replaytree.data import ImageData, load_again
+from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
+from replaytree.deliver.subject import data_options
+from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
+from replaytree.evaluate import RayOptions
+from replaytree.policy import ReplayMemory, Strategy
+from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
+from replaytree.search.assembly import assembled, configured, created_tree
+from replaytree.search.callbacks import Callback, Callbacks, EndEvent
+from replaytree.search.progress import telling
+from replaytree.search.raising import raised, require_depth
+from replaytree.search.turns import Limits, Progress, Turn, episode_seed
+from replaytree.space import LayerSpace, checked
+from replaytree.training import Threads, resolve_device
+from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
+
+_log = logging.getLogger("replaytree")
+
+
+class Search:
+    """One named search in a database: created here, continued by Search.resume.
+
+    Either `dataset` (a name or a folder), or `data` (an ImageData), or an `evaluator` of your own together with a
+    `space`. Every field of SearchConfig can be given as a keyword, or all of them as `config`. Raises ConfigError,
+    DataError, SpaceError or StorageError before anything is stored.
+
+    `workers`, `ray_address` and `gpus_per_worker` are the fields of RayOptions: where the trainings run this time. They
+    are not stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        storage: str | None = None,
+        space: Space | None = None,
+        evaluator: Evaluator | None = None,
+        data: ImageData | None = None,
+        config: SearchConfig | None = None,
+        callbacks: Sequence[Callback] = (),
+        workers: int | None = None,
+        ray_address: str | None = None,
+        gpus_per_worker: float | None = None,
+        **options: Any,
+    ) -> None:
+        space = None if space is None else checked(space)
+        config = configured(config, options, space=space, own=evaluator is not None or data is not None)
+        if name is not None:
+            require_name(name)
+        engine = open_engine(storage_url(storage))
+        require_writable(engine)
+        if name is not None and name in search_names(engine):
+            ReplayTree.open(engine, name).require_free()
+            # No command gives a search its own data or evaluator again.
+            how = f"Search.resume({name!r}, ...)"
+            if evaluator is None and data is None:
+                how = f"`{command('resume', name, storage=storage)}` or {how}"
+            raise SearchExists(
+                f"a search named {name!r} exists already; go on with {how}, or choose another name (--name, name=)"
+            )
+        self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
+        self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
+        self.callbacks = Callbacks(callbacks)
+        self.learner.restore(self.tree)
+
+    @classmethod
+    def resume(
+        cls,
+        name: str,
+        *,
+        storage: str | None = None,
+        space: Space | None = None,
+        evaluator: Evaluator | None = None,
+        data: ImageData | None = None,
+        device: str | None = None,
+        data_dir: str | None = None,
+        threads: int | None = None,
+        callbacks: Sequence[Callback] = (),
+        take_over: bool = False,
+        max_layers: int | None = None,
+        epochs: tuple[int, int] | None = None,
+        workers: int | None = None,
+        ray_address: str | None = None,
+        gpus_per_worker: float | None = None,
+    ) -> Search:
+        """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
+
+        What is not in the database (a space, an evaluator or data of your own) is given again. One process at a time
+        drives a search; with `take_over`, run() ends the lease of one that is dead, elsewhere, or to be relieved.
+
+        `max_layers` and `epochs` (first, last) raise what the search was begun with; run() stores them. The depth bound
+        goes on rising from where it stands, and the budget does not fall.
+        Raises SearchNotFound, SearchHeld, ConfigError, SpaceError, or DataError where the images are not those of the
+        search.
+        """
+        self = cls.__new__(cls)
+        tree = ReplayTree.open(storage_url(storage), name)
+        require_writable(tree.engine)
+        if not take_over:
+            tree.require_free()
+        info = tree.info()
+        moved = {"device": device, "data_dir": data_dir, "threads": threads}
+        begun = info.config
+        asked = raised(begun, max_layers=max_layers, epochs=epochs)
+        config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
+        if config.dataset is None and data is None and evaluator is None:
+            raise ConfigError(
+                f"search {name!r} has data or an evaluator of its own; continue it in Python with "
+                f"replaytree.Search.resume({name!r}, ...), giving them again"
+            )
+        if data is None and evaluator is None:
+            stored = {**data_options(config), "data_dir": config.data_dir}
+            data = load_again(f"search {name!r}", info.data_json, flip=config.flip, **stored)
+        self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
+        if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
+            raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
+        self.tree = ReplayTree.open(tree.engine, name, space=self.space)
+        require_depth(self.space, self.tree, max_layers=asked.max_layers)
+        self._raised = None if asked == begun else (begun, asked)
+        self.callbacks = Callbacks(callbacks)
+        self._take_over = take_over
+        self._restore()
+        return self
+
+    def _equip(
+        self,
+        config: SearchConfig,
+        space: Space | None,
+        evaluator: Evaluator | None,
+        data: ImageData | None,
+        ray: RayOptions,
+    ) -> None:
+        parts = assembled(config, space, evaluator, data, ray, tree=lambda: self.tree)
+        self.config, self.data, self.space, self._whole_space = parts.config, parts.data, parts.space, parts.whole_space
+        self.workers, self.learner = parts.workers, parts.learner
+        self._stop = self._take_over = self._stale = False
+        self.lost: LeaseLost | None = None
+        self._limits: Limits | None = None
+        self._used_seconds = 0.0
+        self._raised: tuple[SearchConfig, SearchConfig] | None = None
+
+    def _restore(self) -> None:
+        self.learner.restore(self.tree, raised_from=None if self._raised is None else self._raised[0])
+
+    def __repr__(self) -> str:
+        """Name, strategy and how far it is."""
+        done = (
+            f"{self.training_count} trainings, best {self.learner.best_accuracy or 0.0:.4f}"
+            if self.training_count
+            else "new"
+        )
+        return f"Search({self.name!r}, {self.config.strategy}, {done})"
+
+    @property
+    def name(self) -> str:
+        """The search's name in its database."""
+        return self.tree.name
+
+    @property
+    def strategy(self) -> Strategy:
+        """What chooses the paths."""
+        return self.learner.strategy
+
+    @property
+    def memory(self) -> ReplayMemory:
+        """The nodes of the tree, as the strategy sees them."""
+        return self.learner.memory
+
+    @property
+    def growth(self) -> Growth:
+        """The depth bound, and what was seen at it."""
+        return self.learner.growth
+
+    @property
+    def episode_count(self) -> int:
+        """Episodes recorded so far."""
+        return self.learner.episode_count
+
+    @property
+    def training_count(self) -> int:
+        """Episodes that went to the evaluator, failures included."""
+        return self.learner.training_count
+
+    def run(
+        self,
+        *,
+        episodes: int | None = None,
+        trainings: int | None = None,
+        hours: float | None = None,
+        on_turn: Callable[[Progress], None] | None = None,
+        progress: bool | None = None,
+    ) -> Search:
+        """Go on until the first limit is reached; limits count from this call. Returns the search itself.
+
+        The limits are stored as the goal of the search. Without any, the run goes on to what is left of the last goal;
+        ConfigError where nothing is.
+
+        `progress` shows a bar; None: in a terminal or a notebook, where no `on_turn` is given.
+
+        A turn is `num_paths` episodes, fewer where a limit leaves less. All that a turn brought is committed in one
+        transaction at its end, so a search that is interrupted loses at most the turns under way.
+
+        Raises SearchHeld where another process drives the search. If one takes it over meanwhile, what has just been
+        trained is stored, a warning is logged, and the run ends with `lost` saying why.
+        """
+        is_new = (episodes, trainings, hours) != (None, None, None)
+        limits = Limits(episodes, trainings, hours) if is_new else self._to_the_goal()
+        self._stop, self.lost = False, None
+        try:
+            with self.tree.driving(take_over=self._take_over):
+                self._take_over = False
+                # Another process may have gone on with the search, or a turn of ours may have failed half-way.
+                if self._stale or self.tree.episode_count != self.episode_count:
+                    self._restore()
+                self._stale = True
+                if self._raised is not None:
+                    self.tree.store_raised(self._raised[1].to_json(), state=self.learner.state())
+                    self._raised = None
+                self._limits = self._aim(limits) if is_new else self._to_the_goal()
+                with telling(on_turn, self._limits, progress=progress) as tell:
+                    self._run(self._limits, tell)
+                self._stale = False
+        except LeaseLost as lost:
+            self.lost = lost
+            _log.warning("%s", lost)
+        finally:
+            self._limits = None
+            self.workers.close()
+            end = EndEvent(self.name, self.episode_count, self.training_count, self.learner.best_accuracy)
+            self.callbacks.tell("on_end", end)
+        return self
+
+    def goal_left(self) -> Goal | None:
+        """What is left of how far the search was last asked to go; None where that is reached, or was never said."""
+        return self.tree.goal_left()
+
+    def _to_the_goal(self) -> Limits:
+        goal, left = self.tree.goal(), self.goal_left()
+        if left is None:
+            reached = "" if goal is None else f"; the goal of {goal.text} in all is reached"
+            raise ConfigError(f"nothing says when to stop{reached}; give episodes, trainings or hours")
+        self._used_seconds = left.used_seconds
+        return Limits.towards(left)
+
+    def _aim(self, limits: Limits) -> Limits:
+        """Store where a run leads, now that the search is ours."""
+        goal = self.tree.goal()
+        self._used_seconds = 0.0 if goal is None else goal.used_seconds
+        self.tree.set_goal(
+            limits.goal(episodes=self.episode_count, trainings=self.training_count, used_seconds=self._used_seconds)
+        )
+        return limits
+
+    def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
+        """Keep the workers busy until a limit is reached, and record turns as they end."""
+        before = self.episode_count, self.training_count
+        under_way: dict[int, Turn] = {}
+
+        def finish(turn: Turn, trained: Sequence[PathEvaluation]) -> None:
+            evaluations = self._finish(turn, trained)
+            on_turn(
+                Progress(
+                    episode_count=self.episode_count,
+                    training_count=self.training_count,
+                    run_episodes=self.episode_count - before[0],
+                    run_trainings=self.training_count - before[1],
+                    run_seconds=limits.seconds,
+                    depth_bound=turn.depth_bound,
+                    epochs=turn.budget.epochs,
+                    proposals=turn.proposals,
+                    evaluations=evaluations,
+                    best_accuracy=self.learner.best_accuracy,
+                )
+            )
+
+        while True:
+            while not self._stop and self.workers.free and (room := limits.room(self.config.num_paths)) > 0:
+                turn = self.learner.propose(
+                    room, pending=[path for other in under_way.values() for path in other.paths]
+                )
+                limits.spend(turn)
+                if turn.paths:
+                    under_way[turn.number] = turn
+                    self._submit(turn)
+                else:
+                    finish(turn, ())
+            if not under_way:
+                return
+            stopping = self._stop
+            ended = self.workers.next(wait=not stopping)
+            if ended is not None:
+                finish(under_way.pop(ended[0]), ended[1])
+            elif stopping:
+                return
+
+    def stop(self) -> None:
+        """Ask a run to end with what its workers have finished by then; safe to call from a signal handler."""
+        self._stop = True
+
+    def turn(self, num_paths: int) -> tuple[Sequence[Proposal], list[PathEvaluation]]:
+        """One turn of the loop by itself: propose, evaluate, observe, record."""
+        turn = self.learner.propose(num_paths)
+        ended: tuple[int, Sequence[PathEvaluation]] | None = None
+        if turn.paths:
+            self._submit(turn)
+            while ended is None:
+                ended = self.workers.next()
+        return turn.proposals, self._finish(turn, ended[1] if ended else ())
+
+    def _submit(self, turn: Turn) -> None:
+        seed = episode_seed(self.config.seed, turn.number)
+        self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
+
+    def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
+        """Learn from a turn whose paths are trained, and record it. Returns one evaluation an episode."""
+        lesson = self.learner.learn(turn, trained)
+        nodes = self.tree.record(
+            lesson.episodes,
+            state=self.learner.state(),
+            separate=lesson.separate,
+            checkpoints=lesson.checkpoints,
+            used_seconds=None if self._limits is None else self._used_seconds + self._limits.seconds,
+        )
+        self.learner.recorded(lesson, nodes, tree=self.tree)
+        self.callbacks.tell_turn(
+            list(zip(turn.proposals, lesson.evaluations, strict=True)),
+            search=self.name,
+            space=self.space,
+            first_episode=self.episode_count - len(turn.proposals),
+            first_training=self.training_count - len(turn.paths),
+            depth_bound=turn.depth_bound,
+            epochs=turn.budget.epochs,
+            best_accuracy=self.learner.best_accuracy,
+            policy_loss=lesson.update.loss,
+            entropy=lesson.update.entropy,
+        )
+        return lesson.evaluations
+
+    def best_model(
+        self,
+        node: str | None = None,
+        *,
+        epochs: int = 30,
+        seed: int = 0,
+        folder: str | os.PathLike[str] | None = "models",
+        **recipe: Any,
+    ) -> Model:
+        """Retrain the best prefix (or another node) with the full recipe; the model, ready to predict.
+
+        As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
+        `recipe` are fields of FullRecipe. With `folder` None nothing is written. Raises SpaceError for a space that
+        cannot be built.
+        """
+        if not isinstance(self._whole_space, LayerSpace) or self.data is None:
+            raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
+        subject = search_subject(self.tree, self._whole_space, self.data, self.config, node=node)
+        full = FullRecipe.of(subject.data, epochs=epochs, **recipe)
+        return train_and_load(
+            subject,
+            recipe=full,
+            seed=seed,
+            folder=None if folder is None else FilePath(folder),
+            device=resolve_device(self.config.device),
+            engine=self.tree.engine,
+            threads=Threads.of(self.config.threads),
+        )
+
+
+def _difference(stored: str | None, found: str) -> str:
+    before, after = json.loads(stored or "{}"), json.loads(found)
+    changed = next((key for key in after if before.get(key) != after[key]), None)
+    return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"
