@@ -35,7 +35,9 @@ class EvolutionStrategy:
         """Random paths until the population is full, then mutants."""
         return [self._propose(depth_bound) for _ in range(num_paths)]
 
-    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+    def observe(
+        self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> PolicyUpdate:
         """The paths join the population; a failed one with fitness 0."""
         for proposal, evaluation in zip(proposals, evaluations, strict=True):
             fitness = evaluation.accuracies[-1] if evaluation.failure is None else 0.0

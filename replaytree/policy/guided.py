@@ -93,15 +93,16 @@ class GuidedStrategy:
             self._proposed += 1
             taken.update(proposal.path[:t] for t in range(1, len(proposal.path) + 1))
             proposals.append(proposal)
-        self._seen = memory
         return proposals
 
-    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+    def observe(
+        self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> PolicyUpdate:
         """Record how far repeated trainings differ. The models learn from the tree at the next proposal."""
         for proposal, evaluation in zip(proposals, evaluations, strict=True):
             # A copy of another path's training is not a repetition.
             for t, accuracy in list(enumerate(evaluation.accuracies))[evaluation.shared :]:
-                self._noise.add(accuracy, self._seen.get(proposal.path[: t + 1]))
+                self._noise.add(accuracy, memory.get(proposal.path[: t + 1]))
         return self._update
 
     def state_dict(self) -> dict[str, Any]:

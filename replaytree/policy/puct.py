@@ -44,9 +44,11 @@ class PuctStrategy:
             _visit(visits, proposals[-1].path)
         return proposals
 
-    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+    def observe(
+        self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> PolicyUpdate:
         """The controller's policy-gradient step."""
-        return self._policy.observe(proposals, evaluations)
+        return self._policy.observe(memory, proposals, evaluations)
 
     def state_dict(self) -> dict[str, Any]:
         """The controller's."""

@@ -26,7 +26,9 @@ class RandomStrategy:
         """`num_paths` random paths."""
         return [random_path(self._space, depth_bound, self._generator) for _ in range(num_paths)]
 
-    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+    def observe(
+        self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> PolicyUpdate:
         """Learns nothing."""
         return PolicyUpdate()
 

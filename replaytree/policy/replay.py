@@ -47,7 +47,6 @@ class ReplayStrategy:
 
         A prior alone gives nothing to replay: its accuracies are not on the scale of this search's baseline.
         """
-        self._seen = memory
         sources_B = torch.rand(num_paths, generator=self._generator, dtype=torch.float64).tolist()
         replays: dict[int, Proposal] = {}
         prefixes: dict[int, Path] = {}
@@ -68,7 +67,9 @@ class ReplayStrategy:
         }
         return [replays.get(b) or fresh[b] for b in range(num_paths)]
 
-    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+    def observe(
+        self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> PolicyUpdate:
         """One policy-gradient step on the batch. Only trained episodes change the baseline."""
         scored = self._controller.score(self._space, [proposal.path for proposal in proposals])
         pi_BT = scored.log_probs_BT.detach().exp().double().numpy()
@@ -78,7 +79,7 @@ class ReplayStrategy:
             rewards_T = np.zeros(T)
             rewards_T[: len(evaluation.accuracies)] = evaluation.accuracies
             returns_T = RETURNS[self._config.return_kind](rewards_T, self._config.gamma)
-            advantages_T = returns_T - self._baseline(proposal.path, returns_T)
+            advantages_T = returns_T - self._baseline(memory, proposal.path, returns_T)
             rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._config.rho_bar)
             weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
             if proposal.rewards is None:
@@ -94,12 +95,12 @@ class ReplayStrategy:
         self._optimizer.step()
         return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
 
-    def _baseline(self, path: Path, returns_T: Array) -> Array:
+    def _baseline(self, memory: ReplayMemory, path: Path, returns_T: Array) -> Array:
         """b_t: the average return at depth t, or with `baseline="parent"` the average accuracy of a_<t in the tree."""
         baseline_T = average_baseline(returns_T, self._mean_D, self._count_D)
         if self._config.baseline == "parent":
             for t in range(1, len(path)):
-                parent = self._seen.get(path[:t])
+                parent = memory.get(path[:t])
                 if parent is not None and parent.average_accuracy is not None:
                     baseline_T[t] = parent.average_accuracy
         return baseline_T

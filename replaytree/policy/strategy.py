@@ -30,11 +30,14 @@ class Strategy(Protocol):
         """
         ...
 
-    def observe(self, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]) -> PolicyUpdate:
+    def observe(
+        self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
+    ) -> PolicyUpdate:
         """Learn from the episodes; a replayed one comes with its stored averages as its evaluation.
 
-        Other episodes may have been observed between a proposal and its evaluation. `behaviour` holds the
-        probabilities that the proposal was drawn with.
+        `memory` is the tree before these evaluations. The episodes need not be this strategy's own, and others may
+        have been observed between a proposal and its evaluation. `behaviour` holds the probabilities that the proposal
+        was drawn with.
         """
         ...
 

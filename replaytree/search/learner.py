@@ -111,7 +111,7 @@ class Learner:
         """Learn from a turn whose paths are trained; some of their prefixes are trained by themselves here."""
         evaluations = turn.evaluations(trained)
         with using(1):
-            update = self.strategy.observe(turn.proposals, self._rewarded(turn, evaluations))
+            update = self.strategy.observe(self.memory, turn.proposals, self._rewarded(turn, evaluations))
         separate = self._calibrator.after(
             {n: (p.path, evaluations[n]) for n, p in enumerate(turn.proposals) if p.rewards is None},
             budget=turn.budget,

@@ -33,7 +33,7 @@ def test_the_population_is_random_first_then_mutants_and_the_oldest_dies():
 
     def play(fitness):
         [proposal] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
-        strategy.observe([proposal], [PathEvaluation([fitness] * 4)])
+        strategy.observe(ReplayMemory(), [proposal], [PathEvaluation([fitness] * 4)])
         return proposal.path
 
     first = [play(0.1 * n) for n in range(5)]
@@ -47,7 +47,9 @@ def test_the_population_is_random_first_then_mutants_and_the_oldest_dies():
 def test_fitness_is_the_accuracy_of_the_whole_path():
     strategy = EvolutionStrategy(SPACE, SearchConfig(dataset=None, max_layers=4))
     proposals = strategy.propose(ReplayMemory(), num_paths=2, depth_bound=4, epochs=1)
-    strategy.observe(proposals, [PathEvaluation([0.1, 0.9, 0.4, 0.5]), PathEvaluation([0.8, 0.6, 0.7, 0.2])])
+    strategy.observe(
+        ReplayMemory(), proposals, [PathEvaluation([0.1, 0.9, 0.4, 0.5]), PathEvaluation([0.8, 0.6, 0.7, 0.2])]
+    )
     assert [tuple(member) for member in strategy._population] == [
         (proposals[0].path, 0.5),
         (proposals[1].path, 0.2),
@@ -59,7 +61,7 @@ def test_a_loaded_population_replaces_the_present_one():
     one, other = EvolutionStrategy(SPACE, config), EvolutionStrategy(SPACE, config)
     for strategy, fitness in ((one, 0.25), (other, 0.75)):
         proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
-        strategy.observe(proposals, [PathEvaluation([fitness] * 4)])
+        strategy.observe(ReplayMemory(), proposals, [PathEvaluation([fitness] * 4)])
     other.load_state_dict(one.state_dict())
     assert [fitness for _, fitness in other._population] == [0.25]
 
@@ -74,5 +76,5 @@ def test_what_stands_behind_an_illegal_layer_is_not_kept():
 def test_a_failed_path_has_fitness_0():
     strategy = EvolutionStrategy(SPACE, SearchConfig(dataset=None, max_layers=4))
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
-    strategy.observe(proposals, [PathEvaluation([0.9], failure="diverged")])
+    strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.9], failure="diverged")])
     assert strategy._population[0][1] == 0.0

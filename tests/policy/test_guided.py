@@ -57,9 +57,8 @@ def test_a_copy_of_another_training_is_no_repetition():
     memory = ReplayMemory(
         [NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)), NodeStats((0, 1), 1, (BudgetSums(4, 1, 0.5),))]
     )
-    strategy.propose(memory, num_paths=1, depth_bound=2, epochs=4)
     proposals = [Proposal((0, action), "sample", (0.5, 0.5)) for action in (0, 1)]
-    strategy.observe(proposals, [PathEvaluation([0.6, 0.7]), PathEvaluation([0.6, 0.5], shared=1)])
+    strategy.observe(memory, proposals, [PathEvaluation([0.6, 0.7]), PathEvaluation([0.6, 0.5], shared=1)])
     # Of (0,) once, of (0, 1) once; (0, 0) is new. A second value at distance d from the first tells d^2 / 2.
     d = value_of(0.6) - value_of(0.5)
     assert strategy.state_dict()["noise"] == [pytest.approx(d * d / 2), 2]
@@ -145,7 +144,7 @@ def test_the_warm_up_ends_after_as_many_proposals():
     paths, learned = [], []
     for _ in range(8):
         paths += strategy.propose(measured((0,), epochs=2), num_paths=1, depth_bound=1, epochs=4)
-        learned.append(strategy.observe([], []).loss is not None)
+        learned.append(strategy.observe(ReplayMemory(), [], []).loss is not None)
     # One was proposed before: three more are random, and the controller learns nothing from them.
     assert learned == [False] * 3 + [True] * 5
     assert {p.behaviour for p in paths[:3]} == {(1 / 12,)}

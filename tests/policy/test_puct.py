@@ -101,5 +101,5 @@ def test_only_what_is_legal_is_chosen():
 def test_the_controller_learns_from_the_best_that_a_step_led_to():
     strategy = puct(gamma=0.0)
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=3, epochs=4)
-    strategy.observe(proposals, [PathEvaluation([0.5, 0.75, 0.25])])
+    strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.5, 0.75, 0.25])])
     assert strategy.state_dict()["mean"] == [0.75, 0.75, 0.25]

@@ -57,7 +57,9 @@ def test_the_seed_decides_and_nothing_is_learned():
             assert len(proposals) == 2
             found += [p.path for p in proposals]
             if learns:
-                assert strategy.observe(proposals, [PathEvaluation([0.9] * 4)] * 2) == PolicyUpdate(None, None)
+                assert strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.9] * 4)] * 2) == PolicyUpdate(
+                    None, None
+                )
         return found
 
     assert paths(3, learns=True) == paths(3, learns=False) != paths(4, learns=False)

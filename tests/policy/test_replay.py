@@ -42,11 +42,11 @@ def replay_strategy(**options):
 
 def test_the_loss_of_one_path_by_hand():
     # b = 0.5 at each depth. With gamma 0 the advantages are 0.25 and -0.25.
-    update = replay_strategy().observe([sampled((1, 2))], [PathEvaluation([0.75, 0.25])])
+    update = replay_strategy().observe(ReplayMemory(), [sampled((1, 2))], [PathEvaluation([0.75, 0.25])])
     assert update.loss == pytest.approx((0.25 - 0.25) * LN4, abs=1e-7)
     # With gamma 0.5, G_2 = 0.25 + 0.375: advantages 0.25 and 0.125.
     strategy = uniform(ReplayStrategy(SPACE, config(gamma=0.5)))
-    update = strategy.observe([sampled((1, 2))], [PathEvaluation([0.75, 0.25])])
+    update = strategy.observe(ReplayMemory(), [sampled((1, 2))], [PathEvaluation([0.75, 0.25])])
     assert update.loss == pytest.approx((0.25 + 0.125) * LN4)
     assert update.entropy == pytest.approx(LN4)
     assert strategy.state_dict()["mean"] == [0.625, 0.5625, 0.5, 0.5]
@@ -55,7 +55,7 @@ def test_the_loss_of_one_path_by_hand():
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_paths_and_its_entropy_that_of_its_steps():
     paths, evaluations = [sampled((1,)), sampled((2, 0, 3))], [PathEvaluation([0.75]), PathEvaluation([0.5, 0.5, 1.0])]
-    update = replay_strategy().observe(paths, evaluations)
+    update = replay_strategy().observe(ReplayMemory(), paths, evaluations)
     # The second path is compared with a baseline that has seen the first one: 0.625 at depth 1.
     assert update.loss == pytest.approx((0.25 + (-0.125 + 0.5)) * LN4 / 2)
     assert update.entropy == pytest.approx(LN4)
@@ -64,7 +64,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_paths_and_its_entropy_that_of_it
 @pytest.mark.parametrize(("accuracy", "sign"), [(0.75, 1.0), (0.25, -1.0)])
 def test_what_was_better_than_the_baseline_becomes_likelier_and_what_was_worse_less_likely(accuracy, sign):
     strategy = replay_strategy(policy_learning_rate=0.01)
-    strategy.observe([sampled((1,))], [PathEvaluation([accuracy])])
+    strategy.observe(ReplayMemory(), [sampled((1,))], [PathEvaluation([accuracy])])
     # Adam's first step is the learning rate against the sign of the gradient.
     assert biases(strategy).tolist() == pytest.approx([-0.01 * sign, 0.01 * sign, -0.01 * sign, -0.01 * sign], rel=1e-3)
 
@@ -75,7 +75,7 @@ def test_the_entropy_bonus_levels_the_policy(entropy):
     strategy = replay_strategy(entropy=entropy, policy_learning_rate=0.01)
     with torch.no_grad():
         biases(strategy).copy_(torch.tensor([2.0, 0.0, 0.0, 0.0]))
-    strategy.observe([sampled((1,))], [PathEvaluation([0.5])])
+    strategy.observe(ReplayMemory(), [sampled((1,))], [PathEvaluation([0.5])])
     step = 0.01 if entropy else 0.0
     assert biases(strategy).tolist() == pytest.approx([2.0 - step, step, step, step], rel=1e-3)
 
@@ -87,7 +87,7 @@ def test_the_entropy_bonus_does_not_grow_with_the_batch():
         strategy = replay_strategy(entropy=0.5)
         with torch.no_grad():
             biases(strategy).copy_(torch.tensor([2.0, 0.0, 0.0, 0.0]))
-        strategy.observe([sampled((1,))] * n, [PathEvaluation([0.5])] * n)
+        strategy.observe(ReplayMemory(), [sampled((1,))] * n, [PathEvaluation([0.5])] * n)
         [moment] = [m["exp_avg"] for m in strategy.state_dict()["optimizer"]["state"].values() if m["exp_avg"].any()]
         moments.append(moment)
     torch.testing.assert_close(moments[0], moments[1])
@@ -96,18 +96,20 @@ def test_the_entropy_bonus_does_not_grow_with_the_batch():
 @pytest.mark.parametrize(("rho_bar", "rho"), [(0.5, 0.5), (1.5, 1.5), (10.0, 2.5)])
 def test_importance_weights_are_cut_at_rho_bar(rho_bar, rho):
     # pi / mu = 0.25 / 0.1
-    update = replay_strategy(rho_bar=rho_bar).observe([sampled((1,), behaviour=0.1)], [PathEvaluation([0.75])])
+    update = replay_strategy(rho_bar=rho_bar).observe(
+        ReplayMemory(), [sampled((1,), behaviour=0.1)], [PathEvaluation([0.75])]
+    )
     assert update.loss == pytest.approx(rho * 0.25 * LN4)
 
 
 def test_a_behaviour_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="there are 1 behaviour probabilities for 2 steps"):
-        replay_strategy().observe([Proposal((1, 2), "sample", (0.25,))], [PathEvaluation([0.75, 0.5])])
+        replay_strategy().observe(ReplayMemory(), [Proposal((1, 2), "sample", (0.25,))], [PathEvaluation([0.75, 0.5])])
 
 
 def test_gradients_are_clipped():
     strategy = replay_strategy(grad_clip=0.125, entropy=0.0)
-    strategy.observe([sampled((1,), behaviour=0.25)], [PathEvaluation([1.0])])
+    strategy.observe(ReplayMemory(), [sampled((1,), behaviour=0.25)], [PathEvaluation([1.0])])
     # Unclipped 0.5 * (1/4, -3/4, 1/4, 1/4), of norm 0.433; Adam's first moment is a tenth of the gradient.
     moments = [m["exp_avg"] for m in strategy.state_dict()["optimizer"]["state"].values()]
     assert math.sqrt(sum(float(m.square().sum()) for m in moments)) == pytest.approx(0.0125, rel=1e-4)
@@ -116,7 +118,7 @@ def test_gradients_are_clipped():
 @pytest.mark.parametrize(("decay", "mean"), [(None, 0.505), (0.75, 0.625)])
 def test_the_baseline_forgets_as_fast_as_its_decay_says(decay, mean):
     strategy = uniform(ReplayStrategy(SPACE, config(gamma=0.0, baseline_decay=decay)), count=(99, 99, 99, 99))
-    strategy.observe([sampled((1,))], [PathEvaluation([1.0])])
+    strategy.observe(ReplayMemory(), [sampled((1,))], [PathEvaluation([1.0])])
     assert strategy.state_dict()["mean"] == pytest.approx([mean, 0.5, 0.5, 0.5])
 
 
@@ -124,7 +126,7 @@ def test_the_baseline_forgets_as_fast_as_its_decay_says(decay, mean):
 def test_reinforce_has_the_final_reward_and_the_exponential_baseline_of_zoph_and_le(decay, mean):
     given = config(baseline_decay=decay, replay=0.5, continue_=0.5, return_kind="cumulative", baseline="parent")
     strategy = uniform(reinforce(SPACE, given), count=(99, 99, 99, 99))
-    update = strategy.observe([sampled((1, 2))], [PathEvaluation([0.25, 0.75])])
+    update = strategy.observe(ReplayMemory(), [sampled((1, 2))], [PathEvaluation([0.25, 0.75])])
     assert update.loss == pytest.approx(2 * 0.25 * LN4)
     assert strategy.state_dict()["mean"] == pytest.approx([mean, mean, 0.5, 0.5])
     memory = ReplayMemory([NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),))])
@@ -169,7 +171,6 @@ def test_a_given_prefix_is_completed_by_the_controller():
 def test_a_first_layer_has_no_parent_to_be_compared_with():
     strategy = replay_strategy(baseline="parent", replay=0.0, return_kind="best-reached")
     memory = ReplayMemory([NodeStats((1,), 1, (BudgetSums(4, 1, 0.25),))])
-    strategy.propose(memory, num_paths=1, depth_bound=2, epochs=4)
     # Depth 1: G 0.75 less the average 0.5; depth 2: 0.75 less the parent's 0.25.
-    update = strategy.observe([sampled((1, 2))], [PathEvaluation([0.25, 0.75])])
+    update = strategy.observe(memory, [sampled((1, 2))], [PathEvaluation([0.25, 0.75])])
     assert update.loss == pytest.approx((0.25 + 0.5) * LN4)

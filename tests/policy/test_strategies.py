@@ -9,7 +9,7 @@ import torch
 
 from replaytree.config import SearchConfig
 from replaytree.policy import STRATEGIES, GuidedStrategy, PuctStrategy, ReplayMemory, ReplayStrategy
-from replaytree.records import BudgetSums, NodeStats, PathEvaluation
+from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.space import LabelSpace
 
 SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=4)
@@ -32,7 +32,7 @@ def play(strategy, memory, turns, *, num_paths=2, depth_bound=4):
         evaluations = [
             PathEvaluation(p.rewards or [accuracy(p.path[: t + 1]) for t in range(len(p.path))]) for p in proposals
         ]
-        strategy.observe(proposals, evaluations)
+        strategy.observe(memory, proposals, evaluations)
         for proposal in proposals:
             for t in range(len(proposal.path)):
                 prefix = proposal.path[: t + 1]
@@ -52,6 +52,27 @@ def test_a_resumed_strategy_goes_on_as_if_never_stopped(name):
     resumed.load_state_dict(copy.deepcopy(strategy.state_dict()))
     same = ReplayMemory(memory)
     assert play(strategy, memory, 8) == play(resumed, same, 8)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_what_another_has_proposed_is_learned_from_alike(name):
+    # A strategy that proposed from another tree before learns the same as one that has proposed nothing.
+    memory = ReplayMemory(
+        [NodeStats((0,), 2, (BudgetSums(4, 2, 1.5),)), NodeStats((0, 1), 1, (BudgetSums(4, 1, 0.5),))]
+    )
+    proposals = [Proposal((0, 1), "sample", (0.25, 0.25)), Proposal((1, 0), "sample", (0.25, 0.25))]
+    states = []
+    for beforehand in (False, True):
+        strategy = STRATEGIES[name](SPACE, config(baseline="parent"))
+        start = copy.deepcopy(strategy.state_dict())
+        if beforehand:
+            strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
+            strategy.load_state_dict(start)
+        strategy.observe(memory, proposals, [PathEvaluation([0.5, 0.25]), PathEvaluation([0.25, 0.75])])
+        states.append(strategy.state_dict())
+    torch.testing.assert_close(states[0], states[1], rtol=0.0, atol=0.0)
+    if name != "random":
+        assert repr(states[0]) != repr(start)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -98,7 +119,7 @@ def test_the_first_episode_teaches_nothing_for_want_of_a_baseline():
     strategy = ReplayStrategy(SPACE, config(entropy=0.0))
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
     before = {key: value.clone() for key, value in strategy.state_dict()["controller"].items()}
-    update = strategy.observe(proposals, [PathEvaluation([0.5] * 4)])
+    update = strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.5] * 4)])
     assert update.loss == 0.0
     for key, value in strategy.state_dict()["controller"].items():
         torch.testing.assert_close(value, before[key])
@@ -124,7 +145,9 @@ def test_a_depth_bound_of_1_is_a_bandit_that_finds_the_best_arm():
 def test_a_failure_counts_as_reward_0():
     strategy = ReplayStrategy(SPACE, config(gamma=0.0, replay=0.0, continue_=0.0))
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
-    strategy.observe(proposals, [PathEvaluation([0.5, 0.25], failure="diverged", failure_text="loss nan")])
+    strategy.observe(
+        ReplayMemory(), proposals, [PathEvaluation([0.5, 0.25], failure="diverged", failure_text="loss nan")]
+    )
     assert strategy.state_dict()["mean"] == [0.5, 0.25, 0.0, 0.0]
 
 
@@ -133,11 +156,11 @@ def test_a_stale_proposal_is_weighed_by_how_likely_it_has_become():
     [stale] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4)
     others = strategy.propose(ReplayMemory(), num_paths=30, depth_bound=1, epochs=4)
     for other in others:
-        strategy.observe([other], [PathEvaluation([0.1 if other.path == stale.path else 0.9])])
+        strategy.observe(ReplayMemory(), [other], [PathEvaluation([0.1 if other.path == stale.path else 0.9])])
     pi, mu = strategy.probabilities(())[stale.path[0]], stale.behaviour[0]
     assert pi < 0.9 * mu
     [mean] = strategy.state_dict()["mean"][:1]
-    update = strategy.observe([stale], [PathEvaluation([0.5])])
+    update = strategy.observe(ReplayMemory(), [stale], [PathEvaluation([0.5])])
     assert update.loss == pytest.approx(-(pi / mu) * (0.5 - mean) * math.log(pi), rel=1e-5)
 
 
@@ -169,9 +192,8 @@ def test_puct_counts_what_is_under_way_as_visits():
 def test_the_parents_value_as_a_baseline():
     memory = ReplayMemory([NodeStats((1,), 1, (BudgetSums(4, 2, 1.0),)), NodeStats((1, 1), 1)])
     strategy = ReplayStrategy(SPACE, config(baseline="parent", return_kind="best-reached"))
-    strategy.propose(memory, num_paths=1, depth_bound=4, epochs=4)
     # (1,) has 0.5 on average; (1, 1) was never measured, so depth 3 has the average of earlier paths: none, so G_3.
-    assert strategy._baseline((1, 1, 1), np.array([0.7, 0.7, 0.6])).tolist() == [0.7, 0.5, 0.6]
+    assert strategy._baseline(memory, (1, 1, 1), np.array([0.7, 0.7, 0.6])).tolist() == [0.7, 0.5, 0.6]
 
 
 def test_the_warm_up_of_guided_is_the_beginning_of_random_search():

@@ -179,7 +179,7 @@ def taught(name):
     memory.update(NodeStats(path, 1, (BudgetSums(4, 1, value),)) for path, value in accuracies.items())
     for _ in range(3):
         proposals = strategy.propose(memory, num_paths=1, depth_bound=3, epochs=4)
-        strategy.observe(proposals, [PathEvaluation([0.5] * len(proposal.path)) for proposal in proposals])
+        strategy.observe(memory, proposals, [PathEvaluation([0.5] * len(proposal.path)) for proposal in proposals])
     return strategy
 
 
