@@ -31,7 +31,6 @@ from replaytree.records import Path, Space
 from replaytree.search.assembly import data_of, default_space
 from replaytree.space import LayerSpace
 from replaytree.training import Recipe
-from replaytree.tree import Pair, estimate, most_telling_depth
 
 DEPTH = 15
 TRUE_EPOCHS = 30
@@ -164,7 +163,6 @@ def measure_truth(
     *,
     lengths: Sequence[int],
     epochs: int,
-    share: float,
     seeds: int = 1,
     discount: float | None = None,
     hidden: int | None = None,
@@ -183,7 +181,7 @@ def measure_truth(
     results = []
     for length in lengths:
         scored = [_joint_scores(joint, space, chains, length, epochs=epochs, seed=seed) for seed in range(seeds)]
-        results += compare(chains, scored, share=share, epochs=epochs)
+        results += compare(chains, scored)
     return results
 
 
@@ -202,8 +200,8 @@ def _joint_scores(
     return scores, seconds
 
 
-def compare(chains: Sequence[Chain], scored: Sequence[Scored], *, share: float, epochs: int) -> list[Faithfulness]:
-    """Separate, joint, and joint calibrated: the bias of a chain is estimated from separate trainings of the others.
+def compare(chains: Sequence[Chain], scored: Sequence[Scored]) -> list[Faithfulness]:
+    """Separate and joint.
 
     `scored`: for each seed the scores (C, T) of the chains and the seconds that each chain took.
     """
@@ -214,46 +212,11 @@ def compare(chains: Sequence[Chain], scored: Sequence[Scored], *, share: float, 
     cost = sum(sum(chain.separate_seconds[:length]) for chain in chains)
     joint_SCT = np.array([scores for scores, _ in scored], dtype=float)
     joint_seconds = statistics.mean(sum(seconds) for _, seconds in scored)
-    calibrated_SCT = joint_SCT.copy()
-    spent = 0.0
-    for s, (scores, seconds) in enumerate(scored):
-        for place in range(len(chains)):
-            others = [other for other in range(len(chains)) if other != place]
-            pairs, separate_seconds = _pairs(chains, scores, seconds, others, share=share, epochs=epochs)
-            biases = estimate(pairs, [(depth, epochs) for depth in range(1, length + 1)])
-            calibrated_SCT[s, place] -= [bias.value for bias in biases]
-            spent += separate_seconds / max(1, len(others)) / len(scored)
-    ways = (
-        ("separate", separate_1CT, cost),
-        ("joint", joint_SCT, joint_seconds),
-        ("joint calibrated", calibrated_SCT, joint_seconds + spent),
-    )
+    ways = (("separate", separate_1CT, cost), ("joint", joint_SCT, joint_seconds))
     return [
         Faithfulness(method, length, len(chains), *_taus(scores_SCT[:, :, known], truth_CK), spent_seconds / cost)
         for method, scores_SCT, spent_seconds in ways
     ]
-
-
-def _pairs(
-    chains: Sequence[Chain],
-    scores: Sequence[Sequence[float]],
-    seconds: Sequence[float],
-    places: Sequence[int],
-    *,
-    share: float,
-    epochs: int,
-) -> tuple[list[Pair], float]:
-    """What a search over these chains would train separately for this share of the cost, and its seconds."""
-    pairs: list[Pair] = []
-    joint_seconds = separate_seconds = 0.0
-    for place in places:
-        joint_seconds += seconds[place]
-        costs = chains[place].separate_seconds[: len(scores[place])]
-        depth = most_telling_depth([(pair.depth, epochs) for pair in pairs], costs, epochs=epochs)
-        if separate_seconds + costs[depth - 1] <= share * joint_seconds:
-            separate_seconds += costs[depth - 1]
-            pairs.append(Pair(depth, epochs, scores[place][depth - 1], chains[place].separate[depth - 1]))
-    return pairs, separate_seconds
 
 
 def _taus(scores_SCK: NDArray[np.float64], truth_CK: NDArray[np.float64]) -> tuple[float, float, float, float]:

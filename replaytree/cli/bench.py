@@ -220,9 +220,6 @@ def evaluator(
     length: Annotated[
         list[int] | None, whole("With --truth: layers of the chains; repeat.  [default: 5, 10, 15]")
     ] = None,
-    calibrate: Annotated[
-        float, decimal("With --truth: separate trainings' share of the joint cost.", low=0.0, high=1.0)
-    ] = 0.1,
     seeds: Annotated[int, whole("With --truth: joint trainings of every chain.")] = 1,
     discount: Annotated[
         float | None,
@@ -242,12 +239,12 @@ def evaluator(
         from replaytree.bench.truth import EPOCHS, measure_truth
 
         found = measure_truth(
-            truth, lengths=length or [5, 10, 15], epochs=joint_epochs or epochs or EPOCHS, share=calibrate,
-            seeds=seeds, discount=discount, hidden=hidden, data_dir=data_dir,
+            truth, lengths=length or [5, 10, 15], epochs=joint_epochs or epochs or EPOCHS, seeds=seeds,
+            discount=discount, hidden=hidden, data_dir=data_dir,
         )  # fmt: skip
         for way in found:
             say(
-                f"{way.length:>2} layers, {way.chains} chains  {way.method:<17} tau {way.tau:.3f} "
+                f"{way.length:>2} layers, {way.chains} chains  {way.method:<8} tau {way.tau:.3f} "
                 f"[{way.low:.3f}, {way.high:.3f}], within a depth {way.within:.3f}, cost {way.cost:.3f} of separate"
             )
         _finish({"truth": [asdict(way) for way in found]}, json_)

@@ -23,9 +23,6 @@ def print_closing(
     trainings = console.counting(search.training_count, "training")
     prefixes = console.counting(search.tree.comparable_count(), "prefix", "prefixes")
     console.print_nodes(nodes, "table", title=f"{search.name}: best of {prefixes}, {trainings}")
-    calibration = search.tree.calibration()
-    if calibration.separate_count:
-        say(console.calibration_text(calibration))
     goal = search.tree.goal()
     # The goal may have been reached while the last training ended.
     is_early = is_stopped and goal is not None and search.goal_left() is not None

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from replaytree.cli.doctor import Finding
     from replaytree.cli.plain_console import PlainConsole
     from replaytree.search.turns import Progress as Turn
-    from replaytree.tree import Calibration, Node, Retraining, SearchInfo
+    from replaytree.tree import Node, Retraining, SearchInfo
 
 __all__ = [
-    "NODE_COLUMNS", "RunProgress", "accuracy", "calibration_text", "clock", "command", "counted", "counting",
+    "NODE_COLUMNS", "RunProgress", "accuracy", "clock", "command", "counted", "counting",
     "findings_lines", "node_row", "nodes_lines", "print_nodes", "print_report", "print_rows", "print_searches",
     "retrained_text", "searches_lines", "stdout",
 ]  # fmt: skip
@@ -35,7 +35,7 @@ __all__ = [
 Format = Literal["table", "json", "csv"]
 
 NODE_COLUMNS = (
-    "node_id", "average_accuracy", "calibrated_accuracy", "lower_bound", "budget_evaluation_count", "epochs",
+    "node_id", "average_accuracy", "lower_bound", "budget_evaluation_count", "epochs",
     "evaluation_count", "visit_count", "depth", "params", "flops", "labels",
 )  # fmt: skip
 
@@ -61,13 +61,10 @@ def print_nodes(
 
 def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
     """The table at the end of `run` and `best`; layers go below their figures if there is no room beside them."""
-    # The raw and the calibrated accuracy are shown side by side if they differ.
-    calibrated = any(row["calibrated_accuracy"] != row["average_accuracy"] for row in rows)
     timed = bool(rows) and "latency_ms" in rows[0]
     columns: dict[str, Callable[[dict[str, Any]], object]] = {
         "node": itemgetter("node_id"),
         "accuracy": lambda row: accuracy(row["average_accuracy"]),
-        **({"calibrated": lambda row: accuracy(row["calibrated_accuracy"])} if calibrated else {}),
         "at least": lambda row: accuracy(row["lower_bound"]),
         "trainings": itemgetter("budget_evaluation_count"),
         "epochs": lambda row: "-" if row["epochs"] is None else row["epochs"],
@@ -128,23 +125,6 @@ def retrained_text(retraining: Retraining) -> str:
     if retraining.test is None:
         return f"{begin}: no test images"
     return f"{begin}: test accuracy {retraining.test.mean:.4f}, {retraining.test.interval_text}"
-
-
-def calibration_text(calibration: Calibration) -> str:
-    """One line on calibration: separate trainings, their share of the seconds, and the biases at the largest budget."""
-    biases = calibration.biases or {}
-    epochs = max((epochs for _, epochs in biases), default=0)
-    values = [bias for (_, budget), bias in sorted(biases.items()) if budget == epochs]
-    found = (
-        f"; joint readings at {epochs} epochs are {min(b.value for b in values):+.4f} to "
-        f"{max(b.value for b in values):+.4f} off (+- {max(b.deviation for b in values):.4f})"
-        if values
-        else ""
-    )
-    return (
-        f"calibration: {calibration.separate_count} prefixes trained by themselves, "
-        f"{calibration.share:.1%} of the seconds trained{found}"
-    )
 
 
 def findings_lines(findings: Sequence[Finding], *, width: int) -> list[str]:

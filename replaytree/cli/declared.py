@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from replaytree.config import Declared, SearchConfig, by_flag, parse_flag
+from replaytree.config import REMOVED, Declared, SearchConfig, by_flag, parse_flag, refuse, removed_flag
 from replaytree.config.option import PANELS
 from replaytree.errors import ConfigError
 
@@ -20,15 +20,19 @@ MOST_USED = (
 
 
 def configured(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for every field; it is called with the configuration as its first argument."""
+    """The command with an option for every field; it is called with the configuration as its first argument.
+
+    Removed options stand hidden, so that whoever gives one is told why it went.
+    """
     own = inspect.signature(command, eval_str=True)
     rest = [p for p in list(own.parameters.values())[1:] if p.kind is not inspect.Parameter.VAR_KEYWORD]
     groups = {together[0].name: together for together in by_flag().values()}
     generated = [_parameter(together) for together in groups.values()]
-    parameters = sorted([*rest, *generated], key=_place)
+    parameters = [*sorted([*rest, *generated], key=_place), *map(_hidden, REMOVED)]
 
     @wraps(command)
     def wrapped(**values: Any) -> None:
+        refuse([name for name in REMOVED if values.pop(name) is not None])
         given = {name: values.pop(name) for name in groups}
         command(_configuration(groups, given), **values)
 
@@ -64,6 +68,11 @@ def _parameter(together: list[Declared]) -> inspect.Parameter:
             str | None, typer.Option(field.flag, metavar=field.metavar, envvar=field.option.envvar, **told)
         ]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _hidden(name: str) -> inspect.Parameter:
+    annotation: Any = Annotated[str | None, typer.Option(removed_flag(name), hidden=True)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _help(together: list[Declared]) -> str:

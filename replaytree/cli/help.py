@@ -38,7 +38,7 @@ class PlainCommand(TyperCommand):
 
     def shown(self, ctx: Any) -> list[Any]:
         """The parameters that help shows."""
-        return list(self.get_params(ctx))
+        return [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
 
     def heading(self, param: Any) -> str:
         """The heading of a parameter."""

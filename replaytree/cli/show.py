@@ -142,8 +142,6 @@ def _figures(node: Node) -> Iterator[tuple[str, str]]:
     yield "node", str(node.node_id)
     yield "layers", " ".join(node.labels)
     yield "accuracy", console.accuracy(node.average_accuracy)
-    if node.calibrated_accuracy != node.average_accuracy:
-        yield "calibrated", console.accuracy(node.calibrated_accuracy)
     yield "at least", console.accuracy(node.lower_bound)
     yield "trainings", _whole(node.budget_evaluation_count)
     yield "epochs", _whole(node.epochs)

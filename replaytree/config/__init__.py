@@ -2,6 +2,7 @@
 
 from replaytree.config.growth import Budget, Growth, Pruning
 from replaytree.config.option import Declared, number, whole_number
+from replaytree.config.removed import REMOVED, Removed, refuse, removed_flag, removed_notes, without_unused
 from replaytree.config.search import (
     STRATEGY_NAMES,
     WARM_STRATEGIES,
@@ -19,6 +20,7 @@ from replaytree.config.storage import DEFAULT_STORAGE, command, file_url, storag
 
 __all__ = [
     "DEFAULT_STORAGE",
+    "REMOVED",
     "STRATEGY_NAMES",
     "WARM_STRATEGIES",
     "BaselineKind",
@@ -27,6 +29,7 @@ __all__ = [
     "EvaluatorName",
     "Growth",
     "Pruning",
+    "Removed",
     "ReturnKind",
     "RewardKind",
     "SearchConfig",
@@ -37,7 +40,11 @@ __all__ = [
     "number",
     "option_name",
     "parse_flag",
+    "refuse",
+    "removed_flag",
+    "removed_notes",
     "storage_url",
     "whole_number",
     "without_password",
+    "without_unused",
 ]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from replaytree.config.option import Declared, declared, option
+from replaytree.config.removed import REMOVED, refuse
 from replaytree.errors import ConfigError
 
 StrategyName = Literal["replay", "random", "evolution", "reinforce", "puct", "guided"]
@@ -134,13 +135,6 @@ class SearchConfig:
     evaluator: EvaluatorName = option(
         "joint", "joint: one training scores all prefixes; separate: one training a prefix.", "Training"
     )
-    calibrate: float = option(
-        0.0,
-        "joint: share of the training cost spent on training single prefixes alone, "
-        "to make accuracies comparable over depths. 0: none.",
-        "Training",
-        **_SHARE,
-    )
     epochs_first: int = option(
         4,
         "Epochs a training; rises with the depth bound.",
@@ -234,18 +228,22 @@ class SearchConfig:
 
     @classmethod
     def from_json(cls, text: str) -> SearchConfig:
-        """The inverse of to_json; raises ConfigError for text that is not a configuration."""
+        """The inverse of to_json; raises ConfigError for text that is not a configuration.
+
+        Options that were removed since it was written are left out (removed.py).
+        """
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"not a configuration: {error}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"not a configuration: {text[:40]!r} is not a JSON object")
-        return cls.from_options(values)
+        return cls.from_options({name: value for name, value in values.items() if name not in REMOVED})
 
     @classmethod
     def from_options(cls, values: dict[str, Any]) -> SearchConfig:
         """From keyword options; raises ConfigError for a name that does not exist, listing those that do."""
+        refuse(values)
         known = declared(cls)
         if unknown := sorted(set(values) - set(known)):
             raise ConfigError(f"unknown option {unknown[0]!r}; known options: {', '.join(sorted(known))}")

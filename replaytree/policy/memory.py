@@ -99,11 +99,6 @@ class ReplayMemory:
         for path in sorted(changed, key=len, reverse=True):
             self._log_mass[path] = self._summed(path)
 
-    def reload(self, nodes: Iterable[NodeStats]) -> None:
-        """Replace every node, after a change of all averages. `accuracy_range` forgets the old averages."""
-        self.accuracy_range = (math.inf, -math.inf)
-        self.update(nodes)
-
     def draw(self, generator: torch.Generator) -> Path:
         """A node's path, drawn with probability softmax(average accuracy / temperature) over all evaluated nodes."""
         assert not self.is_empty, "drew from a memory without evaluations"

@@ -44,13 +44,11 @@ class Answer:
     were `measured`, those of the largest budget.
 
     `at_least` is the bound that the page shows; `interval` is the 95 % interval. Both count the noise of trainings, if
-    it is known, and the sampling error of `images`. Both are around `calibrated`, the accuracy less the bias of joint
-    trainings.
+    it is known, and the sampling error of `images`.
     """
 
     steps: tuple[Step, ...]
     accuracy: float
-    calibrated: float
     at_least: float | None
     interval: tuple[float, float] | None
     noise: float | None
@@ -109,13 +107,11 @@ def answer(data: SearchData) -> Answer | None:
         )
         for node in chain
     )
-    calibrated = best.average_accuracy if best.calibrated_accuracy is None else best.calibrated_accuracy
     return Answer(
         steps=steps,
         accuracy=best.average_accuracy,
-        calibrated=calibrated,
         at_least=best.lower_bound,
-        interval=data.known.interval(calibrated, best.budget_evaluation_count),
+        interval=data.known.interval(best.average_accuracy, best.budget_evaluation_count),
         noise=data.known.noise,
         images=data.known.images,
         evaluation_count=best.budget_evaluation_count,

@@ -147,14 +147,14 @@ def group_standings(found: Sequence[Group]) -> list[GroupStanding]:
         there = [(one.seed, leader) for one in group.curves if (leader := one.leaders[common - 1]) is not None]
         if there:
             at.append((group.label, sorted(there, key=lambda pair: pair[0])))
-    at.sort(key=lambda each: -fmean(leader.calibrated for _, leader in each[1]))
+    at.sort(key=lambda each: -fmean(leader.accuracy for _, leader in each[1]))
     standings: list[GroupStanding] = []
     for label, there in at:
         first = at[0][1]
         seeds = [[seed for seed, _ in each] for each in (first, there)]
         paired = seeds[0] == seeds[1] and len(set(seeds[0])) == len(seeds[0])
         behind = over_seeds([x for _, x in first], [x for _, x in there], paired=paired) if standings else None
-        standings.append(GroupStanding(label, len(there), fmean(x.calibrated for _, x in there), behind))
+        standings.append(GroupStanding(label, len(there), fmean(x.accuracy for _, x in there), behind))
     return standings
 
 

@@ -34,12 +34,12 @@ def between(first: Leader, second: Leader) -> Difference:
     d - sqrt((p1 - l1)^2 + (u2 - p2)^2) to d + sqrt((u1 - p1)^2 + (p2 - l2)^2). That both were measured on the same
     images would narrow it, but which image each got right is not stored.
     """
-    value = first.calibrated - second.calibrated
+    value = first.accuracy - second.accuracy
     one, other = first.interval, second.interval
     if one is None or other is None:
         return Difference(value, None)
-    down = math.hypot(first.calibrated - one[0], other[1] - second.calibrated)
-    up = math.hypot(one[1] - first.calibrated, second.calibrated - other[0])
+    down = math.hypot(first.accuracy - one[0], other[1] - second.accuracy)
+    up = math.hypot(one[1] - first.accuracy, second.accuracy - other[0])
     return Difference(value, (value - down, value + up))
 
 
@@ -57,7 +57,7 @@ def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: boo
             return Difference(value, None)
         down, up = max(v - low for v, low, _ in known), max(high - v for v, _, high in known)
         return Difference(value, (value - down, value + up))
-    groups = [[leader.calibrated for leader in group] for group in (first, second)]
+    groups = [[leader.accuracy for leader in group] for group in (first, second)]
     if paired:
         differences = [one - other for one, other in zip(*groups, strict=True)]
         seeds = float(stdtrit(len(differences) - 1, 0.975)) * stdev(differences) / math.sqrt(len(differences))
@@ -87,6 +87,6 @@ def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
     images = [leader.known.images for leader in (*first, *second)]
     if any(count is None for count in images):
         return 0.0
-    shares = [fmean(leader.calibrated for leader in group) for group in (first, second)]
+    shares = [fmean(leader.accuracy for leader in group) for group in (first, second)]
     least = min(count for count in images if count is not None)
     return Z95 * math.sqrt(sum(share * (1.0 - share) for share in shares) / least)

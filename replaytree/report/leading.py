@@ -21,7 +21,6 @@ class Leader:
 
     path: Path
     accuracy: float
-    calibrated: float
     evaluation_count: int
     epochs: int
     known: Uncertainty
@@ -29,14 +28,14 @@ class Leader:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 %, counting trainings and images; None where neither is known."""
-        return self.known.interval(self.calibrated, self.evaluation_count)
+        return self.known.interval(self.accuracy, self.evaluation_count)
 
 
 def leaders(data: SearchData, *, at: Collection[int] = (), most: int = MOST_RANKINGS) -> list[Leader | None]:
     """The leader after each training; None before anything was measured.
 
     In a search of more than `most` trainings it is looked for after every k-th, after the last, and after those numbers
-    of trainings that `at` names; in between it stands as it was. Averages are calibrated as they are today.
+    of trainings that `at` names; in between it stands as it was.
     """
     step = -(-len(data.trainings) // most) or 1
     ranking = _Ranking(data)
@@ -92,10 +91,9 @@ class _Ranking:
                 del self._groups[self._epochs][depth, count]
                 continue
             negated, params, node_id, path = group[0]
-            raw = -negated - self._data.bias(depth, self._epochs)
-            place = (-known.training_bound(raw, count), -min(max(raw, 0.0), 1.0), params, node_id, path)
+            place = (-known.training_bound(-negated, count), negated, params, node_id, path)
             best = place if best is None else min(best, place)
         if best is None:
             return None
         sums = measured[best[-1]]
-        return Leader(best[-1], sums.total / sums.count, -best[1], sums.count, self._epochs, known)
+        return Leader(best[-1], sums.total / sums.count, sums.count, self._epochs, known)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from replaytree.config import SearchConfig
+from replaytree.config import SearchConfig, without_unused
 from replaytree.records import Path
 from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
 
@@ -37,7 +37,6 @@ class SearchData:
     nodes: tuple[Node, ...]
     episodes: tuple[EpisodeInfo, ...]
     models: tuple[ModelInfo, ...] = ()
-    biases: Mapping[tuple[int, int], float] = field(default_factory=dict)
     uncertainties: Mapping[int, Uncertainty] = field(default_factory=dict)
     storage: str | None = None
     taken: tuple[str, ...] = ()
@@ -49,9 +48,12 @@ class SearchData:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """The stored configuration, as it was written: a report needs no field in particular."""
+        """The stored configuration, as it was written: a report needs no field in particular.
+
+        A removed option that was off is left out, so that older searches compare with new ones.
+        """
         assert self.whole_config
-        return json.loads(self.info.config_json)  # type: ignore[no-any-return]
+        return without_unused(json.loads(self.info.config_json))
 
     @cached_property
     def whole_config(self) -> SearchConfig:
@@ -72,10 +74,6 @@ class SearchData:
     def known(self) -> Uncertainty:
         """What blurs the accuracies at the largest budget."""
         return self.uncertainties.get(self.max_epochs or 0, Uncertainty())
-
-    def bias(self, depth: int, epochs: int) -> float:
-        """How much higher joint trainings read there; 0 where nothing was calibrated."""
-        return self.biases.get((depth, epochs), 0.0)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
@@ -136,7 +134,6 @@ def read_search(search: HasTree | ReplayTree) -> SearchData:
         nodes=tuple(replace(node, params=_cost(node.params), flops=_cost(node.flops)) for node in nodes),
         episodes=tuple(replace(episode, train_seconds=_seconds(episode.train_seconds)) for episode in episodes),
         models=tuple(tree.models()),
-        biases={point: bias.value for point, bias in tree.biases().items()},
         uncertainties=tree.uncertainties(),
         storage=_storage(tree),
         taken=tuple(search_names(tree.engine)),

@@ -22,14 +22,12 @@ from replaytree.evaluate import (
     RayCluster,
     RayOptions,
     RayWorkers,
-    SeparateEvaluator,
     Workers,
     connect,
     require_evaluator,
 )
 from replaytree.records import Evaluator, Path, Space
-from replaytree.search.calibrator import Calibrator
-from replaytree.search.guard import Guard, GuardedAlone
+from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, SoftReward, checked, xu24
 from replaytree.training import Recipe, Threads, resolve_device, using
@@ -82,13 +80,9 @@ def assembled(
     whole = checked(space) if space is not None else default_space(config, data)
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
-    trainer = None
-    if evaluator is None and config.calibrate:
-        trainer = separate_trainer(config, whole, data, tree=tree)
     learner = Learner(
         config,
         within,
-        calibrator=Calibrator(within, trainer, share=config.calibrate),
         reward=SoftReward(whole, config.target_params, config.target_flops, config.cost_weight),
     )
     return Parts(config, data, whole, within, workers, learner)
@@ -223,22 +217,6 @@ def _buildable(space: Space) -> LayerSpace:
     if not isinstance(space, LayerSpace):
         raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
     return space
-
-
-def separate_trainer(
-    config: SearchConfig, space: Space, data: ImageData | None, *, tree: Callable[[], ReplayTree]
-) -> GuardedAlone | None:
-    """The trainer of single prefixes for the calibration; None where every prefix is trained by itself anyway."""
-    if config.evaluator == "separate" or data is None:
-        return None
-    trainer = SeparateEvaluator(
-        space,
-        data,
-        recipe=Recipe.of(config, data),
-        device=resolve_device(config.device),
-        threads=Threads.of(config.threads),
-    )
-    return GuardedAlone(trainer, tree)
 
 
 def created_tree(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from replaytree.config import Budget
 from replaytree.evaluate import answer_of
 from replaytree.records import Evaluator, Path, PathEvaluation
-from replaytree.search.calibrator import TrainsAlone
 from replaytree.tree import ReplayTree
 
 MAX_DEATHS = 2
@@ -46,7 +45,7 @@ class Guard:
     ) -> list[PathEvaluation]:
         if not paths:
             return []
-        tree, together = self._tree(), _key("joint", paths)
+        tree, together = self._tree(), _key(paths)
         deaths = tree.deaths_in(together)
         if deaths < MAX_DEATHS:
             with tree.training(together):
@@ -55,7 +54,7 @@ class Guard:
             return [self._put_aside(paths[0], deaths)]
         answers: list[PathEvaluation] = []
         for place, path in enumerate(paths):
-            alone = _key("joint", [path])
+            alone = _key([path])
             if own := tree.deaths_in(alone):
                 answers.append(self._put_aside(path, deaths + own))
                 continue
@@ -69,29 +68,12 @@ class Guard:
         return _dead(path, deaths)
 
 
-class GuardedAlone:
-    """What trains a prefix by itself, for the calibration, with the same guard."""
-
-    def __init__(self, trainer: TrainsAlone, tree: Callable[[], ReplayTree]) -> None:
-        self._trainer = trainer
-        self._tree = tree
-
-    def evaluate_alone(self, path: Path, *, budget: Budget, seed: int) -> PathEvaluation:
-        """The trainer's answer, or what stands in for it."""
-        key = _key("separate", [path])
-        deaths = self._tree().deaths_in(key)
-        if deaths >= MAX_DEATHS:
-            return _dead(path, deaths)
-        with self._tree().training(key):
-            return self._trainer.evaluate_alone(path, budget=budget, seed=seed)
-
-
 def _dead(path: Path, deaths: int) -> PathEvaluation:
     text = f"{DIED} {deaths} times (a crash in native code, out of memory, or killed)"
     _log.warning("path %s is put aside and recorded as an error: %s", ".".join(map(str, path)), text)
     return PathEvaluation((), failure="error", failure_text=text)
 
 
-def _key(kind: str, paths: Sequence[Path]) -> str:
+def _key(paths: Sequence[Path]) -> str:
     """Names a training; the same when a resumed search does it again, and when the same paths come up again."""
-    return hashlib.sha256(repr((kind, [tuple(path) for path in paths])).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr(("joint", [tuple(path) for path in paths])).encode()).hexdigest()[:32]

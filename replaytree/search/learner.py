@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from replaytree.config import Growth, Pruning, SearchConfig
 from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
 from replaytree.records import NodeStats, Path, PathEvaluation, Space
-from replaytree.search.calibrator import Calibrator
 from replaytree.search.state import owner, pack, require_loads, restore
-from replaytree.search.turns import Turn, episode_seed
+from replaytree.search.turns import Turn
 from replaytree.space import SoftReward
 from replaytree.training import using
-from replaytree.tree import Episode, ReplayTree, SeparateTraining
+from replaytree.tree import Episode, ReplayTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,6 @@ class Lesson:
     turn: Turn
     evaluations: list[PathEvaluation]
     update: PolicyUpdate
-    separate: list[SeparateTraining]
     checkpoints: list[tuple[int, float]]
 
     @property
@@ -51,11 +49,10 @@ class Learner:
     another process has gone on with the search, `restore` goes back to what the tree holds.
     """
 
-    def __init__(self, config: SearchConfig, space: Space, *, calibrator: Calibrator, reward: SoftReward) -> None:
+    def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward) -> None:
         """The start of a search; ConfigError or SpaceError where its strategy cannot be made."""
         self._config = config
         self._space = space
-        self._calibrator = calibrator
         self._reward = reward
         self.strategy = self._new_strategy()
         self.memory = ReplayMemory(temperature=config.temperature)
@@ -75,8 +72,7 @@ class Learner:
         self.episode_count, self.training_count = info.episode_count, info.training_count
         self.proposed_count = self.episode_count
         self.best_accuracy = info.best_accuracy
-        self._calibrator.load(tree.calibration())
-        stats = [self._seen(node) for node in tree.node_stats()]
+        stats = [self._reward.of_node(node) for node in tree.node_stats()]
         self.memory = ReplayMemory(stats, temperature=self._config.temperature, prior=self._prior(tree))
         self.strategy = self._new_strategy()
         self.growth = Growth.start(self._config)
@@ -108,15 +104,10 @@ class Learner:
         return turn
 
     def learn(self, turn: Turn, trained: Sequence[PathEvaluation]) -> Lesson:
-        """Learn from a turn whose paths are trained; some of their prefixes are trained by themselves here."""
+        """Learn from a turn whose paths are trained."""
         evaluations = turn.evaluations(trained)
         with using(1):
             update = self.strategy.observe(self.memory, turn.proposals, self._rewarded(turn, evaluations))
-        separate = self._calibrator.after(
-            {n: (p.path, evaluations[n]) for n, p in enumerate(turn.proposals) if p.rewards is None},
-            budget=turn.budget,
-            seed=episode_seed(self._config.seed, turn.number),
-        )
         if turn.depth_bound == self.growth.depth_bound:
             # A path proposed under an earlier bound is no measure of progress at this one.
             results = zip(turn.proposals, evaluations, strict=True)
@@ -125,15 +116,12 @@ class Learner:
         reached = [e.checkpoint_accuracy for e in trained if e.checkpoint_accuracy is not None]
         self.pruning.add(reached, turn.budget)
         checkpoints = [*self._unstored, *((turn.budget.epochs, accuracy) for accuracy in reached)]
-        return Lesson(turn, evaluations, update, separate, checkpoints)
+        return Lesson(turn, evaluations, update, checkpoints)
 
     def recorded(self, lesson: Lesson, nodes: Sequence[NodeStats], *, tree: ReplayTree) -> None:
         """Take in the nodes as they are in the tree, now that it holds the lesson."""
         self._unstored = []
-        self.memory.update([self._seen(node) for node in nodes])
-        if lesson.separate:
-            # A new estimate changes every average of the tree.
-            self.memory.reload([self._seen(node) for node in tree.node_stats()])
+        self.memory.update([self._reward.of_node(node) for node in nodes])
         self.episode_count += len(lesson.turn.proposals)
         self.training_count += len(lesson.turn.paths)
         if lesson.turn.paths:
@@ -166,12 +154,6 @@ class Learner:
     def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
         """The rewards that the strategy learns from. A replayed path has rewards already, from the memory."""
         return [
-            self._reward.of_training(p.path, self._calibrator.of_training(e, epochs=turn.budget.epochs))
-            if p.rewards is None
-            else e
+            self._reward.of_training(p.path, e) if p.rewards is None else e
             for p, e in zip(turn.proposals, evaluations, strict=True)
         ]
-
-    def _seen(self, stats: NodeStats) -> NodeStats:
-        """A node as the strategy sees it: calibrated, and weighed against its cost."""
-        return self._reward.of_node(self._calibrator.of_node(stats))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
-from replaytree.config import Growth, SearchConfig, command, storage_url
+from replaytree.config import Growth, SearchConfig, command, removed_notes, storage_url
 from replaytree.data import ImageData, load_again
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.deliver.subject import data_options
@@ -132,6 +132,8 @@ class Search:
         self.callbacks = Callbacks(callbacks)
         self._take_over = take_over
         self._restore()
+        for note in removed_notes(json.loads(info.config_json)):
+            _log.warning("search %s: %s", name, note)
         return self
 
     def _equip(
@@ -329,7 +331,6 @@ class Search:
         nodes = self.tree.record(
             lesson.episodes,
             state=self.learner.state(),
-            separate=lesson.separate,
             checkpoints=lesson.checkpoints,
             used_seconds=None if self._limits is None else self._used_seconds + self._limits.seconds,
         )

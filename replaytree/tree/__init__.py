@@ -6,10 +6,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from replaytree.tree.calibrations import Calibration
     from replaytree.tree.changes import Measured
     from replaytree.tree.check import Repaired, check, repair
-    from replaytree.tree.depth_bias import Bias, Pair, Point, estimate, most_telling_depth
     from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
     from replaytree.tree.goals import Goal
     from replaytree.tree.manage import delete_search, rename_search
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from replaytree.tree.noise import noise_of
     from replaytree.tree.problem import Problem
     from replaytree.tree.ranking import Z95, Uncertainty, rank, wilson
-    from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
+    from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
     from replaytree.tree.replay_tree import ReplayTree
     from replaytree.tree.search_queries import list_searches, search_names
     from replaytree.tree.storage_errors import advice, shown
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `list` needs no checks, and checks take as long to import as SQLAlchemy.
 _HOMES = {
-    "Bias": "depth_bias",
-    "Calibration": "calibrations",
     "Episode": "records",
     "EpisodeInfo": "records",
     "Goal": "goals",
@@ -36,14 +32,11 @@ _HOMES = {
     "Measured": "changes",
     "ModelInfo": "models",
     "Node": "records",
-    "Pair": "depth_bias",
-    "Point": "depth_bias",
     "Problem": "problem",
     "Repaired": "check",
     "ReplayTree": "replay_tree",
     "Retraining": "models",
     "SearchInfo": "records",
-    "SeparateTraining": "records",
     "Transferred": "transfer",
     "Uncertainty": "ranking",
     "Upgraded": "engine",
@@ -52,13 +45,11 @@ _HOMES = {
     "check": "check",
     "current_revision": "engine",
     "delete_search": "manage",
-    "estimate": "depth_bias",
     "export_search": "transfer",
     "head_revision": "engine",
     "import_search": "transfer",
     "list_models": "models",
     "list_searches": "search_queries",
-    "most_telling_depth": "depth_bias",
     "noise_of": "noise",
     "open_engine": "engine",
     "rank": "ranking",
@@ -77,8 +68,6 @@ _HOMES = {
 
 __all__ = [
     "Z95",
-    "Bias",
-    "Calibration",
     "Episode",
     "EpisodeInfo",
     "Goal",
@@ -86,14 +75,11 @@ __all__ = [
     "Measured",
     "ModelInfo",
     "Node",
-    "Pair",
-    "Point",
     "Problem",
     "Repaired",
     "ReplayTree",
     "Retraining",
     "SearchInfo",
-    "SeparateTraining",
     "Transferred",
     "Uncertainty",
     "Upgraded",
@@ -101,13 +87,11 @@ __all__ = [
     "check",
     "current_revision",
     "delete_search",
-    "estimate",
     "export_search",
     "head_revision",
     "import_search",
     "list_models",
     "list_searches",
-    "most_telling_depth",
     "noise_of",
     "open_engine",
     "rank",

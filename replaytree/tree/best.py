@@ -7,7 +7,6 @@ the bound of that row is not among the k best. A tree has few groups: 360 in a t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -69,13 +68,10 @@ def best_ids(
     max_params: int | None = None,
     max_flops: int | None = None,
     noise: float | None,
-    biases: Mapping[int, float],
 ) -> list[int]:
     """The ids of the k nodes of the best training bound at one budget, best first; `noise` is its training_noise.
 
-    `biases` by depth are taken off the averages; a depth that is not there has none. They shift a group as a whole, so
-    that its order stays that of the index. Ties go to the better calibrated average, to fewer parameters, to the older
-    node. A limit leaves out unknown costs.
+    Ties go to the better average, to fewer parameters, to the older node. A limit leaves out unknown costs.
     """
     own = {"search": search_id, "epochs": epochs}
     within = {
@@ -86,24 +82,18 @@ def best_ids(
     ).columns(node_budgets.c.node_id, node_budgets.c.average_accuracy, node_budgets.c.params_rank)
     heads = connection.execute(_GROUPS, own | {"max_depth": _MAX_DEPTH if max_depth is None else max_depth}).all()
     best: list[_Place] = []
-    groups = ((training_bound(row[2] - biases.get(row[0], 0.0), row[1], noise=noise), *row[:2]) for row in heads)
+    groups = ((training_bound(row[2], row[1], noise=noise), *row[:2]) for row in heads)
     for bound, depth, count in sorted(groups, reverse=True):
-        bias = biases.get(depth, 0.0)
         least = -1.0
         if len(best) == k:
             if bound < -best[-1].bound:
                 break
             # Rounding must not break a tie.
-            least = least_average(-best[-1].bound, count, noise=noise) + bias - 1e-12
+            least = least_average(-best[-1].bound, count, noise=noise) - 1e-12
         group = own | within | {"depth": depth, "count": count, "least": least, "k": k}
         places = [
-            _Place(-training_bound(average - bias, count, noise=noise), -_calibrated(average, bias), params, node_id)
+            _Place(-training_bound(average, count, noise=noise), -average, params, node_id)
             for node_id, average, params in connection.execute(members, group)
         ]
         best = sorted([*best, *places])[:k]
     return [place.node_id for place in best]
-
-
-def _calibrated(average: float, bias: float) -> float:
-    """Kept within [0, 1], as Node.calibrated_accuracy is."""
-    return min(max(average - bias, 0.0), 1.0)

@@ -11,11 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, bindparam, select, text, update
+from sqlalchemy import Connection, Engine, Row, bindparam, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from replaytree.errors import CorruptTree, ReplayTreeError
-from replaytree.tree.calibrations import refresh, wrong_biases
 from replaytree.tree.check_rankings import (
     RELATIVE_TOLERANCE,
     SQUARES_TOLERANCE,
@@ -36,7 +35,7 @@ from replaytree.tree.check_values import space_problems, value_problems
 from replaytree.tree.columns import as_stored
 from replaytree.tree.engine import back_up, reading, writing
 from replaytree.tree.problem import Problem
-from replaytree.tree.schema import nodes, searches
+from replaytree.tree.schema import nodes
 from replaytree.tree.storage_errors import advice, shown
 
 # The errors that values of the wrong type cause.
@@ -124,7 +123,7 @@ def find_problems(connection: Connection, *, search: str | None = None) -> list[
     with as_stored(connection):
         problems = list(value_problems(connection))
         # Sums over invalid accuracies or depths mean nothing.
-        summed = tuple(f"table {name}," for name in ("nodes", "evaluations", "separate_evaluations"))
+        summed = tuple(f"table {name}," for name in ("nodes", "evaluations"))
         damaged = any(problem.invariant.startswith(summed) and not problem.repairable for problem in problems)
         caches = () if damaged else (_cache_problems,)
         for look in (space_problems, *caches, _structure_problems):
@@ -159,10 +158,6 @@ def _cache_problems(connection: Connection) -> Iterator[Problem]:
     yield from _noise_problems(connection)
     for row in _visits(connection):
         yield Problem(row.search, "visit_count", row.expected, row.found, node_id=row.node_id, repairable=True)
-    for search_id, name in connection.execute(select(searches.c.id, searches.c.name)).all():
-        for (depth, epochs), expected, found in wrong_biases(connection, search_id):
-            what = f"calibration at depth {depth}, {epochs} epochs"
-            yield Problem(name, what, expected, found, repairable=True)
 
 
 def _structure_problems(connection: Connection) -> Iterator[Problem]:
@@ -208,12 +203,7 @@ def repair(engine: Engine) -> Repaired:
         rebuild_budgets(connection, noise)
         factors = list(wrong_factors(connection, noise=()))
         rebuild_factors(connection, factors)
-        calibrated = 0
-        for search_id in connection.scalars(select(searches.c.id)).all():
-            if wrong := wrong_biases(connection, search_id):
-                refresh(connection, search_id)
-                calibrated += len(wrong)
-    return Repaired(len(sums) + len(visits) + len(rows) + len(noise) + len(factors) + calibrated, backup)
+    return Repaired(len(sums) + len(visits) + len(rows) + len(noise) + len(factors), backup)
 
 
 def _is_sqlite(connection: Connection) -> bool:

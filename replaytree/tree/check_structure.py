@@ -87,14 +87,6 @@ LEFT JOIN (SELECT episode_id, COUNT(*) AS n FROM evaluations GROUP BY episode_id
 WHERE e.trained AND e.failure IS NULL AND COALESCE(v.n, 0) <> n.depth
 ORDER BY e.id
 """,
-    "separate evaluation": """
-SELECT COALESCE(s.name, '?') AS search, a.node_id, e.number AS episode,
-       'a prefix that its episode measured, in its search' AS expected, a.id AS found
-FROM separate_evaluations a LEFT JOIN searches s ON s.id = a.search_id LEFT JOIN episodes e ON e.id = a.episode_id
-WHERE NOT EXISTS (SELECT 1 FROM evaluations v WHERE v.episode_id = a.episode_id AND v.node_id = a.node_id
-                  AND v.search_id = a.search_id)
-ORDER BY a.id
-""",
     "first episode number": """
 SELECT s.name AS search, NULL AS node_id, NULL AS episode, 0 AS expected, MIN(e.number) AS found
 FROM episodes e JOIN searches s ON s.id = e.search_id GROUP BY s.name HAVING MIN(e.number) <> 0
@@ -150,12 +142,6 @@ SELECT COALESCE(s.name, '?') AS search, e.node_id, e.number AS episode,
 FROM episodes e LEFT JOIN searches s ON s.id = e.search_id JOIN nodes n ON n.id = e.node_id
 WHERE e.depth_bound < n.depth
 ORDER BY e.id
-""",
-    "accuracy of separate evaluation": """
-SELECT COALESCE(s.name, '?') AS search, a.node_id, e.number AS episode, 'one, or a failure' AS expected, NULL AS found
-FROM separate_evaluations a LEFT JOIN searches s ON s.id = a.search_id LEFT JOIN episodes e ON e.id = a.episode_id
-WHERE a.accuracy IS NULL AND a.failure IS NULL
-ORDER BY a.id
 """,
     "sum of a prior": """
 SELECT COALESCE(s.name, '?') AS search, NULL AS node_id, NULL AS episode,

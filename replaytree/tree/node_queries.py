@@ -12,12 +12,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bin
 from replaytree.errors import ConfigError, NodeNotFound, StorageError
 from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.tree.best import best_ids
-from replaytree.tree.calibrations import stored_biases
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import noises, training_noise
 from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.records import Node, path_from_text, path_text, shape_from_text
-from replaytree.tree.schema import IN_AT_ONCE, calibrations, node_budgets, nodes, searches
+from replaytree.tree.schema import IN_AT_ONCE, node_budgets, nodes, searches
 from replaytree.tree.storage_errors import advice
 from replaytree.tree.stored_json import read_data
 
@@ -41,11 +40,6 @@ _BUDGET_AND_IMAGES = select(
     .label("epochs"),
     searches.c.data_json,
 ).where(searches.c.id == bindparam("search"))
-_OWN_BIAS = and_(
-    calibrations.c.search_id == nodes.c.search_id,
-    calibrations.c.epochs == node_budgets.c.epochs,
-    calibrations.c.depth == nodes.c.depth,
-)
 
 
 def node_stats(engine: Engine, search_id: int) -> list[NodeStats]:
@@ -71,7 +65,7 @@ def best(
 ) -> list[Node]:
     """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
-    See ranking.py. Ties go to the better calibrated average, to fewer parameters, then to the older node.
+    See ranking.py. Ties go to the better average, to fewer parameters, then to the older node.
     A limit on depth or cost leaves out nodes whose cost is unknown.
     """
     if k < 1:
@@ -95,14 +89,12 @@ def best_of(
     if epochs is None:
         return []
     noise = training_noise(connection, search_id, epochs=epochs)
-    biases = stored_biases(connection, search_id)
     node_ids = best_ids(
         connection,
         search_id,
         epochs=epochs,
         k=k,
         noise=noise,
-        biases={depth: bias.value for (depth, budget), bias in biases.items() if budget == epochs},
         **(limits or {}),
     )
     found = {
@@ -205,14 +197,12 @@ def _select_nodes() -> Select[Any]:
         node_budgets.c.epochs,
         node_budgets.c.evaluation_count.label("budget_evaluation_count"),
         node_budgets.c.total_accuracy.label("budget_total_accuracy"),
-        func.coalesce(calibrations.c.bias, 0.0).label("bias"),
     ).join(searches, searches.c.id == nodes.c.search_id)
 
 
 _NODES_AT_BUDGET = (
     _select_nodes()
     .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
-    .outerjoin(calibrations, _OWN_BIAS)
     .where(nodes.c.id.in_(bindparam("node_ids", expanding=True)), node_budgets.c.epochs == bindparam("epochs"))
 )
 
@@ -223,7 +213,6 @@ def _at_largest_budget(search_id: int) -> Select[Any]:
     return (
         _select_nodes()
         .outerjoin(node_budgets, and_(node_budgets.c.node_id == nodes.c.id, node_budgets.c.epochs == largest))
-        .outerjoin(calibrations, _OWN_BIAS)
         .where(nodes.c.search_id == search_id)
     )
 
@@ -239,7 +228,6 @@ def _node(row: Row[Any], known: Uncertainty) -> Node:
     """A node from a row; `known` are the sources of error at the row's budget."""
     count = row.budget_evaluation_count or 0
     average = row.budget_total_accuracy / count if count else None
-    calibrated = None if average is None else min(max(average - row.bias, 0.0), 1.0)
     return Node(
         node_id=row.id,
         search=row.search,
@@ -256,7 +244,6 @@ def _node(row: Row[Any], known: Uncertainty) -> Node:
         budget_evaluation_count=count,
         evaluation_count=row.evaluation_count,
         visit_count=row.visit_count,
-        calibrated_accuracy=calibrated,
-        training_bound=None if average is None else known.training_bound(average - row.bias, count),
-        lower_bound=None if calibrated is None else known.lower_bound(calibrated, count),
+        training_bound=None if average is None else known.training_bound(average, count),
+        lower_bound=None if average is None else known.lower_bound(average, count),
     )

@@ -1,10 +1,9 @@
-"""Higher limits for a stored search: its configuration, its space, its state, and what is computed for every depth."""
+"""Higher limits for a stored search: its configuration, its space and its state."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, update
 
-from replaytree.tree.calibrations import refresh
 from replaytree.tree.schema import searches, strategy_states
 
 
@@ -14,4 +13,3 @@ def raise_limits(connection: Connection, search_id: int, *, config_json: str, sp
         update(searches).where(searches.c.id == search_id).values(config_json=config_json, space_json=space_json)
     )
     connection.execute(update(strategy_states).where(strategy_states.c.search_id == search_id).values(payload=state))
-    refresh(connection, search_id)

@@ -120,7 +120,7 @@ def added_squares(count: int, total: float, accuracies: Sequence[float]) -> floa
 
 
 def rank(node: Node) -> tuple[float, float, bool, int, int]:
-    """A sort key, best first: training bound, calibrated average, fewer parameters, older."""
-    assert node.calibrated_accuracy is not None, "only evaluated nodes are ranked"
+    """A sort key, best first: training bound, average, fewer parameters, older."""
+    assert node.average_accuracy is not None, "only evaluated nodes are ranked"
     assert node.training_bound is not None, "only evaluated nodes are ranked"
-    return -node.training_bound, -node.calibrated_accuracy, node.params is None, node.params or 0, node.node_id
+    return -node.training_bound, -node.average_accuracy, node.params is None, node.params or 0, node.node_id

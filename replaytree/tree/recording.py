@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,11 +17,10 @@ from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, fu
 
 from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
-from replaytree.tree.calibrations import lacks_budget, record_separate, refresh
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.noise import move_counts
-from replaytree.tree.records import Episode, SeparateTraining, path_text, shape_text
+from replaytree.tree.records import Episode, path_text, shape_text
 from replaytree.tree.schema import (
     IN_AT_ONCE,
     PARAMS_UNKNOWN,
@@ -66,7 +64,6 @@ def record_episodes(
     space: Space | None,
     batch: Sequence[Episode],
     state: bytes,
-    separate: Sequence[SeparateTraining] = (),
 ) -> list[NodeStats]:
     """Store a batch and the strategy's state after it; the touched nodes as they are now, ordered by id."""
     first = _lock_search(connection, search_id)
@@ -74,11 +71,8 @@ def record_episodes(
     stored = _known(connection, search_id, list(changes))
     _add_to_nodes(connection, changes, stored)
     _insert_nodes(connection, search_id, space, changes, stored)
-    episode_ids = _insert_episodes(connection, search_id, batch, stored=stored, first=first)
+    _insert_episodes(connection, search_id, batch, stored=stored, first=first)
     _add_to_budgets(connection, search_id, changes, stored)
-    record_separate(connection, search_id, separate, episode_ids=episode_ids)
-    if separate or lacks_budget(connection, search_id, {episode.epochs for episode in batch if episode.trained}):
-        refresh(connection, search_id)
     now = datetime.now(UTC)
     connection.execute(
         _upsert_state(connection.dialect.name),
@@ -103,7 +97,6 @@ def record_late(
     *,
     space: Space | None,
     batch: Sequence[Episode],
-    separate: Sequence[SeparateTraining] = (),
 ) -> None:
     """Store the trained episodes of a driver that has lost its lease, without its strategy's state.
 
@@ -111,15 +104,8 @@ def record_late(
     """
     _lock_search(connection, search_id)
     state = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id)) or b""
-    places = [place for place, episode in enumerate(batch) if episode.trained]
-    record_episodes(
-        connection,
-        search_id,
-        space=space,
-        batch=[batch[place] for place in places],
-        state=state,
-        separate=[replace(training, episode=places.index(training.episode)) for training in separate],
-    )
+    trained = [episode for episode in batch if episode.trained]
+    record_episodes(connection, search_id, space=space, batch=trained, state=state)
 
 
 def _lock_search(connection: Connection, search_id: int) -> int:
@@ -216,10 +202,10 @@ def new_ids(connection: Connection, table: Table, count: int) -> list[int]:
 
 def _insert_episodes(
     connection: Connection, search_id: int, batch: Sequence[Episode], *, stored: dict[Path, Stored], first: int
-) -> list[int]:
-    """The episodes and their evaluations; the ids of the episodes."""
+) -> None:
+    """The episodes and their evaluations."""
     if not batch:
-        return []
+        return
     now = datetime.now(UTC)
     episode_ids = new_ids(connection, episodes, len(batch))
     episode_rows: list[dict[str, Any]] = []
@@ -258,7 +244,6 @@ def _insert_episodes(
     connection.execute(_INSERT[episodes], episode_rows)
     if evaluation_rows:
         connection.execute(_INSERT[evaluations], evaluation_rows)
-    return episode_ids
 
 
 def _storable(text: str) -> str:

@@ -70,28 +70,15 @@ class Episode:
 
 
 @dataclass(frozen=True, slots=True)
-class SeparateTraining:
-    """A prefix of an episode, trained by itself to calibrate what the episode's joint training read.
-
-    `episode` is the episode's place in the batch that it is recorded with; `evaluation` has one accuracy or a failure.
-    """
-
-    episode: int
-    depth: int
-    epochs: int
-    evaluation: PathEvaluation
-
-
-@dataclass(frozen=True, slots=True)
 class Node:
     """A stored prefix.
 
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
     asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
-    `calibrated_accuracy` is the average less the bias of joint readings at this depth and budget (depth_bias.py), kept
-    within [0, 1]; the average itself where nothing was calibrated. Rankings go by `training_bound`, which counts the
-    noise of trainings; `lower_bound`, "at least" where people read it, counts the sampling error of the validation
-    images too (ranking.py). It is None where neither is known: an evaluator of one's own, and no prefix trained twice.
+
+    Rankings go by `training_bound`, which counts the noise of trainings. `lower_bound`, "at least" where people read
+    it, counts the sampling error of the validation images too (ranking.py). It is None where neither is known: an
+    evaluator of one's own, and no prefix trained twice.
     """
 
     node_id: int
@@ -109,7 +96,6 @@ class Node:
     budget_evaluation_count: int
     evaluation_count: int
     visit_count: int
-    calibrated_accuracy: float | None = None
     training_bound: float | None = None
     lower_bound: float | None = None
 

@@ -14,10 +14,8 @@ from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
-from replaytree.tree.calibrations import Calibration, read_calibration, stored_biases
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
-from replaytree.tree.depth_bias import Bias, Point
-from replaytree.tree.engine import open_engine, reading
+from replaytree.tree.engine import open_engine
 from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.leases import Lease, held_text, holder_of
@@ -28,7 +26,7 @@ from replaytree.tree.prior import fitting, insert_prior, stored_prior
 from replaytree.tree.raised import raise_limits
 from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import record_episodes, record_late
-from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo, SeparateTraining
+from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.storage_errors import advice, shown
@@ -123,22 +121,20 @@ class ReplayTree:
         episodes: Sequence[Episode],
         *,
         state: bytes,
-        separate: Sequence[SeparateTraining] = (),
         checkpoints: Sequence[tuple[int, float]] = (),
         used_seconds: float | None = None,
     ) -> list[NodeStats]:
         """Store episodes and the strategy's state after them in one transaction.
 
         Each episode adds one visit to every prefix of its path; a trained one adds its accuracies to the sums.
-        `separate` trainings enter no sum: the depth calibration is estimated anew with them. `checkpoints` are (epochs
-        of the budget, accuracy) of paths that came to its checkpoint. Returns every touched node as it is now, in the
-        order of insertion. Inside `driving` it raises LeaseLost where another process has taken the search over; what
-        was trained is then stored, and the state is left as it is. `used_seconds` is how
+        `checkpoints` are (epochs of the budget, accuracy) of paths that came to its checkpoint. Returns every touched
+        node as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where another process has
+        taken the search over; what was trained is then stored, and the state is left as it is. `used_seconds` is how
         long the search has been running in all, for its goal.
         """
 
         def work(connection: Connection) -> list[NodeStats] | LeaseLost:
-            outcome = self._record(connection, episodes, state, separate, used_seconds)
+            outcome = self._record(connection, episodes, state, used_seconds)
             if not isinstance(outcome, LeaseLost):
                 add_checkpoints(connection, self._search_id, checkpoints)
             return outcome
@@ -156,20 +152,17 @@ class ReplayTree:
         connection: Connection,
         episodes: Sequence[Episode],
         state: bytes,
-        separate: Sequence[SeparateTraining],
         used_seconds: float | None,
     ) -> list[NodeStats] | LeaseLost:
         try:
             if self._lease is not None:
                 self._lease.require(connection)
         except LeaseLost as lost:
-            record_late(connection, self._search_id, space=self._space, batch=episodes, separate=separate)
+            record_late(connection, self._search_id, space=self._space, batch=episodes)
             return lost
         if used_seconds is not None:
             spend(connection, self._search_id, used_seconds)
-        return record_episodes(
-            connection, self._search_id, space=self._space, batch=episodes, state=state, separate=separate
-        )
+        return record_episodes(connection, self._search_id, space=self._space, batch=episodes, state=state)
 
     @contextmanager
     def driving(self, *, take_over: bool = False) -> Iterator[None]:
@@ -242,11 +235,6 @@ class ReplayTree:
         """All nodes, in the order of insertion, as strategies see them."""
         return node_queries.node_stats(self.engine, self._search_id)
 
-    def calibration(self) -> Calibration:
-        """What was trained by itself, the biases estimated from it, and what it cost."""
-        with reading(self.engine) as connection:
-            return read_calibration(connection, self._search_id)
-
     def checkpoints(self) -> list[tuple[int, float]]:
         """(epochs of the budget, accuracy) of every path that came to its checkpoint, in ascending order."""
         return stored_checkpoints(self.engine, self._search_id)
@@ -307,11 +295,6 @@ class ReplayTree:
     def best_accuracy(self) -> float | None:
         """The average accuracy of the prefix that `best` ranks first; None before a training."""
         return node_queries.best_accuracy(self.engine, self._search_id)
-
-    def biases(self) -> dict[Point, Bias]:
-        """By (depth, epochs): how much higher joint trainings read; empty where nothing was calibrated."""
-        with reading(self.engine) as connection:
-            return stored_biases(connection, self._search_id)
 
     def models(self) -> list[ModelInfo]:
         """What was retrained from this search, in the order of training."""

@@ -227,13 +227,6 @@ _RULES: dict[str, dict[str, Rule]] = {
         "created_at": Rule("time"),
     },
     "evaluations": {"epochs": _SOME, "accuracy": _FRACTION},
-    "separate_evaluations": {
-        "epochs": _SOME,
-        "accuracy": replace(_FRACTION, nullable=True),
-        "failure": _FAILURE,
-        "train_seconds": _SECONDS,
-    },
-    "calibrations": {"epochs": _SOME, "depth": _SOME, "bias": _NUMBER},
     "strategy_states": {"updated_at": Rule("time")},
     "leases": {
         "acquired_at": Rule("time"),
@@ -266,7 +259,6 @@ CACHES: dict[str, tuple[str, ...]] = {
     ),
     "budgets": ("repeat_count", "relative_squares"),
     "noise_factors": ("node_count", "factor"),
-    "calibrations": ("bias", "deviation", "pair_count"),
 }  # fmt: skip
 """Columns that `repair` rebuilds from the others."""
 

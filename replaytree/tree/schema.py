@@ -187,39 +187,6 @@ class EvaluationRow(Base):
     shared: Mapped[bool] = mapped_column(server_default=false())
 
 
-class SeparateEvaluationRow(Base):
-    """One prefix of a joint training (its episode), trained by itself to calibrate it. Append-only; in no sum."""
-
-    __tablename__ = "separate_evaluations"
-    __table_args__ = (
-        UniqueConstraint("episode_id", "node_id"),
-        CheckConstraint("accuracy >= 0 AND accuracy <= 1", name="accuracy"),
-        Index(None, "search_id"),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
-    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
-    episode_id: Mapped[int] = mapped_column(ForeignKey("episodes.id", ondelete="CASCADE"))
-    epochs: Mapped[int]
-    accuracy: Mapped[float | None]
-    failure: Mapped[str | None]
-    train_seconds: Mapped[float | None]
-
-
-class CalibrationRow(Base):
-    """How much higher joint trainings read at one depth and budget: the estimate from `pair_count` prefixes."""
-
-    __tablename__ = "calibrations"
-
-    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True)
-    epochs: Mapped[int] = mapped_column(primary_key=True)
-    depth: Mapped[int] = mapped_column(primary_key=True)
-    bias: Mapped[float]
-    deviation: Mapped[float]
-    pair_count: Mapped[int]
-
-
 class StrategyStateRow(Base):
     """The strategy of a search, as of `episode_count` episodes."""
 
@@ -318,8 +285,6 @@ budgets = cast(Table, BudgetRow.__table__)
 noise_factors = cast(Table, NoiseFactorRow.__table__)
 episodes = cast(Table, EpisodeRow.__table__)
 evaluations = cast(Table, EvaluationRow.__table__)
-separate_evaluations = cast(Table, SeparateEvaluationRow.__table__)
-calibrations = cast(Table, CalibrationRow.__table__)
 strategy_states = cast(Table, StrategyStateRow.__table__)
 leases = cast(Table, LeaseRow.__table__)
 priors = cast(Table, PriorRow.__table__)

@@ -275,7 +275,7 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
         val_fraction=0.2, skip_bad=True, device="cpu", data_dir=".", epochs_first=1, epochs_last=2, reward="balanced",
         max_params=10**6, max_flops=10**9, target_params=1000, target_flops=10**5, cost_weight=-0.1, prune=False,
         capture=False, grow_patience=3, baseline="parent", baseline_decay=0.5, warmup=2, candidates=9, mutants=0.25,
-        population=4, tournament=2, exploration=0.5, calibrate=0.125, threads=1,
+        population=4, tournament=2, exploration=0.5, threads=1,
     )  # fmt: skip
     same = [f.name for f in dataclasses.fields(config) if getattr(config, f.name) == f.default]
     assert same == ["dataset", "warm_start"]
@@ -497,12 +497,11 @@ def test_a_second_ctrl_c_quits_at_once_and_what_was_committed_stays(replaytree, 
     assert replaytree("db", "check")[0] == 0
 
 
-def test_a_calibrated_run_shows_both_accuracies_and_what_it_cost(replaytree, here):
-    out = replaytree("run", "--trainings", 3, "--calibrate", 0.1, *QUICK)[1]
-    assert "node  accuracy  calibrated  at least  trainings" in out
-    assert re.search(
-        r"calibration: \d+ prefix(es)? trained by (itself|themselves), [\d.]+% of the seconds trained", out
-    )
+def test_depth_calibration_is_refused_with_its_reason_and_is_not_in_help(replaytree, here):
+    removed = "--calibrate was removed, because depth calibration made rankings less faithful; leave it out"
+    assert replaytree("run", "--trainings", 1, "--calibrate", 0.2, *QUICK) == (2, "", f"Error: {removed}\n")
+    assert not (here / "replaytree.db").exists()
+    assert "--calibrate" not in replaytree("run", "--help-all")[1]
 
 
 def compute(process, *, seconds):

@@ -80,7 +80,7 @@ def test_a_node_is_labelled_as_in_tables():
     node = Node(
         node_id=7, search="mine", path=(2, 1), labels=("c", "b"), depth=2, action=1, label="b", output_shape=(8, 4, 4),
         params=12345, flops=1234567, epochs=4, average_accuracy=2 / 3, budget_evaluation_count=2, evaluation_count=2,
-        visit_count=1200, calibrated_accuracy=2 / 3, training_bound=0.6, lower_bound=0.5556,
+        visit_count=1200, training_bound=0.6, lower_bound=0.5556,
     )  # fmt: skip
     assert node_lines(node) == [
         "node          7", "layers        c b", "accuracy      0.6667", "at least      0.5556", "trainings     2",

@@ -39,9 +39,9 @@ def test_spare_columns_are_left_out_one_by_one_and_wide_characters_count_twice()
     assert lines(("a",), [("x\x1b[31m",)], width=80) == ["        a", "x\\x1b[31m"]
 
 
-def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency_and_calibration():
+def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency():
     row = {
-        "node_id": 12345, "average_accuracy": 0.99444, "calibrated_accuracy": 0.98, "lower_bound": None,
+        "node_id": 12345, "average_accuracy": 0.99444, "lower_bound": None,
         "budget_evaluation_count": 2, "epochs": 8, "visit_count": 7, "depth": 15, "params": 1_234_567, "flops": 999,
         "latency_ms": 0.123456, "labels": " ".join(["res128s2"] * 15),
     }  # fmt: skip
@@ -49,16 +49,16 @@ def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency_and_calibratio
     assert narrow[0].split() == [
         "node",
         "accuracy",
-        "calibrated",
         "at",
         "least",
         "trainings",
+        "epochs",
         "depth",
         "params",
         "FLOPs",
         "ms",
     ]
-    assert narrow[1].split() == ["12345", "0.9944", "0.9800", "-", "2", "15", "1.23M", "999", "0.123"]
+    assert narrow[1].split() == ["12345", "0.9944", "-", "2", "8", "15", "1.23M", "999", "0.123"]
     assert max(map(len, narrow)) <= 80
     assert " ".join(" ".join(narrow[2:]).split()) == row["labels"]
     wide = nodes_lines([row], width=300)

@@ -44,9 +44,6 @@ LEGAL = {
     ("episodes", "policy_loss"): ("null", "minus", "half", "huge"),
     ("episodes", "entropy"): ("null", "half", "huge"),
     ("evaluations", "accuracy"): (),
-    ("separate_evaluations", "accuracy"): (),
-    ("separate_evaluations", "failure"): ("null",),
-    ("separate_evaluations", "train_seconds"): ("null", "half", "huge"),
     ("noise_factors", "factor"): (),
     ("leases", "holder"): (*ANY_TEXT, "empty"),
     ("leases", "host"): (*ANY_TEXT, "empty"),
@@ -71,7 +68,7 @@ def template(tmp_path_factory):
     file = tmp_path_factory.mktemp("tampering") / "search.db"
     own = {"dataset": "digits", "train_limit": 100, "width": 0.0625, "max_layers": 2, "epochs_first": 2}
     own["epochs_last"] = 2
-    told = {"warm_start": "first", "calibrate": 1.0}
+    told = {"warm_start": "first"}
     first = Search(name="first", storage=f"sqlite:///{file}", **own).run(trainings=2)
     second = Search(name="second", storage=f"sqlite:///{file}", **told, **own).run(trainings=4)
     node = second.tree.best(1)[0]
@@ -186,10 +183,7 @@ RESUME = "resume first --trainings 1 --take-over"
             "episodes SET trained = 'yes'",
             ("list", "report first --out {}/r.html", RESUME),
         ),
-        (
-            "episodes SET train_seconds = 'long'",
-            ("report first --out {}/r.html", RESUME),
-        ),
+        ("episodes SET train_seconds = 'long'", ("report first --out {}/r.html",)),
         (
             "searches SET seed = 'seven'",
             ("list", "compare first second --out {}/r.html", RESUME),

@@ -62,7 +62,7 @@ DEFAULTS = {
     "gamma": 0.9, "replay": 0.25, "continue_": 0.0, "temperature": 0.01, "rho_bar": 1.0, "baseline": "depth",
     "hidden_size": 64, "policy_learning_rate": 0.005, "entropy": 0.01, "grad_clip": 1.0, "warmup": 8,
     "candidates": 64, "mutants": 0.5, "population": 20, "tournament": 5, "exploration": 1.0, "evaluator": "joint",
-    "calibrate": 0.0, "epochs_first": 4, "epochs_last": 8, "batch_size": 64, "learning_rate": 0.1, "momentum": 0.9,
+    "epochs_first": 4, "epochs_last": 8, "batch_size": 64, "learning_rate": 0.1, "momentum": 0.9,
     "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": True,
     "reward": "accuracy", "cost_weight": -0.07,
 }  # fmt: skip
@@ -86,7 +86,7 @@ EDGES = {
     "epochs_first": (1, 1_000_000), "epochs_last": (1, 1_000_000), "batch_size": (1, None), "crop_padding": (0, 4096),
     "max_params": (1, None), "max_flops": (1, None), "target_params": (1, None), "target_flops": (1, None),
     "gamma": (0.0, 1.0), "replay": (0.0, 1.0), "continue_": (0.0, 1.0), "mutants": (0.0, 1.0), "momentum": (0.0, 1.0),
-    "baseline_decay": (0.0, 1.0), "calibrate": (0.0, 1.0), "label_smoothing": (0.0, 1.0), "temperature": (1e-6, 1e6),
+    "baseline_decay": (0.0, 1.0), "label_smoothing": (0.0, 1.0), "temperature": (1e-6, 1e6),
     "entropy": (0.0, 1e6), "exploration": (0.0, 1e6), "weight_decay": (0.0, 1e6),
     "policy_learning_rate": (math.ulp(0.0), 1e6), "learning_rate": (math.ulp(0.0), 1e6),
     "rho_bar": (math.ulp(0.0), None), "grad_clip": (math.ulp(0.0), None),

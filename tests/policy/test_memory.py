@@ -107,19 +107,13 @@ def test_the_average_is_that_of_the_largest_budget():
     assert stats.total_accuracy == 1.9
 
 
-def test_the_range_is_of_all_averages_that_there_have_been_until_a_reload():
+def test_the_range_is_of_all_averages_that_there_have_been():
     memory = ReplayMemory()
     assert memory.accuracy_range == (math.inf, -math.inf)
     memory.update([node((0,), 0.5), node((1,)), node((2,), 0.25)])
     assert memory.accuracy_range == (0.25, 0.5)
     memory.update([node((2,), 0.375), node((0,), 0.75)])
     assert memory.accuracy_range == (0.25, 0.75)
-    # A calibration moves all averages.
-    memory.reload([node((0,), 0.625), node((1,)), node((2,), 0.5)])
-    assert memory.accuracy_range == (0.5, 0.625)
-    assert [n.average_accuracy for n in memory] == [0.625, None, 0.5]
-    memory.reload([])
-    assert memory.accuracy_range == (math.inf, -math.inf)
 
 
 def test_changes_are_told_once():

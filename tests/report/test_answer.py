@@ -106,14 +106,6 @@ def test_a_limit_that_is_met_exactly_is_kept():
     assert [Limit("--max-params", 20, cost).kept for cost in (20, 21, None)] == [True, False, None]
 
 
-def test_the_interval_is_of_the_calibrated_accuracy(data):
-    best = replace(data.best, calibrated_accuracy=0.7)
-    nodes = tuple(best if node.node_id == best.node_id else node for node in data.nodes)
-    found = answer(replace(data, nodes=nodes))
-    assert (found.accuracy, found.calibrated) == (0.75, 0.7)
-    assert found.interval == pytest.approx(wilson(0.7, 100))
-
-
 def test_other_layers_are_said(data):
     other = replace(
         data, info=replace(data.info, name="luck", space_json=data.info.space_json.replace("pool1", "pool2"))

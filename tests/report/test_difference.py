@@ -10,7 +10,7 @@ from replaytree.tree import Uncertainty
 
 
 def leader(accuracy, *, images=None, noise=None):
-    return Leader((0,), accuracy, accuracy, 1, 4, Uncertainty(noise, images))
+    return Leader((0,), accuracy, 1, 4, Uncertainty(noise, images))
 
 
 def test_the_example_of_newcombe():

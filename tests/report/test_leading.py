@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
 from replaytree.report.leading import leaders
 from replaytree.report.reading import read_search
-from replaytree.tree import Episode, SeparateTraining
+from replaytree.tree import Episode
 
 PATHS = st.lists(st.integers(0, 1), min_size=1, max_size=3).map(tuple)
 ACCURACIES = st.sampled_from([0.0, 0.4, 0.5, 0.6, 0.9, 1.0])
@@ -43,16 +43,6 @@ def test_copies_of_a_shared_training_are_not_counted():
     data = read_search(tree)
     assert [each.shared for each in data.episodes] == [0, 1]
     assert leaders(data)[-1].known.noise is None
-
-
-def test_a_calibrated_search_is_ranked_by_what_is_calibrated():
-    tree = new_tree()
-    deep = episode((0, 0), [0.5, 0.52], 4)
-    tree.record([deep], state=b"", separate=[SeparateTraining(0, 2, 4, PathEvaluation([0.02]))])
-    best = tree.best(1)[0]
-    assert best.path == (0,)
-    leader = leaders(read_search(tree))[-1]
-    assert (leader.path, leader.calibrated) == ((0,), pytest.approx(best.calibrated_accuracy))
 
 
 def test_a_long_search_is_ranked_at_some_places_and_where_it_is_asked_for():

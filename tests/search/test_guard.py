@@ -10,7 +10,7 @@ import pytest
 
 from replaytree.config import Budget
 from replaytree.records import PathEvaluation
-from replaytree.search.guard import DIED, Guard, GuardedAlone
+from replaytree.search.guard import DIED, Guard
 from replaytree.tree.deaths import Deaths
 
 TWICE = f"{DIED} 2 times (a crash in native code, out of memory, or killed)"
@@ -59,9 +59,6 @@ class Deadly:
         if (self.together and len(paths) > 1) or set(self.bad) & set(paths):
             raise self.error
         return [PathEvaluation([path[0] / 10] * len(path)) for path in paths]
-
-    def evaluate_alone(self, path, *, budget, seed):
-        return self.evaluate([path], budget=budget, seed=seed)[0]
 
 
 def resumed(tree, evaluator, paths, *, seed=5, epochs=1):
@@ -129,17 +126,6 @@ def test_an_interrupt_is_no_death(error):
         with pytest.raises(error):
             Guard(lambda: tree).ask(Deadly((1,), error=error), [(1,)], budget=Budget(1), seed=5)
     assert tree.deaths == Deaths()
-
-
-def test_a_prefix_that_kills_the_process_when_it_is_trained_by_itself_is_an_error_too():
-    tree, deadly = Tree(), Deadly((1, 2))
-    for _ in range(2):
-        assert resumed(tree, Deadly(), [(1, 2)])[0] == 0  # the joint training of the turn, anew
-        with pytest.raises(Death):
-            GuardedAlone(deadly, lambda: tree).evaluate_alone((1, 2), budget=Budget(1), seed=5)
-    alone = GuardedAlone(deadly, lambda: tree).evaluate_alone((1, 2), budget=Budget(1), seed=5)
-    assert (alone.failure, alone.failure_text) == ("error", TWICE)
-    assert GuardedAlone(deadly, lambda: tree).evaluate_alone((1,), budget=Budget(1), seed=5).accuracies == (0.1,)
 
 
 PROCESSES = """

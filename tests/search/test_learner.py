@@ -7,7 +7,6 @@ import pytest
 from replaytree.config import Budget, Pruning, SearchConfig
 from replaytree.policy import PolicyUpdate
 from replaytree.records import PathEvaluation, Proposal
-from replaytree.search.calibrator import Calibrator
 from replaytree.search.learner import Learner, Lesson
 from replaytree.search.turns import Turn
 from replaytree.space import LabelSpace, SoftReward
@@ -35,7 +34,7 @@ def tree(tmp_path, config):
 
 def learner_of(config):
     reward = SoftReward(SPACE, None, None, config.cost_weight)
-    return Learner(config, SPACE, calibrator=Calibrator(SPACE, None, share=0.0), reward=reward)
+    return Learner(config, SPACE, reward=reward)
 
 
 def trained(turn):
@@ -95,7 +94,7 @@ def test_the_episodes_of_a_lesson():
     proposals = [Proposal((0,), "sample", (0.5,)), Proposal((1,), "replay", (0.5,), rewards=(0.5,))]
     evaluations = [PathEvaluation([0.75], epochs=1), PathEvaluation([0.5])]
     turn = Turn(4, proposals, 2, Budget(8, checkpoint=1))
-    stopped, replayed = Lesson(turn, evaluations, PolicyUpdate(0.25, 0.125), [], []).episodes
+    stopped, replayed = Lesson(turn, evaluations, PolicyUpdate(0.25, 0.125), []).episodes
     assert (stopped.epochs, stopped.trained, stopped.evaluation) == (1, True, evaluations[0])
     assert (replayed.epochs, replayed.trained, replayed.evaluation) == (8, False, None)
     assert {(e.depth_bound, e.policy_loss, e.entropy) for e in (stopped, replayed)} == {(2, 0.25, 0.125)}

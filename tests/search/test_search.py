@@ -590,36 +590,6 @@ def test_stopped_paths_are_recorded_at_what_they_spent_and_resumed_searches_stop
     assert check(whole.tree.engine) == []
 
 
-def test_a_calibrated_search_is_resumed_with_the_same_tree_and_the_same_view_of_it(tmp_path):
-    options = {
-        "dataset": "digits", "strategy": "puct", "min_layers": 2, "max_layers": 3, "grow_every": 3, "epochs_first": 1,
-        "epochs_last": 2, "train_limit": 200, "seed": 3, "calibrate": 0.4,
-    }  # fmt: skip
-    whole = replaytree.Search(storage=f"sqlite:///{tmp_path}/whole.db", **options).run(episodes=8)
-    storage = f"sqlite:///{tmp_path}/parts.db"
-    replaytree.Search(storage=storage, **options).run(episodes=5)
-    parts = replaytree.Search.resume("digits-1", storage=storage).run(episodes=3)
-    calibration = whole.tree.calibration()
-    assert calibration.pairs == parts.tree.calibration().pairs
-    assert calibration.biases == parts.tree.calibration().biases
-    assert calibration.separate_count >= 2
-    assert 0.0 < calibration.separate_flops <= 0.4 * calibration.joint_flops
-    assert whole.tree.node_stats() == parts.tree.node_stats()
-    assert list(whole.memory) == list(parts.memory)
-    # What the strategy sees, the raw averages and the calibration say together.
-    for node in whole.tree.nodes():
-        seen = whole.memory.get(node.path)
-        assert seen.average_accuracy == pytest.approx(node.calibrated_accuracy)
-    assert check(whole.tree.engine) == []
-
-
-def test_an_evaluator_that_trains_every_prefix_by_itself_is_not_calibrated(storage):
-    config = SearchConfig(
-        evaluator="separate", max_layers=2, epochs_first=1, epochs_last=1, train_limit=100, calibrate=1.0
-    )
-    assert replaytree.Search(config=config, storage=storage).run(episodes=2).tree.calibration().separate_count == 0
-
-
 @pytest.mark.parametrize("strategy", ["guided", "replay"])
 @pytest.mark.parametrize("num_paths", [1, 3])
 def test_a_warm_start_survives_resuming_whatever_becomes_of_the_other_search(tmp_path, strategy, num_paths):

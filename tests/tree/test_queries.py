@@ -85,7 +85,6 @@ def test_node(golden_tree):
         budget_evaluation_count=1,
         evaluation_count=1,
         visit_count=1,
-        calibrated_accuracy=0.5,
         training_bound=0.5,
         lower_bound=None,
     )

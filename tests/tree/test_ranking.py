@@ -32,7 +32,6 @@ NODE = Node(
     budget_evaluation_count=1,
     evaluation_count=1,
     visit_count=1,
-    calibrated_accuracy=0.9,
 )
 
 
@@ -157,12 +156,12 @@ def test_images_change_no_order(one, other, count, noise, images):
 
 
 def test_ties_go_to_the_average_then_to_fewer_parameters_then_to_the_older():
-    lucky = replace(NODE, node_id=2, calibrated_accuracy=0.95, training_bound=0.85)
-    firm = replace(NODE, node_id=3, calibrated_accuracy=0.9, training_bound=0.85)
+    lucky = replace(NODE, node_id=2, average_accuracy=0.95, training_bound=0.85)
+    firm = replace(NODE, node_id=3, average_accuracy=0.9, training_bound=0.85)
     small = replace(firm, node_id=5, params=4)
     unknown = replace(firm, node_id=4, params=None)
     young = replace(firm, node_id=6)
-    bare = replace(NODE, node_id=7, calibrated_accuracy=0.86, training_bound=0.86)
+    bare = replace(NODE, node_id=7, average_accuracy=0.86, training_bound=0.86)
     assert sorted([young, unknown, small, firm, lucky, bare], key=rank) == [bare, lucky, small, firm, young, unknown]
 
 

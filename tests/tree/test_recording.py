@@ -1,7 +1,7 @@
 """What is written, by hand; the contract of the whole tree is in test_replay_tree.py."""
 
 from replaytree.records import BudgetSums, PathEvaluation
-from replaytree.tree import Episode, Pair, SeparateTraining, check
+from replaytree.tree import Episode, check
 from replaytree.tree.engine import writing
 from replaytree.tree.recording import record_late
 
@@ -10,20 +10,11 @@ def joint(path, accuracies, epochs=8):
     return Episode(path, "sample", 3, epochs, True, PathEvaluation(accuracies, train_seconds=2.0))
 
 
-def alone(episode, depth, accuracy):
-    return SeparateTraining(episode, depth, 8, PathEvaluation([accuracy], train_seconds=1.0))
-
-
-def test_a_late_separate_training_is_of_the_episode_that_it_followed(tree):
-    """A driver that lost its lease leaves out what it replayed; the places of the others move."""
+def test_a_driver_that_lost_its_lease_leaves_out_what_it_replayed(tree):
     tree.record([joint((0,), [0.5])], state=b"state")
     batch = [Episode((0,), "replay", 3, 8, False), joint((1,), [0.75]), joint((2,), [0.25])]
     with writing(tree.engine) as connection:
-        record_late(connection, 1, space=tree._space, batch=batch, separate=[alone(2, 1, 0.125), alone(1, 1, 0.625)])
-    assert sorted(tree.calibration().pairs, key=lambda pair: pair.joint) == [
-        Pair(1, 8, 0.25, 0.125),
-        Pair(1, 8, 0.75, 0.625),
-    ]
+        record_late(connection, 1, space=tree._space, batch=batch)
     assert [(episode.number, episode.path) for episode in tree.episodes()] == [(0, (0,)), (1, (1,)), (2, (2,))]
     assert tree.strategy_state() == b"state"
     assert check(tree.engine) == []

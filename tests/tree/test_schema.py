@@ -12,16 +12,15 @@ from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from replaytree.records import PathEvaluation
-from replaytree.tree import Episode, Node, SeparateTraining, check, open_engine
+from replaytree.tree import Episode, Node, check, open_engine
 from replaytree.tree.engine import _alembic_config, build_engine, current_revision, head_revision, reading, writing
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base, models
 
 ARCHITECTURES = (
-    "search node_id depth labels path output_shape params flops epochs average_accuracy "
-    "calibrated_accuracy evaluation_count visit_count"
+    "search node_id depth labels path output_shape params flops epochs average_accuracy evaluation_count visit_count"
 )
 BEST_PREFIXES = (
-    "search labels depth average_accuracy calibrated_accuracy training_bound budget_evaluation_count "
+    "search labels depth average_accuracy training_bound budget_evaluation_count "
     "evaluation_count visit_count params flops epochs node_id"
 )
 
@@ -156,7 +155,7 @@ def test_views(tree, golden):
         architectures = connection.execute(text("SELECT * FROM architectures ORDER BY node_id")).all()
         best = connection.execute(text("SELECT * FROM best_prefixes")).all()
     assert " ".join(architectures[0]._fields) == ARCHITECTURES
-    assert tuple(architectures[0]) == ("first", 1, 1, "conv", "0", "8x8x8", 10, 1000, 8, 0.75, 0.75, 3, 4)
+    assert tuple(architectures[0]) == ("first", 1, 1, "conv", "0", "8x8x8", 10, 1000, 8, 0.75, 3, 4)
     assert tuple(architectures[5]) == (
         "first",
         6,
@@ -168,15 +167,14 @@ def test_views(tree, golden):
         3000,
         None,
         None,
-        None,
         0,
         1,
     )
     assert " ".join(best[0]._fields) == BEST_PREFIXES
     assert [tuple(row) for row in best] == [
-        ("first", "conv", 1, 0.75, 0.75, 0.75, 1, 3, 4, 10, 1000, 8, 1),
-        ("first", "conv res", 2, 0.5, 0.5, 0.5, 1, 1, 1, 40, 2000, 8, 5),
-        ("first", "res", 1, 0.25, 0.25, 0.25, 1, 1, 1, 30, 1000, 8, 4),
+        ("first", "conv", 1, 0.75, 0.75, 1, 3, 4, 10, 1000, 8, 1),
+        ("first", "conv res", 2, 0.5, 0.5, 1, 1, 1, 40, 2000, 8, 5),
+        ("first", "res", 1, 0.25, 0.25, 1, 1, 1, 30, 1000, 8, 4),
     ]
 
 
@@ -190,30 +188,23 @@ def test_best_prefixes_round_and_take_each_search_at_its_own_budget(tree, create
     assert [tuple(row) for row in rows] == [("other", "pool", 0.9, 4), ("first", "conv", 0.6667, 8)]
 
 
-def test_best_prefixes_rank_what_is_calibrated_among_what_is_not(tree, create, golden):
-    calibrated = [create(tree.engine, name) for name in ("second", "third")]
-    raw = [tree, create(tree.engine, "fourth")]
-    alone = PathEvaluation([0.125]), PathEvaluation([0.875])
-    for other, evaluation in zip(calibrated, alone, strict=True):
-        # The third of the golden episodes has one layer and reads 0.25: too high in one search, too low in the other.
-        other.record(golden, state=b"", separate=[SeparateTraining(2, 1, 8, evaluation)])
-    for other in raw:
-        other.record(golden, state=b"")
-    raw[1].record([Episode((1,), "sample", 3, 9, True, PathEvaluation([0.75]))], state=b"")
-    # A second training at the largest budget: one search of the four knows its noise there.
-    calibrated[0].record([Episode((0, 1), "sample", 3, 8, True, PathEvaluation([0.25, 0.5]))], state=b"")
+def test_best_prefixes_rank_searches_of_known_and_unknown_noise_together(tree, create, golden):
+    every = [tree, *(create(tree.engine, name) for name in ("second", "third"))]
+    for each in every:
+        each.record(golden, state=b"")
+    every[1].record([Episode((1,), "sample", 3, 9, True, PathEvaluation([0.75]))], state=b"")
+    # A second training at the largest budget: one search of the three knows its noise there.
+    every[2].record([Episode((0, 1), "sample", 3, 8, True, PathEvaluation([0.25, 0.5]))], state=b"")
     expected = sorted(
-        [node for other in (*raw, *calibrated) for node in other.best(99)],
-        key=lambda node: (-node.training_bound, -node.calibrated_accuracy, node.params, node.node_id),
+        [node for each in every for node in each.best(99)],
+        key=lambda node: (-node.training_bound, -node.average_accuracy, node.params, node.node_id),
     )
-    assert len({bool(other.calibration().biases) for other in (*raw, *calibrated)}) == 2
+    assert {node.training_bound == node.average_accuracy for node in expected} == {True, False}
     with reading(tree.engine) as connection:
         rows = connection.execute(text("SELECT * FROM best_prefixes")).all()
         first = connection.execute(text("SELECT * FROM best_prefixes LIMIT 4")).all()
     assert [row.node_id for row in rows] == [node.node_id for node in expected]
-    assert [row.calibrated_accuracy for row in rows] == [
-        pytest.approx(node.calibrated_accuracy, abs=6e-5) for node in expected
-    ]
+    assert [row.training_bound for row in rows] == [pytest.approx(node.training_bound, abs=6e-5) for node in expected]
     assert first == rows[:4]
 
 
@@ -237,8 +228,8 @@ def test_views_with_the_sqlite3_module_alone(create, golden, tmp_path):
     connection = sqlite3.connect(tmp_path / "tree.db")
     rows = connection.execute("select * from best_prefixes limit 2").fetchall()
     assert rows == [
-        ("first", "conv", 1, 0.75, 0.75, 0.75, 1, 3, 4, 10, 1000, 8, 1),
-        ("first", "conv res", 2, 0.5, 0.5, 0.5, 1, 1, 1, 40, 2000, 8, 5),
+        ("first", "conv", 1, 0.75, 0.75, 1, 3, 4, 10, 1000, 8, 1),
+        ("first", "conv res", 2, 0.5, 0.5, 1, 1, 1, 40, 2000, 8, 5),
     ]
     assert connection.execute("select count(*), max(average_accuracy) from architectures").fetchone() == (6, 0.9)
     connection.close()
