@@ -10,17 +10,11 @@ from typing import Any
 
 from replaytree.errors import ModelError, SpaceError
 from replaytree.records import Shape
-from replaytree.space import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
+from replaytree.space import CustomLayer, Layer
+from replaytree.space.layers import layer_from_json, layer_to_json
 from replaytree.space.returned import require_shape
 
 FORMAT = 2
-
-# The only types that a file can name: nothing in it is imported or evaluated.
-_LAYER_TYPES: dict[str, type[Convolution] | type[ResidualBlock] | type[Pooling]] = {
-    "Convolution": Convolution,
-    "ResidualBlock": ResidualBlock,
-    "Pooling": Pooling,
-}
 
 # More values than any picture that networks here are trained on; a larger claim only wastes memory.
 _MOST_VALUES = 2**26
@@ -153,7 +147,7 @@ class Description:
         try:
             values = plain_json(text)
             _require_format(values.pop("format"), origin)
-            values["layers"] = tuple(_layer(each) for each in values["layers"])
+            values["layers"] = tuple(layer_from_json(each) for each in values["layers"])
             values["input_shape"] = require_shape("input_shape", values["input_shape"])
             for name in ("classes", "mean", "std"):
                 values[name] = tuple(values[name])
@@ -251,12 +245,4 @@ def _layer_values(layer: Layer) -> dict[str, Any]:
             f"layer {layer.label!r} is one of your own, and a model file holds no code; keep the model in memory with "
             f"best_model(folder=None), and torch.save its network yourself"
         )
-    return {"type": type(layer).__name__, **asdict(layer)}
-
-
-def _layer(values: dict[str, Any]) -> Layer:
-    values = dict(values)
-    kind = values.pop("type")
-    if kind not in _LAYER_TYPES:
-        raise ValueError(f"{kind!r} is not a kind of layer")
-    return _LAYER_TYPES[kind](**values)
+    return layer_to_json(layer)

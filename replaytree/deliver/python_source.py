@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from replaytree.deliver.description import Description
-from replaytree.errors import SpaceError
-from replaytree.records import Shape
-from replaytree.space import Convolution, Layer, Pooling, ResidualBlock
+from replaytree.space import Classifier, chain
+from replaytree.space.layers import format_shape
 
 _TEMPLATE = '''"""{labels}
 
@@ -29,7 +28,7 @@ CLASSES = {classes}
 MEAN = {mean}
 STD = {std}
 
-{subsampled}{residual}
+{definitions}
 def layers():
     """The layers in turn; beside each, the shape after it."""
     return nn.Sequential(
@@ -64,38 +63,6 @@ if __name__ == "__main__":
     print(load())
 '''
 
-_SUBSAMPLED = '''
-class Subsampled(nn.Conv2d):
-    """A 1x1 convolution with a stride. Subsampling first is equal, and the strided gradient can crash oneDNN."""
-
-    def forward(self, x):
-        return nn.functional.conv2d(x[:, :, :: self.stride[0], :: self.stride[1]], self.weight)
-
-'''
-
-_RESIDUAL = '''
-class Residual(nn.Module):
-    """relu(branch(x) + shortcut(x))."""
-
-    def __init__(self, inputs, channels, stride, projects):
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(inputs, channels, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels),
-        )
-        self.shortcut = nn.Identity()
-        if projects:
-            pointwise = Subsampled if stride > 1 else nn.Conv2d
-            self.shortcut = nn.Sequential(pointwise(inputs, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
-
-    def forward(self, x):
-        return torch.relu(self.branch(x) + self.shortcut(x))
-
-'''
-
 _PLAIN_FORWARD = "        return self.layers(inputs)"
 _FLIP_FORWARD = "        return (self.layers(inputs) + self.layers(inputs.flip(3))) / 2  # the mirror image, too"
 
@@ -103,19 +70,14 @@ _FLIP_FORWARD = "        return (self.layers(inputs) + self.layers(inputs.flip(3
 def python_source(description: Description, *, weights: Path) -> str:
     """The file's text; SpaceError if there is a custom layer."""
     channels, height, width = description.input_shape
-    lines = []
-    shape = description.input_shape
-    for depth, layer in enumerate(description.layers, start=1):
-        after = layer.output_shape(shape)
-        assert after is not None, "a trained network is legal"
-        lines.append(f"layer{depth}_{layer.label}={_expression(layer, shape)},  # {'x'.join(map(str, after))}")
-        shape = after
-    lines.append(
-        f"head=nn.Sequential(OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), "
-        f"linear=nn.Linear({shape[0]}, {len(description.classes)}))),"
-    )
-    residual = any(isinstance(layer, ResidualBlock) for layer in description.layers)
-    subsampled = residual or any(_subsampled(layer) for layer in description.layers)
+    head = Classifier(len(description.classes))
+    graph = chain(description.layers, input_shape=description.input_shape, head=head)
+    definitions = {text: None for layer, _ in graph.parts() for text in layer.definitions}
+    lines = [
+        f"{node.name}={node.layer.source(*graph.input_shapes(node))},  # {format_shape(after)}"
+        for node, after in zip(graph.nodes, graph.shapes, strict=True)
+    ]
+    lines.append(f"head={graph.head.source(graph.end_shape)},")
     return _TEMPLATE.format(
         labels=description.labels,
         weights=weights.name,
@@ -126,41 +88,7 @@ def python_source(description: Description, *, weights: Path) -> str:
         classes=repr(description.classes),
         mean=repr(description.mean),
         std=repr(description.std),
-        subsampled=_SUBSAMPLED if subsampled else "",
-        residual=_RESIDUAL if residual else "",
+        definitions="".join(definitions),
         layers="\n".join(f"            {line}" for line in lines),
         forward=_FLIP_FORWARD if description.mirror else _PLAIN_FORWARD,
     )
-
-
-def _expression(layer: Layer, shape: Shape) -> str:
-    match layer:
-        case Convolution():
-            return _convolution(layer, shape[0])
-        case ResidualBlock():
-            projects = layer.projects(shape[0])
-            return f"Residual({shape[0]}, {layer.output_channels}, stride={layer.stride}, projects={projects})"
-        case Pooling(kind="avg"):
-            return f"nn.AvgPool2d({layer.kernel}, {layer.stride}, {layer.padding}, count_include_pad=False)"
-        case Pooling():
-            return f"nn.MaxPool2d({layer.kernel}, {layer.stride}, {layer.padding})"
-        case _:
-            raise SpaceError(f"layer {layer.label!r} is one of your own; its code cannot be written out")
-
-
-def _subsampled(layer: Layer) -> bool:
-    return isinstance(layer, Convolution) and layer.kernel == 1 and layer.stride > 1
-
-
-def _convolution(layer: Convolution, inputs: int) -> str:
-    before, after = (layer.kernel - 1) // 2, layer.kernel // 2
-    even = before != after
-    kind = "Subsampled" if _subsampled(layer) else "nn.Conv2d"
-    modules = [f"nn.ZeroPad2d(({before}, {after}, {before}, {after}))"] if even else []
-    modules += [
-        f"{kind}({inputs}, {layer.output_channels}, {layer.kernel}, {layer.stride}, "
-        f"{0 if even else before}, bias=False)",
-        f"nn.BatchNorm2d({layer.output_channels})",
-        "nn.ReLU()",
-    ]
-    return f"nn.Sequential({', '.join(modules)})"

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from torch import nn
@@ -17,8 +16,7 @@ from replaytree.config import SearchConfig
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
-from replaytree.space import Layer, LayerSpace, xu24
-from replaytree.space.modules import build_network
+from replaytree.space import Classifier, Layer, LayerSpace, chain, xu24
 from replaytree.space.notation import parse_path
 from replaytree.space.returned import require_shape
 from replaytree.tree import Node, ReplayTree, SearchInfo, advice
@@ -145,15 +143,9 @@ def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Call
     layers = _search_layers(tree, info, config.width)
     seen = info.data
     shape = require_shape("the image shape", seen["image_shape"])
-    return [
-        partial(
-            build_network,
-            tuple(layers[action] for action in node.path),
-            input_shape=shape,
-            num_classes=len(seen["classes"]),
-        )
-        for node in nodes
-    ], shape
+    head = Classifier(len(seen["classes"]))
+    graphs = [chain([layers[action] for action in node.path], input_shape=shape, head=head) for node in nodes]
+    return [graph.build for graph in graphs], shape
 
 
 def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> tuple[Layer, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from replaytree.networks.heads import Heads
 from replaytree.records import Path
 from replaytree.space import LayerSpace, prefixes
-from replaytree.space.modules import build_layer
+from replaytree.space.building import build_layer
 from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
 
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every

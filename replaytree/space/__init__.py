@@ -1,18 +1,32 @@
-"""Spaces: which layers there are, where each is legal, and what each costs. Only modules.py imports torch."""
+"""Spaces: which layers there are, where each is legal, and what each costs. Networks import torch when built."""
 
 from replaytree.space.catalogue import xu24
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
-from replaytree.space.layers import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
+from replaytree.space.graph import Graph, GraphNode, GraphSpace, chain
+from replaytree.space.layers import (
+    Classifier,
+    Concatenation,
+    Convolution,
+    CustomLayer,
+    Layer,
+    Pooling,
+    ResidualBlock,
+)
 from replaytree.space.soft_reward import SoftReward, soft_reward
 from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cost
 
 __all__ = [
     "CheckedSpace",
+    "Classifier",
+    "Concatenation",
     "ConstrainedSpace",
     "Convolution",
     "CustomLayer",
+    "Graph",
+    "GraphNode",
+    "GraphSpace",
     "LabelSpace",
     "Layer",
     "LayerSpace",
@@ -21,6 +35,7 @@ __all__ = [
     "SoftReward",
     "TrieCost",
     "batches_of_paths",
+    "chain",
     "checked",
     "prefixes",
     "soft_reward",

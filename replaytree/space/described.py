@@ -8,11 +8,7 @@ from typing import Any
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
-from replaytree.space.layers import Convolution, Layer, Pooling, ResidualBlock
-
-_KINDS: dict[str, type[Convolution | ResidualBlock | Pooling]] = {
-    kind.__name__: kind for kind in (Convolution, ResidualBlock, Pooling)
-}
+from replaytree.space.layers import Layer, layer_from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,7 @@ def described_layers(description: Mapping[str, Any]) -> DescribedLayers | None:
     try:
         if any(each["type"] == "CustomLayer" for each in described):
             return None
-        layers = tuple(
-            _KINDS[each["type"]](**{name: value for name, value in each.items() if name != "type"})
-            for each in described
-        )
+        layers = tuple(layer_from_json(each) for each in described)
         channels, height, width = description["input_shape"]
         found = DescribedLayers(layers, (channels, height, width), description["num_classes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
+from replaytree.space.graph import Graph, chain
 from replaytree.space.layers import (
-    CustomLayer,
+    Classifier,
+    Convolution,
     Layer,
-    Pooling,
+    ResidualBlock,
     format_shape,
+    layer_to_json,
     require_label,
     require_whole,
-    why_illegal,
 )
 from replaytree.space.notation import parse_path, require_actions
 from replaytree.space.returned import called, require_cost, require_mask, require_shape
@@ -25,6 +27,7 @@ MAX_CACHED_SHAPES = 4096
 # Labels in the repr of a space.
 MOST_SHOWN = 6
 MAX_CACHED_PREFIXES = 65536
+MAX_CACHED_GRAPHS = 1024
 # How many shapes the constructor checks for dead ends. A measured layer takes about 2 ms at each shape.
 MAX_CHECKED_SHAPES = 256
 
@@ -45,6 +48,8 @@ class LayerSpace:
     also where a chain shorter than `max_layers` could reach a feature map that no layer may follow.
     """
 
+    nested = True
+
     def __init__(self, layers: Iterable[Layer], *, input_shape: Shape, num_classes: int, max_layers: int) -> None:
         self.layers = tuple(layers)
         for number, layer in enumerate(self.layers):
@@ -60,6 +65,7 @@ class LayerSpace:
         self.num_classes = num_classes
         self._max_layers = max_layers
         self._steps: dict[Shape, _Steps] = {}
+        self._graphs: dict[Path, Graph] = {}
         self._last_walk: tuple[Path, tuple[Shape, ...]] = ((), (self.input_shape,))
         self._check_dead_ends()
 
@@ -119,13 +125,21 @@ class LayerSpace:
 
         `num_classes` is the space's own where it is None.
         """
-        from replaytree.space.modules import build_network
-
         num_classes = self.num_classes if num_classes is None else num_classes
         require_whole("num_classes", num_classes, least=1)
-        self.check(prefix)
-        layers = [self.layers[action] for action in prefix]
-        return build_network(layers, input_shape=self.input_shape, num_classes=num_classes)
+        return replace(self.network(prefix), head=Classifier(num_classes)).build()
+
+    def network(self, prefix: Path) -> Graph:
+        """The prefix with its head, as a chain. SpaceError if the prefix is illegal."""
+        graph = self._graphs.get(prefix)
+        if graph is None:
+            self.check(prefix)
+            layers = [self.layers[action] for action in prefix]
+            graph = chain(layers, input_shape=self.input_shape, head=Classifier(self.num_classes))
+            if len(self._graphs) >= MAX_CACHED_GRAPHS:
+                self._graphs.clear()
+            self._graphs[prefix] = graph
+        return graph
 
     def check(self, path: Path) -> None:
         """SpaceError, saying at which layer and why, unless `path` is legal."""
@@ -139,11 +153,11 @@ class LayerSpace:
 
     def describe(self) -> dict[str, Any]:
         """What makes two spaces the same, for JSON. `width` is None where the layers' widths differ."""
-        widths = {layer.width for layer in self.layers if not isinstance(layer, CustomLayer | Pooling)}
+        widths = {layer.width for layer in self.layers if isinstance(layer, Convolution | ResidualBlock)}
         return {
             "kind": "layers",
             "labels": list(self._labels),
-            "layers": [_describe_layer(layer) for layer in self.layers],
+            "layers": [layer_to_json(layer) for layer in self.layers],
             "width": widths.pop() if len(widths) == 1 else None,
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
@@ -174,7 +188,7 @@ class LayerSpace:
         after = self._steps_from(before).shapes[action]
         if after is None:
             raise SpaceError(
-                f"layer {depth}, {self._labels[action]}, is illegal there: {why_illegal(self.layers[action], before)}"
+                f"layer {depth}, {self._labels[action]}, is illegal there: {self.layers[action].why_illegal(before)}"
             )
         return after
 
@@ -333,11 +347,6 @@ def _checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
 def _require_depth(path: Path, max_layers: int) -> None:
     if len(path) > max_layers:
         raise SpaceError(f"the path has {len(path)} layers, more than max_layers, {max_layers} (--max-layers)")
-
-
-def _describe_layer(layer: Layer) -> dict[str, Any]:
-    values = {"label": layer.label} if isinstance(layer, CustomLayer) else asdict(layer)
-    return {"type": type(layer).__name__, **values}
 
 
 def _quote(labels: Iterable[str]) -> str:

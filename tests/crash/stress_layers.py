@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from replaytree.space import Convolution, CustomLayer, Layer, Pooling, ResidualBlock
-from replaytree.space.modules import build_layer
+from replaytree.space.building import build_layer
 
 PASSES = 12
 # Relative to the largest entry: sums of some thousand terms in float32, and in bfloat16 with its 8 bits.

@@ -5,7 +5,6 @@ import pytest
 
 from replaytree.errors import SpaceError
 from replaytree.space import Convolution, CustomLayer, Pooling, ResidualBlock
-from replaytree.space.layers import why_illegal
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ def test_stride_2_is_illegal_where_a_side_has_one_pixel(layer, shape):
 def test_a_pooling_that_leaves_no_pixels_is_illegal():
     layer = Pooling("max", 2, 1)
     assert layer.output_shape((8, 1, 4)) is None
-    assert why_illegal(layer, (8, 1, 4)) == "it would leave no pixels where the feature map is 8x1x4"
+    assert layer.why_illegal((8, 1, 4)) == "it would leave no pixels where the feature map is 8x1x4"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_custom_layer_with_everything_given_needs_no_torch():
     assert layer.output_shape((4, 8, 6)) == (4, 4, 3)
     assert layer.output_shape((4, 1, 6)) is None
     assert (layer.params((4, 8, 6)), layer.flops((4, 8, 6))) == (4, 7)
-    assert why_illegal(layer, (4, 1, 6)) == "its output_shape is None where the feature map is 4x1x6"
+    assert layer.why_illegal((4, 1, 6)) == "its output_shape is None where the feature map is 4x1x6"
     assert repr(layer) == "CustomLayer('half')"
 
 

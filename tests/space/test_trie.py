@@ -15,7 +15,7 @@ from replaytree.space import (
     trie_cost,
     xu24,
 )
-from replaytree.space.modules import build_layer
+from replaytree.space.building import build_layer
 from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
 
 SPACE = LayerSpace(

@@ -6,8 +6,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
-from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling, ResidualBlock, xu24
-from replaytree.space.modules import ResidualModule, SubsampledConv2d, build_head, build_layer, build_network
+from replaytree.space import Classifier, Convolution, CustomLayer, LayerSpace, Pooling, ResidualBlock, chain, xu24
+from replaytree.space.building import build_layer
+from replaytree.space.layers.modules.residual import ResidualModule
+from replaytree.space.layers.modules.subsampled import SubsampledConv2d
 
 OTHERS = (Convolution(6, 1), Convolution(6, 2), Convolution(6, 4, 2), Convolution(6, 7, 3), ResidualBlock(5, 3))
 POOLS = (Pooling("avg", 2, 1), Pooling("max", 4, 2), Pooling("avg", 5, 1), Pooling("max", 2, 3))
@@ -49,7 +51,7 @@ def test_every_head_of_a_chain_can_be_trained_at_once():
     for layer in xu24(width=0.25):
         if (after := layer.output_shape(shape)) is None:
             continue
-        trunk, head = build_layer(layer, shape), build_head(after, 3)
+        trunk, head = build_layer(layer, shape), build_layer(Classifier(3), after)
         features, shape = trunk(features), after
         loss = loss + head(features).square().mean()
         modules.extend([trunk, head])
@@ -114,13 +116,13 @@ def test_he_initialisation_and_no_bias():
 
 
 def test_the_head_is_the_mean_over_pixels_and_a_linear_layer():
-    head = build_head((5, 4, 3), 3)
+    head = build_layer(Classifier(3), (5, 4, 3))
     features = torch.randn(2, 5, 4, 3)
     assert torch.allclose(head(features), head.linear(features.mean((2, 3))), atol=1e-6)
 
 
 def test_a_network_reads_like_its_path():
-    network = build_network([ResidualBlock(8), Pooling("avg", 2, 2)], input_shape=(3, 8, 8), num_classes=4)
+    network = chain([ResidualBlock(8), Pooling("avg", 2, 2)], input_shape=(3, 8, 8), head=Classifier(4)).build()
     assert [name for name, _ in network.named_children()] == ["layer1_res8", "layer2_avg2s2", "head"]
     assert network(torch.randn(2, 3, 8, 8)).shape == (2, 4)
 
@@ -129,7 +131,7 @@ def test_illegal_layers_are_not_built():
     with pytest.raises(SpaceError, match="avg2s2 is illegal here: stride 2 needs sides of at least 2 pixels"):
         build_layer(Pooling("avg", 2, 2), (8, 1, 1))
     with pytest.raises(SpaceError, match=r"layer 2, avg2s2, is illegal there: stride 2 needs .* map is 3x1x1"):
-        build_network([Pooling("avg", 2, 2)] * 2, input_shape=(3, 2, 2), num_classes=4)
+        chain([Pooling("avg", 2, 2)] * 2, input_shape=(3, 2, 2), head=Classifier(4)).build()
 
 
 def separable(shape):

@@ -1,0 +1,265 @@
+"""The network of a prefix as plain values: layers, what each reads, and what the whole costs. No torch.
+
+Costs, the trie, building and the exporters all read this one graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from replaytree.errors import SpaceError
+from replaytree.records import Path, Shape
+from replaytree.space.layers import Layer, layer_from_json, layer_to_json
+from replaytree.space.returned import require_shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+IMAGE = -1
+"""Among the inputs and ends of a graph: what goes into the network."""
+
+_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """A layer of a graph. `inputs` are indices of earlier nodes, or IMAGE; `depth`, from 1, is of its path's layer."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[int, ...]
+    depth: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in an order in which each comes after what it reads, and a head that reads `ends`.
+
+    `merge` makes one feature map of several ends; it is None where there is one end. SpaceError where the parts do not
+    fit together. In a nested space the nodes of a prefix are the first of its continuations': those of its depth and
+    less, with the same names, layers and inputs; ends, merge and head belong to the prefix alone.
+    """
+
+    input_shape: Shape
+    nodes: tuple[GraphNode, ...]
+    ends: tuple[int, ...]
+    head: Layer
+    merge: Layer | None = None
+
+    def __post_init__(self) -> None:
+        names: set[str] = set()
+        for index, node in enumerate(self.nodes):
+            if not node.name.isidentifier() or node.name in ("head", "merge"):
+                raise SpaceError(f"node {index} is named {node.name!r}; it must be a Python name, as 'layer3_join'")
+            if node.name in names:
+                raise SpaceError(f"two nodes are named {node.name!r}; make the names unique")
+            if node.depth < 1:
+                raise SpaceError(f"node {node.name} is of depth {node.depth}; it must be at least 1")
+            _require_earlier(f"node {node.name}", node.inputs, before=index)
+            names.add(node.name)
+        _require_earlier("the head", self.ends, before=len(self.nodes))
+        if (self.merge is None) != (len(self.ends) == 1):
+            raise SpaceError(f"the head reads {len(self.ends)} ends; several need a merge, and one has none")
+
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The feature map after each node; SpaceError, naming the layer, where one is illegal."""
+        shapes: list[Shape] = []
+        for node in self.nodes:
+            read = self._read(node.inputs, shapes)
+            after = node.layer.output_shape(*read)
+            if after is None:
+                raise SpaceError(
+                    f"layer {node.depth}, {node.layer.label}, is illegal there: {node.layer.why_illegal(*read)}"
+                )
+            shapes.append(after)
+        return tuple(shapes)
+
+    @cached_property
+    def end_shape(self) -> Shape:
+        """The feature map that the head reads."""
+        read = self._read(self.ends, self.shapes)
+        if self.merge is None:
+            return read[0]
+        after = self.merge.output_shape(*read)
+        if after is None:
+            raise SpaceError(f"the head cannot read {len(read)} ends: {self.merge.why_illegal(*read)}")
+        return after
+
+    def input_shapes(self, node: GraphNode) -> tuple[Shape, ...]:
+        """The feature maps that a node reads."""
+        return self._read(node.inputs, self.shapes)
+
+    @property
+    def end_shapes(self) -> tuple[Shape, ...]:
+        """The feature maps of the ends."""
+        return self._read(self.ends, self.shapes)
+
+    def parts(self, *, own: int | None = None, head: bool = True) -> Iterator[tuple[Layer, tuple[Shape, ...]]]:
+        """Every layer and the shapes it reads: nodes, the merge, the head; with `own`, the nodes of that depth only."""
+        for node in self.nodes:
+            if own is None or node.depth == own:
+                yield node.layer, self.input_shapes(node)
+        if self.merge is not None:
+            yield self.merge, self.end_shapes
+        if head:
+            yield self.head, (self.end_shape,)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the layers, in the order of the nodes."""
+        return tuple(node.layer.label for node in self.nodes)
+
+    @cached_property
+    def params(self) -> int:
+        """Numbers to train, of the whole."""
+        return sum(layer.params(*shapes) for layer, shapes in self.parts())
+
+    @cached_property
+    def flops(self) -> int:
+        """Multiply-adds for one image, of the whole."""
+        return sum(layer.flops(*shapes) for layer, shapes in self.parts())
+
+    @cached_property
+    def activations(self) -> int:
+        """Numbers of 32 bits that the whole keeps for one image for the backward pass."""
+        return sum(layer.activations(*shapes) for layer, shapes in self.parts())
+
+    @cached_property
+    def peak_bytes(self) -> int:
+        """The most bytes of 32-bit maps alive at once while one image is classified.
+
+        Alive are a layer's inputs, its output, and what later layers read. What a layer makes within itself is not
+        counted.
+        """
+        steps = [node.inputs for node in self.nodes]
+        sizes = [math.prod(shape) for shape in self.shapes]
+        if self.merge is not None:
+            steps.append(self.ends)
+            sizes.append(math.prod(self.end_shape))
+        steps.append(self.ends if self.merge is None else (len(steps) - 1,))
+        sizes.append(math.prod(self.head.output_shape(self.end_shape) or ()))
+        last = {source: step for step, inputs in enumerate(steps) for source in inputs}
+        alive, peak = {IMAGE: math.prod(self.input_shape)}, 0
+        for step in range(len(steps)):
+            alive[step] = sizes[step]
+            peak = max(peak, sum(alive.values()))
+            # A loose end that nothing reads dies at once.
+            alive = {source: size for source, size in alive.items() if last.get(source, -1) > step}
+        return _BYTES * peak
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether each node reads the one before it alone, and the head the last."""
+        chained = all(node.inputs == (index - 1,) for index, node in enumerate(self.nodes))
+        return chained and self.ends == (len(self.nodes) - 1,)
+
+    def build(self) -> nn.Module:
+        """The network, from (images, channels, height, width) to (images, classes); see building.py."""
+        from replaytree.space.building import build
+
+        return build(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "input_shape": list(self.input_shape),
+            "nodes": [
+                {
+                    "name": node.name,
+                    "layer": layer_to_json(node.layer),
+                    "inputs": list(node.inputs),
+                    "depth": node.depth,
+                }
+                for node in self.nodes
+            ],
+            "ends": list(self.ends),
+            "merge": None if self.merge is None else layer_to_json(self.merge),
+            "head": layer_to_json(self.head),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Graph:
+        """The inverse of to_json; SpaceError for values that describe no graph."""
+        try:
+            nodes = tuple(
+                GraphNode(
+                    _text(each["name"]),
+                    layer_from_json(each["layer"]),
+                    _integers(each["inputs"]),
+                    _integers([each["depth"]])[0],
+                )
+                for each in values["nodes"]
+            )
+            return cls(
+                require_shape("input_shape", values["input_shape"]),
+                nodes,
+                _integers(values["ends"]),
+                layer_from_json(values["head"]),
+                None if values["merge"] is None else layer_from_json(values["merge"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {str(error)[:200]}"
+            raise SpaceError(f"this does not describe a network ({reason})") from error
+
+    def _read(self, inputs: Sequence[int], shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+        return tuple(self.input_shape if source == IMAGE else shapes[source] for source in inputs)
+
+
+class GraphSpace(Protocol):
+    """A space that knows the network of every prefix. Shapes and costs are read from there.
+
+    `nested`: the network of a prefix is a part of the networks of its continuations, so that one training scores all.
+    """
+
+    @property
+    def nested(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """What the heads tell apart."""
+        ...
+
+    def network(self, prefix: Path) -> Graph:
+        """The graph of a prefix with its head; SpaceError where the prefix is illegal."""
+        ...
+
+
+def chain(layers: Sequence[Layer], *, input_shape: Shape, head: Layer) -> Graph:
+    """The layers in turn, named as in 'layer1_res128', and the head."""
+    nodes = tuple(
+        GraphNode(node_name(depth, layer.label), layer, (depth - 2,), depth)
+        for depth, layer in enumerate(layers, start=1)
+    )
+    return Graph(input_shape, nodes, (len(nodes) - 1,), head)
+
+
+def node_name(depth: int, word: str) -> str:
+    """'layer3_conv32k3'; what a Python name cannot have becomes '_'."""
+    return f"layer{depth}_" + "".join(sign if f"_{sign}".isidentifier() else "_" for sign in word)
+
+
+def _require_earlier(who: str, inputs: tuple[int, ...], *, before: int) -> None:
+    if not inputs:
+        raise SpaceError(f"{who} reads nothing; give it at least one input")
+    for source in inputs:
+        if not IMAGE <= source < before:
+            raise SpaceError(f"{who} reads node {source}; it may read {IMAGE}, the image, to {before - 1}")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a name is {value!r}")
+    return value
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        raise TypeError(f"{values!r} are not whole numbers")
+    return tuple(values)

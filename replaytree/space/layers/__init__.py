@@ -1,0 +1,69 @@
+"""The kinds of layer, one file a kind, and how a layer is stored as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from replaytree.errors import SpaceError
+from replaytree.space.layers.classifier import Classifier
+from replaytree.space.layers.concatenation import Concatenation
+from replaytree.space.layers.convolution import Convolution
+from replaytree.space.layers.custom import CustomLayer
+from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
+from replaytree.space.layers.pooling import Pooling, PoolingKind
+from replaytree.space.layers.residual import ResidualBlock
+
+# The only types that a file or a database can name: nothing in it is imported or evaluated.
+KINDS: dict[str, Any] = {
+    "Classifier": Classifier,
+    "Concatenation": Concatenation,
+    "Convolution": Convolution,
+    "Pooling": Pooling,
+    "ResidualBlock": ResidualBlock,
+}
+
+
+def layer_to_json(layer: Layer) -> dict[str, Any]:
+    """Its type and fields, as plain values; of a layer that is a user's own, the type and the label alone."""
+    kind = type(layer).__name__
+    if KINDS.get(kind) is not type(layer):
+        return {"type": kind, "label": layer.label}
+    return {"type": kind, **{field.name: getattr(layer, field.name) for field in fields(KINDS[kind])}}
+
+
+def layer_from_json(values: Mapping[str, Any]) -> Layer:
+    """The inverse of layer_to_json; SpaceError for values that are none of our layers."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("type"), str):
+        raise SpaceError(f"{str(values)[:200]!r} does not describe a layer: it has no type")
+    kind = values["type"]
+    if kind not in KINDS:
+        raise SpaceError(f"{kind[:200]!r} is not a kind of layer; these are: {', '.join(KINDS)}")
+    given = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name != "type"
+    }
+    try:
+        layer: Layer = KINDS[kind](**given)
+    except (TypeError, OverflowError) as error:
+        raise SpaceError(f"a {kind} cannot be made of what is stored: {str(error)[:200]}") from error
+    return layer
+
+
+__all__ = [
+    "KINDS",
+    "Classifier",
+    "Concatenation",
+    "Convolution",
+    "CustomLayer",
+    "Layer",
+    "Pooling",
+    "PoolingKind",
+    "ResidualBlock",
+    "format_shape",
+    "layer_from_json",
+    "layer_to_json",
+    "legal_output",
+    "require_label",
+    "require_whole",
+]

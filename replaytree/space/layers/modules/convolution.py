@@ -1,0 +1,14 @@
+"""Convolutions as networks start with them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def convolution(
+    inputs: int, channels: int, kernel: int, stride: int = 1, padding: int = 0, *, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution without bias, for batch norm to follow. It starts from He's normal distribution (fan out)."""
+    module = nn.Conv2d(inputs, channels, kernel, stride, padding, groups=groups, bias=False)
+    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return module
