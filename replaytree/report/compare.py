@@ -15,9 +15,9 @@ from typing import Literal
 from plotly import graph_objects as go
 
 from replaytree.report import theme
-from replaytree.report.depth import quantile
 from replaytree.report.difference import Difference, over_seeds
 from replaytree.report.leading import Leader, leaders
+from replaytree.report.quantile import quantile
 from replaytree.report.reading import SearchData
 
 Axis = Literal["trainings", "seconds"]

@@ -18,9 +18,10 @@ from replaytree.report.compare import (
     groups,
     standing_rows,
 )
+from replaytree.report.difference import difference_text
 from replaytree.report.files import folder_name, write_whole
-from replaytree.report.findings import counted, difference_text
 from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.wording import counted
 from replaytree.tree import ReplayTree
 
 MOST_NAMES = 4
@@ -51,7 +52,7 @@ def comparison_html(searches: Sequence[SearchData]) -> str:
     return html.render(
         "comparison.html",
         figures=figures,
-        tree=None,
+        columns={},
         names=names,
         command=command(searches[0], "compare", names),
         name=_joined(names),

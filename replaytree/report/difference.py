@@ -90,3 +90,12 @@ def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
     shares = [fmean(leader.accuracy for leader in group) for group in (first, second)]
     least = min(count for count in images if count is not None)
     return Z95 * math.sqrt(sum(share * (1.0 - share) for share in shares) / least)
+
+
+def difference_text(found: Difference) -> str:
+    """'1.7 points, 95 % interval -1.2 to 4.6'."""
+    value = f"{100.0 * found.value:+.1f} points".replace("-", "\N{MINUS SIGN}")
+    if found.interval is None:
+        return f"{value}; how far luck reaches is unknown, with neither images nor repeated trainings to tell it by"
+    low, high = (f"{100.0 * end:+.1f}".replace("-", "\N{MINUS SIGN}") for end in found.interval)
+    return f"{value}, 95 % interval {low} to {high}"

@@ -14,16 +14,20 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from replaytree.report import findings, theme
+from replaytree.report import theme, wording
+from replaytree.report.difference import difference_text
 
 SCRIPTS = ("draw.js", "tree.js", "panel.js", "explore.js", "stay.js")
 
 
-def render(template: str, *, figures: dict[str, go.Figure], tree: dict[str, Any] | None, **values: Any) -> str:
-    """A page from a template of assets/; every value is escaped where it is put in."""
+def render(template: str, *, figures: dict[str, go.Figure], columns: dict[str, Any], **values: Any) -> str:
+    """A page from a template of assets/; every value is escaped where it is put in.
+
+    `figures` and `columns` are what the page's scripts are given, by the names of the sections they belong to.
+    """
     scripts = [plotly_script(), "\n".join(_asset(name) for name in SCRIPTS)]
     payload = {
-        "tree": tree,
+        "columns": columns,
         "figures": {key: figure_json(figure) for key, figure in figures.items()},
         "templates": {scheme: theme.template(scheme) for scheme in ("light", "dark")},
         "scales": {
@@ -90,7 +94,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": findings.short, "counted": findings.counted, "fixed": _fixed, "json": script_json}
+    environment.filters |= {
+        "short": wording.short,
+        "counted": wording.counted,
+        "difference": difference_text,
+        "fixed": _fixed,
+        "json": script_json,
+    }
     return environment
 
 

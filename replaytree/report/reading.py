@@ -30,7 +30,7 @@ class SearchData:
     """One search in memory; every row of a report is a function of this. Nodes stand after their parents.
 
     `storage` is the database's URL as a command can name it from any folder, None where none can; `taken` are the names
-    of all its searches.
+    of all its searches; `against` is a random search to compare with, where one was named.
     """
 
     info: SearchInfo
@@ -40,6 +40,7 @@ class SearchData:
     uncertainties: Mapping[int, Uncertainty] = field(default_factory=dict)
     storage: str | None = None
     taken: tuple[str, ...] = ()
+    against: SearchData | None = None
 
     @property
     def name(self) -> str:
@@ -89,6 +90,11 @@ class SearchData:
     def by_path(self) -> Mapping[Path, Node]:
         """The nodes by their path."""
         return {node.path: node for node in self.nodes}
+
+    @cached_property
+    def averages(self) -> tuple[float, ...]:
+        """The average accuracies that are known, in the order of the nodes: what the colours are a scale of."""
+        return tuple(node.average_accuracy for node in self.nodes if node.average_accuracy is not None)
 
     @cached_property
     def comparable(self) -> tuple[Node, ...]:

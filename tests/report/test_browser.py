@@ -8,7 +8,10 @@ import sqlite3
 import pytest
 
 from replaytree.bench.report import CHROMIUM_ARGUMENTS, synthetic_tree
-from replaytree.report import write_comparison, write_report
+from replaytree.report import theme, write_comparison, write_report
+from replaytree.report.page import report_html
+from replaytree.report.section import Section
+from replaytree.report.sections import SECTIONS
 from replaytree.tree import ReplayTree, record_model
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -102,6 +105,21 @@ def test_the_cell_that_the_heading_of_the_pairs_names_is_in_sight_on_a_narrow_sc
     box = tick.bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= SIZES[1][0]
+
+
+def test_a_section_that_no_script_knows_is_drawn(visit, data, tmp_path):
+    bars = Section(
+        name="visits",
+        title="Visits",
+        rows=lambda data: [node.visit_count for node in data.nodes],
+        figure=lambda rows: theme.figure({"type": "bar", "y": rows}, height=200),
+        finding=lambda rows: f"{sum(rows)} visits",
+    )
+    path = tmp_path / "index.html"
+    path.write_text(report_html(data, sections=[*SECTIONS, bars]), encoding="utf-8")
+    page = visit(path)
+    page.click("nav >> text=Visits")
+    assert page.locator("#visits .bars .point").count() == 6
 
 
 def test_figures_follow_the_scheme_while_the_page_is_open(visit, site):
@@ -229,6 +247,18 @@ def test_the_graph_is_a_second_view_whose_nodes_can_be_clicked(visit, site):
     points.nth(points.count() // 2).click(force=True)
     page.wait_for_selector("#panel[data-node]:not([data-node=''])")
     assert page.locator("#icicle-stage").is_hidden()
+
+
+def test_a_mark_of_the_trade_offs_is_a_node_that_can_be_clicked(visit, site):
+    page = visit(site[0])
+    figure = page.locator("[data-figure=params]")
+    figure.scroll_into_view_if_needed()
+    # The last mark of the last trace: the end of the Pareto front, the best prefix.
+    figure.locator(".points path").last.click(force=True)
+    page.wait_for_selector("#panel[data-node]:not([data-node=''])")
+    best = ReplayTree.open(f"sqlite:///{site[1]}", "synthetic").best(1)[0]
+    assert page.locator("#panel").get_attribute("data-node") == str(best.node_id)
+    page.wait_for_function("document.getElementById('tree').getBoundingClientRect().top < innerHeight / 2")
 
 
 def test_an_address_can_name_a_node(visit, site):

@@ -16,7 +16,7 @@ from replaytree.errors import CorruptTree
 from replaytree.report import write_report
 from replaytree.report.commands import command, commands_of, companion_config, companion_name, node_commands
 from replaytree.report.reading import read_search
-from replaytree.report.tree_table import tree_columns
+from replaytree.report.sections.tree import tree_columns
 from replaytree.search.search import Search
 from replaytree.tree import ReplayTree
 

@@ -27,16 +27,17 @@ function setView(view) {
   else refresh();
 }
 
-// Marks of these figures are nodes: the graph's carry places, the trade-offs' carry ids.
+// Where a figure's meta says that its marks are nodes, they carry places of the columns, or nodes' numbers.
 function onNode(element) {
-  const placeOf = { network: (mark) => mark, params: placeAt, flops: placeAt }[element.dataset.figure];
+  const meta = payload.figures[element.dataset.figure].layout.meta;
+  const placeOf = meta && { places: (mark) => mark, nodes: placeAt }[meta.marks];
   if (!tree || !placeOf || element.dataset.listening) return;
   element.dataset.listening = "true";
   element.on("plotly_click", (event) => {
     const mark = event.points[0].customdata;
     if (mark === undefined || mark === null || placeOf(mark) < 0) return;
     choose(placeOf(mark), true);
-    if (element.dataset.figure !== "network") one("#tree").scrollIntoView();
+    if (!one("#tree").contains(element)) one("#tree").scrollIntoView();
   });
 }
 

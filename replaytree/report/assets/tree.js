@@ -1,6 +1,6 @@
 "use strict";
 // The tree as columns: children, paths and labels are rebuilt from parents and actions.
-const tree = payload.tree;
+const tree = payload.columns.tree;
 const ROOT = -1;
 const columns = tree ? tree.columns : null;
 const childrenOf = new Map();

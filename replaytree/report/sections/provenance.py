@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from replaytree.report.reading import SearchData
+from replaytree.report.section import Section, measured
+from replaytree.report.sections.retrained import looked_at_test, retrained_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +88,44 @@ def duration(time: timedelta) -> str:
         return f"{minutes} min {second} s"
     hours, minute = divmod(minutes, 60)
     return f"{hours} h {minute} min"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """All facts and failures; `tested` says that retrained models were measured on the test images."""
+
+    measured: bool
+    tested: bool
+    data: list[Fact]
+    machine: list[Fact]
+    config: list[Fact]
+    failures: list[FailureRow]
+
+
+def provenance(data: SearchData) -> Provenance:
+    """The rows of the section."""
+    return Provenance(
+        measured=measured(data),
+        tested=looked_at_test(retrained_rows(data)),
+        data=data_facts(data),
+        machine=machine_facts(data),
+        config=config_facts(data),
+        failures=failure_rows(data),
+    )
+
+
+def provenance_finding(rows: Provenance) -> str:
+    """What kind of accuracies the page's are."""
+    if not rows.measured:
+        return "Where this search comes from"
+    return f"All accuracies here are {'validation accuracies' if rows.data else 'the evaluator’s own'}"
+
+
+SECTION = Section(
+    name="provenance",
+    title="Provenance",
+    shown=lambda data: True,
+    rows=provenance,
+    finding=provenance_finding,
+    template="provenance.html",
+)

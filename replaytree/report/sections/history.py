@@ -1,12 +1,10 @@
-"""The search over time: what each training brought, how the bounds rose, what the policy did, what depth costs."""
+"""The search over time: what each training brought, how the bounds rose, what the policy did."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from statistics import median
 from typing import Any
 
 from plotly import graph_objects as go
@@ -16,9 +14,12 @@ from replaytree.records import FailureKind, Path, Source
 from replaytree.report import theme
 from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.section import Section
+from replaytree.report.wording import counted, ordinal
 from replaytree.tree import ReplayTree
 
 MOST_POINTS = 2000
+NOTHING = "No training has measured anything yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +42,6 @@ class HistoryRow:
     failure: FailureKind | None
     policy_loss: float | None
     entropy: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class DepthCostRow:
-    """What the trainings of paths of one depth cost, in seconds."""
-
-    depth: int
-    trainings: int
-    median_seconds: float
-    total_seconds: float
 
 
 def history_rows(data: SearchData) -> list[HistoryRow]:
@@ -80,15 +71,6 @@ def history_rows(data: SearchData) -> list[HistoryRow]:
             )
         )
     return rows
-
-
-def depth_cost_rows(data: SearchData) -> list[DepthCostRow]:
-    """One row a depth of trained paths, where the evaluator told its seconds."""
-    seconds = defaultdict(list)
-    for training in data.trainings:
-        if training.train_seconds is not None:
-            seconds[len(training.path)].append(training.train_seconds)
-    return [DepthCostRow(depth, len(s), median(s), sum(s)) for depth, s in sorted(seconds.items())]
 
 
 def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[HistoryRow]:
@@ -146,22 +128,6 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
     if learned:
         figure.update_yaxes(title_text="entropy", rangemode="tozero", row=3, col=1, secondary_y=False)
         figure.update_yaxes(title_text="loss", showgrid=False, row=3, col=1, secondary_y=True)
-    return figure
-
-
-def draw_depth_cost(rows: Sequence[DepthCostRow]) -> go.Figure:
-    """Median seconds of a training by the depth of its path."""
-    bars = go.Bar(
-        x=[row.depth for row in rows],
-        y=[row.median_seconds for row in rows],
-        customdata=[[row.trainings, row.total_seconds] for row in rows],
-        marker={"color": theme.SAMPLE},
-        hovertemplate="%{x} layers: median %{y:.2f} s<br>%{customdata[0]} trainings, %{customdata[1]:.0f} s in all"
-        "<extra></extra>",
-    )
-    figure = theme.figure(bars, height=300, showlegend=False)
-    figure.update_xaxes(title_text="layers of the trained path", dtick=1 if len(rows) <= 16 else None)
-    figure.update_yaxes(title_text="seconds a training (median)")
     return figure
 
 
@@ -234,3 +200,43 @@ def _line(
         line={"color": colour, "dash": dash, "shape": shape, "width": width},
         hovertemplate=f"episode %{{x}}: {name} %{{y:.4~f}}<extra></extra>",
     )
+
+
+def history_finding(rows: Sequence[HistoryRow]) -> str:
+    """The training since which the best prefix has been ranked first."""
+    leader = rows[-1].leader
+    if leader is None:
+        return NOTHING
+    last_other = max((place for place, row in enumerate(rows) if row.leader != leader), default=-1)
+    trained = sum(row.trained for row in rows[: last_other + 2])
+    total = sum(row.trained for row in rows)
+    return f"The best prefix has been ranked first since the {ordinal(trained)} of {counted(total, 'training')}"
+
+
+def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
+    parts = [
+        "Each mark is one training: the highest accuracy of any prefix on its path, with the epochs of that time. The "
+        "line is the average accuracy of the prefix that ranked first by then; it can fall when more trainings, or "
+        "longer ones, measure less. Below: the most layers (depth bound) and the epochs (budget) that were allowed."
+    ]
+    if any(row.entropy is not None for row in rows):
+        parts.append(
+            "At the bottom: the controller, the small network that proposes layers. Its entropy says how undecided it "
+            "is; the loss is what its training minimises, and its height says nothing about accuracy."
+        )
+    parts.append("Episodes count from 1 here, and from 0 in the database.")
+    if hidden := len(rows) - len(thinned(rows)):
+        parts.append(f"{hidden:,} episodes are left out of the drawing; every new leader and failure is shown.")
+    return " ".join(parts)
+
+
+SECTION = Section(
+    name="history",
+    title="Over time",
+    eyebrow="The search over time",
+    rows=history_rows,
+    figure=draw_history,
+    finding=history_finding,
+    caption=_caption,
+    empty=NOTHING,
+)

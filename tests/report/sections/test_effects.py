@@ -1,9 +1,8 @@
 import pytest
 
 from replaytree import PathEvaluation, plot_layer_effects
-from replaytree.report.effects import EffectRow, FollowRow, draw_effects, draw_follows, effect_rows, follow_rows
-from replaytree.report.findings import effect_finding, follow_finding
 from replaytree.report.reading import read_search
+from replaytree.report.sections.effects import EffectRow, draw_effects, effect_finding, effect_rows
 from replaytree.tree import Episode
 
 
@@ -75,23 +74,6 @@ def test_gains_differ_as_the_trainings_do(crossed):
     }
 
 
-def test_pairs_of_the_best_tenth(grow, training):
-    paths = [(a, b) for a in range(4) for b in range(4)]
-    tree = grow([training(path, 0.1, 0.2 + 0.04 * n) for n, path in enumerate(paths)], labels=("a1", "b1", "c1", "d1"))
-    # Sixteen chains: the best tenth is the best two, (3, 3) and (3, 2).
-    assert follow_rows(read_search(tree)) == [
-        FollowRow(3, 2, "d1", "c1", 1, 0.5, 1 / 16),
-        FollowRow(3, 3, "d1", "d1", 1, 0.5, 1 / 16),
-    ]
-
-
-def test_the_pair_that_the_heading_names_comes_first():
-    rows = [FollowRow(3, 2, "d1", "c1", 5, 0.5, 0.1), FollowRow(0, 1, "a1", "b1", 2, 0.2, 0.1)]
-    cells = draw_follows(rows).data[0]
-    assert (cells.y[0], cells.x[0], cells.z[0][0]) == ("d1", "c1", 5)
-    assert follow_finding(rows).startswith("d1 then c1")
-
-
 def test_the_figure_is_in_points_and_leaves_unknown_cells_empty(crossed):
     cells = plot_layer_effects(crossed).data[0]
     assert list(cells.y) == ["conv1", "pool1"]
@@ -134,11 +116,3 @@ def test_many_types_need_a_wider_difference():
     two = {"conv": (0.01, 0.02, 0.03), "pool": (-0.02, -0.01, 0.0)}
     assert effect_finding(effects(**two)).startswith("First layer")
     assert effect_finding(effects(**two, res=(0.0, 0.005, 0.01))).startswith("No type")
-
-
-def test_no_pair_is_named_that_ends_one_prefix_or_as_many_as_another():
-    once = FollowRow(0, 1, "a1", "b1", 1, 1.0, 0.1)
-    twice, also = FollowRow(0, 1, "a1", "b1", 2, 0.5, 0.1), FollowRow(1, 1, "b1", "b1", 2, 0.5, 0.1)
-    assert follow_finding([once]) == follow_finding([twice, also])
-    assert follow_finding([once]).startswith("No pair of layers stands out")
-    assert follow_finding([twice, once]).startswith("a1 then b1")

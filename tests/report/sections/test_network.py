@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from replaytree.report.network import NetworkRow, _radial, draw_network, network_rows
+from replaytree.report.sections.network import NetworkRow, _radial, draw_network, network_rows
 from replaytree.report.theme import Scale
 
 

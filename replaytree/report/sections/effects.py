@@ -1,4 +1,4 @@
-"""The effect of each layer at each position, and which layer follows which in the best networks."""
+"""The effect of each layer at each position."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import accumulate
+from statistics import fmean
 
 from plotly import graph_objects as go
 
 from replaytree.records import Path
 from replaytree.report import theme
-from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.difference import welch_half
+from replaytree.report.reading import HasTree, SearchData, kind_of, read_search
+from replaytree.report.section import Section
+from replaytree.report.wording import points
 from replaytree.tree import ReplayTree
+
+LEAST_TRAININGS = 3
+"""A layer's effect is put into a heading only where it rests on at least this many trainings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +62,6 @@ class _Sums:
     def of(self, length: int, depth: int) -> tuple[int, float]:
         """The trainings of that length, and the sum of what they had reached by that depth."""
         return self.counts[length], self._reached.get((length, depth), 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class FollowRow:
-    """How often `after` follows `before` in the best tenth; `usual` is how often over all prefixes, as a share."""
-
-    before: int
-    after: int
-    before_label: str
-    after_label: str
-    count: int
-    share: float
-    usual: float
 
 
 def effect_rows(data: SearchData) -> list[EffectRow]:
@@ -128,30 +122,6 @@ def _surplus(course: _Course, position: int, everything: _Sums, own: _Sums) -> t
     return total, others
 
 
-def follow_rows(data: SearchData) -> list[FollowRow]:
-    """Pairs of neighbouring layers in the best tenth of the prefixes of two layers or more, most frequent first.
-
-    Prefixes are compared at the largest budget; a pair counts once for each prefix that ends with it.
-    """
-    chains = [node for node in data.comparable if node.depth > 1]
-    best = chains[: math.ceil(len(chains) / 10)]
-    counts = Counter(node.path[-2:] for node in best)
-    everywhere = Counter(node.path[-2:] for node in chains)
-    rows = [
-        FollowRow(
-            before=before,
-            after=after,
-            before_label=data.labels[before],
-            after_label=data.labels[after],
-            count=count,
-            share=count / len(best),
-            usual=everywhere[before, after] / len(chains),
-        )
-        for (before, after), count in counts.items()
-    ]
-    return sorted(rows, key=lambda row: (-row.count, row.before, row.after))
-
-
 def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
     """Layers down, positions across; orange gains, blue costs. A cell with nothing to compare with is empty."""
     labels = dict(sorted((row.action, row.label) for row in rows))
@@ -192,50 +162,48 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
     return figure
 
 
-def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
-    """Layer before down, layer after across; bright pairs are frequent in the best tenth.
-
-    The layers of the most frequent pairs come first: on a narrow screen the cell that the heading names is in sight.
-    """
-    befores = {row.before: row.before_label for row in rows}
-    afters = {row.after: row.after_label for row in rows}
-    down, across = ({action: place for place, action in enumerate(found)} for found in (befores, afters))
-    counts: list[list[int | None]] = [[None] * len(across) for _ in down]
-    texts = [[""] * len(across) for _ in down]
-    for row in rows:
-        counts[down[row.before]][across[row.after]] = row.count
-        texts[down[row.before]][across[row.after]] = f"{row.share:.1%} of the best tenth, {row.usual:.1%} of all"
-    cells = go.Heatmap(
-        x=[escape(label) for label in afters.values()],
-        y=[escape(label) for label in befores.values()],
-        z=counts,
-        text=texts,
-        coloraxis="coloraxis",
-        xgap=1,
-        ygap=1,
-        hoverongaps=False,
-        hovertemplate="%{y}, then %{x}: %{z}<br>%{text}<extra></extra>",
-    )
-    # The narrowest that labels across can be read at; a screen that has less scrolls sideways.
-    width = 150 + 24 * len(across)
-    figure = theme.figure(cells, height=max(260, 130 + 20 * len(down)))
-    top = max((row.count for row in rows), default=1)
-    figure.update_layout(
-        coloraxis={
-            "colorscale": theme.counts("light"),
-            "cmin": 0,
-            "colorbar": {
-                "title": {"text": "times", "side": "top", "font": {"size": 11}},
-                "dtick": max(1, math.ceil(top / 6)),
-            },
-        },
-        meta={"scale": "counts", "least_width": width},
-    )
-    figure.update_xaxes(title_text="followed by", showgrid=False, tickangle=-60, type="category", dtick=1)
-    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", dtick=1)
-    return figure
-
-
 def plot_layer_effects(search: HasTree | ReplayTree) -> go.Figure:
     """The effect of each layer at each position, against trainings with another layer there."""
     return draw_effects(effect_rows(read_search(search)))
+
+
+def effect_finding(rows: Sequence[EffectRow]) -> str:
+    """The best and the worst type of first layer, in percentage points of accuracy; only where they are told apart."""
+    gains: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.position == 1:
+            gains[kind_of(row.label)] += row.gains
+    enough = {kind: found for kind, found in gains.items() if len(found) >= LEAST_TRAININGS}
+    if len(enough) < 2:
+        return "Too few trainings to tell types of first layer apart"
+    best, worst = (choose(enough, key=lambda kind: fmean(enough[kind])) for choose in (max, min))
+    pairs = len(enough) * (len(enough) - 1) // 2
+    high, low = fmean(enough[best]), fmean(enough[worst])
+    if high - low <= welch_half(enough[best], enough[worst], level=0.95, comparisons=pairs):
+        return "No type of first layer is told apart from the others yet"
+    return f"First layer: {best} came {points(high - low)} above {worst}"
+
+
+def _caption(data: SearchData, rows: Sequence[EffectRow]) -> str:
+    return (
+        "Percentage points of accuracy: what whole trainings with this layer at this position reached, less what "
+        "trainings with another layer there reached. A training is never compared with itself: a cell is blank "
+        "where nothing was trained, or where no other training can be compared. Two trainings are compared at the"
+        " same budget and number of layers, by the best accuracy up to there, so the layers that follow count "
+        "too. That is another question than the tree’s, where a node’s accuracy is that of the one network that "
+        "ends with it; the best prefix can hold a layer that did badly elsewhere. Hover gives n, the number of "
+        f"trainings: a cell with n below {LEAST_TRAININGS} says little. The heading names two types of layer only "
+        "where a 95 % interval of their difference (Welch’s, widened for choosing among all pairs) leaves out 0."
+    )
+
+
+SECTION = Section(
+    name="effects",
+    title="What a layer is worth",
+    within="depth",
+    rows=effect_rows,
+    figure=draw_effects,
+    finding=effect_finding,
+    caption=_caption,
+    empty="No training has measured anything yet",
+)

@@ -1,13 +1,9 @@
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from replaytree import plot_depth
-from replaytree.report.answer import answer
-from replaytree.report.depth import DepthRow, depth_rows, quantile
-from replaytree.report.findings import answer_finding, depth_finding
 from replaytree.report.reading import read_search
+from replaytree.report.sections.answer import answer, answer_finding
+from replaytree.report.sections.depth import DepthRow, depth_finding, depth_rows
 from replaytree.tree import wilson
 
 
@@ -30,11 +26,6 @@ def test_the_best_of_a_depth_is_the_one_ranked_first_with_its_own_labels_and_ave
     ]
     assert depth_finding(rows) == "1 layer gave the best prefix, 0.880; 2 came to 0.895"
     assert answer_finding(answer(data)) == "Best: 0.880 after 1 layer"
-
-
-@given(st.lists(st.floats(0, 1), min_size=1), st.floats(0, 1))
-def test_quantiles_are_those_of_numpy(values, share):
-    assert quantile(sorted(values), share) == pytest.approx(np.quantile(values, share), abs=1e-12)
 
 
 def test_the_figure_draws_the_rows(tree):

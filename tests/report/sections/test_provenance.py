@@ -2,8 +2,15 @@ from datetime import timedelta
 
 import pytest
 
-from replaytree.report.provenance import FailureRow, config_facts, data_facts, duration, failure_rows, machine_facts
 from replaytree.report.reading import read_search
+from replaytree.report.sections.provenance import (
+    FailureRow,
+    config_facts,
+    data_facts,
+    duration,
+    failure_rows,
+    machine_facts,
+)
 
 
 def test_where_the_numbers_come_from(data):

@@ -11,6 +11,8 @@ from replaytree.records import Path, Shape
 from replaytree.report import theme
 from replaytree.report.commands import node_commands
 from replaytree.report.reading import SearchData, kind_of
+from replaytree.report.section import Section
+from replaytree.report.wording import counted, layers
 
 ACCURACY_UNIT = 1e-4
 """Accuracies travel as whole numbers of this unit: the four decimals that people are shown."""
@@ -78,8 +80,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
     rows = tree_rows(data)
     shapes = {shape: place for place, shape in enumerate(dict.fromkeys(row.output_shape for row in rows))}
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(map(kind_of, data.labels)))}
-    known = [row.average_accuracy for row in rows if row.average_accuracy is not None]
-    scale = theme.Scale.of(known)
+    scale = theme.Scale.of(data.averages)
     # Where a command has the node's number it is cut, and the page puts the pieces together.
     mark = next(f"NODE{n}" for n in count() if f"NODE{n}" not in f"{data.name} {data.storage}")
     return {
@@ -119,3 +120,33 @@ def whole_accuracy(accuracy: float | None) -> int:
 
 def _known(values: Sequence[int | None]) -> list[int]:
     return [-1 if value is None else value for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSize:
+    """How many nodes there are, and how deep they go; `scale` is that of their colours."""
+
+    nodes: int
+    deepest: int
+    scale: theme.Scale
+
+
+def tree_size(data: SearchData) -> TreeSize:
+    """Of a search that has measured something."""
+    return TreeSize(len(data.nodes), max(node.depth for node in data.nodes), theme.Scale.of(data.averages))
+
+
+def tree_finding(size: TreeSize) -> str:
+    """'6 prefixes kept, up to 3 layers deep'."""
+    return f"{counted(size.nodes, 'prefix', 'prefixes')} kept, up to {layers(size.deepest)} deep"
+
+
+SECTION = Section(
+    name="tree",
+    title="Tree",
+    eyebrow="The tree",
+    rows=tree_size,
+    finding=tree_finding,
+    template="tree.html",
+    columns=tree_columns,
+)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replaytree.report.tree_table import tree_columns, tree_rows, whole_accuracy
+from replaytree.report.sections.tree import tree_columns, tree_rows, whole_accuracy
 
 
 def test_rows_by_hand(data):

@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 
 from replaytree import plot_pareto
 from replaytree.errors import ConfigError
-from replaytree.report.findings import pareto_finding
-from replaytree.report.pareto import ParetoRow, draw_pareto, pareto_rows, shown_rows
 from replaytree.report.reading import read_search
+from replaytree.report.sections.tradeoffs import (
+    FLOPS,
+    PARAMS,
+    SECTION,
+    ParetoRow,
+    draw_pareto,
+    pareto_finding,
+    pareto_rows,
+    shown_rows,
+    tradeoffs,
+)
 
 
 def test_the_front_by_hand(grow, training):
@@ -73,12 +82,23 @@ def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training)
     front = [row for row in rows if row.on_front]
     assert front[-1].node_id == data.best.node_id
     assert min(rows, key=lambda row: row.rank).labels == "conv1"
-    assert pareto_finding(rows) == "Nothing cheaper comes within a point of the best, at least 0.823"
+    assert pareto_finding(rows, "params") == "Nothing cheaper comes within a point of the best, at least 0.823"
 
 
 def test_the_heading_takes_the_cheapest_within_a_point():
     def rows(bound):
         return [ParetoRow(1, "", 1, 10, 0.8, bound, 1, True), ParetoRow(2, "", 1, 20, 0.81, 0.8, 0, True)]
 
-    assert pareto_finding(rows(0.7901)) == "At least 0.790 accuracy for 10 parameters, at least 0.800 for 20"
-    assert pareto_finding(rows(0.7899)) == "Nothing cheaper comes within a point of the best, at least 0.800"
+    assert pareto_finding(rows(0.7901), "params") == "At least 0.790 accuracy for 10 parameters, at least 0.800 for 20"
+    assert pareto_finding(rows(0.7899), "params") == "Nothing cheaper comes within a point of the best, at least 0.800"
+
+
+def test_without_parameters_the_heading_speaks_of_flops_and_without_costs_there_is_none(grow, training):
+    data = read_search(grow([training((0,), 0.8), training((1, 0), 0.5, 0.802)]))
+    free = replace(data, nodes=tuple(replace(node, params=None) for node in data.nodes))
+    found = tradeoffs(free)
+    # Of one layer and of two, 1,000 FLOPs each: their bounds are less than a point apart.
+    assert SECTION.finding(found).startswith("At least")
+    assert " accuracy for 1k FLOPs, " in SECTION.finding(found)
+    assert [section.rows(free) != [] for section in (PARAMS, FLOPS)] == [False, True]
+    assert tradeoffs(replace(free, nodes=tuple(replace(node, flops=None) for node in free.nodes))) is None

@@ -13,6 +13,7 @@ from plotly import graph_objects as go
 from replaytree.records import Path
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
+from replaytree.report.section import Section
 
 MOST_NODES = 80
 
@@ -108,7 +109,7 @@ def draw_network(rows: Sequence[NetworkRow], scale: theme.Scale) -> go.Figure:
         hovertext=["the root: the images"],
         hoverinfo="text",
     )
-    figure = theme.figure(edges, root, nodes, height=560, showlegend=False)
+    figure = theme.figure(edges, root, nodes, height=560, showlegend=False, meta={"marks": "places"})
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(visible=False, showgrid=False)
     return figure
@@ -142,3 +143,13 @@ def _walk(children: dict[Path, list[Path]]) -> list[Path]:
         order.append(path)
         waiting += children[path]
     return order
+
+
+SECTION = Section(
+    name="network",
+    title="Graph",
+    within="tree",
+    rows=lambda data: (network_rows(data), theme.Scale.of(data.averages)),
+    figure=lambda found: draw_network(*found),
+    finding=lambda found: "The most visited part of the tree as a graph",
+)

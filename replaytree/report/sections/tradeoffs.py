@@ -12,12 +12,15 @@ from plotly import graph_objects as go
 
 from replaytree.errors import ConfigError
 from replaytree.report import theme
-from replaytree.report.depth import quantile
+from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search, shown_bound
+from replaytree.report.section import Section
+from replaytree.report.wording import counted, short
 from replaytree.tree import ReplayTree
 
 Cost = Literal["params", "flops"]
 MOST_POINTS = 1500
+NOUNS: dict[Cost, str] = {"params": "parameters", "flops": "FLOPs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
         text=[_text(row) for row in front],
         hovertemplate="front: at least %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
     )
-    figure = theme.figure(everything, best, height=380)
+    figure = theme.figure(everything, best, height=380, meta={"marks": "nodes"})
     heights = _window([row.bound for row in rows])
     # A cost of 0 cannot be shown on a logarithmic axis.
     kind = "log" if rows and rows[0].cost > 0 else "linear"
@@ -131,3 +134,63 @@ def _window(accuracies: Sequence[float]) -> list[float] | None:
     low, high = next(each for each in ordered[len(ordered) // 20 :] if each >= far), ordered[-1]
     room = max(high - low, 0.01)
     return [max(0.0, low - 0.05 * room), min(1.005, high + 0.08 * room)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tradeoffs:
+    """What the heading speaks of: the rows by parameters, or by FLOPs where no parameters are known."""
+
+    cost: Cost
+    rows: tuple[ParetoRow, ...]
+
+
+def tradeoffs(data: SearchData) -> Tradeoffs | None:
+    """None where the space states no costs."""
+    found = (Tradeoffs(cost, tuple(pareto_rows(data, cost))) for cost in NOUNS)
+    return next((each for each in found if each.rows), None)
+
+
+def pareto_finding(rows: Sequence[ParetoRow], cost: Cost) -> str:
+    """The cheapest prefix whose bound is within a point of the best one's."""
+    best = min(rows, key=lambda row: row.rank)
+    near = next(row for row in rows if row.bound >= best.bound - 0.01)
+    if near.cost >= best.cost or near.cost <= 0:
+        return f"Nothing cheaper comes within a point of the best, at least {best.bound:.3f}"
+    return (
+        f"At least {near.bound:.3f} accuracy for {short(near.cost)} {NOUNS[cost]}, "
+        f"at least {best.bound:.3f} for {short(best.cost)}"
+    )
+
+
+def _caption(data: SearchData, found: Tradeoffs) -> str:
+    text = (
+        f"Prefixes measured at {counted(data.max_epochs or 0, 'epoch')}, by “at least”, the cautious figure that "
+        "ranks; the heading and the vertical axis have the same. The lowest prefixes can lie outside of the drawing. "
+        "Diamonds are the Pareto front: nothing is both cheaper and better. Click a mark to see its node in the tree."
+    )
+    hidden = len(found.rows) - len(shown_rows(found.rows))
+    return f"{text} {hidden:,} prefixes off the front are left out of the drawing." if hidden else text
+
+
+def _against(cost: Cost) -> Section[list[ParetoRow]]:
+    """The part that draws one cost."""
+    heading = f"Accuracy against {NOUNS[cost]}"
+    return Section(
+        name=cost,
+        title=heading,
+        within="tradeoffs",
+        rows=lambda data: pareto_rows(data, cost),
+        figure=lambda rows: draw_pareto(rows, cost),
+        finding=lambda rows: heading,
+        label=f"{heading}, with the Pareto front",
+    )
+
+
+SECTION = Section(
+    name="tradeoffs",
+    title="Trade-offs",
+    rows=tradeoffs,
+    finding=lambda found: pareto_finding(found.rows, found.cost),
+    caption=_caption,
+)
+PARAMS, FLOPS = _against("params"), _against("flops")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replaytree.report.reading import SearchData
+from replaytree.report.section import Section
 from replaytree.tree import MeanAccuracy, retrainings
 
 
@@ -43,8 +44,6 @@ def retrained_rows(data: SearchData) -> list[RetrainedRow]:
 
 def retrained_finding(rows: Sequence[RetrainedRow]) -> str:
     """What the last retraining came to."""
-    if not rows:
-        return "Nothing was retrained yet"
     last = rows[-1]
     seeds = f"{len(last.seeds)} seed{'' if len(last.seeds) == 1 else 's'}"
     if last.test is None:
@@ -55,3 +54,13 @@ def retrained_finding(rows: Sequence[RetrainedRow]) -> str:
 def looked_at_test(rows: Sequence[RetrainedRow]) -> bool:
     """Whether any model was measured on the test images."""
     return any(row.test is not None for row in rows)
+
+
+SECTION = Section(
+    name="retrained",
+    title="Retrained",
+    within="answer",
+    rows=retrained_rows,
+    finding=retrained_finding,
+    template="retrained.html",
+)

@@ -1,13 +1,15 @@
-"""The answer: the best prefix as a chain, the error of its accuracy, and a comparison with random search."""
+"""The answer: the best prefix as a chain, and the error of its accuracy."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from replaytree.records import Shape
-from replaytree.report.difference import Difference, between
-from replaytree.report.leading import Leader, leaders
+from replaytree.report import theme
 from replaytree.report.reading import SearchData
+from replaytree.report.section import Section
+from replaytree.report.wording import counted, layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +73,29 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class RandomComparison:
-    """The prefixes that ranked first after `trainings` of the search and of random search.
+class Block:
+    """How a layer of the chain is drawn: a box, in pixels, of its feature map's side and channels."""
 
-    `companion` names the random search; None if the search itself is random. `caution` says how the two differ besides
-    the strategy, or is ''.
-    """
+    step: Step
+    side: float
+    thickness: float
+    colour: str
 
-    companion: str | None
-    trainings: int
-    search: Leader
-    random: Leader
-    difference: Difference
-    caution: str = ""
+
+@dataclass(frozen=True, slots=True)
+class AnswerRows:
+    """The answer, its chain as boxes, and in words what its interval rests on and what it counts."""
+
+    found: Answer
+    blocks: tuple[Block, ...]
+    basis: str
+    counts: str
+
+
+def answer_rows(data: SearchData) -> AnswerRows | None:
+    """None before the first training."""
+    found = answer(data)
+    return None if found is None else AnswerRows(found, blocks(found, data), basis(found), what_counts(found))
 
 
 def answer(data: SearchData) -> Answer | None:
@@ -123,27 +135,6 @@ def answer(data: SearchData) -> Answer | None:
     )
 
 
-def compare_with_random(data: SearchData, against: SearchData | None) -> RandomComparison | None:
-    """The search against a companion, or against itself if its own strategy is random; None if neither applies.
-
-    The prefixes that `best` ranks first are compared, after the same number of trainings.
-    """
-    if against is None:
-        own = data.config.get("strategy") == "random"
-        leader = leaders(data)[-1] if own and data.trainings else None
-        if leader is None:
-            return None
-        return RandomComparison(None, len(data.trainings), leader, leader, between(leader, leader))
-    trainings = min(len(data.trainings), len(against.trainings))
-    if not trainings:
-        return None
-    search, random = (leaders(each, at=[trainings])[trainings - 1] for each in (data, against))
-    if search is None or random is None:
-        return None
-    caution = _caution(data, against)
-    return RandomComparison(against.name, trainings, search, random, between(search, random), caution)
-
-
 def _limits(data: SearchData, params: int | None, flops: int | None) -> tuple[Limit, ...]:
     costs = {"params": params, "flops": flops}
     return tuple(
@@ -154,14 +145,54 @@ def _limits(data: SearchData, params: int | None, flops: int | None) -> tuple[Li
     )
 
 
-def _caution(data: SearchData, against: SearchData) -> str:
-    parts = []
-    if against.config.get("strategy") != "random":
-        parts.append(f"its strategy is {against.config.get('strategy', 'unknown')!s}, not random")
-    if data.info.data_json != against.info.data_json:
-        parts.append("its images, or their split, are others")
-    if data.info.space_json != against.info.space_json:
-        parts.append("its layers are others")
-    if data.max_epochs != against.max_epochs:
-        parts.append(f"it trained for up to {against.max_epochs} epochs, this search for {data.max_epochs}")
-    return ", and ".join(parts)
+def blocks(found: Answer, data: SearchData) -> tuple[Block, ...]:
+    """Boxes for the chain: the side grows with the map's side, the thickness with the logarithm of its channels."""
+    scale = theme.Scale.of(data.averages)
+    widest = max((max(step.output_shape[1:]) for step in found.steps if step.output_shape), default=1)
+    drawn = []
+    for step in found.steps:
+        channels, *sides = step.output_shape or (1, widest)
+        accuracy = step.average_accuracy
+        drawn.append(
+            Block(
+                step=step,
+                side=12.0 + 28.0 * math.sqrt(max(sides) / widest),
+                thickness=4.0 + 3.2 * math.log2(channels + 1),
+                colour="var(--line)" if accuracy is None else scale.colour(accuracy),
+            )
+        )
+    return tuple(drawn)
+
+
+def answer_finding(found: Answer) -> str:
+    """'Best: 0.989 after 8 layers'."""
+    return f"Best: {found.accuracy:.3f} after {layers(len(found.steps))}"
+
+
+def basis(found: Answer) -> str:
+    """The basis of the interval, in a few words."""
+    parts = [f"n = {found.images:,} validation images"] if found.images else []
+    if found.noise is not None:
+        parts.append(counted(found.evaluation_count, "training"))
+    return ", ".join(parts) or "neither images nor repeated trainings"
+
+
+def what_counts(found: Answer) -> str:
+    """What bound and interval count, as a part of a sentence."""
+    images = f"the sampling error of {found.images:,} validation images (Wilson’s interval)" if found.images else ""
+    if found.noise is None:
+        return f"{images or 'nothing yet'}, but not chance in training: no prefix was trained twice"
+    noise = f"chance in training (trained again, a prefix’s error rate changes by about {found.noise:.0%} of its value)"
+    return f"{noise} and {images}" if images else noise
+
+
+SECTION = Section(
+    name="answer",
+    title="Answer",
+    eyebrow="The answer",
+    shown=lambda data: True,
+    rows=answer_rows,
+    finding=lambda rows: answer_finding(rows.found),
+    empty="Nothing has been measured yet",
+    template="answer.html",
+)

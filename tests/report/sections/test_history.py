@@ -1,8 +1,7 @@
 import pytest
 
 from replaytree import plot_history
-from replaytree.report.findings import history_finding
-from replaytree.report.history import DepthCostRow, HistoryRow, depth_cost_rows, draw_history, history_rows, thinned
+from replaytree.report.sections.history import SECTION, HistoryRow, draw_history, history_finding, history_rows, thinned
 
 
 def test_history_by_hand(data):
@@ -15,14 +14,6 @@ def test_history_by_hand(data):
     assert history_finding(rows) == "The best prefix has been ranked first since the 4th of 4 trainings"
     assert history_finding(rows[:1]) == "The best prefix has been ranked first since the 1st of 1 training"
     assert [row.failure for row in rows] == [None, None, None, None, "diverged"]
-
-
-def test_what_each_depth_costs(data):
-    assert depth_cost_rows(data) == [
-        DepthCostRow(1, 1, 1.0, 1.0),
-        DepthCostRow(2, 1, 2.0, 2.0),
-        DepthCostRow(3, 2, 2.25, 4.5),
-    ]
 
 
 def row(number, accuracy, best, failure=None):
@@ -72,3 +63,12 @@ def test_a_policy_that_learns_nothing_has_no_panel():
 @pytest.mark.parametrize("rows", [[], [row(0, None, None, "error")]])
 def test_nothing_measured_can_be_drawn(rows):
     assert draw_history(rows) is not None
+
+
+def test_the_caption_says_what_is_left_out_and_explains_the_controller_where_there_is_one(data):
+    few, many = [row(0, 0.5, 0.5)], [row(n, 0.5, 0.5) for n in range(2500)]
+    # Of 2,500 every second is drawn, and the last.
+    assert "1,249 episodes are left out" in SECTION.caption(data, many)
+    assert "left out" not in SECTION.caption(data, few)
+    assert "controller" not in SECTION.caption(data, few)
+    assert "controller" in SECTION.caption(data, history_rows(data))

@@ -10,7 +10,10 @@ from html import escape
 from plotly import graph_objects as go
 
 from replaytree.report import theme
+from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.section import Section
+from replaytree.report.wording import counted, layers
 from replaytree.tree import ReplayTree
 
 
@@ -59,14 +62,6 @@ def depth_rows(data: SearchData) -> list[DepthRow]:
             )
         )
     return rows
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """Linear between the order statistics, like numpy's default; `ordered` ascends and is not empty."""
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
@@ -121,3 +116,35 @@ def _window(rows: Sequence[DepthRow]) -> list[float] | None:
     low, high = min(row.first_quartile for row in rows), max(row.high for row in rows)
     room = max(high - low, 0.01)
     return [max(0.0, low - 0.35 * room), min(1.005, high + 0.08 * room)]
+
+
+def depth_finding(rows: Sequence[DepthRow]) -> str:
+    """The best number of layers, and the result of deeper prefixes."""
+    best = next(row for row in rows if row.leads)
+    deepest = rows[-1]
+    text = f"{layers(best.depth)} gave the best prefix, {best.best:.3f}"
+    if deepest.depth > best.depth and f"{deepest.best:.3f}" != f"{best.best:.3f}":
+        text += f"; {deepest.depth} came to {deepest.best:.3f}"
+    return text[0].upper() + text[1:]
+
+
+def _caption(data: SearchData, rows: Sequence[DepthRow]) -> str:
+    text = (
+        f"Average accuracy by depth, over the prefixes measured at the largest budget, "
+        f"{counted(data.max_epochs or 0, 'epoch')}; the line shows the prefix of each depth that ranks first."
+    )
+    if data.config.get("evaluator") == "joint" and data.fingerprint:
+        text += " Prefixes trained jointly read lower when shallow and higher when deep than they would trained alone."
+    return text
+
+
+SECTION = Section(
+    name="depth",
+    title="What was learned",
+    eyebrow="What the tree learned",
+    rows=depth_rows,
+    figure=draw_depth,
+    finding=depth_finding,
+    caption=_caption,
+    empty="No prefix was measured at the largest budget yet",
+)

@@ -1,0 +1,42 @@
+"""The sections of the report in the order of the page: a new one is a file here and a line in the list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from replaytree.report.section import Section
+from replaytree.report.sections import (
+    against_random,
+    answer,
+    costs,
+    depth,
+    effects,
+    follows,
+    history,
+    network,
+    next_steps,
+    provenance,
+    retrained,
+    runners_up,
+    tradeoffs,
+    tree,
+)
+
+SECTIONS: tuple[Section[Any], ...] = (
+    answer.SECTION,
+    retrained.SECTION,
+    next_steps.SECTION,
+    against_random.SECTION,
+    runners_up.SECTION,
+    tree.SECTION,
+    network.SECTION,
+    history.SECTION,
+    costs.SECTION,
+    depth.SECTION,
+    effects.SECTION,
+    follows.SECTION,
+    tradeoffs.SECTION,
+    tradeoffs.PARAMS,
+    tradeoffs.FLOPS,
+    provenance.SECTION,
+)
