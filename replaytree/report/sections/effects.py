@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import accumulate
+from itertools import accumulate, chain
 from statistics import fmean
 
 from plotly import graph_objects as go
@@ -18,7 +18,15 @@ from replaytree.report.difference import welch_half
 from replaytree.report.reading import HasTree, SearchData, kind_of, read_search
 from replaytree.report.section import Section
 from replaytree.report.wording import points
-from replaytree.tree import ReplayTree
+from replaytree.tree import EpisodeInfo, ReplayTree
+
+Option = tuple[str, str]
+"""A decision's name, and what was chosen for it."""
+_Cell = tuple[int, int, Option]
+"""Position, place of the option, option."""
+
+LAYER = "layer"
+"""The decision of a layer that is one decision."""
 
 LEAST_TRAININGS = 3
 """A layer's effect is put into a heading only where it rests on at least this many trainings."""
@@ -26,15 +34,18 @@ LEAST_TRAININGS = 3
 
 @dataclass(frozen=True, slots=True)
 class EffectRow:
-    """A layer at a position: what the trainings with it there gained over those with another layer there.
+    """An option of a decision at a position: what the trainings with it there gained over those with another one there.
+
+    `place` is that of the option among all options of the space.
 
     `effect` is that in accuracy, on average; None where there is no other to compare with. `gains` has a value a
-    training, against the mean of all: two layers' gains differ by what their trainings reached.
+    training, against the mean of all: two options' gains differ by what their trainings reached.
     """
 
     position: int
-    action: int
-    label: str
+    place: int
+    decision: str
+    option: str
     trainings: int
     others: int
     effect: float | None
@@ -65,42 +76,49 @@ class _Sums:
 
 
 def effect_rows(data: SearchData) -> list[EffectRow]:
-    """Effects, ordered by position and action.
+    """The effects of the layers of a search."""
+    return option_effects(data.trainings, [[(LAYER, label)] for label in data.labels])
+
+
+def option_effects(trainings: Sequence[EpisodeInfo], options: Sequence[Sequence[Option]]) -> list[EffectRow]:
+    """Effects, ordered by position, then as the options are; `options[action]` are those that make up the action.
 
     Trainings of one budget are compared in pairs, by the best accuracy that each had reached by the last layer that
-    both have: so neither growth nor depth is mistaken for a layer's merit, and few trainings give many comparisons.
-    An effect leaves out of the comparison all that have the layer there; gains are against the mean of all.
+    both have: so neither growth nor depth is mistaken for an option's merit, and few trainings give many comparisons.
+    An effect leaves out of the comparison all that have the option there; gains are against the mean of all.
     """
+    places = {option: place for place, option in enumerate(dict.fromkeys(chain.from_iterable(options)))}
     groups = defaultdict(list)
-    for training in data.trainings:
+    for training in trainings:
         if training.accuracies:
             best = tuple(accumulate(training.accuracies, max))
             groups[training.epochs].append(_Course(training.path[: len(best)], best))
-    effects: defaultdict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
-    gains: defaultdict[tuple[int, int], list[float]] = defaultdict(list)
+    effects: defaultdict[_Cell, list[tuple[float, int]]] = defaultdict(list)
+    gains: defaultdict[_Cell, list[float]] = defaultdict(list)
     for group in groups.values():
         everything = _Sums(group)
         cells = defaultdict(list)
         for course in group:
-            for cell in enumerate(course.path, start=1):
-                cells[cell].append(course)
+            for position, action in enumerate(course.path, start=1):
+                for option in options[action]:
+                    cells[position, places[option], option].append(course)
         for cell, courses in cells.items():
             own = _Sums(courses)
             for course in courses:
                 effects[cell].append(_surplus(course, cell[0], everything, own))
                 total, count = _surplus(course, cell[0], everything, _Sums([]))
                 gains[cell] += [total / count] if count > 1 else []
-    return [_effect_row(data, cell, effects[cell], gains[cell]) for cell in sorted(effects)]
+    return [_effect_row(cell, effects[cell], gains[cell]) for cell in sorted(effects)]
 
 
-def _effect_row(
-    data: SearchData, cell: tuple[int, int], found: Sequence[tuple[float, int]], gains: Sequence[float]
-) -> EffectRow:
+def _effect_row(cell: _Cell, found: Sequence[tuple[float, int]], gains: Sequence[float]) -> EffectRow:
+    position, place, (decision, option) = cell
     compared = [total / others for total, others in found if others]
     return EffectRow(
-        position=cell[0],
-        action=cell[1],
-        label=data.labels[cell[1]],
+        position=position,
+        place=place,
+        decision=decision,
+        option=option,
         trainings=len(compared),
         others=max(others for _, others in found),
         effect=math.fsum(compared) / len(compared) if compared else None,
@@ -124,13 +142,13 @@ def _surplus(course: _Course, position: int, everything: _Sums, own: _Sums) -> t
 
 def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
     """Layers down, positions across; orange gains, blue costs. A cell with nothing to compare with is empty."""
-    labels = dict(sorted((row.action, row.label) for row in rows))
-    places = {action: place for place, action in enumerate(labels)}
+    options = dict(sorted((row.place, row.option) for row in rows))
+    places = {place: down for down, place in enumerate(options)}
     positions = sorted({row.position for row in rows})
     points: list[list[float | None]] = [[None] * len(positions) for _ in places]
     texts = [[""] * len(positions) for _ in places]
     for row in rows:
-        down, across = places[row.action], row.position - 1
+        down, across = places[row.place], row.position - 1
         points[down][across] = None if row.effect is None else 100.0 * row.effect
         texts[down][across] = f"n = {row.trainings} with it, compared with {row.others} without"
     # An outlier must not wash out all other cells: the scale ends at the 95th percentile of the effects.
@@ -138,7 +156,7 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
     end = max(sizes[int(0.95 * (len(sizes) - 1))], 0.1)
     cells = go.Heatmap(
         x=positions,
-        y=[escape(label) for label in labels.values()],
+        y=[escape(option) for option in options.values()],
         z=points,
         text=texts,
         coloraxis="coloraxis",
@@ -172,7 +190,7 @@ def effect_finding(rows: Sequence[EffectRow]) -> str:
     gains: defaultdict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row.position == 1:
-            gains[kind_of(row.label)] += row.gains
+            gains[kind_of(row.option)] += row.gains
     enough = {kind: found for kind, found in gains.items() if len(found) >= LEAST_TRAININGS}
     if len(enough) < 2:
         return "Too few trainings to tell types of first layer apart"

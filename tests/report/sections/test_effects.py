@@ -2,7 +2,7 @@ import pytest
 
 from replaytree import PathEvaluation, plot_layer_effects
 from replaytree.report.reading import read_search
-from replaytree.report.sections.effects import EffectRow, draw_effects, effect_finding, effect_rows
+from replaytree.report.sections.effects import EffectRow, draw_effects, effect_finding, effect_rows, option_effects
 from replaytree.tree import Episode
 
 
@@ -23,7 +23,7 @@ def crossed(grow, training):
 
 def test_effects_by_hand(crossed):
     found = {
-        (row.position, row.action): (row.effect, row.trainings, row.others) for row in effect_rows(read_search(crossed))
+        (row.position, row.place): (row.effect, row.trainings, row.others) for row in effect_rows(read_search(crossed))
     }
     # First: 0.9 and 0.8 less the mean of 0.5 and 0.3. The training alone at its budget has nothing to compare with.
     assert found == {
@@ -34,9 +34,23 @@ def test_effects_by_hand(crossed):
     }
 
 
+def test_the_options_of_several_decisions_by_hand(grow, training):
+    options = [[("kernel", k), ("width", w)] for k in "13" for w in "ab"]
+    worth = {0: 0.9, 1: 0.7, 2: 0.4, 3: 0.2}
+    tree = grow([training((action,), a) for action, a in worth.items()], labels=("1a", "1b", "3a", "3b"))
+    rows = option_effects(read_search(tree).trainings, options)
+    # Kernel 1: 0.9 and 0.7 against 0.4 and 0.2; width a: 0.9 and 0.4 against 0.7 and 0.2.
+    assert [(row.place, row.decision, row.option, row.effect, row.trainings, row.others) for row in rows] == [
+        (0, "kernel", "1", pytest.approx(0.5), 2, 2),
+        (1, "width", "a", pytest.approx(0.2), 2, 2),
+        (2, "width", "b", pytest.approx(-0.2), 2, 2),
+        (3, "kernel", "3", pytest.approx(-0.5), 2, 2),
+    ]
+
+
 def test_a_layer_that_all_trainings_share_is_compared_with_nothing(grow, training):
     rows = effect_rows(read_search(grow([training((0, 1), 0.2, 0.9), training((0, 2), 0.2, 0.3)])))
-    assert [(row.position, row.label, row.effect) for row in rows] == [
+    assert [(row.position, row.option, row.effect) for row in rows] == [
         (1, "conv1", None), (2, "pool1", pytest.approx(0.6)), (2, "res1", pytest.approx(-0.6)),
     ]  # fmt: skip
     cells = draw_effects(rows).data[0]
@@ -49,7 +63,7 @@ def test_the_best_and_the_worst_of_trainings_without_twins_are_no_neutral_cells(
     rows = effect_rows(
         read_search(grow([training((0,), 0.1), training((1, 1), 0.5, 0.8), training((2, 1, 1), 0.3, 0.6, 0.9)]))
     )
-    found = {(row.position, row.label): (row.effect, row.others) for row in rows}
+    found = {(row.position, row.option): (row.effect, row.others) for row in rows}
     # conv1 0.1 against 0.5 and 0.3; pool1 0.5 against 0.1, and 0.8 against 0.6; res1 0.3 against 0.1, 0.6 against 0.8.
     assert found[1, "conv1"] == (pytest.approx(-0.3), 2)
     assert found[1, "pool1"] == (pytest.approx((0.4 + 0.2) / 2), 2)
@@ -62,11 +76,11 @@ def test_accuracies_of_a_training_that_broke_off_end_its_layers(grow):
     broken = Episode((0, 1), "sample", 2, 4, True, PathEvaluation([0.5], failure="diverged"))
     whole = Episode((1, 0), "sample", 2, 4, True, PathEvaluation([0.25, 0.75]))
     rows = effect_rows(read_search(grow([broken, whole])))
-    assert [(row.position, row.action, row.effect) for row in rows] == [(1, 0, 0.25), (1, 1, -0.25), (2, 0, None)]
+    assert [(row.position, row.place, row.effect) for row in rows] == [(1, 0, 0.25), (1, 1, -0.25), (2, 0, None)]
 
 
 def test_gains_differ_as_the_trainings_do(crossed):
-    gains = {row.action: row.gains for row in effect_rows(read_search(crossed)) if row.position == 1}
+    gains = {row.place: row.gains for row in effect_rows(read_search(crossed)) if row.position == 1}
     # Less the mean of the four, 0.625. The training alone at its budget has no gain.
     assert gains == {
         0: (pytest.approx(0.275), pytest.approx(0.175)),
@@ -86,7 +100,7 @@ def effects(**gains):
 
 
 def row(position, action, label, *gains):
-    return EffectRow(position, action, label, len(gains), 1, 0.0, gains)
+    return EffectRow(position, action, "layer", label, len(gains), 1, 0.0, gains)
 
 
 def test_the_heading_names_types_only_where_they_are_told_apart():
