@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,8 +14,8 @@ def test_a_search_is_read_in_a_handful_of_queries_whatever_its_size(tree):
         tree.engine, "before_cursor_execute", lambda *a: queries.append(a[2]) if a[2].startswith("SELECT") else None
     )
     data = read_search(tree)
-    # Two of the episodes, three of the nodes, seven of the search and its best node; models, biases, noise, names.
-    assert len(queries) <= 16
+    # Two of the episodes, three of the nodes, seven of the search and its best node; models, noise, names.
+    assert len(queries) <= 14
     assert len(data.nodes) == 6
     assert len(data.episodes) == 5
 
@@ -26,6 +28,15 @@ def test_the_best_is_that_of_the_command(tree, data):
     assert data.best == tree.best(1)[0]
     assert [node.node_id for node in data.comparable] == [node.node_id for node in tree.best(99)]
     assert data.max_epochs == 8
+
+
+def test_a_removed_option_is_shown_only_where_it_was_in_use(data):
+    def config(value):
+        stored = json.dumps({**data.config, "calibrate": value})
+        return replace(data, info=replace(data.info, config_json=stored)).config
+
+    assert config(0.0) == data.config
+    assert config(0.5) == {**data.config, "calibrate": 0.5}
 
 
 @pytest.mark.parametrize(
