@@ -17,7 +17,8 @@ from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches
 from replaytree.networks.trie import PrefixNetwork, SingleHead
 from replaytree.records import Path, PathEvaluation, Space
-from replaytree.space import LayerSpace, batches_of_paths, prefixes, trie_cost
+from replaytree.space import batches_of_paths, prefixes, trie_cost
+from replaytree.space.graph import require_networks
 from replaytree.training.device import usable_bytes
 from replaytree.training.loop import Diverged, Recipe, Training
 from replaytree.training.threads import Threads, using
@@ -30,12 +31,12 @@ class JointEvaluator:
     that share nothing are trained as they would be alone, except for the order of the images. An accuracy that an
     earlier path of the trie also reports is `shared`. `memory_bytes` is the memory that trainings may use; None means
     as much as the device has, with room for other programs. `threads` None means as many
-    as they gain by.
+    as they gain by. SpaceError unless the space is nested.
     """
 
     def __init__(
         self,
-        space: LayerSpace,
+        space: Space,
         data: ImageData,
         *,
         recipe: Recipe,
@@ -43,7 +44,7 @@ class JointEvaluator:
         memory_bytes: int | None = None,
         threads: Threads | None = None,
     ) -> None:
-        self._space = space
+        self._space = require_networks(space, nested=True)
         self._recipe = recipe
         self._device = device
         self._memory_bytes = usable_bytes(device) if memory_bytes is None else memory_bytes
@@ -123,7 +124,7 @@ class SeparateEvaluator:
         device: torch.device,
         threads: Threads | None = None,
     ) -> None:
-        self._space = space
+        self._space = require_networks(space)
         self._recipe = recipe
         self._device = device
         self._threads = _threads(threads, device)

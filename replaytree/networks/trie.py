@@ -1,18 +1,25 @@
 """The network that scores every prefix of some paths at once: a trie of layers, a classifier head after each.
 
+A layer is the nodes that it adds to the graph of its prefix. They may read the maps of any shallower layer of their
+path, so skips and joins need nothing more; a head reads its prefix's loose ends, merged as the graph says.
+
 Shapes: B images, K classes, T nodes, that is distinct prefixes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
+from replaytree.errors import SpaceError
 from replaytree.networks.heads import Heads
 from replaytree.records import Path
-from replaytree.space import LayerSpace, prefixes
+from replaytree.space import GraphSpace, prefixes
 from replaytree.space.building import build_layer
+from replaytree.space.graph import IMAGE, Graph
 from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
 
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
@@ -39,12 +46,13 @@ class PrefixNetwork(nn.Module):
 
     A prefix that paths share is one node: computed once, with one head. A single path gives a chain with a head after
     every layer. `nodes` is in depth-first order: a node comes after its parent and its parent's earlier subtrees.
-    Raises NodeError where a layer cannot be built or, in forward, run.
+    `layers` has the modules of each node by their names in the graph, and `merge`. SpaceError where the space is not
+    nested. Raises NodeError where a layer cannot be built or, in forward, run.
     """
 
     def __init__(
         self,
-        space: LayerSpace,
+        space: GraphSpace,
         paths: Sequence[Path],
         num_classes: int,
         *,
@@ -54,16 +62,20 @@ class PrefixNetwork(nn.Module):
         super().__init__()
         self.nodes = prefixes(paths)
         self._place = {node: place for place, node in enumerate(self.nodes)}
-        layers = []
+        layers, steps = [], []
         for node in self.nodes:
+            graph, before = space.network(node), space.network(node[:-1])
+            _require_nested(graph, before, node)
             try:
-                layers.append(build_layer(space.layers[node[-1]], space.output_shape(node[:-1])))
+                layers.append(_modules(graph, since=len(before.nodes)))
             except Exception as error:
                 raise NodeError(node) from error
+            steps.append(_Step.of(graph, since=len(before.nodes)))
         self.layers = nn.ModuleList(layers)
+        self._steps = steps
         self._weights = [discount ** (len(node) - 1) for node in self.nodes]
         self.heads = Heads(
-            [space.output_shape(node) for node in self.nodes],
+            [space.network(node).end_shape for node in self.nodes],
             [head_grid(space, node) for node in self.nodes],
             [head_units(space, node, hidden) for node in self.nodes],
             num_classes,
@@ -73,16 +85,19 @@ class PrefixNetwork(nn.Module):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Logits of every node, (T, B, K), in the order of `nodes`."""
         read: dict[int, Tensor] = {}
-        # The features of the last node's ancestors, by depth: a node's parent is the last one that is a layer shorter.
-        features = [images_BCHW]
+        # The images, and the maps of the last node's ancestors and its own, in the order of its graph.
+        maps = [images_BCHW]
         for node in self.nodes:
             place = self._place[node]
-            del features[len(node) :]
+            step, modules = self._steps[place], cast(nn.ModuleDict, self.layers[place])
+            del maps[step.since :]
             try:
-                features.append(self.layers[place](features[-1]))
-                if len(features[-1]) != len(images_BCHW):
-                    raise ValueError(f"{len(images_BCHW)} images went in, {len(features[-1])} feature maps came out")
-                read[place] = self.heads.read(place, features[-1])
+                for name, sources in step.own:
+                    maps.append(modules[name](*[maps[source] for source in sources]))
+                    if len(maps[-1]) != len(images_BCHW):
+                        raise ValueError(f"{len(images_BCHW)} images went in, {len(maps[-1])} feature maps came out")
+                ends = [maps[source] for source in step.ends]
+                read[place] = self.heads.read(place, modules["merge"](*ends) if "merge" in modules else ends[0])
             except Exception as error:
                 raise NodeError(node) from error
         logits_TBK: Tensor = self.heads(read)
@@ -106,6 +121,43 @@ class PrefixNetwork(nn.Module):
     def places(self, path: Path) -> list[int]:
         """Where the nodes of a path stand in `nodes`, shallow to deep."""
         return [self.nodes.index(path[:depth]) for depth in range(1, len(path) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The layers that a node adds. Maps are counted with the images at 0, so node n of the graph makes map n + 1.
+
+    `own` are their names and the maps they read; the first makes map `since`.
+    """
+
+    since: int
+    own: tuple[tuple[str, tuple[int, ...]], ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, graph: Graph, *, since: int) -> _Step:
+        """The nodes of a graph from number `since` on."""
+        own = tuple((node.name, tuple(source - IMAGE for source in node.inputs)) for node in graph.nodes[since:])
+        return cls(since - IMAGE, own, tuple(source - IMAGE for source in graph.ends))
+
+
+def _modules(graph: Graph, *, since: int) -> nn.ModuleDict:
+    modules = nn.ModuleDict()
+    for node in graph.nodes[since:]:
+        modules[node.name] = build_layer(node.layer, *graph.input_shapes(node))
+    if graph.merge is not None:
+        modules["merge"] = build_layer(graph.merge, *graph.end_shapes)
+    return modules
+
+
+def _require_nested(graph: Graph, before: Graph, node: Path) -> None:
+    """SpaceError unless the layers of a prefix are the first of those of the prefix that is an action longer."""
+    since = len(before.nodes)
+    if graph.nodes[:since] != before.nodes or any(each.depth != len(node) for each in graph.nodes[since:]):
+        raise SpaceError(
+            f"the network of {node} is not that of {node[:-1]} and layers of depth {len(node)}, so the space is not "
+            f"nested; train with --evaluator separate"
+        )
 
 
 class SingleHead(nn.Module):

@@ -30,6 +30,7 @@ from replaytree.records import Evaluator, Path, Space
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, SoftReward, checked, xu24
+from replaytree.space.graph import require_networks
 from replaytree.training import Recipe, Threads, resolve_device, using
 from replaytree.tree import ReplayTree, search_names, usable_name
 
@@ -178,7 +179,7 @@ def default_evaluator(
 
     `threads` None: as the configuration says.
     """
-    space = _buildable(space)
+    require_networks(space)
     assert data is not None, "without an evaluator there are data"
     return EVALUATORS[config.evaluator](
         space,
@@ -210,13 +211,7 @@ def workers_for(
         return RayWorkers(cluster, lambda: evaluator)
     there = config.with_options(device=cluster.device) if config.device == "auto" else config
     threads = Threads.of(config.threads).shared_by(cluster.workers)
-    return RayWorkers(cluster, partial(default_evaluator, there, _buildable(space), data, threads=threads))
-
-
-def _buildable(space: Space) -> LayerSpace:
-    if not isinstance(space, LayerSpace):
-        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
-    return space
+    return RayWorkers(cluster, partial(default_evaluator, there, require_networks(space), data, threads=threads))
 
 
 def created_tree(

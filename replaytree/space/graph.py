@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from replaytree.errors import SpaceError
-from replaytree.records import Path, Shape
+from replaytree.records import Path, Shape, Space
 from replaytree.space.layers import Layer, layer_from_json, layer_to_json
 from replaytree.space.returned import require_shape
 
@@ -210,7 +210,7 @@ class Graph:
         return tuple(self.input_shape if source == IMAGE else shapes[source] for source in inputs)
 
 
-class GraphSpace(Protocol):
+class GraphSpace(Space, Protocol):
     """A space that knows the network of every prefix. Shapes and costs are read from there.
 
     `nested`: the network of a prefix is a part of the networks of its continuations, so that one training scores all.
@@ -229,6 +229,18 @@ class GraphSpace(Protocol):
     def network(self, prefix: Path) -> Graph:
         """The graph of a prefix with its head; SpaceError where the prefix is illegal."""
         ...
+
+
+def require_networks(space: Space, *, nested: bool = False) -> GraphSpace:
+    """The space, if it knows its networks, and is nested where that is asked for; else SpaceError."""
+    if not hasattr(space, "network"):
+        raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
+    if nested and not getattr(space, "nested", False):
+        raise SpaceError(
+            "the network of a prefix is no part of its continuations' in this space, so one training cannot score all "
+            "prefixes; train each by itself (--evaluator separate)"
+        )
+    return cast(GraphSpace, space)
 
 
 def chain(layers: Sequence[Layer], *, input_shape: Shape, head: Layer) -> Graph:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from replaytree.records import Path
-from replaytree.space.space import LayerSpace
+from replaytree.space.graph import Graph, GraphSpace
 
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
@@ -29,21 +29,22 @@ def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}))
 
 
-def head_grid(space: LayerSpace, node: Path) -> tuple[int, int]:
+def head_grid(space: GraphSpace, node: Path) -> tuple[int, int]:
     """The grid of averages of its feature map that a node's head reads: (rows, columns)."""
-    _, rows, columns = space.output_shape(node)
+    _, rows, columns = space.network(node).end_shape
     side = SHALLOW_CELLS if len(node) <= SHALLOW else HEAD_CELLS
     return min(rows, side), min(columns, side)
 
 
-def head_units(space: LayerSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
+def head_units(space: GraphSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
     """The number of hidden units of a node's head; 0 where no layer up to the node has weights, as behind pooling.
 
     A hidden layer would there be the only one that learns, and would overrate the prefix.
     """
-    if not any(space.layers[action].params(space.output_shape(node[:depth])) for depth, action in enumerate(node)):
+    graph = space.network(node)
+    if graph.params == graph.head.params(graph.end_shape):
         return 0
-    return min(hidden * space.output_shape(node)[0], HEAD_UNITS)
+    return min(hidden * graph.end_shape[0], HEAD_UNITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,20 @@ class TrieCost:
         return BYTES * (COPIES_OF_WEIGHTS * self.params + batch_size * self.activations)
 
 
-def trie_cost(space: LayerSpace, paths: Iterable[Path], *, hidden: int = HEAD_HIDDEN) -> TrieCost:
+def trie_cost(space: GraphSpace, paths: Iterable[Path], *, hidden: int = HEAD_HIDDEN) -> TrieCost:
     """The cost of the trie of some paths, with a head after every node, with `hidden` units a channel.
 
-    SpaceError where a path is illegal.
+    A head is counted behind what merges the loose ends of its prefix. SpaceError where a path is illegal.
     """
     params = flops = activations = 0
     for node in prefixes(paths):
-        layer, shape = space.layers[node[-1]], space.output_shape(node[:-1])
-        after = space.output_shape(node)
-        channels, units = after[0], head_units(space, node, hidden)
+        graph = space.network(node)
+        own = _own_cost(graph, len(node))
+        channels, units = graph.end_shape[0], head_units(space, node, hidden)
         width = units or channels
-        params += layer.params(shape) + (width + 1) * space.num_classes
-        flops += layer.flops(shape) + width * space.num_classes
-        activations += layer.activations(shape) + width
+        params += own.params + (width + 1) * space.num_classes
+        flops += own.flops + width * space.num_classes
+        activations += own.activations + width
         if units:
             cells = math.prod(head_grid(space, node))
             params += (channels + 2) * units
@@ -82,8 +83,18 @@ def trie_cost(space: LayerSpace, paths: Iterable[Path], *, hidden: int = HEAD_HI
     return TrieCost(params, flops, activations)
 
 
+def _own_cost(graph: Graph, depth: int) -> TrieCost:
+    """What the last layer of a prefix adds, with the merge of the loose ends, without the head."""
+    parts = list(graph.parts(own=depth, head=False))
+    return TrieCost(
+        sum(layer.params(*shapes) for layer, shapes in parts),
+        sum(layer.flops(*shapes) for layer, shapes in parts),
+        sum(layer.activations(*shapes) for layer, shapes in parts),
+    )
+
+
 def batches_of_paths(
-    space: LayerSpace,
+    space: GraphSpace,
     paths: Sequence[Path],
     *,
     batch_size: int,

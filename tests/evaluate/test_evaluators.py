@@ -4,10 +4,11 @@ from torch import nn
 
 from replaytree.config import Budget
 from replaytree.data import load_data
+from replaytree.errors import SpaceError
 from replaytree.evaluate import EVALUATORS, JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.evaluators import _with_shared
 from replaytree.records import PathEvaluation
-from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling, trie_cost
+from replaytree.space import Convolution, CustomLayer, LabelSpace, LayerSpace, Pooling, trie_cost
 from replaytree.training import Recipe, loop
 
 CPU = torch.device("cpu")
@@ -265,3 +266,27 @@ def test_who_was_stopped_and_who_went_on_share_nothing(space, digits):
     assert [result.epochs for result in results] == [2, None, None]
     assert [result.shared for result in results] == [0, 0, 2]
     assert results[0].accuracies[0] != results[1].accuracies[0]
+
+
+# A convolution; a pooling of the image beside it; a convolution of both; a second one of the first, so that both stay.
+SKIPS = (2, 3, 12, 4)
+
+
+@pytest.mark.parametrize("evaluator", EVALUATORS.values())
+def test_networks_with_skips_and_loose_ends_learn(evaluator, skipping, digits):
+    results = [evaluate(evaluator, skipping(), digits, [SKIPS], epochs=epochs)[0] for epochs in (1, 5)]
+    assert [result.failure for result in results] == [None, None]
+    assert [len(result.accuracies) for result in results] == [4, 4]
+    # One class in ten is guessed.
+    assert results[1].accuracies[-1] > max(results[0].accuracies[-1], 0.1) + 0.1
+
+
+def test_a_joint_training_needs_nested_networks(skipping, digits):
+    cells = skipping()
+    cells.nested = False
+    SeparateEvaluator(cells, digits, recipe=Recipe(), device=CPU)
+    with pytest.raises(SpaceError, match=r"no part of its continuations' .* \(--evaluator separate\)"):
+        JointEvaluator(cells, digits, recipe=Recipe(), device=CPU)
+    for kind in EVALUATORS.values():
+        with pytest.raises(SpaceError, match="needs an evaluator of your own"):
+            kind(LabelSpace(["a"], max_layers=1), digits, recipe=Recipe(), device=CPU)

@@ -28,7 +28,7 @@ def of_lone_heads(trie, images, lone_head):
     units = [head_units(SPACE, node) for node in trie.nodes]
     logits = []
     for place, node in enumerate(trie.nodes):
-        layers = [trie.layers[own] for own in trie.places(node)]
+        layers = [layer for own in trie.places(node) for layer in trie.layers[own].values()]
         logits.append(nn.Sequential(*layers, lone_head(trie.heads, shapes, grids, units, place))(images))
     return torch.stack(logits)
 
