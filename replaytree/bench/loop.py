@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 
 import numpy as np
 
-from replaytree.config import Budget, SearchConfig, StrategyName
+from replaytree.config import Budget, SearchConfig
 from replaytree.records import Path, PathEvaluation
 from replaytree.search.search import Search
 from replaytree.space import LayerSpace, xu24
@@ -43,11 +43,13 @@ class _Instant:
         return results
 
 
-def measure_loop(strategy: StrategyName, *, depth: int = 15, nodes: int = 10_000, episodes: int = 200) -> LoopCost:
+def measure_loop(strategy: str, *, depth: int = 15, nodes: int = 10_000, episodes: int = 200) -> LoopCost:
     """Grow a tree of at least `nodes` nodes in a SQLite file, then time `episodes` turns of one."""
     space = LayerSpace(xu24(), input_shape=(3, 32, 32), num_classes=10, max_layers=depth)
     evaluator = _Instant()
-    config = SearchConfig(dataset=None, strategy=strategy, min_layers=depth, max_layers=depth)
+    config = SearchConfig.from_options(
+        {"dataset": None, "strategy": strategy, "min_layers": depth, "max_layers": depth}
+    )
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{FilePath(folder) / 'loop.db'}"
         search = Search(storage=storage, name="loop", space=space, evaluator=evaluator, config=config)

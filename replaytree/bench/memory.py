@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 
 import numpy as np
 
-from replaytree.config import SearchConfig, StrategyName
+from replaytree.config import SearchConfig
 from replaytree.evaluate.tabular import Table, TabularEvaluator
 from replaytree.search.search import Search
 
@@ -30,10 +30,12 @@ class MemoryPoint:
     megabytes: float
 
 
-def measure_memory(strategy: StrategyName, *, episodes: int = 5_000, every: int = 500) -> Iterator[MemoryPoint]:
+def measure_memory(strategy: str, *, episodes: int = 5_000, every: int = 500) -> Iterator[MemoryPoint]:
     """Run a search of `episodes` episodes in a SQLite file, and look at the memory after every `every`."""
     table = small_table()
-    config = SearchConfig(dataset=None, strategy=strategy, min_layers=LAYERS, max_layers=LAYERS)
+    config = SearchConfig.from_options(
+        {"dataset": None, "strategy": strategy, "min_layers": LAYERS, "max_layers": LAYERS}
+    )
     with tempfile.TemporaryDirectory() as folder:
         search = Search(
             storage=f"sqlite:///{FilePath(folder) / 'memory.db'}",

@@ -18,8 +18,9 @@ import torch
 from sqlalchemy import event
 
 from replaytree.config import SearchConfig
+from replaytree.config.strategies.replay import ReplayOptions
 from replaytree.errors import ConfigError
-from replaytree.policy import STRATEGIES, ReplayMemory
+from replaytree.policy import ReplayMemory, ReplayStrategy
 from replaytree.records import Path, PathEvaluation, Source
 from replaytree.search.search import Search
 from replaytree.search.state import pack
@@ -291,8 +292,7 @@ def _tree(file: FilePath, space: LayerSpace, *, synchronous: str | None = None) 
 
 def _state(space: LayerSpace) -> bytes:
     """What a search stores beside every batch: the state of the default controller and its optimiser."""
-    config = SearchConfig(dataset=None, min_layers=space.max_layers, max_layers=space.max_layers)
-    return pack({"strategy": STRATEGIES["replay"](space, config).state_dict()})
+    return pack({"strategy": ReplayStrategy(space, ReplayOptions(), seed=0).state_dict()})
 
 
 def _timed(act: Callable[[], object], times: int) -> Milliseconds:

@@ -147,7 +147,7 @@ def export(
         weights = Path(name)
     else:
         weights = _weights(name, storage, node=node, seed=seed)
-        data_dir = data_dir or tree_of(storage, name).info().config.data_dir
+        data_dir = data_dir or tree_of(storage, name).info().config.source.data_dir
     if not weights.exists():
         again = command("retrain", name, storage=storage, data_dir=data_dir)
         raise ConfigError(f"there is no file {weights}; `{again}` writes it")

@@ -1,4 +1,7 @@
-"""The reference of all commands, made from their own help: `python -m replaytree.cli.reference`."""
+"""The reference of all commands, made from their own help: `python -m replaytree.cli.reference`.
+
+It also makes the typed keywords of a search anew (keywords.py).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 import typer.main
 
-from replaytree.cli import app
+from replaytree.cli import app, keywords
 
 FILE = Path(__file__).with_name("README.md")
 WIDTH = 100
@@ -39,3 +42,4 @@ def _helps(group: Any, context: Any) -> Iterator[tuple[str, str]]:
 
 if __name__ == "__main__":
     FILE.write_text(reference(), encoding="utf-8")
+    keywords.FILE.write_text(keywords.keywords(), encoding="utf-8")

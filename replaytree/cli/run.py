@@ -68,8 +68,8 @@ def run(
     from replaytree.search.turns import Limits
 
     # Users who limit a search of digits know that its trainings are short.
-    is_long = config.dataset != "digits" or trainings is None
-    trainings = _trainings(config.dataset, trainings, episodes, hours)
+    is_long = config.source.dataset != "digits" or trainings is None
+    trainings = _trainings(config.source.dataset, trainings, episodes, hours)
     # Checked before the search is created, so that the corrected command finds the name free.
     Limits(episodes=episodes, trainings=trainings, hours=hours)
     search = Search(
@@ -144,7 +144,7 @@ def resume(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
-    is_long = search.config.dataset != "digits"
+    is_long = search.config.source.dataset != "digits"
     _run(search, storage, limits, quiet=quiet, is_long=is_long, data_dir=data_dir)
 
 
@@ -160,7 +160,7 @@ def _nothing_left(tree: ReplayTree, storage: str | None, raises: dict[str, str |
     """The message of `resume` for a search with nothing left to do; `raises` are options that raise its limits."""
     goal = tree.goal()
     why = "has no goal" if goal is None else f"has reached its goal, {goal.text}"
-    if tree.info().config.dataset is None:
+    if tree.info().config.source.dataset is None:
         return (
             f"search {escaped(tree.name)} {why}; its data or evaluator are of your own, so it goes on in Python: "
             f"replaytree.Search.resume({tree.name!r}, ...).run(trainings=100), giving them again"
@@ -187,7 +187,7 @@ def _report_balance(search: Search) -> None:
     """Print notes on the images to standard error: skipped ones, rare classes, imbalance."""
     from replaytree.data import balance_notes
 
-    for note in balance_notes(search.data, flip=search.config.flip) if search.data is not None else ():
+    for note in balance_notes(search.data, flip=search.config.recipe.flip) if search.data is not None else ():
         say(f"note: {escaped(note)}", error=True)
 
 
@@ -235,8 +235,9 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
     config, data = search.config, search.data
     images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
     return (
-        f"search {search.name}: {images}{config.strategy}, up to {config.max_layers} layers, "
-        f"epochs {config.epochs_first} to {config.epochs_last}, width {config.width:g}, {Threads.of(config.threads)}; "
+        f"search {search.name}: {images}{config.strategy}, up to {config.space.max_layers} layers, "
+        f"epochs {config.budget.epochs_first} to {config.budget.epochs_last}, width {config.space.width:g}, "
+        f"{Threads.of(config.machine.threads)}; "
         f"{goal}; Ctrl-C stops and keeps what is done"
     )
 

@@ -2,38 +2,25 @@
 
 from replaytree.config.growth import Budget, Growth, Pruning
 from replaytree.config.option import Declared, number, whole_number
+from replaytree.config.recipe import EvaluatorName
 from replaytree.config.removed import REMOVED, Removed, refuse, removed_flag, removed_notes, without_unused
-from replaytree.config.search import (
-    STRATEGY_NAMES,
-    WARM_STRATEGIES,
-    BaselineKind,
-    EvaluatorName,
-    ReturnKind,
-    RewardKind,
-    SearchConfig,
-    StrategyName,
-    by_flag,
-    option_name,
-    parse_flag,
-)
+from replaytree.config.search import SearchConfig, by_flag, option_name, parse_flag
 from replaytree.config.storage import DEFAULT_STORAGE, command, file_url, storage_url, without_password
+from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES
 
 __all__ = [
     "DEFAULT_STORAGE",
     "REMOVED",
     "STRATEGY_NAMES",
+    "STRATEGY_OPTIONS",
     "WARM_STRATEGIES",
-    "BaselineKind",
     "Budget",
     "Declared",
     "EvaluatorName",
     "Growth",
     "Pruning",
     "Removed",
-    "ReturnKind",
-    "RewardKind",
     "SearchConfig",
-    "StrategyName",
     "by_flag",
     "command",
     "file_url",

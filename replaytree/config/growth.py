@@ -47,7 +47,7 @@ class Growth:
     @classmethod
     def start(cls, config: SearchConfig) -> Growth:
         """The first state: the bound is min_layers."""
-        return cls(depth_bound=config.min_layers)
+        return cls(depth_bound=config.space.min_layers)
 
     def after(self, accuracies: Iterable[float | None], config: SearchConfig) -> Growth:
         """The state after a batch of episodes.
@@ -68,11 +68,11 @@ class Growth:
                     stale=0 if better else state.stale + 1,
                 )
             due = (
-                state.stale >= config.grow_patience
-                if config.grow_every is None
-                else state.episodes >= config.grow_every
+                state.stale >= config.growth.grow_patience
+                if config.growth.grow_every is None
+                else state.episodes >= config.growth.grow_every
             )
-            if due and state.depth_bound < config.max_layers:
+            if due and state.depth_bound < config.space.max_layers:
                 state = Growth(depth_bound=state.depth_bound + 1, least_epochs=state.least_epochs)
         return state
 
@@ -81,9 +81,9 @@ class Growth:
 
         Half-way, because rankings compare equal budgets: the deeper half of the search should share one.
         """
-        half = (config.max_layers - config.min_layers) / 2
-        share = min(1.0, (self.depth_bound - config.min_layers) / half) if half else 1.0
-        epochs = round(config.epochs_first + share * (config.epochs_last - config.epochs_first))
+        half = (config.space.max_layers - config.space.min_layers) / 2
+        share = min(1.0, (self.depth_bound - config.space.min_layers) / half) if half else 1.0
+        epochs = round(config.budget.epochs_first + share * (config.budget.epochs_last - config.budget.epochs_first))
         return Budget(epochs=max(epochs, self.least_epochs))
 
     def raised_from(self, config: SearchConfig) -> Growth:

@@ -2,6 +2,9 @@
 
 A field carries an Option as dataclass metadata. The field's type and its Option determine its check, its command-line
 option, its help, and how its values are read from text and written as text.
+
+A configuration is made of groups, frozen dataclasses that may hold other groups. Outside it is flat: in JSON, on the
+command line and as keywords, each field is known by its own name, whatever group it is in.
 """
 
 from __future__ import annotations
@@ -9,13 +12,13 @@ from __future__ import annotations
 import operator
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from replaytree.errors import ConfigError
 
@@ -28,13 +31,16 @@ LARGEST = 2**63 - 1
 _COUNT = re.compile(r"([+-]?)([0-9](?:_?[0-9])*(?:\.[0-9]*)?)(?:e([+-]?[0-9]{1,3}))?([kmgb]?)", re.IGNORECASE)
 _POWERS = {"": 0, "k": 3, "m": 6, "g": 9, "b": 9}
 
+_Group = TypeVar("_Group", bound="Options")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """Facts about a field besides its type and default.
 
     `least` and `most` belong to the range, `above` and `below` do not. `unset` says what None means, and
-    `unset_word` is how it is written. Fields of one `flag` are written together, `FIRST:LAST`.
+    `unset_word` is how it is written. Fields of one `flag` are written together, `FIRST:LAST`. `choices` are the words
+    allowed, where the field's type does not list them. Only a `path` may be given as an object with a path.
     """
 
     help: str
@@ -49,11 +55,33 @@ class Option:
     unset: str | None = None
     unset_word: str | None = None
     envvar: str | None = None
+    choices: tuple[str, ...] = ()
+    path: bool = False
 
 
 def option(default: Any, help: str, panel: Panel, **more: Any) -> Any:
     """A dataclass field with its declaration."""
     return field(default=default, metadata={"option": Option(help=help, panel=panel, **more)})
+
+
+def group(kind: type[Options]) -> Any:
+    """A dataclass field that holds a group of options."""
+    return field(default_factory=kind, metadata={"groups": (kind,), "is_tuple": False})
+
+
+def groups(kinds: Iterable[type[Options]]) -> Any:
+    """A dataclass field that holds a tuple of groups."""
+    kinds = tuple(kinds)
+    return field(default_factory=lambda: tuple(kind() for kind in kinds), metadata={"groups": kinds, "is_tuple": True})
+
+
+class Options:
+    """The base of every group of options: a frozen dataclass whose values are checked when it is made."""
+
+    def __post_init__(self) -> None:
+        """Replace each value by its plain form; ConfigError for one that cannot be used."""
+        for each in own(type(self)).values():
+            object.__setattr__(self, each.name, each.checked(getattr(self, each.name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +109,7 @@ class Declared:
         """The value as a plain int, float, str or bool; ConfigError for one that cannot be used."""
         if value is None and self.optional:
             return None
-        plain = _plain(value, self.kind)
+        plain = _plain(value, self.kind, path=self.option.path)
         if plain is None or not self._in_range(plain):
             shown = value if plain is None else plain
             text = "too large a number" if _is_huge(shown) else repr(shown)[:80]
@@ -162,17 +190,61 @@ def number(text: str) -> float:
         raise ConfigError("write a number, as in 0.25 or 1e-3") from None
 
 
-def _declared(configuration: type) -> dict[str, Declared]:
+def _own(configuration: type[Any]) -> dict[str, Declared]:
     hints = get_type_hints(configuration)
     found = {}
     for each in fields(configuration):
-        kind, choices, optional = _kind(hints[each.name])
-        found[each.name] = Declared(each.name, kind, choices, optional, each.default, each.metadata["option"])
+        option = each.metadata.get("option")
+        if option is not None:
+            kind, choices, optional = _kind(hints[each.name])
+            found[each.name] = Declared(each.name, kind, option.choices or choices, optional, each.default, option)
     return found
 
 
-# The declared fields of a configuration by name, in order.
+def _declared(configuration: type[Any]) -> dict[str, Declared]:
+    found: dict[str, Declared] = {}
+    for each in fields(configuration):
+        inner = [declared(kind) for kind in each.metadata.get("groups", ())]
+        for options in inner or [{each.name: own(configuration)[each.name]}]:
+            for name, option in options.items():
+                assert found.setdefault(name, option) == option, f"{name} is declared twice, and differently"
+    return found
+
+
+# The declared fields of a configuration by name, in order: its own, and those with its groups' (a group may be held
+# twice, and a name has one declaration).
+own: Callable[[type], dict[str, Declared]] = cache(_own)
 declared: Callable[[type], dict[str, Declared]] = cache(_declared)
+
+
+def made(kind: type[_Group], values: Mapping[str, Any]) -> _Group:
+    """A group from flat values, with its own groups. Values that it does not have are left out."""
+    return kind(**members(kind, values))
+
+
+def members(configuration: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a configuration from flat values, its groups made; a value not given is at its default."""
+    found: dict[str, Any] = {}
+    for each in fields(configuration):
+        if "groups" in each.metadata:
+            inner = tuple(made(kind, values) for kind in each.metadata["groups"])
+            found[each.name] = inner if each.metadata["is_tuple"] else inner[0]
+        elif each.name in values:
+            found[each.name] = values[each.name]
+    return found
+
+
+def flat(configuration: Any) -> dict[str, Any]:
+    """The values of a configuration by name, with those of its groups; the inverse of `members`."""
+    found: dict[str, Any] = {}
+    for each in fields(configuration):
+        value = getattr(configuration, each.name)
+        if "groups" not in each.metadata:
+            found[each.name] = value
+        else:
+            for one in value if each.metadata["is_tuple"] else (value,):
+                found |= flat(one)
+    return found
 
 
 def _kind(hint: Any) -> tuple[type, tuple[str, ...], bool]:
@@ -182,12 +254,12 @@ def _kind(hint: Any) -> tuple[type, tuple[str, ...], bool]:
     return (str, get_args(bare), optional) if get_origin(bare) is Literal else (bare, (), optional)
 
 
-def _plain(value: Any, kind: type) -> Any:
+def _plain(value: Any, kind: type, *, path: bool) -> Any:
     """A value as a plain Python value, also from NumPy's numbers and from paths; None if it is of another kind."""
     kinds: dict[type, tuple[Any, Callable[[Any], Any]]] = {
         int: (Integral, operator.index),
         float: (Real, float),
-        str: ((str, os.PathLike), os.fspath),
+        str: ((str, os.PathLike) if path else str, os.fspath),
     }
     # NumPy's own booleans have this name, and are not instances of bool.
     is_truth = type(value).__name__ in ("bool", "bool_")

@@ -54,13 +54,14 @@ class Subject:
 
 def data_options(config: SearchConfig) -> dict[str, Any]:
     """The keywords with which load_data() reads a search's images again; ConfigError if they were in memory."""
-    if config.dataset is None:
+    if config.source.dataset is None:
         raise ConfigError(
             "this search ran on images from memory or with an evaluator of its own; retrain in Python: "
             "Search.resume(name, data=...).best_model()"
         )
     names = ("dataset", "image_size", "train_limit", "val_fraction", "seed", "skip_bad")
-    return {name: getattr(config, name) for name in names}
+    options = config.to_options()
+    return {name: options[name] for name in names}
 
 
 def node_subject(
@@ -87,21 +88,23 @@ def node_subject(
     options = None
     if data is None:
         options = data_options(config)
-        data_dir = data_dir or config.data_dir
-        data = load_again(f"search {tree.name!r}", info.data_json, flip=config.flip, data_dir=data_dir, **options)
-        options["skip_bad"] = config.skip_bad or skip_bad
-        if config.dataset not in NAMED:
+        data_dir = data_dir or config.source.data_dir
+        data = load_again(
+            f"search {tree.name!r}", info.data_json, flip=config.recipe.flip, data_dir=data_dir, **options
+        )
+        options["skip_bad"] = config.source.skip_bad or skip_bad
+        if config.source.dataset not in NAMED:
             options["dataset"] = os.path.abspath(find_folder(options["dataset"], data_dir))
-        if train_limit is not None or config.train_limit is not None:
+        if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
             data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
-    layers = _search_layers(tree, info, config.width if width is None else width)
+    layers = _search_layers(tree, info, config.space.width if width is None else width)
     node_id, actions = _choose(tree, node, path, [layer.label for layer in layers])
     _check(layers, data, actions)
     chosen = tuple(layers[action] for action in actions)
     return Subject(
         chosen, data, options, search=tree.name, node_id=node_id, data_dir=data_dir,
-        max_params=config.max_params, max_flops=config.max_flops,
+        max_params=config.space.max_params, max_flops=config.space.max_flops,
     )  # fmt: skip
 
 
@@ -111,14 +114,14 @@ def search_subject(
     """A node of an open search, or its best one, on all of the search's training images."""
     node_id, actions = _choose(tree, node, None, list(space.labels))
     options = None
-    if config.dataset is not None:
+    if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
-        if config.train_limit is not None:
-            data = replace(load_data(**options, data_dir=config.data_dir), flip=data.flip)
+        if config.source.train_limit is not None:
+            data = replace(load_data(**options, data_dir=config.source.data_dir), flip=data.flip)
     chosen = tuple(space.layers[action] for action in actions)
     return Subject(
-        chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.data_dir,
-        max_params=config.max_params, max_flops=config.max_flops,
+        chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.source.data_dir,
+        max_params=config.space.max_params, max_flops=config.space.max_flops,
     )  # fmt: skip
 
 
@@ -140,7 +143,7 @@ def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Call
     config = info.config
     if info.data_json is None:
         raise ConfigError(f"search {tree.name!r} ran without images, so its layers cannot be built")
-    layers = _search_layers(tree, info, config.width)
+    layers = _search_layers(tree, info, config.space.width)
     seen = info.data
     shape = require_shape("the image shape", seen["image_shape"])
     head = Classifier(len(seen["classes"]))

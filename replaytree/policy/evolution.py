@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.evolution import EvolutionOptions
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
@@ -23,11 +23,11 @@ from replaytree.records import Path, PathEvaluation, Proposal, Space
 class EvolutionStrategy:
     """See above. A mutant keeps its parent's layers while they are legal, and is completed at random."""
 
-    def __init__(self, space: Space, config: SearchConfig) -> None:
+    def __init__(self, space: Space, options: EvolutionOptions, *, seed: int) -> None:
         self._space = space
-        self._config = config
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._population: deque[tuple[Path, float]] = deque(maxlen=config.population)
+        self._options = options
+        self._generator = torch.Generator().manual_seed(seed)
+        self._population: deque[tuple[Path, float]] = deque(maxlen=options.population)
 
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
@@ -58,10 +58,10 @@ class EvolutionStrategy:
         self._generator.set_state(state["generator"])
 
     def _propose(self, depth_bound: int) -> Proposal:
-        if len(self._population) < self._config.population:
+        if len(self._population) < self._options.population:
             return random_path(self._space, depth_bound, self._generator)
         members = [
-            self._population[below(len(self._population), self._generator)] for _ in range(self._config.tournament)
+            self._population[below(len(self._population), self._generator)] for _ in range(self._options.tournament)
         ]
         parent = max(members, key=lambda member: member[1])[0]
         child = mutant(self._space, parent, self._generator)

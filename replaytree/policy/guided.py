@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
 from replaytree.policy.memory import ReplayMemory
@@ -55,19 +55,21 @@ LEAST_NOISE = 1e-12
 
 
 class GuidedStrategy:
-    """See above. `candidates` and `warmup` come from the configuration."""
+    """See above. `candidates` and `warmup` are its options."""
 
-    def __init__(self, space: Space, config: SearchConfig) -> None:
+    def __init__(self, space: Space, options: GuidedOptions, *, seed: int) -> None:
         self._space = space
-        self._config = config
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
+        self._options = options
+        self._seed = seed
+        self._generator = torch.Generator().manual_seed(seed)
+        own = options.controller
+        self._controller = Controller(space.num_actions, hidden_size=own.hidden_size, generator=self._generator)
+        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
         self._values = ValueEnsemble(
-            space.num_actions, space.max_layers, generator=self._generator, spread=SPREAD * config.exploration
+            space.num_actions, space.max_layers, generator=self._generator, spread=SPREAD * options.exploration
         )
         # The warm-up is then the beginning of random search with this seed: comparisons are paired.
-        self._generator.manual_seed(config.seed)
+        self._generator.manual_seed(seed)
         self._nodes = NodeTable(space.max_layers)
         self._prior: PriorValues | None = None
         self._proposed = 0
@@ -79,7 +81,7 @@ class GuidedStrategy:
     ) -> list[Proposal]:
         """`num_paths` paths to train, different from one another and from the pending ones."""
         proposals = []
-        warmup = self._config.warmup if memory.prior is None else 0
+        warmup = self._options.warmup if memory.prior is None else 0
         if self._proposed + num_paths > warmup and not memory.is_unmeasured:
             self._nodes.take_in(memory)
             self._values.fit(self._nodes)
@@ -167,15 +169,15 @@ class GuidedStrategy:
                 memory.prior,
                 num_actions=self._space.num_actions,
                 max_layers=self._space.max_layers,
-                seed=self._config.seed,
-                spread=SPREAD * self._config.exploration,
+                seed=self._seed,
+                spread=SPREAD * self._options.exploration,
             )
         return self._prior.mixed(self._values, prefixes, epochs=epochs, share=memory.prior_share)
 
     def _candidates(self, memory: ReplayMemory, depth_bound: int) -> list[tuple[Path, Proposal]]:
-        mutants = round(self._config.candidates * self._config.mutants)
+        mutants = round(self._options.candidates * self._options.mutants)
         prefixes: list[Path] = []
-        for c in range(self._config.candidates - mutants):
+        for c in range(self._options.candidates - mutants):
             prefix: Path = ()
             if c % 2 and depth_bound > 1:
                 drawn = memory.draw(self._generator)
@@ -206,7 +208,7 @@ class GuidedStrategy:
         loss = -scored.log_probs_BT.sum() / steps
         self._optimizer.zero_grad(set_to_none=True)
         (loss - ENTROPY * entropy).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._config.grad_clip)
+        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._options.controller.grad_clip)
         self._optimizer.step()
         self._update = PolicyUpdate(loss=float(loss.detach()), entropy=float(entropy.detach()))
 

@@ -12,7 +12,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.puct import PuctOptions
+from replaytree.config.strategies.replay import ReplayOptions
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.replay import ReplayStrategy
 from replaytree.policy.strategy import PolicyUpdate
@@ -24,11 +25,11 @@ UNKNOWN = 0.5
 class PuctStrategy:
     """See above; `exploration` is c."""
 
-    def __init__(self, space: Space, config: SearchConfig) -> None:
+    def __init__(self, space: Space, options: PuctOptions, *, seed: int) -> None:
         self._space = space
-        self._config = config
-        own = config.with_options(return_kind="best-reached", baseline="depth", replay=0.0, continue_=0.0)
-        self._policy = ReplayStrategy(space, own)
+        self._options = options
+        own = ReplayOptions(return_kind="best-reached", replay=0.0, continue_=0.0, gradient=options.gradient)
+        self._policy = ReplayStrategy(space, own, seed=seed)
 
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()
@@ -69,7 +70,7 @@ class PuctStrategy:
             counts = {action: node.visit_count for action, node in children.items()}
             if visits is not None:
                 counts = {action: visits.get((*path, action), 0) for action in range(self._space.num_actions)}
-            reach = self._config.exploration * math.sqrt(sum(counts.values()))
+            reach = self._options.exploration * math.sqrt(sum(counts.values()))
             priors = self._policy.probabilities(path)
             scores = {}
             for action, legal in enumerate(self._space.legal(path)):

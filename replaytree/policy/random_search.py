@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.random import RandomOptions
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.records import Path, PathEvaluation, Proposal, Space
@@ -16,9 +16,9 @@ from replaytree.records import Path, PathEvaluation, Proposal, Space
 class RandomStrategy:
     """Uniform over legal actions, step by step (Li and Talwalkar, 2019: the baseline every search must beat)."""
 
-    def __init__(self, space: Space, config: SearchConfig) -> None:
+    def __init__(self, space: Space, options: RandomOptions, *, seed: int) -> None:
         self._space = space
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self._generator = torch.Generator().manual_seed(seed)
 
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()

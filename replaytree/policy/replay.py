@@ -7,12 +7,14 @@ costs regret on both. The measurements are in reports/benchmarks/strategies.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.reinforce import ReinforceOptions
+from replaytree.config.strategies.replay import ReplayOptions
 from replaytree.policy.controller import Controller
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.returns import RETURNS, Array, average_baseline, averaged, importance_weights
@@ -31,12 +33,13 @@ class ReplayStrategy:
     changed since the step was sampled.
     """
 
-    def __init__(self, space: Space, config: SearchConfig) -> None:
+    def __init__(self, space: Space, options: ReplayOptions, *, seed: int) -> None:
         self._space = space
-        self._config = config
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._controller = Controller(space.num_actions, hidden_size=config.hidden_size, generator=self._generator)
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=config.policy_learning_rate, fused=True)
+        self._options = options
+        self._generator = torch.Generator().manual_seed(seed)
+        own = options.gradient.controller
+        self._controller = Controller(space.num_actions, hidden_size=own.hidden_size, generator=self._generator)
+        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)
 
@@ -51,10 +54,10 @@ class ReplayStrategy:
         replays: dict[int, Proposal] = {}
         prefixes: dict[int, Path] = {}
         for b, u in enumerate(sources_B):
-            if u < self._config.replay and not memory.is_unmeasured:
+            if u < self._options.replay and not memory.is_unmeasured:
                 path = memory.draw(self._generator)[:depth_bound]
                 replays[b] = Proposal(path, "replay", memory.behaviour(path), memory.rewards(path))
-            elif u < self._config.replay + self._config.continue_ and not memory.is_empty and depth_bound > 1:
+            elif u < self._options.replay + self._options.continue_ and not memory.is_empty and depth_bound > 1:
                 prefixes[b] = self._cut(memory.draw(self._generator), depth_bound)
             else:
                 prefixes[b] = ()
@@ -78,27 +81,27 @@ class ReplayStrategy:
             T = len(proposal.path)
             rewards_T = np.zeros(T)
             rewards_T[: len(evaluation.accuracies)] = evaluation.accuracies
-            returns_T = RETURNS[self._config.return_kind](rewards_T, self._config.gamma)
+            returns_T = RETURNS[self._options.return_kind](rewards_T, self._options.gamma)
             advantages_T = returns_T - self._baseline(memory, proposal.path, returns_T)
-            rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._config.rho_bar)
+            rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._options.gradient.rho_bar)
             weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
             if proposal.rewards is None:
                 self._mean_D, self._count_D = averaged(
-                    returns_T, self._mean_D, self._count_D, decay=self._config.baseline_decay
+                    returns_T, self._mean_D, self._count_D, decay=self._options.gradient.baseline_decay
                 )
         policy_loss = -(weight_BT * scored.log_probs_BT).sum() / len(proposals)
         entropy = scored.entropy_BT.sum() / scored.lengths_B.sum()
-        loss = policy_loss - self._config.entropy * scored.entropy_BT.sum() / len(proposals)
+        loss = policy_loss - self._options.gradient.entropy * scored.entropy_BT.sum() / len(proposals)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._config.grad_clip)
+        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._options.gradient.controller.grad_clip)
         self._optimizer.step()
         return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
 
     def _baseline(self, memory: ReplayMemory, path: Path, returns_T: Array) -> Array:
         """b_t: the average return at depth t, or with `baseline="parent"` the average accuracy of a_<t in the tree."""
         baseline_T = average_baseline(returns_T, self._mean_D, self._count_D)
-        if self._config.baseline == "parent":
+        if self._options.baseline == "parent":
             for t in range(1, len(path)):
                 parent = memory.get(path[:t])
                 if parent is not None and parent.average_accuracy is not None:
@@ -143,8 +146,9 @@ class ReplayStrategy:
         return path[: 1 + int(torch.randint(longest, (), generator=self._generator))]
 
 
-def reinforce(space: Space, config: SearchConfig) -> ReplayStrategy:
+def reinforce(space: Space, options: ReinforceOptions, *, seed: int) -> ReplayStrategy:
     """REINFORCE as in Zoph and Le (2017): final reward only, exponential-average baseline, no tree."""
-    decay = ZOPH_LE_DECAY if config.baseline_decay is None else config.baseline_decay
-    options = {"return_kind": "final", "replay": 0.0, "continue_": 0.0, "baseline": "depth", "baseline_decay": decay}
-    return ReplayStrategy(space, config.with_options(**options))
+    decay = options.gradient.baseline_decay
+    gradient = replace(options.gradient, baseline_decay=ZOPH_LE_DECAY if decay is None else decay)
+    own = ReplayOptions(return_kind="final", replay=0.0, continue_=0.0, gradient=gradient)
+    return ReplayStrategy(space, own, seed=seed)

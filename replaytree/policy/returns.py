@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from replaytree.config import ReturnKind
+from replaytree.config.strategies.replay import ReturnKind
 
 Array = npt.NDArray[np.float64]
 

@@ -91,13 +91,13 @@ def companion_name(data: SearchData) -> str:
 
 
 def companion_config(data: SearchData) -> SearchConfig | None:
-    """This search's configuration with strategy random; None where no command line can name its data."""
+    """This search's configuration with strategy random; None where no command line can name its data or space."""
     config = data.whole_config
-    if config is None or config.dataset is None:
+    if config is None or config.source.dataset is None or config.space.space is None:
         return None
     folders = {
         field: os.path.abspath(value)
         for field in ("dataset", "data_dir")
-        if (value := getattr(config, field)) is not None and os.path.isdir(value)
+        if (value := getattr(config.source, field)) is not None and os.path.isdir(value)
     }
     return config.with_options(strategy="random", warm_start=None, **folders)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from replaytree.config import SearchConfig
+from replaytree.config.space import SpaceOptions
 from replaytree.data import NAMED, ImageData, as_image_data, load_data, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
@@ -72,19 +73,20 @@ def assembled(
         data = as_image_data(data)
     elif evaluator is None:
         data = data_of(config)
-        if config.flip is None and config.dataset not in NAMED:
+        if config.recipe.flip is None and config.source.dataset not in NAMED:
             config = config.with_options(flip=data.flip)
-    cluster = connect(ray, device=config.device, shared_bytes=data.nbytes if data else None) if ray else None
-    if config.width is None:
-        device = cluster.device if cluster else resolve_device(config.device).type
+    cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
+    if config.space.width is None:
+        device = cluster.device if cluster else resolve_device(config.machine.device).type
         config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
     whole = checked(space) if space is not None else default_space(config, data)
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
+    target = config.objective
     learner = Learner(
         config,
         within,
-        reward=SoftReward(whole, config.target_params, config.target_flops, config.cost_weight),
+        reward=SoftReward(whole, target.target_params, target.target_flops, target.cost_weight),
     )
     return Parts(config, data, whole, within, workers, learner)
 
@@ -100,33 +102,33 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
             options["dataset"] = None
         if space is not None:
             options.setdefault("max_layers", space.max_layers)
-            options.setdefault("min_layers", min(SearchConfig.min_layers, options["max_layers"]))
+            options.setdefault("min_layers", min(SpaceOptions.min_layers, options["max_layers"]))
         config = SearchConfig.from_options(options)
-    if space is not None and config.max_layers > space.max_layers:
-        raise ConfigError(f"max_layers is {config.max_layers}, but the space ends at {space.max_layers} layers")
-    return _located(config)
+    if space is not None and config.space.max_layers > space.max_layers:
+        raise ConfigError(f"max_layers is {config.space.max_layers}, but the space ends at {space.max_layers} layers")
+    return _located(config if space is None else config.with_options(space=None))
 
 
 def _located(config: SearchConfig) -> SearchConfig:
     """The configuration with absolute paths, so that another working directory finds the images again."""
-    data_dir = None if config.data_dir is None else os.path.abspath(os.path.expanduser(config.data_dir))
-    if config.dataset is None or config.dataset in NAMED:
+    data_dir = None if config.source.data_dir is None else os.path.abspath(os.path.expanduser(config.source.data_dir))
+    if config.source.dataset is None or config.source.dataset in NAMED:
         return config.with_options(data_dir=data_dir)
-    return config.with_options(dataset=stored_path(os.fspath(config.dataset), data_dir), data_dir=None)
+    return config.with_options(dataset=stored_path(os.fspath(config.source.dataset), data_dir), data_dir=None)
 
 
 def data_of(config: SearchConfig) -> ImageData:
     """The images that a configuration names."""
-    assert config.dataset is not None, "a search without an evaluator has a data set"
+    assert config.source.dataset is not None, "a search without an evaluator has a data set"
     with using(1):
         return load_data(
-            config.dataset,
-            data_dir=config.data_dir,
-            image_size=config.image_size,
-            val_fraction=config.val_fraction,
-            train_limit=config.train_limit,
+            config.source.dataset,
+            data_dir=config.source.data_dir,
+            image_size=config.source.image_size,
+            val_fraction=config.source.val_fraction,
+            train_limit=config.source.train_limit,
             seed=config.seed,
-            skip_bad=config.skip_bad,
+            skip_bad=config.source.skip_bad,
         )
 
 
@@ -135,18 +137,18 @@ def default_space(config: SearchConfig, data: ImageData | None) -> Space:
     if data is None:
         raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
     return LayerSpace(
-        xu24(config.width or 1.0),
+        xu24(config.space.width or 1.0),
         input_shape=data.image_shape,
         num_classes=data.num_classes,
-        max_layers=config.max_layers,
+        max_layers=config.space.max_layers,
     )
 
 
 def within_limits(space: Space, config: SearchConfig) -> Space:
     """The space, in which layers beyond the limits on parameters and FLOPs are illegal."""
-    if config.max_params is None and config.max_flops is None:
+    if config.space.max_params is None and config.space.max_flops is None:
         return space
-    limited = ConstrainedSpace(space, max_params=config.max_params, max_flops=config.max_flops)
+    limited = ConstrainedSpace(space, max_params=config.space.max_params, max_flops=config.space.max_flops)
     if isinstance(space, LayerSpace):
         _require_more_than_pooling(limited, space, config)
     return limited
@@ -167,7 +169,7 @@ def _require_more_than_pooling(limited: ConstrainedSpace, space: LayerSpace, con
                 if legal:
                     following.setdefault(space.output_shape((*prefix, action)), (*prefix, action))
         frontier = following
-    limits = {"--max-params": config.max_params, "--max-flops": config.max_flops}
+    limits = {"--max-params": config.space.max_params, "--max-flops": config.space.max_flops}
     given = " ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
     raise ConfigError(f"{given} leaves only pooling layers, which learn nothing; raise it, or lower --width")
 
@@ -181,12 +183,12 @@ def default_evaluator(
     """
     require_networks(space)
     assert data is not None, "without an evaluator there are data"
-    return EVALUATORS[config.evaluator](
+    return EVALUATORS[config.recipe.evaluator](
         space,
         data,
         recipe=Recipe.of(config, data),
-        device=resolve_device(config.device),
-        threads=threads or Threads.of(config.threads),
+        device=resolve_device(config.machine.device),
+        threads=threads or Threads.of(config.machine.threads),
     )
 
 
@@ -209,8 +211,8 @@ def workers_for(
     if evaluator is not None:
         require_evaluator(evaluator)
         return RayWorkers(cluster, lambda: evaluator)
-    there = config.with_options(device=cluster.device) if config.device == "auto" else config
-    threads = Threads.of(config.threads).shared_by(cluster.workers)
+    there = config.with_options(device=cluster.device) if config.machine.device == "auto" else config
+    threads = Threads.of(config.machine.threads).shared_by(cluster.workers)
     return RayWorkers(cluster, partial(default_evaluator, there, require_networks(space), data, threads=threads))
 
 
@@ -223,7 +225,7 @@ def created_tree(
         try:
             return ReplayTree.create(
                 engine,
-                free_name(config.dataset or "search", search_names(engine)) if name is None else name,
+                free_name(config.source.dataset or "search", search_names(engine)) if name is None else name,
                 space=space,
                 seed=config.seed,
                 config_json=config.to_json(),
@@ -250,6 +252,6 @@ def versions(config: SearchConfig) -> dict[str, str]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "threads": str(Threads.of(config.threads)),
+        "threads": str(Threads.of(config.machine.threads)),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }

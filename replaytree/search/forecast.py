@@ -34,7 +34,7 @@ def path_epochs(growth: Growth, config: SearchConfig, trainings: int) -> list[tu
     """(depth bound, epochs) of each of the next trainings, assuming that none improves on the one before."""
     found: list[tuple[int, int]] = []
     for done in range(trainings):
-        if growth.depth_bound >= config.max_layers:
+        if growth.depth_bound >= config.space.max_layers:
             # It grows no further, and there may be millions of these.
             return found + [(growth.depth_bound, growth.budget(config).epochs)] * (trainings - done)
         found.append((growth.depth_bound, growth.budget(config).epochs))
@@ -47,9 +47,9 @@ def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: G
 
     Accelerators are not timed: they spend long on preparation, and a single step is cheap.
     """
-    if resolve_device(config.device).type != "cpu" or trainings > MOST_TRAININGS:
+    if resolve_device(config.machine.device).type != "cpu" or trainings > MOST_TRAININGS:
         return None
-    few = min(len(data.train_labels), BATCHES * config.batch_size)
+    few = min(len(data.train_labels), BATCHES * config.recipe.batch_size)
     part = replace(
         data,
         train_images=data.train_images[:few], train_labels=data.train_labels[:few],
@@ -77,17 +77,17 @@ def training_costs(
 
 def _typical_paths(config: SearchConfig, space: Space) -> list[Path]:
     generator = torch.Generator().manual_seed(config.seed)
-    return [random_path(space, config.max_layers, generator).path for _ in range(PATHS)]
+    return [random_path(space, config.space.max_layers, generator).path for _ in range(PATHS)]
 
 
 def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[float]:
     """The cost of trainings of 1, 2, ... layers as a share of one of all layers: by FLOPs, summed over the paths."""
-    flops = [0.0] * config.max_layers
+    flops = [0.0] * config.space.max_layers
     for path in paths:
         for depth in range(1, len(path) + 1):
             cost = space.cost(path[:depth])
             flops[depth - 1] += cost[1] if cost is not None else depth
-    if config.evaluator == "separate":
+    if config.recipe.evaluator == "separate":
         flops = list(accumulate(flops))
     return [each / flops[-1] for each in flops]
 

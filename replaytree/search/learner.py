@@ -89,7 +89,7 @@ class Learner:
     def propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
         """The next turn. `pending` are the paths that are being trained."""
         budget = self.growth.budget(self._config)
-        if self._config.prune:
+        if self._config.budget.prune:
             budget = self.pruning.budget(budget)
         with using(1):
             proposals = self.strategy.propose(
@@ -144,7 +144,8 @@ class Learner:
         return payload
 
     def _new_strategy(self) -> Strategy:
-        return STRATEGIES[self._config.strategy](self._space, self._config)
+        config = self._config
+        return STRATEGIES[config.strategy](self._space, config.strategy_options, seed=config.seed)
 
     def _prior(self, tree: ReplayTree) -> ReplayMemory | None:
         """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""

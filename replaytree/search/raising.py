@@ -19,15 +19,16 @@ def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, i
         except (TypeError, ValueError):
             raise ConfigError(f"epochs is {epochs!r:.80}; give two whole numbers, as in epochs=(4, 8)") from None
     new = config.with_options(**asked)
-    if new.max_layers < config.max_layers:
+    if new.space.max_layers < config.space.max_layers:
         raise ConfigError(
-            f"max_layers is {new.max_layers}, and the search was begun with {config.max_layers}; it can only be "
-            f"raised (--max-layers)"
+            f"max_layers is {new.space.max_layers}, and the search was begun with {config.space.max_layers}; "
+            f"it can only be raised (--max-layers)"
         )
-    if new.epochs_first < config.epochs_first or new.epochs_last < config.epochs_last:
+    budget, begun = new.budget, config.budget
+    if budget.epochs_first < begun.epochs_first or budget.epochs_last < begun.epochs_last:
         raise ConfigError(
-            f"epochs are {new.epochs_first}:{new.epochs_last}, and the search was begun with "
-            f"{config.epochs_first}:{config.epochs_last}; they can only be raised (--epochs)"
+            f"epochs are {budget.epochs_first}:{budget.epochs_last}, and the search was begun with "
+            f"{begun.epochs_first}:{begun.epochs_last}; they can only be raised (--epochs)"
         )
     return new
 

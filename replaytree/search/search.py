@@ -7,9 +7,10 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Unpack
 
-from replaytree.config import Growth, SearchConfig, command, removed_notes, storage_url
+from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
+from replaytree.config.keywords import SearchKeywords
 from replaytree.data import ImageData, load_again
 from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
 from replaytree.deliver.subject import data_options
@@ -33,8 +34,9 @@ class Search:
     """One named search in a database: created here, continued by Search.resume.
 
     Either `dataset` (a name or a folder), or `data` (an ImageData), or an `evaluator` of your own together with a
-    `space`. Every field of SearchConfig can be given as a keyword, or all of them as `config`. Raises ConfigError,
-    DataError, SpaceError or StorageError before anything is stored.
+    `space` of your own. `space` and `evaluator` may also be names. Every option of SearchConfig can be given as a
+    keyword, or all of them as `config`. Raises ConfigError, DataError, SpaceError or StorageError before anything is
+    stored.
 
     `workers`, `ray_address` and `gpus_per_worker` are the fields of RayOptions: where the trainings run this time. They
     are not stored.
@@ -45,18 +47,23 @@ class Search:
         *,
         name: str | None = None,
         storage: str | None = None,
-        space: Space | None = None,
-        evaluator: Evaluator | None = None,
+        space: Space | str | None = None,
+        evaluator: Evaluator | EvaluatorName | None = None,
         data: ImageData | None = None,
         config: SearchConfig | None = None,
         callbacks: Sequence[Callback] = (),
         workers: int | None = None,
         ray_address: str | None = None,
         gpus_per_worker: float | None = None,
-        **options: Any,
+        **options: Unpack[SearchKeywords],
     ) -> None:
+        given: dict[str, Any] = dict(options)
+        if isinstance(space, str):
+            given["space"], space = space, None
+        if isinstance(evaluator, str):
+            given["evaluator"], evaluator = evaluator, None
         space = None if space is None else checked(space)
-        config = configured(config, options, space=space, own=evaluator is not None or data is not None)
+        config = configured(config, given, space=space, own=evaluator is not None or data is not None)
         if name is not None:
             require_name(name)
         engine = open_engine(storage_url(storage))
@@ -115,19 +122,19 @@ class Search:
         begun = info.config
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
-        if config.dataset is None and data is None and evaluator is None:
+        if config.source.dataset is None and data is None and evaluator is None:
             raise ConfigError(
                 f"search {name!r} has data or an evaluator of its own; continue it in Python with "
                 f"replaytree.Search.resume({name!r}, ...), giving them again"
             )
         if data is None and evaluator is None:
-            stored = {**data_options(config), "data_dir": config.data_dir}
-            data = load_again(f"search {name!r}", info.data_json, flip=config.flip, **stored)
+            stored = {**data_options(config), "data_dir": config.source.data_dir}
+            data = load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
-        require_depth(self.space, self.tree, max_layers=asked.max_layers)
+        require_depth(self.space, self.tree, max_layers=asked.space.max_layers)
         self._raised = None if asked == begun else (begun, asked)
         self.callbacks = Callbacks(callbacks)
         self._take_over = take_over
@@ -373,9 +380,9 @@ class Search:
             recipe=full,
             seed=seed,
             folder=None if folder is None else FilePath(folder),
-            device=resolve_device(self.config.device),
+            device=resolve_device(self.config.machine.device),
             engine=self.tree.engine,
-            threads=Threads.of(self.config.threads),
+            threads=Threads.of(self.config.machine.threads),
         )
 
 

@@ -63,7 +63,8 @@ def _wrong(config_json: str, space_json: str, payload: object, episode_count: in
     from replaytree.search.state import restore
 
     try:
-        restore(bytes(payload), STRATEGIES[config.strategy](space, config), config=config, episode_count=episode_count)
+        strategy = STRATEGIES[config.strategy](space, config.strategy_options, seed=config.seed)
+        restore(bytes(payload), strategy, config=config, episode_count=episode_count)
     except CorruptTree as error:
         return str(error).partition("; ")[0]
     return None

@@ -57,15 +57,15 @@ class Recipe:
     def of(cls, config: SearchConfig, data: ImageData) -> Recipe:
         """The recipe a configuration asks for; augmentation is the data set's own unless it says otherwise."""
         return cls(
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            label_smoothing=config.label_smoothing,
-            crop_padding=data.crop_padding if config.crop_padding is None else config.crop_padding,
-            flip=data.flip if config.flip is None else config.flip,
-            balanced=config.reward == "balanced",
-            capture=config.capture,
+            batch_size=config.recipe.batch_size,
+            learning_rate=config.recipe.learning_rate,
+            momentum=config.recipe.momentum,
+            weight_decay=config.recipe.weight_decay,
+            label_smoothing=config.recipe.label_smoothing,
+            crop_padding=data.crop_padding if config.recipe.crop_padding is None else config.recipe.crop_padding,
+            flip=data.flip if config.recipe.flip is None else config.recipe.flip,
+            balanced=config.objective.reward == "balanced",
+            capture=config.machine.capture,
         )
 
 

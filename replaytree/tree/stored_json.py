@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any
 
 from replaytree.config import SearchConfig
+from replaytree.config.option import declared
 from replaytree.errors import InputError
 from replaytree.tree.strict_json import strict_loads
 
@@ -125,12 +126,10 @@ def _reads(read: Any, text: str) -> bool:
 
 @lru_cache
 def _field_types() -> dict[str, tuple[type, ...]]:
-    """The Python types of every field of a configuration; a word of a Literal is a str."""
-    found: dict[str, tuple[type, ...]] = {}
-    for name, hint in get_type_hints(SearchConfig).items():
-        parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        found[name] = tuple(str if get_origin(part) is Literal else part for part in parts)
-    return found
+    """The Python types of every field of a configuration."""
+    return {
+        name: (each.kind, NoneType) if each.optional else (each.kind,) for name, each in declared(SearchConfig).items()
+    }
 
 
 def _is_of(value: object, types: tuple[type, ...]) -> bool:

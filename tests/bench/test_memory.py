@@ -22,7 +22,7 @@ def test_an_unknown_strategy(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["bench", "memory", "--strategy", "lucky"])
     assert ended.value.code == 2
-    assert "strategy is 'lucky'; it must be one of replay, random" in capsys.readouterr().err
+    assert "strategy is 'lucky'; it must be one of evolution, guided" in capsys.readouterr().err
 
 
 def test_the_table_is_whole():

@@ -83,7 +83,7 @@ def test_the_command_prints_writes_and_draws(table, tmp_path, capsys):
     ("args", "message"),
     [
         (["missing.csv"], "missing.csv: No such file"),
-        (["TABLE", "--strategy", "magic"], "strategy is 'magic'; it must be one of replay, random"),
+        (["TABLE", "--strategy", "magic"], "strategy is 'magic'; it must be one of evolution, guided"),
         (["TABLE", "--option", "gamma"], "--option is 'gamma'; write NAME=VALUE"),
         (["TABLE", "--option", "gama=1"], "unknown option 'gama'"),
         (["TABLE", "--complete", "z"], "its layers are a, b, c"),

@@ -161,14 +161,14 @@ def test_searches_of_before_mirrored_their_folders(searched, replaytree, place):
         connection.execute("update searches set config_json = ?", [json.dumps(old)])
     search = Search.resume("mine")
     assert search.data.flip
-    assert search.config.flip is None
+    assert search.config.recipe.flip is None
 
 
 def test_a_search_in_python(place):
     pictures = place / "here" / "pictures"
     quick = {"max_layers": 2, "epochs_first": 1, "epochs_last": 1, "storage": "sqlite://"}
     search = Search(dataset=pictures, image_size=8, **quick)
-    assert search.config.dataset == str(pictures)
+    assert search.config.source.dataset == str(pictures)
     search.config.to_json()
     images, labels = np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2
     assert Search(data=(images, labels), **quick).data.image_shape == (3, 8, 8)

@@ -35,7 +35,7 @@ def test_limits_in_words():
 )
 def test_both_ends_of_a_range(field, good, bad):
     for value in good:
-        assert getattr(SearchConfig(**{field: value}), field) == value
+        assert SearchConfig(**{field: value}).to_options()[field] == value
     for value in bad:
         with pytest.raises(ConfigError, match=rf"^{field} is {value}; it must be "):
             SearchConfig(**{field: value})
@@ -57,7 +57,8 @@ def test_an_exponent_and_a_unit_are_multiplied(text, value):
 
 # What the measurements in reports/benchmarks/ were made with, unless they say otherwise.
 DEFAULTS = {
-    "seed": 0, "dataset": "digits", "val_fraction": 0.1, "skip_bad": False, "min_layers": 2, "max_layers": 6,
+    "seed": 0, "space": "xu24", "dataset": "digits",
+    "val_fraction": 0.1, "skip_bad": False, "min_layers": 2, "max_layers": 6,
     "grow_every": 1, "grow_patience": 5, "strategy": "guided", "num_paths": 1, "return_kind": "cumulative",
     "gamma": 0.9, "replay": 0.25, "continue_": 0.0, "temperature": 0.01, "rho_bar": 1.0, "baseline": "depth",
     "hidden_size": 64, "policy_learning_rate": 0.005, "entropy": 0.01, "grad_clip": 1.0, "warmup": 8,
@@ -67,15 +68,16 @@ DEFAULTS = {
     "reward": "accuracy", "cost_weight": -0.07,
 }  # fmt: skip
 UNSET = (
-    "data_dir", "image_size", "train_limit", "width", "warm_start", "baseline_decay", "crop_padding", "flip",
+    "threads", "data_dir", "image_size", "train_limit", "width", "warm_start", "baseline_decay", "crop_padding", "flip",
     "max_params", "max_flops", "target_params", "target_flops",
 )  # fmt: skip
 
 
 def test_the_defaults():
-    config = SearchConfig()
-    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
-    assert {getattr(config, name) for name in UNSET} == {None}
+    options = SearchConfig().to_options()
+    assert {name: options[name] for name in DEFAULTS} == DEFAULTS
+    assert {options[name] for name in UNSET} == {None}
+    assert set(options) == {*DEFAULTS, *UNSET}
 
 
 # The smallest and the largest good value; None: no limit but that of the database.

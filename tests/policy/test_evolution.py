@@ -1,6 +1,6 @@
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.evolution import EvolutionOptions
 from replaytree.policy import EvolutionStrategy, ReplayMemory
 from replaytree.policy.evolution import mutant
 from replaytree.records import PathEvaluation
@@ -28,8 +28,7 @@ def test_a_mutant_keeps_its_tail_only_as_far_as_it_is_legal():
 
 
 def test_the_population_is_random_first_then_mutants_and_the_oldest_dies():
-    config = SearchConfig(dataset=None, max_layers=4, strategy="evolution", population=5, tournament=50)
-    strategy = EvolutionStrategy(SPACE, config)
+    strategy = EvolutionStrategy(SPACE, EvolutionOptions(population=5, tournament=50), seed=0)
 
     def play(fitness):
         [proposal] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
@@ -45,7 +44,7 @@ def test_the_population_is_random_first_then_mutants_and_the_oldest_dies():
 
 
 def test_fitness_is_the_accuracy_of_the_whole_path():
-    strategy = EvolutionStrategy(SPACE, SearchConfig(dataset=None, max_layers=4))
+    strategy = EvolutionStrategy(SPACE, EvolutionOptions(), seed=0)
     proposals = strategy.propose(ReplayMemory(), num_paths=2, depth_bound=4, epochs=1)
     strategy.observe(
         ReplayMemory(), proposals, [PathEvaluation([0.1, 0.9, 0.4, 0.5]), PathEvaluation([0.8, 0.6, 0.7, 0.2])]
@@ -57,8 +56,7 @@ def test_fitness_is_the_accuracy_of_the_whole_path():
 
 
 def test_a_loaded_population_replaces_the_present_one():
-    config = SearchConfig(dataset=None, max_layers=4)
-    one, other = EvolutionStrategy(SPACE, config), EvolutionStrategy(SPACE, config)
+    one, other = (EvolutionStrategy(SPACE, EvolutionOptions(), seed=0) for _ in range(2))
     for strategy, fitness in ((one, 0.25), (other, 0.75)):
         proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
         strategy.observe(ReplayMemory(), proposals, [PathEvaluation([fitness] * 4)])
@@ -74,7 +72,7 @@ def test_what_stands_behind_an_illegal_layer_is_not_kept():
 
 
 def test_a_failed_path_has_fitness_0():
-    strategy = EvolutionStrategy(SPACE, SearchConfig(dataset=None, max_layers=4))
+    strategy = EvolutionStrategy(SPACE, EvolutionOptions(), seed=0)
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=1)
     strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.9], failure="diverged")])
     assert strategy._population[0][1] == 0.0

@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.option import made
+from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.policy.guided import GuidedStrategy, Noise, knowledge_gradient
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.value_model import value_of
@@ -53,7 +54,7 @@ def test_equal_trainings_show_no_noise():
 
 def test_a_copy_of_another_training_is_no_repetition():
     space = LabelSpace(["a", "b", "c"], max_layers=2)
-    strategy = GuidedStrategy(space, SearchConfig(dataset=None, max_layers=2, min_layers=1))
+    strategy = GuidedStrategy(space, GuidedOptions(), seed=0)
     memory = ReplayMemory(
         [NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)), NodeStats((0, 1), 1, (BudgetSums(4, 1, 0.5),))]
     )
@@ -91,7 +92,7 @@ def believing(*members, actions=6, max_layers=1, **options):
     """A guided strategy with that model, which has left its warm-up, and the tree that it knows."""
     space = LabelSpace([chr(ord("a") + a) for a in range(actions)], max_layers=max_layers)
     options = {"warmup": 1, "policy_learning_rate": 1e-6} | options
-    strategy = GuidedStrategy(space, SearchConfig(dataset=None, min_layers=1, max_layers=max_layers, **options))
+    strategy = GuidedStrategy(space, made(GuidedOptions, options), seed=0)
     strategy._values = Believed(*members)
     strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4)
     return strategy
@@ -247,7 +248,7 @@ def test_no_leader_is_trained_again_where(why, variance, values, memory, pending
 
 def test_own_values_and_those_of_a_prior_are_spread_alike():
     space = LabelSpace(["a", "b", "c"], max_layers=1)
-    strategy = GuidedStrategy(space, SearchConfig(dataset=None, min_layers=1, max_layers=1, exploration=3.0))
+    strategy = GuidedStrategy(space, GuidedOptions(exploration=3.0), seed=0)
     strategy.propose(ReplayMemory(prior=measured((0,), (1,))), num_paths=1, depth_bound=1, epochs=4)
     # Deviations count twice at an exploration of 1.
     assert (strategy._values._spread, strategy._prior._values._spread) == (6.0, 6.0)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.option import made
+from replaytree.config.strategies.puct import PuctOptions
 from replaytree.policy import PuctStrategy, ReplayMemory
 from replaytree.policy.puct import _visit
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
@@ -13,7 +14,7 @@ SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=3)
 
 
 def puct(space=SPACE, **options):
-    strategy = PuctStrategy(space, SearchConfig(dataset=None, min_layers=1, max_layers=3, **options))
+    strategy = PuctStrategy(space, made(PuctOptions, options), seed=0)
     with torch.no_grad():
         for weights in strategy.state_dict()["controller"].values():
             weights.zero_()

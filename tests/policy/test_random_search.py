@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.strategies.random import RandomOptions
 from replaytree.policy import PolicyUpdate, RandomStrategy, ReplayMemory
 from replaytree.policy.random_search import random_path
 from replaytree.records import PathEvaluation, Proposal
@@ -42,7 +42,7 @@ def test_a_loaded_generator_goes_on_where_the_saved_one_stood():
     def paths(strategy):
         return [p.path for p in strategy.propose(ReplayMemory(), num_paths=5, depth_bound=4, epochs=4)]
 
-    one, other = (RandomStrategy(SPACE, SearchConfig(dataset=None, max_layers=4, seed=seed)) for seed in (1, 2))
+    one, other = (RandomStrategy(SPACE, RandomOptions(), seed=seed) for seed in (1, 2))
     paths(one)
     other.load_state_dict({"generator": one.state_dict()["generator"].clone()})
     assert paths(other) == paths(one)
@@ -50,7 +50,7 @@ def test_a_loaded_generator_goes_on_where_the_saved_one_stood():
 
 def test_the_seed_decides_and_nothing_is_learned():
     def paths(seed, learns):
-        strategy = RandomStrategy(SPACE, SearchConfig(dataset=None, max_layers=4, seed=seed))
+        strategy = RandomStrategy(SPACE, RandomOptions(), seed=seed)
         found = []
         for _ in range(5):
             proposals = strategy.propose(ReplayMemory(), num_paths=2, depth_bound=4, epochs=4)

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config.option import made
+from replaytree.config.strategies.reinforce import ReinforceOptions
+from replaytree.config.strategies.replay import ReplayOptions
 from replaytree.policy import ReplayMemory, ReplayStrategy
 from replaytree.policy.replay import reinforce
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
@@ -15,8 +17,8 @@ SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=4)
 LN4 = math.log(4)
 
 
-def config(**options):
-    return SearchConfig(dataset=None, max_layers=4, min_layers=1, **options)
+def replaying(**options):
+    return ReplayStrategy(SPACE, made(ReplayOptions, options), seed=0)
 
 
 def uniform(strategy, *, mean=(0.5, 0.5, 0.5, 0.5), count=(1, 1, 1, 1)):
@@ -37,7 +39,7 @@ def sampled(path, behaviour=0.25):
 
 
 def replay_strategy(**options):
-    return uniform(ReplayStrategy(SPACE, config(gamma=0.0, **options)))
+    return uniform(replaying(gamma=0.0, **options))
 
 
 def test_the_loss_of_one_path_by_hand():
@@ -45,7 +47,7 @@ def test_the_loss_of_one_path_by_hand():
     update = replay_strategy().observe(ReplayMemory(), [sampled((1, 2))], [PathEvaluation([0.75, 0.25])])
     assert update.loss == pytest.approx((0.25 - 0.25) * LN4, abs=1e-7)
     # With gamma 0.5, G_2 = 0.25 + 0.375: advantages 0.25 and 0.125.
-    strategy = uniform(ReplayStrategy(SPACE, config(gamma=0.5)))
+    strategy = uniform(replaying(gamma=0.5))
     update = strategy.observe(ReplayMemory(), [sampled((1, 2))], [PathEvaluation([0.75, 0.25])])
     assert update.loss == pytest.approx((0.25 + 0.125) * LN4)
     assert update.entropy == pytest.approx(LN4)
@@ -117,15 +119,15 @@ def test_gradients_are_clipped():
 
 @pytest.mark.parametrize(("decay", "mean"), [(None, 0.505), (0.75, 0.625)])
 def test_the_baseline_forgets_as_fast_as_its_decay_says(decay, mean):
-    strategy = uniform(ReplayStrategy(SPACE, config(gamma=0.0, baseline_decay=decay)), count=(99, 99, 99, 99))
+    strategy = uniform(replaying(gamma=0.0, baseline_decay=decay), count=(99, 99, 99, 99))
     strategy.observe(ReplayMemory(), [sampled((1,))], [PathEvaluation([1.0])])
     assert strategy.state_dict()["mean"] == pytest.approx([mean, 0.5, 0.5, 0.5])
 
 
 @pytest.mark.parametrize(("decay", "mean"), [(None, 0.5 + 0.05 * 0.25), (0.75, 0.5 + 0.25 * 0.25)])
 def test_reinforce_has_the_final_reward_and_the_exponential_baseline_of_zoph_and_le(decay, mean):
-    given = config(baseline_decay=decay, replay=0.5, continue_=0.5, return_kind="cumulative", baseline="parent")
-    strategy = uniform(reinforce(SPACE, given), count=(99, 99, 99, 99))
+    given = made(ReinforceOptions, {"baseline_decay": decay})
+    strategy = uniform(reinforce(SPACE, given, seed=0), count=(99, 99, 99, 99))
     update = strategy.observe(ReplayMemory(), [sampled((1, 2))], [PathEvaluation([0.25, 0.75])])
     assert update.loss == pytest.approx(2 * 0.25 * LN4)
     assert strategy.state_dict()["mean"] == pytest.approx([mean, mean, 0.5, 0.5])

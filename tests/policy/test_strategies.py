@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from replaytree.config import SearchConfig
-from replaytree.policy import STRATEGIES, GuidedStrategy, PuctStrategy, ReplayMemory, ReplayStrategy
+from replaytree.config import STRATEGY_OPTIONS
+from replaytree.config.option import made
+from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.space import LabelSpace
 
@@ -20,8 +21,8 @@ def accuracy(path):
     return sum(action == 1 for action in path) / 8 + 0.25
 
 
-def config(**options):
-    return SearchConfig(dataset=None, max_layers=4, min_layers=1, **options)
+def new(name, space=SPACE, seed=0, **options):
+    return STRATEGIES[name](space, made(STRATEGY_OPTIONS[name], options), seed=seed)
 
 
 def play(strategy, memory, turns, *, num_paths=2, depth_bound=4):
@@ -46,9 +47,9 @@ def play(strategy, memory, turns, *, num_paths=2, depth_bound=4):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_resumed_strategy_goes_on_as_if_never_stopped(name):
-    strategy, memory = STRATEGIES[name](SPACE, config(continue_=0.3)), ReplayMemory()
+    strategy, memory = new(name, continue_=0.3), ReplayMemory()
     play(strategy, memory, 5)
-    resumed = STRATEGIES[name](SPACE, config(continue_=0.3, seed=99))
+    resumed = new(name, continue_=0.3, seed=99)
     resumed.load_state_dict(copy.deepcopy(strategy.state_dict()))
     same = ReplayMemory(memory)
     assert play(strategy, memory, 8) == play(resumed, same, 8)
@@ -63,7 +64,7 @@ def test_what_another_has_proposed_is_learned_from_alike(name):
     proposals = [Proposal((0, 1), "sample", (0.25, 0.25)), Proposal((1, 0), "sample", (0.25, 0.25))]
     states = []
     for beforehand in (False, True):
-        strategy = STRATEGIES[name](SPACE, config(baseline="parent"))
+        strategy = new(name, baseline="parent")
         start = copy.deepcopy(strategy.state_dict())
         if beforehand:
             strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
@@ -78,7 +79,7 @@ def test_what_another_has_proposed_is_learned_from_alike(name):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_paths_are_legal_and_within_the_bound(name):
     space = LabelSpace(["a", "b"], max_layers=4, legal=lambda prefix: (bool(prefix), True))
-    strategy = STRATEGIES[name](space, config())
+    strategy = new(name, space)
     for bound in (1, 3):
         for proposal in strategy.propose(ReplayMemory(), num_paths=20, depth_bound=bound, epochs=4):
             assert len(proposal.path) == len(proposal.behaviour) == bound
@@ -86,7 +87,7 @@ def test_paths_are_legal_and_within_the_bound(name):
 
 
 def test_replay_and_continue_happen_as_often_as_asked():
-    strategy, memory = ReplayStrategy(SPACE, config(replay=0.5, continue_=0.25)), ReplayMemory()
+    strategy, memory = new("replay", replay=0.5, continue_=0.25), ReplayMemory()
     play(strategy, memory, 1)
     sources = [p.source for p in strategy.propose(memory, num_paths=2000, depth_bound=4, epochs=4)]
     assert sources.count("replay") / 2000 == pytest.approx(0.5, abs=0.05)
@@ -94,7 +95,7 @@ def test_replay_and_continue_happen_as_often_as_asked():
 
 
 def test_a_replayed_path_brings_the_stored_averages():
-    strategy, memory = ReplayStrategy(SPACE, config(replay=1.0, continue_=0.0)), ReplayMemory()
+    strategy, memory = new("replay", replay=1.0, continue_=0.0), ReplayMemory()
     play(strategy, memory, 1)
     for proposal in strategy.propose(memory, num_paths=20, depth_bound=4, epochs=4):
         assert proposal.source == "replay"
@@ -102,7 +103,7 @@ def test_a_replayed_path_brings_the_stored_averages():
 
 
 def test_a_continued_path_starts_with_a_stored_prefix_and_is_shorter_than_the_bound_before():
-    strategy, memory = ReplayStrategy(SPACE, config(replay=0.0, continue_=1.0)), ReplayMemory()
+    strategy, memory = new("replay", replay=0.0, continue_=1.0), ReplayMemory()
     play(strategy, memory, 1, depth_bound=3)
     for proposal in strategy.propose(memory, num_paths=20, depth_bound=3, epochs=4):
         assert proposal.source == "continue"
@@ -111,12 +112,12 @@ def test_a_continued_path_starts_with_a_stored_prefix_and_is_shorter_than_the_bo
 
 
 def test_without_memory_everything_is_sampled():
-    strategy = ReplayStrategy(SPACE, config(replay=0.5, continue_=0.5))
+    strategy = new("replay", replay=0.5, continue_=0.5)
     assert {p.source for p in strategy.propose(ReplayMemory(), num_paths=10, depth_bound=4, epochs=4)} == {"sample"}
 
 
 def test_the_first_episode_teaches_nothing_for_want_of_a_baseline():
-    strategy = ReplayStrategy(SPACE, config(entropy=0.0))
+    strategy = new("replay", entropy=0.0)
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
     before = {key: value.clone() for key, value in strategy.state_dict()["controller"].items()}
     update = strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.5] * 4)])
@@ -126,24 +127,24 @@ def test_the_first_episode_teaches_nothing_for_want_of_a_baseline():
 
 
 def test_replays_leave_the_baseline_alone():
-    strategy, memory = ReplayStrategy(SPACE, config(replay=0.0, continue_=0.0)), ReplayMemory()
+    strategy, memory = new("replay", replay=0.0, continue_=0.0), ReplayMemory()
     play(strategy, memory, 3)
     before = strategy.state_dict()["mean"]
-    replaying = ReplayStrategy(SPACE, config(replay=1.0, continue_=0.0))
+    replaying = new("replay", replay=1.0, continue_=0.0)
     replaying.load_state_dict(strategy.state_dict())
     play(replaying, memory, 3)
     assert replaying.state_dict()["mean"] == before
 
 
 def test_a_depth_bound_of_1_is_a_bandit_that_finds_the_best_arm():
-    strategy = ReplayStrategy(SPACE, config(policy_learning_rate=0.02, replay=0.25))
+    strategy = new("replay", policy_learning_rate=0.02, replay=0.25)
     history = play(strategy, ReplayMemory(), 80, num_paths=4, depth_bound=1)
     late = [p.path[0] for p in history[-80:] if p.source == "sample"]
     assert late.count(1) / len(late) > 0.8
 
 
 def test_a_failure_counts_as_reward_0():
-    strategy = ReplayStrategy(SPACE, config(gamma=0.0, replay=0.0, continue_=0.0))
+    strategy = new("replay", gamma=0.0, replay=0.0, continue_=0.0)
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=4, epochs=4)
     strategy.observe(
         ReplayMemory(), proposals, [PathEvaluation([0.5, 0.25], failure="diverged", failure_text="loss nan")]
@@ -152,7 +153,7 @@ def test_a_failure_counts_as_reward_0():
 
 
 def test_a_stale_proposal_is_weighed_by_how_likely_it_has_become():
-    strategy = ReplayStrategy(SPACE, config(gamma=0.0, replay=0.0, entropy=0.0, policy_learning_rate=0.05))
+    strategy = new("replay", gamma=0.0, replay=0.0, entropy=0.0, policy_learning_rate=0.05)
     [stale] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4)
     others = strategy.propose(ReplayMemory(), num_paths=30, depth_bound=1, epochs=4)
     for other in others:
@@ -167,7 +168,7 @@ def test_a_stale_proposal_is_weighed_by_how_likely_it_has_become():
 @pytest.mark.parametrize("warmup", [1, 100])
 def test_guided_proposes_nothing_that_is_under_way(warmup):
     space = LabelSpace(["a", "b"], max_layers=3)
-    strategy = GuidedStrategy(space, SearchConfig(dataset=None, max_layers=3, min_layers=1, warmup=warmup))
+    strategy = new("guided", space, warmup=warmup)
     memory = ReplayMemory([NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),))])
     pending = []
     for _ in range(7):
@@ -178,7 +179,7 @@ def test_guided_proposes_nothing_that_is_under_way(warmup):
 
 def test_puct_counts_what_is_under_way_as_visits():
     nodes = [NodeStats((action,), 1, (BudgetSums(4, 1, 0.5),)) for action in range(4)]
-    strategy = PuctStrategy(SPACE, config(exploration=1.0))
+    strategy = new("puct", exploration=1.0)
 
     def first(pending):
         [proposal] = strategy.propose(ReplayMemory(nodes), num_paths=1, depth_bound=1, epochs=4, pending=pending)
@@ -191,12 +192,12 @@ def test_puct_counts_what_is_under_way_as_visits():
 
 def test_the_parents_value_as_a_baseline():
     memory = ReplayMemory([NodeStats((1,), 1, (BudgetSums(4, 2, 1.0),)), NodeStats((1, 1), 1)])
-    strategy = ReplayStrategy(SPACE, config(baseline="parent", return_kind="best-reached"))
+    strategy = new("replay", baseline="parent", return_kind="best-reached")
     # (1,) has 0.5 on average; (1, 1) was never measured, so depth 3 has the average of earlier paths: none, so G_3.
     assert strategy._baseline(memory, (1, 1, 1), np.array([0.7, 0.7, 0.6])).tolist() == [0.7, 0.5, 0.6]
 
 
 def test_the_warm_up_of_guided_is_the_beginning_of_random_search():
-    guided, random = (STRATEGIES[name](SPACE, config(seed=3, warmup=5)) for name in ("guided", "random"))
+    guided, random = (new(name, seed=3, warmup=5) for name in ("guided", "random"))
     paths = [[p.path for p in play(strategy, ReplayMemory(), 5, num_paths=1)] for strategy in (guided, random)]
     assert paths[0] == paths[1]

@@ -46,9 +46,9 @@ def test_the_companion_differs_in_the_strategy_alone(grow, golden, tmp_path, mon
     data = read_search(grow(golden, "old", config=json.loads(config.to_json())))
     assert companion_name(data) == "old-random-2"
     found = companion_config(data)
-    changed = {name for name in vars(config) if getattr(config, name) != getattr(found, name)}
+    changed = {name for name, value in config.to_options().items() if value != found.to_options()[name]}
     assert changed == {"strategy", "warm_start", "dataset"}
-    assert (found.strategy, found.warm_start, found.dataset) == ("random", None, str(tmp_path / "pictures"))
+    assert (found.strategy, found.warm_start, found.source.dataset) == ("random", None, str(tmp_path / "pictures"))
     assert "--trainings 4" in commands_of(data).companion
 
 

@@ -33,7 +33,7 @@ def tree(tmp_path, config):
 
 
 def learner_of(config):
-    reward = SoftReward(SPACE, None, None, config.cost_weight)
+    reward = SoftReward(SPACE, None, None, config.objective.cost_weight)
     return Learner(config, SPACE, reward=reward)
 
 

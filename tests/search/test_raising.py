@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import replaytree
-from replaytree.config import STRATEGY_NAMES, SearchConfig
+from replaytree.config import STRATEGY_NAMES, STRATEGY_OPTIONS
+from replaytree.config.option import made
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
@@ -168,8 +169,8 @@ def test_prefixes_that_lead_nowhere_in_a_deeper_space_are_counted(storage):
 
 
 def strategy_of(name, depth):
-    config = SearchConfig(dataset=None, strategy=name, min_layers=1, max_layers=depth, warmup=1)
-    return STRATEGIES[name](replaytree.LabelSpace(LABELS, max_layers=depth), config)
+    options = made(STRATEGY_OPTIONS[name], {"warmup": 1})
+    return STRATEGIES[name](replaytree.LabelSpace(LABELS, max_layers=depth), options, seed=0)
 
 
 def taught(name):

@@ -162,8 +162,8 @@ def test_threads_are_recorded_and_may_be_others_when_it_is_resumed(storage, monk
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     search = make(storage, threads=1)
     assert search.tree.info().versions["threads"] == "1 thread"
-    assert resume(storage).config.threads == 1
-    assert resume(storage, threads=2).config.threads == 2
+    assert resume(storage).config.machine.threads == 1
+    assert resume(storage, threads=2).config.machine.threads == 2
     with pytest.raises(ConfigError, match=r"threads is 0; .*--threads"):
         resume(storage, threads=0)
     monkeypatch.setattr("replaytree.training.threads.usable_cpus", lambda: 6)
@@ -305,7 +305,7 @@ def test_digits_are_searched_and_resumed_with_the_same_tree(tmp_path):
     assert check(parts.tree.engine) == []
     fingerprint = json.loads(parts.tree.info().data_json)
     assert fingerprint["train_count"] == 300
-    assert parts.config.width == whole.config.width
+    assert parts.config.space.width == whole.config.space.width
 
 
 def test_resuming_on_other_images_is_refused(storage):

@@ -1,0 +1,176 @@
+"""The options of a search as typed keywords. Made by `python -m replaytree.cli.reference`: do not edit."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Literal, TypedDict
+
+
+class SearchKeywords(TypedDict, total=False):
+    """What Search takes beside its own parameters."""
+
+    seed: int
+    """Seed of all random choices."""
+
+    dataset: str | PathLike[str] | None
+    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or a folder with train/<class>/<image>."""
+
+    data_dir: str | PathLike[str] | None
+    """Folder of the named data sets; missing ones are downloaded to it."""
+
+    image_size: int | None
+    """Resize images to this many pixels square."""
+
+    train_limit: int | None
+    """Train on a stratified part of this many images."""
+
+    val_fraction: float
+    """Share of train kept for validation."""
+
+    skip_bad: bool
+    """Leave out images that cannot be read."""
+
+    width: float | None
+    """Factor on all channel numbers."""
+
+    min_layers: int
+    """Depth bound at the start, in layers."""
+
+    max_layers: int
+    """Depth bound at the end, in layers."""
+
+    max_params: int | None
+    """Only networks of at most this many parameters, as in 100k."""
+
+    max_flops: int | None
+    """Only networks of at most this many FLOPs (multiply-adds an image), as in 5M."""
+
+    grow_every: int | None
+    """Raise the depth bound every N episodes, or 'auto': when it stops improving."""
+
+    grow_patience: int
+    """With --grow-every auto: trainings without a new best before the bound rises."""
+
+    strategy: Literal["evolution", "guided", "puct", "random", "reinforce", "replay"]
+    """How paths are chosen: evolution, guided, puct, random, reinforce, replay."""
+
+    warm_start: str | None
+    """guided, replay: learn first from this search; same layers, any images."""
+
+    num_paths: int
+    """Episodes a turn, sampled and learned from together."""
+
+    temperature: float
+    """guided, replay: temperature of the softmax over average accuracy that draws from the tree."""
+
+    population: int
+    """evolution: paths kept in the population."""
+
+    tournament: int
+    """evolution: paths that compete to be a parent."""
+
+    warmup: int
+    """guided: trainings before the value networks choose."""
+
+    candidates: int
+    """guided: paths ranked before one is trained."""
+
+    mutants: float
+    """guided: share of the candidates that are mutants of good paths."""
+
+    exploration: float
+    """puct, guided: weight of the uncertainty."""
+
+    hidden_size: int
+    """Hidden units of the LSTM controller."""
+
+    policy_learning_rate: float
+    """Learning rate of the controller's Adam optimizer."""
+
+    grad_clip: float
+    """Largest gradient norm of the controller."""
+
+    rho_bar: float
+    """replay: truncation of importance weights."""
+
+    baseline_decay: float | None
+    """replay, reinforce, puct: decay of the baseline's moving average."""
+
+    entropy: float
+    """replay, reinforce, puct: weight of the entropy bonus."""
+
+    return_kind: Literal["cumulative", "reward-to-go", "best-reached", "marginal-gain", "final"]
+    """replay: what a step is credited with: cumulative, reward-to-go, best-reached, marginal-gain, final."""
+
+    gamma: float
+    """replay: discount in G_t = R_t + gamma G_(t-1)."""
+
+    replay: float
+    """replay: probability that an episode is replayed from the tree."""
+
+    continue_: float
+    """replay: probability that an episode continues a prefix of the tree."""
+
+    baseline: Literal["depth", "parent"]
+    """replay: what a return is compared with: depth (earlier paths), parent (its prefix)."""
+
+    epochs_first: int
+    """Epochs a training; rises with the depth bound."""
+
+    epochs_last: int
+    """Epochs at the end."""
+
+    prune: bool
+    """Stop a path half-way if it is worse than half of the earlier paths."""
+
+    batch_size: int
+    """Images a training step."""
+
+    learning_rate: float
+    """Peak of the one-cycle schedule."""
+
+    momentum: float
+    """Nesterov momentum."""
+
+    weight_decay: float
+    """Weight decay of the trained networks."""
+
+    label_smoothing: float
+    """Label smoothing of the training loss."""
+
+    crop_padding: int | None
+    """Random crop after padding by this many pixels."""
+
+    flip: bool | None
+    """Random horizontal flip."""
+
+    device: str
+    """auto, cpu, cuda, cuda:1, mps."""
+
+    threads: int | None
+    """Threads of a training; OMP_NUM_THREADS also sets it."""
+
+    capture: bool
+    """On a GPU: capture each training step in a CUDA graph."""
+
+    reward: Literal["accuracy", "balanced"]
+    """accuracy; or balanced: the mean of the classes' accuracies."""
+
+    target_params: int | None
+    """Above it, the reward is accuracy * (parameters / target)^w."""
+
+    target_flops: int | None
+    """Above it, the reward is accuracy * (FLOPs / target)^w."""
+
+    cost_weight: float
+    """The exponent w of the targets."""
+
+
+class ConfigKeywords(SearchKeywords, total=False):
+    """What SearchConfig takes: also what is a parameter of Search, which may be an object there."""
+
+    space: Literal["xu24"] | None
+    """The layers to choose from: xu24."""
+
+    evaluator: Literal["joint", "separate"]
+    """joint: one training scores all prefixes; separate: one training a prefix."""

@@ -1,0 +1,23 @@
+"""The machine that trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replaytree.config.option import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions(Options):
+    """The device and how it is used."""
+
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", "Machine")
+    threads: int | None = option(
+        None,
+        "Threads of a training; OMP_NUM_THREADS also sets it.",
+        "Machine",
+        least=1,
+        most=4096,
+        unset="one, or more if they are faster",
+    )
+    capture: bool = option(True, "On a GPU: capture each training step in a CUDA graph.", "Machine")

@@ -1,0 +1,33 @@
+"""How each network is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from replaytree.config.option import Options, option
+
+EvaluatorName = Literal["joint", "separate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(Options):
+    """The training of a path. None: the data set's own augmentation."""
+
+    evaluator: EvaluatorName = option(
+        "joint", "joint: one training scores all prefixes; separate: one training a prefix.", "Training"
+    )
+    batch_size: int = option(64, "Images a training step.", "Training", least=1)
+    learning_rate: float = option(0.1, "Peak of the one-cycle schedule.", "Training", above=0.0, most=1e6)
+    momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
+    weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)
+    label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", least=0.0, most=1.0)
+    crop_padding: int | None = option(
+        None,
+        "Random crop after padding by this many pixels.",
+        "Training",
+        least=0,
+        most=4096,
+        unset="the data set's own",
+    )
+    flip: bool | None = option(None, "Random horizontal flip.", "Training", unset="the data set's own")
