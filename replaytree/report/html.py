@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -16,19 +18,22 @@ from plotly.offline import get_plotlyjs
 
 from replaytree.report import theme, wording
 from replaytree.report.difference import difference_text
+from replaytree.report.section import HasMeasured, Section, draw_sections, every_section
 
 SCRIPTS = ("draw.js", "tree.js", "panel.js", "explore.js", "stay.js")
 
 
-def render(template: str, *, figures: dict[str, go.Figure], columns: dict[str, Any], **values: Any) -> str:
-    """A page from a template of assets/; every value is escaped where it is put in.
+def render(template: str, data: HasMeasured, sections: Sequence[Section[Any, Any]], **values: Any) -> str:
+    """The sections of the data as a page, from a template of assets/; every value is escaped where it is put in.
 
-    `figures` and `columns` are what the page's scripts are given, by the names of the sections they belong to.
+    The page's scripts are given the figures and the columns by the names of the sections.
     """
+    drawn = draw_sections(data, sections)
+    every = every_section(drawn)
     scripts = [plotly_script(), "\n".join(_asset(name) for name in SCRIPTS)]
     payload = {
-        "columns": columns,
-        "figures": {key: figure_json(figure) for key, figure in figures.items()},
+        "columns": {each.name: each.section.columns(data) for each in every if each.section.columns is not None},
+        "figures": {each.name: figure_json(each.figure) for each in every if each.figure is not None},
         "templates": {scheme: theme.template(scheme) for scheme in ("light", "dark")},
         "scales": {
             "diverging": {scheme: theme.diverging(scheme) for scheme in ("light", "dark")},
@@ -43,7 +48,9 @@ def render(template: str, *, figures: dict[str, go.Figure], columns: dict[str, A
             style=Markup(_asset("page.css")),
             scripts=[Markup(script) for script in scripts],
             payload=script_json(payload),
-            figures=figures,
+            sections=drawn,
+            data=data,
+            written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             **values,
         )
     )

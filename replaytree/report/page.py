@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from replaytree.report import html
 from replaytree.report.commands import commands_of
 from replaytree.report.files import folder_name, write_whole
 from replaytree.report.reading import HasTree, SearchData, read_search
-from replaytree.report.section import Section, draw_sections, every_section, measured
+from replaytree.report.section import Section
 from replaytree.report.sections import SECTIONS
 from replaytree.tree import ReplayTree
 
@@ -37,20 +36,14 @@ def write_report(
 
 
 def report_html(
-    data: SearchData, *, refresh_seconds: float | None = None, sections: Sequence[Section[Any]] = SECTIONS
+    data: SearchData, *, refresh_seconds: float | None = None, sections: Sequence[Section[SearchData, Any]] = SECTIONS
 ) -> str:
     """The page as text."""
-    drawn = draw_sections(data, sections)
-    every = every_section(drawn)
     return html.render(
         "report.html",
-        figures={each.name: each.figure for each in every if each.figure is not None},
-        columns={each.name: each.section.columns(data) for each in every if each.section.columns is not None},
-        sections=drawn,
-        data=data,
+        data,
+        sections,
         name=data.name,
-        measured=measured(data),
         commands=commands_of(data, data.against),
-        written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         refresh_seconds=refresh_seconds,
     )

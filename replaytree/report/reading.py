@@ -106,6 +106,11 @@ class SearchData:
         """The first of `replaytree best`; None before a training."""
         return self.comparable[0] if self.comparable else None
 
+    @property
+    def measured(self) -> bool:
+        """Whether any training has measured an accuracy."""
+        return self.best is not None
+
     @cached_property
     def trainings(self) -> tuple[EpisodeInfo, ...]:
         """The episodes that went to the evaluator, in order."""

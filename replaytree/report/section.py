@@ -1,31 +1,45 @@
-"""What a section of the report is, and how a page's sections are made from a search."""
+"""What a section of a page is, and how a page's sections are made from its data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from plotly import graph_objects as go
 
-from replaytree.report.reading import SearchData
 
+class HasMeasured(Protocol):
+    """What a page is about: a search, or several that are compared."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything was measured: most sections say nothing before."""
+        ...
+
+
+Data = TypeVar("Data", bound=HasMeasured)
 Rows = TypeVar("Rows")
 
 
-def measured(data: SearchData) -> bool:
-    """Whether anything was measured: most sections say nothing before."""
-    return data.best is not None
+def measured(data: HasMeasured) -> bool:
+    """Whether anything was measured."""
+    return data.measured
 
 
-def no_caption(data: SearchData, rows: Any) -> str:
+def always(data: HasMeasured) -> bool:
+    """Of a section that every page has."""
+    return True
+
+
+def no_caption(data: Any, rows: Any) -> str:
     """The caption of a figure that needs none."""
     return ""
 
 
 @dataclass(frozen=True, slots=True)
-class Section(Generic[Rows]):
-    """One section of the page: rows from the search, a figure of the rows, and a heading that states their finding.
+class Section(Generic[Data, Rows]):
+    """One section of the page: rows from the data, a figure of the rows, and a heading that states their finding.
 
     `name` is its anchor, and its figure's name in the page; `title` stands in the navigation, and above the heading
     where no `eyebrow` does. `shown` says whether the page has it at all. Without rows it says what `empty` says; where
@@ -39,25 +53,25 @@ class Section(Generic[Rows]):
 
     name: str
     title: str
-    rows: Callable[[SearchData], Rows | None]
+    rows: Callable[[Data], Rows | None]
     finding: Callable[[Rows], str]
     figure: Callable[[Rows], go.Figure] | None = None
-    caption: Callable[[SearchData, Rows], str] = no_caption
-    shown: Callable[[SearchData], bool] = measured
+    caption: Callable[[Data, Rows], str] = no_caption
+    shown: Callable[[Data], bool] = measured
     empty: str | None = None
     eyebrow: str = ""
     within: str = ""
     wide: bool = False
     label: str = ""
     template: str = ""
-    columns: Callable[[SearchData], dict[str, Any]] | None = None
+    columns: Callable[[Data], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnSection:
-    """A section of one search. Where it has no rows, its finding says why, and it has no figure and no caption."""
+    """A section of one page. Where it has no rows, its finding says why, and it has no figure and no caption."""
 
-    section: Section[Any]
+    section: Section[Any, Any]
     rows: Any
     finding: str
     figure: go.Figure | None
@@ -91,8 +105,8 @@ class DrawnSection:
         return None if meta is None else meta.get("least_width")
 
 
-def draw_sections(data: SearchData, sections: Sequence[Section[Any]]) -> list[DrawnSection]:
-    """The sections that the page of this search has, in order, each with its parts."""
+def draw_sections(data: HasMeasured, sections: Sequence[Section[Any, Any]]) -> list[DrawnSection]:
+    """The sections that the page of this data has, in order, each with its parts."""
     names = [section.name for section in sections]
     assert len(set(names)) == len(names), "two sections have one name"
     tops = {section.name for section in sections if not section.within}
@@ -105,12 +119,12 @@ def every_section(drawn: Sequence[DrawnSection]) -> list[DrawnSection]:
     return [each for one in drawn for each in (one, *one.parts)]
 
 
-def _within(name: str, data: SearchData, sections: Sequence[Section[Any]]) -> list[DrawnSection]:
+def _within(name: str, data: HasMeasured, sections: Sequence[Section[Any, Any]]) -> list[DrawnSection]:
     found = (_draw(section, data, sections) for section in sections if section.within == name and section.shown(data))
     return [drawn for drawn in found if drawn is not None]
 
 
-def _draw(section: Section[Any], data: SearchData, sections: Sequence[Section[Any]]) -> DrawnSection | None:
+def _draw(section: Section[Any, Any], data: HasMeasured, sections: Sequence[Section[Any, Any]]) -> DrawnSection | None:
     rows = section.rows(data)
     parts = tuple(_within(section.name, data, sections))
     if rows:

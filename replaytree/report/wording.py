@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def layers(count: int) -> str:
     """1 -> '1 layer'."""
@@ -34,3 +36,8 @@ def short(number: int | None) -> str:
             return f"{value:.0f}" if not unit else f"{value:.3g}{unit}"
         value /= 1000.0
     return f"{value:.3g}T"
+
+
+def joined(names: Sequence[str]) -> str:
+    """('a', 'b', 'c') -> 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -8,7 +8,8 @@ from pkgutil import iter_modules
 
 import pytest
 
-from replaytree.report import sections, theme
+from replaytree.report import comparison, sections, theme
+from replaytree.report.comparison import COMPARISON
 from replaytree.report.page import report_html
 from replaytree.report.reading import read_search
 from replaytree.report.section import Section, draw_sections
@@ -97,11 +98,12 @@ def test_a_list_that_cannot_be_a_page_is_refused(data, wrong, said):
         draw_sections(data, wrong)
 
 
-def test_every_section_that_is_written_is_in_the_list_once():
+@pytest.mark.parametrize(("package", "listed"), [(sections, SECTIONS), (comparison, COMPARISON)])
+def test_every_section_that_is_written_is_in_its_list_once(package, listed):
     written = [
         value
-        for module in iter_modules(sections.__path__)
-        for value in vars(import_module(f"{sections.__name__}.{module.name}")).values()
+        for module in iter_modules(package.__path__)
+        for value in vars(import_module(f"{package.__name__}.{module.name}")).values()
         if isinstance(value, Section)
     ]
-    assert sorted(section.name for section in written) == sorted(section.name for section in SECTIONS)
+    assert sorted(section.name for section in written) == sorted(section.name for section in listed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
 from replaytree.report.sections import (
     against_random,
@@ -22,7 +23,7 @@ from replaytree.report.sections import (
     tree,
 )
 
-SECTIONS: tuple[Section[Any], ...] = (
+SECTIONS: tuple[Section[SearchData, Any], ...] = (
     answer.SECTION,
     retrained.SECTION,
     next_steps.SECTION,

@@ -48,6 +48,11 @@ def compare_with_random(data: SearchData, against: SearchData | None) -> RandomC
     return RandomComparison(against.name, trainings, search, random, between(search, random), caution)
 
 
+def against_random(data: SearchData) -> RandomComparison | None:
+    """The rows of the section: the comparison with the search that was named, if any."""
+    return compare_with_random(data, data.against)
+
+
 def random_finding(found: RandomComparison) -> str:
     """The comparison with random search after the same trainings; a claim only if the interval supports it."""
     trainings = counted(found.trainings, "training")
@@ -78,7 +83,7 @@ SECTION = Section(
     name="against-random",
     title="Against random search",
     within="answer",
-    rows=lambda data: compare_with_random(data, data.against),
+    rows=against_random,
     finding=random_finding,
     empty="No random search to compare with",
     template="against_random.html",

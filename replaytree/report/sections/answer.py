@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from replaytree.records import Shape
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
-from replaytree.report.section import Section
+from replaytree.report.section import Section, always
 from replaytree.report.wording import counted, layers
 
 
@@ -190,7 +190,7 @@ SECTION = Section(
     name="answer",
     title="Answer",
     eyebrow="The answer",
-    shown=lambda data: True,
+    shown=always,
     rows=answer_rows,
     finding=lambda rows: answer_finding(rows.found),
     empty="Nothing has been measured yet",

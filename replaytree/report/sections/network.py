@@ -145,11 +145,15 @@ def _walk(children: dict[Path, list[Path]]) -> list[Path]:
     return order
 
 
+def _rows_and_scale(data: SearchData) -> tuple[list[NetworkRow], theme.Scale]:
+    return network_rows(data), theme.Scale.of(data.averages)
+
+
 SECTION = Section(
     name="network",
     title="Graph",
     within="tree",
-    rows=lambda data: (network_rows(data), theme.Scale.of(data.averages)),
+    rows=_rows_and_scale,
     figure=lambda found: draw_network(*found),
     finding=lambda found: "The most visited part of the tree as a graph",
 )

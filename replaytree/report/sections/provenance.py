@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from replaytree.report.reading import SearchData
-from replaytree.report.section import Section, measured
+from replaytree.report.section import Section, always
 from replaytree.report.sections.retrained import looked_at_test, retrained_rows
 
 
@@ -105,7 +105,7 @@ class Provenance:
 def provenance(data: SearchData) -> Provenance:
     """The rows of the section."""
     return Provenance(
-        measured=measured(data),
+        measured=data.measured,
         tested=looked_at_test(retrained_rows(data)),
         data=data_facts(data),
         machine=machine_facts(data),
@@ -124,7 +124,7 @@ def provenance_finding(rows: Provenance) -> str:
 SECTION = Section(
     name="provenance",
     title="Provenance",
-    shown=lambda data: True,
+    shown=always,
     rows=provenance,
     finding=provenance_finding,
     template="provenance.html",

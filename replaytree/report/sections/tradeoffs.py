@@ -172,7 +172,7 @@ def _caption(data: SearchData, found: Tradeoffs) -> str:
     return f"{text} {hidden:,} prefixes off the front are left out of the drawing." if hidden else text
 
 
-def _against(cost: Cost) -> Section[list[ParetoRow]]:
+def _against(cost: Cost) -> Section[SearchData, list[ParetoRow]]:
     """The part that draws one cost."""
     heading = f"Accuracy against {NOUNS[cost]}"
     return Section(
