@@ -19,7 +19,7 @@ from replaytree.data import ImageData, load_data
 from replaytree.evaluate.evaluators import SeparateEvaluator
 from replaytree.records import Path, Space
 from replaytree.space import Convolution, LayerSpace, Pooling, ResidualBlock
-from replaytree.training.loop import Recipe
+from replaytree.training.recipe import Recipe
 
 LAYERS = 4
 EPOCHS = 8

@@ -80,10 +80,10 @@ def retrain(
 
     If there are test images, it trains on the train and validation images together, otherwise on the train images only.
     """
-    from replaytree.deliver import FullRecipe, store, training_text
     from replaytree.deliver import retrain as train
+    from replaytree.deliver import store, training_text
+    from replaytree.training import Recipe, resolve_device
     from replaytree.training import Threads as Chosen
-    from replaytree.training import resolve_device
     from replaytree.tree import open_engine, require_writable
 
     subject = _subject(
@@ -92,20 +92,21 @@ def retrain(
     )  # fmt: skip
     for note in subject.data.notes if subject.search is None and not quiet else ():
         say(f"note: {escaped(note)}", error=True)
-    recipe = FullRecipe.of(
-        subject.data, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout, mirror=mirror,
+    recipe = Recipe.full(
+        subject.data, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
+        label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout,
     )  # fmt: skip
     # Without a search, the database is created if it does not exist.
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
-    if not quiet:
-        say(escaped(training_text(subject)), flush=True)
     done = []
     results = train(
-        subject, recipe=recipe, seeds=range(seeds), folder=out, device=resolve_device(device),
-        force=force, on_epoch=None if quiet else _print_epoch, threads=Chosen.of(threads), engine=engine,
+        subject, recipe=recipe, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
+        device=resolve_device(device), force=force, on_epoch=None if quiet else _print_epoch,
+        threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip
+    if not quiet:
+        say(escaped(training_text(subject)), flush=True)
     for result in results:
         store(result, subject, engine)
         say(_described(result), flush=True)

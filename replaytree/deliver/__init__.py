@@ -8,7 +8,6 @@ from replaytree.deliver.model import Model
 from replaytree.deliver.pareto import measure_latencies, pareto_nodes
 from replaytree.deliver.picture_inputs import PictureInputs, picture_inputs
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
-from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.retrain import (
     Retrained,
     TrainingTooLarge,
@@ -25,7 +24,6 @@ __all__ = [
     "Description",
     "EpochDone",
     "ExportFormat",
-    "FullRecipe",
     "Model",
     "PictureInputs",
     "Prediction",

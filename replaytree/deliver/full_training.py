@@ -1,30 +1,30 @@
-"""Train one network with the full recipe and a checkpoint an epoch. Resumed and uninterrupted trainings are equal.
-
-Shapes: N images, B images a batch, C channels, H rows, W columns, K classes.
-"""
+"""Train one network with the full recipe and a checkpoint an epoch. Resumed and uninterrupted trainings are equal."""
 
 from __future__ import annotations
 
 import io
-import math
 import time
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from replaytree.data import augment, cutout
+from replaytree.data import ImageData
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
-from replaytree.deliver.recipe import FullRecipe, average_decay, one_cycle
 from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
-from replaytree.training import Threads, using
+from replaytree.networks.trie import SingleHead
+from replaytree.training import Recipe, Threads
+from replaytree.training.loop import Diverged, Training
+
+# 2: trained by the loop that searches train with.
+CHECKPOINT_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,41 +44,39 @@ class TrainingDiverged(ReplayTreeError):
 
 
 class FullTraining:
-    """One training, from a seed to averaged weights; the description has the seed and the recipe."""
+    """One training, from a seed to averaged weights, with a checkpoint an epoch; the description has the seed."""
 
     def __init__(
         self,
         description: Description,
-        images_NCHW: Tensor,
-        labels_N: Tensor,
+        data: ImageData,
+        recipe: Recipe,
         *,
         device: torch.device,
         threads: Threads | None = None,
     ) -> None:
-        recipe, seed = FullRecipe(**description.training), description.seed
+        assert (description.mean, description.std) == (data.mean, data.std), "the model would normalise otherwise"
         self._description = description
-        self._images_NCHW = images_NCHW.to(device)
-        self._labels_N = labels_N.to(device)
         self._recipe = recipe
-        self._seed = seed
         self._device = device
-        self._threads = (threads or Threads.of()) if device.type == "cpu" else Threads(1)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with self._seeded():
             self.model = Deployed(description)
-            self.average = Deployed(description)
-        self.average.load_state_dict(self.model.state_dict())
-        for model in (self.model, self.average):
-            model.to(device)
-        self._generator = torch.Generator(device).manual_seed(seed)
-        self._optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum > 0.0,
+        chosen = (threads or Threads.of()) if device.type == "cpu" else Threads(1)
+        # The mirror image is not trained on.
+        flops = replace(description, mirror=False).flops
+        self._training = Training(
+            SingleHead(self.model.network),
+            data.to(device),
+            epochs=description.epochs,
+            recipe=recipe,
+            seed=description.seed,
+            threads=partial(chosen.number, flops * recipe.batch_size),
         )
-        self.epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return self._training.epoch
 
     def run(self, *, checkpoint: Path | None = None, on_epoch: Callable[[EpochDone], None] | None = None) -> Deployed:
         """Train to the end, from `checkpoint` if that file exists. Returns the model with averaged weights, on the CPU.
@@ -86,66 +84,46 @@ class FullTraining:
         Raises TrainingDiverged; and ModelError, before the first epoch, for a checkpoint that is of another training or
         cannot be written.
         """
-        if checkpoint is not None:
-            if checkpoint.exists():
-                self.load(checkpoint)
-            else:
-                self.save(checkpoint)
+        with self._seeded():
+            if checkpoint is not None:
+                if checkpoint.exists():
+                    self.load(checkpoint)
+                else:
+                    self.save(checkpoint)
+            self._train(checkpoint, on_epoch)
+        averaged = self._training.trained
+        assert isinstance(averaged, SingleHead)
+        self.model.network.load_state_dict(averaged.network.state_dict())
+        # As a model that is read from a file: another layout is rounded otherwise.
+        return self.model.cpu().to(memory_format=torch.contiguous_format).eval()
+
+    def _train(self, checkpoint: Path | None, on_epoch: Callable[[EpochDone], None] | None) -> None:
+        description, training = self._description, self._training
         started, first = time.monotonic(), self.epoch
-        while self.epoch < self._recipe.epochs:
-            with using(self._threads.number(self.model.multiply_adds * self._recipe.batch_size)):
-                loss = self._train_epoch()
-            if not math.isfinite(loss):
+        while self.epoch < description.epochs:
+            try:
+                training.run(until=self.epoch + 1)
+            except Diverged as error:
                 raise TrainingDiverged(
-                    f"the training of {self._description.labels!r} with seed {self._seed} diverged in epoch "
-                    f"{self.epoch + 1}: its loss is {loss}; lower --learning-rate ({self._recipe.learning_rate})"
-                )
-            self.epoch += 1
+                    f"the training of {description.labels!r} with seed {description.seed} diverged: {error}; lower "
+                    f"--learning-rate ({self._recipe.learning_rate})"
+                ) from error
             if checkpoint is not None:
                 self.save(checkpoint)
             if on_epoch is not None:
                 seconds = time.monotonic() - started
-                on_epoch(EpochDone(self._seed, self.epoch, self._recipe.epochs, loss, self.epoch - first, seconds))
-        return self.average.cpu().eval()
+                on_epoch(
+                    EpochDone(
+                        description.seed, self.epoch, description.epochs, training.loss, self.epoch - first, seconds
+                    )
+                )
 
-    def _train_epoch(self) -> float:
-        recipe, device = self._recipe, self._device
-        batches = math.ceil(len(self._labels_N) / recipe.batch_size)
-        steps = batches * recipe.epochs
-        total = torch.zeros((), device=device)
-        self.model.train()
-        order_N = torch.randperm(len(self._labels_N), generator=self._generator, device=device)
-        # Equal batches, because batch norm fails on a last batch of one image.
-        for number, index_B in enumerate(order_N.tensor_split(batches)):
-            step = self.epoch * batches + number
-            for group in self._optimizer.param_groups:
-                group["lr"] = one_cycle(step, steps, peak=recipe.learning_rate)
-            loss = self._loss(self._images_NCHW[index_B], self._labels_N[index_B])
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            self._average(average_decay(step, steps, share=recipe.average_share))
-            total += loss.detach() * len(index_B)
-        return float(total) / len(self._labels_N)
-
-    def _loss(self, images_BCHW: Tensor, labels_B: Tensor) -> Tensor:
-        recipe, generator = self._recipe, self._generator
-        images_BCHW = augment(images_BCHW, crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator)
-        images_BCHW = cutout(images_BCHW, size=recipe.cutout, fill=self._description.mean, generator=generator)
-        model = self.model
-        inputs_BCHW = (images_BCHW.float() / 255.0 - model.mean_C11) / model.std_C11
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
-            logits_BK = model.network(inputs_BCHW)
-        return functional.cross_entropy(logits_BK.float(), labels_B, label_smoothing=recipe.label_smoothing)
-
-    @torch.no_grad()
-    def _average(self, decay: float) -> None:
-        """Average the weights and the batch norm statistics; copy the counters."""
-        kept, new = self.average.network.state_dict(), self.model.network.state_dict()
-        floating = [name for name in kept if kept[name].is_floating_point()]
-        torch._foreach_lerp_([kept[name] for name in floating], [new[name] for name in floating], 1.0 - decay)
-        for name in kept.keys() - floating:
-            kept[name].copy_(new[name])
+    @contextmanager
+    def _seeded(self) -> Iterator[None]:
+        """Let torch's global generators start from the seed meanwhile: layers draw weights and dropout from them."""
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(self._description.seed)
+            yield
 
     def save(self, file: Path) -> None:
         """Write a checkpoint of tensors and plain values, whole or not at all."""
@@ -153,12 +131,9 @@ class FullTraining:
         # Not directly into the file: on a full disk torch's own writer kills the process.
         torch.save(
             {
+                "format": CHECKPOINT_FORMAT,
                 "identity": self._description.identity,
-                "epoch": self.epoch,
-                "model": self.model.network.state_dict(),
-                "average": self.average.network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "generator": self._generator.get_state(),
+                "training": self._training.state_dict(),
             },
             content,
         )
@@ -169,22 +144,29 @@ class FullTraining:
         try:
             _require_stored(file)
             state = torch.load(file, map_location=self._device, weights_only=True)
-            found = dict(state["identity"])
+            found, written = dict(state["identity"]), state.get("format")
         except Exception as error:  # torch.load raises UnpicklingError, RuntimeError, EOFError, KeyError and more
             raise ModelError(
                 f"{file} is not a checkpoint of replaytree, or it is damaged ({_first_line(error)}); delete it to "
                 f"train from the start, or give --force"
             ) from error
+        if written != CHECKPOINT_FORMAT:
+            raise ModelError(
+                f"the checkpoint {file} was written by another version of replaytree, which trained otherwise (format "
+                f"{written}, here {CHECKPOINT_FORMAT}); delete it to train from the start, or give --force"
+            )
         if difference := differing(found, self._description.identity):
             raise ModelError(
                 f"the checkpoint {file} is of another training: {difference}; delete it, give --force to train anew, "
                 f"or choose another folder with --out"
             )
-        self.model.network.load_state_dict(state["model"])
-        self.average.network.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._generator.set_state(state["generator"].cpu())
-        self.epoch = int(state["epoch"])
+        try:
+            self._training.load_state_dict(state["training"])
+        except Exception as error:  # tensors of other shapes, other random numbers, missing keys
+            raise ModelError(
+                f"the checkpoint {file} cannot be gone on with here ({_first_line(error)}); give the --device that it "
+                f"was trained on, or --force to train from the start"
+            ) from error
 
 
 def _require_stored(file: Path) -> None:

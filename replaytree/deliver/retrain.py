@@ -20,14 +20,13 @@ from replaytree.deliver.deployed import Deployed, both_accuracies
 from replaytree.deliver.description import Accuracies, Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
 from replaytree.deliver.model import Model
-from replaytree.deliver.recipe import FullRecipe
 from replaytree.deliver.subject import Subject
 from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
 from replaytree.memory import is_out_of_memory
-from replaytree.training import Threads
+from replaytree.training import Recipe, Threads
 from replaytree.tree import list_models, record_model
 
 
@@ -62,24 +61,37 @@ class Retrained:
         return self.description.validation_accuracy
 
 
-class Training:
-    """A retraining: the architecture, the training images and the images to measure on, read once for all seeds.
+class Retraining:
+    """One architecture, its training images and the images to measure on, read once for the trainings of all seeds.
 
     With a test split, training uses train and validation images together. The test images are read before the first
     step, so that a bad one is named at once, but predicted only after the last step. Without one (digits, folders
     without test/, images from memory) the validation images are held out, and their accuracy is reported.
     """
 
-    def __init__(self, subject: Subject, recipe: FullRecipe, *, threads: Threads | None = None) -> None:
+    def __init__(
+        self, subject: Subject, recipe: Recipe, *, epochs: int, mirror: bool = False, threads: Threads | None = None
+    ) -> None:
+        require_epochs(epochs)
         self._subject = subject
         self._recipe = recipe
+        self._epochs = epochs
+        self._mirror = mirror
         self._threads = threads
         data = subject.data
         self._test = _test_part(subject)
         self._measured = self._test or Labelled(data.classes, data.val_images, data.val_labels)
-        self._images_NCHW, self._labels_N = _training_images(subject, with_validation=self._test is not None)
+        images_NCHW, labels_N = _training_images(subject, with_validation=self._test is not None)
+        # Without validation images: they are trained on, or held out.
+        self._data = replace(
+            data,
+            train_images=images_NCHW,
+            train_labels=labels_N,
+            val_images=data.val_images[:0],
+            val_labels=data.val_labels[:0],
+        )
         self._digests = (
-            _digest(self._images_NCHW, self._labels_N),
+            _digest(images_NCHW, labels_N),
             _digest(self._measured.images_NCHW, self._measured.labels_N),
         )
 
@@ -90,7 +102,7 @@ class Training:
 
     def description(self, seed: int) -> Description:
         """The description of a seed's model before it is measured."""
-        subject, recipe, data = self._subject, self._recipe, self._subject.data
+        subject, data = self._subject, self._subject.data
         trained_on, measured_on = self._digests
         return Description(
             layers=subject.layers,
@@ -98,10 +110,10 @@ class Training:
             classes=data.classes,
             mean=data.mean,
             std=data.std,
-            mirror=recipe.mirror,
+            mirror=self._mirror,
             seed=seed,
-            epochs=recipe.epochs,
-            training=recipe.values(),
+            epochs=self._epochs,
+            training={"epochs": self._epochs, **self._recipe.values()},
             trained_on=trained_on,
             measured_on=measured_on,
             data=subject.data_options,
@@ -123,9 +135,7 @@ class Training:
         """The trained model of a seed, and its description with the accuracies."""
         description = self.description(seed)
         with _fitting(description, self._recipe):
-            training = FullTraining(
-                description, self._images_NCHW, self._labels_N, device=device, threads=self._threads
-            )
+            training = FullTraining(description, self._data, self._recipe, device=device, threads=self._threads)
             model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
             return model, self.measured(model, description, device=device)
 
@@ -167,16 +177,21 @@ class Training:
 def retrain(
     subject: Subject,
     *,
-    recipe: FullRecipe,
+    recipe: Recipe,
+    epochs: int,
     seeds: Sequence[int],
     folder: Path,
     device: torch.device,
+    mirror: bool = False,
     force: bool = False,
     on_epoch: Callable[[EpochDone], None] | None = None,
     threads: Threads | None = None,
     engine: Engine | None = None,
 ) -> Iterator[Retrained]:
     """Train with each seed in turn, and write its weights into `folder`; yields each model when it is done.
+
+    `mirror` changes no weight: the trained model predicts from an image and its mirror image, and its accuracy is
+    reported that way.
 
     An interrupted training continues from its checkpoint, and a finished one is not repeated, if the images and the
     recipe are the same; `force` trains again anyway. Anything that would prevent the writing of a model (a custom
@@ -186,28 +201,39 @@ def retrain(
     """
     if not seeds:
         raise ConfigError("seeds are empty; give at least one")
-    training = Training(subject, recipe, threads=threads)
-    training.description(seeds[0]).to_json()
-    require_folder(folder)
-    for seed in seeds:
-        file = _place(subject, folder, seed=seed, epochs=recipe.epochs, engine=engine)
-        checkpoint = file.with_suffix(".checkpoint")
-        for each in (file, checkpoint):
-            require_target(each, force=True)
-        with only_writer(file):
-            if force:
+    require_epochs(epochs)
+
+    def trained() -> Iterator[Retrained]:
+        training = Retraining(subject, recipe, epochs=epochs, mirror=mirror, threads=threads)
+        training.description(seeds[0]).to_json()
+        require_folder(folder)
+        for seed in seeds:
+            file = _place(subject, folder, seed=seed, epochs=epochs, engine=engine)
+            checkpoint = file.with_suffix(".checkpoint")
+            for each in (file, checkpoint):
+                require_target(each, force=True)
+            with only_writer(file):
+                if force:
+                    checkpoint.unlink(missing_ok=True)
+                elif file.exists():
+                    result = training.finished(file, seed, device=device)
+                    checkpoint.unlink(missing_ok=True)
+                    yield result
+                    continue
+                started = time.monotonic()
+                model, description = training.run(seed, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
+                seconds = time.monotonic() - started
+                write_weights(file, model, description)
                 checkpoint.unlink(missing_ok=True)
-            elif file.exists():
-                result = training.finished(file, seed, device=device)
-                checkpoint.unlink(missing_ok=True)
-                yield result
-                continue
-            started = time.monotonic()
-            model, description = training.run(seed, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
-            seconds = time.monotonic() - started
-            write_weights(file, model, description)
-            checkpoint.unlink(missing_ok=True)
-        yield Retrained(seed, file, description, seconds, training.image_count)
+            yield Retrained(seed, file, description, seconds, training.image_count)
+
+    return trained()
+
+
+def require_epochs(epochs: int) -> None:
+    """ConfigError for a number of epochs that nothing can be trained with."""
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ConfigError(f"epochs is {epochs!r}; it must be a whole number of at least 1 (--epochs)")
 
 
 def _place(subject: Subject, folder: Path, *, seed: int, epochs: int, engine: Engine | None) -> Path:
@@ -242,19 +268,23 @@ def training_text(subject: Subject) -> str:
 def train_and_load(
     subject: Subject,
     *,
-    recipe: FullRecipe,
+    recipe: Recipe,
+    epochs: int,
     seed: int,
     folder: Path | None,
     device: torch.device,
     engine: Engine,
+    mirror: bool = False,
     threads: Threads | None = None,
 ) -> Model:
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
-        return Model.of(*Training(subject, recipe, threads=threads).run(seed, device=device))
+        training = Retraining(subject, recipe, epochs=epochs, mirror=mirror, threads=threads)
+        return Model.of(*training.run(seed, device=device))
     (done,) = retrain(
-        subject, recipe=recipe, seeds=[seed], folder=folder, device=device, threads=threads, engine=engine
-    )
+        subject, recipe=recipe, epochs=epochs, mirror=mirror, seeds=[seed], folder=folder, device=device,
+        threads=threads, engine=engine,
+    )  # fmt: skip
     store(done, subject, engine)
     return Model.of(*read_weights(done.weights))
 
@@ -320,7 +350,7 @@ def _digest(images_NCHW: Tensor, labels_N: Tensor) -> str:
 
 
 @contextmanager
-def _fitting(description: Description, recipe: FullRecipe) -> Iterator[None]:
+def _fitting(description: Description, recipe: Recipe) -> Iterator[None]:
     """Turn a lack of memory into one line that says what to do."""
     try:
         yield

@@ -13,7 +13,8 @@ import torch
 from replaytree.memory import is_out_of_memory
 from replaytree.networks.trie import NodeError
 from replaytree.records import FailureKind, Path
-from replaytree.training.loop import Diverged, Recipe
+from replaytree.training.loop import Diverged
+from replaytree.training.recipe import Recipe
 
 # Batch norm and the gradient are noisy in smaller batches. It is better to record that a path needs too much memory.
 LEAST_BATCH = 8

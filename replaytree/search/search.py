@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
 from replaytree.config.keywords import SearchKeywords
 from replaytree.data import ImageData, load_again
-from replaytree.deliver import FullRecipe, Model, search_subject, train_and_load
+from replaytree.deliver import Model, search_subject, train_and_load
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import RayOptions
@@ -24,7 +24,7 @@ from replaytree.search.progress import telling
 from replaytree.search.raising import raised, require_depth
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import LayerSpace, checked
-from replaytree.training import Threads, resolve_device
+from replaytree.training import Recipe, Threads, resolve_device
 from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 
 _log = logging.getLogger("replaytree")
@@ -363,21 +363,24 @@ class Search:
         epochs: int = 30,
         seed: int = 0,
         folder: str | os.PathLike[str] | None = "models",
+        mirror: bool = False,
         **recipe: Any,
     ) -> Model:
         """Retrain the best prefix (or another node) with the full recipe; the model, ready to predict.
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
-        `recipe` are fields of FullRecipe. With `folder` None nothing is written. Raises SpaceError for a space that
+        `recipe` are fields of Recipe. `mirror`: the model predicts from an image and its mirror image. With
+        `folder` None nothing is written. Raises SpaceError for a space that
         cannot be built.
         """
         if not isinstance(self._whole_space, LayerSpace) or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
         subject = search_subject(self.tree, self._whole_space, self.data, self.config, node=node)
-        full = FullRecipe.of(subject.data, epochs=epochs, **recipe)
         return train_and_load(
             subject,
-            recipe=full,
+            recipe=Recipe.full(subject.data, **recipe),
+            epochs=epochs,
+            mirror=mirror,
             seed=seed,
             folder=None if folder is None else FilePath(folder),
             device=resolve_device(self.config.machine.device),

@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 from replaytree.data import load_data
-from replaytree.deliver import FullRecipe, Subject
+from replaytree.deliver import Subject
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.weights import write_weights
 from replaytree.space import xu24
+from replaytree.training import Recipe
 
 LABELS = ("conv32k4", "res64s2", "max3s1", "conv32k3", "avg2s2")
 
@@ -51,9 +52,9 @@ def description(digits):
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory, description, digits):
     """A trained model in a file; do not change it."""
-    recipe = FullRecipe(epochs=2, batch_size=64, crop_padding=1)
-    description = replace(description, training=recipe.values())
-    training = FullTraining(description, digits.train_images, digits.train_labels, device=torch.device("cpu"))
+    recipe = Recipe(batch_size=64, crop_padding=1, average_share=0.02)
+    description = replace(description, training={"epochs": 2, **recipe.values()})
+    training = FullTraining(description, digits, recipe, device=torch.device("cpu"))
     file = tmp_path_factory.mktemp("weights") / "digits.safetensors"
     write_weights(file, training.run(), description)
     return file

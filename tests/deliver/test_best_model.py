@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 import replaytree
-from replaytree.deliver.full_training import FullTraining
+from replaytree.deliver.full_training import Training
 from replaytree.errors import SpaceError
 
 
@@ -16,8 +16,8 @@ def test_a_layer_of_ones_own_is_told_before_training_and_is_kept_in_memory(digit
         data=digits, space=space, name="own", storage="sqlite://", epochs_first=1, epochs_last=1, max_layers=2
     ).run(trainings=1)
     trained = []
-    train_epoch = FullTraining._train_epoch
-    monkeypatch.setattr(FullTraining, "_train_epoch", lambda self: trained.append(1) or train_epoch(self))
+    run = Training.run
+    monkeypatch.setattr(Training, "run", lambda self, **options: trained.append(1) or run(self, **options))
     with pytest.raises(SpaceError, match=r"'own\.layer' is one of your own.*best_model\(folder=None\)"):
         search.best_model(epochs=2)
     assert trained == []

@@ -7,21 +7,23 @@ import torch
 
 from replaytree.deliver.deployed import accuracy
 from replaytree.deliver.full_training import FullTraining, TrainingDiverged
-from replaytree.deliver.recipe import FullRecipe
 from replaytree.errors import ModelError
+from replaytree.training import Recipe
 
 from .conftest import layers
 
 CPU = torch.device("cpu")
-RECIPE = FullRecipe(epochs=3, batch_size=64, crop_padding=1, flip=True, cutout=2)
+RECIPE = Recipe(batch_size=64, crop_padding=1, flip=True, cutout=2, average_share=0.02)
 
 
 @pytest.fixture
 def start(description, digits):
-    def start(recipe=RECIPE, seed=0, description=description):
-        images, labels = digits.train_images[:200], digits.train_labels[:200]
-        described = replace(description, training=recipe.values(), seed=seed)
-        return FullTraining(described, images, labels, device=CPU)
+    few = replace(digits, train_images=digits.train_images[:200], train_labels=digits.train_labels[:200])
+
+    def start(recipe=RECIPE, seed=0, epochs=3, description=description):
+        training = {"epochs": epochs, **recipe.values()}
+        described = replace(description, training=training, epochs=epochs, seed=seed)
+        return FullTraining(described, few, recipe, device=CPU)
 
     return start
 
@@ -53,20 +55,23 @@ def test_seeds_differ_and_repeat(start):
     assert not same(start(seed=1).run(), start(seed=2).run())
 
 
-def test_the_average_of_share_zero_is_the_last_weights(start):
-    training = start(FullRecipe(epochs=1, batch_size=64, average_share=0.0))
-    assert same(training.run().network, training.model.network)
+def test_the_mirror_image_changes_no_weight(start, description):
+    assert same(start().run(), start(description=replace(description, mirror=True)).run())
+
+
+def test_the_weights_are_averaged(start):
+    assert not same(start(replace(RECIPE, average_share=0.5)).run(), start().run())
 
 
 def test_it_learns(start, digits):
-    training = start(FullRecipe(epochs=12, batch_size=32))
+    training = start(Recipe(batch_size=32, average_share=0.02), epochs=12)
     model = training.run()
     assert accuracy(model(digits.val_images), digits.val_labels) > 0.6
 
 
 def test_it_diverges_with_a_message(start):
-    with pytest.raises(TrainingDiverged, match=r"diverged in epoch 1.*lower --learning-rate"):
-        start(FullRecipe(epochs=1, batch_size=20, learning_rate=1e30)).run()
+    with pytest.raises(TrainingDiverged, match=r"diverged: .*in epoch 1; lower --learning-rate"):
+        start(Recipe(batch_size=20, learning_rate=1e30), epochs=1).run()
 
 
 def test_a_checkpoint_of_another_training(start, tmp_path, description):
@@ -76,9 +81,27 @@ def test_a_checkpoint_of_another_training(start, tmp_path, description):
     with pytest.raises(ModelError, match=r"another training: its layers is 'conv32k4.*here 'conv32k3'.*--force"):
         start(description=other).run(checkpoint=checkpoint)
     with pytest.raises(ModelError, match="its epochs is 3, here 5"):
-        start(FullRecipe(epochs=5, batch_size=64, crop_padding=1, flip=True, cutout=2)).run(checkpoint=checkpoint)
+        start(epochs=5).run(checkpoint=checkpoint)
     with pytest.raises(ModelError, match="trained on other images"):
         start(description=replace(description, trained_on="another digest")).run(checkpoint=checkpoint)
+
+
+def test_a_checkpoint_of_another_version(start, tmp_path, description):
+    checkpoint = tmp_path / "c.checkpoint"
+    # As it was before searches and retrainings had one loop.
+    torch.save({"identity": description.identity, "epoch": 1, "model": {}, "average": {}, "optimizer": {}}, checkpoint)
+    with pytest.raises(ModelError, match=r"written by another version of replaytree.*format None, here 2.*--force"):
+        start().run(checkpoint=checkpoint)
+
+
+def test_a_checkpoint_that_was_trained_elsewhere(start, tmp_path):
+    checkpoint = tmp_path / "c.checkpoint"
+    start().save(checkpoint)
+    state = torch.load(checkpoint, weights_only=True)
+    state["training"]["device"] = "cuda"
+    torch.save(state, checkpoint)
+    with pytest.raises(ModelError, match=r"it was trained on cuda, and this is cpu.*give the --device"):
+        start().run(checkpoint=checkpoint)
 
 
 def test_a_checkpoint_that_cannot_be_written_is_found_before_the_first_epoch(start, tmp_path):

@@ -8,13 +8,13 @@ from PIL import Image
 from torch import nn
 
 from replaytree.data import load_data, stratified_subset
-from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.load import load
-from replaytree.deliver.recipe import FullRecipe
-from replaytree.deliver.retrain import Training, TrainingTooLarge, _digest, retrain, store, training_text
+from replaytree.deliver.retrain import Retraining, TrainingTooLarge, _digest, retrain, store, training_text
 from replaytree.deliver.test_split import read_test
-from replaytree.errors import ModelError, SpaceError
+from replaytree.errors import ConfigError, ModelError, SpaceError
 from replaytree.space import CustomLayer
+from replaytree.training import Recipe
+from replaytree.training.step import Step
 from replaytree.tree import list_models, open_engine
 
 CPU = torch.device("cpu")
@@ -22,9 +22,10 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def train(subject, tmp_path):
-    def train(seeds=(0,), recipe=None, subject=subject, **options):
-        recipe = recipe or FullRecipe.of(subject.data, epochs=6, batch_size=8)
-        return list(retrain(subject, recipe=recipe, seeds=seeds, folder=tmp_path / "models", device=CPU, **options))
+    def train(seeds=(0,), recipe=None, subject=subject, epochs=6, **options):
+        recipe = recipe or Recipe.full(subject.data, batch_size=8)
+        folder = tmp_path / "models"
+        return list(retrain(subject, recipe=recipe, epochs=epochs, seeds=seeds, folder=folder, device=CPU, **options))
 
     return train
 
@@ -155,10 +156,9 @@ def test_data_that_moved_are_the_same(train, subject, pictures):
 
 
 def test_the_mirror_image_counts_where_asked_for(train, subject):
-    recipe = FullRecipe.of(subject.data, epochs=2, batch_size=8)
-    (plain,) = train(recipe=recipe)
+    (plain,) = train(epochs=2)
     epochs = []
-    (mirrored,) = train(recipe=replace(recipe, mirror=True), on_epoch=epochs.append)
+    (mirrored,) = train(epochs=2, mirror=True, on_epoch=epochs.append)
     assert epochs == []
     test = read_test(subject.data_options["dataset"], subject.data)
     for result, mirror in ((plain, False), (mirrored, True)):
@@ -176,9 +176,15 @@ def test_a_layer_of_ones_own_is_refused_before_the_first_epoch(train, subject):
     with pytest.raises(SpaceError, match="'mine' is one of your own"):
         train(subject=replace(subject, layers=(own,)), on_epoch=epochs.append)
     assert epochs == []
-    model, description = Training(replace(subject, layers=(own,)), FullRecipe(epochs=1)).run(0, device=CPU)
+    model, description = Retraining(replace(subject, layers=(own,)), Recipe(), epochs=1).run(0, device=CPU)
     assert description.test_accuracy is not None
     assert model(subject.data.val_images).shape == (len(subject.data.val_labels), 2)
+
+
+@pytest.mark.parametrize("epochs", [0, 2.5])
+def test_epochs_that_cannot_be_trained(train, epochs):
+    with pytest.raises(ConfigError, match=rf"epochs is {epochs}; it must be a whole number of at least 1 \(--epochs\)"):
+        train(epochs=epochs)
 
 
 def test_two_at_once(train, subject, tmp_path):
@@ -200,7 +206,7 @@ def test_memory_that_does_not_suffice_is_said_in_one_line(train, monkeypatch):
     def no_memory(*_):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(FullTraining, "_loss", no_memory)
+    monkeypatch.setattr(Step, "__call__", no_memory)
     with pytest.raises(TrainingTooLarge, match=r"'conv32k3 max2s2' does not fit .*batches of 8 .*lower --batch-size"):
         train()
 
@@ -218,7 +224,7 @@ def test_a_finished_training_is_not_repeated(train):
 
 def test_weights_of_another_training_are_not_replaced(train, subject):
     train()
-    recipe = FullRecipe.of(subject.data, epochs=6, batch_size=8, cutout=0)
+    recipe = Recipe.full(subject.data, batch_size=8, cutout=0)
     with pytest.raises(ModelError, match=r"of another training: its cutout is 2, here 0; give --force"):
         train(recipe=recipe)
     assert len(train(recipe=recipe, force=True)) == 1

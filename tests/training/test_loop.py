@@ -1,12 +1,15 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from replaytree.config import Budget, SearchConfig
-from replaytree.data import ImageData
+from replaytree.data import ImageData, augment, cutout
 from replaytree.data.images import Labelled
 from replaytree.networks.trie import SingleHead
-from replaytree.training.loop import Diverged, Recipe, train, validation_accuracies
+from replaytree.training.averaging import average_decay
+from replaytree.training.loop import Diverged, Training, train, validation_accuracies
+from replaytree.training.recipe import Recipe
 
 
 def halves(count, *, size=4):
@@ -56,40 +59,111 @@ def test_an_accuracy_is_the_share_of_right_answers_of_each_head(data):
 
 def test_training_learns(data):
     network = linear_network()
-    train(network, data, budget=Budget(5), recipe=Recipe(batch_size=8), seed=0)
+    train(network, data, epochs=5, recipe=Recipe(batch_size=8), seed=0)
     assert validation_accuracies(network, data, recipe=Recipe()) == [1.0]
 
 
-def test_training_is_torchs_sgd_on_normalised_images(data):
-    network, reference = linear_network(), linear_network()
-    recipe = Recipe(batch_size=64, learning_rate=0.1, momentum=0.9, weight_decay=0.01, label_smoothing=0.2)
-    train(network, data, budget=Budget(8), recipe=recipe, seed=0)
-    optimizer = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(batch_size=64, label_smoothing=0.2),
+        Recipe(batch_size=12, learning_rate=0.05, momentum=0.5, weight_decay=0.01, crop_padding=1, flip=True, cutout=2),
+        Recipe(batch_size=12, momentum=0.0, average_share=0.4),
+    ],
+)
+def test_training_is_a_plain_loop_of_torch(data, recipe):
+    # Batches of all 33 images, or of 11: none is left over.
+    batches = 1 if recipe.batch_size > 33 else 3
+    steps = 4 * batches
+    network, plain = linear_network(), linear_network()
+    training = Training(network, data, epochs=4, recipe=recipe, seed=5)
+    training.run(until=4)
+
+    optimizer = torch.optim.SGD(
+        plain.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )  # fmt: skip
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=0.1, total_steps=9, pct_start=0.25, anneal_strategy="linear", cycle_momentum=False
-    )
-    images = (data.train_images / 255 - data.mean[0]) / data.std[0]
-    for _ in range(8):  # one batch holds everything, so an epoch is a step
-        optimizer.zero_grad()
-        nn.CrossEntropyLoss(label_smoothing=0.2)(reference(images)[0], data.train_labels).backward()
-        optimizer.step()
-        schedule.step()
-    for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
+        optimizer, max_lr=recipe.learning_rate, total_steps=steps + 1, pct_start=0.25, anneal_strategy="linear",
+        cycle_momentum=False,
+    )  # fmt: skip
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    generator = torch.Generator().manual_seed(5)
+    averages = [parameter.detach().clone() for parameter in plain.parameters()]
+    for epoch in range(4):
+        order = torch.randperm(33, generator=generator)
+        images = augment(
+            data.train_images[order], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
+        )
+        images = cutout(images, size=recipe.cutout, fill=data.mean, generator=generator)
+        inputs = (images / 255 - data.mean[0]) / data.std[0]
+        losses = []
+        for batch in range(batches):
+            own = slice(batch * 33 // batches, (batch + 1) * 33 // batches)
+            loss = criterion(plain(inputs[own])[0], data.train_labels[order][own])
+            losses.append(loss.item())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            decay = average_decay(epoch * batches + batch, steps, share=recipe.average_share)
+            for average, parameter in zip(averages, plain.parameters(), strict=True):
+                average.mul_(decay).add_((1 - decay) * parameter.detach())
+    assert training.loss == pytest.approx(sum(losses) / batches)
+    for ours, theirs in zip(network.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
+    for ours, theirs in zip(training.trained.parameters(), averages, strict=True):
+        torch.testing.assert_close(ours.detach(), theirs)
+
+
+class Dropping(nn.Sequential):
+    """It draws from torch's global generator in every step."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, 2))
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(data):
+    def begun():
+        torch.manual_seed(0)
+        recipe = Recipe(batch_size=8, crop_padding=1, flip=True, cutout=2, average_share=0.3)
+        return Training(SingleHead(Dropping()), data, epochs=4, recipe=recipe, seed=3)
+
+    whole, first = begun(), begun()
+    torch.manual_seed(1)
+    whole.run(until=4)
+    torch.manual_seed(1)
+    first.run(until=2)
+    stored = copy.deepcopy(first.state_dict())
+    resumed = begun()
+    torch.manual_seed(99)
+    resumed.load_state_dict(stored)
+    assert resumed.epoch == 2
+    resumed.run(until=4)
+    left, right = ({name: v for name, v in t.state_dict().items() if name != "device"} for t in (resumed, whole))
+    torch.testing.assert_close(left, right, rtol=0.0, atol=0.0)
+    assert resumed.loss == whole.loss
+    assert not torch.equal(stored["network"]["network.3.weight"], whole.state_dict()["network"]["network.3.weight"])
+
+
+def test_a_state_of_another_kind_of_device_is_refused(data):
+    training = Training(linear_network(), data, epochs=1, recipe=Recipe(), seed=0)
+    with pytest.raises(ValueError, match="it was trained on cuda, and this is cpu"):
+        training.load_state_dict(training.state_dict() | {"device": "cuda"})
 
 
 def test_every_batch_has_at_most_batch_size_images_and_never_one(data):
     sizes = []
     network = linear_network()
     network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    train(network, data, budget=Budget(2), recipe=Recipe(batch_size=16), seed=0)
+    train(network, data, epochs=2, recipe=Recipe(batch_size=16), seed=0)
     assert sizes == [11, 11, 11, 11, 11, 11]
 
 
 def test_the_same_seed_gives_the_same_weights(data):
     networks = [linear_network() for _ in range(3)]
     for network, seed in zip(networks, (1, 1, 2), strict=True):
-        train(network, data, budget=Budget(2), recipe=Recipe(batch_size=4, crop_padding=1, flip=True), seed=seed)
+        train(network, data, epochs=2, recipe=Recipe(batch_size=4, crop_padding=1, flip=True), seed=seed)
     first, same, other = (network.network.linear.weight for network in networks)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -97,18 +171,12 @@ def test_the_same_seed_gives_the_same_weights(data):
 
 def test_a_loss_that_is_not_finite_diverges(data):
     with pytest.raises(Diverged, match=r"loss became (nan|inf)"):
-        train(linear_network(), data, budget=Budget(5), recipe=Recipe(learning_rate=1e30, batch_size=4), seed=0)
-
-
-def test_a_recipe_takes_the_data_sets_augmentation_unless_told(data):
-    assert Recipe.of(SearchConfig(), data).crop_padding == 0
-    told = Recipe.of(SearchConfig(crop_padding=3, flip=True, batch_size=7), data)
-    assert (told.crop_padding, told.flip, told.batch_size) == (3, True, 7)
+        train(linear_network(), data, epochs=5, recipe=Recipe(learning_rate=1e30, batch_size=4), seed=0)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
 def test_any_number_of_steps_can_be_trained(data, epochs):
-    train(linear_network(), data, budget=Budget(epochs=epochs), recipe=Recipe(batch_size=64), seed=0)
+    train(linear_network(), data, epochs=epochs, recipe=Recipe(batch_size=64), seed=0)
 
 
 def test_balanced_accuracy_counts_every_class_alike(data):

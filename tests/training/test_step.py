@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from replaytree.config import Budget
 from replaytree.data import load_data
 from replaytree.networks.trie import DISCOUNT, PrefixNetwork
 from replaytree.space import LayerSpace, xu24
-from replaytree.training.loop import Recipe, train, validation_accuracies
+from replaytree.training.loop import train, validation_accuracies
+from replaytree.training.recipe import Recipe
 from replaytree.training.step import EAGER_STEPS, Step, logits_of
 
 SPACE = LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=3)
@@ -145,6 +145,6 @@ def test_cpu_and_gpu_agree_within_noise():
     best = []
     for device in ("cpu", "cuda"):
         net, there = network().to(device).to(memory_format=torch.channels_last), data.to(device)
-        train(net, there, budget=Budget(8), recipe=Recipe(), seed=0)
+        train(net, there, epochs=8, recipe=Recipe(), seed=0)
         best.append(max(validation_accuracies(net, there, recipe=Recipe())))
     assert best[0] == pytest.approx(best[1], abs=0.1)

@@ -1,0 +1,105 @@
+"""The recipe: how a network is trained, in a search and once it has been chosen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from replaytree.config import SearchConfig
+from replaytree.data import ImageData
+from replaytree.errors import ConfigError
+from replaytree.networks.trie import DISCOUNT
+from replaytree.space.trie import HEAD_HIDDEN
+
+# What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
+_OF_SEARCHES = ("balanced", "capture", "discount", "hidden")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a network is trained: SGD with Nesterov momentum, one-cycle schedule, augmentation, label smoothing.
+
+    The defaults are those of a search; `of` and `full` make the recipe of a search and of a retraining.
+
+    `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none.
+    `average_share`: the final weights are a moving average over about this share of all steps; 0 for the last weights.
+    `balanced`: validation is the mean of the classes' accuracies, so that a rare class counts like a frequent one.
+    `capture`: on a GPU, the training step is captured in a CUDA graph. `discount`: how much of a head's gradient each
+    layer of a joint training passes on to the one before it (DISCOUNT in networks/trie.py). `hidden`: units a channel
+    in the hidden layers of its heads (HEAD_HIDDEN).
+    """
+
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    crop_padding: int = 0
+    flip: bool = False
+    cutout: int = 0
+    average_share: float = 0.0
+    balanced: bool = False
+    capture: bool = True
+    discount: float = DISCOUNT
+    hidden: int = HEAD_HIDDEN
+
+    @classmethod
+    def of(cls, config: SearchConfig, data: ImageData) -> Recipe:
+        """The recipe a configuration asks for; augmentation is the data set's own unless it says otherwise."""
+        own = config.recipe
+        return cls(
+            batch_size=own.batch_size,
+            learning_rate=own.learning_rate,
+            momentum=own.momentum,
+            weight_decay=own.weight_decay,
+            label_smoothing=own.label_smoothing,
+            crop_padding=data.crop_padding if own.crop_padding is None else own.crop_padding,
+            flip=data.flip if own.flip is None else own.flip,
+            balanced=config.objective.reward == "balanced",
+            capture=config.machine.capture,
+        )
+
+    @classmethod
+    def full(cls, data: ImageData, **options: Any) -> Recipe:
+        """The recipe of a retraining; ConfigError for an option that cannot be used.
+
+        Where an option is missing or None: augmentation is the data set's own, cutout is a quarter of the shorter side,
+        the last fiftieth of the steps is averaged, and a batch is a fiftieth of the training images, but 16 to 128, so
+        that an epoch of a small set has enough steps.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        own: dict[str, Any] = {
+            "batch_size": max(16, min(128, len(data.train_labels) // 50)),
+            "crop_padding": data.crop_padding,
+            "flip": data.flip,
+            "cutout": min(data.image_shape[1:]) // 4,
+            "average_share": 0.02,
+        }
+        recipe = cls(**{**own, **given})
+        recipe._require_usable()
+        return recipe
+
+    def values(self) -> dict[str, Any]:
+        """What decides the weights of a network with one head, as plain values for a checkpoint and a model file."""
+        return {name: value for name, value in asdict(self).items() if name not in _OF_SEARCHES}
+
+    def _require_usable(self) -> None:
+        for name, least in (("batch_size", 2), ("crop_padding", 0), ("cutout", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"{name} is {value!r}; it must be a whole number of at least {least} ({_option(name)})"
+                )
+        for name in ("momentum", "weight_decay", "label_smoothing", "average_share"):
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise ConfigError(f"{name} is {value!r}; it must be at least 0 and less than 1 ({_option(name)})")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
+            raise ConfigError(
+                f"learning_rate is {self.learning_rate!r}; it must be over 0 ({_option('learning_rate')})"
+            )
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
