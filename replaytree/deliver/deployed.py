@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.deliver.description import Description
-from replaytree.space import Classifier, chain
 from replaytree.training import Threads, using
 
 
@@ -24,8 +23,7 @@ class Deployed(nn.Module):
         self.mirror = description.mirror
         self.batch = description.batch
         self.multiply_adds = description.flops
-        head = Classifier(len(description.classes))
-        self.network = chain(description.layers, input_shape=description.input_shape, head=head).build()
+        self.network = description.graph.build()
         for name in ("mean", "std"):
             values_C11 = torch.tensor(getattr(description, name), dtype=torch.float32)[:, None, None]
             self.register_buffer(f"{name}_C11", values_C11, persistent=False)

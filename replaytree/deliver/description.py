@@ -1,4 +1,4 @@
-"""A model file's description of itself: layers, classes, normalisation, training. Plain values, as JSON."""
+"""A model file's description of itself: network, classes, normalisation, training. Plain values, as JSON."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 
 from replaytree.errors import ModelError, SpaceError
 from replaytree.records import Shape
-from replaytree.space import CustomLayer, Layer
-from replaytree.space.layers import layer_from_json, layer_to_json
+from replaytree.space import Classifier, Convolution, CustomLayer, Graph, Pooling, ResidualBlock, chain
+from replaytree.space.layers import KINDS, layer_from_json
 from replaytree.space.returned import require_shape
 
-FORMAT = 2
+FORMAT = 3
+
+# Files of format 2 hold a list of layers, which is a chain.
+_CHAINS = 2
 
 # More values than any picture that networks here are trained on; a larger claim only wastes memory.
 _MOST_VALUES = 2**26
@@ -48,16 +51,16 @@ class Accuracies:
 class Description:
     """A trained network without its weights.
 
-    `mean` and `std` are per channel, fractions of 255. With `mirror` the logits are the mean over an image and its
-    mirror image, which doubles the multiply-adds. `plain` and `mirrored` are the accuracies without and with it.
-    `trained_on` and `measured_on` are digests of the images used for training and for measuring the accuracies.
-    `data` are the keywords with which load_data() reads the validation images again, None for images from memory.
-    `ranges` are the values that became 0 and 255 in training images of more than 8 bits, by kind. `max_params` and
-    `max_flops` are the limits of the search.
+    `labels` are the layers as text, 'res128 conv32k3'. `mean` and `std` are per channel, fractions of 255. With
+    `mirror` the logits are the mean over an image and its mirror image, which doubles the multiply-adds. `plain` and
+    `mirrored` are the accuracies without and with it. `trained_on` and `measured_on` are digests of the images used for
+    training and for measuring the accuracies. `data` are the keywords with which load_data() reads the validation
+    images again, None for images from memory. `ranges` are the values that became 0 and 255 in training images of more
+    than 8 bits, by kind. `max_params` and `max_flops` are the limits of the search.
     """
 
-    layers: tuple[Layer, ...]
-    input_shape: Shape
+    graph: Graph
+    labels: str
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -77,9 +80,9 @@ class Description:
     mirrored: Accuracies = Accuracies()
 
     @property
-    def labels(self) -> str:
-        """The layers as text, 'res128 conv32k3'."""
-        return " ".join(layer.label for layer in self.layers)
+    def input_shape(self) -> Shape:
+        """That of the images."""
+        return self.graph.input_shape
 
     @property
     def test_accuracy(self) -> float | None:
@@ -94,22 +97,17 @@ class Description:
     @property
     def params(self) -> int:
         """The number of trained parameters."""
-        shapes = self._shapes()
-        head = (shapes[-1][0] + 1) * len(self.classes)
-        return sum(layer.params(shape) for layer, shape in zip(self.layers, shapes, strict=False)) + head
+        return self.graph.params
 
     @property
     def flops(self) -> int:
         """Multiply-adds of an image; with `mirror`, of both passes."""
-        shapes = self._shapes()
-        head = shapes[-1][0] * len(self.classes)
-        once = sum(layer.flops(shape) for layer, shape in zip(self.layers, shapes, strict=False)) + head
-        return 2 * once if self.mirror else once
+        return 2 * self.graph.flops if self.mirror else self.graph.flops
 
     @property
     def activations(self) -> int:
         """Numbers that the layers keep for one image, as in training."""
-        return sum(layer.activations(shape) for layer, shape in zip(self.layers, self._shapes(), strict=False))
+        return self.graph.activations
 
     @property
     def batch(self) -> int:
@@ -125,7 +123,8 @@ class Description:
         recipe = {name: value for name, value in self.training.items() if name != "mirror"}
         return {
             "layers": self.labels,
-            "channels": [channels for channels, *_ in self._shapes()],
+            "channels": [channels for channels, *_ in (self.input_shape, *self.graph.shapes)],
+            "network": None if _told_by_labels(self.graph) else self.graph.to_json(),
             "input shape": list(self.input_shape),
             "classes": list(self.classes),
             "training images": self.trained_on,
@@ -137,7 +136,8 @@ class Description:
     def to_json(self) -> str:
         """As a JSON object, keys sorted; SpaceError if there is a custom layer."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["layers"] = [_layer_values(layer) for layer in self.layers]
+        _require_no_code(self.graph)
+        values["graph"] = self.graph.to_json()
         values |= {name: asdict(getattr(self, name)) for name in ("plain", "mirrored")}
         return json.dumps({"format": FORMAT, **values}, sort_keys=True, allow_nan=False)
 
@@ -146,9 +146,12 @@ class Description:
         """The inverse of to_json; ModelError, naming the `origin`, for text that is not a description."""
         try:
             values = plain_json(text)
-            _require_format(values.pop("format"), origin)
-            values["layers"] = tuple(layer_from_json(each) for each in values["layers"])
-            values["input_shape"] = require_shape("input_shape", values["input_shape"])
+            found = values.pop("format")
+            _require_format(found, origin)
+            if found == _CHAINS:
+                values |= _chain(values.pop("layers"), values.pop("input_shape"), len(values["classes"]))
+            else:
+                values["graph"] = Graph.from_json(values["graph"])
             for name in ("classes", "mean", "std"):
                 values[name] = tuple(values[name])
             ranges = values.get("ranges", {}).items()
@@ -178,8 +181,10 @@ class Description:
             raise ValueError(f"classes are {self.classes}")
         if not all(math.isfinite(low) and low <= high < math.inf for low, high in self.ranges.values()):
             raise ValueError(f"ranges are {self.ranges}")
-        if not self.layers:
+        if not self.graph.nodes:
             raise ValueError("there are no layers")
+        if not isinstance(self.graph.head, Classifier) or self.graph.head.num_classes != len(self.classes):
+            raise ValueError(f"the head {self.graph.head} is not that of {len(self.classes)} classes")
         if math.prod(self.input_shape) > _MOST_VALUES:
             raise ValueError(f"an image of {self.input_shape} has too many values")
         self._check_types()
@@ -192,10 +197,12 @@ class Description:
             optional = name not in ("seed", "epochs") and value is None
             if not optional and (not isinstance(value, int) or isinstance(value, bool)):
                 raise ValueError(f"{name} is {value!r}")
-        for name in ("trained_on", "measured_on", "search"):
+        for name in ("labels", "trained_on", "measured_on", "search"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "search" and value is None):
                 raise ValueError(f"{name} is {value!r}")
+        if not self.labels.isprintable():
+            raise ValueError(f"labels are {self.labels!r}")
         if not isinstance(self.mirror, bool):
             raise ValueError(f"mirror is {self.mirror!r}")
         if not isinstance(self.training, dict):
@@ -203,16 +210,6 @@ class Description:
         for name, value in (self.data or {}).items():
             if not isinstance(value, _DATA_OPTIONS[name]):
                 raise ValueError(f"{name} of data is {value!r}")
-
-    def _shapes(self) -> list[Shape]:
-        """The shape before each layer and after the last; ValueError if a layer is illegal."""
-        shapes = [self.input_shape]
-        for layer in self.layers:
-            after = layer.output_shape(shapes[-1])
-            if after is None:
-                raise ValueError(f"layer {layer.label} is illegal at {shapes[-1]}")
-            shapes.append(after)
-        return shapes
 
 
 def plain_json(text: str | bytes) -> dict[str, Any]:
@@ -235,14 +232,29 @@ def _require_format(found: object, origin: str) -> None:
         raise ModelError(
             f"{origin} was written by a newer replaytree (format {found}, here {FORMAT}); upgrade this one"
         )
-    if found != FORMAT:
+    if found not in (_CHAINS, FORMAT):
         raise ModelError(f"{origin} was written by an older replaytree (format {found!r}); retrain or export it anew")
 
 
-def _layer_values(layer: Layer) -> dict[str, Any]:
-    if isinstance(layer, CustomLayer):
-        raise SpaceError(
-            f"layer {layer.label!r} is one of your own, and a model file holds no code; keep the model in memory with "
-            f"best_model(folder=None), and torch.save its network yourself"
-        )
-    return layer_to_json(layer)
+def _chain(layers: Any, input_shape: Any, num_classes: int) -> dict[str, Any]:
+    """The graph and the labels of a file of format 2."""
+    made = [layer_from_json(each) for each in layers]
+    graph = chain(made, input_shape=require_shape("input_shape", input_shape), head=Classifier(num_classes))
+    return {"graph": graph, "labels": " ".join(graph.labels)}
+
+
+def _told_by_labels(graph: Graph) -> bool:
+    """Whether labels and numbers of channels tell the network; then checkpoints of earlier versions fit, too."""
+    kinds = (Convolution, ResidualBlock, Pooling, CustomLayer)
+    plain = all(isinstance(node.layer, kinds) for node in graph.nodes)
+    return plain and graph.is_chain and isinstance(graph.head, Classifier) and graph.head.pool == "average"
+
+
+def _require_no_code(graph: Graph) -> None:
+    layers = [node.layer for node in graph.nodes] + [graph.head] + ([] if graph.merge is None else [graph.merge])
+    for layer in layers:
+        if type(layer) is not KINDS.get(type(layer).__name__):
+            raise SpaceError(
+                f"layer {layer.label!r} is one of your own, and a model file holds no code; keep the model in memory "
+                f"with best_model(folder=None), and torch.save its network yourself"
+            )

@@ -28,8 +28,8 @@ DESCRIPTION_KEY = "replaytree"
 
 # The operations of layers, normalisation and mirror image. None makes a large tensor from a small one.
 _OPERATIONS = frozenset(
-    ("Add", "AveragePool", "Cast", "Conv", "Div", "Flatten", "Gemm", "GlobalAveragePool", "Identity", "MaxPool", "Mul",
-     "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub")
+    ("Add", "AveragePool", "Cast", "Concat", "Conv", "Div", "Flatten", "Gemm", "GlobalAveragePool", "Identity",
+     "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub")
 )  # fmt: skip
 _MOST_BYTES = 2**31 - 1
 
@@ -121,6 +121,8 @@ def _folded(network: Deployed) -> nn.Module:
     """
     folded = copy.deepcopy(network).eval()
     for module in list(folded.modules()):
+        if not isinstance(module, nn.Sequential):
+            continue
         for (name, convolution), (after, norm) in pairwise(module.named_children()):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(convolution, norm))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from replaytree.deliver.description import Description
-from replaytree.space import Classifier, chain
+from replaytree.space import Graph
+from replaytree.space.graph import IMAGE
 from replaytree.space.layers import format_shape
 
 _TEMPLATE = '''"""{labels}
@@ -29,13 +31,7 @@ MEAN = {mean}
 STD = {std}
 
 {definitions}
-def layers():
-    """The layers in turn; beside each, the shape after it."""
-    return nn.Sequential(
-        OrderedDict(
-{layers}
-        )
-    )
+{architecture}
 
 
 class Network(nn.Module):
@@ -43,7 +39,7 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = layers()
+        self.layers = {make}()
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
 
@@ -63,23 +59,42 @@ if __name__ == "__main__":
     print(load())
 '''
 
+_CHAIN = '''
+def layers():
+    """The layers in turn; beside each, the shape after it."""
+    return nn.Sequential(
+        OrderedDict(
+{modules}
+        )
+    )
+
+'''
+
+_GRAPH = '''
+class Layers(nn.Module):
+    """The layers; beside each, the shape after it."""
+
+    def __init__(self):
+        super().__init__()
+{modules}
+
+    def forward(self, image):
+{calls}
+
+'''
+
 _PLAIN_FORWARD = "        return self.layers(inputs)"
 _FLIP_FORWARD = "        return (self.layers(inputs) + self.layers(inputs.flip(3))) / 2  # the mirror image, too"
 
 
 def python_source(description: Description, *, weights: Path) -> str:
     """The file's text; SpaceError if there is a custom layer."""
-    channels, height, width = description.input_shape
-    head = Classifier(len(description.classes))
-    graph = chain(description.layers, input_shape=description.input_shape, head=head)
+    graph = description.graph
+    channels, height, width = graph.input_shape
     definitions = {text: None for layer, _ in graph.parts() for text in layer.definitions}
-    lines = [
-        f"{node.name}={node.layer.source(*graph.input_shapes(node))},  # {format_shape(after)}"
-        for node, after in zip(graph.nodes, graph.shapes, strict=True)
-    ]
-    lines.append(f"head={graph.head.source(graph.end_shape)},")
     return _TEMPLATE.format(
-        labels=description.labels,
+        # Backslashes and quotation marks would end the docstring.
+        labels=description.labels.replace("\\", "\\\\").replace('"', '\\"'),
         weights=weights.name,
         channels=channels,
         height=height,
@@ -89,6 +104,36 @@ def python_source(description: Description, *, weights: Path) -> str:
         mean=repr(description.mean),
         std=repr(description.std),
         definitions="".join(definitions),
-        layers="\n".join(f"            {line}" for line in lines),
+        architecture=_chain(graph) if graph.is_chain else _graph(graph),
+        make="layers" if graph.is_chain else "Layers",
         forward=_FLIP_FORWARD if description.mirror else _PLAIN_FORWARD,
     )
+
+
+def _chain(graph: Graph) -> str:
+    lines = [f"{name}={source},{after}" for name, source, after in _modules(graph)]
+    return _CHAIN.format(modules=_indented(lines, 12)).strip("\n")
+
+
+def _graph(graph: Graph) -> str:
+    def read(inputs: tuple[int, ...]) -> str:
+        return ", ".join("image" if source == IMAGE else graph.nodes[source].name for source in inputs)
+
+    calls = [f"{node.name} = self.{node.name}({read(node.inputs)})" for node in graph.nodes]
+    ends = read(graph.ends) if graph.merge is None else f"self.merge({read(graph.ends)})"
+    calls.append(f"return self.head({ends})")
+    lines = [f"self.{name} = {source}{after}" for name, source, after in _modules(graph)]
+    return _GRAPH.format(modules=_indented(lines, 8), calls=_indented(calls, 8)).strip("\n")
+
+
+def _modules(graph: Graph) -> Iterator[tuple[str, str, str]]:
+    """The name of each part, the expression that makes it, and the shape after it as a comment."""
+    for node, after in zip(graph.nodes, graph.shapes, strict=True):
+        yield node.name, node.layer.source(*graph.input_shapes(node)), f"  # {format_shape(after)}"
+    if graph.merge is not None:
+        yield "merge", graph.merge.source(*graph.end_shapes), f"  # {format_shape(graph.end_shape)}"
+    yield "head", graph.head.source(graph.end_shape), ""
+
+
+def _indented(lines: Iterable[str], spaces: int) -> str:
+    return "\n".join(" " * spaces + line for line in lines)

@@ -105,8 +105,8 @@ class Retraining:
         subject, data = self._subject, self._subject.data
         trained_on, measured_on = self._digests
         return Description(
-            layers=subject.layers,
-            input_shape=data.image_shape,
+            graph=subject.graph,
+            labels=" ".join(subject.labels),
             classes=data.classes,
             mean=data.mean,
             std=data.std,
@@ -330,7 +330,7 @@ def images_again(description: Description, *, data_dir: str | None = None) -> Im
     """The images that a model was trained on, found again even if they were moved; DataError for other images."""
     assert description.data is not None, "images from memory cannot be read again"
     data = load_data(**{**description.data, "skip_bad": True}, data_dir=data_dir)
-    subject = Subject(description.layers, data, description.data)
+    subject = Subject(description.graph, tuple(description.labels.split()), data, description.data)
     trained_on = _digest(*_training_images(subject, with_validation=description.test_accuracy is not None))
     if description.trained_on not in ("", trained_on):
         raise DataError(

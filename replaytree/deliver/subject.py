@@ -16,7 +16,7 @@ from replaytree.config import SearchConfig
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
-from replaytree.space import Classifier, Layer, LayerSpace, chain, xu24
+from replaytree.space import Classifier, Graph, GraphSpace, Layer, LayerSpace, chain, xu24
 from replaytree.space.notation import parse_path
 from replaytree.space.returned import require_shape
 from replaytree.tree import Node, ReplayTree, SearchInfo, advice
@@ -24,11 +24,13 @@ from replaytree.tree import Node, ReplayTree, SearchInfo, advice
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An architecture and its images. `data_options` are keywords of load_data(), except `data_dir`, the
-    folder of the files; the test images are looked up there, too. `max_params` and `max_flops` are the search's limits.
+    """An architecture, the names of its layers, and its images. `data_options` are keywords of load_data(), except
+    `data_dir`, the folder of the files; the test images are looked up there, too. `max_params` and `max_flops` are
+    the search's limits.
     """
 
-    layers: tuple[Layer, ...]
+    graph: Graph
+    labels: tuple[str, ...]
     data: ImageData
     data_options: dict[str, Any] | None
     search: str | None = None
@@ -38,18 +40,16 @@ class Subject:
     max_flops: int | None = None
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """The layers' names."""
-        return tuple(layer.label for layer in self.layers)
-
-    @property
     def stem(self) -> str:
         """How its files are named: 'mnist-1-node12', or 'cifar10-res128-9-layers-1f3a' without a node."""
         start = re.sub(r"[^\w.-]+", "-", self.search or self.data.name)
         if self.node_id is not None:
             return f"{start}-node{self.node_id}"
-        described = json.dumps([repr(layer) for layer in self.layers])
-        return f"{start}-{len(self.layers)}-layers-{hashlib.sha256(described.encode()).hexdigest()[:6]}"
+        network = [repr(node.layer) for node in self.graph.nodes]
+        if not self.graph.is_chain or self.graph.head != Classifier(self.data.num_classes):
+            network.append(json.dumps(self.graph.to_json(), sort_keys=True))
+        digest = hashlib.sha256(json.dumps(network).encode()).hexdigest()
+        return f"{start}-{len(self.labels)}-layers-{digest[:6]}"
 
 
 def data_options(config: SearchConfig) -> dict[str, Any]:
@@ -99,29 +99,26 @@ def node_subject(
             options["train_limit"] = train_limit
             data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
     layers = _search_layers(tree, info, config.space.width if width is None else width)
-    node_id, actions = _choose(tree, node, path, [layer.label for layer in layers])
-    _check(layers, data, actions)
-    chosen = tuple(layers[action] for action in actions)
+    node_id, actions = _choose(tree, node, path, layers)
     return Subject(
-        chosen, data, options, search=tree.name, node_id=node_id, data_dir=data_dir,
-        max_params=config.space.max_params, max_flops=config.space.max_flops,
+        _chain(layers, data, actions), _labels(layers, actions), data, options, search=tree.name, node_id=node_id,
+        data_dir=data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
     )  # fmt: skip
 
 
 def search_subject(
-    tree: ReplayTree, space: LayerSpace, data: ImageData, config: SearchConfig, *, node: str | None = None
+    tree: ReplayTree, space: GraphSpace, data: ImageData, config: SearchConfig, *, node: str | None = None
 ) -> Subject:
     """A node of an open search, or its best one, on all of the search's training images."""
-    node_id, actions = _choose(tree, node, None, list(space.labels))
+    chosen = _node(tree, node)
     options = None
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
         if config.source.train_limit is not None:
             data = replace(load_data(**options, data_dir=config.source.data_dir), flip=data.flip)
-    chosen = tuple(space.layers[action] for action in actions)
     return Subject(
-        chosen, data, options, search=tree.name, node_id=node_id, data_dir=config.source.data_dir,
-        max_params=config.space.max_params, max_flops=config.space.max_flops,
+        space.network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
+        data_dir=config.source.data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
     )  # fmt: skip
 
 
@@ -133,8 +130,7 @@ def path_subject(
     actions = parse_path(path, [layer.label for layer in layers])
     data = load_data(**options, data_dir=data_dir)
     options = options | {"dataset": stored_path(options["dataset"], data_dir)}
-    _check(layers, data, actions)
-    return Subject(tuple(layers[action] for action in actions), data, options, data_dir=data_dir)
+    return Subject(_chain(layers, data, actions), _labels(layers, actions), data, options, data_dir=data_dir)
 
 
 def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
@@ -161,26 +157,35 @@ def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> t
     return layers
 
 
-def _choose(tree: ReplayTree, node: str | None, path: str | None, labels: list[str]) -> tuple[int | None, Path]:
-    if path is not None:
-        actions = parse_path(path, labels)
-        try:
-            return tree.node(actions).node_id, actions
-        except NodeNotFound:
-            return None, actions
+def _choose(tree: ReplayTree, node: str | None, path: str | None, layers: Sequence[Layer]) -> tuple[int | None, Path]:
+    if path is None:
+        chosen = _node(tree, node)
+        return chosen.node_id, chosen.path
+    actions = parse_path(path, [layer.label for layer in layers])
+    try:
+        return tree.node(actions).node_id, actions
+    except NodeNotFound:
+        return None, actions
+
+
+def _node(tree: ReplayTree, node: str | None) -> Node:
+    """The node that is named, or the best one."""
     if node is not None:
-        found = tree.find(node)
-        return found.node_id, found.path
+        return tree.find(node)
     best = tree.best(1)
     if not best:
         raise NodeNotFound(
             f"search {tree.name!r} has no evaluated prefix yet; "
             f"{advice(tree.engine.url, 'resume', tree.name, '--trainings', 10)} goes on with it"
         )
-    return best[0].node_id, best[0].path
+    return best[0]
 
 
-def _check(layers: tuple[Layer, ...], data: ImageData, actions: Path) -> None:
-    """SpaceError, saying at which layer and why, for a path that is illegal on these images."""
+def _chain(layers: tuple[Layer, ...], data: ImageData, actions: Path) -> Graph:
+    """The network of a path on these images; SpaceError, saying at which layer and why, where it is illegal."""
     space = LayerSpace(layers, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=len(actions))
-    space.check(actions)
+    return space.network(actions)
+
+
+def _labels(layers: Sequence[Layer], actions: Path) -> tuple[str, ...]:
+    return tuple(layers[action].label for action in actions)

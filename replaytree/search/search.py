@@ -23,7 +23,8 @@ from replaytree.search.callbacks import Callback, Callbacks, EndEvent
 from replaytree.search.progress import telling
 from replaytree.search.raising import raised, require_depth
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
-from replaytree.space import LayerSpace, checked
+from replaytree.space import checked
+from replaytree.space.graph import require_networks
 from replaytree.training import Recipe, Threads, resolve_device
 from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 
@@ -373,9 +374,9 @@ class Search:
         `folder` None nothing is written. Raises SpaceError for a space that
         cannot be built.
         """
-        if not isinstance(self._whole_space, LayerSpace) or self.data is None:
+        if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
-        subject = search_subject(self.tree, self._whole_space, self.data, self.config, node=node)
+        subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
         return train_and_load(
             subject,
             recipe=Recipe.full(subject.data, **recipe),

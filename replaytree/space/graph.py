@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from replaytree.errors import SpaceError
@@ -23,6 +24,9 @@ IMAGE = -1
 """Among the inputs and ends of a graph: what goes into the network."""
 
 _BYTES = 4
+
+# Names that a network, or the exported source of one, has for something else.
+_OTHER_NAMES = ("head", "merge", "image", "self")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Graph:
     def __post_init__(self) -> None:
         names: set[str] = set()
         for index, node in enumerate(self.nodes):
-            if not node.name.isidentifier() or node.name in ("head", "merge"):
+            if not node.name.isidentifier() or iskeyword(node.name) or node.name in _OTHER_NAMES:
                 raise SpaceError(f"node {index} is named {node.name!r}; it must be a Python name, as 'layer3_join'")
             if node.name in names:
                 raise SpaceError(f"two nodes are named {node.name!r}; make the names unique")

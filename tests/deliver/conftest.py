@@ -12,7 +12,7 @@ from replaytree.deliver import Subject
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.weights import write_weights
-from replaytree.space import xu24
+from replaytree.space import Classifier, chain, xu24
 from replaytree.training import Recipe
 
 LABELS = ("conv32k4", "res64s2", "max3s1", "conv32k3", "avg2s2")
@@ -29,6 +29,12 @@ def layers(*labels, width=0.25):
     return tuple(known[label] for label in labels)
 
 
+def network(data, *own):
+    """The graph of some layers on the images of `data`, and their labels: keywords of Description and Subject."""
+    graph = chain(own, input_shape=data.image_shape, head=Classifier(data.num_classes))
+    return {"graph": graph, "labels": graph.labels}
+
+
 @pytest.fixture(scope="session")
 def digits():
     return load_data("digits")
@@ -38,8 +44,7 @@ def digits():
 def description(digits):
     """A chain with every kind of layer."""
     return Description(
-        layers=layers(*LABELS),
-        input_shape=digits.image_shape,
+        **network(digits, *layers(*LABELS)) | {"labels": " ".join(LABELS)},
         classes=digits.classes,
         mean=digits.mean,
         std=digits.std,
@@ -78,4 +83,5 @@ def pictures(tmp_path):
 @pytest.fixture
 def subject(pictures):
     options = {"dataset": str(pictures), "image_size": 8}
-    return Subject(layers("conv32k3", "max2s2"), load_data(**options), options)
+    data = load_data(**options)
+    return Subject(**network(data, *layers("conv32k3", "max2s2")), data=data, data_options=options)

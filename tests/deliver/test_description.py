@@ -9,7 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import FORMAT, Accuracies, Description
 from replaytree.errors import ModelError, SpaceError
-from replaytree.space import CustomLayer, Pooling
+from replaytree.space import Classifier, CustomLayer
+from replaytree.space.layers import layer_to_json
+
+from .conftest import LABELS, layers, network
 
 
 def test_round_trip(description):
@@ -38,7 +41,7 @@ def test_its_costs_are_those_that_torch_counts(description, mirror):
     assert described.params == sum(p.numel() for p in network.parameters())
 
 
-def test_where_images_lie_and_how_accuracy_is_measured_is_no_part_of_the_identity(description):
+def test_where_images_lie_and_how_accuracy_is_measured_is_no_part_of_the_identity(description, digits):
     same = replace(
         description, data={"dataset": "moved"}, measured_on="other", mirror=True, search="renamed", node_id=7,
         training={"mirror": True}, plain=Accuracies(test=1.0), max_flops=3,
@@ -46,28 +49,49 @@ def test_where_images_lie_and_how_accuracy_is_measured_is_no_part_of_the_identit
     assert same.identity == description.identity
     for change in ({"trained_on": "other"}, {"seed": 1}, {"training": {"cutout": 3}}, {"std": (0.5,)}):
         assert replace(description, **change).identity != description.identity
-    wider = tuple(layer if isinstance(layer, Pooling) else replace(layer, width=0.5) for layer in description.layers)
-    assert replace(description, layers=wider).identity != description.identity
+    wider = network(digits, *layers(*LABELS, width=0.5))["graph"]
+    assert replace(description, graph=wider).identity != description.identity
+    flat = replace(description.graph, head=Classifier(10, "flatten"))
+    assert replace(description, graph=flat).identity != description.identity
+
+
+def test_the_identity_of_a_chain_is_that_of_checkpoints_of_format_2(description):
+    identity = description.identity
+    assert (identity["layers"], identity["channels"]) == (" ".join(LABELS), [1, 8, 16, 16, 8, 8])
+    assert identity["network"] is None
 
 
 CONVOLUTION = {"type": "Convolution", "channels": 32, "kernel": 3, "stride": 1, "width": 1.0}
 
 
+def graph(*own, **change):
+    nodes = [{"name": f"layer{n}", "layer": layer, "inputs": [n - 2], "depth": n} for n, layer in enumerate(own, 1)]
+    head = {"type": "Classifier", "num_classes": 10, "pool": "average"}
+    return {
+        "input_shape": [1, 8, 8], "nodes": nodes, "ends": [len(nodes) - 1], "merge": None, "head": head, **change
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"layers": []},
-        {"layers": [{"type": "os.system", "command": "true"}]},
-        {"layers": [CONVOLUTION | {"channels": -1}]},
-        {"layers": [CONVOLUTION | {"width": 1e300, "channels": 10**30}]},
-        {"layers": [CONVOLUTION | {"stride": 99}]},
+        {"graph": 3},
+        {"graph": graph()},
+        {"graph": graph({"type": "os.system", "command": "true"})},
+        {"graph": graph(CONVOLUTION | {"channels": -1})},
+        {"graph": graph(CONVOLUTION | {"width": 1e300, "channels": 10**30})},
+        {"graph": graph(CONVOLUTION | {"stride": 99})},
+        {"graph": graph(CONVOLUTION, head={"type": "Classifier", "num_classes": 9})},
+        {"graph": graph(CONVOLUTION, head={"type": "Concatenation"})},
+        {"graph": graph(CONVOLUTION, input_shape=[1, 8])},
+        {"graph": graph(CONVOLUTION, input_shape=[1, 10**6, 10**6])},
+        {"labels": 3},
+        {"labels": "conv\n"},
         {"std": [0.0]},
         {"std": ["1"]},
         {"mean": [0.1, 0.2]},
         {"classes": ["one"]},
         {"classes": ["one", 2]},
-        {"input_shape": [1, 8]},
-        {"input_shape": [1, 10**6, 10**6]},
         {"mirror": "no"},
         {"seed": "0"},
         {"seed": True},
@@ -92,6 +116,15 @@ def test_what_is_no_description(description, change):
         Description.from_json(json.dumps(values), origin="m.onnx")
 
 
+def test_a_file_of_format_2_is_a_chain(description):
+    values = json.loads(description.to_json())
+    del values["graph"], values["labels"]
+    values |= {"format": 2, "input_shape": [1, 8, 8], "layers": [layer_to_json(layer) for layer in layers(*LABELS)]}
+    assert Description.from_json(json.dumps(values), origin="x") == description
+    with pytest.raises(ModelError, match=r"does not describe .*KeyError"):
+        Description.from_json(json.dumps(values | {"format": FORMAT}), origin="x")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", "{", '{"format": NaN}', '{"a": -Infinity}', "[" * 10**5])
 def test_other_text(text):
     with pytest.raises(ModelError, match="x does not describe a replaytree model"):
@@ -99,14 +132,14 @@ def test_other_text(text):
 
 
 def test_other_versions(description):
-    for found, message in ((FORMAT + 1, "newer replaytree .*upgrade"), (FORMAT - 1, "older replaytree.*anew")):
+    for found, message in ((FORMAT + 1, "newer replaytree .*upgrade"), (1, "older replaytree.*anew")):
         values = json.loads(description.to_json()) | {"format": found}
         with pytest.raises(ModelError, match=message):
             Description.from_json(json.dumps(values), origin="x")
 
 
-def test_a_layer_of_ones_own_is_not_written(description):
-    own = replace(description, layers=(CustomLayer("mine", lambda shape: nn.Identity()),))
+def test_a_layer_of_ones_own_is_not_written(description, digits):
+    own = replace(description, graph=network(digits, CustomLayer("mine", lambda shape: nn.Identity()))["graph"])
     with pytest.raises(SpaceError, match=r"'mine' is one of your own.*folder=None"):
         own.to_json()
 
@@ -114,4 +147,4 @@ def test_a_layer_of_ones_own_is_not_written(description):
 def test_fewer_large_images_at_a_time(description):
     assert description.batch == 256
     # 8 channels of 1024x1024 and more: over 2^28 bytes an image.
-    assert replace(description, input_shape=(1, 1024, 1024)).batch == 1
+    assert replace(description, graph=replace(description.graph, input_shape=(1, 1024, 1024))).batch == 1

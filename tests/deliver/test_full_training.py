@@ -10,7 +10,7 @@ from replaytree.deliver.full_training import FullTraining, TrainingDiverged
 from replaytree.errors import ModelError
 from replaytree.training import Recipe
 
-from .conftest import layers
+from .conftest import layers, network
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(batch_size=64, crop_padding=1, flip=True, cutout=2, average_share=0.02)
@@ -74,10 +74,10 @@ def test_it_diverges_with_a_message(start):
         start(Recipe(batch_size=20, learning_rate=1e30), epochs=1).run()
 
 
-def test_a_checkpoint_of_another_training(start, tmp_path, description):
+def test_a_checkpoint_of_another_training(start, tmp_path, description, digits):
     checkpoint = tmp_path / "c.checkpoint"
     start().save(checkpoint)
-    other = replace(description, layers=layers("conv32k3"))
+    other = replace(description, graph=network(digits, *layers("conv32k3"))["graph"], labels="conv32k3")
     with pytest.raises(ModelError, match=r"another training: its layers is 'conv32k4.*here 'conv32k3'.*--force"):
         start(description=other).run(checkpoint=checkpoint)
     with pytest.raises(ModelError, match="its epochs is 3, here 5"):

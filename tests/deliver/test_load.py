@@ -226,7 +226,7 @@ def described_as(file, **layer):
 
     def change(metadata):
         values = json.loads(metadata["replaytree"])
-        values["layers"][0] |= layer
+        values["graph"]["nodes"][0]["layer"] |= layer
         metadata["replaytree"] = json.dumps(values)
 
     rewritten(file, change)

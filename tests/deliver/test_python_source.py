@@ -5,13 +5,14 @@ import torch
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
 from replaytree.deliver.python_source import python_source
-from replaytree.space import Convolution, ResidualBlock
+from replaytree.space import Classifier, Convolution, ResidualBlock, chain
 
 
 def test_the_written_network_equals_the_model_where_1x1_convolutions_have_a_stride():
     layers = (Convolution(8, 1, 2), ResidualBlock(6, 2), ResidualBlock(6), Convolution(5, 1))
+    graph = chain(layers, input_shape=(3, 9, 8), head=Classifier(2))
     description = Description(
-        layers=layers, input_shape=(3, 9, 8), classes=("a", "b"), mean=(0.5,) * 3, std=(0.2,) * 3, mirror=False,
+        graph=graph, labels=" ".join(graph.labels), classes=("a", "b"), mean=(0.5,) * 3, std=(0.2,) * 3, mirror=False,
         seed=0, epochs=1,
     )  # fmt: skip
     torch.manual_seed(0)

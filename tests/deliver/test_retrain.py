@@ -17,6 +17,8 @@ from replaytree.training import Recipe
 from replaytree.training.step import Step
 from replaytree.tree import list_models, open_engine
 
+from .conftest import network
+
 CPU = torch.device("cpu")
 
 
@@ -171,12 +173,12 @@ def test_the_mirror_image_counts_where_asked_for(train, subject):
 
 
 def test_a_layer_of_ones_own_is_refused_before_the_first_epoch(train, subject):
-    own = CustomLayer("mine", lambda shape: nn.Conv2d(shape[0], 4, 1))
+    own = network(subject.data, CustomLayer("mine", lambda shape: nn.Conv2d(shape[0], 4, 1)))
     epochs = []
     with pytest.raises(SpaceError, match="'mine' is one of your own"):
-        train(subject=replace(subject, layers=(own,)), on_epoch=epochs.append)
+        train(subject=replace(subject, **own), on_epoch=epochs.append)
     assert epochs == []
-    model, description = Retraining(replace(subject, layers=(own,)), Recipe(), epochs=1).run(0, device=CPU)
+    model, description = Retraining(replace(subject, **own), Recipe(), epochs=1).run(0, device=CPU)
     assert description.test_accuracy is not None
     assert model(subject.data.val_images).shape == (len(subject.data.val_labels), 2)
 
@@ -235,7 +237,7 @@ def test_a_finished_model_that_cannot_be_read_is_trained_again_when_asked(train)
     content = first.weights.read_bytes()
     for bad, message in (
         (content[:-1], "cannot be read as safetensors"),
-        (content.replace(b'\\"format\\": 2', b'\\"format\\": 1'), "older replaytree"),
+        (content.replace(b'\\"format\\": 3', b'\\"format\\": 1'), "older replaytree"),
     ):
         first.weights.write_bytes(bad)
         with pytest.raises(ModelError, match=f"{message}.*, or give --force to train it again$"):

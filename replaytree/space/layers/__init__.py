@@ -40,14 +40,21 @@ def layer_from_json(values: Mapping[str, Any]) -> Layer:
     kind = values["type"]
     if kind not in KINDS:
         raise SpaceError(f"{kind[:200]!r} is not a kind of layer; these are: {', '.join(KINDS)}")
-    given = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name != "type"
-    }
+    given = {name: _plain(name, value) for name, value in values.items() if name != "type"}
     try:
         layer: Layer = KINDS[kind](**given)
     except (TypeError, OverflowError) as error:
         raise SpaceError(f"a {kind} cannot be made of what is stored: {str(error)[:200]}") from error
     return layer
+
+
+def _plain(name: str, value: object) -> Any:
+    """A number, a bool, a word or a tuple of them; SpaceError for all else: fields are written into exported source."""
+    if isinstance(value, list):
+        return tuple(_plain(name, each) for each in value)
+    if not isinstance(value, bool | int | float) and not (isinstance(value, str) and value.isidentifier()):
+        raise SpaceError(f"{name[:200]!r} of a layer is {str(value)[:200]!r}; it must be a number or a word")
+    return value
 
 
 __all__ = [
