@@ -10,7 +10,7 @@ from typing import Any
 
 from replaytree.errors import ModelError, SpaceError
 from replaytree.records import Shape
-from replaytree.space import Classifier, Convolution, CustomLayer, Graph, Pooling, ResidualBlock, chain
+from replaytree.space import Classifier, Graph, chain
 from replaytree.space.layers import KINDS, layer_from_json
 from replaytree.space.returned import require_shape
 
@@ -124,7 +124,7 @@ class Description:
         return {
             "layers": self.labels,
             "channels": [channels for channels, *_ in (self.input_shape, *self.graph.shapes)],
-            "network": None if _told_by_labels(self.graph) else self.graph.to_json(),
+            "network": self.graph.to_json(),
             "input shape": list(self.input_shape),
             "classes": list(self.classes),
             "training images": self.trained_on,
@@ -241,13 +241,6 @@ def _chain(layers: Any, input_shape: Any, num_classes: int) -> dict[str, Any]:
     made = [layer_from_json(each) for each in layers]
     graph = chain(made, input_shape=require_shape("input_shape", input_shape), head=Classifier(num_classes))
     return {"graph": graph, "labels": " ".join(graph.labels)}
-
-
-def _told_by_labels(graph: Graph) -> bool:
-    """Whether labels and numbers of channels tell the network; then checkpoints of earlier versions fit, too."""
-    kinds = (Convolution, ResidualBlock, Pooling, CustomLayer)
-    plain = all(isinstance(node.layer, kinds) for node in graph.nodes)
-    return plain and graph.is_chain and isinstance(graph.head, Classifier) and graph.head.pool == "average"
 
 
 def _require_no_code(graph: Graph) -> None:

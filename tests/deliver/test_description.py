@@ -55,12 +55,6 @@ def test_where_images_lie_and_how_accuracy_is_measured_is_no_part_of_the_identit
     assert replace(description, graph=flat).identity != description.identity
 
 
-def test_the_identity_of_a_chain_is_that_of_checkpoints_of_format_2(description):
-    identity = description.identity
-    assert (identity["layers"], identity["channels"]) == (" ".join(LABELS), [1, 8, 16, 16, 8, 8])
-    assert identity["network"] is None
-
-
 CONVOLUTION = {"type": "Convolution", "channels": 32, "kernel": 3, "stride": 1, "width": 1.0}
 
 
