@@ -8,7 +8,8 @@ from replaytree.cpus import wait_passively
 if TYPE_CHECKING:
     from replaytree.config import Budget, SearchConfig
     from replaytree.data import ImageData, from_arrays, load_data
-    from replaytree.deliver import Model, load
+    from replaytree.deliver import Model
+    from replaytree.deliver.load import load
     from replaytree.errors import ReplayTreeError
     from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
     from replaytree.report import plot_depth, plot_history, plot_layer_effects, plot_pareto, plot_tree

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from replaytree import metric
 from replaytree.cli import table
 from replaytree.cli.text import LogFormatter, escaped, say
 from replaytree.cli.text import console as plain_console
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from replaytree.tree import Node, Retraining, SearchInfo
 
 __all__ = [
-    "NODE_COLUMNS", "RunProgress", "accuracy", "clock", "command", "counted", "counting",
+    "NODE_COLUMNS", "RunProgress", "clock", "command", "counted", "counting",
     "findings_lines", "node_row", "nodes_lines", "print_nodes", "print_report", "print_rows", "print_searches",
     "retrained_text", "searches_lines", "stdout",
 ]  # fmt: skip
@@ -64,8 +65,8 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
     timed = bool(rows) and "latency_ms" in rows[0]
     columns: dict[str, Callable[[dict[str, Any]], object]] = {
         "node": itemgetter("node_id"),
-        "accuracy": lambda row: accuracy(row["average_accuracy"]),
-        "at least": lambda row: accuracy(row["lower_bound"]),
+        "accuracy": lambda row: metric.shown(row["average_accuracy"]),
+        "at least": lambda row: metric.shown(row["lower_bound"]),
         "trainings": itemgetter("budget_evaluation_count"),
         "epochs": lambda row: "-" if row["epochs"] is None else row["epochs"],
         "visits": itemgetter("visit_count"),
@@ -77,11 +78,6 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
     }
     cells = [[value(row) for value in columns.values()] for row in rows]
     return table.lines(list(columns), cells, width=width, spare=("visits", "epochs"), last="layers")
-
-
-def accuracy(value: float | None) -> str:
-    """Four decimals, '-' where nothing was measured."""
-    return "-" if value is None else f"{value:.4f}"
 
 
 SEARCH_COLUMNS = (
@@ -124,7 +120,7 @@ def retrained_text(retraining: Retraining) -> str:
     begin = f"{seeds}, {retraining.models[0].epochs} epochs"
     if retraining.test is None:
         return f"{begin}: no test images"
-    return f"{begin}: test accuracy {retraining.test.mean:.4f}, {retraining.test.interval_text}"
+    return f"{begin}: test {metric.NAME} {metric.shown(retraining.test.mean)}, {retraining.test.interval_text}"
 
 
 def findings_lines(findings: Sequence[Finding], *, width: int) -> list[str]:
@@ -151,7 +147,7 @@ def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:
     cells = [
         (
             info.name, info.episode_count, info.training_count, info.node_count, info.max_depth or "-",
-            accuracy(info.best_accuracy), accuracy(info.best_lower_bound), f"{info.created_at:%Y-%m-%d %H:%M}",
+            metric.shown(info.best_accuracy), metric.shown(info.best_lower_bound), f"{info.created_at:%Y-%m-%d %H:%M}",
         )
         for info in searches
     ]  # fmt: skip

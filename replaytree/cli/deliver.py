@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from replaytree import metric
 from replaytree.cli import console
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
@@ -297,9 +298,9 @@ def _described(result: Retrained) -> str:
 def _accuracy(description: Description) -> str:
     mirror = " with the mirror image" if description.mirror else ""
     if description.test_accuracy is not None:
-        return f"test accuracy {description.test_accuracy:.4f}{mirror}"
+        return f"test {metric.NAME} {metric.shown(description.test_accuracy)}{mirror}"
     if description.validation_accuracy is not None:
-        return f"validation accuracy {description.validation_accuracy:.4f}{mirror} (no test split)"
+        return f"validation {metric.NAME} {metric.shown(description.validation_accuracy)}{mirror} (no test split)"
     return "accuracy not measured"
 
 
@@ -310,9 +311,9 @@ def _summary(results: list[Retrained]) -> str:
     held_out = [result.validation_accuracy for result in results if result.validation_accuracy is not None]
     found = MeanAccuracy(tuple(tested or held_out), min(result.image_count for result in results))
     what = "test accuracy" if tested else "validation accuracy"
-    spread = "" if found.deviation is None else f", standard deviation {found.deviation:.4f}"
+    spread = "" if found.deviation is None else f", standard deviation {metric.shown(found.deviation)}"
     seeds = "1 seed" if len(results) == 1 else f"{len(results)} seeds"
-    text = f"{what}: mean {found.mean:.4f}{spread}, over {seeds}\n{found.interval_text}"
+    text = f"{what}: mean {metric.shown(found.mean)}{spread}, over {seeds}\n{found.interval_text}"
     if not tested:
         text += (
             "\nThese images have no test split, so this is the accuracy on validation images that were held out of the "

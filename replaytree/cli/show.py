@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from replaytree import metric
 from replaytree.cli import console, table
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of
 from replaytree.cli.text import escaped, say
@@ -120,10 +121,10 @@ def children_lines(children: Sequence[Child], *, width: int) -> list[str]:
     cells = [
         (
             child.node.node_id, child.node.label, f"{child.prefix_count:,}", f"{child.node.visit_count:,}",
-            console.accuracy(child.best.average_accuracy if child.best else None),
-            console.accuracy(child.best.lower_bound if child.best else None),
+            metric.shown(child.best.average_accuracy if child.best else None),
+            metric.shown(child.best.lower_bound if child.best else None),
             child.best.node_id if child.best else "-",
-            console.accuracy(child.node.average_accuracy),
+            metric.shown(child.node.average_accuracy),
         )
         for child in children
     ]  # fmt: skip
@@ -141,8 +142,8 @@ def _figures(node: Node) -> Iterator[tuple[str, str]]:
     """What is known of a node, under the names that its column has in tables."""
     yield "node", str(node.node_id)
     yield "layers", " ".join(node.labels)
-    yield "accuracy", console.accuracy(node.average_accuracy)
-    yield "at least", console.accuracy(node.lower_bound)
+    yield metric.NAME, metric.shown(node.average_accuracy)
+    yield "at least", metric.shown(node.lower_bound)
     yield "trainings", _whole(node.budget_evaluation_count)
     yield "epochs", _whole(node.epochs)
     if node.evaluation_count != node.budget_evaluation_count:

@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from replaytree import metric
 from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
@@ -37,7 +38,7 @@ from replaytree.policy.node_table import NodeTable
 from replaytree.policy.prior_values import PriorValues
 from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
-from replaytree.policy.value_model import ValueEnsemble, value_of
+from replaytree.policy.value_model import ValueEnsemble
 from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
 
 UNIFORM_SHARE = 0.1
@@ -220,7 +221,7 @@ class GuidedStrategy:
         leaders = self._nodes.leaders(epochs, LEADERS)
         if len(leaders) < 2:
             return None
-        means = [value_of(leader.average_accuracy) for leader in leaders]
+        means = [metric.value(leader.average_accuracy) for leader in leaders]
         gains = []
         for n, leader in enumerate(leaders):
             rival = max(means[:n] + means[n + 1 :])
@@ -255,7 +256,7 @@ class Noise:
         sums = before.budgets[-1]
         if sums.evaluation_count and sums.average_accuracy is not None:
             n = sums.evaluation_count
-            self.total += (value_of(accuracy) - value_of(sums.average_accuracy)) ** 2 * n / (n + 1)
+            self.total += (metric.value(accuracy) - metric.value(sums.average_accuracy)) ** 2 * n / (n + 1)
             self.count += 1
 
     @property

@@ -1,8 +1,7 @@
 """The value model: an ensemble of small networks that predict the accuracy of any prefix from its actions.
 
 Every training labels all prefixes on its path, so a few trainings give many examples. The networks learn the normal
-scores of the examples (normal_scores.py). Their predictions are converted to values y = -log(1 - accuracy), in which a
-step from 0.98 to 0.99 weighs as much as one from 0.8 to 0.9.
+scores of the examples (normal_scores.py). Their predictions are converted to values y = metric.value(accuracy).
 
 Shapes: N nodes, E examples (a node at a budget), S steps, B examples a step, F features, M members, H hidden units.
 """
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from replaytree import metric
 from replaytree.policy.node_table import NO_LAYER, NodeTable
 from replaytree.policy.normal_scores import NormalScores
 from replaytree.records import Path
@@ -28,13 +28,6 @@ STEPS = 60
 BATCH = 128
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-3
-# The model reads an accuracy of 1 as 1 - 1e-4, since its value would be infinite.
-LEAST_ERROR = 1e-4
-
-
-def value_of(accuracy: float) -> float:
-    """-log(1 - accuracy), with an error 1 - accuracy of at least 1e-4."""
-    return -math.log(max(1.0 - accuracy, LEAST_ERROR))
 
 
 class ValueEnsemble(nn.Module):
@@ -75,7 +68,7 @@ class ValueEnsemble(nn.Module):
     def fit(self, table: NodeTable) -> None:
         """A few Adam steps on all evaluated nodes, at every budget. A fit starts from the weights of the last one."""
         rows_E, epochs_E, averages_E, counts_E = table.examples()
-        values_E = -np.log(np.maximum(1.0 - averages_E, LEAST_ERROR))
+        values_E = metric.values(averages_E)
         E = len(rows_E)
         if E > BATCH:
             chosen_SB = torch.randint(E, (STEPS, BATCH), generator=self._generator).numpy()

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,7 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from replaytree import metric
 from replaytree.report import theme, wording
 from replaytree.report.difference import difference_text
 from replaytree.report.section import HasMeasured, Section, draw_sections, every_section
@@ -105,11 +106,8 @@ def _environment() -> Environment:
         "short": wording.short,
         "counted": wording.counted,
         "difference": difference_text,
-        "fixed": _fixed,
+        "fixed": partial(metric.shown, unknown="unknown"),
+        "rounded": metric.rounded,
         "json": script_json,
     }
     return environment
-
-
-def _fixed(value: float | None, digits: int = 4) -> str:
-    return "unknown" if value is None else f"{value:.{digits}f}"

@@ -8,6 +8,7 @@ from html import escape
 
 from plotly import graph_objects as go
 
+from replaytree import metric
 from replaytree.report import theme
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.tree import ReplayTree
@@ -71,7 +72,7 @@ def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
         marker=scale.marker([row.average_accuracy for row in rows], colours="colors") | {"showscale": True},
         text=[
             f"{escape(row.labels)}<br>average accuracy "
-            f"{'unknown' if row.average_accuracy is None else f'{row.average_accuracy:.4f}'}<br>"
+            f"{metric.shown(row.average_accuracy, unknown='unknown')}<br>"
             f"{row.visit_count} visits, {row.evaluation_count} evaluations"
             for row in rows
         ],

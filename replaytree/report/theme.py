@@ -9,6 +9,8 @@ from typing import Any
 
 from plotly import graph_objects as go
 
+from replaytree import metric
+
 # Perceptually uniform, and safe for all common kinds of colour blindness (S. van der Walt and N. Smith, 2015).
 VIRIDIS = (
     "#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c", "#22a884", "#44bf70", "#7ad151", "#bddf26",
@@ -23,7 +25,7 @@ BEST, FAILED = "#14937a", "#d1495b"
 SERIES = ("#2f80c2", "#d9731a", "#14937a", "#9a6fc9", "#b0722e", "#d1495b", "#868e96", "#4c9fb5")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
-LEAST_ERROR = 0.002
+ERROR_SHIFT = 0.002
 """Added to errors before their logarithm is taken: an accuracy of 1 has a colour, too."""
 
 INK = {"light": "#1c2126", "dark": "#e4e7e5"}
@@ -98,13 +100,13 @@ def figure(*traces: Any, height: int, **layout: Any) -> go.Figure:
 
 
 def log_error(accuracy: float) -> float:
-    """-log10(1 - accuracy + LEAST_ERROR): colours tell 0.98 from 0.99 as they tell 0.8 from 0.9."""
-    return -math.log10(1.0 - accuracy + LEAST_ERROR)
+    """-log10(1 - accuracy + ERROR_SHIFT): colours tell 0.98 from 0.99 as they tell 0.8 from 0.9."""
+    return -math.log10(1.0 - accuracy + ERROR_SHIFT)
 
 
 def accuracy_of(place: float) -> float:
     """The inverse of log_error."""
-    return 1.0 + LEAST_ERROR - math.pow(10.0, -place)
+    return 1.0 + ERROR_SHIFT - math.pow(10.0, -place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +145,11 @@ class Scale:
             "cmin": ends[0],
             "cmax": ends[1],
             "colorbar": {
-                "title": {"text": "accuracy", "side": "top"},
+                "title": {"text": metric.NAME, "side": "top"},
                 "thickness": 10,
                 "outlinewidth": 0,
                 "tickvals": [log_error(accuracy) for accuracy in shown],
-                "ticktext": [f"{accuracy:.3f}" for accuracy in shown],
+                "ticktext": [metric.rounded(accuracy) for accuracy in shown],
             },
         }
 

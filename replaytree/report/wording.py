@@ -15,11 +15,6 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def points(effect: float) -> str:
-    """0.0123 -> '1.2 points'."""
-    return f"{100.0 * effect:.1f} points"
-
-
 def ordinal(number: int) -> str:
     """1 -> '1st', 12 -> '12th'."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

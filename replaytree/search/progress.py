@@ -9,6 +9,8 @@ from itertools import accumulate
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from replaytree import metric
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -129,17 +131,16 @@ class Shares:
 
 def described(turn: Turn, shares: Shares) -> str:
     """One line that fits beside a bar in 80 columns: best so far, counts, time left, and what came last."""
-    best = "-" if turn.best_accuracy is None else f"{turn.best_accuracy:.4f}"
-    return f"best {best}  {shares.counts(turn)}  {shares.left(turn)} left  {_came(turn)}"
+    return f"best {metric.shown(turn.best_accuracy)}  {shares.counts(turn)}  {shares.left(turn)} left  {_came(turn)}"
 
 
 def _came(turn: Turn) -> str:
     """The best accuracy that a turn measured, or why it has none."""
     accuracies = [accuracy for evaluation in turn.evaluations for accuracy in evaluation.accuracies]
     if accuracies:
-        return f"accuracy {max(accuracies):.4f}"
+        return f"{metric.NAME} {metric.shown(max(accuracies))}"
     failures = [evaluation.failure for evaluation in turn.evaluations if evaluation.failure is not None]
-    return FAILED[failures[0]] if failures else "accuracy -"
+    return FAILED[failures[0]] if failures else f"{metric.NAME} -"
 
 
 def clock(seconds: float) -> str:

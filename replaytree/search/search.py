@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import Any, Unpack
 
+from replaytree import metric
 from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
 from replaytree.config.keywords import SearchKeywords
 from replaytree.data import ImageData, load_again
@@ -167,7 +168,7 @@ class Search:
     def __repr__(self) -> str:
         """Name, strategy and how far it is."""
         done = (
-            f"{self.training_count} trainings, best {self.learner.best_accuracy or 0.0:.4f}"
+            f"{self.training_count} trainings, best {metric.shown(self.learner.best_accuracy or 0.0)}"
             if self.training_count
             else "new"
         )

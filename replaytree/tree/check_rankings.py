@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text
 
+from replaytree import metric
 from replaytree.tree.noise import noise_of
-from replaytree.tree.ranking import LEAST_ERROR, noise_factor
+from replaytree.tree.ranking import noise_factor
 from replaytree.tree.schema import PARAMS_UNKNOWN, budgets, node_budgets, noise_factors, searches
 
 RELATIVE_TOLERANCE = 1e-9
@@ -103,7 +104,7 @@ def wrong_copies(connection: Connection) -> Sequence[Row[Any]]:
 def wrong_noise(connection: Connection) -> Iterator[WrongNoise]:
     """Rows of `budgets` that are wrong, missing or superfluous."""
     names = {row.id: row.name for row in connection.execute(_NAMES)}
-    expected = _noise_by_budget(connection.execute(_NOISE, {"least": LEAST_ERROR}))
+    expected = _noise_by_budget(connection.execute(_NOISE, {"least": metric.LEAST_ERROR}))
     found = _noise_by_budget(connection.execute(budgets.select()))
     for search_id, epochs in sorted(expected.keys() | found.keys()):
         right, there = expected.get((search_id, epochs)), found.get((search_id, epochs))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from replaytree import metric
 from replaytree.tree.ranking import wilson
 
 Interval = tuple[float, float]
@@ -82,4 +83,4 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
 
 def _shown(interval: Interval) -> str:
-    return f"{interval[0]:.4f} to {interval[1]:.4f}"
+    return f"{metric.shown(interval[0])} to {metric.shown(interval[1])}"

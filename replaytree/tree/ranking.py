@@ -21,10 +21,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from replaytree import metric
 from replaytree.tree.records import Node
-
-# The noise reads an error of 0 as 1e-4: a network without errors was partly lucky.
-LEAST_ERROR = 1e-4
 
 # Standard errors of `lower_bound`, and of a 95 % interval.
 Z_BOUND = 1.0
@@ -37,7 +35,7 @@ def training_bound(average: float, count: int, *, noise: float | None) -> float:
     `noise` is the relative deviation of the error of a single training, `count` the trainings of this prefix. The
     average itself where the noise is unknown; below 0 for a prefix that is hopeless.
     """
-    return average if noise is None else 1.0 - max(1.0 - average, LEAST_ERROR) * noise_factor(noise, count)
+    return average if noise is None else 1.0 - metric.error(average) * noise_factor(noise, count)
 
 
 def noise_factor(noise: float, count: int) -> float:
@@ -96,7 +94,7 @@ class Uncertainty:
             return None
         low = high = min(max(average, 0.0), 1.0)
         if self.noise is not None:
-            error, factor = max(1.0 - average, LEAST_ERROR), noise_factor(z * self.noise, count)
+            error, factor = metric.error(average), noise_factor(z * self.noise, count)
             low, high = max(1.0 - error * factor, 0.0), min(max(1.0 - error / factor, average), 1.0)
         if self.images is not None:
             low, high = wilson(low, self.images, z=z)[0], wilson(high, self.images, z=z)[1]
@@ -105,7 +103,7 @@ class Uncertainty:
 
 def relative_squares(average: float, squares: float) -> float:
     """Squared deviations from an average, relative to its error: the share of one prefix in the noise estimate."""
-    return squares / max(1.0 - average, LEAST_ERROR) ** 2
+    return squares / metric.error(average) ** 2
 
 
 def added_squares(count: int, total: float, accuracies: Sequence[float]) -> float:

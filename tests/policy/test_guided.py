@@ -4,11 +4,11 @@ from collections import Counter
 import pytest
 import torch
 
+from replaytree import metric
 from replaytree.config.option import made
 from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.policy.guided import GuidedStrategy, Noise, knowledge_gradient
 from replaytree.policy.memory import ReplayMemory
-from replaytree.policy.value_model import value_of
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.space import LabelSpace
 
@@ -39,7 +39,7 @@ def test_noise_is_estimated_without_bias():
     noise = Noise()
     noise.add(0.6, None)
     noise.add(0.6, NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)))
-    d = value_of(0.6) - value_of(0.5)
+    d = metric.value(0.6) - metric.value(0.5)
     assert noise.variance == pytest.approx(d * d / 2)
     noise.add(0.5, NodeStats((0,), 2, (BudgetSums(4, 2, 0.5 + 0.5),)))
     assert noise.variance == pytest.approx(d * d / 4)
@@ -61,7 +61,7 @@ def test_a_copy_of_another_training_is_no_repetition():
     proposals = [Proposal((0, action), "sample", (0.5, 0.5)) for action in (0, 1)]
     strategy.observe(memory, proposals, [PathEvaluation([0.6, 0.7]), PathEvaluation([0.6, 0.5], shared=1)])
     # Of (0,) once, of (0, 1) once; (0, 0) is new. A second value at distance d from the first tells d^2 / 2.
-    d = value_of(0.6) - value_of(0.5)
+    d = metric.value(0.6) - metric.value(0.5)
     assert strategy.state_dict()["noise"] == [pytest.approx(d * d / 2), 2]
 
 

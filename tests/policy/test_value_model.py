@@ -1,13 +1,13 @@
-import math
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
+from replaytree import metric
 from replaytree.policy import ReplayMemory
 from replaytree.policy.node_table import NodeTable
-from replaytree.policy.value_model import BATCH, LEAST_ERROR, MEMBERS, ValueEnsemble, num_features, value_of
+from replaytree.policy.value_model import BATCH, MEMBERS, ValueEnsemble, num_features
 from replaytree.records import BudgetSums, NodeStats
 
 
@@ -27,12 +27,6 @@ def ensemble(seed=0):
 
 def predicted(model, paths, *, epochs):
     return model.values(model.scores(paths, epochs=epochs))
-
-
-def test_a_value_is_minus_the_log_of_the_error():
-    assert value_of(0.9) == pytest.approx(math.log(10))
-    assert value_of(1.0) == pytest.approx(-math.log(LEAST_ERROR))
-    assert value_of(0.0) == 0.0
 
 
 def test_features_by_hand():
@@ -57,7 +51,7 @@ def test_values_are_read_back_among_the_examples_of_the_last_fit():
     model.fit(table_of_accuracies({(0,): 0.5, (1,): 0.7, (1, 2): 0.8}))
     # The middle of three examples has score 0, and the quantiles 1/6 and 5/6 are -0.967 and 0.967.
     values = model.values(torch.tensor([[0.0, -0.967422, 0.967422]])).tolist()[0]
-    assert values == pytest.approx([value_of(0.7), value_of(0.5), value_of(0.8)], abs=1e-5)
+    assert values == pytest.approx([metric.value(0.7), metric.value(0.5), metric.value(0.8)], abs=1e-5)
 
 
 @pytest.mark.parametrize(("examples", "draws"), [(BATCH - 8, False), (BATCH + 8, True)])
@@ -90,7 +84,7 @@ def test_it_learns_which_action_is_good():
     for _ in range(6):
         model.fit(memory)
     good, bad = predicted(model, [(1, 1, 1, 1), (0, 2, 0, 2)], epochs=4).mean(dim=0)
-    assert good > value_of(0.75) > value_of(0.6) > bad
+    assert good > metric.value(0.75) > metric.value(0.6) > bad
 
 
 def test_members_disagree_more_about_what_was_never_seen():
@@ -129,7 +123,7 @@ def test_the_budget_is_an_input():
     for _ in range(6):
         model.fit(table_of(nodes))
     low, high = (predicted(model, [(1,)], epochs=epochs).mean() for epochs in (2, 16))
-    assert high - low > 0.5 * (value_of(0.9) - value_of(0.5))
+    assert high - low > 0.5 * (metric.value(0.9) - metric.value(0.5))
     assert model.scores([(1,)], epochs=4).shape == (MEMBERS, 1)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from replaytree.report.wording import counted, ordinal, points, short
+from replaytree.report.wording import counted, ordinal, short
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,3 @@ def test_ordinals_and_counts():
     assert [counted(1, "prefix", "prefixes"), counted(1200, "prefix", "prefixes"), counted(2, "layer")] == [
         "1 prefix", "1,200 prefixes", "2 layers",
     ]  # fmt: skip
-    assert points(0.0123) == "1.2 points"

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
+from replaytree import metric
 from replaytree.errors import StorageError
 from replaytree.records import PathEvaluation
 from replaytree.space import LabelSpace
 from replaytree.tree import Episode, ReplayTree, check, open_engine
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import training_noise
-from replaytree.tree.ranking import LEAST_ERROR, rank, training_bound
+from replaytree.tree.ranking import rank, training_bound
 
 PATHS = st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple)
 # Few values, so that averages, bounds and noise tie; 1.0 and its neighbour, so that errors fall under the least one.
@@ -68,7 +69,7 @@ def plain_noise(found):
     squares = 0.0
     for values in found.values():
         mean = math.fsum(values) / len(values)
-        squares += math.fsum((value - mean) ** 2 for value in values) / max(1.0 - mean, LEAST_ERROR) ** 2
+        squares += math.fsum((value - mean) ** 2 for value in values) / max(1.0 - mean, metric.LEAST_ERROR) ** 2
     return math.sqrt(squares / repeats) if repeats else None
 
 

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
 
+from replaytree import metric
 from replaytree.errors import ConfigError, EvaluationError, NodeNotFound, SearchExists, SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.tree import Episode, ReplayTree, check, list_searches, open_engine, recording
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import training_noise
-from replaytree.tree.ranking import LEAST_ERROR
 
 GOLDEN_PATHS = [(0,), (0, 1), (0, 1, 2), (2,), (0, 2), (0, 2, 1)]
 
@@ -429,7 +429,7 @@ def test_paths_of_a_training_add_what_its_distinct_prefixes_add(space_of_module,
     repeats = sum(len(values) - 1 for values in model.values())
     squares = sum(
         sum((value - sum(values) / len(values)) ** 2 for value in values)
-        / max(1 - sum(values) / len(values), LEAST_ERROR) ** 2
+        / max(1 - sum(values) / len(values), metric.LEAST_ERROR) ** 2
         for values in model.values()
     )
     expected = None if not repeats else pytest.approx(math.sqrt(squares / repeats), abs=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from replaytree import metric
 from replaytree.report.comparison.apart import GroupStanding, comparable_standings
 from replaytree.report.comparison.searches import Comparison, data_set
 from replaytree.report.reading import SearchData
@@ -34,7 +35,7 @@ def standing_finding(standings: Sequence[GroupStanding], common: int, *, same_im
         return "No common trainings to compare yet"
     after = f"After {counted(common, 'training')}"
     if len(standings) == 1:
-        return f"{after} {standings[0].label} has {standings[0].mean:.3f}"
+        return f"{after} {standings[0].label} has {metric.rounded(standings[0].mean)}"
     first = standings[0].label
     level = [each.label for each in standings[1:] if each.behind is not None and not each.behind.sign]
     behind = [each.label for each in standings[1:] if each.behind is not None and each.behind.sign]

@@ -10,6 +10,7 @@ from typing import Literal
 
 from plotly import graph_objects as go
 
+from replaytree import metric
 from replaytree.report import theme
 from replaytree.report.comparison.searches import Comparison, Curve, Group
 from replaytree.report.quantile import quantile
@@ -68,8 +69,8 @@ def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
             legendgroup=str(place),
             line={"color": colour, "width": 2, "shape": "hv", "dash": theme.DASHES[place % len(theme.DASHES)]},
             customdata=[[row.low, row.high] for row in rows],
-            hovertemplate="%{y:.4f} (%{customdata[0]:.4f} to %{customdata[1]:.4f}) at %{x:,.0f}<extra>%{fullData.name}"
-            "</extra>",
+            hovertemplate=f"%{{y:{metric.FORMAT}}} (%{{customdata[0]:{metric.FORMAT}}} to "
+            f"%{{customdata[1]:{metric.FORMAT}}}) at %{{x:,.0f}}<extra>%{{fullData.name}}</extra>",
         )
     figure.update_xaxes(title_text="trainings" if axis == "trainings" else "seconds of training", rangemode="tozero")
     drawn = theme.only_value(value for group in found for one in group.curves for value in one.best)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from replaytree import metric
 from replaytree.report.difference import Difference, between
 from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
-from replaytree.report.wording import counted, points
+from replaytree.report.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def random_finding(found: RandomComparison) -> str:
     if not found.difference.sign:
         return f"Not told apart from random search after the same {trainings}"
     better = "better" if found.difference.sign > 0 else "worse"
-    return f"{points(abs(found.difference.value))} {better} than random search after the same {trainings}"
+    return f"{metric.points(abs(found.difference.value))} {better} than random search after the same {trainings}"
 
 
 def _caution(data: SearchData, against: SearchData) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from replaytree import metric
 from replaytree.records import Shape
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
@@ -166,7 +167,7 @@ def blocks(found: Answer, data: SearchData) -> tuple[Block, ...]:
 
 def answer_finding(found: Answer) -> str:
     """'Best: 0.989 after 8 layers'."""
-    return f"Best: {found.accuracy:.3f} after {layers(len(found.steps))}"
+    return f"Best: {metric.rounded(found.accuracy)} after {layers(len(found.steps))}"
 
 
 def basis(found: Answer) -> str:

@@ -9,6 +9,7 @@ from html import escape
 
 from plotly import graph_objects as go
 
+from replaytree import metric
 from replaytree.report import theme
 from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search
@@ -87,11 +88,11 @@ def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
         marker={"color": theme.BEST, "size": 8},
         line={"color": theme.BEST, "width": 2},
         text=[
-            f"{escape(row.best_labels)}<br>{at_least(row.at_least)}median {row.median:.4f} of "
+            f"{escape(row.best_labels)}<br>{at_least(row.at_least)}median {metric.shown(row.median)} of "
             f"{row.nodes} prefix{'' if row.nodes == 1 else 'es'}"
             for row in rows
         ],
-        hovertemplate="%{x} layers: %{y:.4f} on average<br>%{text}<extra></extra>",
+        hovertemplate=f"%{{x}} layers: %{{y:{metric.FORMAT}}} on average<br>%{{text}}<extra></extra>",
     )
     figure = theme.figure(box, line, height=360)
     figure.update_xaxes(title_text="layers", dtick=1 if len(rows) <= 16 else None)
@@ -101,7 +102,7 @@ def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
 
 def at_least(bound: float | None) -> str:
     """'at least 0.9876; ', or nothing where that is unknown."""
-    return "" if bound is None else f"at least {bound:.4f}; "
+    return "" if bound is None else f"at least {metric.shown(bound)}; "
 
 
 def plot_depth(search: HasTree | ReplayTree) -> go.Figure:
@@ -122,9 +123,9 @@ def depth_finding(rows: Sequence[DepthRow]) -> str:
     """The best number of layers, and the result of deeper prefixes."""
     best = next(row for row in rows if row.leads)
     deepest = rows[-1]
-    text = f"{layers(best.depth)} gave the best prefix, {best.best:.3f}"
-    if deepest.depth > best.depth and f"{deepest.best:.3f}" != f"{best.best:.3f}":
-        text += f"; {deepest.depth} came to {deepest.best:.3f}"
+    text = f"{layers(best.depth)} gave the best prefix, {metric.rounded(best.best)}"
+    if deepest.depth > best.depth and metric.rounded(deepest.best) != metric.rounded(best.best):
+        text += f"; {deepest.depth} came to {metric.rounded(deepest.best)}"
     return text[0].upper() + text[1:]
 
 

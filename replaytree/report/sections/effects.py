@@ -12,12 +12,12 @@ from statistics import fmean
 
 from plotly import graph_objects as go
 
+from replaytree import metric
 from replaytree.records import Path
 from replaytree.report import theme
 from replaytree.report.difference import welch_half
 from replaytree.report.reading import HasTree, SearchData, kind_of, read_search
 from replaytree.report.section import Section
-from replaytree.report.wording import points
 from replaytree.tree import EpisodeInfo, ReplayTree
 
 Option = tuple[str, str]
@@ -199,7 +199,7 @@ def effect_finding(rows: Sequence[EffectRow]) -> str:
     high, low = fmean(enough[best]), fmean(enough[worst])
     if high - low <= welch_half(enough[best], enough[worst], level=0.95, comparisons=pairs):
         return "No type of first layer is told apart from the others yet"
-    return f"First layer: {best} came {points(high - low)} above {worst}"
+    return f"First layer: {best} came {metric.points(high - low)} above {worst}"
 
 
 def _caption(data: SearchData, rows: Sequence[EffectRow]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
+from replaytree import metric
 from replaytree.records import FailureKind, Path, Source
 from replaytree.report import theme
 from replaytree.report.leading import Leader, leaders
@@ -174,7 +175,7 @@ def _points(
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.8},
         text=[f"{escape(row.labels)}<br>{row.failure or _budget(row.epochs)}" for row in rows],
-        hovertemplate="episode %{x}: %{y:.4f}<br>%{text}<extra></extra>",
+        hovertemplate=f"episode %{{x}}: %{{y:{metric.FORMAT}}}<br>%{{text}}<extra></extra>",
     )
 
 

@@ -10,6 +10,7 @@ from html import escape
 import networkx as nx
 from plotly import graph_objects as go
 
+from replaytree import metric
 from replaytree.records import Path
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
@@ -96,7 +97,7 @@ def draw_network(rows: Sequence[NetworkRow], scale: theme.Scale) -> go.Figure:
         customdata=[row.place for row in shown],
         hovertext=[
             f"{escape(row.labels)}<br>{row.visit_count} visits, average accuracy "
-            f"{'unknown' if row.average_accuracy is None else f'{row.average_accuracy:.4f}'}"
+            f"{metric.shown(row.average_accuracy, unknown='unknown')}"
             for row in shown
         ],
         hoverinfo="text",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from replaytree import metric
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
 from replaytree.tree import MeanAccuracy, retrainings
@@ -48,7 +49,8 @@ def retrained_finding(rows: Sequence[RetrainedRow]) -> str:
     seeds = f"{len(last.seeds)} seed{'' if len(last.seeds) == 1 else 's'}"
     if last.test is None:
         return f"Retrained with {seeds}; these images have no test split"
-    return f"Retrained: {last.test.mean:.3f} on the test images, {'mean of ' if len(last.seeds) > 1 else ''}{seeds}"
+    mean_of = "mean of " if len(last.seeds) > 1 else ""
+    return f"Retrained: {metric.rounded(last.test.mean)} on the test images, {mean_of}{seeds}"
 
 
 def looked_at_test(rows: Sequence[RetrainedRow]) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from plotly import graph_objects as go
 
+from replaytree import metric
 from replaytree.errors import ConfigError
 from replaytree.report import theme
 from replaytree.report.quantile import quantile
@@ -78,7 +79,7 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
         marker={"color": theme.SAMPLE, "size": 5, "opacity": 0.45},
         customdata=[row.node_id for row in points],
         text=[_text(row) for row in points],
-        hovertemplate="at least %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
+        hovertemplate=f"at least %{{y:{metric.FORMAT}}} at %{{x:,}}<br>%{{text}}<extra></extra>",
     )
     best = go.Scatter(
         name="Pareto front",
@@ -89,7 +90,7 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
         marker={"color": theme.CONTINUE, "size": 8, "symbol": "diamond"},
         customdata=[row.node_id for row in front],
         text=[_text(row) for row in front],
-        hovertemplate="front: at least %{y:.4f} at %{x:,}<br>%{text}<extra></extra>",
+        hovertemplate=f"front: at least %{{y:{metric.FORMAT}}} at %{{x:,}}<br>%{{text}}<extra></extra>",
     )
     figure = theme.figure(everything, best, height=380, meta={"marks": "nodes"})
     heights = _window([row.bound for row in rows])
@@ -109,7 +110,7 @@ def plot_pareto(search: HasTree | ReplayTree, *, cost: Cost = "params") -> go.Fi
 
 
 def _text(row: ParetoRow) -> str:
-    return f"{escape(row.labels)}<br>average {row.accuracy:.4f}"
+    return f"{escape(row.labels)}<br>average {metric.shown(row.accuracy)}"
 
 
 def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None) -> list[float] | None:
@@ -155,10 +156,10 @@ def pareto_finding(rows: Sequence[ParetoRow], cost: Cost) -> str:
     best = min(rows, key=lambda row: row.rank)
     near = next(row for row in rows if row.bound >= best.bound - 0.01)
     if near.cost >= best.cost or near.cost <= 0:
-        return f"Nothing cheaper comes within a point of the best, at least {best.bound:.3f}"
+        return f"Nothing cheaper comes within a point of the best, at least {metric.rounded(best.bound)}"
     return (
-        f"At least {near.bound:.3f} accuracy for {short(near.cost)} {NOUNS[cost]}, "
-        f"at least {best.bound:.3f} for {short(best.cost)}"
+        f"At least {metric.rounded(near.bound)} {metric.NAME} for {short(near.cost)} {NOUNS[cost]}, "
+        f"at least {metric.rounded(best.bound)} for {short(best.cost)}"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from replaytree import metric
 from replaytree.records import Path, Shape
 from replaytree.report import theme
 from replaytree.report.commands import node_commands
@@ -91,7 +92,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
         "kindOf": [kinds[kind_of(label)] for label in data.labels],
         "shapes": [None if shape is None else "×".join(map(str, shape)) for shape in shapes],
         "range": [theme.log_error(scale.low), theme.log_error(scale.high)],
-        "leastError": theme.LEAST_ERROR,
+        "leastError": theme.ERROR_SHIFT,
         "maxEpochs": data.max_epochs,
         "best": None if data.best is None else data.best.node_id,
         "colours": [theme.colour_at(step / 63) for step in range(64)],
@@ -114,8 +115,8 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
 
 
 def whole_accuracy(accuracy: float | None) -> int:
-    """0.98765 -> 9876 (rounded as '{:.4f}' rounds it); -1 for None."""
-    return -1 if accuracy is None else int(f"{accuracy:.4f}".replace(".", ""))
+    """0.98765 -> 9876 (rounded as it is shown); -1 for None."""
+    return -1 if accuracy is None else int(metric.shown(accuracy).replace(".", ""))
 
 
 def _known(values: Sequence[int | None]) -> list[int]:
