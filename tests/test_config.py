@@ -1,8 +1,10 @@
+import inspect
 import json
 import os
+import pickle
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_type_hints
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import replaytree
 from replaytree.cli.declared import configured
 from replaytree.config import (
+    STRATEGY_NAMES,
     Budget,
     Pruning,
     SearchConfig,
@@ -22,6 +26,7 @@ from replaytree.config import (
     storage_url,
     whole_number,
 )
+from replaytree.config.keywords import ConfigKeywords, SearchKeywords
 from replaytree.config.option import declared
 from replaytree.errors import ConfigError
 
@@ -58,6 +63,29 @@ def test_a_configuration_survives_json():
 def test_a_value_that_cannot_be_used_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
         SearchConfig(**options)
+
+
+def test_one_may_ask_for_an_option_by_its_group():
+    config = SearchConfig(max_layers=9, batch_size=32, threads=2, target_flops=5, grow_every=3, epochs_last=10)
+    assert (config.space.max_layers, config.recipe.batch_size, config.machine.threads) == (9, 32, 2)
+    assert (config.objective.target_flops, config.growth.grow_every, config.budget.epochs_last) == (5, 3, 10)
+    assert config.source.dataset == "digits"
+    assert hash(config) == hash(SearchConfig.from_options(config.to_options()))
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_what_editors_know_is_what_there_is():
+    search = set(inspect.signature(replaytree.Search).parameters)
+    assert search.isdisjoint(get_type_hints(SearchKeywords))
+    known = set(declared(SearchConfig))
+    assert set(get_type_hints(ConfigKeywords)) == known
+    assert set(get_type_hints(SearchKeywords)) | {"space", "evaluator"} == known
+    assert {"space", "evaluator"} <= search
+    assert inspect.get_annotations(replaytree.Search.__init__)["options"] == "Unpack[SearchKeywords]"
+    hints = get_type_hints(ConfigKeywords)
+    assert hints["strategy"] == Literal[STRATEGY_NAMES]
+    assert (hints["max_layers"], hints["width"]) == (int, float | None)
+    assert hints["dataset"] == str | os.PathLike[str] | None
 
 
 def test_an_unknown_option_lists_the_known_ones():
@@ -132,7 +160,7 @@ def test_every_field_is_declared_and_its_default_is_good():
     assert option_name("epochs_last") == "--epochs"
     assert option_name("continue_") == "--continue"
     assert option_name("grow_patience") == "--grow-patience"
-    assert [f.name for each in by_flag().values() for f in each] == list(SearchConfig().to_options())
+    assert [f.name for each in by_flag(SearchConfig).values() for f in each] == list(SearchConfig().to_options())
     for field in declared(SearchConfig).values():
         assert field.option.help.strip()
         assert field.checked(field.default) == field.default
@@ -201,8 +229,8 @@ def test_the_command_line_of_a_configuration_makes_that_configuration(options):
         return
     found = []
 
-    @configured
-    def run(config, *, quiet: Annotated[bool, typer.Option("--quiet", rich_help_panel=None)] = False):
+    @configured(SearchConfig)
+    def run(config: SearchConfig, *, quiet: Annotated[bool, typer.Option("--quiet", rich_help_panel=None)] = False):
         found.append(config)
 
     app = typer.Typer(rich_markup_mode=None)
@@ -217,8 +245,9 @@ def test_a_command_line_is_short_and_needs_images_that_it_can_name():
     assert config.to_arguments() == [
         "--skip-bad", "--grow-every", "auto", "--continue", "0.5", "--epochs", "4:9", "--no-prune", "--no-flip",
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="no command line makes it"):
-        SearchConfig(dataset=None).to_arguments()
+    for own in ({"dataset": None}, {"space": None}):
+        with pytest.raises(ConfigError, match="no command line makes it"):
+            SearchConfig(**own).to_arguments()
 
 
 def test_a_path_is_stopped_half_way_below_the_median_of_those_before_it():

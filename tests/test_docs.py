@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from replaytree.cli import app, reference
+from replaytree.cli import app, keywords, reference
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "reports" / "benchmarks").glob("*.md"))]
@@ -28,6 +28,7 @@ def commands(group=None, prefix=""):
 
 def test_the_reference_is_what_the_commands_say():
     assert reference.FILE.read_text() == reference.reference(), "run python -m replaytree.cli.reference"
+    assert keywords.FILE.read_text() == keywords.keywords(), "run python -m replaytree.cli.reference"
 
 
 def test_the_reference_has_every_command_and_every_option():

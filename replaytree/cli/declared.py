@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of SearchConfig, which are declared there and nowhere else."""
+"""Command-line options made from the fields of a configuration, which are declared there and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from replaytree.config import REMOVED, Declared, SearchConfig, by_flag, parse_flag, refuse, removed_flag
-from replaytree.config.option import PANELS
+from replaytree.config import REMOVED, Declared, SearchConfig, by_flag, refuse, removed_flag
+from replaytree.config.option import PANELS, parse_together
 from replaytree.errors import ConfigError
 
 # The first panel of help, in this order.
@@ -19,26 +19,38 @@ MOST_USED = (
 )  # fmt: skip
 
 
-def configured(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with an option for every field; it is called with the configuration as its first argument.
+def configured(kind: type[Any], *, by_panel: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: the command gets an option for every field of a configuration.
 
-    Removed options stand hidden, so that whoever gives one is told why it went.
+    They stand where the command has the parameter of that type, which is given what they make, or all options are
+    ordered `by_panel`. Options that a search had once stand hidden, so that whoever gives one is told why it went.
     """
-    own = inspect.signature(command, eval_str=True)
-    rest = [p for p in list(own.parameters.values())[1:] if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    groups = {together[0].name: together for together in by_flag().values()}
-    generated = [_parameter(together) for together in groups.values()]
-    parameters = [*sorted([*rest, *generated], key=_place), *map(_hidden, REMOVED)]
 
-    @wraps(command)
-    def wrapped(**values: Any) -> None:
-        refuse([name for name in REMOVED if values.pop(name) is not None])
-        given = {name: values.pop(name) for name in groups}
-        command(_configuration(groups, given), **values)
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+        place = next(p.name for p in own.parameters.values() if p.annotation is kind)
+        together = {fields[0].name: fields for fields in by_flag(kind).values()}
+        removed = REMOVED if kind is SearchConfig else {}
+        generated = [_parameter(fields) for fields in together.values()]
+        parameters = []
+        for each in own.parameters.values():
+            parameters += generated if each.name == place else [each]
+        if by_panel:
+            parameters.sort(key=_place)
 
-    wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
-    return wrapped
+        @wraps(command)
+        def wrapped(**values: Any) -> None:
+            refuse([name for name in removed if values.pop(name) is not None])
+            given = _given(together, {name: values.pop(name) for name in together})
+            command(**{place: kind(**given)}, **values)
+
+        parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
+        parameters += map(_hidden, removed)
+        wrapped.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+        return wrapped
+
+    return decorated
 
 
 def typed(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -95,12 +107,12 @@ def _place(parameter: inspect.Parameter) -> tuple[int, int]:
     return panel, MOST_USED.index(parameter.name) if parameter.name in MOST_USED else len(MOST_USED)
 
 
-def _configuration(groups: dict[str, list[Declared]], given: dict[str, Any]) -> SearchConfig:
-    """The configuration with the given options, from text or flags, and defaults for the rest."""
+def _given(groups: dict[str, list[Declared]], words: dict[str, Any]) -> dict[str, Any]:
+    """The values of the options that were given, from text or flags."""
     values: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in words.items():
         if isinstance(value, bool):
             values[name] = value
         elif value is not None:
-            values |= parse_flag(groups[name][0].flag, value)
-    return SearchConfig(**values)
+            values |= parse_together(groups[name][0].flag, groups[name], value)
+    return values

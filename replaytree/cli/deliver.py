@@ -13,9 +13,11 @@ import typer
 
 from replaytree import metric
 from replaytree.cli import console
+from replaytree.cli.declared import configured
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
+from replaytree.config.retraining import RetrainOptions
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ Mirror = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
+@configured(RetrainOptions)
 def retrain(
+    *,
     name: Annotated[str | None, typer.Argument(help="The search's name; without one, --dataset and --path.")] = None,
     node: Node = None,
     path: Annotated[str | None, typer.Option(help="Layers of your own choice, as in 'res128 conv32k3 avg2s2'.")] = None,
@@ -43,25 +47,8 @@ def retrain(
     width: Annotated[
         float | None, typer.Option(help="Factor on all channel numbers.  [default: the search's; without one, 1]")
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images a training step.  [default: 128, fewer for small sets]")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak of the one-cycle schedule.  [default: 0.1]")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.  [default: 0.0005]")] = None,
-    label_smoothing: Annotated[
-        float | None, typer.Option(help="Label smoothing of the training loss.  [default: 0.1]")
-    ] = None,
-    crop_padding: Annotated[
-        int | None, typer.Option(help="Random crop after padding by this many pixels.  [default: the data set's own]")
-    ] = None,
-    flip: Annotated[
-        bool | None,
-        typer.Option("--flip/--no-flip", help="Also train on mirror images.  [default: the data set's own]"),
-    ] = None,
+    recipe: RetrainOptions,
     mirror: Mirror = False,
-    cutout: Annotated[
-        int | None, typer.Option(help="Side of the square that is blanked, in pixels.  [default: a quarter]")
-    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Without a search: resize images.  [default: 32 for folders]")
     ] = None,
@@ -93,16 +80,12 @@ def retrain(
     )  # fmt: skip
     for note in subject.data.notes if subject.search is None and not quiet else ():
         say(f"note: {escaped(note)}", error=True)
-    recipe = Recipe.full(
-        subject.data, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay,
-        label_smoothing=label_smoothing, crop_padding=crop_padding, flip=flip, cutout=cutout,
-    )  # fmt: skip
     # Without a search, the database is created if it does not exist.
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
     results = train(
-        subject, recipe=recipe, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
+        subject, recipe=Recipe.full(subject.data, recipe), epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
         device=resolve_device(device), force=force, on_epoch=None if quiet else _print_epoch,
         threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip

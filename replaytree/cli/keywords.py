@@ -1,4 +1,4 @@
-"""The typed keywords of Search and SearchConfig, made from the declared options: replaytree/config/keywords.py.
+"""The typed keywords of Search, SearchConfig and best_model: the text of replaytree/config/keywords.py.
 
 A type checker cannot read them from the declarations, which are spread over groups.
 `python -m replaytree.cli.reference` writes the file anew.
@@ -13,6 +13,7 @@ from pathlib import Path
 from replaytree import config
 from replaytree.config import SearchConfig
 from replaytree.config.option import Declared, declared
+from replaytree.config.retraining import RetrainOptions
 
 FILE = Path(config.__file__).with_name("keywords.py")
 WIDTH = 116
@@ -33,6 +34,11 @@ _CONFIG = '''
 class ConfigKeywords(SearchKeywords, total=False):
     """What SearchConfig takes: also what is a parameter of Search, which may be an object there."""
 '''
+_RETRAIN = '''
+
+class RetrainKeywords(TypedDict, total=False):
+    """What best_model takes beside its own parameters."""
+'''
 # Search has parameters of these names.
 _OWN = ("space", "evaluator")
 
@@ -42,7 +48,8 @@ def keywords() -> str:
     fields = declared(SearchConfig).values()
     search = [_keyword(field) for field in fields if field.name not in _OWN]
     own = [_keyword(field) for field in fields if field.name in _OWN]
-    return _HEAD + "".join(search) + _CONFIG + "".join(own)
+    retrain = [_keyword(field) for field in declared(RetrainOptions).values()]
+    return _HEAD + "".join(search) + _CONFIG + "".join(own) + _RETRAIN + "".join(retrain)
 
 
 def _keyword(field: Declared) -> str:

@@ -41,7 +41,7 @@ DIGITS_TRAININGS = 48
 DEFAULT_TRAININGS = 400
 
 
-@configured
+@configured(SearchConfig, by_panel=True)
 def run(
     config: SearchConfig,
     *,

@@ -1,10 +1,10 @@
 """The configuration of a search, the budget of a training, and the choice of the database."""
 
 from replaytree.config.growth import Budget, Growth, Pruning
-from replaytree.config.option import Declared, number, whole_number
+from replaytree.config.option import Declared, by_flag, number, whole_number
 from replaytree.config.recipe import EvaluatorName
 from replaytree.config.removed import REMOVED, Removed, refuse, removed_flag, removed_notes, without_unused
-from replaytree.config.search import SearchConfig, by_flag, option_name, parse_flag
+from replaytree.config.search import SearchConfig, option_name, parse_flag
 from replaytree.config.storage import DEFAULT_STORAGE, command, file_url, storage_url, without_password
 from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES
 

@@ -174,3 +174,34 @@ class ConfigKeywords(SearchKeywords, total=False):
 
     evaluator: Literal["joint", "separate"]
     """joint: one training scores all prefixes; separate: one training a prefix."""
+
+
+class RetrainKeywords(TypedDict, total=False):
+    """What best_model takes beside its own parameters."""
+
+    batch_size: int | None
+    """Images a training step."""
+
+    learning_rate: float
+    """Peak of the one-cycle schedule."""
+
+    momentum: float
+    """Nesterov momentum."""
+
+    weight_decay: float
+    """Weight decay."""
+
+    label_smoothing: float
+    """Label smoothing of the training loss."""
+
+    crop_padding: int | None
+    """Random crop after padding by this many pixels."""
+
+    flip: bool | None
+    """Also train on mirror images."""
+
+    cutout: int | None
+    """Side of the square that is blanked, in pixels."""
+
+    average_share: float
+    """Average the weights over this last share of the steps."""

@@ -217,6 +217,36 @@ own: Callable[[type], dict[str, Declared]] = cache(_own)
 declared: Callable[[type], dict[str, Declared]] = cache(_declared)
 
 
+def require_known(configuration: type[Any], names: Iterable[str]) -> None:
+    """ConfigError for a name that no option has, listing those that there are."""
+    known = declared(configuration)
+    if unknown := sorted(set(names) - set(known)):
+        raise ConfigError(f"unknown option {unknown[0]!r}; known options: {', '.join(sorted(known))}")
+
+
+def by_flag(configuration: type[Any]) -> dict[str, list[Declared]]:
+    """The fields of a configuration by the option that sets them."""
+    found: dict[str, list[Declared]] = {}
+    for each in declared(configuration).values():
+        found.setdefault(each.flag, []).append(each)
+    return found
+
+
+def parse_together(flag: str, together: list[Declared], text: str) -> dict[str, Any]:
+    """The fields that an option's text sets; ConfigError for text that is no value of them."""
+    parts = text.split(":") if len(together) > 1 else [text]
+    if len(parts) == 1:
+        parts *= len(together)
+    try:
+        return {each.name: each.parse(part) for each, part in zip(together, parts, strict=True)}
+    except ValueError as error:
+        reason = str(error)
+        if len(together) > 1:
+            example = ":".join(each.written(each.default) for each in together)
+            reason = f"write {together[0].metavar}, as in {flag} {example}, or one number"
+        raise ConfigError(f"{flag} is {text!r:.80}; {reason}") from None
+
+
 def made(kind: type[_Group], values: Mapping[str, Any]) -> _Group:
     """A group from flat values, with its own groups. Values that it does not have are left out."""
     return kind(**members(kind, values))

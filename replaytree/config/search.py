@@ -9,7 +9,18 @@ from typing import Any, Unpack
 from replaytree.config.keywords import ConfigKeywords
 from replaytree.config.machine import MachineOptions
 from replaytree.config.objective import ObjectiveOptions
-from replaytree.config.option import Declared, Options, declared, flat, group, groups, members, option
+from replaytree.config.option import (
+    Options,
+    by_flag,
+    declared,
+    flat,
+    group,
+    groups,
+    members,
+    option,
+    parse_together,
+    require_known,
+)
 from replaytree.config.recipe import RecipeOptions
 from replaytree.config.removed import REMOVED, refuse
 from replaytree.config.schedule import BudgetOptions, GrowthOptions
@@ -59,9 +70,7 @@ class SearchConfig(Options):
 
     def __init__(self, **options: Unpack[ConfigKeywords]) -> None:
         refuse(options)
-        known = declared(type(self))
-        if unknown := sorted(set(options) - set(known)):
-            raise ConfigError(f"unknown option {unknown[0]!r}; known options: {', '.join(sorted(known))}")
+        require_known(type(self), options)
         for name, value in members(type(self), options).items():
             object.__setattr__(self, name, value)
         self.__post_init__()
@@ -116,7 +125,7 @@ class SearchConfig(Options):
             raise ConfigError("this search has data, an evaluator or a space of its own; no command line makes it")
         given = self.to_options()
         words: list[str] = []
-        for flag, together in by_flag().items():
+        for flag, together in by_flag(SearchConfig).items():
             values = [given[each.name] for each in together]
             if values == [each.default for each in together]:
                 continue
@@ -125,14 +134,6 @@ class SearchConfig(Options):
             else:
                 words += [flag, ":".join(each.written(value) for each, value in zip(together, values, strict=True))]
         return words
-
-
-def by_flag() -> dict[str, list[Declared]]:
-    """The fields of SearchConfig by the option that sets them."""
-    found: dict[str, list[Declared]] = {}
-    for each in declared(SearchConfig).values():
-        found.setdefault(each.flag, []).append(each)
-    return found
 
 
 def option_name(field: str) -> str:
@@ -145,15 +146,4 @@ def parse_flag(flag: str, text: str) -> dict[str, Any]:
 
     The inverse of to_arguments; raises ConfigError for text that it does not write.
     """
-    together = by_flag()[flag]
-    parts = text.split(":") if len(together) > 1 else [text]
-    if len(parts) == 1:
-        parts *= len(together)
-    try:
-        return {each.name: each.parse(part) for each, part in zip(together, parts, strict=True)}
-    except ValueError as error:
-        reason = str(error)
-        if len(together) > 1:
-            example = ":".join(each.written(each.default) for each in together)
-            reason = f"write {together[0].metavar}, as in {flag} {example}, or one number"
-        raise ConfigError(f"{flag} is {text!r:.80}; {reason}") from None
+    return parse_together(flag, by_flag(SearchConfig)[flag], text)

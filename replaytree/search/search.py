@@ -11,7 +11,9 @@ from typing import Any, Unpack
 
 from replaytree import metric
 from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
-from replaytree.config.keywords import SearchKeywords
+from replaytree.config.keywords import RetrainKeywords, SearchKeywords
+from replaytree.config.option import require_known
+from replaytree.config.retraining import RetrainOptions
 from replaytree.data import ImageData, load_again
 from replaytree.deliver import Model, search_subject, train_and_load
 from replaytree.deliver.subject import data_options
@@ -366,21 +368,23 @@ class Search:
         seed: int = 0,
         folder: str | os.PathLike[str] | None = "models",
         mirror: bool = False,
-        **recipe: Any,
+        **recipe: Unpack[RetrainKeywords],
     ) -> Model:
         """Retrain the best prefix (or another node) with the full recipe; the model, ready to predict.
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
-        `recipe` are fields of Recipe. `mirror`: the model predicts from an image and its mirror image. With
+        `recipe` are fields of RetrainOptions. `mirror`: the model predicts from an image and its mirror image. With
         `folder` None nothing is written. Raises SpaceError for a space that
         cannot be built.
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
+        require_known(RetrainOptions, recipe)
+        options = RetrainOptions(**recipe)
         subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
         return train_and_load(
             subject,
-            recipe=Recipe.full(subject.data, **recipe),
+            recipe=Recipe.full(subject.data, options),
             epochs=epochs,
             mirror=mirror,
             seed=seed,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from replaytree.config import option_name
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Path, Space
 
@@ -23,7 +24,7 @@ class ConstrainedSpace:
     def __init__(self, space: Space, *, max_params: int | None = None, max_flops: int | None = None) -> None:
         for name, limit in (("max_params", max_params), ("max_flops", max_flops)):
             if limit is not None and limit < 1:
-                option = "--" + name.replace("_", "-")
+                option = option_name(name)
                 raise ConfigError(f"{name} is {limit}; it must be a whole number of at least 1 ({option})")
         self.space = space
         self.max_params = max_params

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from replaytree.config import SearchConfig
+from replaytree.config.retraining import RetrainOptions
 from replaytree.data import ImageData
-from replaytree.errors import ConfigError
 from replaytree.networks.trie import DISCOUNT
 from replaytree.space.trie import HEAD_HIDDEN
 
@@ -61,45 +60,21 @@ class Recipe:
         )
 
     @classmethod
-    def full(cls, data: ImageData, **options: Any) -> Recipe:
-        """The recipe of a retraining; ConfigError for an option that cannot be used.
+    def full(cls, data: ImageData, options: RetrainOptions) -> Recipe:
+        """The recipe of a retraining.
 
-        Where an option is missing or None: augmentation is the data set's own, cutout is a quarter of the shorter side,
-        the last fiftieth of the steps is averaged, and a batch is a fiftieth of the training images, but 16 to 128, so
-        that an epoch of a small set has enough steps.
+        Where an option is None: augmentation is the data set's own, cutout is a quarter of the shorter side, and a
+        batch is a fiftieth of the training images, but 16 to 128, so that an epoch of a small set has enough steps.
         """
-        given = {name: value for name, value in options.items() if value is not None}
         own: dict[str, Any] = {
             "batch_size": max(16, min(128, len(data.train_labels) // 50)),
             "crop_padding": data.crop_padding,
             "flip": data.flip,
             "cutout": min(data.image_shape[1:]) // 4,
-            "average_share": 0.02,
         }
-        recipe = cls(**{**own, **given})
-        recipe._require_usable()
-        return recipe
+        given = {name: value for name, value in asdict(options).items() if value is not None}
+        return cls(**{**own, **given})
 
     def values(self) -> dict[str, Any]:
         """What decides the weights of a network with one head, as plain values for a checkpoint and a model file."""
         return {name: value for name, value in asdict(self).items() if name not in _OF_SEARCHES}
-
-    def _require_usable(self) -> None:
-        for name, least in (("batch_size", 2), ("crop_padding", 0), ("cutout", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ConfigError(
-                    f"{name} is {value!r}; it must be a whole number of at least {least} ({_option(name)})"
-                )
-        for name in ("momentum", "weight_decay", "label_smoothing", "average_share"):
-            value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
-                raise ConfigError(f"{name} is {value!r}; it must be at least 0 and less than 1 ({_option(name)})")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
-            raise ConfigError(
-                f"learning_rate is {self.learning_rate!r}; it must be over 0 ({_option('learning_rate')})"
-            )
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")

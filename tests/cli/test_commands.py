@@ -295,7 +295,7 @@ def test_help_of_run_shows_what_matters_first_and_everything_when_asked(replaytr
     ]  # fmt: skip
     code, long, _ = replaytree("run", "--help-all")
     assert code == 0
-    assert set(by_flag()) <= set(re.findall(r"--[a-z-]+", long))
+    assert set(by_flag(SearchConfig)) <= set(re.findall(r"--[a-z-]+", long))
     assert [line[:-1] for line in long.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)] == [*PANELS, "Options"]
     assert max(map(len, long.splitlines())) < 80
     hidden = len(re.findall(r"^  (?:-., )?--", long, re.M)) - len(re.findall(r"^  (?:-., )?--", short, re.M))
@@ -336,6 +336,9 @@ MISTAKES = [
     (["run", "--epochs", "5:1"], "epochs are 5:1"),
     (["run", "--epochs", "0"], r"epochs_first is 0; it must be .* at least 1 .*\(--epochs\)"),
     (["run", "--batch-size", "0"], r"batch_size is 0; it must be .* at least 1 \(--batch-size\)"),
+    (["retrain", "first", "--momentum", "1"], r"momentum is 1.0; it must be .* less than 1 \(--momentum\)"),
+    (["retrain", "first", "--batch-size", "few"], "--batch-size is 'few'; write a whole number"),
+    (["run", "--space", "zophs"], r"space is 'zophs'; it must be one of xu24 \(--space\)"),
     (["run", "--epochs", "few"], "--epochs is 'few'"),
     (
         ["run", "--grow-every", "often"],

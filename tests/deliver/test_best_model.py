@@ -5,7 +5,15 @@ from torch import nn
 
 import replaytree
 from replaytree.deliver.full_training import Training
-from replaytree.errors import SpaceError
+from replaytree.errors import ConfigError, SpaceError
+
+
+def test_an_option_of_the_recipe_that_does_not_exist_or_cannot_be_used(digits):
+    search = replaytree.Search(data=digits, storage="sqlite://", epochs_first=1, epochs_last=1, max_layers=2)
+    with pytest.raises(ConfigError, match=r"unknown option 'batch'; known options: average_share, batch_size, .*"):
+        search.best_model(batch=8)
+    with pytest.raises(ConfigError, match=r"average_share is 1.0; .* less than 1 \(--average-share\)"):
+        search.best_model(average_share=1.0)
 
 
 def test_a_layer_of_ones_own_is_told_before_training_and_is_kept_in_memory(digits, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from replaytree.config.retraining import RetrainOptions
 from replaytree.data import load_data, stratified_subset
 from replaytree.deliver.load import load
 from replaytree.deliver.retrain import Retraining, TrainingTooLarge, _digest, retrain, store, training_text
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def train(subject, tmp_path):
     def train(seeds=(0,), recipe=None, subject=subject, epochs=6, **options):
-        recipe = recipe or Recipe.full(subject.data, batch_size=8)
+        recipe = recipe or Recipe.full(subject.data, RetrainOptions(batch_size=8))
         folder = tmp_path / "models"
         return list(retrain(subject, recipe=recipe, epochs=epochs, seeds=seeds, folder=folder, device=CPU, **options))
 
@@ -226,7 +227,7 @@ def test_a_finished_training_is_not_repeated(train):
 
 def test_weights_of_another_training_are_not_replaced(train, subject):
     train()
-    recipe = Recipe.full(subject.data, batch_size=8, cutout=0)
+    recipe = Recipe.full(subject.data, RetrainOptions(batch_size=8, cutout=0))
     with pytest.raises(ModelError, match=r"of another training: its cutout is 2, here 0; give --force"):
         train(recipe=recipe)
     assert len(train(recipe=recipe, force=True)) == 1

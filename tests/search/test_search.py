@@ -272,6 +272,8 @@ def test_names(storage):
         ({"dataset": "digits", "evaluator": Table()}, ConfigError, "dataset was given beside"),
         ({"max_layer": 3}, ConfigError, "unknown option 'max_layer'"),
         ({"config": SearchConfig(), "seed": 1}, ConfigError, r"not both \(got seed\)"),
+        ({"space": "zophs"}, ConfigError, r"space is 'zophs'; it must be one of xu24 \(--space\)"),
+        ({"evaluator": "alone"}, ConfigError, r"evaluator is 'alone'; it must be one of joint, separate"),
         ({"strategy": "guesswork"}, ConfigError, "strategy is 'guesswork'; it must be one of"),
         ({"dataset": "imagenet99"}, DataError, "imagenet99"),
         ({"device": "cuda:99"}, ConfigError, "device is 'cuda:99'"),
@@ -286,6 +288,15 @@ def test_mistakes_are_told_before_anything_is_stored(storage, options, error, me
     with pytest.raises(error, match=message):
         replaytree.Search(storage=storage, **options)
     assert make(storage, name="first").tree.info().name == "first"
+
+
+def test_a_space_and_an_evaluator_may_be_named_or_given(storage):
+    named = replaytree.Search(storage=storage, space="xu24", evaluator="separate", train_limit=100, max_layers=3)
+    stored = json.loads(named.tree.info().config_json)
+    assert (stored["space"], stored["evaluator"]) == ("xu24", "separate")
+    assert type(named.workers._evaluator).__name__ == "SeparateEvaluator"
+    # A space of one's own has no name; an option that it does not have would be believed.
+    assert json.loads(make(storage, name="own").tree.info().config_json)["space"] is None
 
 
 def test_a_run_needs_a_limit_over_0(storage):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from replaytree.config import SearchConfig
+from replaytree.config.retraining import RetrainOptions
 from replaytree.data import load_data
 from replaytree.errors import ConfigError
 from replaytree.training.recipe import Recipe
@@ -21,9 +22,9 @@ def test_a_search_takes_the_data_sets_augmentation_unless_told(digits):
 
 def test_a_retraining_cuts_out_a_quarter_and_averages_weights(digits):
     # A batch is a fiftieth of the 1,617 training images; the images have 8 pixels a side.
-    full = Recipe.full(digits, batch_size=None, cutout=None)
+    full = Recipe.full(digits, RetrainOptions())
     assert full == Recipe(batch_size=32, crop_padding=1, cutout=2, average_share=0.02)
-    assert Recipe.full(digits, cutout=0, flip=True) == replace(full, cutout=0, flip=True)
+    assert Recipe.full(digits, RetrainOptions(cutout=0, flip=True)) == replace(full, cutout=0, flip=True)
 
 
 def test_the_values_of_a_retraining_are_those_that_model_files_have():
@@ -47,4 +48,4 @@ def test_the_values_of_a_retraining_are_those_that_model_files_have():
 )
 def test_values_that_cannot_be_used(digits, options, message):
     with pytest.raises(ConfigError, match=message):
-        Recipe.full(digits, **options)
+        Recipe.full(digits, RetrainOptions(**options))
