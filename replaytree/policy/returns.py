@@ -3,8 +3,9 @@
 Shapes: T steps of one path, at least one; D depths of a baseline, at least T. Rewards R_t are validation accuracies of
 the prefixes, fractions in [0, 1]. Where a failure left no accuracy, the caller gives 0.
 
-Every function raises ValueError for an array of another rank, length or kind of number, before it computes: NumPy would
-broadcast a wrong length and round in whole numbers without a word.
+Every function raises ValueError for an array of another rank, length or kind of number, and for one with a number that
+is not finite, before it computes: NumPy would broadcast a wrong length and round in whole numbers without a word, and a
+single NaN would spread to every weight of the controller.
 """
 
 from __future__ import annotations
@@ -101,14 +102,22 @@ def importance_weights(pi_T: Array, mu_T: Array, rho_bar: float) -> Array:
         raise ValueError(f"there are {len(mu_T)} behaviour probabilities for {len(pi_T)} steps; give one a step")
     if not np.all(mu_T > 0.0):
         raise ValueError(f"behaviour probabilities must be positive, got {mu_T.min()}")
+    if not np.all(pi_T >= 0.0):
+        raise ValueError(f"policy probabilities must not be negative, got {pi_T.min()}")
+    if not rho_bar > 0.0:
+        raise ValueError(f"rho_bar is {rho_bar}; it must be over 0")
     return np.minimum(rho_bar, pi_T / mu_T)
 
 
 def _require_steps(name: str, values_T: Array) -> None:
+    if not isinstance(values_T, np.ndarray):
+        raise ValueError(f"{name} are a {type(values_T).__name__}; give a NumPy array")
     if values_T.ndim != 1 or not len(values_T):
         raise ValueError(f"{name} have shape {values_T.shape}; give one number a step, of at least one step")
     if not np.issubdtype(values_T.dtype, np.floating):
         raise ValueError(f"{name} are of type {values_T.dtype}; give floats")
+    if not np.isfinite(values_T).all():
+        raise ValueError(f"{name} hold {values_T[~np.isfinite(values_T)][0]}; give finite numbers")
 
 
 def _require_baseline(returns_T: Array, mean_D: Array, count_D: Array) -> None:

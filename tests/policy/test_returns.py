@@ -101,9 +101,15 @@ def test_a_behaviour_of_probability_0_is_refused(mu):
         importance_weights(np.array([0.5]), np.array([mu]), rho_bar=1.0)
 
 
-def test_a_behaviour_that_is_not_a_number_is_refused():
-    with pytest.raises(ValueError, match="must be positive, got nan"):
-        importance_weights(np.array([0.5]), np.array([np.nan]), rho_bar=1.0)
+def test_a_policy_of_negative_probability_is_refused():
+    with pytest.raises(ValueError, match=r"policy probabilities must not be negative, got -0.5"):
+        importance_weights(np.array([-0.5]), np.array([0.5]), rho_bar=1.0)
+
+
+@pytest.mark.parametrize("rho_bar", [0.0, -1.0, float("nan")])
+def test_a_bound_that_lets_nothing_through_is_refused(rho_bar):
+    with pytest.raises(ValueError, match=rf"rho_bar is {rho_bar}; it must be over 0"):
+        importance_weights(np.array([0.5]), np.array([0.5]), rho_bar=rho_bar)
 
 
 @pytest.mark.parametrize("length", [1, 2, 4])
@@ -118,6 +124,10 @@ WRONG = [
     (np.empty(0), r"have shape \(0,\); give one number a step, of at least one step"),
     (np.array([1, 0, 1]), "are of type int64; give floats"),
     (np.array([True, False]), "are of type bool; give floats"),
+    (np.array([0.5, 1j]), "are of type complex128; give floats"),
+    ([0.5, 0.5, 0.5], "are a list; give a NumPy array"),
+    (np.array([0.5, np.nan, 0.5]), "hold nan; give finite numbers"),
+    (np.array([0.5, 0.5, -np.inf]), "hold -inf; give finite numbers"),
 ]
 
 
