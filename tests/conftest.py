@@ -4,6 +4,7 @@ import pytest
 
 from replaytree.errors import SpaceError
 from replaytree.space import Classifier, Concatenation, Convolution, Graph, GraphNode, Pooling
+from replaytree.space.building import build
 from replaytree.space.graph import IMAGE
 
 
@@ -51,7 +52,7 @@ class Skipping:
         return graph.params, graph.flops
 
     def build(self, prefix, num_classes):
-        return self.network(prefix).build()
+        return build(self.network(prefix))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from replaytree import metric
 from replaytree.cli import table
 from replaytree.cli.text import LogFormatter, escaped, say
-from replaytree.cli.text import console as plain_console
 from replaytree.config import command
 from replaytree.search.progress import RunBar, Shares, clock, described
 
@@ -225,4 +224,6 @@ def _log_handler(console: PlainConsole | None) -> logging.Handler:
 
 def stdout() -> PlainConsole:
     """A console on the present standard output that treats strings as text, not as markup."""
+    from replaytree.cli.plain_console import plain_console  # here, because it imports Rich
+
     return plain_console()

@@ -3,7 +3,7 @@
     say(f"search {name}: ...")           print one or more lines, with control characters escaped
     say(text, error=True)                the same on standard error
     escaped(name)                        one value inside a longer line, with line ends escaped, too
-    text.console().print(table)          Rich: cells and titles are plain text, never markup
+    plain_console().print(table)         Rich (plain_console.py): cells and titles are plain text, never markup
 
 `print` is refused by the linter in this folder.
 """
@@ -12,10 +12,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import IO, TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from replaytree.cli.plain_console import PlainConsole
 
 # Several scripts and some emoji are written with these; they are harmless.
 _JOINERS = "\u200c\u200d"
@@ -45,16 +41,6 @@ def take_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-def console(file: IO[str] | None = None) -> PlainConsole:
-    """A console on the present standard output, or a file; wide enough for a row if it is not a terminal."""
-    # Rich is slow to import, and most output does not need it.
-    from replaytree.cli.plain_console import PlainConsole
-
-    return PlainConsole(
-        file=file, width=None if (file or sys.stdout).isatty() else 140, highlight=False, soft_wrap=False
-    )
 
 
 class LogFormatter(logging.Formatter):

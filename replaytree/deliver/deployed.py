@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.deliver.description import Description
+from replaytree.space.building import build
 from replaytree.training import Threads, using
 
 
@@ -23,7 +24,7 @@ class Deployed(nn.Module):
         self.mirror = description.mirror
         self.batch = description.batch
         self.multiply_adds = description.flops
-        self.network = description.graph.build()
+        self.network = build(description.graph)
         for name in ("mean", "std"):
             values_C11 = torch.tensor(getattr(description, name), dtype=torch.float32)[:, None, None]
             self.register_buffer(f"{name}_C11", values_C11, persistent=False)

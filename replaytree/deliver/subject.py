@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -17,6 +18,7 @@ from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Classifier, Graph, GraphSpace, Layer, LayerSpace, chain, xu24
+from replaytree.space.building import build
 from replaytree.space.notation import parse_path
 from replaytree.space.returned import require_shape
 from replaytree.tree import Node, ReplayTree, SearchInfo, advice
@@ -144,7 +146,7 @@ def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Call
     shape = require_shape("the image shape", seen["image_shape"])
     head = Classifier(len(seen["classes"]))
     graphs = [chain([layers[action] for action in node.path], input_shape=shape, head=head) for node in nodes]
-    return [graph.build for graph in graphs], shape
+    return [partial(build, graph) for graph in graphs], shape
 
 
 def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> tuple[Layer, ...]:

@@ -39,7 +39,10 @@ class GraphNetwork(nn.Module):
 
 
 def build(graph: Graph) -> nn.Module:
-    """The network; SpaceError where a layer is illegal. A chain is an nn.Sequential."""
+    """The network, from (images, channels, height, width) to (images, classes); SpaceError where a layer is illegal.
+
+    A chain is an nn.Sequential.
+    """
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for node in graph.nodes:
         modules[node.name] = build_layer(node.layer, *graph.input_shapes(node))

@@ -10,15 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.layers import Layer, layer_from_json, layer_to_json
 from replaytree.space.returned import require_shape
-
-if TYPE_CHECKING:
-    from torch import nn
 
 IMAGE = -1
 """Among the inputs and ends of a graph: what goes into the network."""
@@ -161,12 +158,6 @@ class Graph:
         """Whether each node reads the one before it alone, and the head the last."""
         chained = all(node.inputs == (index - 1,) for index, node in enumerate(self.nodes))
         return chained and self.ends == (len(self.nodes) - 1,)
-
-    def build(self) -> nn.Module:
-        """The network, from (images, channels, height, width) to (images, classes); see building.py."""
-        from replaytree.space.building import build
-
-        return build(self)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON."""

@@ -127,7 +127,9 @@ class LayerSpace:
         """
         num_classes = self.num_classes if num_classes is None else num_classes
         require_whole("num_classes", num_classes, least=1)
-        return replace(self.network(prefix), head=Classifier(num_classes)).build()
+        from replaytree.space.building import build  # here, because spaces are described without torch
+
+        return build(replace(self.network(prefix), head=Classifier(num_classes)))
 
     def network(self, prefix: Path) -> Graph:
         """The prefix with its head, as a chain. SpaceError if the prefix is illegal."""

@@ -13,7 +13,8 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from replaytree.cli.console import _log_handler
-from replaytree.cli.text import console, escaped, say
+from replaytree.cli.plain_console import plain_console
+from replaytree.cli.text import escaped, say
 from replaytree.space import LabelSpace
 from replaytree.tree import ReplayTree, open_engine
 
@@ -50,8 +51,8 @@ def test_a_table_shows_text_as_it_is(text):
     table = Table(title=text, box=None)
     table.add_column(text)
     table.add_row(text)
-    console(out).print(table)
-    console(out).print(text)
+    plain_console(out).print(table)
+    plain_console(out).print(text)
     assert out.getvalue().count(escaped(text)) == 4
     assert escaped(out.getvalue(), keep="\n") == out.getvalue()
 
@@ -59,8 +60,8 @@ def test_a_table_shows_text_as_it_is(text):
 @pytest.mark.parametrize("text", [*HOSTILE, "[/]", "cat[final].png"])
 def test_logs_beside_the_bar_and_without_one(text, capsys):
     out = io.StringIO()
-    with Progress(TextColumn("x", markup=False), console=console(out)):
-        handler = _log_handler(console(out))
+    with Progress(TextColumn("x", markup=False), console=plain_console(out)):
+        handler = _log_handler(plain_console(out))
         handler.handle(logging.LogRecord("replaytree", logging.WARNING, "", 0, "lost %s", (text,), None))
     _log_handler(None).handle(logging.LogRecord("replaytree", logging.WARNING, "", 0, "lost %s", (text,), None))
     assert f"lost {escaped(text)}" in out.getvalue()

@@ -7,6 +7,7 @@ from torch import nn
 from replaytree.errors import SpaceError
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.space import trie_cost
+from replaytree.space.building import build
 
 CONV, POOL = 0, 1
 
@@ -32,7 +33,7 @@ def trie(skipping):
 
 def alone(space, trie, node):
     """The network of one prefix, with the trie's weights."""
-    network = space.network(node).build().train(trie.training)
+    network = build(space.network(node)).train(trie.training)
     for depth, place in enumerate(trie.places(node), start=1):
         for name, module in trie.layers[place].items():
             if name != "merge" or depth == len(node):

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
 from replaytree.space import Classifier, Convolution, CustomLayer, LayerSpace, Pooling, ResidualBlock, chain, xu24
-from replaytree.space.building import build_layer
+from replaytree.space.building import build, build_layer
 from replaytree.space.layers.modules.residual import ResidualModule
 from replaytree.space.layers.modules.subsampled import SubsampledConv2d
 
@@ -122,7 +122,7 @@ def test_the_head_is_the_mean_over_pixels_and_a_linear_layer():
 
 
 def test_a_network_reads_like_its_path():
-    network = chain([ResidualBlock(8), Pooling("avg", 2, 2)], input_shape=(3, 8, 8), head=Classifier(4)).build()
+    network = build(chain([ResidualBlock(8), Pooling("avg", 2, 2)], input_shape=(3, 8, 8), head=Classifier(4)))
     assert [name for name, _ in network.named_children()] == ["layer1_res8", "layer2_avg2s2", "head"]
     assert network(torch.randn(2, 3, 8, 8)).shape == (2, 4)
 
@@ -131,7 +131,7 @@ def test_illegal_layers_are_not_built():
     with pytest.raises(SpaceError, match="avg2s2 is illegal here: stride 2 needs sides of at least 2 pixels"):
         build_layer(Pooling("avg", 2, 2), (8, 1, 1))
     with pytest.raises(SpaceError, match=r"layer 2, avg2s2, is illegal there: stride 2 needs .* map is 3x1x1"):
-        chain([Pooling("avg", 2, 2)] * 2, input_shape=(3, 2, 2), head=Classifier(4)).build()
+        build(chain([Pooling("avg", 2, 2)] * 2, input_shape=(3, 2, 2), head=Classifier(4)))
 
 
 def separable(shape):

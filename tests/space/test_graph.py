@@ -21,6 +21,7 @@ from replaytree.space import (
     chain,
     xu24,
 )
+from replaytree.space.building import build
 from replaytree.space.graph import IMAGE
 from replaytree.space.layers import KINDS, layer_from_json, layer_to_json
 
@@ -62,7 +63,7 @@ def test_the_peak_is_where_most_maps_are_alive():
 
 def test_the_network_is_that_of_its_parts_by_hand():
     torch.manual_seed(0)
-    network = SKIPS.build().eval()
+    network = build(SKIPS).eval()
     parts = dict(network.named_children())
     assert list(parts) == ["layer1_conv4k3", "layer2_max2s2", "layer3_join", "layer3_conv2k1s2", "merge", "head"]
     images = torch.randn(2, 3, 8, 8)
@@ -76,7 +77,7 @@ def test_the_network_is_that_of_its_parts_by_hand():
 
 def test_a_strided_1x1_convolution_is_subsampled_first_in_every_network():
     own = GraphNode("layer4_own", CustomLayer("own", lambda shape: nn.Conv2d(2, 2, 1, 2)), (3,), 4)
-    network = Graph(SKIPS.input_shape, (*SKIPS.nodes, own), (4,), Classifier(2)).build()
+    network = build(Graph(SKIPS.input_shape, (*SKIPS.nodes, own), (4,), Classifier(2)))
     kinds = [type(part).__name__ for part in network.modules() if isinstance(part, nn.Conv2d)]
     assert kinds == ["Conv2d", "SubsampledConv2d", "SubsampledConv2d"]
 
@@ -86,7 +87,7 @@ def test_a_chain_has_the_keys_that_it_has_always_had():
     graph = space.network(space.parse("conv32k4 max2s2 res64"))
     assert graph.is_chain
     assert [node.name for node in graph.nodes] == ["layer1_conv32k4", "layer2_max2s2", "layer3_res64"]
-    keys = list(graph.build().state_dict())
+    keys = list(build(graph).state_dict())
     assert keys[:2] == ["layer1_conv32k4.1.weight", "layer1_conv32k4.2.weight"]
     assert keys[-2:] == ["head.linear.weight", "head.linear.bias"]
     assert (graph.params, graph.flops) == space.cost(space.parse("conv32k4 max2s2 res64"))
@@ -96,7 +97,7 @@ def test_a_chain_has_the_keys_that_it_has_always_had():
 def test_the_network_of_no_layers_is_its_head():
     graph = chain([], input_shape=(3, 4, 4), head=Classifier(2, "flatten"))
     assert (graph.ends, graph.params, graph.end_shape) == ((IMAGE,), 98, (3, 4, 4))
-    network = graph.build()
+    network = build(graph)
     assert list(network.state_dict()) == ["head.linear.weight", "head.linear.bias"]
     images = torch.randn(2, 3, 4, 4)
     torch.testing.assert_close(network(images), network.head.linear(images.flatten(1)))
@@ -108,7 +109,7 @@ def test_an_illegal_layer_is_named():
         graph.shapes  # noqa: B018
     two = Graph((1, 8, 8), (GraphNode("a1", Convolution(4, 3), (IMAGE, IMAGE), 1),), (0,), Classifier(2))
     with pytest.raises(SpaceError, match="conv4k3 takes one feature map, and is given 2"):
-        two.build()
+        build(two)
 
 
 def test_json_round_trip():
@@ -165,4 +166,4 @@ def test_what_is_no_graph(change, message):
 def test_a_name_that_every_module_has_is_refused():
     nodes = (GraphNode("train", Convolution(4, 3), (IMAGE,), 1), GraphNode("b1", Concatenation(), (IMAGE, 0), 1))
     with pytest.raises(SpaceError, match="a node is named 'train', as a part of every nn"):
-        Graph((1, 8, 8), nodes, (1,), Classifier(2)).build()
+        build(Graph((1, 8, 8), nodes, (1,), Classifier(2)))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
-from replaytree.space.layers.layer import format_shape
+from replaytree.space.layers.layer import Layer, format_shape
 from replaytree.space.returned import require_shape
 
-if TYPE_CHECKING:
-    from replaytree.space.layers.custom import CustomLayer
 
-
-def measure(layer: CustomLayer, input_shape: Shape) -> tuple[Shape, int, int]:
+def measure(layer: Layer, input_shape: Shape) -> tuple[Shape, int, int]:
     """(output shape, parameters, multiply-adds for one image), from one pass on the meta device, without data.
 
     Raises SpaceError where the layer cannot be built or run, changes its input, or gives no feature map.
