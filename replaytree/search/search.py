@@ -373,9 +373,8 @@ class Search:
         """Retrain the best prefix (or another node) with the full recipe; the model, ready to predict.
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
-        `recipe` are fields of RetrainOptions. `mirror`: the model predicts from an image and its mirror image. With
-        `folder` None nothing is written. Raises SpaceError for a space that
-        cannot be built.
+        `recipe` are fields of RetrainOptions. `mirror`: the model predicts from an image and its mirror image.
+        With `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")

@@ -1,4 +1,5 @@
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -10,12 +11,16 @@ from replaytree.errors import ConfigError
 
 
 def test_every_file_of_the_folder_is_a_strategy():
-    assert STRATEGY_NAMES == ("evolution", "guided", "puct", "random", "reinforce", "replay")
-    assert WARM_STRATEGIES == ("guided", "replay")
+    files = {file.stem.replace("_", "-") for file in Path(strategies.__file__).parent.glob("*.py")}
+    assert set(STRATEGY_NAMES) == files - {"--init--"}
+    assert list(STRATEGY_NAMES) == sorted(STRATEGY_NAMES)
+    assert {"evolution", "guided", "puct", "random", "reinforce", "replay"} <= set(STRATEGY_NAMES)
+    assert {"guided", "replay"} <= set(WARM_STRATEGIES)
+    assert "puct" not in WARM_STRATEGIES
 
 
 def test_a_new_file_is_found_by_itself(tmp_path, monkeypatch):
-    (tmp_path / "hill_climbing.py").write_text(
+    (tmp_path / "made_up.py").write_text(
         textwrap.dedent("""
         from dataclasses import dataclass
         from typing import ClassVar
@@ -23,16 +28,16 @@ def test_a_new_file_is_found_by_itself(tmp_path, monkeypatch):
         from replaytree.config.strategy import StrategyOptions
 
         @dataclass(frozen=True, kw_only=True)
-        class HillOptions(StrategyOptions):
-            name: ClassVar[str] = "hill-climbing"
-            made_by: ClassVar[str] = "hill_climbing.HillClimbing"
-            restarts: int = option(3, "hill-climbing: restarts.", "Strategy", least=1)
+        class MadeUpOptions(StrategyOptions):
+            name: ClassVar[str] = "made-up"
+            made_by: ClassVar[str] = "made_up.MadeUp"
+            swaps: int = option(3, "made-up: swaps.", "Strategy", least=1)
         """)
     )
     monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
     found = strategies._found()
-    assert list(found) == ["evolution", "guided", "hill-climbing", "puct", "random", "reinforce", "replay"]
-    assert declared(found["hill-climbing"])["restarts"].flag == "--restarts"
+    assert list(found) == sorted([*STRATEGY_NAMES, "made-up"])
+    assert declared(found["made-up"])["swaps"].flag == "--swaps"
 
 
 def test_a_strategy_gets_its_own_options_alone():
