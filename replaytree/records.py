@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from replaytree.border import LARGEST_INTEGER, fraction, items, number, text, told, whole
 from replaytree.config import Budget
-from replaytree.errors import EvaluationError
+from replaytree.errors import EvaluationError, SpaceError
 
 Path = tuple[int, ...]
-"""Action indices from the root; depth = number of actions."""
+"""Actions from the root; depth = number of actions. An action codes the decisions of a layer (space/coding.py)."""
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of a feature map."""
@@ -130,6 +130,51 @@ class Evaluator(Protocol):
         ...
 
 
+DecisionKind = Literal["choice", "input", "inputs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One choice within a layer, made by the controller. A layer is one or more decisions.
+
+    * `choice`: one of the options.
+    * `input`: one of the earlier layers; the options are their numbers.
+    * `inputs`: any subset of them (set selection; Zoph and Le, 2017, section 3.3).
+
+    `sources` says, for each option of `input` and `inputs`, the depth of the layer that it stands for, from 1; 0 or
+    less is what was there before any layer: the image, or a cell's own inputs.
+
+    A **value** of a decision is the index of an option; of `inputs` it is a bit mask, in which bit j stands for option
+    j. Raises SpaceError for what cannot be a decision.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    kind: DecisionKind = "choice"
+    sources: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(DecisionKind):
+            raise SpaceError(
+                f"kind of a Decision is {self.kind!r}; it must be one of {', '.join(get_args(DecisionKind))}"
+            )
+        for what, word in (("name of a Decision", self.name), *((f"option of {self.name!r}", o) for o in self.options)):
+            if not isinstance(word, str) or word.split() != [word] or not word.isprintable():
+                raise SpaceError(f"{what} is {word!r}; give one word")
+        if len(set(self.options)) < len(self.options):
+            raise SpaceError(f"decision {self.name!r} has an option twice: {', '.join(self.options)}")
+        if not self.options and self.kind != "inputs":
+            raise SpaceError(f"decision {self.name!r} has no options; give at least one")
+        wanted = 0 if self.kind == "choice" else len(self.options)
+        if len(self.sources) != wanted:
+            raise SpaceError(f"decision {self.name!r} has {len(self.sources)} sources; it must have {wanted}")
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return 2 ** len(self.options) if self.kind == "inputs" else len(self.options)
+
+
 class Space(Protocol):
     """The layers that a search chooses from.
 
@@ -137,21 +182,31 @@ class Space(Protocol):
     """
 
     @property
-    def num_actions(self) -> int:
-        """Size of the catalogue."""
-        ...
-
-    @property
     def max_layers(self) -> int:
         """Depth of the deepest path."""
         ...
 
-    def legal(self, prefix: Path) -> tuple[bool, ...]:
-        """Which actions may follow `prefix`; length num_actions, at least one True below max_layers."""
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """The decisions that make up the layer at `depth`, 1 to max_layers.
+
+        The first is a `choice` or an `input`. A `choice` of one name has the same options at every depth.
+        """
         ...
 
-    def label(self, action: int) -> str:
-        """The layer's name, without white space."""
+    def legal(self, prefix: Path, chosen: tuple[int, ...] = ()) -> tuple[bool, ...]:
+        """Which options the next decision may take, in the layer after `prefix`, after the values `chosen` in it.
+
+        Of `inputs`: which may be taken, in any combination. Where nothing may be chosen first, the path has ended: at
+        max_layers, or behind a layer that ends it. In all other places at least one option of `choice` and `input` may.
+        """
+        ...
+
+    def label(self, prefix: Path, action: int) -> str:
+        """The name of a layer after `prefix`, one word."""
+        ...
+
+    def action(self, prefix: Path, label: str) -> int:
+        """The inverse of `label`; SpaceError for a label that no layer has there."""
         ...
 
     def build(self, prefix: Path, num_classes: int) -> Any:

@@ -19,6 +19,7 @@ from replaytree.data import ImageData, load_data
 from replaytree.evaluate.evaluators import SeparateEvaluator
 from replaytree.records import Path, Space
 from replaytree.space import Convolution, LayerSpace, Pooling, ResidualBlock
+from replaytree.space.coding import labels, legal_actions
 from replaytree.training.recipe import Recipe
 
 LAYERS = 4
@@ -48,7 +49,7 @@ def all_paths(space: Space) -> Iterator[Path]:
         if prefix:
             yield prefix
         if len(prefix) < space.max_layers:
-            frontier += [(*prefix, action) for action, legal in enumerate(space.legal(prefix)) if legal]
+            frontier += [(*prefix, action) for action in legal_actions(space, prefix)]
 
 
 def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
@@ -69,7 +70,7 @@ def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
         accuracies = pool.map(_train, jobs, chunksize=seeds)
         for path in paths:
             row = [f"{next(accuracies):.6f}" for _ in range(seeds)]
-            writer.writerow([" ".join(space.label(action) for action in path), *row, *space.cost(path)])
+            writer.writerow([" ".join(labels(space, path)), *row, *space.cost(path)])
     return len(paths)
 
 

@@ -30,6 +30,7 @@ from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
 from replaytree.search.assembly import data_of, default_space
 from replaytree.space import LayerSpace
+from replaytree.space.coding import labels
 from replaytree.training import Recipe
 
 DEPTH = 15
@@ -108,7 +109,7 @@ def make_truth_table(dataset: str, out: FilePath, *, chains: int, data_dir: str 
             for depth in range(1, DEPTH + 1):
                 if (dataset, number, depth) in done:
                     continue
-                row: list[object] = [dataset, number, depth, " ".join(space.label(action) for action in path[:depth])]
+                row: list[object] = [dataset, number, depth, " ".join(labels(space, path[:depth]))]
                 for seed, epochs in enumerate((TRUE_EPOCHS, TRUE_EPOCHS, EPOCHS)):
                     wanted = epochs == EPOCHS or depth in TRUE_DEPTHS
                     own_seed = 1000 * number + 10 * depth + seed

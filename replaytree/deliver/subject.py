@@ -17,9 +17,9 @@ from replaytree.config import SearchConfig
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
-from replaytree.space import Classifier, Graph, GraphSpace, Layer, LayerSpace, chain, xu24
+from replaytree.space import Classifier, Graph, GraphSpace, LabelSpace, Layer, LayerSpace, chain, xu24
 from replaytree.space.building import build
-from replaytree.space.notation import parse_path
+from replaytree.space.notation import read_path
 from replaytree.space.returned import require_shape
 from replaytree.tree import Node, ReplayTree, SearchInfo, advice
 
@@ -129,7 +129,7 @@ def path_subject(
 ) -> Subject:
     """A path of xu24 on a data set, without a search."""
     layers = xu24(1.0 if width is None else width)
-    actions = parse_path(path, [layer.label for layer in layers])
+    actions = read_path(path, LabelSpace([layer.label for layer in layers], max_layers=1))
     data = load_data(**options, data_dir=data_dir)
     options = options | {"dataset": stored_path(options["dataset"], data_dir)}
     return Subject(_chain(layers, data, actions), _labels(layers, actions), data, options, data_dir=data_dir)
@@ -163,7 +163,7 @@ def _choose(tree: ReplayTree, node: str | None, path: str | None, layers: Sequen
     if path is None:
         chosen = _node(tree, node)
         return chosen.node_id, chosen.path
-    actions = parse_path(path, [layer.label for layer in layers])
+    actions = read_path(path, LabelSpace([layer.label for layer in layers], max_layers=1))
     try:
         return tree.node(actions).node_id, actions
     except NodeNotFound:

@@ -1,6 +1,13 @@
-"""The controller: an LSTM that gives pi(a_t | a_1..a_(t-1)), sampled and scored for many paths at once.
+"""The controller: an LSTM that makes one decision a step, sampled and scored for many paths at once.
 
-Shapes: B paths, T steps, A actions, H hidden units. The action before the first is START = A.
+A layer is one or more decisions, and pi(a_t | a_<t) is the product of theirs. Each name of a `choice` has a head.
+`input` and `inputs` point back at earlier layers (Zoph and Le, 2017, section 3.3): with h_j the state at the last step
+of layer j, and h the state now, the score of layer j is v . tanh(W_prev h_j + W_curr h). Of `inputs` its sigmoid is the
+probability that layer j is taken, each layer by itself; for `input` a softmax over the scores chooses one. The state of
+what was there before any layer (the image) is zero.
+
+Shapes: B paths, T layers, S steps (decisions of all layers, in order), N steps of one decision's name, A options of a
+decision, J layers pointed at, H hidden units.
 """
 
 from __future__ import annotations
@@ -10,13 +17,20 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from replaytree.policy.pointer import Pointer
+from replaytree.policy.vocabulary import Step, Vocabulary
 from replaytree.records import Path, Space
+from replaytree.space.coding import decode, encode
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The controller's log-probabilities and entropies of given paths. Entries after a path's end are 0."""
+    """Log-probabilities of given paths, a layer each, and the policy's entropy there; 0 behind a path's end.
+
+    Both are sums over the decisions of the layer.
+    """
 
     log_probs_BT: Tensor
     entropy_BT: Tensor
@@ -24,91 +38,293 @@ class Scored:
 
 
 class Controller(nn.Module):
-    """Embedding, one-layer LSTM, linear; all weights uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
+    """Embedding, one-layer LSTM, a linear head a choice; weights uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
 
-    def __init__(self, num_actions: int, *, hidden_size: int, generator: torch.Generator) -> None:
+    def __init__(self, space: Space, *, hidden_size: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.num_actions = num_actions
-        self.embedding = nn.Embedding(num_actions + 1, hidden_size)
+        self._space = space
+        self._words = Vocabulary(space)
+        self.embedding = nn.Embedding(self._words.size, hidden_size)
         self.lstm = nn.LSTM(hidden_size, hidden_size, batch_first=True)
-        self.logits = nn.Linear(hidden_size, num_actions)
+        self.logits = nn.ModuleDict({name: nn.Linear(hidden_size, size) for name, size in self._words.choices.items()})
+        self.pointers = nn.ModuleDict({name: Pointer(hidden_size) for name in self._words.pointers})
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-0.08, 0.08, generator=generator)
+        self.register_load_state_dict_pre_hook(_renamed)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def sample(
         self,
-        space: Space,
         prefixes: Sequence[Path],
         *,
         depth_bound: int,
         generator: torch.Generator,
         uniform: float = 0.0,
     ) -> list[tuple[Path, tuple[float, ...]]]:
-        """Complete each prefix to `depth_bound` layers; B paths take T steps, not B x T.
+        """Complete each prefix to `depth_bound` layers, or to where it ends; B paths take S steps, not B x S.
 
-        Returns each path with pi(a_t | a_<t) of its sampled steps (len(path) - len(prefix) values). Illegal actions
-        have probability 0. With `uniform`, every step is a mixture: uniform over the legal actions with that
+        Returns each path with pi(a_t | a_<t) of its sampled layers (len(path) - len(prefix) values). Illegal options
+        have probability 0. With `uniform`, every decision is a mixture: uniform over the legal options with that
         probability. The probabilities returned are those of the mixture.
         """
         if not prefixes:
             return []
+        draft = _Draft(self._space, prefixes)
         B = len(prefixes)
-        paths: list[Path] = [()] * B
-        probs: list[tuple[float, ...]] = [()] * B
-        last_B = torch.full((B,), self.num_actions)
+        token_BH = self.embedding(torch.full((B,), self._words.start))
         state = (torch.zeros(B, self.lstm.hidden_size), torch.zeros(B, self.lstm.hidden_size))
+        before_BHs: list[Tensor] = []
         # One step of the cell is 18 us, one step through nn.LSTM's sequence code 68 us (B = 1, H = 64).
         weights = self.lstm.all_weights[0]
-        for t in range(depth_bound):
-            state = torch.lstm_cell(self.embedding(last_B), state, *weights)
-            legal_BA = torch.tensor([space.legal(path) for path in paths])
-            probs_BA = self.logits(state[0]).masked_fill(~legal_BA, -torch.inf).softmax(dim=1)
-            if uniform > 0.0:
-                probs_BA = (1.0 - uniform) * probs_BA + uniform * legal_BA / legal_BA.sum(dim=1, keepdim=True)
-            sampled_B1 = torch.multinomial(probs_BA, 1, generator=generator)
-            steps = zip(sampled_B1.flatten().tolist(), probs_BA.gather(1, sampled_B1).flatten().tolist(), strict=True)
-            for b, (action, prob) in enumerate(steps):
-                if t < len(prefixes[b]):
-                    paths[b] = prefixes[b][: t + 1]
-                else:
-                    paths[b] = (*paths[b], action)
-                    probs[b] = (*probs[b], prob)
-            last_B = torch.tensor([path[-1] for path in paths])
-        return list(zip(paths, probs, strict=True))
+        for step in self._words.steps(depth_bound):
+            state = torch.lstm_cell(token_BH, state, *weights)
+            draft.begin(step)
+            if step.decision.kind == "choice":
+                scores_BA = self.logits[step.decision.name](state[0])
+            else:
+                scores_BA = self._pointer(step).scores(before_BHs, step.decision.sources, state[0])
+            if step.decision.kind == "inputs":
+                draft.draw_inputs(scores_BA, generator, uniform)
+            else:
+                draft.draw_one(scores_BA, generator, uniform)
+            token_BH = self._token(step, draft.values)
+            if step.last:
+                before_BHs.append(state[0])
+                draft.finish(step)
+                if draft.all_ended:
+                    break
+        return list(zip(draft.paths, draft.probs, strict=True))
 
     @torch.no_grad()
-    def next_probabilities(self, space: Space, prefix: Path) -> list[float]:
-        """pi(a | prefix), A values."""
-        inputs_1TH = self.embedding(torch.tensor([[self.num_actions, *prefix]]))
-        logits_A = self.logits(self.lstm(inputs_1TH)[0][0, -1])
-        probs: list[float] = (
-            logits_A.masked_fill(~torch.tensor(space.legal(prefix)), -torch.inf).softmax(dim=0).tolist()
-        )
+    def next_probabilities(self, prefix: Path) -> list[float]:
+        """pi(a | prefix) for the actions of a layer of one decision, A values."""
+        [decision] = self._space.decisions(len(prefix) + 1)
+        rows = [self._words.start, *(self._words.row(decision) + action for action in prefix)]
+        inputs_1TH = self.embedding(torch.tensor([rows]))
+        logits_A = self.logits[decision.name](self.lstm(inputs_1TH)[0][0, -1])
+        legal_A = torch.tensor(self._space.legal(prefix))
+        probs: list[float] = logits_A.masked_fill(~legal_A, -torch.inf).softmax(dim=0).tolist()
         return probs
 
-    def score(self, space: Space, paths: Sequence[Path]) -> Scored:
-        """Log-probability of every step of the paths and the entropy of the policy there, with gradients."""
-        lengths = [len(path) for path in paths]
-        B, T, A = len(paths), max(lengths), self.num_actions
-        actions_BT = torch.zeros(B, T, dtype=torch.long)
-        legal_BTA = torch.ones(B, T, A, dtype=torch.bool)
-        for b, path in enumerate(paths):
-            actions_BT[b, : len(path)] = torch.tensor(path)
-            legal_BTA[b, : len(path)] = torch.tensor([space.legal(path[:t]) for t in range(len(path))])
-        start_B1 = torch.full((B, 1), A)
-        inputs_BTH = self.embedding(torch.cat([start_B1, actions_BT[:, :-1]], dim=1))
-        hidden_BTH, _ = self.lstm(inputs_BTH)
-        logits_BTA = self.logits(hidden_BTH).masked_fill(~legal_BTA, -torch.inf)
-        logp_BTA = logits_BTA.log_softmax(dim=2)
-        lengths_B = torch.tensor(lengths)
+    def score(self, paths: Sequence[Path]) -> Scored:
+        """Log-probability of every layer of the paths and the entropy of the policy there, with gradients."""
+        lengths_B = torch.tensor([len(path) for path in paths])
+        B, T = len(paths), int(lengths_B.max())
+        steps = self._words.steps(T)
+        read = _Read(self._space, paths, steps)
+        hidden_BSH = self._hidden(steps, read.values_BS)
+        log_probs_BT, entropy_BT = torch.zeros(B, T), torch.zeros(B, T)
+        last_BTH = hidden_BSH[:, [s for s, step in enumerate(steps) if step.last]]
+        for places in _by_name(steps):
+            decision, N = steps[places[0]].decision, len(places)
+            here_BNH = hidden_BSH if len(steps) == N else hidden_BSH[:, places]
+            if decision.kind == "choice":
+                scores_BNA = self.logits[decision.name](here_BNH)
+            else:
+                offered = [steps[s].decision.sources for s in places]
+                scores_BNA = self._pointer(steps[places[0]]).all_scores(last_BTH, offered, here_BNH)
+            values_BN = read.values_BS[:, places]
+            legal_BNA = read.legal(places, scores_BNA.shape[2])
+            scored = _inputs_scored if decision.kind == "inputs" else _one_scored
+            logp_BN, entropy_BN = scored(scores_BNA, values_BN, legal_BNA)
+            depths = torch.tensor([steps[s].depth - 1 for s in places])
+            log_probs_BT = log_probs_BT.index_add(1, depths, logp_BN)
+            entropy_BT = entropy_BT.index_add(1, depths, entropy_BN)
         inside_BT = torch.arange(T).unsqueeze(0) < lengths_B.unsqueeze(1)
-        chosen_BT = logp_BTA.gather(2, actions_BT.unsqueeze(2)).squeeze(2)
-        # p log p is 0 at p = 0, but -inf * 0 is not a number and would spoil the gradient.
-        plogp_BTA = logp_BTA.exp() * logp_BTA.masked_fill(~legal_BTA, 0.0)
-        return Scored(
-            log_probs_BT=chosen_BT.masked_fill(~inside_BT, 0.0),
-            entropy_BT=-plogp_BTA.sum(dim=2).masked_fill(~inside_BT, 0.0),
-            lengths_B=lengths_B,
-        )
+        return Scored(log_probs_BT.masked_fill(~inside_BT, 0.0), entropy_BT.masked_fill(~inside_BT, 0.0), lengths_B)
+
+    def _pointer(self, step: Step) -> Pointer:
+        pointer = self.pointers[step.decision.name]
+        assert isinstance(pointer, Pointer)
+        return pointer
+
+    def _hidden(self, steps: Sequence[Step], values_BS: Tensor) -> Tensor:
+        """The state at every step of given paths, (B, S, H)."""
+        start_B1H = self.embedding(torch.full((len(values_BS), 1), self._words.start))
+        first_S = torch.tensor([self._words.row(step.decision) for step in steps])
+        choice_S = torch.tensor([step.decision.kind == "choice" for step in steps])
+        tokens_BSH = self.embedding((values_BS * choice_S + first_S)[:, :-1])
+        if len(self.pointers) and len(steps) > 1:
+            none_BH = torch.zeros_like(tokens_BSH[:, 0])
+            pointed = [self._pointed(step, values_BS[:, s]) for s, step in enumerate(steps[:-1])]
+            tokens_BSH = tokens_BSH + torch.stack([none_BH if each is None else each for each in pointed], dim=1)
+        hidden_BSH: Tensor = self.lstm(torch.cat([start_B1H, tokens_BSH], dim=1))[0]
+        return hidden_BSH
+
+    def _token(self, step: Step, values: Sequence[int]) -> Tensor:
+        """What the step after a decision reads, (B, H)."""
+        first = self._words.row(step.decision)
+        if step.decision.kind == "choice":
+            chosen_BH: Tensor = self.embedding(torch.tensor([first + value for value in values]))
+            return chosen_BH
+        token_BH: Tensor = self.embedding(torch.full((len(values),), first))
+        pointed_BH = self._pointed(step, torch.tensor(values))
+        return token_BH if pointed_BH is None else token_BH + pointed_BH
+
+    def _pointed(self, step: Step, values_B: Tensor) -> Tensor | None:
+        """The mean of the rows of what `input` or `inputs` took, (B, H); None of a choice, or without an option."""
+        decision = step.decision
+        if decision.kind == "choice" or not decision.options:
+            return None
+        sources_J = torch.tensor([self._words.source_row(step, source) for source in decision.sources])
+        options_J = torch.arange(len(decision.options))
+        values_B1 = values_B.unsqueeze(1)
+        chosen_BJ = (values_B1 >> options_J & 1) if decision.kind == "inputs" else values_B1 == options_J
+        weight_BJ = chosen_BJ.float()
+        weight_BJ = weight_BJ / weight_BJ.sum(dim=1, keepdim=True).clamp(min=1.0)
+        mean_BH: Tensor = weight_BJ @ self.embedding(sources_J)
+        return mean_BH
+
+
+class _Draft:
+    """Paths under construction: the values of the layer under way, and the probabilities of what was drawn."""
+
+    def __init__(self, space: Space, prefixes: Sequence[Path]) -> None:
+        self._space = space
+        self._prefixes = prefixes
+        self.paths: list[Path] = [()] * len(prefixes)
+        self.probs: list[tuple[float, ...]] = [()] * len(prefixes)
+        self.values: list[int] = []
+        self._chosen: list[tuple[int, ...]] = []
+        self._shares: list[float] = []
+        self._ended = [False] * len(prefixes)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether no path goes on."""
+        return all(self._ended)
+
+    def begin(self, step: Step) -> None:
+        """Take up a decision: which rows are drawn, and what they may draw. A row's own prefix is only read again."""
+        self._step = step
+        t, k = step.depth - 1, step.place
+        if k == 0:
+            B = len(self.paths)
+            self._chosen, self._shares = [()] * B, [1.0] * B
+            self._forced = [
+                decode(self._space.decisions(step.depth), prefix[t]) if t < len(prefix) else None
+                for prefix in self._prefixes
+            ]
+        free = (True,) * len(step.decision.options)
+        self._masks = [
+            free if forced is not None or ended else self._space.legal(path, chosen)
+            for path, chosen, forced, ended in zip(self.paths, self._chosen, self._forced, self._ended, strict=True)
+        ]
+        if k == 0:
+            for b, mask in enumerate(self._masks):
+                if not any(mask):
+                    self._ended[b], self._masks[b] = True, free
+
+    def draw_one(self, scores_BA: Tensor, generator: torch.Generator, uniform: float) -> None:
+        """One option a row, by a softmax over the legal ones."""
+        legal_BA = self._legal()
+        probs_BA = scores_BA.masked_fill(~legal_BA, -torch.inf).softmax(dim=1)
+        if uniform > 0.0:
+            probs_BA = (1.0 - uniform) * probs_BA + uniform * legal_BA / legal_BA.sum(dim=1, keepdim=True)
+        sampled_B1 = torch.multinomial(probs_BA, 1, generator=generator)
+        self._take(sampled_B1.flatten().tolist(), probs_BA.gather(1, sampled_B1).flatten().tolist())
+
+    def draw_inputs(self, scores_BA: Tensor, generator: torch.Generator, uniform: float) -> None:
+        """Any subset of the options a row, each option by itself."""
+        if not scores_BA.shape[1]:
+            self._take([0] * len(self.paths), [1.0] * len(self.paths))
+            return
+        legal_BA = self._legal()
+        probs_BA = (scores_BA.sigmoid() * (1.0 - uniform) + 0.5 * uniform) * legal_BA
+        taken_BA = torch.rand(probs_BA.shape, generator=generator) < probs_BA
+        shares_B = torch.where(taken_BA, probs_BA, 1.0 - probs_BA).prod(dim=1)
+        bits_A = 1 << torch.arange(probs_BA.shape[1])
+        self._take((taken_BA * bits_A).sum(dim=1).tolist(), shares_B.tolist())
+
+    def finish(self, step: Step) -> None:
+        """The layer is complete."""
+        decisions = self._space.decisions(step.depth)
+        for b, (values, share) in enumerate(zip(self._chosen, self._shares, strict=True)):
+            if self._ended[b]:
+                continue
+            if self._forced[b] is None:
+                self.probs[b] = (*self.probs[b], share)
+            self.paths[b] = (*self.paths[b], values[0] if len(decisions) == 1 else encode(decisions, values))
+
+    def _legal(self) -> Tensor:
+        first = self._masks[0]
+        if all(mask is first for mask in self._masks):
+            return torch.tensor(first).expand(len(self._masks), -1)
+        return torch.tensor(self._masks)
+
+    def _take(self, drawn: list[int], shares: list[float]) -> None:
+        place = self._step.place
+        self.values = [
+            value if forced is None else forced[place] for value, forced in zip(drawn, self._forced, strict=True)
+        ]
+        for b, (value, share) in enumerate(zip(self.values, shares, strict=True)):
+            self._chosen[b] = (*self._chosen[b], value)
+            self._shares[b] *= share
+
+
+class _Read:
+    """Given paths as values and masks, a step each; 0 and all legal behind their ends."""
+
+    def __init__(self, space: Space, paths: Sequence[Path], steps: Sequence[Step]) -> None:
+        self._masks: list[list[tuple[bool, ...] | None]] = []
+        rows = []
+        for path in paths:
+            values: list[int] = []
+            masks: list[tuple[bool, ...] | None] = []
+            for depth, action in enumerate(path, start=1):
+                layer = decode(space.decisions(depth), action)
+                values += layer
+                masks += [space.legal(path[: depth - 1], layer[:k]) for k in range(len(layer))]
+            rows.append(values + [0] * (len(steps) - len(values)))
+            self._masks.append(masks + [None] * (len(steps) - len(masks)))
+        self.values_BS = torch.tensor(rows)
+
+    def legal(self, places: Sequence[int], width: int) -> Tensor:
+        """(B, N, A) of some steps; A the most options that one of them has. Options that a step lacks are illegal."""
+        free, none = (True,) * width, (False,) * width
+        by_mask: dict[tuple[bool, ...] | None, tuple[bool, ...]] = {None: free}
+        rows = []
+        for masks in self._masks:
+            for s in places:
+                mask = masks[s]
+                if mask not in by_mask:
+                    by_mask[mask] = (*mask, *none[len(mask) :]) if mask is not None else free
+                rows.append(by_mask[mask])
+        return torch.tensor(rows, dtype=torch.bool).view(len(self._masks), len(places), width)
+
+
+def _one_scored(scores_BNA: Tensor, values_BN: Tensor, legal_BNA: Tensor) -> tuple[Tensor, Tensor]:
+    logits_BNA = scores_BNA.masked_fill(~legal_BNA, -torch.inf)
+    logp_BNA = logits_BNA.log_softmax(dim=2)
+    chosen_BN = logp_BNA.gather(2, values_BN.unsqueeze(2)).squeeze(2)
+    # p log p is 0 at p = 0, but -inf * 0 is not a number and would spoil the gradient.
+    plogp_BNA = logp_BNA.exp() * logp_BNA.masked_fill(~legal_BNA, 0.0)
+    return chosen_BN, -plogp_BNA.sum(dim=2)
+
+
+def _inputs_scored(scores_BNA: Tensor, values_BN: Tensor, legal_BNA: Tensor) -> tuple[Tensor, Tensor]:
+    if not scores_BNA.shape[2]:
+        return torch.zeros(values_BN.shape), torch.zeros(values_BN.shape)
+    taken_BNA = (values_BN.unsqueeze(2) >> torch.arange(scores_BNA.shape[2]) & 1).bool()
+    yes_BNA, no_BNA = functional.logsigmoid(scores_BNA), functional.logsigmoid(-scores_BNA)
+    logp_BNA = torch.where(taken_BNA, yes_BNA, no_BNA).masked_fill(~legal_BNA, 0.0)
+    entropy_BNA = -(yes_BNA.exp() * yes_BNA + no_BNA.exp() * no_BNA).masked_fill(~legal_BNA, 0.0)
+    return logp_BNA.sum(dim=2), entropy_BNA.sum(dim=2)
+
+
+def _by_name(steps: Sequence[Step]) -> list[list[int]]:
+    """The steps of each decision's name, in the order in which the names first occur."""
+    found: dict[str, list[int]] = {}
+    for s, step in enumerate(steps):
+        found.setdefault(step.decision.name, []).append(s)
+    return list(found.values())
+
+
+def _renamed(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Until decisions had names, a controller had one head; its state is that of the one decision."""
+    assert isinstance(module, Controller)
+    names = list(module.logits)
+    for part in ("weight", "bias"):
+        if f"{prefix}logits.{part}" in state and len(names) == 1:
+            state[f"{prefix}logits.{names[0]}.{part}"] = state.pop(f"{prefix}logits.{part}")

@@ -1,8 +1,8 @@
 """Aging evolution (Real, Aggarwal, Huang and Le, "Regularized Evolution for Image Classifier ...", AAAI 2019).
 
 The first `population` paths are random. Then, for each path: of `tournament` members of the population, drawn with
-replacement, the best is mutated: one layer becomes another legal one, chosen uniformly. The child joins the population,
-and the oldest member leaves it. Fitness is the accuracy of the whole path.
+replacement, the best is mutated: one decision of one layer becomes another legal one, chosen uniformly. The child joins
+the population, and the oldest member leaves it. Fitness is the accuracy of the whole path.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import torch
 
 from replaytree.config.strategies.evolution import EvolutionOptions
 from replaytree.policy.memory import ReplayMemory
-from replaytree.policy.random_search import random_path
+from replaytree.policy.random_search import random_layer, random_path
 from replaytree.policy.strategy import PolicyUpdate
-from replaytree.records import Path, PathEvaluation, Proposal, Space
+from replaytree.records import Decision, Path, PathEvaluation, Proposal, Space
+from replaytree.space.coding import Values, allows, decode, is_legal
 
 
 class EvolutionStrategy:
@@ -69,21 +70,38 @@ class EvolutionStrategy:
 
 
 def mutant(space: Space, parent: Path, generator: torch.Generator) -> Path:
-    """The parent with one layer changed, up to the first layer that is no longer legal.
+    """The parent with one decision of one layer changed, up to the first layer that is no longer legal.
 
-    Where no change of the chosen layer is legal, it is the parent up to that layer.
+    Later decisions of that layer stay as they are while they are legal, and are drawn anew where not. Where nothing in
+    the chosen layer can be changed, it is the parent up to that layer.
     """
     place = below(len(parent), generator)
-    legal = space.legal(parent[:place])
-    actions = [action for action, may in enumerate(legal) if may and action != parent[place]]
-    if not actions:
-        return parent[:place]
-    child: Path = (*parent[:place], actions[below(len(actions), generator)])
+    prefix, decisions = parent[:place], space.decisions(place + 1)
+    values = decode(decisions, parent[place])
+    changes = [_changes(decision, space.legal(prefix, values[:k]), values[k]) for k, decision in enumerate(decisions)]
+    changeable = [k for k, others in enumerate(changes) if others]
+    if not changeable:
+        return prefix
+    k = changeable[below(len(changeable), generator)] if len(decisions) > 1 else 0
+    chosen: Values = (*values[:k], changes[k][below(len(changes[k]), generator)])
+    for decision, value in zip(decisions[k + 1 :], values[k + 1 :], strict=True):
+        if not allows(decision, space.legal(prefix, chosen), value):
+            break
+        chosen = (*chosen, value)
+    action, _ = random_layer(space, prefix, generator, chosen=chosen)
+    child: Path = (*prefix, action)
     for action in parent[place + 1 :]:
-        if not space.legal(child)[action]:
+        if not is_legal(space, child, action):
             break
         child = (*child, action)
     return child
+
+
+def _changes(decision: Decision, mask: tuple[bool, ...], value: int) -> list[int]:
+    """The values that differ from `value` in one option: another option, or one input more or less."""
+    if decision.kind == "inputs":
+        return [value ^ 1 << option for option, may in enumerate(mask) if may]
+    return [option for option, may in enumerate(mask) if may and option != value]
 
 
 def below(number: int, generator: torch.Generator) -> int:

@@ -5,8 +5,8 @@
 2. A value ensemble is fitted to all nodes of the tree (value_model.py).
 3. Candidates: a quarter start at the root. A quarter start at a prefix of the tree, drawn by a softmax over average
    accuracy and cut at a random depth. The controller completes both, mixed with a tenth of uniform choice. The other
-   half are mutants: paths drawn in the same way with one layer changed. A cut prefix loses the good layers behind the
-   cut; a mutant keeps them.
+   half are mutants: paths drawn in the same way with one decision changed. A cut prefix loses the good layers behind
+   the cut; a mutant keeps them.
 4. Thompson sampling (Thompson, 1933; with ensembles: Osband and Van Roy, 2015): one random member of the ensemble
    chooses the candidate whose best new prefix it values most. The members' deviations count twice (`exploration` times
    2).
@@ -64,11 +64,9 @@ class GuidedStrategy:
         self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
         own = options.controller
-        self._controller = Controller(space.num_actions, hidden_size=own.hidden_size, generator=self._generator)
+        self._controller = Controller(space, hidden_size=own.hidden_size, generator=self._generator)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
-        self._values = ValueEnsemble(
-            space.num_actions, space.max_layers, generator=self._generator, spread=SPREAD * options.exploration
-        )
+        self._values = ValueEnsemble(space, generator=self._generator, spread=SPREAD * options.exploration)
         # The warm-up is then the beginning of random search with this seed: comparisons are paired.
         self._generator.manual_seed(seed)
         self._nodes = NodeTable(space.max_layers)
@@ -154,7 +152,7 @@ class GuidedStrategy:
         if again is not None:
             # A leader below the depth bound is trained as the beginning of a longer path, which measures new prefixes.
             [(path, probs)] = self._controller.sample(
-                self._space, [again], depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
+                [again], depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
             )
             return Proposal(path, "continue", (1.0,) * len(again) + probs)
         if scores_C[best] == -math.inf:
@@ -167,11 +165,7 @@ class GuidedStrategy:
             return self._values.values(self._values.scores(prefixes, epochs=epochs))
         if self._prior is None:
             self._prior = PriorValues(
-                memory.prior,
-                num_actions=self._space.num_actions,
-                max_layers=self._space.max_layers,
-                seed=self._seed,
-                spread=SPREAD * self._options.exploration,
+                memory.prior, self._space, seed=self._seed, spread=SPREAD * self._options.exploration
             )
         return self._prior.mixed(self._values, prefixes, epochs=epochs, share=memory.prior_share)
 
@@ -186,7 +180,7 @@ class GuidedStrategy:
                 prefix = drawn[: int(torch.randint(longest + 1, (), generator=self._generator))]
             prefixes.append(prefix)
         sampled = self._controller.sample(
-            self._space, prefixes, depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
+            prefixes, depth_bound=depth_bound, generator=self._generator, uniform=UNIFORM_SHARE
         )
         candidates = {}
         for _ in range(mutants):
@@ -203,7 +197,7 @@ class GuidedStrategy:
         reached = [max(float(mean_N[place[path[:t]]]) for t in range(1, len(path) + 1)) for path in paths]
         order = sorted(range(len(paths)), key=reached.__getitem__, reverse=True)
         elite = [paths[c] for c in order[: max(1, round(len(paths) * ELITE_SHARE))]]
-        scored = self._controller.score(self._space, elite)
+        scored = self._controller.score(elite)
         steps = scored.lengths_B.sum()
         entropy = scored.entropy_BT.sum() / steps
         loss = -scored.log_probs_BT.sum() / steps

@@ -12,10 +12,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from replaytree.policy.features import NO_LAYER
 from replaytree.policy.memory import ReplayMemory
 from replaytree.records import NodeStats, Path
-
-NO_LAYER = -1
 
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 
@@ -36,7 +35,7 @@ class NodeTable:
         self._rows: dict[Path, int] = {}
         self._paths: list[Path] = []
         self._epochs_K: list[int] = []
-        self._actions_NT = np.full((64, max_layers), NO_LAYER, dtype=np.int16)
+        self._actions_NT = np.full((64, max_layers), NO_LAYER, dtype=np.int64)
         self._averages_NK = np.zeros((64, 0))
         self._counts_NK = np.zeros((64, 0))
 
@@ -56,9 +55,9 @@ class NodeTable:
         epochs_E = np.asarray(self._epochs_K, dtype=np.int64)[columns_E]
         return rows_E, epochs_E, self._averages_NK[rows_E, columns_E], self._counts_NK[rows_E, columns_E]
 
-    def actions(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int16]:
+    def actions(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """The paths of some rows, NO_LAYER after their ends: (rows, T)."""
-        chosen: npt.NDArray[np.int16] = self._actions_NT[rows]
+        chosen: npt.NDArray[np.int64] = self._actions_NT[rows]
         return chosen
 
     def leaders(self, epochs: int, k: int) -> list[Leader]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.node_table import NodeTable
 from replaytree.policy.value_model import ValueEnsemble
-from replaytree.records import Path
+from replaytree.records import Path, Space
 
 FITS = 10
 
@@ -26,12 +26,10 @@ FITS = 10
 class PriorValues:
     """An ensemble fitted to a prior. The same prior and seed give the same values, so it needs no stored state."""
 
-    def __init__(
-        self, prior: ReplayMemory, *, num_actions: int, max_layers: int, seed: int, spread: float = 1.0
-    ) -> None:
+    def __init__(self, prior: ReplayMemory, space: Space, *, seed: int, spread: float = 1.0) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self._values = ValueEnsemble(num_actions, max_layers, generator=generator, spread=spread)
-        table = NodeTable(max_layers)
+        self._values = ValueEnsemble(space, generator=generator, spread=spread)
+        table = NodeTable(space.max_layers)
         for node in prior:
             table.put(node)
         for _ in range(FITS):

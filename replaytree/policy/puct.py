@@ -18,8 +18,10 @@ from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.replay import ReplayStrategy
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.records import Path, PathEvaluation, Proposal, Space
+from replaytree.space.coding import ended
 
 UNKNOWN = 0.5
+WIDENING = 1.5
 
 
 class PuctStrategy:
@@ -65,23 +67,40 @@ class PuctStrategy:
         path: Path = ()
         while len(path) < depth_bound:
             children = {node.path[-1]: node for node in memory.children(path)}
-            if not children:
+            if not children or ended(self._space, path):
                 return path
             counts = {action: node.visit_count for action, node in children.items()}
+            priors = self._priors(path, list(children), sum(counts.values()))
             if visits is not None:
-                counts = {action: visits.get((*path, action), 0) for action in range(self._space.num_actions)}
+                counts = {action: visits.get((*path, action), 0) for action in priors}
             reach = self._options.exploration * math.sqrt(sum(counts.values()))
-            priors = self._policy.probabilities(path)
             scores = {}
-            for action, legal in enumerate(self._space.legal(path)):
-                if legal:
-                    average = children[action].average_accuracy if action in children else None
-                    scaled = UNKNOWN if average is None or best <= least else (average - least) / (best - least)
-                    scores[action] = scaled + reach * priors[action] / (1 + counts.get(action, 0))
+            for action, prior in priors.items():
+                average = children[action].average_accuracy if action in children else None
+                scaled = UNKNOWN if average is None or best <= least else (average - least) / (best - least)
+                scores[action] = scaled + reach * prior / (1 + counts.get(action, 0))
             path = (*path, max(scores, key=scores.__getitem__))
             if path not in memory:
                 return path
         return path
+
+    def _priors(self, path: Path, children: list[int], visits: int) -> dict[int, float]:
+        """The actions to choose among, each with its prior.
+
+        Of one decision these are all that are legal. The layers that several decisions make are too many to list; then
+        the choice is among the children and, while they are fewer than WIDENING sqrt(visits), one more that the
+        controller draws (progressive widening; Coulom, 2007). Their probabilities are scaled to add up to 1.
+        """
+        if len(self._space.decisions(len(path) + 1)) == 1:
+            probabilities = self._policy.probabilities(path)
+            return {action: probabilities[action] for action, legal in enumerate(self._space.legal(path)) if legal}
+        actions = children
+        if len(children) < WIDENING * math.sqrt(visits):
+            drawn = self._policy.complete(path, len(path) + 1).path[-1]
+            actions = list(dict.fromkeys([*children, drawn]))
+        shares = self._policy.probabilities_of(path, actions)
+        total = math.fsum(shares)
+        return {action: share / total for action, share in zip(actions, shares, strict=True)}
 
 
 def _visit(visits: dict[Path, int] | None, path: Path) -> None:

@@ -38,7 +38,7 @@ class ReplayStrategy:
         self._options = options
         self._generator = torch.Generator().manual_seed(seed)
         own = options.gradient.controller
-        self._controller = Controller(space.num_actions, hidden_size=own.hidden_size, generator=self._generator)
+        self._controller = Controller(space, hidden_size=own.hidden_size, generator=self._generator)
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)
@@ -61,9 +61,7 @@ class ReplayStrategy:
                 prefixes[b] = self._cut(memory.draw(self._generator), depth_bound)
             else:
                 prefixes[b] = ()
-        sampled = self._controller.sample(
-            self._space, list(prefixes.values()), depth_bound=depth_bound, generator=self._generator
-        )
+        sampled = self._controller.sample(list(prefixes.values()), depth_bound=depth_bound, generator=self._generator)
         fresh = {
             b: Proposal(path, "continue" if prefix else "sample", memory.behaviour(prefix) + probs)
             for (b, prefix), (path, probs) in zip(prefixes.items(), sampled, strict=True)
@@ -74,7 +72,7 @@ class ReplayStrategy:
         self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
     ) -> PolicyUpdate:
         """One policy-gradient step on the batch. Only trained episodes change the baseline."""
-        scored = self._controller.score(self._space, [proposal.path for proposal in proposals])
+        scored = self._controller.score([proposal.path for proposal in proposals])
         pi_BT = scored.log_probs_BT.detach().exp().double().numpy()
         weight_BT = torch.zeros_like(scored.log_probs_BT)
         for b, (proposal, evaluation) in enumerate(zip(proposals, evaluations, strict=True)):
@@ -110,15 +108,20 @@ class ReplayStrategy:
 
     def complete(self, prefix: Path, depth_bound: int) -> Proposal:
         """One episode: the controller completes a given prefix."""
-        [(path, probs)] = self._controller.sample(
-            self._space, [prefix], depth_bound=depth_bound, generator=self._generator
-        )
+        [(path, probs)] = self._controller.sample([prefix], depth_bound=depth_bound, generator=self._generator)
         return Proposal(path, "continue" if prefix else "sample", (1.0,) * len(prefix) + probs)
 
     @torch.no_grad()
     def probabilities(self, prefix: Path) -> list[float]:
-        """pi(a | prefix) for every action."""
-        return self._controller.next_probabilities(self._space, prefix)
+        """pi(a | prefix) for every action of a layer of one decision."""
+        return self._controller.next_probabilities(prefix)
+
+    @torch.no_grad()
+    def probabilities_of(self, prefix: Path, actions: Sequence[int]) -> list[float]:
+        """pi(a | prefix) of some legal actions."""
+        scored = self._controller.score([(*prefix, action) for action in actions])
+        probabilities: list[float] = scored.log_probs_BT[:, len(prefix)].exp().tolist()
+        return probabilities
 
     def state_dict(self) -> dict[str, Any]:
         """Controller, optimiser, baseline and generator."""

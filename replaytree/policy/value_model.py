@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from replaytree import metric
-from replaytree.policy.node_table import NO_LAYER, NodeTable
+from replaytree.policy.features import NO_LAYER, PathFeatures
+from replaytree.policy.node_table import NodeTable
 from replaytree.policy.normal_scores import NormalScores
-from replaytree.records import Path
+from replaytree.records import Path, Space
 
 MEMBERS = 5
 HIDDEN = 32
@@ -38,11 +39,11 @@ class ValueEnsemble(nn.Module):
     more than their errors justify, so their deviations from their mean are multiplied by `spread`.
     """
 
-    def __init__(self, num_actions: int, max_layers: int, *, generator: torch.Generator, spread: float = 1.0) -> None:
+    def __init__(self, space: Space, *, generator: torch.Generator, spread: float = 1.0) -> None:
         super().__init__()
         self._spread = spread
-        self._num_actions, self._max_layers = num_actions, max_layers
-        F = num_features(num_actions, max_layers)
+        self._features = PathFeatures(space)
+        F = self._features.count
 
         def layer(fan_in: int, fan_out: int) -> tuple[nn.Parameter, nn.Parameter]:
             bound = 1.0 / math.sqrt(fan_in)
@@ -76,7 +77,7 @@ class ValueEnsemble(nn.Module):
             chosen_SB = np.arange(E)[np.newaxis]
         rows_SB = rows_E[chosen_SB]
         S, B = rows_SB.shape
-        features_SBF = self._features(table.actions(rows_SB.ravel()), epochs_E[chosen_SB.ravel()]).view(S, B, -1)
+        features_SBF = self._read(table.actions(rows_SB.ravel()), epochs_E[chosen_SB.ravel()]).view(S, B, -1)
         # Ranks among this fit's examples are as good as ranks among all, and their cost does not grow with the tree.
         self._normal_scores = NormalScores(values_E[np.unique(chosen_SB)])
         targets_SB = torch.from_numpy(self._normal_scores.scores(values_E[chosen_SB])).float()
@@ -88,9 +89,9 @@ class ValueEnsemble(nn.Module):
     @torch.no_grad()
     def scores(self, prefixes: Sequence[Path], *, epochs: int) -> Tensor:
         """Normal scores (M, N) of prefixes at a budget, among the examples of the last fit."""
-        T = self._max_layers
-        actions_NT = np.array([(*path, *(NO_LAYER,) * (T - len(path))) for path in prefixes], dtype=np.int16)
-        scores_MN: Tensor = self(self._features(actions_NT, np.full(len(prefixes), epochs)))
+        T = self._features.max_layers
+        actions_NT = np.array([(*path, *(NO_LAYER,) * (T - len(path))) for path in prefixes], dtype=np.int64)
+        scores_MN: Tensor = self(self._read(actions_NT, np.full(len(prefixes), epochs)))
         mean_N = scores_MN.mean(dim=0)
         return mean_N + self._spread * (scores_MN - mean_N)
 
@@ -124,16 +125,16 @@ class ValueEnsemble(nn.Module):
     def _deepened(self, old_MFH: Tensor, fresh_MFH: Tensor, *, power: int = 1) -> Tensor:
         """Weights of fewer layers, those of the layers beyond being fresh; as they are where the depth is the same.
 
-        Two kinds of features are divided by the number of layers (_features), so their weights are multiplied by it.
+        Some features are divided by the number of layers, so their weights are multiplied by it.
         """
-        T, A = self._max_layers, self._num_actions
-        before, rest = divmod(old_MFH.shape[1] - num_features(A, 0), A)
-        if rest or not 0 < before < T:
+        features = self._features
+        before = features.depth_of(old_MFH.shape[1])
+        if before is None or not 0 < before < features.max_layers:
             return old_MFH
         new_MFH = fresh_MFH.detach().clone()
-        new_MFH[:, : before * A] = old_MFH[:, : before * A]
-        new_MFH[:, T * A :] = old_MFH[:, before * A :]
-        new_MFH[:, [*range(T * A, T * A + A), -2]] *= (T / before) ** power
+        new_MFH[:, : features.begin(before)] = old_MFH[:, : features.begin(before)]
+        new_MFH[:, -features.tail :] = old_MFH[:, -features.tail :]
+        new_MFH[:, features.shared] *= (features.max_layers / before) ** power
         return new_MFH
 
     def _step(self, features_NF: Tensor, targets_N: Tensor, weights_N: Tensor) -> None:
@@ -144,23 +145,6 @@ class ValueEnsemble(nn.Module):
         loss.backward()
         self._optimizer.step()
 
-    def _features(self, actions_NT: npt.NDArray[np.int16], epochs_N: npt.NDArray[np.int64]) -> Tensor:
-        """(N, F): the one-hot path, how often each action occurs, which comes last, depth, log2 of the budget."""
-        T, A = self._max_layers, self._num_actions
-        features_NF = np.zeros((len(actions_NT), num_features(A, T)), dtype=np.float32)
-        for t in range(T):
-            [row] = np.nonzero(actions_NT[:, t] != NO_LAYER)
-            action = actions_NT[row, t].astype(np.intp)
-            features_NF[row, t * A + action] = 1.0
-            features_NF[row, T * A + action] += 1.0 / T
-        depth_N = (actions_NT != NO_LAYER).sum(axis=1)
-        every = np.arange(len(actions_NT))
-        features_NF[every, T * A + A + actions_NT[every, depth_N - 1]] = 1.0
-        features_NF[:, -2] = depth_N / T
-        features_NF[:, -1] = np.log2(epochs_N) / 4.0
-        return torch.from_numpy(features_NF)
-
-
-def num_features(num_actions: int, max_layers: int) -> int:
-    """F: one-hot path, counts, last action, depth, budget."""
-    return num_actions * max_layers + 2 * num_actions + 2
+    def _read(self, actions_NT: npt.NDArray[np.int64], epochs_N: npt.NDArray[np.int64]) -> Tensor:
+        """(N, F)."""
+        return torch.from_numpy(self._features.of(actions_NT, epochs_N))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from replaytree.border import reason
 from replaytree.errors import ConfigError
 from replaytree.records import FailureKind, Path, PathEvaluation, Proposal, Source, Space
+from replaytree.space.coding import labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,16 @@ class Callbacks:
             return
         training = first_training
         for number, (proposal, evaluation) in enumerate(results, start=first_episode):
-            path, labels = proposal.path, tuple(space.label(action) for action in proposal.path)
+            path, names = proposal.path, labels(space, proposal.path)
             if proposal.rewards is None:
                 event = TrainingEvent(
-                    search, training, number, path, labels, tuple(evaluation.accuracies), evaluation.failure,
+                    search, training, number, path, names, tuple(evaluation.accuracies), evaluation.failure,
                     evaluation.train_seconds,
                 )  # fmt: skip
                 self.tell("on_training", event)
                 training += 1
             episode = EpisodeEvent(
-                search, number, path, labels, proposal.source, depth_bound, epochs, best_accuracy, policy_loss, entropy
+                search, number, path, names, proposal.source, depth_bound, epochs, best_accuracy, policy_loss, entropy
             )
             self.tell("on_episode", episode)
 

@@ -7,6 +7,7 @@ import json
 from replaytree.config import SearchConfig
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Space
+from replaytree.space.coding import ended
 from replaytree.tree import ReplayTree
 
 
@@ -47,7 +48,8 @@ def require_depth(space: Space, tree: ReplayTree, *, max_layers: int) -> None:
         )
     if needed == stored:
         return
-    stuck = sum(not any(space.legal(node.path)) for node in tree.node_stats())
+    whole = getattr(space, "space", space)
+    stuck = sum(ended(space, node.path) and not ended(whole, node.path) for node in tree.node_stats())
     if stuck:
         raise SpaceError(
             f"{stuck} prefixes of search {tree.name!r} cannot go on to {space.max_layers} layers within its limits; "

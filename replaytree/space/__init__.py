@@ -1,8 +1,10 @@
 """Spaces: which layers there are, where each is legal, and what each costs. Networks import torch when built."""
 
 from replaytree.space.catalogue import xu24
+from replaytree.space.chain import ChainPlan
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
+from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.graph import Graph, GraphNode, GraphSpace, chain
 from replaytree.space.layers import (
     Classifier,
@@ -13,23 +15,27 @@ from replaytree.space.layers import (
     Pooling,
     ResidualBlock,
 )
+from replaytree.space.plan import Plan
 from replaytree.space.soft_reward import SoftReward, soft_reward
 from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cost
 
 __all__ = [
+    "ChainPlan",
     "CheckedSpace",
     "Classifier",
     "Concatenation",
     "ConstrainedSpace",
     "Convolution",
     "CustomLayer",
+    "DecisionSpace",
     "Graph",
     "GraphNode",
     "GraphSpace",
     "LabelSpace",
     "Layer",
     "LayerSpace",
+    "Plan",
     "Pooling",
     "ResidualBlock",
     "SoftReward",

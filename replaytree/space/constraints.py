@@ -9,7 +9,8 @@ from typing import Any
 
 from replaytree.config import option_name
 from replaytree.errors import ConfigError, SpaceError
-from replaytree.records import Path, Space
+from replaytree.records import Decision, Path, Space
+from replaytree.space.coding import Values, encode, ended
 
 MAX_CACHED_PREFIXES = 65536
 
@@ -29,7 +30,7 @@ class ConstrainedSpace:
         self.space = space
         self.max_params = max_params
         self.max_flops = max_flops
-        self._masks: dict[Path, tuple[bool, ...]] = {}
+        self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
         self._completes: dict[Path, bool] = {}
         if not any(self.legal(())):
             raise SpaceError(self._why_none())
@@ -47,18 +48,21 @@ class ConstrainedSpace:
         return getattr(self.space, name)
 
     @property
-    def num_actions(self) -> int:
-        """Size of the catalogue."""
-        return self.space.num_actions
-
-    @property
     def max_layers(self) -> int:
         """Depth of the deepest path."""
         return self.space.max_layers
 
-    def label(self, action: int) -> str:
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """The decisions of a layer."""
+        return self.space.decisions(depth)
+
+    def label(self, prefix: Path, action: int) -> str:
         """The layer's name."""
-        return self.space.label(action)
+        return self.space.label(prefix, action)
+
+    def action(self, prefix: Path, label: str) -> int:
+        """The layer of a name."""
+        return self.space.action(prefix, label)
 
     def build(self, prefix: Path, num_classes: int) -> Any:
         """The prefix with its classifier head."""
@@ -68,23 +72,76 @@ class ConstrainedSpace:
         """(parameters, FLOPs) of the prefix with its head."""
         return self.space.cost(prefix)
 
-    def legal(self, prefix: Path) -> tuple[bool, ...]:
-        """Which actions may follow `prefix`: none at max_layers, else at least one."""
-        mask = self._masks.get(prefix)
+    def legal(self, prefix: Path, chosen: Values = ()) -> tuple[bool, ...]:
+        """Which options the next decision may take, so that the layer and what can follow it keep the limits."""
+        mask = self._masks.get((prefix, chosen))
         if mask is None:
-            mask = tuple(
-                may and self._obeys((*prefix, action)) and self._can_go_on((*prefix, action))
-                for action, may in enumerate(self.space.legal(prefix))
+            whole = self.space.legal(prefix, chosen)
+            if not chosen and not any(whole):
+                return whole
+            decision = self.space.decisions(len(prefix) + 1)[len(chosen)]
+            mask = (
+                self._selectable(prefix, chosen, whole)
+                if decision.kind == "inputs"
+                else tuple(may and self._leads_on(prefix, (*chosen, value)) for value, may in enumerate(whole))
             )
             if len(self._masks) >= MAX_CACHED_PREFIXES:
                 self._masks.clear()
-            self._masks[prefix] = mask
+            self._masks[prefix, chosen] = mask
         return mask
 
+    def _leads_on(self, prefix: Path, chosen: Values) -> bool:
+        """Whether the layer can be completed within the limits, and something within them can follow it."""
+        path = self._completed(prefix, chosen)
+        return self._obeys(path) and self._can_go_on(path)
+
+    def _selectable(self, prefix: Path, chosen: Values, whole: tuple[bool, ...]) -> tuple[bool, ...]:
+        """The inputs that may be taken in any combination: one after the other, while the sum of what each adds fits.
+
+        So some combinations that would fit are left out where not all fit together. Selecting nothing is legal,
+        because the choices before it were made so that this is.
+        """
+        params, flops = self._cost(self._completed(prefix, (*chosen, 0)))
+        value, mask = 0, []
+        before = params, flops
+        for option, may in enumerate(whole):
+            path = self._completed(prefix, (*chosen, value | 1 << option))
+            cost = self._cost(path)
+            # An input that makes the head smaller may save parameters; another combination may not have that saving.
+            more = params + max(0, cost[0] - before[0]), flops + max(0, cost[1] - before[1])
+            taken = may and self._within(*more) and self._can_go_on(path)
+            mask.append(taken)
+            if taken:
+                value, before, (params, flops) = value | 1 << option, cost, more
+        return tuple(mask)
+
+    def _completed(self, prefix: Path, chosen: Values) -> Path:
+        """`prefix` and a layer that begins with `chosen`, each later decision the cheapest there is, no inputs."""
+        decisions = self.space.decisions(len(prefix) + 1)
+        while len(chosen) < len(decisions):
+            if decisions[len(chosen)].kind == "inputs":
+                chosen = (*chosen, 0)
+                continue
+            mask = self.space.legal(prefix, chosen)
+            options = [(*chosen, value) for value, may in enumerate(mask) if may]
+            chosen = min(options, key=lambda values: self._used(self._first(prefix, values), prefix))
+        return (*prefix, encode(decisions, chosen))
+
+    def _first(self, prefix: Path, chosen: Values) -> Path:
+        """`prefix` and a layer that begins with `chosen`, each later decision the first that is legal."""
+        decisions = self.space.decisions(len(prefix) + 1)
+        while len(chosen) < len(decisions):
+            inputs = decisions[len(chosen)].kind == "inputs"
+            chosen = (*chosen, 0 if inputs else self.space.legal(prefix, chosen).index(True))
+        return (*prefix, encode(decisions, chosen))
+
+    def _within(self, params: int, flops: int) -> bool:
+        return (self.max_params is None or params <= self.max_params) and (
+            self.max_flops is None or flops <= self.max_flops
+        )
+
     def _obeys(self, prefix: Path) -> bool:
-        params, flops = self._cost(prefix)
-        within_params = self.max_params is None or params <= self.max_params
-        return within_params and (self.max_flops is None or flops <= self.max_flops)
+        return self._within(*self._cost(prefix))
 
     def _can_go_on(self, prefix: Path) -> bool:
         """Whether a path of the cheapest layers leads from here to max_layers within the limits.
@@ -92,7 +149,7 @@ class ConstrainedSpace:
         The check that made a prefix legal has found such a path behind it, so a legal prefix has a legal layer after
         it.
         """
-        if len(prefix) == self.max_layers:
+        if ended(self.space, prefix):
             return True
         if prefix not in self._completes:
             cheapest = self._cheapest(prefix)
@@ -106,15 +163,13 @@ class ConstrainedSpace:
 
     def _cheapest(self, prefix: Path) -> Path:
         """`prefix` and the cheapest layer after it, by share of the limits; of equal ones, one that keeps the shape."""
-        after = [(*prefix, action) for action, may in enumerate(self.space.legal(prefix)) if may]
+        return self._completed(prefix, ())
 
-        def used(path: Path) -> tuple[float, bool]:
-            params, flops = self._cost(path)
-            share = params / self.max_params if self.max_params is not None else 0.0
-            share += flops / self.max_flops if self.max_flops is not None else 0.0
-            return share, self._shape(path) != self._shape(prefix)
-
-        return min(after, key=used)
+    def _used(self, path: Path, prefix: Path) -> tuple[float, bool]:
+        params, flops = self._cost(path)
+        share = params / self.max_params if self.max_params is not None else 0.0
+        share += flops / self.max_flops if self.max_flops is not None else 0.0
+        return share, self._shape(path) != self._shape(prefix)
 
     def _shape(self, prefix: Path) -> object:
         output_shape = getattr(self.space, "output_shape", None)
@@ -142,6 +197,6 @@ class ConstrainedSpace:
         ]
         return (
             f"no path of {self.max_layers} layers obeys {' and '.join(limits)}: the cheapest first layer, "
-            f"{self.label(first[0])}, has {params} parameters and {flops} FLOPs with its head; raise the limit, or "
+            f"{self.label((), first[0])}, has {params} parameters and {flops} FLOPs with its head; raise the limit, or "
             f"lower --max-layers"
         )

@@ -1,4 +1,4 @@
-"""Reading a path as people write it: labels or indices."""
+"""Reading a path as people write it: labels, or actions joined by dots."""
 
 from __future__ import annotations
 
@@ -7,27 +7,41 @@ import re
 from collections.abc import Sequence
 
 from replaytree.errors import SpaceError
-from replaytree.records import Path
+from replaytree.records import Path, Space
+from replaytree.space.coding import why_illegal
 
 
-def parse_path(text: str, labels: Sequence[str]) -> Path:
-    """'res128 conv32k3', 'res128, conv32k3' or dot-joined indices, '16.0' -> a Path.
+def read_path(text: str, space: Space) -> Path:
+    """'res128 conv32k3', 'res128, conv32k3' or dot-joined actions, '16.0' -> a Path.
 
-    A word that is both a label and an index is read as the label. Legality is not checked. Raises SpaceError, which
-    names the layer that is not in `labels`.
+    A word that is both a label and an action is read as the label. Legality is not checked. Raises SpaceError, which
+    names the layer that the space has not.
     """
     words = text.replace(",", " ").split()
     if not words:
-        raise SpaceError(f"path {text!r} has no layers; write labels, as in {labels[0]!r}, or indices, as in '0.0'")
-    actions = {label: action for action, label in enumerate(labels)}
-    if len(words) == 1 and words[0] not in actions and re.fullmatch(r"[0-9]+(\.[0-9]+)*", words[0]):
-        path = tuple(int(part) for part in words[0].split("."))
-        require_actions(path, len(labels))
-        return path
-    for depth, word in enumerate(words, start=1):
-        if word not in actions:
-            raise SpaceError(f"layer {depth} is {word!r}, which is not in this space; {_suggest(word, labels)}")
-    return tuple(actions[word] for word in words)
+        example = space.decisions(1)[0].options[0]
+        raise SpaceError(f"path {text!r} has no layers; write labels, as in {example!r}, or indices, as in '0.0'")
+    if len(words) == 1 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", words[0]) and not _is_label(space, words[0]):
+        return tuple(int(part) for part in words[0].split("."))
+    path: Path = ()
+    for word in words:
+        path = (*path, space.action(path, word))
+    return path
+
+
+def parse_path(text: str, space: Space) -> Path:
+    """As read_path; SpaceError also for a path that is illegal, saying at which layer, which decision, and why."""
+    path = read_path(text, space)
+    check_path(space, path)
+    return path
+
+
+def action_of(label: str, labels: Sequence[str], *, depth: int) -> int:
+    """The index of a label; SpaceError, with what may have been meant, where it is none of them."""
+    try:
+        return labels.index(label)
+    except ValueError:
+        raise SpaceError(f"layer {depth} is {label!r}, which is not in this space; {_suggest(label, labels)}") from None
 
 
 def require_actions(path: Path, num_actions: int) -> None:
@@ -35,6 +49,22 @@ def require_actions(path: Path, num_actions: int) -> None:
     for depth, action in enumerate(path, start=1):
         if not 0 <= action < num_actions:
             raise SpaceError(f"layer {depth} is {action}, which is no index of this space; use 0 to {num_actions - 1}")
+
+
+def check_path(space: Space, path: Path) -> None:
+    """SpaceError unless `path` is legal: which layer is not, which decision of it, and why."""
+    for depth, action in enumerate(path):
+        reason = why_illegal(space, path[:depth], action)
+        if reason is not None:
+            raise SpaceError(f"layer {depth + 1} is illegal there: {reason}")
+
+
+def _is_label(space: Space, word: str) -> bool:
+    try:
+        space.action((), word)
+    except SpaceError:
+        return False
+    return True
 
 
 def _suggest(word: str, labels: Sequence[str]) -> str:

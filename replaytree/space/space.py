@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from replaytree.errors import SpaceError
-from replaytree.records import Path, Shape
+from replaytree.records import Decision, Path, Shape
 from replaytree.space.graph import Graph, chain
 from replaytree.space.layers import (
     Classifier,
@@ -19,7 +19,7 @@ from replaytree.space.layers import (
     require_label,
     require_whole,
 )
-from replaytree.space.notation import parse_path, require_actions
+from replaytree.space.notation import action_of, read_path, require_actions
 from replaytree.space.returned import called, require_cost, require_mask, require_shape
 
 # Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
@@ -59,6 +59,7 @@ class LayerSpace:
                     f"CustomLayer (for plain labels, use LabelSpace)"
                 )
         self._labels = _checked_labels(layer.label for layer in self.layers)
+        self._decisions = (Decision("layer", self._labels),)
         self.input_shape = require_shape("input_shape", input_shape)
         require_whole("num_classes", num_classes, least=2)
         require_whole("max_layers", max_layers, least=1)
@@ -89,12 +90,20 @@ class LayerSpace:
         """The labels, by action."""
         return self._labels
 
-    def label(self, action: int) -> str:
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """One decision at every depth: the layer."""
+        return self._decisions
+
+    def label(self, prefix: Path, action: int) -> str:
         """The layer's name."""
         require_actions((action,), self.num_actions)
         return self._labels[action]
 
-    def legal(self, prefix: Path) -> tuple[bool, ...]:
+    def action(self, prefix: Path, label: str) -> int:
+        """The layer of that name; SpaceError, with close names, if there is none."""
+        return action_of(label, self._labels, depth=len(prefix) + 1)
+
+    def legal(self, prefix: Path, chosen: tuple[int, ...] = ()) -> tuple[bool, ...]:
         """Which actions may follow `prefix`: none at max_layers, else at least one. SpaceError if it is illegal."""
         shape = self.output_shape(prefix)
         if len(prefix) == self._max_layers:
@@ -149,7 +158,7 @@ class LayerSpace:
 
     def parse(self, text: str) -> Path:
         """'res128 conv32k3', 'res128, conv32k3' or dot-joined indices -> a legal Path, or SpaceError saying why not."""
-        path = parse_path(text, self._labels)
+        path = read_path(text, self)
         self.check(path)
         return path
 
@@ -237,6 +246,7 @@ class LabelSpace:
         if isinstance(labels, str):
             raise SpaceError(f"labels is one text, {labels!r}; it must be a list, as in {labels.split()!r}")
         self._labels = _checked_labels(labels)
+        self._decisions = (Decision("layer", self._labels),)
         require_whole("max_layers", max_layers, least=1)
         self._max_layers = max_layers
         self._legal = legal
@@ -265,12 +275,20 @@ class LabelSpace:
         """The labels, by action."""
         return self._labels
 
-    def label(self, action: int) -> str:
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """One decision at every depth: the layer."""
+        return self._decisions
+
+    def label(self, prefix: Path, action: int) -> str:
         """The layer's name."""
         require_actions((action,), self.num_actions)
         return self._labels[action]
 
-    def legal(self, prefix: Path) -> tuple[bool, ...]:
+    def action(self, prefix: Path, label: str) -> int:
+        """The layer of that name; SpaceError, with close names, if there is none."""
+        return action_of(label, self._labels, depth=len(prefix) + 1)
+
+    def legal(self, prefix: Path, chosen: tuple[int, ...] = ()) -> tuple[bool, ...]:
         """Which actions may follow `prefix`: none at max_layers, else at least one. SpaceError if it is illegal."""
         self.check(prefix)
         if len(prefix) == self._max_layers:
@@ -312,7 +330,7 @@ class LabelSpace:
 
     def parse(self, text: str) -> Path:
         """'mb3k3 identity', 'mb3k3, identity' or dot-joined indices -> a legal Path, or SpaceError saying why not."""
-        path = parse_path(text, self._labels)
+        path = read_path(text, self)
         self.check(path)
         return path
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, insert, select
 
 from replaytree.errors import ConfigError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
+from replaytree.space.coding import is_legal
 from replaytree.tree.engine import reading
 from replaytree.tree.records import path_from_text, path_text
 from replaytree.tree.schema import priors
@@ -19,16 +20,13 @@ def fitting(nodes: Iterable[NodeStats], space: Space, *, name: str) -> list[Node
 
     Raises ConfigError where there is none.
     """
-    legal: dict[Path, tuple[bool, ...]] = {}
     fit: set[Path] = {()}
     chosen = []
     for node in nodes:
         parent, action = node.path[:-1], node.path[-1]
         if node.evaluation_count == 0 or len(node.path) > space.max_layers or parent not in fit:
             continue
-        if parent not in legal:
-            legal[parent] = space.legal(parent)
-        if legal[parent][action]:
+        if is_legal(space, parent, action):
             fit.add(node.path)
             chosen.append(NodeStats(node.path, 0, tuple(sums for sums in node.budgets if sums.evaluation_count)))
     if not chosen:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, fu
 
 from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
+from replaytree.space.coding import count
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.noise import move_counts
@@ -156,21 +157,26 @@ def _insert_nodes(
         )
     ids = new_ids(connection, nodes, len(new))
     stored.update((prefix, Stored(node_id)) for prefix, node_id in zip(new, ids, strict=True))
-    labels: dict[int, str] = {}
-    for prefix in new:
-        labels.update((action, _label(space, action, prefix)) for action in prefix if action not in labels)
+    labels: dict[Path, str] = {}
+    for path in new:
+        for depth in range(1, len(path) + 1):
+            if path[:depth] not in labels:
+                labels[path[:depth]] = _label(space, path[:depth])
     rows = [_node_row(search_id, prefix, space, stored, labels) | changes[prefix].sums for prefix in new]
     connection.execute(_INSERT[nodes], rows)
 
 
-def _label(space: Space, action: int, prefix: Path) -> str:
-    if not 0 <= action < space.num_actions:
-        raise SpaceError(f"path {prefix} has action {action}; the space has actions 0 to {space.num_actions - 1}")
-    return space.label(action)
+def _label(space: Space, path: Path) -> str:
+    if len(path) > space.max_layers:
+        raise SpaceError(f"path {path} has more layers than max_layers, {space.max_layers}")
+    actions = count(space.decisions(len(path)))
+    if not 0 <= path[-1] < actions:
+        raise SpaceError(f"path {path} has action {path[-1]}; the space has actions 0 to {actions - 1}")
+    return space.label(path[:-1], path[-1])
 
 
 def _node_row(
-    search_id: int, prefix: Path, space: Space, stored: dict[Path, Stored], labels: dict[int, str]
+    search_id: int, prefix: Path, space: Space, stored: dict[Path, Stored], labels: dict[Path, str]
 ) -> dict[str, Any]:
     params, flops = space.cost(prefix) or (None, None)
     # A user's own space need not know its feature maps; the built-in ones do.
@@ -181,9 +187,9 @@ def _node_row(
         "parent_id": stored[prefix[:-1]].node_id if len(prefix) > 1 else None,
         "depth": len(prefix),
         "action": prefix[-1],
-        "label": labels[prefix[-1]],
+        "label": labels[prefix],
         "path": path_text(prefix),
-        "labels": " ".join(labels[action] for action in prefix),
+        "labels": " ".join(labels[prefix[:depth]] for depth in range(1, len(prefix) + 1)),
         "output_shape": shape_text(output_shape(prefix) if output_shape is not None else None),
         "params": params,
         "flops": flops,

@@ -109,6 +109,7 @@ class ReplayTree:
         engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
         search_id, space_json = search_queries.find_search(engine, name)
         if space is not None:
+            space = checked(space)
             require_same_layers(space, space_json, name)
         return cls(engine, name, search_id=search_id, space=space)
 
@@ -248,6 +249,7 @@ class ReplayTree:
 
         Raises SpaceError for other layers, ConfigError where nothing fits.
         """
+        space = checked(space)
         require_same_layers(space, self.info().space_json, self.name)
         return fitting(self.node_stats(), space, name=self.name)
 

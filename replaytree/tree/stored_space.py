@@ -12,7 +12,7 @@ from replaytree.space import CheckedSpace, LayerSpace
 
 def space_to_json(space: Space) -> str:
     """Its kind, its labels and its depth; of a space of layers also what `check` computes costs and shapes from."""
-    labels = [space.label(action) for action in range(space.num_actions)]
+    labels = list(space.decisions(1)[0].options)
     own = space.space if isinstance(space, CheckedSpace) else space
     described: dict[str, Any] = {"kind": type(own).__name__, "labels": labels, "max_layers": space.max_layers}
     whole: object = space
@@ -26,7 +26,7 @@ def space_to_json(space: Space) -> str:
 def require_same_layers(space: Space, space_json: str, name: str) -> None:
     """SpaceError unless the space's layers are called, and numbered, as those that search `name` was made with."""
     stored = json.loads(space_json)["labels"]
-    given = [space.label(action) for action in range(space.num_actions)]
+    given = list(space.decisions(1)[0].options)
     if stored == given:
         return
     if len(stored) != len(given):

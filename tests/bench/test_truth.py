@@ -57,7 +57,7 @@ def test_the_kept_tables_are_of_the_chains_that_their_numbers_name(dataset):
 
 def test_chains_do_not_change():
     space = LayerSpace(xu24(0.25), input_shape=(3, 16, 16), num_classes=10, max_layers=15)
-    assert space.label(chain_path(space, 0)[0]) == "avg3s1"
+    assert space.label((), chain_path(space, 0)[0]) == "avg3s1"
 
 
 def test_a_table_without_the_truth_of_a_depth_is_named(tmp_path):

@@ -18,7 +18,7 @@ def space():
 
 @pytest.fixture
 def controller(space):
-    return Controller(space.num_actions, hidden_size=16, generator=torch.Generator().manual_seed(0))
+    return Controller(space, hidden_size=16, generator=torch.Generator().manual_seed(0))
 
 
 def generator(seed=1):
@@ -32,31 +32,31 @@ def test_weights_start_uniform_within_008(controller):
 
 
 def test_samples_are_legal_and_reach_the_depth_bound(controller, space):
-    for path, probs in controller.sample(space, [()] * 50, depth_bound=4, generator=generator()):
+    for path, probs in controller.sample([()] * 50, depth_bound=4, generator=generator()):
         assert len(path) == len(probs) == 4
         for t, action in enumerate(path):
             assert space.legal(path[:t])[action]
 
 
 def test_a_sampled_probability_is_the_scored_one(controller, space):
-    sampled = controller.sample(space, [(), (1,), (0, 2)], depth_bound=5, generator=generator())
-    scored = controller.score(space, [path for path, _ in sampled])
+    sampled = controller.sample([(), (1,), (0, 2)], depth_bound=5, generator=generator())
+    scored = controller.score([path for path, _ in sampled])
     for b, (path, probs) in enumerate(sampled):
         logp_T = scored.log_probs_BT[b, len(path) - len(probs) : len(path)]
         torch.testing.assert_close(logp_T.exp(), torch.tensor(probs))
 
 
 def test_prefixes_are_kept(controller, space):
-    sampled = controller.sample(space, [(1, 2), ()], depth_bound=3, generator=generator())
+    sampled = controller.sample([(1, 2), ()], depth_bound=3, generator=generator())
     assert sampled[0][0][:2] == (1, 2)
     assert len(sampled[0][1]) == 1
 
 
 def test_a_batch_scores_like_its_paths_one_by_one(controller, space):
     paths = [(1,), (0, 1, 2, 2), (1, 1)]
-    batch = controller.score(space, paths)
+    batch = controller.score(paths)
     for b, path in enumerate(paths):
-        single = controller.score(space, [path])
+        single = controller.score([path])
         torch.testing.assert_close(batch.log_probs_BT[b, : len(path)], single.log_probs_BT[0])
         torch.testing.assert_close(batch.entropy_BT[b, : len(path)], single.entropy_BT[0])
         assert not batch.log_probs_BT[b, len(path) :].any()
@@ -64,20 +64,20 @@ def test_a_batch_scores_like_its_paths_one_by_one(controller, space):
 
 def test_illegal_actions_take_no_probability(controller, space):
     # After () two actions are legal, after (0,) two: their probabilities add up to 1.
-    first = controller.score(space, [(0,), (1,)]).log_probs_BT.exp().sum()
-    second = controller.score(space, [(0, 1), (0, 2)]).log_probs_BT[:, 1].exp().sum()
+    first = controller.score([(0,), (1,)]).log_probs_BT.exp().sum()
+    second = controller.score([(0, 1), (0, 2)]).log_probs_BT[:, 1].exp().sum()
     torch.testing.assert_close(torch.stack([first, second]), torch.ones(2))
 
 
 def test_entropy_and_its_gradient_are_finite_behind_the_mask(controller, space):
-    scored = controller.score(space, [(0, 1), (1, 2)])
+    scored = controller.score([(0, 1), (1, 2)])
     assert 0 < scored.entropy_BT.min() <= scored.entropy_BT.max() <= torch.tensor(3.0).log()
     scored.entropy_BT.sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in controller.parameters())
 
 
 def test_the_same_generator_gives_the_same_paths(controller, space):
-    first, again = (controller.sample(space, [()] * 8, depth_bound=5, generator=generator(7)) for _ in range(2))
+    first, again = (controller.sample([()] * 8, depth_bound=5, generator=generator(7)) for _ in range(2))
     assert first == again
 
 
@@ -86,14 +86,14 @@ def peaked(controller, biases):
     with torch.no_grad():
         for weights in controller.parameters():
             weights.zero_()
-        controller.logits.bias.copy_(torch.tensor(biases).log())
+        controller.logits["layer"].bias.copy_(torch.tensor(biases).log())
     return controller
 
 
 def test_a_share_of_every_step_may_be_uniform_over_what_is_legal(controller, space):
     # First a and b are legal, with 3/4 and 1/4; after b all three, with 3/5, 1/5 and 1/5.
     peaked(controller, [3.0, 1.0, 1.0])
-    sampled = controller.sample(space, [()] * 400, depth_bound=2, generator=generator(), uniform=0.2)
+    sampled = controller.sample([()] * 400, depth_bound=2, generator=generator(), uniform=0.2)
     first = {path[0]: probs[0] for path, probs in sampled}
     assert first == pytest.approx({0: 0.8 * 0.75 + 0.2 * 0.5, 1: 0.8 * 0.25 + 0.2 * 0.5})
     second = {path[1]: probs[1] for path, probs in sampled if path[0] == 1}
@@ -103,19 +103,19 @@ def test_a_share_of_every_step_may_be_uniform_over_what_is_legal(controller, spa
 
 def test_the_next_probabilities_are_the_scored_ones(controller, space):
     for prefix in ((), (1,), (1, 2), (0, 2, 1)):
-        probs = controller.next_probabilities(space, prefix)
+        probs = controller.next_probabilities(prefix)
         for action, legal in enumerate(space.legal(prefix)):
-            scored = controller.score(space, [(*prefix, action)]).log_probs_BT[0, -1].detach().exp() if legal else 0.0
+            scored = controller.score([(*prefix, action)]).log_probs_BT[0, -1].detach().exp() if legal else 0.0
             assert probs[action] == pytest.approx(float(scored), abs=1e-6)
 
 
 def test_what_comes_next_depends_on_the_whole_prefix(controller, space):
-    assert controller.next_probabilities(space, (1, 1)) != controller.next_probabilities(space, (0, 1))
-    assert controller.next_probabilities(space, (1, 2)) != controller.next_probabilities(space, (1, 1))
+    assert controller.next_probabilities((1, 1)) != controller.next_probabilities((0, 1))
+    assert controller.next_probabilities((1, 2)) != controller.next_probabilities((1, 1))
 
 
 def test_log_probabilities_and_entropies_by_hand_are_0_behind_the_end(controller, space):
-    scored = peaked(controller, [3.0, 1.0, 1.0]).score(space, [(0,), (1, 0)])
+    scored = peaked(controller, [3.0, 1.0, 1.0]).score([(0,), (1, 0)])
     log = math.log
     expected = torch.tensor([[log(0.75), 0.0], [log(0.25), log(0.6)]])
     torch.testing.assert_close(scored.log_probs_BT, expected)
@@ -126,4 +126,4 @@ def test_log_probabilities_and_entropies_by_hand_are_0_behind_the_end(controller
 
 
 def test_no_prefixes_no_paths(controller, space):
-    assert controller.sample(space, [], depth_bound=5, generator=generator()) == []
+    assert controller.sample([], depth_bound=5, generator=generator()) == []

@@ -158,7 +158,7 @@ def controller_biases(strategy, values):
     with torch.no_grad():
         for weights in strategy.state_dict()["controller"].values():
             weights.zero_()
-        strategy.state_dict()["controller"]["logits.bias"].copy_(torch.tensor(values))
+        strategy.state_dict()["controller"]["logits.layer.bias"].copy_(torch.tensor(values))
     return strategy
 
 
@@ -167,7 +167,7 @@ def test_the_controller_is_fitted_to_the_best_eighth():
     paths = [(action,) for action in range(8)]
     values = torch.tensor([0.1, 0.2, 0.0, 0.9, 0.3, 0.5, 0.8, 0.4])
     strategy._learn(paths, {path: n for n, path in enumerate(paths)}, values)
-    moved = strategy.state_dict()["controller"]["logits.bias"].tolist()
+    moved = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
     assert moved == pytest.approx([-0.01] * 3 + [0.01] + [-0.01] * 4, rel=1e-3)
     assert strategy._update.loss == pytest.approx(math.log(8))
     assert strategy._update.entropy == pytest.approx(math.log(8))
@@ -179,7 +179,7 @@ def test_a_path_counts_by_the_best_value_that_it_reaches():
     paths = [(0, 1), (2, 3)]
     place = {prefix: n for n, prefix in enumerate([(0,), (0, 1), (2,), (2, 3)])}
     strategy._learn(paths, place, torch.tensor([0.3, 0.6, 0.8, 0.1]))
-    moved = strategy.state_dict()["controller"]["logits.bias"].tolist()
+    moved = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
     assert moved == pytest.approx([-0.01, -0.01, 0.01, 0.01], rel=1e-3)
     # The mean over its two steps.
     assert strategy._update.loss == pytest.approx(math.log(4))
@@ -191,7 +191,7 @@ def test_the_entropy_bonus_keeps_the_controller_from_settling():
     strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=3), p)
     paths = [(0,)] * 3 + [(1,)] + [(2,)] * 28
     strategy._learn(paths, {(0,): 0, (1,): 1, (2,): 2}, torch.tensor([0.9, 0.8, 0.1]))
-    a, b, _ = strategy.state_dict()["controller"]["logits.bias"].tolist()
+    a, b, _ = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
     assert a == pytest.approx(p[0] - 0.01, rel=1e-2)
     assert b == pytest.approx(p[1] + 0.01, rel=1e-2)
 

@@ -5,6 +5,9 @@ from replaytree.policy import ReplayMemory
 from replaytree.policy.prior_values import PriorValues
 from replaytree.policy.value_model import ValueEnsemble
 from replaytree.records import BudgetSums, NodeStats
+from replaytree.space import LabelSpace
+
+SPACE = LabelSpace(["a", "b", "c"], max_layers=2)
 
 PATHS = [(a, b) for a in range(3) for b in range(3)]
 
@@ -17,12 +20,12 @@ def memory(accuracy):
 @pytest.fixture(scope="module")
 def prior():
     """Action 2 is good, wherever it comes."""
-    return PriorValues(memory(lambda path: 0.2 + 0.1 * path.count(2)), num_actions=3, max_layers=2, seed=0)
+    return PriorValues(memory(lambda path: 0.2 + 0.1 * path.count(2)), SPACE, seed=0)
 
 
 @pytest.fixture
 def own():
-    return ValueEnsemble(3, 2, generator=torch.Generator().manual_seed(1))
+    return ValueEnsemble(SPACE, generator=torch.Generator().manual_seed(1))
 
 
 def test_a_share_of_0_is_the_own_model(prior, own):
@@ -43,6 +46,6 @@ def test_half_is_half_way_on_the_own_scale(prior, own):
 
 
 def test_the_same_prior_and_seed_give_the_same_values(prior, own):
-    again = PriorValues(memory(lambda path: 0.2 + 0.1 * path.count(2)), num_actions=3, max_layers=2, seed=0)
+    again = PriorValues(memory(lambda path: 0.2 + 0.1 * path.count(2)), SPACE, seed=0)
     values = [each.mixed(own, PATHS, epochs=4, share=0.7) for each in (prior, again)]
     assert torch.equal(*values)

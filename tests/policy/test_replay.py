@@ -31,7 +31,7 @@ def uniform(strategy, *, mean=(0.5, 0.5, 0.5, 0.5), count=(1, 1, 1, 1)):
 
 
 def biases(strategy):
-    return strategy.state_dict()["controller"]["logits.bias"]
+    return strategy.state_dict()["controller"]["logits.layer.bias"]
 
 
 def sampled(path, behaviour=0.25):

@@ -1,14 +1,16 @@
 from itertools import product
 
-import numpy as np
 import pytest
 import torch
 
 from replaytree import metric
 from replaytree.policy import ReplayMemory
 from replaytree.policy.node_table import NodeTable
-from replaytree.policy.value_model import BATCH, MEMBERS, ValueEnsemble, num_features
+from replaytree.policy.value_model import BATCH, MEMBERS, ValueEnsemble
 from replaytree.records import BudgetSums, NodeStats
+from replaytree.space import LabelSpace
+
+SPACE = LabelSpace(["a", "b", "c"], max_layers=4)
 
 
 def table_of(nodes):
@@ -22,28 +24,11 @@ def table_of_accuracies(accuracies, *, epochs=4):
 
 
 def ensemble(seed=0):
-    return ValueEnsemble(3, 4, generator=torch.Generator().manual_seed(seed))
+    return ValueEnsemble(SPACE, generator=torch.Generator().manual_seed(seed))
 
 
 def predicted(model, paths, *, epochs):
     return model.values(model.scores(paths, epochs=epochs))
-
-
-def test_features_by_hand():
-    # Path (2, 0): one-hot 2 at place 0, 0 at place 1; counts 1/4 each; last action 0; depth 2/4; log2(4)/4.
-    features = ensemble()._features(np.array([[2, 0, -1, -1]], dtype=np.int16), np.array([4]))[0].tolist()
-    expected = [0.0] * num_features(3, 4)
-    expected[2] = expected[3] = 1.0
-    expected[12 + 2] = expected[12 + 0] = 0.25
-    expected[15 + 0] = 1.0
-    expected[-2] = 0.5
-    expected[-1] = 0.5
-    assert features == expected
-
-
-def test_how_many_features_there_are():
-    # One-hot 3 x 4, counts 3, last action 3, depth, budget.
-    assert num_features(3, 4) == 20
 
 
 def test_values_are_read_back_among_the_examples_of_the_last_fit():
@@ -59,7 +44,7 @@ def test_a_fit_draws_batches_only_from_more_examples_than_one_batch(examples, dr
     paths = [path for depth in (1, 2, 3, 4) for path in product(range(4), repeat=depth)][:examples]
     table = NodeTable(4)
     table.take_in(ReplayMemory(NodeStats(path, 1, (BudgetSums(4, 1, 0.5 + 0.1 * path[-1]),)) for path in paths))
-    model = ValueEnsemble(4, 4, generator=torch.Generator().manual_seed(0))
+    model = ValueEnsemble(LabelSpace(["a", "b", "c", "d"], max_layers=4), generator=torch.Generator().manual_seed(0))
     before = model._generator.get_state()
     model.fit(table)
     assert torch.equal(model._generator.get_state(), before) == (not draws)
@@ -128,7 +113,7 @@ def test_the_budget_is_an_input():
 
 
 def test_the_spread_multiplies_the_deviations_from_the_mean():
-    one, three = (ValueEnsemble(3, 4, generator=torch.Generator().manual_seed(0), spread=s) for s in (1.0, 3.0))
+    one, three = (ValueEnsemble(SPACE, generator=torch.Generator().manual_seed(0), spread=s) for s in (1.0, 3.0))
     paths = [(0,), (1, 2), (2, 2, 0)]
     own, wide = (model.scores(paths, epochs=4) for model in (one, three))
     torch.testing.assert_close(wide.mean(dim=0), own.mean(dim=0))

@@ -34,7 +34,7 @@ def test_answers_become_python_s_own():
     assert {type(answer) for answer in answers} == {int}
     assert space.legal(()) == (True, False)
     assert type(space.legal(())[0]) is bool
-    assert [type(space.label(action)) for action in (0, 1)] == [str, str]
+    assert [type(space.label((), action)) for action in (0, 1)] == [str, str]
     assert (space.build((), 2), isinstance(space, CheckedSpace)) == ("network", True)
 
 

@@ -53,7 +53,7 @@ def test_both_are_spaces():
     spaces: list[Space] = [CIFAR, LabelSpace(["identity", "mb3k3"], max_layers=8)]
     assert [space.num_actions for space in spaces] == [24, 2]
     assert [space.max_layers for space in spaces] == [15, 8]
-    assert [space.label(1) for space in spaces] == ["conv32k4", "mb3k3"]
+    assert [space.label((), 1) for space in spaces] == ["conv32k4", "mb3k3"]
 
 
 class TestLayerSpace:
@@ -165,7 +165,7 @@ class TestLayerSpace:
 
     def test_label_of_no_action(self):
         with pytest.raises(SpaceError, match="which is no index of this space"):
-            CIFAR.label(-1)
+            CIFAR.label((), -1)
 
     @pytest.mark.parametrize(
         ("change", "message"),

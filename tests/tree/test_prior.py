@@ -60,7 +60,7 @@ def test_a_search_without_one(tree):
 
 def test_what_is_too_deep_or_illegal_is_left_out(told, tree):
     class Shallow(LabelSpace):
-        def legal(self, prefix):
+        def legal(self, prefix, chosen=()):
             return (True, prefix != (0,), True)
 
     shallow = Shallow(["conv", "pool", "res"], max_layers=2)

@@ -263,8 +263,8 @@ def test_searches_do_not_mix(tree, create, golden):
 
 
 def test_the_statements_do_not_grow_with_depth(create, space, tmp_path):
-    tree = create(f"sqlite:///{tmp_path}/tree.db")
     space.max_layers = 15
+    tree = create(f"sqlite:///{tmp_path}/tree.db")
     counts = []
 
     def statements(depth):

@@ -1,0 +1,83 @@
+"""What a space of decisions is made of: the protocol, and how labels are written where a plan has no better way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from replaytree.errors import SpaceError
+from replaytree.records import Decision, Path, Shape
+from replaytree.space.coding import Values, named
+from replaytree.space.graph import Graph
+
+
+class Plan(Protocol):
+    """A space's own part; DecisionSpace makes a Space of it.
+
+    `nested`: the network of a prefix is a part of the network of its continuations, so that one training can score all
+    prefixes. `options()` are the keywords, beside the shapes and max_layers, that make an equal plan.
+    """
+
+    name: str
+    source: str
+    nested: bool
+    input_shape: Shape
+    num_classes: int
+    max_layers: int
+
+    def options(self) -> dict[str, Any]:
+        """The keywords of the constructor, as values for JSON."""
+        ...
+
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """The decisions of the layer at `depth`, from 1."""
+        ...
+
+    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
+        """The mask over the options of the next decision; the prefix is legal and shorter than max_layers."""
+        ...
+
+    def label(self, prefix: Path, values: Values) -> str:
+        """A layer's name, one word."""
+        ...
+
+    def values(self, prefix: Path, label: str) -> Values:
+        """The inverse of `label`; SpaceError for another word."""
+        ...
+
+    def network(self, path: Path) -> Graph:
+        """The network of a legal path, with its head."""
+        ...
+
+
+def plain_label(decisions: Sequence[Decision], values: Values) -> str:
+    """A name for any layer: its decisions and options, as in 'kernel3-filters16-inputs1+2'."""
+    words = []
+    for name, option in named(decisions, values).items():
+        words.append(name + (option if isinstance(option, str) else "+".join(option) or "none"))
+    return "-".join(words)
+
+
+def plain_values(decisions: Sequence[Decision], label: str, *, depth: int) -> Values:
+    """The inverse of plain_label."""
+    pattern = "-".join(_pattern(decision) for decision in decisions)
+    found = re.fullmatch(pattern, label)
+    if found is None:
+        example = plain_label(decisions, tuple(0 for _ in decisions))
+        raise SpaceError(f"layer {depth} is {label!r}, which is not in this space; write it as in {example!r}")
+    return tuple(_value(decision, text) for decision, text in zip(decisions, found.groups(), strict=True))
+
+
+def _pattern(decision: Decision) -> str:
+    options = "|".join(re.escape(option) for option in sorted(decision.options, key=len, reverse=True))
+    if decision.kind != "inputs":
+        return f"{re.escape(decision.name)}({options})"
+    some = rf"(?:{options})(?:\+(?:{options}))*|none" if options else "none"
+    return f"{re.escape(decision.name)}({some})"
+
+
+def _value(decision: Decision, text: str) -> int:
+    if decision.kind != "inputs":
+        return decision.options.index(text)
+    return sum(1 << decision.options.index(option) for option in text.split("+") if option != "none")
