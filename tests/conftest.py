@@ -19,7 +19,6 @@ class Skipping:
 
     def __init__(self, *, input_shape=(1, 8, 8), num_classes=10, max_layers=4):
         self.input_shape, self.num_classes, self.max_layers = input_shape, num_classes, max_layers
-        self.num_actions = 2 * 2**max_layers
 
     def network(self, prefix):
         nodes, outputs, loose = [], [IMAGE], {IMAGE}
@@ -38,14 +37,6 @@ class Skipping:
         ends = tuple(sorted(loose - {IMAGE} or loose))
         merge = Concatenation() if len(ends) > 1 else None
         return Graph(self.input_shape, tuple(nodes), ends, Classifier(self.num_classes), merge)
-
-    def legal(self, prefix):
-        if len(prefix) == self.max_layers:
-            return (False,) * self.num_actions
-        return tuple(2 <= action < 2 ** (len(prefix) + 2) for action in range(self.num_actions))
-
-    def label(self, action):
-        return ("pool" if action % 2 else "conv") + format(action // 2, "b")
 
     def cost(self, prefix):
         graph = self.network(prefix)

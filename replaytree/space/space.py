@@ -53,7 +53,7 @@ class LayerSpace:
     def __init__(self, layers: Iterable[Layer], *, input_shape: Shape, num_classes: int, max_layers: int) -> None:
         self.layers = tuple(layers)
         for number, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
+            if isinstance(layer, type) or not isinstance(layer, Layer):
                 raise SpaceError(
                     f"layer {number} of the space is {layer!r}; it must be a Convolution, ResidualBlock, Pooling or "
                     f"CustomLayer (for plain labels, use LabelSpace)"

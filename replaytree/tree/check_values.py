@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Row, Table, text
 
-from replaytree.errors import InputError
+from replaytree.errors import InputError, SpaceError
 from replaytree.records import Shape
-from replaytree.space.described import DescribedLayers
+from replaytree.space import Classifier, LayerSpace, chain
+from replaytree.space.layers import format_shape
 from replaytree.tree.problem import Problem
 from replaytree.tree.records import shape_from_text
 from replaytree.tree.row_rules import CACHES, rule_of
@@ -38,7 +39,7 @@ class _Words:
 
     labels: tuple[str, ...]
     max_layers: int
-    layers: DescribedLayers | None
+    layers: LayerSpace | None
 
 
 def value_problems(connection: Connection, *, tables: Collection[str] = ()) -> Iterator[Problem]:
@@ -123,19 +124,23 @@ def _step_problems(connection: Connection, words: Mapping[int, tuple[str, _Words
             yield from _layer_problems(name, space.layers, row)
 
 
-def _layer_problems(name: str, layers: DescribedLayers, row: Row[Any]) -> Iterator[Problem]:
+def _layer_problems(name: str, space: LayerSpace, row: Row[Any]) -> Iterator[Problem]:
     try:
         before = None if row.is_first else _shape(row.before)
     except ValueError:
         return
-    step = layers.step(row.action, before)
-    if step is None:
+    start, head = before or space.input_shape, Classifier(space.num_classes)
+    step = chain([space.layers[row.action]], input_shape=start, head=head)
+    try:
+        shape = format_shape(step.end_shape)
+    except SpaceError:
         yield Problem(name, "action", "one that is legal there", row.action, node_id=row.node_id)
         return
-    shape = "x".join(map(str, step.shape))
     if row.after != shape:
         yield Problem(name, "output_shape", shape, row.after, node_id=row.node_id)
-    for what, expected in (("params", step.params), ("flops", step.flops)):
+    # The head moves along: what it had behind the layer before is gone.
+    gone = (0, 0) if before is None else (head.params(before), head.flops(before))
+    for what, expected in (("params", step.params - gone[0]), ("flops", step.flops - gone[1])):
         if (found := getattr(row, what)) != expected:
             known = found if found is None else int(found)
             yield Problem(name, f"what the layer adds to {what}", expected, known, node_id=row.node_id)

@@ -6,8 +6,9 @@ from torch import nn
 
 from replaytree.errors import SpaceError
 from replaytree.networks.trie import PrefixNetwork
-from replaytree.space import trie_cost
+from replaytree.space import LayerSpace, ResidualBlock, trie_cost
 from replaytree.space.building import build
+from replaytree.space.layers.modules.subsampled import SubsampledConv2d
 
 CONV, POOL = 0, 1
 
@@ -108,6 +109,13 @@ def test_a_space_that_is_not_nested_is_named(skipping):
 
     with pytest.raises(SpaceError, match=r"the network of \(2, 3\) is not that of \(2,\) and layers of depth 2"):
         PrefixNetwork(Renames(), [PATH[:2]], 10)
+
+
+def test_no_strided_1x1_convolution_of_a_trie_is_left_to_onednn():
+    space = LayerSpace([ResidualBlock(8, 2)], input_shape=(3, 8, 8), num_classes=2, max_layers=2)
+    kinds = [type(part) for part in PrefixNetwork(space, [(0, 0)], 2).modules() if isinstance(part, nn.Conv2d)]
+    assert kinds.count(SubsampledConv2d) == 2
+    assert kinds.count(nn.Conv2d) == 4
 
 
 def test_a_layer_may_add_nothing(skipping):

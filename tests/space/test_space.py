@@ -172,6 +172,10 @@ class TestLayerSpace:
         [
             ({"layers": []}, "the space has no layers; give at least one"),
             ({"layers": ["conv32k3"]}, "layer 0 of the space is 'conv32k3'; it must be a Convolution, ResidualBlock,"),
+            (
+                {"layers": [Pooling]},
+                "layer 0 of the space is <class 'replaytree.space.layers.pooling.Pooling'>; it must",
+            ),
             ({"layers": [ResidualBlock(8), ResidualBlock(8, width=0.5)]}, "layers 0 and 1 have the same label, 'res8'"),
             ({"input_shape": (32, 32)}, "input_shape is (32, 32); it must be (channels, height, width), each at least"),
             ({"input_shape": 32}, "input_shape is 32; it must be"),

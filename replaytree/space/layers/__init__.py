@@ -24,12 +24,15 @@ KINDS: dict[str, Any] = {
     "ResidualBlock": ResidualBlock,
 }
 
+# The type of a layer whose code only its author has.
+OWN_KIND = "CustomLayer"
+
 
 def layer_to_json(layer: Layer) -> dict[str, Any]:
-    """Its type and fields, as plain values; of a layer that is a user's own, the type and the label alone."""
+    """Its type and fields, as plain values; of a layer that is a user's own, OWN_KIND and the label alone."""
     kind = type(layer).__name__
     if KINDS.get(kind) is not type(layer):
-        return {"type": kind, "label": layer.label}
+        return {"type": OWN_KIND, "label": layer.label}
     return {"type": kind, **{field.name: getattr(layer, field.name) for field in fields(KINDS[kind])}}
 
 
@@ -59,6 +62,7 @@ def _plain(name: str, value: object) -> Any:
 
 __all__ = [
     "KINDS",
+    "OWN_KIND",
     "Classifier",
     "Concatenation",
     "Convolution",
