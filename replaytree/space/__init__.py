@@ -1,6 +1,5 @@
 """Spaces: which layers there are, where each is legal, and what each costs. Networks import torch when built."""
 
-from replaytree.space.catalogue import xu24
 from replaytree.space.chain import ChainPlan
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
@@ -19,6 +18,7 @@ from replaytree.space.plan import Plan
 from replaytree.space.soft_reward import SoftReward, soft_reward
 from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cost
+from replaytree.space.xu24 import xu24
 
 __all__ = [
     "ChainPlan",

@@ -1,30 +1,110 @@
-"""The default catalogue."""
+"""The spaces that have a name: how one is made from its name and options, and again from its description."""
 
 from __future__ import annotations
 
-from replaytree.space.layers import Convolution, Layer, Pooling, PoolingKind, ResidualBlock
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-CHANNELS = (32, 64, 128)
+from replaytree.errors import SpaceError
+from replaytree.records import Shape
+from replaytree.space.decision_space import DecisionSpace
+from replaytree.space.plan import FORMAT, Plan, Published
+from replaytree.space.space import LayerSpace
+from replaytree.space.xu24 import xu24
+
+# What every space is made for; its options come beside these.
+_COMMON = ("input_shape", "num_classes", "max_layers")
 
 
-def xu24(width: float = 1.0) -> tuple[Layer, ...]:
-    """The 24 layers of "Augmented Neural Architecture Search with REINFORCE" (O. Xu, poster), reconstructed.
+class PlanClass(Protocol):
+    """The class of a built-in plan. `defaults` are its options with their defaults; `about` is one sentence."""
 
-    The order gives the action indices and never changes:
+    name: str
+    about: str
+    source: str
+    nested: bool
+    defaults: Mapping[str, Any]
+    published: Mapping[str, Published]
 
-    * 0-8    conv32k3, conv32k4, conv32k5, and the same for 64 and 128 channels
-    * 9-11   conv32k3s2, conv64k3s2, conv128k3s2
-    * 12-17  res32, res32s2, res64, res64s2, res128, res128s2
-    * 18-20  avg2s2, avg3s2, avg3s1
-    * 21-23  max2s2, max3s2, max3s1
+    def __call__(self, *, input_shape: Shape, num_classes: int, max_layers: int, **options: Any) -> Plan:
+        """A plan of the space."""
+        ...
 
-    `width` multiplies all channel numbers, and the result is rounded. Labels keep the nominal numbers. Raises
-    SpaceError where 32 channels would become 0.
+
+# One line a space whose layers are decisions.
+PLANS: dict[str, PlanClass] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a named space before it is made."""
+
+    name: str
+    about: str
+    source: str
+    defaults: Mapping[str, Any]
+    published: Mapping[str, Published]
+
+
+def about(name: str) -> About:
+    """A named space; SpaceError, listing those that there are, for another name."""
+    if name == "xu24":
+        return About(
+            "xu24",
+            "Chains of 24 layers: convolutions, residual blocks, pooling.",
+            'O. Xu, "Augmented Neural Architecture Search with REINFORCE" (poster)',
+            {"width": 1.0},
+            {
+                "poster": Published(
+                    "res128 conv32k3 conv32k3 res64 avg2s2 res64 res64 conv128k4 conv64k3",
+                    input_shape=(3, 32, 32),
+                    note="86.13 % on CIFAR-10",
+                )
+            },
+        )
+    if name not in PLANS:
+        raise SpaceError(f"there is no space {name!r}; there are {', '.join(names())}")
+    plan = PLANS[name]
+    return About(plan.name, plan.about, plan.source, plan.defaults, plan.published)
+
+
+def names() -> tuple[str, ...]:
+    """The named spaces."""
+    return ("xu24", *PLANS)
+
+
+def named_space(
+    name: str, *, input_shape: Shape, num_classes: int, max_layers: int, **options: Any
+) -> LayerSpace | DecisionSpace:
+    """A named space for some images. SpaceError for a name or an option that there is not."""
+    known = about(name)
+    if unknown := sorted(set(options) - set(known.defaults)):
+        own = ", ".join(known.defaults) or "no options"
+        raise SpaceError(f"space {name!r} has no option {unknown[0]!r}; it has {own}")
+    chosen = {**known.defaults, **options}
+    common: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes, "max_layers": max_layers}
+    if name == "xu24":
+        return LayerSpace(xu24(chosen["width"]), **common, name="xu24", options=chosen)
+    return DecisionSpace(PLANS[name](**common, **chosen))
+
+
+def space_of(description: Mapping[str, Any]) -> LayerSpace | DecisionSpace | None:
+    """The space that `describe()` described; None where it is of a user's own code, which no description holds.
+
+    Raises SpaceError for a description that is damaged, or of a newer replaytree.
     """
-    kinds: tuple[PoolingKind, ...] = ("avg", "max")
-    return (
-        *(Convolution(channels, kernel, width=width) for channels in CHANNELS for kernel in (3, 4, 5)),
-        *(Convolution(channels, 3, 2, width) for channels in CHANNELS),
-        *(ResidualBlock(channels, stride, width) for channels in CHANNELS for stride in (1, 2)),
-        *(Pooling(kind, kernel, stride) for kind in kinds for kernel, stride in ((2, 2), (3, 2), (3, 1))),
-    )
+    values = dict(description)
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str) or kind not in names():
+        return None
+    found = values.pop("format", FORMAT)
+    if not isinstance(found, int) or found > FORMAT:
+        raise SpaceError(
+            f"the space was described by a newer replaytree (format {found!r}, here {FORMAT}); upgrade this one"
+        )
+    try:
+        values["input_shape"] = tuple(values["input_shape"])
+        return named_space(kind, **values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpaceError(f"space {kind!r} is described in no way that can be read ({str(error)[:200]})") from error

@@ -11,12 +11,10 @@ from replaytree.space.coding import Values, decode, encode, labels, why_illegal
 from replaytree.space.graph import Graph
 from replaytree.space.layers import Classifier
 from replaytree.space.notation import check_path, parse_path
-from replaytree.space.plan import Plan
+from replaytree.space.plan import FORMAT, Plan
 
 # Caches are emptied when full.
 MAX_CACHED = 65536
-# Version of describe(); a newer one is refused, not guessed at.
-FORMAT = 1
 
 
 class DecisionSpace:

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import Values, named
 from replaytree.space.graph import Graph
+
+# Version of describe(); a newer one is refused, not guessed at.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A published architecture: its path as people write it, and what it is for.
+
+    `options` are those of its space; `params` is the exact number of parameters at that size, where it is known; `note`
+    says what its authors report.
+    """
+
+    path: str
+    input_shape: Shape
+    num_classes: int = 10
+    options: Mapping[str, Any] = field(default_factory=dict)
+    params: int | None = None
+    note: str = ""
 
 
 class Plan(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from replaytree.space.layers import (
     require_whole,
 )
 from replaytree.space.notation import action_of, read_path, require_actions
+from replaytree.space.plan import FORMAT
 from replaytree.space.returned import called, require_cost, require_mask, require_shape
 
 # Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
@@ -44,13 +45,26 @@ class _Steps:
 class LayerSpace:
     """Chains of layers on images, with a classifier head: global average pooling and a linear layer.
 
+    `name` and `options` are those of a space of the catalogue, which makes it anew from them.
+
     A Space (see records.py). Shapes are (channels, height, width). Raises SpaceError for what cannot be a space,
     also where a chain shorter than `max_layers` could reach a feature map that no layer may follow.
     """
 
     nested = True
 
-    def __init__(self, layers: Iterable[Layer], *, input_shape: Shape, num_classes: int, max_layers: int) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        *,
+        input_shape: Shape,
+        num_classes: int,
+        max_layers: int,
+        name: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name = name
+        self._options = dict(options or {})
         self.layers = tuple(layers)
         for number, layer in enumerate(self.layers):
             if isinstance(layer, type) or not isinstance(layer, Layer):
@@ -164,6 +178,15 @@ class LayerSpace:
 
     def describe(self) -> dict[str, Any]:
         """What makes two spaces the same, for JSON. `width` is None where the layers' widths differ."""
+        if self.name is not None:
+            return {
+                "kind": self.name,
+                "format": FORMAT,
+                "input_shape": list(self.input_shape),
+                "num_classes": self.num_classes,
+                "max_layers": self._max_layers,
+                **self._options,
+            }
         widths = {layer.width for layer in self.layers if isinstance(layer, Convolution | ResidualBlock)}
         return {
             "kind": "layers",

@@ -1,36 +1,73 @@
+import json
+import re
+
 import pytest
 
 from replaytree.errors import SpaceError
-from replaytree.space import Convolution, ResidualBlock, xu24
+from replaytree.space.catalogue import about, named_space, names, space_of
 
-LABELS = [
-    *("conv32k3", "conv32k4", "conv32k5", "conv64k3", "conv64k4", "conv64k5", "conv128k3", "conv128k4", "conv128k5"),
-    *("conv32k3s2", "conv64k3s2", "conv128k3s2"),
-    *("res32", "res32s2", "res64", "res64s2", "res128", "res128s2"),
-    *("avg2s2", "avg3s2", "avg3s1", "max2s2", "max3s2", "max3s1"),
-]
+IMAGES = {"input_shape": (3, 32, 32), "num_classes": 10, "max_layers": 15}
 
 
-def test_the_24_layers_in_their_order():
-    assert [layer.label for layer in xu24()] == LABELS
-    assert len(set(LABELS)) == 24
+@pytest.mark.parametrize("name", names())
+def test_a_space_is_made_again_from_its_description(name):
+    space = named_space(name, **IMAGES)
+    again = space_of(json.loads(json.dumps(space.describe())))
+    assert again.describe() == space.describe()
+    assert [again.decisions(depth) for depth in (1, 15)] == [space.decisions(depth) for depth in (1, 15)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_is_published_can_be_built_and_has_the_stated_parameters(name):
+    for each in about(name).published.values():
+        space = named_space(
+            name, input_shape=each.input_shape, num_classes=each.num_classes, max_layers=len(each.path.split()),
+            **each.options,
+        )  # fmt: skip
+        path = space.parse(each.path)
+        assert " ".join(space.label(path[:depth], action) for depth, action in enumerate(path)) == each.path
+        if each.params is not None:
+            assert space.cost(path)[0] == each.params
+
+
+def test_the_poster_is_an_architecture_of_xu24():
+    assert about("xu24").published["poster"].path.split()[0] == "res128"
 
 
 @pytest.mark.parametrize(
-    ("width", "channels"), [(0.25, [8, 16, 32]), (1.0, [32, 64, 128]), (0.05, [2, 3, 6]), (2, [64, 128, 256])]
+    ("name", "options", "message"),
+    [
+        ("xu25", {}, "there is no space 'xu25'; there are xu24"),
+        ("xu24", {"strides": True}, "space 'xu24' has no option 'strides'; it has width"),
+        ("xu24", {"width": 0.001}, "width is 0.001, which leaves 32 channels none"),
+    ],
 )
-def test_width_scales_channels_and_leaves_labels(width, channels):
-    layers = xu24(width)
-    assert [layer.label for layer in layers] == LABELS
-    assert [layer.output_channels for layer in layers if isinstance(layer, ResidualBlock)][::2] == channels
-    assert [layer.output_channels for layer in layers if isinstance(layer, Convolution)][:9:3] == channels
+def test_what_cannot_be_made(name, options, message):
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        named_space(name, **IMAGES, **options)
 
 
-def test_the_least_width_leaves_one_channel():
-    assert xu24(1 / 32)[0].output_shape((3, 8, 8)) == (1, 8, 8)
+def test_a_description_of_a_users_own_space_makes_none():
+    assert space_of({"kind": "Own", "max_layers": 3}) is None
 
 
-@pytest.mark.parametrize("width", [0.031, 0, -1, float("inf"), "1"])
-def test_widths_that_cannot_be(width):
-    with pytest.raises(SpaceError, match=r"width is .*; it must be .* \(--width\)"):
-        xu24(width)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "the space was described by a newer replaytree (format 2, here 1); upgrade this one"),
+        ({"input_shape": [3, 32]}, "input_shape is (3, 32)"),
+        ({"num_classes": None}, "num_classes is None"),
+        ({"surprise": 1}, "space 'xu24' has no option 'surprise'"),
+    ],
+)
+def test_a_damaged_description_is_refused(change, message):
+    description = named_space("xu24", **IMAGES).describe() | change
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        space_of(description)
+
+
+def test_a_description_without_images_is_refused():
+    description = named_space("xu24", **IMAGES).describe()
+    del description["input_shape"]
+    with pytest.raises(SpaceError, match="space 'xu24' is described in no way that can be read"):
+        space_of(description)
