@@ -1,5 +1,7 @@
 """A trie over graphs with skips, joins and loose ends is, prefix by prefix, the network of that prefix."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -107,6 +109,13 @@ def test_a_space_that_is_not_nested_is_named(skipping):
             graph = super().network(prefix)
             return graph if len(prefix) < 2 else super().network((layer(POOL, 0), *prefix[1:]))
 
+    class Miscounts(skipping):
+        def network(self, prefix):
+            graph = super().network(prefix)
+            return replace(graph, nodes=tuple(replace(node, depth=1) for node in graph.nodes))
+
+    with pytest.raises(SpaceError, match="and layers of depth 2, so the space is not nested"):
+        PrefixNetwork(Miscounts(), [PATH[:2]], 10)
     with pytest.raises(SpaceError, match=r"the network of \(2, 3\) is not that of \(2,\) and layers of depth 2"):
         PrefixNetwork(Renames(), [PATH[:2]], 10)
 

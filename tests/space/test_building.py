@@ -1,4 +1,5 @@
 import re
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -6,7 +7,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
-from replaytree.space import Classifier, Convolution, CustomLayer, LayerSpace, Pooling, ResidualBlock, chain, xu24
+from replaytree.space import (
+    Classifier,
+    Concatenation,
+    Convolution,
+    CustomLayer,
+    LayerSpace,
+    Pooling,
+    ResidualBlock,
+    chain,
+    xu24,
+)
 from replaytree.space.building import build, build_layer
 from replaytree.space.layers.modules.residual import ResidualModule
 from replaytree.space.layers.modules.subsampled import SubsampledConv2d
@@ -184,3 +195,35 @@ class Pair(nn.Module):
 def test_custom_layers_that_cannot_be_measured(builder, message):
     with pytest.raises(SpaceError, match=re.escape(message)):
         CustomLayer("mine", builder).output_shape((4, 8, 8))
+
+
+def test_a_concatenation_pads_smaller_maps_at_right_and_below():
+    layer = Concatenation()
+    shapes = ((1, 3, 2), (2, 2, 5))
+    assert layer.output_shape(*shapes) == (3, 3, 5)
+    assert (layer.params(*shapes), layer.flops(*shapes), layer.activations(*shapes)) == (0, 0, 45)
+    tall, wide = (torch.rand(4, *shape) + 1 for shape in shapes)
+    expected = torch.zeros(4, 3, 3, 5)
+    expected[:, :1, :3, :2] = tall
+    expected[:, 1:, :2, :5] = wide
+    names = {"torch": torch, "nn": nn}
+    for definition in layer.definitions:
+        exec(definition, names)
+    for module in (build_layer(layer, *shapes), eval(layer.source(*shapes), names)):
+        assert torch.equal(module(tall, wide), expected)
+    with pytest.raises(SpaceError, match="concat is illegal here: it needs at least one feature map"):
+        build_layer(layer)
+
+
+def test_a_head_reads_every_value_where_it_flattens():
+    head, shape = Classifier(3, "flatten"), (5, 4, 2)
+    module = build_layer(head, shape)
+    features = torch.randn(2, *shape)
+    assert torch.equal(module(features), module.linear(features.flatten(1)))
+    assert head.params(shape) == sum(p.numel() for p in module.parameters()) == (40 + 1) * 3
+    assert (head.flops(shape), head.activations(shape)) == (120, 40)
+    written = eval(head.source(shape), {"nn": nn, "OrderedDict": OrderedDict})
+    assert list(written.state_dict()) == list(module.state_dict()) == ["linear.weight", "linear.bias"]
+    for wrong, message in (({"num_classes": 0}, "num_classes of a Classifier is 0"), ({"pool": "max"}, "is 'max'; it")):
+        with pytest.raises(SpaceError, match=message):
+            Classifier(**{"num_classes": 3, **wrong})

@@ -61,6 +61,12 @@ def test_the_peak_is_where_most_maps_are_alive():
     assert Graph((1, 8, 8), kept, (2,), Classifier(2)).peak_bytes == 4 * (64 + 512 + 576)
 
 
+def test_the_peak_may_be_where_the_loose_ends_are_merged():
+    nodes = tuple(GraphNode(f"a{n}", Convolution(8, 3), (IMAGE,), n) for n in (1, 2))
+    # Two maps of 512 and their concatenation; the head's two numbers come when the two are gone.
+    assert Graph((1, 8, 8), nodes, (0, 1), Classifier(2), Concatenation()).peak_bytes == 4 * 2048
+
+
 def test_the_network_is_that_of_its_parts_by_hand():
     torch.manual_seed(0)
     network = build(SKIPS).eval()
@@ -134,6 +140,13 @@ def test_every_kind_comes_back_from_json():
         layer_from_json(own)
 
 
+def test_a_kind_of_ones_own_is_never_taken_for_ours():
+    class Pooling(type(LAYERS[3])):
+        """Another pooling than ours, by the same name."""
+
+    assert layer_to_json(Pooling("avg", 2, 2)) == {"type": "CustomLayer", "label": "avg2s2"}
+
+
 NODE = {"name": "a1", "layer": layer_to_json(Convolution(4, 3)), "inputs": [-1], "depth": 1}
 
 
@@ -144,6 +157,7 @@ NODE = {"name": "a1", "layer": layer_to_json(Convolution(4, 3)), "inputs": [-1],
         ({"nodes": [NODE | {"inputs": []}]}, "node a1 reads nothing"),
         ({"nodes": [NODE | {"inputs": [True]}]}, "[True] are not whole numbers"),
         ({"nodes": [NODE | {"name": "a b"}]}, "node 0 is named 'a b'; it must be a Python name"),
+        ({"nodes": [NODE | {"name": "class"}]}, "node 0 is named 'class'; it must be a Python name"),
         ({"nodes": [NODE | {"name": "head"}]}, "node 0 is named 'head'; it must be a Python name"),
         ({"nodes": [NODE, NODE]}, "two nodes are named 'a1'"),
         ({"nodes": [NODE | {"depth": 0}]}, "node a1 is of depth 0"),
