@@ -65,6 +65,9 @@ def test_the_peak_may_be_where_the_loose_ends_are_merged():
     nodes = tuple(GraphNode(f"a{n}", Convolution(8, 3), (IMAGE,), n) for n in (1, 2))
     # Two maps of 512 and their concatenation; the head's two numbers come when the two are gone.
     assert Graph((1, 8, 8), nodes, (0, 1), Classifier(2), Concatenation()).peak_bytes == 4 * 2048
+    # A large head reads the concatenation of 8x8x8 and 1x4x4, which is 9x8x8.
+    small = (nodes[0], GraphNode("a2", Pooling("max", 2, 2), (IMAGE,), 2))
+    assert Graph((1, 8, 8), small, (0, 1), Classifier(1000), Concatenation()).peak_bytes == 4 * (576 + 1000)
 
 
 def test_the_network_is_that_of_its_parts_by_hand():
