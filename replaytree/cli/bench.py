@@ -100,6 +100,50 @@ def strategies(
     _finish({"summaries": [asdict(summary) for summary in summaries], "options": dict(options)}, json_)
 
 
+@bench.command()
+def spaces(
+    space: Annotated[list[str] | None, typer.Option(help="A named space; may be repeated.  [default: all]")] = None,
+    first: Annotated[str, typer.Option(help="The strategy that is compared.")] = "guided",
+    second: Annotated[str, typer.Option(help="The strategy that it is compared with.")] = "random",
+    seeds: Annotated[int, whole("Searches a space and strategy.", least=2)] = 5,
+    trainings: Annotated[int, whole("Trainings a search.")] = 50,
+    repeats: Annotated[int, whole("Trainings anew of what a search found.")] = 3,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="A field of the configuration, NAME=VALUE, as dataset=mnist; may be repeated."),
+    ] = None,
+    processes: Annotated[int, whole("Searches at a time, one thread each.")] = 2,
+    json_: Json = None,
+) -> None:
+    """Whether one strategy finds better networks than another, in every named space, on images."""
+    from replaytree.bench import spaces as measured
+    from replaytree.bench.strategies import parse_options, require_strategies
+    from replaytree.space.catalogue import about, names
+
+    require_strategies([first, second])
+    chosen = [about(name).name for name in space or names()]
+    options = parse_options(option or [])
+    found = []
+    for name in chosen:
+        jobs = [
+            measured.Job(name, strategy, seed, trainings, repeats, options)
+            for seed in range(seeds)
+            for strategy in (first, second)
+        ]
+        own = list(measured.run_jobs(jobs, processes=processes))
+        found += own
+        [row] = measured.differences(own, first, second)
+        seconds = sum(each.seconds for each in own) / (trainings * len(own))
+        say(
+            f"{name:<11} {first} {row.first_mean:.4f}  {second} {row.second_mean:.4f}  "
+            f"difference {row.points:+.2f} points [{row.low:+.2f}, {row.high:+.2f}]  "
+            f"({row.n} seeds, {seconds:.2f} s a training)",
+            flush=True,
+        )
+    rows = [asdict(row) for row in measured.differences(found, first, second)]
+    _finish({"differences": rows, "found": [asdict(each) for each in found], "options": dict(options)}, json_)
+
+
 @bench.command("digits-table")
 def digits_table(
     out: Annotated[Path, typer.Argument(help="The CSV file to write; .gz compresses it.", callback=writable)],

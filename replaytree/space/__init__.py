@@ -1,6 +1,6 @@
 """Spaces: which layers there are, where each is legal, and what each costs. Networks import torch when built."""
 
-from replaytree.space.chain import ChainPlan
+from replaytree.space.chain_plan import ChainPlan
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
