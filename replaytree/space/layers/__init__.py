@@ -12,16 +12,20 @@ from replaytree.space.layers.concatenation import Concatenation
 from replaytree.space.layers.convolution import Convolution
 from replaytree.space.layers.custom import CustomLayer
 from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
+from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
 from replaytree.space.layers.residual import ResidualBlock
+from replaytree.space.layers.unrolled import Unrolled
 
 # The only types that a file or a database can name: nothing in it is imported or evaluated.
 KINDS: dict[str, Any] = {
     "Classifier": Classifier,
     "Concatenation": Concatenation,
     "Convolution": Convolution,
+    "PooledConvolution": PooledConvolution,
     "Pooling": Pooling,
     "ResidualBlock": ResidualBlock,
+    "Unrolled": Unrolled,
 }
 
 # The type of a layer whose code only its author has.
@@ -68,9 +72,11 @@ __all__ = [
     "Convolution",
     "CustomLayer",
     "Layer",
+    "PooledConvolution",
     "Pooling",
     "PoolingKind",
     "ResidualBlock",
+    "Unrolled",
     "format_shape",
     "layer_from_json",
     "layer_to_json",
