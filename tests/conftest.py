@@ -1,10 +1,11 @@
-"""A made-up space of skips, joins and loose ends, for whatever reads graphs."""
+"""Every named space, and a made-up one of skips, joins and loose ends, for whatever reads graphs."""
 
 import pytest
 
 from replaytree.errors import SpaceError
 from replaytree.space import Classifier, Concatenation, Convolution, Graph, GraphNode, Pooling
 from replaytree.space.building import build
+from replaytree.space.catalogue import PLANS, named_space, names
 from replaytree.space.graph import IMAGE
 
 
@@ -49,3 +50,34 @@ class Skipping:
 @pytest.fixture(scope="session")
 def skipping():
     return Skipping
+
+
+def variants():
+    """Every named space, and once more with each switch among its options turned."""
+    for name in names():
+        yield pytest.param((name, {}), id=name)
+        for option, default in PLANS[name].defaults.items() if name in PLANS else ():
+            if isinstance(default, bool):
+                yield pytest.param((name, {option: not default}), id=f"{name}-{option}")
+
+
+@pytest.fixture(params=variants())
+def every_space(request):
+    """Makes each named space in turn, of 7 layers on images of 3x16x16 unless other keywords are given."""
+    name, options = request.param
+    common = {"input_shape": (3, 16, 16), "num_classes": 10, "max_layers": 7}
+    return lambda **changes: named_space(name, **common | options | changes)
+
+
+@pytest.fixture(scope="session")
+def random_paths():
+    """Some paths of a space, every decision uniform over what is legal."""
+    import torch
+
+    from replaytree.policy.random_search import random_path
+
+    def drawn(space, count, *, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        return [random_path(space, space.max_layers, generator).path for _ in range(count)]
+
+    return drawn

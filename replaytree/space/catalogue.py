@@ -13,6 +13,7 @@ from replaytree.space.nascell import Nascell
 from replaytree.space.plan import FORMAT, Plan, Published
 from replaytree.space.space import LayerSpace
 from replaytree.space.xu24 import xu24
+from replaytree.space.zoph import Zoph
 
 # What every space is made for; its options come beside these.
 _COMMON = ("input_shape", "num_classes", "max_layers")
@@ -35,7 +36,10 @@ class PlanClass(Protocol):
 
 
 # One line a space whose layers are decisions.
-PLANS: dict[str, PlanClass] = {"nascell": Nascell}
+PLANS: dict[str, PlanClass] = {
+    "nascell": Nascell,
+    "zoph": Zoph,
+}
 
 
 @dataclass(frozen=True, slots=True)

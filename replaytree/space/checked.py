@@ -93,6 +93,9 @@ class CheckedSpace:
         most = count(self._by_depth[min(len(prefix), self.max_layers - 1)]) - 1
         return whole(asked, called(asked, self.space.action, prefix, label), least=0, most=most, error=SpaceError)
 
+    def why(self, prefix: Path, chosen: tuple[int, ...], option: int) -> None:
+        """Unknown: no part of the contract."""
+
     def build(self, prefix: Path, num_classes: int) -> Any:
         """The prefix with its classifier head."""
         return self.space.build(prefix, num_classes)

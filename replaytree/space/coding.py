@@ -85,9 +85,17 @@ def why_illegal(space: Space, prefix: Path, action: int) -> str | None:
         if not allows(decision, mask, value):
             if place == 0 and not any(mask):
                 return "the path has ended before it"
-            wrong = [decision.options[option] for option in taken(decision, value) if not mask[option]]
-            return f"{decision.name} may not be {' or '.join(wrong)} there"
+            wrong = [option for option in taken(decision, value) if not mask[option]]
+            why = _why(space, prefix, values[:place], wrong[0])
+            return f"{decision.name} may not be {' or '.join(decision.options[o] for o in wrong)} there{why}"
     return None
+
+
+def _why(space: Space, prefix: Path, chosen: Values, option: int) -> str:
+    """Why, as ': ...', where the space can tell."""
+    explain = getattr(space, "why", None)
+    reason = None if explain is None else explain(prefix, chosen, option)
+    return f": {reason}" if reason else ""
 
 
 def is_legal(space: Space, prefix: Path, action: int) -> bool:

@@ -90,6 +90,15 @@ class ConstrainedSpace:
             self._masks[prefix, chosen] = mask
         return mask
 
+    def why(self, prefix: Path, chosen: Values, option: int) -> str | None:
+        """Why the next decision may not take an option: the space's own reason, or the limits."""
+        if self.space.legal(prefix, chosen)[option]:
+            limits = {"--max-params": self.max_params, "--max-flops": self.max_flops}
+            given = " or ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
+            return f"it, or what must follow it, is beyond {given}"
+        explain = getattr(self.space, "why", None)
+        return None if explain is None else explain(prefix, chosen, option)
+
     def _leads_on(self, prefix: Path, chosen: Values) -> bool:
         """Whether the layer can be completed within the limits, and something within them can follow it."""
         path = self._completed(prefix, chosen)

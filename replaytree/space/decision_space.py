@@ -7,11 +7,11 @@ from typing import Any
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
-from replaytree.space.coding import Values, decode, encode, labels, why_illegal
+from replaytree.space.coding import MOST_ACTIONS, Values, count, decode, encode, labels, why_illegal
 from replaytree.space.graph import Graph
 from replaytree.space.layers import Classifier
 from replaytree.space.notation import check_path, parse_path
-from replaytree.space.plan import FORMAT, Plan
+from replaytree.space.plan import FORMAT, Explaining, Plan
 
 # Caches are emptied when full.
 MAX_CACHED = 65536
@@ -24,7 +24,7 @@ class DecisionSpace:
         self.plan = plan
         self.input_shape = plan.input_shape
         self.num_classes = plan.num_classes
-        self._decisions = tuple(plan.decisions(depth) for depth in range(1, plan.max_layers + 1))
+        self._decisions = tuple(_numbered(plan, depth) for depth in range(1, plan.max_layers + 1))
         self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
         self._known: set[Path] = {()}
         self._graphs: dict[Path, Graph] = {}
@@ -67,6 +67,10 @@ class DecisionSpace:
                 self._masks.clear()
             self._masks[prefix, chosen] = mask
         return mask
+
+    def why(self, prefix: Path, chosen: Values, option: int) -> str | None:
+        """Why the next decision may not take an option; None where the plan does not tell."""
+        return self.plan.why(prefix, chosen, option) if isinstance(self.plan, Explaining) else None
 
     def label(self, prefix: Path, action: int) -> str:
         """The layer's name."""
@@ -144,3 +148,14 @@ class DecisionSpace:
             "max_layers": self.max_layers,
             **self.plan.options(),
         }
+
+
+def _numbered(plan: Plan, depth: int) -> tuple[Decision, ...]:
+    """The decisions at a depth; SpaceError where they make more layers than can be numbered."""
+    decisions = plan.decisions(depth)
+    if (made := count(decisions)) > MOST_ACTIONS:
+        raise SpaceError(
+            f"layer {depth} of {plan.name} could be any of {made:.3g}, and {MOST_ACTIONS:.3g} can be numbered; "
+            f"max_layers may be {depth - 1} (--max-layers)"
+        )
+    return decisions

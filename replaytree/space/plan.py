@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
@@ -71,6 +71,15 @@ class Plan(Protocol):
         ...
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """What a plan has beside, if it can say why an option is illegal; else the message says only which one is."""
+
+    def why(self, prefix: Path, chosen: Values, option: int) -> str:
+        """Why the next decision may not take an option there, to follow 'filters may not be 64 there: '."""
+        ...
+
+
 def plain_label(decisions: Sequence[Decision], values: Values) -> str:
     """A name for any layer: its decisions and options, as in 'kernel3-filters16-inputs1+2'."""
     words = []
@@ -100,4 +109,4 @@ def _pattern(decision: Decision) -> str:
 def _value(decision: Decision, text: str) -> int:
     if decision.kind != "inputs":
         return decision.options.index(text)
-    return sum(1 << decision.options.index(option) for option in text.split("+") if option != "none")
+    return sum({1 << decision.options.index(option) for option in text.split("+") if option != "none"})

@@ -12,6 +12,7 @@ from replaytree.space import ChainPlan, Concatenation, ConstrainedSpace, Convolu
 from replaytree.space.coding import decode, encode, legal_actions
 from replaytree.space.graph import IMAGE, Graph, GraphNode
 from replaytree.space.layers import Classifier
+from replaytree.space.notation import check_path
 from replaytree.space.plan import plain_label, plain_values
 
 KERNEL, WIDTH, STRIDE = Decision("k", ("1", "3")), Decision("f", ("4", "8")), Decision("s", ("1", "2"))
@@ -121,6 +122,19 @@ def test_loose_ends_and_skips_by_hand():
     # After two layers both are loose ends: the head reads 6 channels.
     assert space.cost(path[:2])[0] == (54 + 4) + (108 + 8) + 70
     assert space.output_shape(path[:2]) == (6, 4, 4)
+
+
+def test_an_input_that_is_named_twice_is_taken_once():
+    space = DecisionSpace(Skips())
+    assert space.parse("f2-inputsnone f2-inputs1+1") == space.parse("f2-inputsnone f2-inputs1")
+
+
+def test_a_path_beyond_the_limits_says_so():
+    space = ConstrainedSpace(DecisionSpace(Skips()), max_params=200)
+    message = "layer 1 is illegal there: f may not be 4 there: it, or what must follow it, is beyond --max-params 200"
+    assert space.space.parse("f4-inputsnone")
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        check_path(space, (2,))
 
 
 @given(st.data())

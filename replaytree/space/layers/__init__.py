@@ -14,6 +14,7 @@ from replaytree.space.layers.custom import CustomLayer
 from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
 from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
+from replaytree.space.layers.rectangular import RectangularConvolution
 from replaytree.space.layers.residual import ResidualBlock
 from replaytree.space.layers.unrolled import Unrolled
 
@@ -24,6 +25,7 @@ KINDS: dict[str, Any] = {
     "Convolution": Convolution,
     "PooledConvolution": PooledConvolution,
     "Pooling": Pooling,
+    "RectangularConvolution": RectangularConvolution,
     "ResidualBlock": ResidualBlock,
     "Unrolled": Unrolled,
 }
@@ -75,6 +77,7 @@ __all__ = [
     "PooledConvolution",
     "Pooling",
     "PoolingKind",
+    "RectangularConvolution",
     "ResidualBlock",
     "Unrolled",
     "format_shape",

@@ -12,6 +12,6 @@ class Subsampled(nn.Conv2d):
 '''
 
 
-def convolution_class(kernel: int, stride: int) -> str:
+def convolution_class(kernel: int | tuple[int, int], stride: int | tuple[int, int]) -> str:
     """The class of a convolution without bias and groups; 'Subsampled' needs SUBSAMPLED among the definitions."""
-    return "Subsampled" if kernel == 1 and stride > 1 else "nn.Conv2d"
+    return "Subsampled" if kernel in (1, (1, 1)) and stride not in (1, (1, 1)) else "nn.Conv2d"

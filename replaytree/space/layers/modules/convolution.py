@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+Sides = int | tuple[int, int]
+"""One number for height and width, or each."""
+
 
 def convolution(
-    inputs: int, channels: int, kernel: int, stride: int = 1, padding: int = 0, *, groups: int = 1
+    inputs: int, channels: int, kernel: Sides, stride: Sides = 1, padding: Sides = 0, *, groups: int = 1
 ) -> nn.Conv2d:
     """A convolution without bias, for batch norm to follow. It starts from He's normal distribution (fan out)."""
     module = nn.Conv2d(inputs, channels, kernel, stride, padding, groups=groups, bias=False)
