@@ -30,6 +30,7 @@ from replaytree.cli.options import (
 from replaytree.cli.stopping import stopping_gently
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
+from replaytree.config.space import SpaceOptions
 from replaytree.errors import WorkersLost
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def run(
     help_all: HelpAll = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
+    from replaytree.space.catalogue import all_options
+
+    all_options(str(config.space.space), config.space.layers.given())
     # Imported once the options are known to be valid: torch takes seconds to import.
     from replaytree.search.search import Search
     from replaytree.search.turns import Limits
@@ -236,10 +240,19 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
     images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
     return (
         f"search {search.name}: {images}{config.strategy}, up to {config.space.max_layers} layers, "
-        f"epochs {config.budget.epochs_first} to {config.budget.epochs_last}, width {config.space.width:g}, "
+        f"epochs {config.budget.epochs_first} to {config.budget.epochs_last}, {_layers(config)}"
         f"{Threads.of(config.machine.threads)}; "
         f"{goal}; Ctrl-C stops and keeps what is done"
     )
+
+
+def _layers(config: SearchConfig) -> str:
+    """The options of the space, and its name where it is not the usual one: 'zoph, width 0.25, no strides, '."""
+    words = [] if config.space.space in (None, SpaceOptions.space) else [str(config.space.space)]
+    for name, value in config.space.layers.given().items():
+        plain = name.replace("_", " ")
+        words.append({True: plain, False: f"no {plain}"}[value] if isinstance(value, bool) else f"{plain} {value:g}")
+    return "".join(f"{word}, " for word in words)
 
 
 def _seconds(search: Search, limits: dict[str, Any]) -> float | None:

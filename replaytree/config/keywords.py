@@ -31,7 +31,14 @@ class SearchKeywords(TypedDict, total=False):
     """Leave out images that cannot be read."""
 
     width: float | None
-    """Factor on all channel numbers."""
+    """Factor on all channel numbers, of spaces that have it."""
+
+    strides: bool | None
+    """Layers choose their stride, too, in spaces that have this."""
+
+    two_dimensional: bool | None
+    """Convolutions see the image in two dimensions; with --no-two-dimensional, as one row. In spaces that have
+    it."""
 
     min_layers: int
     """Depth bound at the start, in layers."""
@@ -169,8 +176,8 @@ class SearchKeywords(TypedDict, total=False):
 class ConfigKeywords(SearchKeywords, total=False):
     """What SearchConfig takes: also what is a parameter of Search, which may be an object there."""
 
-    space: Literal["xu24"] | None
-    """The layers to choose from: xu24."""
+    space: str | None
+    """The layers to choose from; `replaytree spaces` lists what there is."""
 
     evaluator: Literal["joint", "separate"]
     """joint: one training scores all prefixes; separate: one training a prefix."""

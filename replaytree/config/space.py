@@ -3,32 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from replaytree.config.option import Options, option
+from replaytree.config.option import Options, group, option
 from replaytree.errors import ConfigError
-
-# replaytree/space/catalogue.py makes them.
-SPACES = ("xu24",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpaceOptions(Options):
-    """The space, the size of its layers, the depth bound, and what a network may cost.
+class LayerOptions(Options):
+    """What named spaces let one choose about their layers. None: not given, so that it is as the space has it.
 
-    `space` None: it is given in Python. `width` None: decided when the search starts, from the device.
+    Which space has which, and with which default, stands with the space (space/catalogue.py), and is checked there.
     """
 
-    space: str | None = option(
-        "xu24", f"The layers to choose from: {', '.join(SPACES)}.", "What to search", choices=SPACES
-    )
     width: float | None = option(
         None,
-        "Factor on all channel numbers.",
+        "Factor on all channel numbers, of spaces that have it.",
         "What to search",
         above=0.0,
         most=64.0,
         unset="0.25 on a CPU, else 1",
     )
+    strides: bool | None = option(
+        None, "Layers choose their stride, too, in spaces that have this.", "What to search", unset="the space's own"
+    )
+    two_dimensional: bool | None = option(
+        None,
+        "Convolutions see the image in two dimensions; with --no-two-dimensional, as one row. In spaces that have it.",
+        "What to search",
+        unset="the space's own",
+    )
+
+    def given(self) -> dict[str, Any]:
+        """Those that were given, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceOptions(Options):
+    """The space, the options of its layers, the depth bound, and what a network may cost.
+
+    `space` None: it is given in Python. Which names there are is known to the catalogue (space/catalogue.py) alone.
+    """
+
+    space: str | None = option(
+        "xu24", "The layers to choose from; `replaytree spaces` lists what there is.", "What to search"
+    )
+    layers: LayerOptions = group(LayerOptions)
     min_layers: int = option(2, "Depth bound at the start, in layers.", "What to search", least=1, most=10_000)
     max_layers: int = option(
         6, "Depth bound at the end, in layers.", "What to search", first=True, least=1, most=10_000

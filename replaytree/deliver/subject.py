@@ -100,7 +100,7 @@ def node_subject(
         if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
             data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
-    layers = _search_layers(tree, info, config.space.width if width is None else width)
+    layers = _search_layers(tree, info, config.space.layers.width if width is None else width)
     node_id, actions = _choose(tree, node, path, layers)
     return Subject(
         _chain(layers, data, actions), _labels(layers, actions), data, options, search=tree.name, node_id=node_id,
@@ -141,7 +141,7 @@ def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Call
     config = info.config
     if info.data_json is None:
         raise ConfigError(f"search {tree.name!r} ran without images, so its layers cannot be built")
-    layers = _search_layers(tree, info, config.space.width)
+    layers = _search_layers(tree, info, config.space.layers.width)
     seen = info.data
     shape = require_shape("the image shape", seen["image_shape"])
     head = Classifier(len(seen["classes"]))

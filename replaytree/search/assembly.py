@@ -27,11 +27,13 @@ from replaytree.evaluate import (
     connect,
     require_evaluator,
 )
-from replaytree.records import Evaluator, Path, Space
+from replaytree.records import Evaluator, Space
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
-from replaytree.space import ConstrainedSpace, LayerSpace, Pooling, SoftReward, checked, xu24
+from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, SoftReward, checked
+from replaytree.space.catalogue import all_options, named_space
 from replaytree.space.graph import require_networks
+from replaytree.space.learning import can_learn
 from replaytree.training import Recipe, Threads, resolve_device, using
 from replaytree.tree import ReplayTree, search_names, usable_name
 
@@ -76,9 +78,7 @@ def assembled(
         if config.recipe.flip is None and config.source.dataset not in NAMED:
             config = config.with_options(flip=data.flip)
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
-    if config.space.width is None:
-        device = cluster.device if cluster else resolve_device(config.machine.device).type
-        config = config.with_options(width=CPU_WIDTH if device == "cpu" else 1.0)
+    config = with_layer_options(config, device=cluster.device if cluster else None)
     whole = checked(space) if space is not None else default_space(config, data)
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
@@ -106,6 +106,13 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         config = SearchConfig.from_options(options)
     if space is not None and config.space.max_layers > space.max_layers:
         raise ConfigError(f"max_layers is {config.space.max_layers}, but the space ends at {space.max_layers} layers")
+    given = config.space.layers.given()
+    if space is None:
+        all_options(_name(config), given)
+    elif given:
+        raise ConfigError(
+            f"{next(iter(given))} is an option of named spaces, and the space is of your own; leave it out"
+        )
     return _located(config if space is None else config.with_options(space=None))
 
 
@@ -132,16 +139,36 @@ def data_of(config: SearchConfig) -> ImageData:
         )
 
 
-def default_space(config: SearchConfig, data: ImageData | None) -> Space:
-    """xu24 for the images; SpaceError where there are none."""
+def with_layer_options(config: SearchConfig, *, device: str | None) -> SearchConfig:
+    """The configuration with every option that its named space has; the width, if it has one, is by the device."""
+    if config.space.space is None:
+        return config
+    given = config.space.layers.given()
+    chosen = all_options(config.space.space, given)
+    if "width" in chosen and "width" not in given:
+        device = device or resolve_device(config.machine.device).type
+        chosen["width"] = CPU_WIDTH if device == "cpu" else chosen["width"]
+    return config.with_options(**chosen)
+
+
+def default_space(config: SearchConfig, data: ImageData | None) -> LayerSpace | DecisionSpace:
+    """The named space, for the images; SpaceError where there are none."""
     if data is None:
         raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
-    return LayerSpace(
-        xu24(config.space.width or 1.0),
+    return named_space(
+        _name(config),
         input_shape=data.image_shape,
         num_classes=data.num_classes,
         max_layers=config.space.max_layers,
+        **config.space.layers.given(),
     )
+
+
+def _name(config: SearchConfig) -> str:
+    """The name of the space; SpaceError where it is of a user's own, and not given."""
+    if config.space.space is None:
+        raise SpaceError("the space of this search is of your own: give it again (space=)")
+    return config.space.space
 
 
 def within_limits(space: Space, config: SearchConfig) -> Space:
@@ -149,29 +176,11 @@ def within_limits(space: Space, config: SearchConfig) -> Space:
     if config.space.max_params is None and config.space.max_flops is None:
         return space
     limited = ConstrainedSpace(space, max_params=config.space.max_params, max_flops=config.space.max_flops)
-    if isinstance(space, LayerSpace):
-        _require_more_than_pooling(limited, space, config)
+    if hasattr(space, "network") and can_learn(limited) is False and can_learn(space):
+        limits = {"--max-params": config.space.max_params, "--max-flops": config.space.max_flops}
+        given = " ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
+        raise ConfigError(f"{given} leaves only layers that learn nothing, such as pooling; raise it, or lower --width")
     return limited
-
-
-def _require_more_than_pooling(limited: ConstrainedSpace, space: LayerSpace, config: SearchConfig) -> None:
-    """ConfigError where no path within the limits has a layer that learns: every training would be of pooling alone."""
-    if all(isinstance(layer, Pooling) for layer in space.layers):
-        return
-    # Pooling makes what follows cheaper; paths that lead to maps of one shape lead to the same layers.
-    frontier: dict[object, Path] = {None: ()}
-    while frontier:
-        following: dict[object, Path] = {}
-        for prefix in frontier.values():
-            for action, legal in enumerate(limited.legal(prefix)) if len(prefix) < space.max_layers else ():
-                if legal and not isinstance(space.layers[action], Pooling):
-                    return
-                if legal:
-                    following.setdefault(space.output_shape((*prefix, action)), (*prefix, action))
-        frontier = following
-    limits = {"--max-params": config.space.max_params, "--max-flops": config.space.max_flops}
-    given = " ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
-    raise ConfigError(f"{given} leaves only pooling layers, which learn nothing; raise it, or lower --width")
 
 
 def default_evaluator(

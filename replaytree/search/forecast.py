@@ -84,7 +84,8 @@ def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[f
     """The cost of trainings of 1, 2, ... layers as a share of one of all layers: by FLOPs, summed over the paths."""
     flops = [0.0] * config.space.max_layers
     for path in paths:
-        for depth in range(1, len(path) + 1):
+        # A path that ends early costs at later depth bounds what it costs as a whole.
+        for depth in range(1, config.space.max_layers + 1):
             cost = space.cost(path[:depth])
             flops[depth - 1] += cost[1] if cost is not None else depth
     if config.recipe.evaluator == "separate":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -70,7 +71,9 @@ def about(name: str) -> About:
             },
         )
     if name not in PLANS:
-        raise SpaceError(f"there is no space {name!r}; there are {', '.join(names())}")
+        near = difflib.get_close_matches(name.lower(), names(), n=1)
+        asked = f"did you mean {near[0]}? The" if near else "the"
+        raise SpaceError(f"there is no space {name!r} (--space); {asked} spaces are {', '.join(names())}")
     plan = PLANS[name]
     return About(plan.name, plan.about, plan.source, plan.defaults, plan.published)
 
@@ -80,15 +83,20 @@ def names() -> tuple[str, ...]:
     return ("xu24", *PLANS)
 
 
+def all_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a named space, those that are not given at their default. SpaceError for one that it has not."""
+    known = about(name)
+    if unknown := sorted(set(given) - set(known.defaults)):
+        own = ", ".join(known.defaults) or "no options"
+        raise SpaceError(f"space {name!r} has no option {unknown[0]!r}; it has {own}")
+    return {**known.defaults, **given}
+
+
 def named_space(
     name: str, *, input_shape: Shape, num_classes: int, max_layers: int, **options: Any
 ) -> LayerSpace | DecisionSpace:
     """A named space for some images. SpaceError for a name or an option that there is not."""
-    known = about(name)
-    if unknown := sorted(set(options) - set(known.defaults)):
-        own = ", ".join(known.defaults) or "no options"
-        raise SpaceError(f"space {name!r} has no option {unknown[0]!r}; it has {own}")
-    chosen = {**known.defaults, **options}
+    chosen = all_options(name, options)
     common: dict[str, Any] = {"input_shape": input_shape, "num_classes": num_classes, "max_layers": max_layers}
     if name == "xu24":
         return LayerSpace(xu24(chosen["width"]), **common, name="xu24", options=chosen)

@@ -25,7 +25,7 @@ def stored_layers(
         config, data = read_config(config_json), None if data_json is None else read_data(data_json)
     except ValueError:
         return None, "its configuration or its images cannot be read"
-    layers = xu24(config.space.width or 1.0)
+    layers = xu24(config.space.layers.width or 1.0)
     if space["kind"] != "LayerSpace" or data is None or space["labels"] != [layer.label for layer in layers]:
         return None, "the space is your own"
     if config.source.dataset is None:

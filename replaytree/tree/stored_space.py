@@ -8,6 +8,7 @@ from typing import Any
 from replaytree.errors import SpaceError
 from replaytree.records import Space
 from replaytree.space import CheckedSpace, LayerSpace
+from replaytree.space.layers import layer_to_json
 
 
 def space_to_json(space: Space) -> str:
@@ -19,7 +20,8 @@ def space_to_json(space: Space) -> str:
     while not isinstance(whole, LayerSpace) and hasattr(whole, "space"):
         whole = whole.space
     if isinstance(whole, LayerSpace):
-        described |= {name: whole.describe()[name] for name in ("layers", "input_shape", "num_classes")}
+        described["layers"] = [layer_to_json(layer) for layer in whole.layers]
+        described |= {name: whole.describe()[name] for name in ("input_shape", "num_classes")}
     return json.dumps(described, sort_keys=True)
 
 

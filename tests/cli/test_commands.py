@@ -277,7 +277,8 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
         population=4, tournament=2, exploration=0.5, threads=1,
     )  # fmt: skip
     same = [f.name for f in declared(SearchConfig).values() if config.to_options()[f.name] == f.default]
-    assert same == ["dataset", "space", "warm_start"]
+    # Another space is tested with spaces (test_spaces.py).
+    assert same == ["dataset", "space", "strides", "two_dimensional", "warm_start"]
     assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *config.to_arguments())[0] == 0
     with sqlite3.connect("replaytree.db") as connection:
         stored = connection.execute("select config_json from searches").fetchone()[0]
@@ -338,7 +339,8 @@ MISTAKES = [
     (["run", "--batch-size", "0"], r"batch_size is 0; it must be .* at least 1 \(--batch-size\)"),
     (["retrain", "first", "--momentum", "1"], r"momentum is 1.0; it must be .* less than 1 \(--momentum\)"),
     (["retrain", "first", "--batch-size", "few"], "--batch-size is 'few'; write a whole number"),
-    (["run", "--space", "zophs"], r"space is 'zophs'; it must be one of xu24 \(--space\)"),
+    (["run", "--space", "xu25"], r"there is no space 'xu25' \(--space\); did you mean xu24\? The spaces are xu24"),
+    (["run", "--strides"], r"space 'xu24' has no option 'strides'; it has width"),
     (["run", "--epochs", "few"], "--epochs is 'few'"),
     (
         ["run", "--grow-every", "often"],

@@ -272,7 +272,13 @@ def test_names(storage):
         ({"dataset": "digits", "evaluator": Table()}, ConfigError, "dataset was given beside"),
         ({"max_layer": 3}, ConfigError, "unknown option 'max_layer'"),
         ({"config": SearchConfig(), "seed": 1}, ConfigError, r"not both \(got seed\)"),
-        ({"space": "zophs"}, ConfigError, r"space is 'zophs'; it must be one of xu24 \(--space\)"),
+        ({"space": "zophs"}, SpaceError, r"there is no space 'zophs' \(--space\); .*he spaces are xu24"),
+        ({"strides": True}, SpaceError, r"space 'xu24' has no option 'strides'; it has width"),
+        (
+            {"evaluator": Table(), "space": replaytree.LabelSpace(["a"], max_layers=3), "width": 0.5},
+            ConfigError,
+            "width is an option of named spaces, and the space is of your own; leave it out",
+        ),
         ({"evaluator": "alone"}, ConfigError, r"evaluator is 'alone'; it must be one of joint, separate"),
         ({"strategy": "guesswork"}, ConfigError, "strategy is 'guesswork'; it must be one of"),
         ({"dataset": "imagenet99"}, DataError, "imagenet99"),
@@ -316,7 +322,7 @@ def test_digits_are_searched_and_resumed_with_the_same_tree(tmp_path):
     assert check(parts.tree.engine) == []
     fingerprint = json.loads(parts.tree.info().data_json)
     assert fingerprint["train_count"] == 300
-    assert parts.config.space.width == whole.config.space.width
+    assert parts.config.space.layers.width == whole.config.space.layers.width
 
 
 def test_resuming_on_other_images_is_refused(storage):

@@ -37,7 +37,7 @@ def test_the_poster_is_an_architecture_of_xu24():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("xu25", {}, "there is no space 'xu25'; there are xu24"),
+        ("xu25", {}, "there is no space 'xu25' (--space); did you mean xu24? The spaces are xu24"),
         ("xu24", {"strides": True}, "space 'xu24' has no option 'strides'; it has width"),
         ("xu24", {"width": 0.001}, "width is 0.001, which leaves 32 channels none"),
     ],
