@@ -23,7 +23,15 @@ from replaytree.space import (
 )
 from replaytree.space.building import build
 from replaytree.space.graph import IMAGE
-from replaytree.space.layers import KINDS, layer_from_json, layer_to_json
+from replaytree.space.layers import (
+    KINDS,
+    BiasedConvolution,
+    Ending,
+    FullyConnected,
+    UnpaddedPooling,
+    layer_from_json,
+    layer_to_json,
+)
 
 # The image (3x8x8) goes into a convolution and, beside it, into a pooling; a join of both into a convolution.
 # The pooling's map is read again at the end.
@@ -130,6 +138,7 @@ def test_json_round_trip():
 
 LAYERS = [
     Classifier(3, "flatten"), Concatenation(), Convolution(8, 3, 2, 0.5), Pooling("avg", 3, 1), ResidualBlock(8, 2),
+    BiasedConvolution(8, 3, 0.5), UnpaddedPooling(5, 3), FullyConnected(128, 0.5), Ending("gap"),
 ]  # fmt: skip
 
 

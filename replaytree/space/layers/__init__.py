@@ -7,26 +7,34 @@ from dataclasses import fields
 from typing import Any
 
 from replaytree.errors import SpaceError
+from replaytree.space.layers.biased_convolution import BiasedConvolution
 from replaytree.space.layers.classifier import Classifier
 from replaytree.space.layers.concatenation import Concatenation
 from replaytree.space.layers.convolution import Convolution
 from replaytree.space.layers.custom import CustomLayer
+from replaytree.space.layers.ending import Ending
+from replaytree.space.layers.fully_connected import FullyConnected
 from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
 from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
 from replaytree.space.layers.rectangular import RectangularConvolution
 from replaytree.space.layers.residual import ResidualBlock
+from replaytree.space.layers.unpadded_pooling import UnpaddedPooling
 from replaytree.space.layers.unrolled import Unrolled
 
 # The only types that a file or a database can name: nothing in it is imported or evaluated.
 KINDS: dict[str, Any] = {
+    "BiasedConvolution": BiasedConvolution,
     "Classifier": Classifier,
     "Concatenation": Concatenation,
     "Convolution": Convolution,
+    "Ending": Ending,
+    "FullyConnected": FullyConnected,
     "PooledConvolution": PooledConvolution,
     "Pooling": Pooling,
     "RectangularConvolution": RectangularConvolution,
     "ResidualBlock": ResidualBlock,
+    "UnpaddedPooling": UnpaddedPooling,
     "Unrolled": Unrolled,
 }
 
@@ -69,16 +77,20 @@ def _plain(name: str, value: object) -> Any:
 __all__ = [
     "KINDS",
     "OWN_KIND",
+    "BiasedConvolution",
     "Classifier",
     "Concatenation",
     "Convolution",
     "CustomLayer",
+    "Ending",
+    "FullyConnected",
     "Layer",
     "PooledConvolution",
     "Pooling",
     "PoolingKind",
     "RectangularConvolution",
     "ResidualBlock",
+    "UnpaddedPooling",
     "Unrolled",
     "format_shape",
     "layer_from_json",

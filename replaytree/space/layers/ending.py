@@ -1,0 +1,69 @@
+"""The layer that ends a path: what the classifier head reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+
+from replaytree.errors import SpaceError
+from replaytree.records import Shape
+from replaytree.space.layers.layer import only
+
+if TYPE_CHECKING:
+    from torch import nn
+
+EndingKind = Literal["softmax", "gap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """'softmax' leaves the feature map as it is, so that the head reads every value of it.
+
+    'gap' is global average pooling: the head reads the average of each channel. A flattening head must follow.
+    """
+
+    kind: EndingKind
+
+    definitions: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(EndingKind):
+            raise SpaceError(f"kind of an Ending is {self.kind!r}; it must be 'softmax' or 'gap'")
+
+    @property
+    def label(self) -> str:
+        """'softmax' or 'gap'."""
+        return self.kind
+
+    def output_shape(self, *shapes: Shape) -> Shape | None:
+        """What the head reads."""
+        shape = only(self, shapes)
+        return shape if self.kind == "softmax" else (shape[0], 1, 1)
+
+    def why_illegal(self, *shapes: Shape) -> str:
+        """It is legal everywhere."""
+        return "an ending is legal everywhere"
+
+    def params(self, *shapes: Shape) -> int:
+        """None to train: 0; the head's are its own."""
+        return 0
+
+    def flops(self, *shapes: Shape) -> int:
+        """No multiply-adds are counted: 0."""
+        only(self, shapes)
+        return 0
+
+    def activations(self, *shapes: Shape) -> int:
+        """The averages; nothing for what is left as it is."""
+        return 0 if self.kind == "softmax" else math.prod(self.output_shape(*shapes) or ())
+
+    def module(self, *shapes: Shape) -> nn.Module:
+        """Nothing, or torch's own average pooling."""
+        from torch import nn
+
+        return nn.Identity() if self.kind == "softmax" else nn.AdaptiveAvgPool2d(1)
+
+    def source(self, *shapes: Shape) -> str:
+        """As `module`."""
+        return "nn.Identity()" if self.kind == "softmax" else "nn.AdaptiveAvgPool2d(1)"
