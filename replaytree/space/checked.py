@@ -69,12 +69,13 @@ class CheckedSpace:
         if not self._of_decisions:
             asked = f"{self._name}.legal({prefix})"
             mask = called(asked, self.space.legal, prefix)
-            return require_mask(asked, mask, self.num_actions, last=len(prefix) >= self.max_layers)
+            return require_mask(asked, mask, self.num_actions, may_end=bool(prefix))
         asked = f"{self._name}.legal({prefix}, {chosen})"
         decisions = self._by_depth[min(len(prefix), self.max_layers - 1)]
         decision = decisions[len(chosen)]
-        last = not chosen or decision.kind == "inputs"
-        return require_mask(asked, called(asked, self.space.legal, prefix, chosen), len(decision.options), last=last)
+        may_end = bool(prefix) and not chosen
+        mask = called(asked, self.space.legal, prefix, chosen)
+        return require_mask(asked, mask, len(decision.options), may_end=may_end or decision.kind == "inputs")
 
     def label(self, prefix: Path, action: int) -> str:
         """The layer's name."""

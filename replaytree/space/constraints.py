@@ -18,8 +18,9 @@ MAX_CACHED_PREFIXES = 65536
 class ConstrainedSpace:
     """The legal paths of another space in which no prefix has over `max_params` parameters or `max_flops` FLOPs.
 
-    A Space (see records.py). A layer is legal if it keeps the limits and can be followed, down to max_layers, by layers
-    that keep them; so there is always a legal layer. SpaceError where no first layer does, or costs are unknown.
+    A Space (see records.py). A layer is legal if it keeps the limits and can be followed, to max_layers or an end of
+    the path, by layers that keep them; so there is always a legal layer. SpaceError where no first layer does, or costs
+    are unknown.
     """
 
     def __init__(self, space: Space, *, max_params: int | None = None, max_flops: int | None = None) -> None:
@@ -153,7 +154,7 @@ class ConstrainedSpace:
         return self._within(*self._cost(prefix))
 
     def _can_go_on(self, prefix: Path) -> bool:
-        """Whether a path of the cheapest layers leads from here to max_layers within the limits.
+        """Whether a path of the cheapest layers leads from here to max_layers, or an end, within the limits.
 
         The check that made a prefix legal has found such a path behind it, so a legal prefix has a legal layer after
         it.

@@ -36,17 +36,15 @@ def require_cost(name: str, value: object) -> tuple[int, int]:
     return params, flops
 
 
-def require_mask(asked: str, value: object, num_actions: int, *, last: bool = False) -> tuple[bool, ...]:
-    """What `legal` returned, as bools; at least one is True, but after the `last` layer."""
+def require_mask(asked: str, value: object, num_actions: int, *, may_end: bool = False) -> tuple[bool, ...]:
+    """What `legal` returned, as bools; at least one is True, unless the path `may_end` there."""
     given = items(asked, value, want="one bool an action", error=SpaceError, most=num_actions)
     if len(given) != num_actions:
         count = str(len(given)) if len(given) < num_actions else f"more than {num_actions}"
         raise SpaceError(f"{asked} has {count} values; it must have {num_actions}: one an action")
     mask = tuple(truth(f"{asked}, action {n},", may, error=SpaceError) for n, may in enumerate(given))
-    if not last and not any(mask):
-        raise SpaceError(
-            f"{asked} allows nothing before max_layers; allow at least one action there, or lower max_layers"
-        )
+    if not may_end and not any(mask):
+        raise SpaceError(f"{asked} allows nothing; only behind a layer may a path end, so allow at least one there")
     return mask
 
 

@@ -255,7 +255,8 @@ class LabelSpace:
     """Chains of plain labels, for evaluators that need no modules, such as tables.
 
     A Space (see records.py). `legal(prefix)` returns one bool a label, True where it may follow the prefix;
-    without it, all may. `cost(prefix)` returns (parameters, FLOPs). Both must be pure functions: answers are cached.
+    without it, all may. Where it allows nothing, the path has ended. `cost(prefix)` returns (parameters, FLOPs). Both
+    must be pure functions: answers are cached.
     """
 
     def __init__(
@@ -312,7 +313,7 @@ class LabelSpace:
         return action_of(label, self._labels, depth=len(prefix) + 1)
 
     def legal(self, prefix: Path, chosen: tuple[int, ...] = ()) -> tuple[bool, ...]:
-        """Which actions may follow `prefix`: none at max_layers, else at least one. SpaceError if it is illegal."""
+        """Which actions may follow `prefix`: none where the path has ended. SpaceError if it is illegal."""
         self.check(prefix)
         if len(prefix) == self._max_layers:
             return (False,) * len(self._labels)
@@ -367,7 +368,7 @@ class LabelSpace:
         mask = self._masks.get(prefix)
         if mask is None:
             asked = f"legal({prefix}), after {_quote(self._labels[a] for a in prefix)},"
-            mask = require_mask(asked, called(asked, self._legal, prefix), len(self._labels))
+            mask = require_mask(asked, called(asked, self._legal, prefix), len(self._labels), may_end=bool(prefix))
             if len(self._masks) >= MAX_CACHED_PREFIXES:
                 self._masks.clear()
             self._masks[prefix] = mask

@@ -64,7 +64,6 @@ def test_what_a_space_need_not_know():
         ("legal", None, r"Own.legal\(\(0,\)\) is None; it must be one bool an action"),
         ("legal", [True], r"Own.legal\(\(0,\)\) has 1 values; it must have 2: one an action"),
         ("legal", ["yes", "no"], r"Own.legal\(\(0,\)\), action 0, is 'yes'; it must be True or False"),
-        ("legal", [False, False], r"Own.legal\(\(0,\)\) allows nothing before max_layers"),
         ("cost", 5, r"Own.cost\(\(0,\)\) is 5; it must be \(parameters, FLOPs\)"),
         ("cost", (1, float("inf")), r"FLOPs of Own.cost\(\(0,\)\) is inf; it must be a whole number of at least 0"),
         ("cost", (-1, 1), r"parameters of Own.cost\(\(0,\)\) is -1; it must be a whole number of at least 0"),
@@ -110,3 +109,15 @@ def test_what_is_no_space_is_told_what_one_has():
         checked(Own)
     with pytest.raises(SpaceError, match=r"space is 5, which has no num_actions; a space has num_actions, max_layers"):
         checked(5)
+
+
+def test_a_path_may_end_behind_a_layer_and_not_before_the_first():
+    class Stopping(Own):
+        def legal(self, prefix):
+            return [not prefix or prefix[-1] != 1] * 2
+
+    space = checked(Stopping())
+    assert (space.legal((0,)), space.legal((0, 1))) == ((True, True), (False, False))
+    nothing = checked(type("Own", (Own,), {"legal": lambda self, prefix: [False, False]})())
+    with pytest.raises(SpaceError, match=r"Own.legal\(\(\)\) allows nothing; only behind a layer may a path end"):
+        nothing.legal(())

@@ -249,7 +249,7 @@ class TestLabelSpace:
             ([True] * 3, "legal(()), after '', has more than 2 values; it must have 2"),
             (
                 [0, 0],
-                "legal(()), after '', allows nothing before max_layers; allow at least one action there, or",
+                "legal(()), after '', allows nothing; only behind a layer may a path end, so allow at least one there",
             ),
             (["yes", "no"], "action 0, is 'yes'; it must be True or False"),
             ([1.0, float("nan")], "action 0, is 1.0; it must be True or False"),
