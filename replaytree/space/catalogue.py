@@ -14,6 +14,7 @@ from replaytree.space.metaqnn import MetaQnn
 from replaytree.space.nascell import Nascell
 from replaytree.space.plan import FORMAT, Plan, Published
 from replaytree.space.space import LayerSpace
+from replaytree.space.tiny import Tiny
 from replaytree.space.xu24 import xu24
 from replaytree.space.zoph import Zoph
 
@@ -41,6 +42,7 @@ class PlanClass(Protocol):
 PLANS: dict[str, PlanClass] = {
     "metaqnn": MetaQnn,
     "nascell": Nascell,
+    "tiny": Tiny,
     "zoph": Zoph,
 }
 

@@ -14,11 +14,14 @@ from replaytree.space.layers.convolution import Convolution
 from replaytree.space.layers.custom import CustomLayer
 from replaytree.space.layers.ending import Ending
 from replaytree.space.layers.fully_connected import FullyConnected
+from replaytree.space.layers.inverted_residual import InvertedResidual
 from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
 from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
 from replaytree.space.layers.rectangular import RectangularConvolution
 from replaytree.space.layers.residual import ResidualBlock
+from replaytree.space.layers.separable import SeparableConvolution
+from replaytree.space.layers.shaped_convolution import ShapedConvolution
 from replaytree.space.layers.unpadded_pooling import UnpaddedPooling
 from replaytree.space.layers.unrolled import Unrolled
 
@@ -35,6 +38,9 @@ KINDS: dict[str, Any] = {
     "RectangularConvolution": RectangularConvolution,
     "ResidualBlock": ResidualBlock,
     "UnpaddedPooling": UnpaddedPooling,
+    "InvertedResidual": InvertedResidual,
+    "SeparableConvolution": SeparableConvolution,
+    "ShapedConvolution": ShapedConvolution,
     "Unrolled": Unrolled,
 }
 
@@ -84,12 +90,15 @@ __all__ = [
     "CustomLayer",
     "Ending",
     "FullyConnected",
+    "InvertedResidual",
     "Layer",
     "PooledConvolution",
     "Pooling",
     "PoolingKind",
     "RectangularConvolution",
     "ResidualBlock",
+    "SeparableConvolution",
+    "ShapedConvolution",
     "UnpaddedPooling",
     "Unrolled",
     "format_shape",

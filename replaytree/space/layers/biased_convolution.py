@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from replaytree.errors import SpaceError
 from replaytree.records import Shape
-from replaytree.space.layers.layer import legal_output, only, require_channels, require_whole
+from replaytree.space.layers.layer import legal_output, only, require_channels, require_odd, require_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,10 +27,8 @@ class BiasedConvolution:
     definitions: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name in ("channels", "kernel"):
-            require_whole(f"{name} of a BiasedConvolution", getattr(self, name), least=1)
-        if self.kernel % 2 == 0:
-            raise SpaceError(f"kernel of a BiasedConvolution is {self.kernel}; it must be odd")
+        require_whole("channels of a BiasedConvolution", self.channels, least=1)
+        require_odd("kernel of a BiasedConvolution", self.kernel, least=1)
         require_channels(self.channels, self.width)
 
     @property

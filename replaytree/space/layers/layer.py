@@ -117,6 +117,14 @@ def require_whole(name: str, value: object, *, least: int) -> None:
         raise SpaceError(f"{name} is more than {LARGEST:,}; it must be a whole number of at most that")
 
 
+def require_odd(name: str, value: object, *, least: int) -> None:
+    """SpaceError unless `value` is an odd int of at least `least`: such a window has a middle."""
+    require_whole(name, value, least=least)
+    assert isinstance(value, int)
+    if value % 2 == 0:
+        raise SpaceError(f"{name} is {value}; it must be odd")
+
+
 def require_label(label: object) -> None:
     """SpaceError unless `label` is text without white space or commas, which separate labels in a written path."""
     if not isinstance(label, str) or not label:

@@ -9,9 +9,16 @@ Sides = int | tuple[int, int]
 
 
 def convolution(
-    inputs: int, channels: int, kernel: Sides, stride: Sides = 1, padding: Sides = 0, *, groups: int = 1
+    inputs: int,
+    channels: int,
+    kernel: Sides,
+    stride: Sides = 1,
+    padding: Sides = 0,
+    *,
+    groups: int = 1,
+    dilation: int = 1,
 ) -> nn.Conv2d:
     """A convolution without bias, for batch norm to follow. It starts from He's normal distribution (fan out)."""
-    module = nn.Conv2d(inputs, channels, kernel, stride, padding, groups=groups, bias=False)
+    module = nn.Conv2d(inputs, channels, kernel, stride, padding, dilation, groups, bias=False)
     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return module
