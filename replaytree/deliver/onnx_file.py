@@ -28,8 +28,9 @@ DESCRIPTION_KEY = "replaytree"
 
 # The operations of layers, normalisation and mirror image. None makes a large tensor from a small one.
 _OPERATIONS = frozenset(
-    ("Add", "AveragePool", "Cast", "Concat", "Conv", "Div", "Flatten", "Gemm", "GlobalAveragePool", "Identity",
-     "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze", "Sub")
+    ("Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "Div", "Flatten", "Gemm",
+     "GlobalAveragePool", "Identity", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze",
+     "Sub")
 )  # fmt: skip
 _MOST_BYTES = 2**31 - 1
 
@@ -37,7 +38,7 @@ _MOST_BYTES = 2**31 - 1
 def onnx_content(network: Deployed, description: Description) -> bytes:
     """A file: input `images`, uint8 (N, C, H, W); output `logits`, float32 (N, K); any N.
 
-    Batch norm is folded into the convolutions. The exporter's notes on the Python source are left out.
+    Batch norm is folded into a convolution right before it. The exporter's notes on the Python source are left out.
     """
     _require("onnx", "onnxruntime", "onnxscript")
     # Two images, because torch.export treats a dimension of one as fixed.

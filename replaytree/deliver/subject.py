@@ -19,6 +19,7 @@ from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Classifier, Graph, GraphSpace, LabelSpace, Layer, LayerSpace, chain, xu24
 from replaytree.space.building import build
+from replaytree.space.graph import final_space
 from replaytree.space.notation import read_path
 from replaytree.space.returned import require_shape
 from replaytree.tree import Node, ReplayTree, SearchInfo, advice
@@ -119,7 +120,7 @@ def search_subject(
         if config.source.train_limit is not None:
             data = replace(load_data(**options, data_dir=config.source.data_dir), flip=data.flip)
     return Subject(
-        space.network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
+        final_space(space).network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
         data_dir=config.source.data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
     )  # fmt: skip
 

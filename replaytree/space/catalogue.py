@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.decision_space import DecisionSpace
+from replaytree.space.enas_macro import EnasMacro
 from replaytree.space.metaqnn import MetaQnn
 from replaytree.space.nascell import Nascell
 from replaytree.space.plan import FORMAT, Plan, Published
@@ -40,6 +41,7 @@ class PlanClass(Protocol):
 
 # One line a space whose layers are decisions.
 PLANS: dict[str, PlanClass] = {
+    "enas-macro": EnasMacro,
     "metaqnn": MetaQnn,
     "nascell": Nascell,
     "tiny": Tiny,

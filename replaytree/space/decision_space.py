@@ -95,6 +95,11 @@ class DecisionSpace:
             self._graphs[prefix] = graph
         return graph
 
+    def final(self) -> DecisionSpace:
+        """The space of the networks that are delivered, with the same paths; this one where its plan has no other."""
+        final = getattr(self.plan, "final", None)
+        return self if final is None else DecisionSpace(final())
+
     def output_shape(self, prefix: Path) -> Shape:
         """The feature map that the head reads."""
         return self.network(prefix).end_shape

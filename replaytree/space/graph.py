@@ -238,6 +238,12 @@ def require_networks(space: Space, *, nested: bool = False) -> GraphSpace:
     return cast(GraphSpace, space)
 
 
+def final_space(space: GraphSpace) -> GraphSpace:
+    """The space of the networks that are retrained and delivered, with the same paths: mostly `space` itself."""
+    final = getattr(space, "final", None)
+    return space if final is None else cast(GraphSpace, final())
+
+
 def chain(layers: Sequence[Layer], *, input_shape: Shape, head: Layer) -> Graph:
     """The layers in turn, named as in 'layer1_res128', and the head."""
     nodes = tuple(

@@ -36,7 +36,8 @@ class Plan(Protocol):
     """A space's own part; DecisionSpace makes a Space of it.
 
     `nested`: the network of a prefix is a part of the network of its continuations, so that one training can score all
-    prefixes. `options()` are the keywords, beside the shapes and max_layers, that make an equal plan.
+    prefixes. `options()` are the keywords, beside the shapes and max_layers, that make an equal plan. A plan whose
+    networks are delivered in another form than they are searched in has a method `final()`: the plan of that form.
     """
 
     name: str

@@ -19,12 +19,19 @@ from replaytree.space import (
     xu24,
 )
 from replaytree.space.building import build, build_layer
+from replaytree.space.layers import FactorizedReduction, NormedConvolution, NormedSum
 from replaytree.space.layers.modules.residual import ResidualModule
 from replaytree.space.layers.modules.subsampled import SubsampledConv2d
 
 OTHERS = (Convolution(6, 1), Convolution(6, 2), Convolution(6, 4, 2), Convolution(6, 7, 3), ResidualBlock(5, 3))
 POOLS = (Pooling("avg", 2, 1), Pooling("max", 4, 2), Pooling("avg", 5, 1), Pooling("max", 2, 3))
-LAYERS = (*xu24(width=0.25), *OTHERS, *POOLS)
+NORMED = (
+    *(NormedConvolution(6, 5, separable, relu) for separable in (False, True) for relu in ("before", "after", "none")),
+    NormedConvolution(6, 1, relu="both"),
+    FactorizedReduction(7),
+    NormedSum(),
+)
+LAYERS = (*xu24(width=0.25), *OTHERS, *POOLS, *NORMED)
 SHAPES = [(1, 1, 1), (3, 32, 32), (8, 8, 8), (8, 7, 5), (1, 28, 28), (32, 2, 2), (16, 2, 1), (3, 3, 3)]
 
 
@@ -116,6 +123,62 @@ def test_no_strided_1x1_convolution_is_left_to_onednn():
     for kernel, stride, padding in ((3, 2, 1), (1, 2, 1), (1, 1, 0)):
         own = CustomLayer("own", lambda shape, a=(kernel, stride, padding): nn.Sequential(nn.Conv2d(4, 6, *a)))
         assert type(build_layer(own, (4, 8, 8))[0]) is nn.Conv2d
+
+
+@pytest.mark.parametrize("layer", NORMED, ids=repr)
+def test_what_is_exported_is_the_same_module(layer):
+    names = {"torch": torch, "nn": nn}
+    for definition in layer.definitions:
+        exec(definition, names)
+    for shape in ((4, 6, 6), (4, 7, 5)):
+        module, written = build_layer(layer, shape), eval(layer.source(shape), names)
+        written.load_state_dict(module.state_dict())
+        features = torch.randn(3, *shape)
+        assert torch.allclose(module(features), written(features), atol=1e-6)
+
+
+def test_a_separable_convolution_starts_from_the_variance_that_its_channels_have():
+    torch.manual_seed(0)
+    depthwise, pointwise, *_ = build_layer(NormedConvolution(512, 3, separable=True), (512, 8, 8))
+    assert depthwise.weight.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.05)
+    assert pointwise.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("sides", "odd"), [((2, 4), [5, 7]), ((3, 3), [4, 0, 0, 0])])
+def test_a_factorized_reduction_reads_even_pixels_and_odd_ones(sides, odd):
+    module = build_layer(FactorizedReduction(2), (1, *sides)).eval()
+    module.norm.eps = 0.0
+    for convolution in (module.even, module.odd):
+        nn.init.ones_(convolution.weight)
+    height, width = sides
+    image = torch.arange(float(height * width)).reshape(1, 1, height, width)
+    assert module(image)[0].flatten(1).tolist() == [{2: [0, 2], 3: [0, 2, 6, 8]}[height], odd]
+
+
+def test_a_sum_adds_maps_of_one_shape():
+    layer, shape = NormedSum(), (2, 3, 3)
+    module = build_layer(layer, shape, shape, shape).eval()
+    module.norm.eps = 0.0
+    assert torch.equal(
+        module(*(torch.full((1, *shape), value) for value in (1.0, 2.0, 4.0))), torch.full((1, *shape), 7.0)
+    )
+    assert (layer.params(shape, shape), layer.flops(shape, shape), layer.activations(shape, shape)) == (4, 0, 36)
+    with pytest.raises(
+        SpaceError, match="sum is illegal here: it adds feature maps of one shape, and these are 2x3x3, 2x3x4"
+    ):
+        build_layer(layer, shape, (2, 3, 4))
+    with pytest.raises(SpaceError, match="sum is illegal here: it needs at least one feature map"):
+        build_layer(layer)
+
+
+def test_a_head_may_have_no_bias():
+    head = Classifier(3, bias=False)
+    module = build_layer(head, (5, 4, 2))
+    assert head.params((5, 4, 2)) == sum(p.numel() for p in module.parameters()) == 15
+    written = eval(head.source((5, 4, 2)), {"nn": nn, "OrderedDict": OrderedDict})
+    assert list(written.state_dict()) == list(module.state_dict()) == ["linear.weight"]
+    with pytest.raises(SpaceError, match="bias of a Classifier is 0; it must be True or False"):
+        Classifier(3, bias=0)
 
 
 def test_he_initialisation_and_no_bias():

@@ -27,7 +27,10 @@ from replaytree.space.layers import (
     KINDS,
     BiasedConvolution,
     Ending,
+    FactorizedReduction,
     FullyConnected,
+    NormedConvolution,
+    NormedSum,
     UnpaddedPooling,
     layer_from_json,
     layer_to_json,
@@ -139,6 +142,7 @@ def test_json_round_trip():
 LAYERS = [
     Classifier(3, "flatten"), Concatenation(), Convolution(8, 3, 2, 0.5), Pooling("avg", 3, 1), ResidualBlock(8, 2),
     BiasedConvolution(8, 3, 0.5), UnpaddedPooling(5, 3), FullyConnected(128, 0.5), Ending("gap"),
+    Classifier(3, bias=False), FactorizedReduction(8), NormedConvolution(8, 5, True, "both"), NormedSum(),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from replaytree.errors import SpaceError
 from replaytree.space import Convolution, CustomLayer, Pooling, ResidualBlock
+from replaytree.space.layers import FactorizedReduction, NormedConvolution
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,9 @@ from replaytree.space import Convolution, CustomLayer, Pooling, ResidualBlock
         (ResidualBlock(64, 2, width=0.5), "res64s2"),
         (Pooling("avg", 2, 2), "avg2s2"),
         (Pooling("max", 3, 1), "max3s1"),
+        (NormedConvolution(36, 3), "conv36k3"),
+        (NormedConvolution(36, 5, separable=True), "sep36k5"),
+        (FactorizedReduction(72), "reduce72"),
     ],
 )
 def test_labels(layer, label):
@@ -36,6 +40,9 @@ def test_labels(layer, label):
         (ResidualBlock(64), (64, 8, 8), (64, 8, 8), 2 * 36864 + 256, 2 * 36864 * 64),
         (ResidualBlock(64), (32, 8, 8), (64, 8, 8), 18432 + 36864 + 2048 + 384, 57344 * 64),
         (ResidualBlock(64, 2), (64, 7, 5), (64, 4, 3), 2 * 36864 + 4096 + 384, 77824 * 12),
+        (NormedConvolution(8, 5), (4, 7, 5), (8, 7, 5), 4 * 8 * 25 + 16, 4 * 8 * 25 * 35),
+        (NormedConvolution(8, 5, True), (4, 7, 5), (8, 7, 5), 4 * 25 + 4 * 8 + 16, (4 * 25 + 4 * 8) * 35),
+        (FactorizedReduction(8), (4, 7, 5), (8, 4, 3), 4 * 8 + 16, 4 * 8 * 12),
         (Pooling("avg", 2, 2), (32, 7, 5), (32, 3, 2), 0, 0),
         (Pooling("max", 3, 2), (32, 7, 5), (32, 4, 3), 0, 0),
         (Pooling("avg", 3, 1), (32, 7, 5), (32, 7, 5), 0, 0),
@@ -50,7 +57,8 @@ def test_shapes_and_costs_by_hand(layer, shape, after, params, flops):
 
 @pytest.mark.parametrize("shape", [(8, 1, 1), (8, 5, 1), (8, 1, 5)])
 @pytest.mark.parametrize(
-    "layer", [Convolution(8, 3, 2), ResidualBlock(8, 2), Pooling("avg", 2, 2), Pooling("max", 3, 2)]
+    "layer",
+    [Convolution(8, 3, 2), ResidualBlock(8, 2), Pooling("avg", 2, 2), Pooling("max", 3, 2), FactorizedReduction(8)],
 )
 def test_stride_2_is_illegal_where_a_side_has_one_pixel(layer, shape):
     assert layer.output_shape(shape) is None
@@ -88,6 +96,11 @@ def test_a_pooling_that_leaves_no_pixels_is_illegal():
         ),
         (lambda: Pooling("mean", 2, 2), "kind of a Pooling is 'mean'; it must be 'avg' or 'max'"),
         (lambda: Pooling("avg", 2, 0), "stride of a Pooling is 0"),
+        (lambda: NormedConvolution(8, 2), "kernel of a NormedConvolution is 2; it must be "),
+        (lambda: NormedConvolution(0, 3), "channels of a NormedConvolution is 0"),
+        (lambda: NormedConvolution(8, 3, 1), "separable of a NormedConvolution is 1; it must be True or False"),
+        (lambda: NormedConvolution(8, 3, relu="off"), "is 'off'; it must be before, after, both, none"),
+        (lambda: FactorizedReduction(1), "channels of a FactorizedReduction is 1; it must be a whole number of at"),
         (lambda: CustomLayer("a b", None), "label 'a b' has white space or a comma in it; use '_' or '-' instead"),
         (lambda: CustomLayer("a,b", None), "label 'a,b' has white space or a comma"),
         (lambda: CustomLayer("", None), "label '' is not a name; give each layer a text"),

@@ -16,6 +16,7 @@ from replaytree.space import (
     xu24,
 )
 from replaytree.space.building import build_layer
+from replaytree.space.layers import FactorizedReduction, NormedConvolution, NormedSum
 from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
 
 SPACE = LayerSpace(
@@ -91,7 +92,15 @@ def test_the_activations_of_a_head_are_what_autograd_keeps(shape, hidden):
     assert 0 <= sum(kept.values()) / 4 - images * estimated <= 6 * units
 
 
-@pytest.mark.parametrize("layer", [*xu24(0.25), Pooling("avg", 3, 1)], ids=lambda layer: layer.label)
+NORMED = [
+    *(NormedConvolution(16, 3, separable) for separable in (False, True)),
+    *(NormedConvolution(16, 3, True, relu) for relu in ("before", "both", "none")),
+    FactorizedReduction(16),
+    NormedSum(),
+]
+
+
+@pytest.mark.parametrize("layer", [*xu24(0.25), Pooling("avg", 3, 1), *NORMED], ids=repr)
 @pytest.mark.parametrize("channels", [3, 16])
 def test_activations_are_what_autograd_keeps(layer, channels):
     images, shape = 4, (channels, 8, 8)

@@ -13,9 +13,12 @@ from replaytree.space.layers.concatenation import Concatenation
 from replaytree.space.layers.convolution import Convolution
 from replaytree.space.layers.custom import CustomLayer
 from replaytree.space.layers.ending import Ending
+from replaytree.space.layers.factorized_reduction import FactorizedReduction
 from replaytree.space.layers.fully_connected import FullyConnected
 from replaytree.space.layers.inverted_residual import InvertedResidual
 from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
+from replaytree.space.layers.normed_convolution import NormedConvolution
+from replaytree.space.layers.normed_sum import NormedSum
 from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
 from replaytree.space.layers.rectangular import RectangularConvolution
@@ -32,7 +35,10 @@ KINDS: dict[str, Any] = {
     "Concatenation": Concatenation,
     "Convolution": Convolution,
     "Ending": Ending,
+    "FactorizedReduction": FactorizedReduction,
     "FullyConnected": FullyConnected,
+    "NormedConvolution": NormedConvolution,
+    "NormedSum": NormedSum,
     "PooledConvolution": PooledConvolution,
     "Pooling": Pooling,
     "RectangularConvolution": RectangularConvolution,
@@ -89,9 +95,12 @@ __all__ = [
     "Convolution",
     "CustomLayer",
     "Ending",
+    "FactorizedReduction",
     "FullyConnected",
     "InvertedResidual",
     "Layer",
+    "NormedConvolution",
+    "NormedSum",
     "PooledConvolution",
     "Pooling",
     "PoolingKind",

@@ -25,6 +25,7 @@ class Classifier:
 
     num_classes: int
     pool: Pool = "average"
+    bias: bool = True
 
     definitions: ClassVar[tuple[str, ...]] = ()
 
@@ -32,6 +33,8 @@ class Classifier:
         require_whole("num_classes of a Classifier", self.num_classes, least=1)
         if self.pool not in get_args(Pool):
             raise SpaceError(f"pool of a Classifier is {self.pool!r}; it must be 'average' or 'flatten'")
+        if not isinstance(self.bias, bool):
+            raise SpaceError(f"bias of a Classifier is {self.bias!r}; it must be True or False")
 
     @property
     def label(self) -> str:
@@ -48,8 +51,8 @@ class Classifier:
         return "a head is legal everywhere"
 
     def params(self, *shapes: Shape) -> int:
-        """Weights, and a bias a class."""
-        return (self._inputs(shapes) + 1) * self.num_classes
+        """Weights, and with `bias` one a class."""
+        return (self._inputs(shapes) + self.bias) * self.num_classes
 
     def flops(self, *shapes: Shape) -> int:
         """Multiply-adds for one image."""
@@ -69,13 +72,14 @@ class Classifier:
         if self.pool == "average":
             modules["pool"] = nn.AdaptiveAvgPool2d(1)
         modules["flatten"] = nn.Flatten()
-        modules["linear"] = nn.Linear(self._inputs(shapes), self.num_classes)
+        modules["linear"] = nn.Linear(self._inputs(shapes), self.num_classes, bias=self.bias)
         return nn.Sequential(modules)
 
     def source(self, *shapes: Shape) -> str:
         """As `module`."""
         pool = "pool=nn.AdaptiveAvgPool2d(1), " if self.pool == "average" else ""
-        linear = f"nn.Linear({self._inputs(shapes)}, {self.num_classes})"
+        bias = "" if self.bias else ", bias=False"
+        linear = f"nn.Linear({self._inputs(shapes)}, {self.num_classes}{bias})"
         return f"nn.Sequential(OrderedDict({pool}flatten=nn.Flatten(), linear={linear}))"
 
     def _inputs(self, shapes: tuple[Shape, ...]) -> int:

@@ -1,0 +1,89 @@
+"""Half the sides without losing every second pixel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from replaytree.records import Shape
+from replaytree.space.layers.layer import legal_output, only, require_whole, strided_shape, why_stride_illegal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_REDUCTION = '''
+class FactorizedReduction(nn.Module):
+    """Half the channels from the even rows and columns, half from the odd ones, then batch norm."""
+
+    def __init__(self, inputs, channels, columns, rows):
+        super().__init__()
+        self.added = (0, columns, 0, rows)  # zeros at right and below, where a side is odd
+        self.even = nn.Conv2d(inputs, channels // 2, 1, bias=False)
+        self.odd = nn.Conv2d(inputs, channels - channels // 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x):
+        odd = nn.functional.pad(x, self.added)[:, :, 1::2, 1::2]
+        return self.norm(torch.cat([self.even(x[:, :, ::2, ::2]), self.odd(odd)], dim=1))
+
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class FactorizedReduction:
+    """Sides of ceil(side / 2), as in ENAS and DARTS: two 1x1 convolutions without bias, side by side, and batch norm.
+
+    The first half of the channels is made of the pixels in even rows and columns, from 0; the second half of those in
+    odd rows and columns, where zeros stand beyond an odd side. Illegal where a side is below 2.
+    """
+
+    channels: int
+
+    definitions: ClassVar[tuple[str, ...]] = (_REDUCTION,)
+
+    def __post_init__(self) -> None:
+        require_whole("channels of a FactorizedReduction", self.channels, least=2)
+
+    @property
+    def label(self) -> str:
+        """As in 'reduce72'."""
+        return f"reduce{self.channels}"
+
+    def output_shape(self, *shapes: Shape) -> Shape | None:
+        """The shape after the layer; None where it is illegal."""
+        return strided_shape(only(self, shapes), self.channels, 2)
+
+    def why_illegal(self, *shapes: Shape) -> str:
+        """A side is below 2."""
+        return why_stride_illegal(only(self, shapes), 2)
+
+    def params(self, *shapes: Shape) -> int:
+        """Weights, and two numbers a channel for the batch norm."""
+        return (only(self, shapes)[0] + 2) * self.channels
+
+    def flops(self, *shapes: Shape) -> int:
+        """Multiply-adds for one image; SpaceError where the layer is illegal."""
+        return only(self, shapes)[0] * math.prod(legal_output(self, *shapes))
+
+    def activations(self, *shapes: Shape) -> int:
+        """The output before and after batch norm; the padded input where a side is odd."""
+        channels, height, width = only(self, shapes)
+        columns, rows = self._added(shapes)
+        padded = channels * (height + rows) * (width + columns) if rows or columns else 0
+        return 2 * math.prod(legal_output(self, *shapes)) + padded
+
+    def module(self, *shapes: Shape) -> nn.Module:
+        """`even` and `odd`, side by side, and `norm`."""
+        from replaytree.space.layers.modules.factorized_reduction import FactorizedReductionModule
+
+        return FactorizedReductionModule(only(self, shapes)[0], self.channels, self._added(shapes))
+
+    def source(self, *shapes: Shape) -> str:
+        """As `module`."""
+        columns, rows = self._added(shapes)
+        return f"FactorizedReduction({only(self, shapes)[0]}, {self.channels}, columns={columns}, rows={rows})"
+
+    def _added(self, shapes: tuple[Shape, ...]) -> tuple[int, int]:
+        _, height, width = only(self, shapes)
+        return width % 2, height % 2

@@ -1,0 +1,73 @@
+"""The sum of feature maps, and batch norm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from replaytree.records import Shape
+from replaytree.space.layers.layer import format_shape, legal_output
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_SUM = '''
+class NormedSum(nn.Module):
+    """The sum of all inputs, then batch norm."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, first, *others):
+        for other in others:
+            first = first + other
+        return self.norm(first)
+
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class NormedSum:
+    """The sum of one or more feature maps of one shape, then batch norm."""
+
+    definitions: ClassVar[tuple[str, ...]] = (_SUM,)
+
+    @property
+    def label(self) -> str:
+        """'sum'."""
+        return "sum"
+
+    def output_shape(self, *shapes: Shape) -> Shape | None:
+        """That of the inputs; None where they differ, or there is none."""
+        return shapes[0] if len(set(shapes)) == 1 else None
+
+    def why_illegal(self, *shapes: Shape) -> str:
+        """The shapes differ, or there is none."""
+        if not shapes:
+            return "it needs at least one feature map"
+        return f"it adds feature maps of one shape, and these are {', '.join(map(format_shape, shapes))}"
+
+    def params(self, *shapes: Shape) -> int:
+        """Two numbers a channel for the batch norm."""
+        return 2 * shapes[0][0]
+
+    def flops(self, *shapes: Shape) -> int:
+        """No multiply-adds are counted: 0; SpaceError where the layer is illegal."""
+        legal_output(self, *shapes)
+        return 0
+
+    def activations(self, *shapes: Shape) -> int:
+        """The output after batch norm; before it, too, where something was added."""
+        return min(len(shapes), 2) * math.prod(legal_output(self, *shapes))
+
+    def module(self, *shapes: Shape) -> nn.Module:
+        """The sum, and `norm`."""
+        from replaytree.space.layers.modules.normed_sum import NormedSumModule
+
+        return NormedSumModule(legal_output(self, *shapes)[0])
+
+    def source(self, *shapes: Shape) -> str:
+        """As `module`."""
+        return f"NormedSum({legal_output(self, *shapes)[0]})"
