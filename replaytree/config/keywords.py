@@ -40,6 +40,12 @@ class SearchKeywords(TypedDict, total=False):
     """Convolutions see the image in two dimensions; with --no-two-dimensional, as one row. In spaces that have
     it."""
 
+    channels: int | None
+    """Channels of every map, in spaces that have this."""
+
+    final: bool | None
+    """Search networks in the form that they are delivered in, where a space has two."""
+
     min_layers: int
     """Depth bound at the start, in layers."""
 

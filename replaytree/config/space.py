@@ -34,6 +34,17 @@ class LayerOptions(Options):
         unset="the space's own",
     )
 
+    channels: int | None = option(
+        None, "Channels of every map, in spaces that have this.", "What to search", least=1, most=2**20,
+        unset="the space's own",
+    )  # fmt: skip
+    final: bool | None = option(
+        None,
+        "Search networks in the form that they are delivered in, where a space has two.",
+        "What to search",
+        unset="the space's own",
+    )
+
     def given(self) -> dict[str, Any]:
         """Those that were given, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}

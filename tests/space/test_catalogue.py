@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from replaytree.config.space import LayerOptions
 from replaytree.errors import SpaceError
 from replaytree.space.catalogue import about, named_space, names, space_of
 
@@ -15,6 +16,11 @@ def test_a_space_is_made_again_from_its_description(name):
     again = space_of(json.loads(json.dumps(space.describe())))
     assert again.describe() == space.describe()
     assert [again.decisions(depth) for depth in (1, 15)] == [space.decisions(depth) for depth in (1, 15)]
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_option_of_a_space_can_be_given_to_a_search(name):
+    assert set(about(name).defaults) <= set(vars(LayerOptions()))
 
 
 @pytest.mark.parametrize("name", names())
