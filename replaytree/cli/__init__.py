@@ -14,6 +14,7 @@ import typer
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
 from replaytree.cli.deliver import export, predict, retrain
+from replaytree.cli.describe import describe
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
 from replaytree.cli.manage import delete, rename
 from replaytree.cli.outcome import INTERRUPTED, end, unwinding
@@ -21,6 +22,7 @@ from replaytree.cli.read import best, list_
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run
 from replaytree.cli.show import show
+from replaytree.cli.spaces import spaces
 from replaytree.cli.text import say, take_any_text
 
 app = Commands()
@@ -49,6 +51,8 @@ for command, name, panel in (
     (show, None, "Look"),
     (report, None, "Look"),
     (compare, None, "Look"),
+    (spaces, None, "Look"),
+    (describe, None, "Look"),
     (retrain, None, "Take away"),
     (export, None, "Take away"),
     (predict, None, "Take away"),

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -130,14 +129,7 @@ def findings_lines(findings: Sequence[Finding], *, width: int) -> list[str]:
         rows.append((f"{'ok' if finding.good else '--'}  {finding.what:<{size}}  ", finding.found))
         if finding.fix:
             rows.append((" " * (size + 6), f"-> {finding.fix}"))
-    return [line for begin, text in rows for line in _hanging(begin, escaped(text), width)]
-
-
-def _hanging(begin: str, text: str, width: int) -> list[str]:
-    indent = " " * len(begin)
-    return textwrap.wrap(
-        text, width, initial_indent=begin, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    return [line for begin, text in rows for line in table.hanging(begin, text, width)]
 
 
 def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:

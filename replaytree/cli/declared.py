@@ -9,9 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from replaytree.cli.completing import space_names_like
 from replaytree.config import REMOVED, Declared, SearchConfig, by_flag, refuse, removed_flag
 from replaytree.config.option import PANELS, parse_together
 from replaytree.errors import ConfigError
+
+# What the shell completes a value from, where it is not a list of choices.
+COMPLETIONS: dict[str, Callable[..., list[str]]] = {"space": space_names_like}
 
 # The first panel of help, in this order.
 MOST_USED = (
@@ -77,9 +81,19 @@ def _parameter(together: list[Declared]) -> inspect.Parameter:
         annotation: Any = Annotated[bool | None, typer.Option(flag, **told)]
     else:
         annotation = Annotated[
-            str | None, typer.Option(field.flag, metavar=field.metavar, envvar=field.option.envvar, **told)
+            str | None,
+            typer.Option(
+                field.flag, metavar=field.metavar, envvar=field.option.envvar, autocompletion=_completion(field), **told
+            ),
         ]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _completion(field: Declared) -> Callable[..., list[str]] | None:
+    """What the shell completes a value from: the choices, or as COMPLETIONS says."""
+    if field.choices:
+        return lambda incomplete: [word for word in field.choices if word.startswith(incomplete)]
+    return COMPLETIONS.get(field.name)
 
 
 def _hidden(name: str) -> inspect.Parameter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from replaytree.errors import ConfigError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from replaytree.records import Shape
     from replaytree.tree import ReplayTree
 
 
@@ -59,6 +61,15 @@ def search_names_like(context: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
+def shape_of(text: str | None) -> Shape:
+    """'3x32x32' -> (3, 32, 32), which is also what None is; ConfigError for anything else."""
+    found = re.fullmatch(r"([0-9]{1,7})x([0-9]{1,7})x([0-9]{1,7})", ("3x32x32" if text is None else text).strip())
+    if found is None or "0" in {number.strip("0") or "0" for number in found.groups()}:
+        raise ConfigError(f"--input is {text!r:.80}; write channels x height x width, as in 3x32x32")
+    channels, height, width = map(int, found.groups())
+    return channels, height, width
+
+
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -83,6 +94,11 @@ Which = Annotated[
     ),
 ]
 Last = Annotated[bool, typer.Option("--last", help="The search that was started last.")]
+Input = Annotated[
+    str | None,
+    typer.Option("--input", help="Channels, height and width of the images.  [default: 3x32x32]", metavar="CxHxW"),
+]
+Classes = Annotated[int | None, whole("Classes of the images.  [default: 10]", "--classes", least=2)]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Episodes = Annotated[
     int | None,

@@ -21,6 +21,14 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else UNWATCHED_WIDTH
 
 
+def hanging(begin: str, text: str, width: int) -> list[str]:
+    """`begin` and a text; what is too long for a line goes on below where the text began."""
+    return textwrap.wrap(
+        escaped(text), width, initial_indent=begin, subsequent_indent=" " * len(begin), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
 def lines(
     headings: Sequence[str],
     rows: Sequence[Sequence[object]],

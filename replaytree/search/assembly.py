@@ -31,7 +31,7 @@ from replaytree.records import Evaluator, Space
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, SoftReward, checked
-from replaytree.space.catalogue import all_options, named_space
+from replaytree.space.catalogue import about, all_options, named_space
 from replaytree.space.graph import require_networks
 from replaytree.space.learning import can_learn
 from replaytree.training import Recipe, Threads, resolve_device, using
@@ -39,8 +39,6 @@ from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-CPU_WIDTH = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ def with_layer_options(config: SearchConfig, *, device: str | None) -> SearchCon
     chosen = all_options(config.space.space, given)
     if "width" in chosen and "width" not in given:
         device = device or resolve_device(config.machine.device).type
-        chosen["width"] = CPU_WIDTH if device == "cpu" else chosen["width"]
+        chosen["width"] = about(config.space.space).cpu_width if device == "cpu" else chosen["width"]
     return config.with_options(**chosen)
 
 

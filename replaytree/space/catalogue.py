@@ -49,15 +49,21 @@ PLANS: dict[str, PlanClass] = {
 }
 
 
+# Where a space has the option `width`, and says nothing else: its usual layers take long on a CPU.
+CPU_WIDTH = 0.25
+
+
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a named space before it is made."""
+    """What is known of a named space before it is made. `cpu_width` is the width of a search on a CPU."""
 
     name: str
     about: str
     source: str
     defaults: Mapping[str, Any]
     published: Mapping[str, Published]
+    nested: bool = True
+    cpu_width: float = CPU_WIDTH
 
 
 def about(name: str) -> About:
@@ -77,11 +83,12 @@ def about(name: str) -> About:
             },
         )
     if name not in PLANS:
-        near = difflib.get_close_matches(name.lower(), names(), n=1)
+        near = difflib.get_close_matches(name.lower(), names(), n=1, cutoff=0.5)
         asked = f"did you mean {near[0]}? The" if near else "the"
         raise SpaceError(f"there is no space {name!r} (--space); {asked} spaces are {', '.join(names())}")
     plan = PLANS[name]
-    return About(plan.name, plan.about, plan.source, plan.defaults, plan.published)
+    width = getattr(plan, "cpu_width", CPU_WIDTH)
+    return About(plan.name, plan.about, plan.source, plan.defaults, plan.published, plan.nested, width)
 
 
 def names() -> tuple[str, ...]:

@@ -76,6 +76,10 @@ class ChainPlan:
             self._masks[shape, chosen] = mask
         return mask
 
+    def state(self, prefix: Path) -> Shape:
+        """The feature map: it decides what may follow."""
+        return self._shape(prefix)
+
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'kernel3-filters16'."""
         return plain_label(self._decisions, values)

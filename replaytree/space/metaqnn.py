@@ -4,7 +4,7 @@ Learning", ICLR 2017): convolutions, poolings and fully connected layers, and la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, get_args
 
 from replaytree.errors import SpaceError
@@ -103,6 +103,12 @@ class MetaQnn:
         before = [self.layers[action] for action in prefix[-MOST_FULLY_CONNECTED:]]
         shape = self._shape(prefix)
         return tuple(_may_follow(layer, before, shape) for layer in self.layers)
+
+    def state(self, prefix: Path) -> Hashable:
+        """The feature map, and what the last layers are; of those only fully connected ones tell apart by size."""
+        before = (self.layers[action] for action in prefix[-MOST_FULLY_CONNECTED:])
+        kinds = tuple(layer if isinstance(layer, FullyConnected) else type(layer) for layer in before)
+        return self._shape(prefix), kinds
 
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'conv64k3'."""

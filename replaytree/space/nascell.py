@@ -89,6 +89,9 @@ class Nascell:
         """Everything."""
         return (True,) * self._decisions[len(chosen)].size
 
+    def state(self, prefix: Path) -> None:
+        """Nothing decides what may follow."""
+
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'kernel3-filters16-pool2-dropout0.1'."""
         return plain_label(self._decisions, values)

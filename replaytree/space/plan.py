@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -69,6 +69,15 @@ class Plan(Protocol):
 
     def network(self, path: Path) -> Graph:
         """The network of a legal path, with its head."""
+        ...
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """What a plan has beside, if its paths can be counted (size.py)."""
+
+    def state(self, prefix: Path) -> Hashable:
+        """What legality after a prefix depends on; None: on the depth alone, nor on earlier choices in the layer."""
         ...
 
 

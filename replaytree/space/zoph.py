@@ -88,6 +88,10 @@ class Zoph:
             return tuple(stride <= self.input_shape[place - 1] for stride in STRIDES)
         return self._all[place]
 
+    def state(self, prefix: Path) -> Path | None:
+        """Without strides nothing decides what may follow; with them, the sides of all maps before."""
+        return prefix if self._strides else None
+
     def why(self, prefix: Path, chosen: Values, option: int) -> str:
         """Why an option is illegal there."""
         if len(chosen) < len(self._choices):

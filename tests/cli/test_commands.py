@@ -278,7 +278,7 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
     )  # fmt: skip
     same = [f.name for f in declared(SearchConfig).values() if config.to_options()[f.name] == f.default]
     # Another space is tested with spaces (test_spaces.py).
-    assert same == ["dataset", "space", "strides", "two_dimensional", "warm_start"]
+    assert same == ["dataset", "space", "channels", "final", "strides", "two_dimensional", "warm_start"]
     assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *config.to_arguments())[0] == 0
     with sqlite3.connect("replaytree.db") as connection:
         stored = connection.execute("select config_json from searches").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Tab completes the names of searches, in a real bash."""
+"""Tab completes the names of searches, spaces and architectures, in a real bash."""
 
 import shutil
 import subprocess
@@ -25,9 +25,11 @@ class Ones:
         (["best", "--storage", "elsewhere.db", ""], ["there"]),
         (["show", "nothing"], []),
         (["best", "--storage", "missing.db", ""], []),
+        (["run", "--space", "xu"], ["xu24"]),
+        (["describe", "--space", "nascell", "--path", ""], ["readme"]),
     ],
 )
-def test_names_of_searches(here, typed, offered):
+def test_names(here, typed, offered):
     for name, file in (("first", "replaytree.db"), ("other", "replaytree.db"), ("there", "elsewhere.db")):
         space = LabelSpace(["a"], max_layers=2)
         Search(name=name, storage=file, space=space, evaluator=Ones())

@@ -42,7 +42,15 @@ def imported(folder, *words):
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["--help"], 0), (["run", "--help-all"], 0), (["--version"], 0), (["run", "--replay", "2"], 2)],
+    [
+        (["--help"], 0),
+        (["run", "--help-all"], 0),
+        (["--version"], 0),
+        (["run", "--replay", "2"], 2),
+        (["spaces"], 0),
+        (["describe", "--path", "poster"], 0),
+        (["run", "--space", "x"], 2),
+    ],
     ids=str,
 )
 def test_help_and_wrong_options_import_nothing_heavy(here, words, code):

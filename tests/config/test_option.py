@@ -68,7 +68,8 @@ DEFAULTS = {
     "reward": "accuracy", "cost_weight": -0.07,
 }  # fmt: skip
 UNSET = (
-    "threads", "data_dir", "image_size", "train_limit", "width", "strides", "two_dimensional",
+    "threads", "data_dir", "image_size", "train_limit", "width", "channels", "final", "strides",
+    "two_dimensional",
     "warm_start", "baseline_decay", "crop_padding", "flip",
     "max_params", "max_flops", "target_params", "target_flops",
 )  # fmt: skip

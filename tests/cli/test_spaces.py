@@ -1,0 +1,165 @@
+"""`replaytree spaces` and `describe`: what there is to search, and the network of any path."""
+
+import json
+import re
+
+import pytest
+
+from replaytree.cli.options import shape_of
+from replaytree.cli.spaces import decision_rows, short
+from replaytree.config.option import declared
+from replaytree.config.space import LayerOptions
+from replaytree.errors import ConfigError
+from replaytree.records import Decision
+from replaytree.space.catalogue import about, names
+
+
+def test_the_list_has_every_space(replaytree):
+    code, out, err = replaytree("spaces")
+    assert (code, err) == (0, "")
+    # 24 layers, of which those that halve sides run out on 32 pixels.
+    assert re.search(r"^xu24 +layer +1\.9e8$", out, re.M)
+    rows = json.loads(replaytree("spaces", "--json")[1])
+    assert [row["name"] for row in rows] == list(names())
+    assert {"name": "xu24", "decisions": "layer", "paths": 190_102_976, "legality": "counted"}.items() <= rows[
+        0
+    ].items()
+    assert replaytree("spaces", "--format", "csv")[1].startswith(
+        "name,decisions,paths,legality,max_layers,about,source\n"
+    )
+
+
+def test_one_space_in_full(replaytree):
+    out = replaytree("spaces", "zoph", "--max-layers", 3)[1]
+    # 4 kernels x 4 kernels x 4 numbers of filters, three times, and 2^3 ways to skip.
+    assert "2,097,152 (2.1e6) at --max-layers 3, on images of 3x32x32" in out
+    assert re.search(r"^filter_height +choice +1-3 +1 3 5 7$", out, re.M)
+    assert re.search(r"^inputs +inputs +2-3 +any of 1 to t - 1 in layer t$", out, re.M)
+    assert re.search(r"^--strides +off ", out, re.M)
+    strided = " ".join(replaytree("spaces", "zoph", "--max-layers", 3, "--strides")[1].split())
+    assert "1,528,823,808 (1.5e9), counted as if every combination were legal, at" in strided
+    assert "stride_height choice 1-3 1 2 3" in strided
+
+
+def test_one_space_for_programs(replaytree):
+    found = json.loads(replaytree("spaces", "nascell", "--no-two-dimensional", "--max-layers", 2, "--json")[1])
+    assert (found["options"], found["nested"], found["input_shape"]) == ({"two_dimensional": False}, True, [3, 32, 32])
+    assert found["decisions"][4] == {
+        "depth": 2, "name": "kernel", "kind": "choice", "options": ["3", "5", "9", "15", "29", "57", "61"],
+    }  # fmt: skip
+    assert found["published"]["readme"]["params"] == 507_993
+    rows = replaytree("spaces", "nascell", "--format", "csv")[1].splitlines()
+    assert rows[:2] == ["depth,name,kind,options", "1,kernel,choice,1 3 5 7"]
+
+
+class Depths:
+    """Decisions that change with the depth."""
+
+    max_layers = 4
+
+    def decisions(self, depth):
+        op = Decision("op", ("a", "b") if depth < 3 else ("b",))
+        source = Decision("from", tuple(map(str, range(depth))), "input", tuple(range(depth)))
+        image = Decision("skips", ("image", "last"), "inputs", (0, depth - 1)) if depth in (2, 4) else None
+        return (op, source, *([image] if image else []))
+
+
+def test_how_decisions_change_with_depth():
+    assert list(decision_rows(Depths())) == [
+        ("op", "choice", "1-2", "a b"),
+        ("op", "choice", "3-4", "b"),
+        ("from", "input", "1-4", "one of 0 to t - 1 in layer t"),
+        ("skips", "inputs", "2", "image last"),
+        ("skips", "inputs", "4", "image last"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (123_456, "123,456"), (190_102_976, "1.9e8"), (64**15 * 2**105, "5.0e58"), (9_960_000, "1.0e7"),
+        (9_940_000, "9.9e6"), (10**400, "1.0e400"),
+    ],
+)  # fmt: skip
+def test_large_numbers(number, text):
+    assert short(number) == text
+
+
+def test_every_option_of_a_space_can_be_given():
+    for name in names():
+        assert set(about(name).defaults) <= set(declared(LayerOptions)), name
+
+
+def test_the_network_of_a_path(replaytree):
+    path = "3x5f36 7x1f24 1x1f48@1+2"
+    words = ("describe", "--space", "zoph", "--path", path, "--width", 0.5, "--input", "3x32x32")
+    out = replaytree(*words)[1]
+    assert "zoph: 3 layers on images of 3x32x32, 10 classes, --width 0.5, --no-strides" in out
+    # 18 filters of 3 x 5 pixels on 3 channels, and two numbers of batch norm a filter.
+    assert re.search(r"^layer1_3x5f36 +3x5f36 +image +18x32x32 +846 +829,440$", out, re.M)
+    assert re.search(r"^layer3_join +concat +layer1_3x5f36 layer2_7x1f24 +30x32x32 +0 +0$", out, re.M)
+    found = json.loads(replaytree(*words, "--json")[1])
+    assert [node["name"] for node in found["nodes"]] == [
+        "layer1_3x5f36", "layer2_7x1f24", "layer3_join", "layer3_1x1f48", "head",
+    ]  # fmt: skip
+    assert (found["params"], found["labels"]) == (846 + 276 + 768 + 250, path.split())
+    # The join's two maps and what it makes of them.
+    assert found["peak_bytes"] == 4 * 32 * 32 * 60
+    assert replaytree(*words, "--format", "csv")[1].startswith("name,depth,layer,inputs,shape,params,flops\n")
+
+
+def test_a_published_architecture_brings_its_images_and_options(replaytree):
+    found = json.loads(replaytree("describe", "--space", "nascell", "--path", "readme", "--json")[1])
+    assert (found["params"], found["space"]["input_shape"]) == (507_993, [1, 28, 28])
+    assert found["space"]["two_dimensional"] is False
+    other = json.loads(
+        replaytree(
+            "describe", "--space", "nascell", "--path", "readme", "--input", "1x10x10", "--classes", 2, "--json"
+        )[1]
+    )
+    assert (other["space"]["input_shape"], other["space"]["num_classes"]) == ([1, 10, 10], 2)
+    # A head of 55 channels of 100 pixels for 2 classes, in place of 784 pixels for 10.
+    assert 507_993 - other["params"] == (55 * 784 + 1) * 10 - (55 * 100 + 1) * 2
+
+
+def test_a_path_of_numbers(replaytree):
+    found = json.loads(replaytree("describe", "--path", "16.0.3", "--json")[1])
+    assert (found["labels"], found["space"]["max_layers"]) == (["res128", "conv32k3", "conv64k3"], 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["spaces", "zop"], "there is no space 'zop' (--space); did you mean zoph? The spaces are xu24, "),
+        (["spaces", "xu24", "--strides"], "space 'xu24' has no option 'strides'; it has width"),
+        (["spaces", "--max-layers", "0"], "0 is less than 1"),
+        (["describe"], "Missing option '--path'"),
+        (["describe", "--path", ""], "path '' has no layers"),
+        (["describe", "--path", "poser"], "layer 1 is 'poser', which is not in this space"),
+        (["describe", "--path", "poser"], "; published architectures: poster"),
+        (["describe", "--path", "conv32k3 avg"], "layer 2 is 'avg', which is not in this space; did you mean avg3s2"),
+        (
+            ["describe", "--path", "avg2s2 avg2s2", "--input", "1x2x2"],
+            "layer 2, avg2s2, is illegal there: stride 2 needs sides of at least 2 pixels",
+        ),
+        (
+            ["describe", "--space", "zoph", "--path", "3x5f36 3x5s3x1f36", "--strides", "--input", "1x2x9"],
+            "layer 2 is illegal there: stride_height may not be 3 there: the image is 1x2x9",
+        ),
+        (["describe", "--space", "zoph", "--path", "3x5f36 7x1f24@2"], "which reads layer 2; only layers 1 to 1 come"),
+        (["describe", "--path", "poster", "--width", "0.01"], "width is 0.01, which leaves 32 channels none"),
+        (["describe", "--path", "poster", "--max-layers", "3"], "the path has 9 layers, more than max_layers, 3"),
+        (["describe", "--path", "poster", "--classes", "1"], "1 is less than 2"),
+        (["describe", "--path", "poster", "--strides"], "space 'xu24' has no option 'strides'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_described(replaytree, words, message):
+    code, out, err = replaytree(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+@pytest.mark.parametrize("text", ["32x32", "3x0x32", "3x32x-1", "RGB", "3x32x32x1", "99999999x1x1", ""])
+def test_an_input_that_is_none(text):
+    with pytest.raises(ConfigError, match=f"--input is '{text}'; write channels x height x width, as in 3x32x32"):
+        shape_of(text)
