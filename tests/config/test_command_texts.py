@@ -12,7 +12,16 @@ from replaytree.tree.storage_errors import advice
 
 PACKAGE = Path(replaytree.__file__).parent
 # Texts that name a command, and are none to paste: what it works on is not known there, or is the reader's choice.
-NAMES_OF_COMMANDS = {"list", "db check", "retrain", "export", "db export", "db export NAME FILE"}
+NAMES_OF_COMMANDS = {
+    "list",
+    "spaces",
+    "spaces NAME",
+    "db check",
+    "retrain",
+    "export",
+    "db export",
+    "db export NAME FILE",
+}
 COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands} | {"db", "bench"}
 # The two that build commands: for messages, and for pages, where a password must not be.
 BUILDERS = {"config/storage.py", "report/commands.py"}
