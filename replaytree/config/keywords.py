@@ -33,12 +33,6 @@ class SearchKeywords(TypedDict, total=False):
     width: float | None
     """Factor on all channel numbers, of spaces that have it."""
 
-    channels: int | None
-    """Channels of every feature map, in spaces that have this."""
-
-    final: bool | None
-    """Networks as they are delivered, where a search has others."""
-
     strides: bool | None
     """Layers choose their stride, too, in spaces that have this."""
 

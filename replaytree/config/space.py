@@ -24,13 +24,6 @@ class LayerOptions(Options):
         most=64.0,
         unset="0.25 on a CPU, else 1",
     )
-    channels: int | None = option(
-        None, "Channels of every feature map, in spaces that have this.", "What to search", least=1, most=2**20,
-        unset="the space's own",
-    )  # fmt: skip
-    final: bool | None = option(
-        None, "Networks as they are delivered, where a search has others.", "What to search", unset="the space's own"
-    )
     strides: bool | None = option(
         None, "Layers choose their stride, too, in spaces that have this.", "What to search", unset="the space's own"
     )
@@ -40,7 +33,6 @@ class LayerOptions(Options):
         "What to search",
         unset="the space's own",
     )
-
     channels: int | None = option(
         None, "Channels of every map, in spaces that have this.", "What to search", least=1, most=2**20,
         unset="the space's own",

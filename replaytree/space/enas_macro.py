@@ -153,6 +153,9 @@ class EnasMacro:
         """Everything: all maps have the same shape."""
         return (True,) * len(self.decisions(len(prefix) + 1)[len(chosen)].options)
 
+    def state(self, prefix: Path) -> None:
+        """Nothing decides what may follow."""
+
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'conv3', and 'sep5+0+2' where maps 0 and 2 are joined to it."""
         operation, *bits = values

@@ -94,6 +94,10 @@ class Tiny:
         """See above."""
         return self._chain.legal(prefix, chosen)
 
+    def state(self, prefix: Path) -> Shape:
+        """The feature map: it decides what may follow."""
+        return self._chain.state(prefix)
+
     def why(self, prefix: Path, chosen: Values, option: int) -> str:
         """In words, for the option of a legal kind."""
         if len(chosen) == 1:

@@ -88,6 +88,8 @@ def test_large_numbers(number, text):
 def test_every_option_of_a_space_can_be_given():
     for name in names():
         assert set(about(name).defaults) <= set(declared(LayerOptions)), name
+    # And there is none that no space has.
+    assert set(declared(LayerOptions)) == {option for name in names() for option in about(name).defaults}
 
 
 def test_the_network_of_a_path(replaytree):

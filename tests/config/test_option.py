@@ -4,6 +4,7 @@ import pytest
 
 from replaytree.config import SearchConfig
 from replaytree.config.option import LARGEST, declared, whole_number
+from replaytree.config.space import LayerOptions
 from replaytree.errors import ConfigError
 
 
@@ -68,8 +69,7 @@ DEFAULTS = {
     "reward": "accuracy", "cost_weight": -0.07,
 }  # fmt: skip
 UNSET = (
-    "threads", "data_dir", "image_size", "train_limit", "width", "channels", "final", "strides",
-    "two_dimensional",
+    "threads", "data_dir", "image_size", "train_limit", *declared(LayerOptions),
     "warm_start", "baseline_decay", "crop_padding", "flip",
     "max_params", "max_flops", "target_params", "target_flops",
 )  # fmt: skip
