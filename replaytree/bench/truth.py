@@ -1,22 +1,24 @@
 """How faithful scores are: Kendall's tau with separate training at the full budget, mean of two seeds.
 
 The full budget is that of `replaytree retrain`, 30 epochs: the accuracy that users get in the end. A truth table holds
-random chains. Some prefixes of each were trained with the full budget, and every prefix was trained by itself with the
-budget of a search. Making a table takes hours, so it is kept; scoring its chains with one joint training each takes
-minutes. Costs are processor seconds. Those of separate trainings were taken when the table was made, so they compare
-only on the same machine and with the same versions.
+random chains of one space. Some prefixes of each were trained with the full budget, and every prefix was trained by
+itself with the budget of a search. Making a table takes hours, so it is kept; scoring its chains with one joint
+training each takes minutes. Costs are processor seconds. Those of separate trainings were taken when the table was
+made, so they compare only on the same machine and with the same versions.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import json
 import statistics
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,24 +26,27 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from replaytree.config import Budget, SearchConfig, command
+from replaytree.data import ImageData
 from replaytree.errors import ConfigError, DataError
 from replaytree.evaluate import JointEvaluator, SeparateEvaluator
 from replaytree.policy.random_search import random_path
-from replaytree.records import Path, Space
-from replaytree.search.assembly import data_of, default_space
-from replaytree.space import LayerSpace
+from replaytree.records import Path
+from replaytree.search.assembly import data_of, default_space, with_layer_options
+from replaytree.space.catalogue import space_of
 from replaytree.space.coding import labels
+from replaytree.space.graph import GraphSpace, require_networks
 from replaytree.training import Recipe
 
 DEPTH = 15
 TRUE_EPOCHS = 30
-TRUE_DEPTHS = (1, 2, 3, 5, 8, 10, 12, 15)
 EPOCHS = 6
 BOOTSTRAPS = 500
 COLUMNS = (
-    *("dataset", "chain", "depth", "arch"),
+    *("dataset", "space", "chain", "depth", "arch"),
     *("accuracy_0", "seconds_0", "accuracy_1", "seconds_1", "separate_accuracy", "separate_seconds"),
 )
+# Paths to draw until one is as deep as the space, where layers can end a path early.
+_DRAWS = 1000
 # Small enough for a CPU: few small pictures, and validation parts of about 900 images.
 SETTINGS: dict[str, dict[str, int | float]] = {
     "digits": {"val_fraction": 0.5, "batch_size": 32},
@@ -57,14 +62,29 @@ Scored = tuple[list[list[float]], list[float]]
 class Chain:
     """One chain of a truth table.
 
-    `truth` is the mean of two trainings of 30 epochs, of the prefixes of TRUE_DEPTHS; `separate` one of 6 epochs, of
-    every prefix.
+    `truth` is by depth the mean of two trainings of 30 epochs, for the prefixes of `true_depths`; `separate` one of 6
+    epochs, of every prefix.
     """
 
     number: int
-    truth: tuple[float, ...]
+    truth: Mapping[int, float]
     separate: tuple[float, ...]
     separate_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A truth table: the description of its space, which is as deep as its chains, and its whole chains."""
+
+    dataset: str
+    space: Mapping[str, Any]
+    chains: Sequence[Chain]
+
+    @property
+    def depth(self) -> int:
+        """Layers of a chain."""
+        depth: int = self.space["max_layers"]
+        return depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,41 +107,81 @@ class Faithfulness:
     cost: float
 
 
-def chain_path(space: Space, number: int) -> Path:
-    """The chain of a number: random, and the same on every machine."""
-    return random_path(space, DEPTH, torch.Generator().manual_seed(number)).path
+def true_depths(depth: int) -> tuple[int, ...]:
+    """The depths, in chains of `depth` layers, whose prefixes are trained with the full budget."""
+    return (*(each for each in (1, 2, 3, 5, 8, 10, 12) if each < depth), depth)
 
 
-def make_truth_table(dataset: str, out: FilePath, *, chains: int, data_dir: str | None = None) -> int:
-    """Train what the file lacks and add it, a row a prefix; the rows that it has then. One thread."""
-    space, _, separate = _evaluators(dataset, data_dir)
+def chain_path(space: GraphSpace, number: int) -> Path:
+    """The chain of a number, as deep as the space: random, and the same on every machine."""
+    generator = torch.Generator().manual_seed(number)
+    for _ in range(_DRAWS):
+        path = random_path(space, space.max_layers, generator).path
+        if len(path) == space.max_layers:
+            return path
+    raise ConfigError(f"of {_DRAWS} random paths none has {space.max_layers} layers; make the chains shorter (--depth)")
+
+
+def make_truth_table(
+    dataset: str,
+    out: FilePath,
+    *,
+    chains: int,
+    space: str = "xu24",
+    depth: int = DEPTH,
+    options: Mapping[str, Any] | None = None,
+    data_dir: str | None = None,
+) -> int:
+    """Train what the file lacks and add it, a row a prefix; the rows that it has then. One thread.
+
+    `space` is a named space, and `options` are its own. ConfigError for a file of another space or data set.
+    """
+    config = _config(dataset, data_dir, {"space": space, "min_layers": 1, "max_layers": depth, **(options or {})})
+    config = with_layer_options(config, device="cpu")
+    data = data_of(config)
+    known = require_networks(default_space(config, data))
+    described = json.dumps(default_space(config, data).describe(), sort_keys=True)
+    separate = SeparateEvaluator(known, data, recipe=Recipe.of(config, data), device=torch.device("cpu"))
     done = set()
     if out.exists():
         rows = _rows(out)
+        _require_one_space(rows, out, dataset, json.loads(described))
         _require_truth(rows, out)
-        done = {(row["dataset"], int(row["chain"]), int(row["depth"])) for row in rows}
+        done = {(int(row["chain"]), int(row["depth"])) for row in rows}
     with out.open("a", newline="", buffering=1) as file:
         writer = csv.writer(file, lineterminator="\n")
         if not done:
             writer.writerow(COLUMNS)
         for number in range(chains):
-            path = chain_path(space, number)
-            for depth in range(1, DEPTH + 1):
-                if (dataset, number, depth) in done:
+            path = chain_path(known, number)
+            for length in range(1, depth + 1):
+                if (number, length) in done:
                     continue
-                row: list[object] = [dataset, number, depth, " ".join(labels(space, path[:depth]))]
+                row: list[object] = [dataset, described, number, length, " ".join(labels(known, path[:length]))]
                 for seed, epochs in enumerate((TRUE_EPOCHS, TRUE_EPOCHS, EPOCHS)):
-                    wanted = epochs == EPOCHS or depth in TRUE_DEPTHS
-                    own_seed = 1000 * number + 10 * depth + seed
-                    row += _alone(separate, path[:depth], epochs=epochs, seed=own_seed) if wanted else ("", "")
+                    wanted = epochs == EPOCHS or length in true_depths(depth)
+                    own_seed = 1000 * number + 10 * length + seed
+                    row += _alone(separate, path[:length], epochs=epochs, seed=own_seed) if wanted else ("", "")
                 writer.writerow(row)
-                done.add((dataset, number, depth))
+                done.add((number, length))
     return len(done)
+
+
+def _require_one_space(
+    rows: Sequence[dict[str, str]], file: FilePath | str, dataset: str, space: Mapping[str, Any]
+) -> None:
+    for row in rows:
+        if row["dataset"] != dataset or json.loads(row["space"]) != space:
+            raise ConfigError(
+                f"{file} has chains of {row['dataset']} in {row['space']}, and {dataset} in {json.dumps(space)} is "
+                f"asked for; choose another file"
+            )
 
 
 def _require_truth(rows: Sequence[dict[str, str]], file: FilePath | str) -> None:
     for row in rows:
-        if int(row["depth"]) in TRUE_DEPTHS and not (row["accuracy_0"] and row["accuracy_1"]):
+        true = int(row["depth"]) in true_depths(json.loads(row["space"])["max_layers"])
+        if true and not (row["accuracy_0"] and row["accuracy_1"]):
             raise DataError(
                 f"{file} lacks the full trainings of chain {row['chain']} at depth {row['depth']}: it was made for "
                 f"other depths; make a new one: `{command('bench', 'truth-table', 'FILE')}`"
@@ -136,33 +196,36 @@ def _alone(separate: SeparateEvaluator, path: Path, *, epochs: int, seed: int) -
     return f"{accuracy:.6f}", f"{time.process_time() - started:.2f}"
 
 
-def read_truth_table(file: FilePath | str) -> tuple[str, list[Chain]]:
-    """The data set of a table and its whole chains; DataError for a file that is no such table, or has none."""
+def read_truth_table(file: FilePath | str) -> Truth:
+    """The whole chains of a table; DataError for a file that is no such table, or has none."""
     rows = _rows(FilePath(file))
+    dataset, space = rows[0]["dataset"], json.loads(rows[0]["space"])
+    _require_one_space(rows, file, dataset, space)
     _require_truth(rows, file)
+    depth = space["max_layers"]
     chains = []
     for number in sorted({int(row["chain"]) for row in rows}):
         own = sorted((row for row in rows if int(row["chain"]) == number), key=lambda row: int(row["depth"]))
-        if len(own) == DEPTH:
-            true = [own[depth - 1] for depth in TRUE_DEPTHS]
+        if len(own) == depth:
+            true = {each: own[each - 1] for each in true_depths(depth)}
             chains.append(
                 Chain(
                     number,
-                    tuple((float(row["accuracy_0"]) + float(row["accuracy_1"])) / 2.0 for row in true),
+                    {each: (float(row["accuracy_0"]) + float(row["accuracy_1"])) / 2.0 for each, row in true.items()},
                     tuple(float(row["separate_accuracy"]) for row in own),
                     tuple(float(row["separate_seconds"]) for row in own),
                 )
             )
     if not chains:
         more = command("bench", "truth-table", file)
-        raise DataError(f"{file} has no chain with all of its {DEPTH} prefixes; go on with `{more}`")
-    return rows[0]["dataset"], chains
+        raise DataError(f"{file} has no chain with all of its {depth} prefixes; go on with `{more}`")
+    return Truth(dataset, space, chains)
 
 
 def measure_truth(
     file: FilePath,
     *,
-    lengths: Sequence[int],
+    lengths: Sequence[int] | None = None,
     epochs: int,
     seeds: int = 1,
     discount: float | None = None,
@@ -171,23 +234,27 @@ def measure_truth(
 ) -> list[Faithfulness]:
     """Score the chains of a table by one joint training each, `seeds` times over, and compare; see Faithfulness.
 
-    `discount` and `hidden` are those of a search where they are None.
+    `lengths` None: 5 and 10 layers, where chains are longer, and whole chains. `discount` and `hidden` are those of a
+    search where they are None.
     """
-    if not all(TRUE_DEPTHS[0] <= length <= DEPTH for length in lengths):
+    truth = read_truth_table(file)
+    lengths = lengths or [*(length for length in (5, 10) if length < truth.depth), truth.depth]
+    if not all(1 <= length <= truth.depth for length in lengths):
         raise ConfigError(
-            f"lengths are {list(lengths)}; chains with a known truth have {TRUE_DEPTHS[0]} to {DEPTH} layers (--length)"
+            f"lengths are {list(lengths)}; chains with a known truth have 1 to {truth.depth} layers (--length)"
         )
-    dataset, chains = read_truth_table(file)
-    space, joint, _ = _evaluators(dataset, data_dir, discount=discount, hidden=hidden)
+    config = _config(truth.dataset, data_dir, {})
+    data = data_of(config)
+    space, joint = _joint(truth.space, config, data, discount=discount, hidden=hidden)
     results = []
     for length in lengths:
-        scored = [_joint_scores(joint, space, chains, length, epochs=epochs, seed=seed) for seed in range(seeds)]
-        results += compare(chains, scored)
+        scored = [_joint_scores(joint, space, truth.chains, length, epochs=epochs, seed=seed) for seed in range(seeds)]
+        results += compare(truth.chains, scored)
     return results
 
 
 def _joint_scores(
-    joint: JointEvaluator, space: Space, chains: Sequence[Chain], length: int, *, epochs: int, seed: int
+    joint: JointEvaluator, space: GraphSpace, chains: Sequence[Chain], length: int, *, epochs: int, seed: int
 ) -> Scored:
     scores, seconds = [], []
     for chain in chains:
@@ -207,8 +274,9 @@ def compare(chains: Sequence[Chain], scored: Sequence[Scored]) -> list[Faithfuln
     `scored`: for each seed the scores (C, T) of the chains and the seconds that each chain took.
     """
     length = len(scored[0][0][0])
-    known = [depth - 1 for depth in TRUE_DEPTHS if depth <= length]
-    truth_CK = np.array([chain.truth[: len(known)] for chain in chains])
+    depths = [depth for depth in chains[0].truth if depth <= length]
+    known = [depth - 1 for depth in depths]
+    truth_CK = np.array([[chain.truth[depth] for depth in depths] for chain in chains])
     separate_1CT = np.array([[chain.separate[:length] for chain in chains]])
     cost = sum(sum(chain.separate_seconds[:length]) for chain in chains)
     joint_SCT = np.array([scores for scores, _ in scored], dtype=float)
@@ -241,27 +309,26 @@ def tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(kendalltau(one, other).statistic)
 
 
-def _evaluators(
-    dataset: str, data_dir: str | None, *, discount: float | None = None, hidden: int | None = None
-) -> tuple[LayerSpace, JointEvaluator, SeparateEvaluator]:
+def _config(dataset: str, data_dir: str | None, options: Mapping[str, Any]) -> SearchConfig:
     if dataset not in SETTINGS:
         raise ConfigError(f"dataset is {dataset!r}; truth tables are of {', '.join(SETTINGS)} (--dataset)")
     torch.set_num_threads(1)
-    options = {"dataset": dataset, "data_dir": data_dir, "width": 0.25, "min_layers": DEPTH, "max_layers": DEPTH}
-    config = SearchConfig.from_options(options | SETTINGS[dataset])
-    data = data_of(config)
-    space = default_space(config, data)
-    assert isinstance(space, LayerSpace), "the default space of images has layers"
-    recipe, cpu = Recipe.of(config, data), torch.device("cpu")
+    return SearchConfig.from_options({"dataset": dataset, "data_dir": data_dir, **options, **SETTINGS[dataset]})
+
+
+def _joint(
+    description: Mapping[str, Any], config: SearchConfig, data: ImageData, *, discount: float | None, hidden: int | None
+) -> tuple[GraphSpace, JointEvaluator]:
+    space = space_of(description)
+    if space is None:
+        raise DataError(f"the table is of {description.get('kind')!r}, which is no space with a name")
+    recipe = Recipe.of(config, data)
     if discount is not None:
         recipe = replace(recipe, discount=discount)
     if hidden is not None:
         recipe = replace(recipe, hidden=hidden)
-    return (
-        space,
-        JointEvaluator(space, data, recipe=recipe, device=cpu),
-        SeparateEvaluator(space, data, recipe=recipe, device=cpu),
-    )
+    known = require_networks(space, nested=True)
+    return known, JointEvaluator(known, data, recipe=recipe, device=torch.device("cpu"))
 
 
 def _rows(file: FilePath) -> list[dict[str, str]]:
@@ -285,7 +352,10 @@ def _require_numbers(row: dict[str, str], where: str) -> None:
         try:
             if column in ("chain", "depth"):
                 int(text)
+            elif column == "space":
+                int(json.loads(text)["max_layers"])
             elif column not in ("dataset", "arch") and text:
                 float(text)
-        except (TypeError, ValueError):
-            raise DataError(f"{where} has {column} {text!r}; it must be a number") from None
+        except (TypeError, ValueError, KeyError):
+            what = "the description of a space" if column == "space" else "a number"
+            raise DataError(f"{where} has {column} {text!r}; it must be {what}") from None
