@@ -64,8 +64,8 @@ class SearchKeywords(TypedDict, total=False):
     grow_patience: int
     """With --grow-every auto: trainings without a new best before the bound rises."""
 
-    strategy: Literal["evolution", "guided", "puct", "random", "reinforce", "replay"]
-    """How paths are chosen: evolution, guided, puct, random, reinforce, replay."""
+    strategy: Literal["evolution", "guided", "puct", "q-learning", "random", "reinforce", "replay"]
+    """How paths are chosen: evolution, guided, puct, q-learning, random, reinforce, replay."""
 
     warm_start: str | None
     """guided, replay: learn first from this search; same layers, any images."""
@@ -111,6 +111,15 @@ class SearchKeywords(TypedDict, total=False):
 
     entropy: float
     """replay, reinforce, puct: weight of the entropy bonus."""
+
+    q_trainings: int | None
+    """q-learning: trainings in which exploration falls from 1 to 0.1."""
+
+    q_rate: float
+    """q-learning: share of its error that a value is corrected by."""
+
+    q_replays: int
+    """q-learning: stored paths replayed after a training."""
 
     return_kind: Literal["cumulative", "reward-to-go", "best-reached", "marginal-gain", "final"]
     """replay: what a step is credited with: cumulative, reward-to-go, best-reached, marginal-gain, final."""

@@ -19,7 +19,11 @@ class PolicyUpdate:
 
 
 class Strategy(Protocol):
-    """Chooses the paths. It sees NodeStats, never a database; its state makes a search resumable to the bit."""
+    """Chooses the paths. It sees NodeStats, never a database; its state makes a search resumable to the bit.
+
+    A strategy may also have `aim(trainings)`. A run calls it before it proposes, with the number of trainings that the
+    search is to have in all, where the run has such a limit.
+    """
 
     def propose(
         self, memory: ReplayMemory, *, num_paths: int, depth_bound: int, epochs: int, pending: Sequence[Path] = ()

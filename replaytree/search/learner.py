@@ -86,6 +86,11 @@ class Learner:
             self.growth = self.growth.raised_from(raised_from)
         self.pruning = Pruning([*tree.checkpoints(), *self._unstored])
 
+    def aim(self, trainings: int | None) -> None:
+        """Tell a strategy that wants to know it how many trainings there will be, after `trainings` more."""
+        if trainings is not None and hasattr(self.strategy, "aim"):
+            self.strategy.aim(self.training_count + trainings)
+
     def propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
         """The next turn. `pending` are the paths that are being trained."""
         budget = self.growth.budget(self._config)

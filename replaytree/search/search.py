@@ -242,6 +242,7 @@ class Search:
                     self.tree.store_raised(self._raised[1].to_json(), state=self.learner.state())
                     self._raised = None
                 self._limits = self._aim(limits) if is_new else self._to_the_goal()
+                self.learner.aim(self._limits.trainings)
                 with telling(on_turn, self._limits, progress=progress) as tell:
                     self._run(self._limits, tell)
                 self._stale = False

@@ -152,6 +152,16 @@ def test_limits_count_from_the_call(storage):
     assert search.run(hours=1e-12).tree.episode_count == episodes + 5
 
 
+def test_a_strategy_may_know_how_many_trainings_the_first_run_has(tmp_path):
+    whole = make(f"sqlite:///{tmp_path}/whole.db", strategy="q-learning").run(trainings=8)
+    assert whole.strategy.state_dict()["trainings"] == 8
+    storage = f"sqlite:///{tmp_path}/halves.db"
+    make(storage, strategy="q-learning", q_trainings=8).run(trainings=5)
+    halves = resume(storage).run(trainings=3)
+    assert everything(halves) == everything(whole)
+    assert halves.run(trainings=2).strategy.state_dict()["trainings"] == 8
+
+
 def test_stop_ends_after_the_turn_under_way(storage):
     search = make(storage)
     search.run(episodes=100, on_turn=lambda progress: progress.episode_count == 3 and search.stop())
