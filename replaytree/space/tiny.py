@@ -65,6 +65,8 @@ class Tiny:
     )
     source = "layers of MobileNet (arXiv 1704.04861), MobileNetV2 (1801.04381) and DS-CNN (1711.07128)"
     nested = True
+    # The layers are small as they are.
+    cpu_width = 1.0
     defaults: ClassVar[Mapping[str, Any]] = {"width": 1.0}
     published: ClassVar[Mapping[str, Published]] = {}
 

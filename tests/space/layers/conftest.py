@@ -55,9 +55,11 @@ def _training(layer, module, *shapes):
     """Gradients reach every weight and input, inputs stay as they were, and as much is kept as is said."""
     images, kept = 4, {}
 
+    def place(tensor):
+        return tensor.untyped_storage().data_ptr()
+
     def keep(tensor):
-        if not isinstance(tensor, nn.Parameter):
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        kept[place(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
     maps = [
@@ -71,9 +73,9 @@ def _training(layer, module, *shapes):
     assert all(torch.equal(each, old) for each, old in zip(maps, before, strict=True))
     assert all(each.grad is not None and each.grad.abs().sum() > 0 for each in (*maps, *module.parameters()))
     # The inputs belong to the layers before; the random factor and a few numbers a channel are not of the layer.
-    for each in maps:
-        kept.pop(each.untyped_storage().data_ptr(), None)
-    kept[output.untyped_storage().data_ptr()] = output.untyped_storage().nbytes()
+    kept[place(output)] = output.untyped_storage().nbytes()
+    for each in (*maps, *module.parameters()):
+        kept.pop(place(each), None)
     measured = (sum(kept.values()) - 4 * output.numel()) / 4
     few = 20 * sum(part.num_features for part in module.modules() if isinstance(part, nn.BatchNorm2d))
     assert 0 <= measured - images * layer.activations(*shapes) <= few
