@@ -37,7 +37,7 @@ class SearchKeywords(TypedDict, total=False):
     """Layers choose their stride, too, in spaces that have this."""
 
     two_dimensional: bool | None
-    """Convolutions see the image in two dimensions; with --no-two-dimensional, as one row. In spaces that have
+    """Convolutions see the image in two dimensions; with --no-two-dimensional, as a column. In spaces that have
     it."""
 
     channels: int | None

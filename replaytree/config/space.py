@@ -22,14 +22,14 @@ class LayerOptions(Options):
         "What to search",
         above=0.0,
         most=64.0,
-        unset="0.25 on a CPU, else 1",
+        unset="0.25 on a CPU, but 1 for tiny; else 1",
     )
     strides: bool | None = option(
         None, "Layers choose their stride, too, in spaces that have this.", "What to search", unset="the space's own"
     )
     two_dimensional: bool | None = option(
         None,
-        "Convolutions see the image in two dimensions; with --no-two-dimensional, as one row. In spaces that have it.",
+        "Convolutions see the image in two dimensions; with --no-two-dimensional, as a column. In spaces that have it.",
         "What to search",
         unset="the space's own",
     )

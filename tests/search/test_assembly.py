@@ -83,6 +83,13 @@ def test_only_spaces_with_a_width_get_one():
     assert (stored(search)["width"], stored(search)["strides"]) == (None, False)
 
 
+def test_a_space_of_small_layers_keeps_its_channels_on_a_cpu():
+    search = replaytree.Search(space="tiny", device="cpu", **QUICK)
+    assert stored(search)["width"] == 1.0
+    assert search.space.network(search.space.parse("separable3-8")).end_shape == (8, 8, 8)
+    assert stored(replaytree.Search(space="tiny", device="cpu", width=0.5, **QUICK))["width"] == 0.5
+
+
 def test_limits_that_leave_nothing_that_learns():
     with pytest.raises(ConfigError, match="--max-params 40 leaves only layers that learn nothing, such as pooling"):
         replaytree.Search(space="made", max_params=40, **QUICK)
