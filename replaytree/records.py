@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
 from replaytree.border import LARGEST_INTEGER, fraction, items, number, text, told, whole
@@ -152,6 +152,8 @@ class Decision:
     options: tuple[str, ...]
     kind: DecisionKind = "choice"
     sources: tuple[int, ...] = ()
+    size: int = field(init=False, repr=False, compare=False)
+    """The number of values."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(DecisionKind):
@@ -168,11 +170,8 @@ class Decision:
         wanted = 0 if self.kind == "choice" else len(self.options)
         if len(self.sources) != wanted:
             raise SpaceError(f"decision {self.name!r} has {len(self.sources)} sources; it must have {wanted}")
-
-    @property
-    def size(self) -> int:
-        """The number of values."""
-        return 2 ** len(self.options) if self.kind == "inputs" else len(self.options)
+        size = 2 ** len(self.options) if self.kind == "inputs" else len(self.options)
+        object.__setattr__(self, "size", size)
 
 
 class Space(Protocol):

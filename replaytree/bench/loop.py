@@ -11,7 +11,7 @@ from pathlib import Path as FilePath
 import numpy as np
 
 from replaytree.config import Budget, SearchConfig
-from replaytree.records import Path, PathEvaluation
+from replaytree.records import Path, PathEvaluation, Space
 from replaytree.search.search import Search
 from replaytree.space import LayerSpace, xu24
 
@@ -28,13 +28,14 @@ class LoopCost:
     p95_ms: float
 
 
-class _Instant:
+class Instant:
     """An evaluator that answers at once with accuracies from a hash of the path, and adds up the seconds it took."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """See above."""
         started = time.perf_counter()
         results = [
             PathEvaluation(np.random.default_rng([seed, *path]).uniform(0.5, 0.9, len(path)).tolist()) for path in paths
@@ -46,15 +47,10 @@ class _Instant:
 def measure_loop(strategy: str, *, depth: int = 15, nodes: int = 10_000, episodes: int = 200) -> LoopCost:
     """Grow a tree of at least `nodes` nodes in a SQLite file, then time `episodes` turns of one."""
     space = LayerSpace(xu24(), input_shape=(3, 32, 32), num_classes=10, max_layers=depth)
-    evaluator = _Instant()
-    config = SearchConfig.from_options(
-        {"dataset": None, "strategy": strategy, "min_layers": depth, "max_layers": depth}
-    )
+    evaluator = Instant()
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{FilePath(folder) / 'loop.db'}"
-        search = Search(storage=storage, name="loop", space=space, evaluator=evaluator, config=config)
-        while len(search.memory) < nodes:
-            search.turn(50)
+        search = grown(strategy, space, evaluator, storage=storage, depth=depth, nodes=nodes)
         milliseconds = []
         for _ in range(episodes):
             evaluator.seconds = 0.0
@@ -69,3 +65,14 @@ def measure_loop(strategy: str, *, depth: int = 15, nodes: int = 10_000, episode
             median_ms=float(np.median(milliseconds)),
             p95_ms=float(np.percentile(milliseconds, 95)),
         )
+
+
+def grown(strategy: str, space: Space, evaluator: Instant, *, storage: str, depth: int, nodes: int) -> Search:
+    """A search at full depth whose tree has at least `nodes` nodes."""
+    config = SearchConfig.from_options(
+        {"dataset": None, "strategy": strategy, "min_layers": depth, "max_layers": depth}
+    )
+    search = Search(storage=storage, name="loop", space=space, evaluator=evaluator, config=config)
+    while len(search.memory) < nodes:
+        search.turn(50)
+    return search

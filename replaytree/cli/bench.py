@@ -27,9 +27,18 @@ def loop(
     depth: Annotated[int, whole("Layers of every path.")] = 15,
     nodes: Annotated[int, whole("Nodes of the tree, at least.")] = 10_000,
     episodes: Annotated[int, whole("Episodes that are timed.")] = 200,
+    space: Annotated[
+        str | None, typer.Option(help="Instead, measure the parts of a turn in this space, beside those in xu24.")
+    ] = None,
     json_: Json = None,
 ) -> None:
-    """Milliseconds an episode for everything but the evaluator, for every strategy."""
+    """Milliseconds an episode for everything but the evaluator, for every strategy.
+
+    With --space, processor milliseconds of sampling, learning, mutants, the value model and a whole turn of guided.
+    """
+    if space is not None:
+        _steps(space, depth=depth, nodes=nodes, json_=json_)
+        return
     from replaytree.bench.loop import measure_loop
     from replaytree.config import STRATEGY_NAMES
 
@@ -40,6 +49,21 @@ def loop(
             f"({cost.episodes} episodes of depth {cost.depth} on a tree of {cost.nodes} nodes in a SQLite file)"
         )
     _finish({"costs": [asdict(cost) for cost in costs]}, json_)
+
+
+def _steps(space: str, *, depth: int, nodes: int, json_: Path | None) -> None:
+    import torch
+
+    from replaytree.bench.steps import measure_steps
+
+    torch.set_num_threads(1)
+    costs = measure_steps(space, depth=depth, nodes=nodes)
+    for cost in costs:
+        say(
+            f"{cost.part:<35}  xu24 {cost.xu24_ms:7.2f} ms  {space} {cost.space_ms:7.2f} ms  ratio {cost.ratio:.2f} "
+            f"(processor time, {cost.rounds} rounds at {depth} layers)"
+        )
+    _finish({"costs": [asdict(cost) | {"ratio": cost.ratio} for cost in costs]}, json_)
 
 
 @bench.command()

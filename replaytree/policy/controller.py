@@ -22,7 +22,7 @@ from torch.nn import functional
 from replaytree.policy.pointer import Pointer
 from replaytree.policy.vocabulary import Step, Vocabulary
 from replaytree.records import Path, Space
-from replaytree.space.coding import decode, encode
+from replaytree.space.coding import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Controller(nn.Module):
             token_BH = self._token(step, draft.values)
             if step.last:
                 before_BHs.append(state[0])
-                draft.finish(step)
+                draft.finish()
                 if draft.all_ended:
                     break
         return list(zip(draft.paths, draft.probs, strict=True))
@@ -145,10 +145,10 @@ class Controller(nn.Module):
         first_S = torch.tensor([self._words.row(step.decision) for step in steps])
         choice_S = torch.tensor([step.decision.kind == "choice" for step in steps])
         tokens_BSH = self.embedding((values_BS * choice_S + first_S)[:, :-1])
-        if len(self.pointers) and len(steps) > 1:
-            none_BH = torch.zeros_like(tokens_BSH[:, 0])
-            pointed = [self._pointed(step, values_BS[:, s]) for s, step in enumerate(steps[:-1])]
-            tokens_BSH = tokens_BSH + torch.stack([none_BH if each is None else each for each in pointed], dim=1)
+        pointing = [s for s, step in enumerate(steps[:-1]) if step.decision.sources]
+        if pointing:
+            pointed_BNH = self._pointed([steps[s] for s in pointing], values_BS[:, pointing])
+            tokens_BSH = tokens_BSH.index_add(1, torch.tensor(pointing), pointed_BNH)
         hidden_BSH: Tensor = self.lstm(torch.cat([start_B1H, tokens_BSH], dim=1))[0]
         return hidden_BSH
 
@@ -159,22 +159,21 @@ class Controller(nn.Module):
             chosen_BH: Tensor = self.embedding(torch.tensor([first + value for value in values]))
             return chosen_BH
         token_BH: Tensor = self.embedding(torch.full((len(values),), first))
-        pointed_BH = self._pointed(step, torch.tensor(values))
-        return token_BH if pointed_BH is None else token_BH + pointed_BH
+        if not step.decision.sources:
+            return token_BH
+        return token_BH + self._pointed([step], torch.tensor(values).unsqueeze(1)).squeeze(1)
 
-    def _pointed(self, step: Step, values_B: Tensor) -> Tensor | None:
-        """The mean of the rows of what `input` or `inputs` took, (B, H); None of a choice, or without an option."""
-        decision = step.decision
-        if decision.kind == "choice" or not decision.options:
-            return None
-        sources_J = torch.tensor([self._words.source_row(step, source) for source in decision.sources])
-        options_J = torch.arange(len(decision.options))
-        values_B1 = values_B.unsqueeze(1)
-        chosen_BJ = (values_B1 >> options_J & 1) if decision.kind == "inputs" else values_B1 == options_J
-        weight_BJ = chosen_BJ.float()
-        weight_BJ = weight_BJ / weight_BJ.sum(dim=1, keepdim=True).clamp(min=1.0)
-        mean_BH: Tensor = weight_BJ @ self.embedding(sources_J)
-        return mean_BH
+    def _pointed(self, steps: Sequence[Step], values_BN: Tensor) -> Tensor:
+        """The mean of the rows of what `input` or `inputs` took, (B, N, H); N steps that offer at least one source."""
+        J = max(len(step.decision.sources) for step in steps)
+        rows_NJ = torch.tensor([self._words.source_rows(step, J) for step in steps])
+        options_J = torch.arange(J)
+        values_BN1 = values_BN.unsqueeze(2)
+        subset_N1 = torch.tensor([[step.decision.kind == "inputs"] for step in steps])
+        chosen_BNJ = torch.where(subset_N1, (values_BN1 >> options_J & 1).bool(), values_BN1 == options_J)
+        weight_BNJ = chosen_BNJ.float()
+        weight_BNJ = weight_BNJ / weight_BNJ.sum(dim=2, keepdim=True).clamp(min=1.0)
+        return torch.einsum("bnj,njh->bnh", weight_BNJ, self.embedding(rows_NJ))
 
 
 class _Draft:
@@ -188,6 +187,7 @@ class _Draft:
         self.values: list[int] = []
         self._chosen: list[tuple[int, ...]] = []
         self._shares: list[float] = []
+        self._actions: list[int] = []
         self._ended = [False] * len(prefixes)
 
     @property
@@ -201,7 +201,7 @@ class _Draft:
         t, k = step.depth - 1, step.place
         if k == 0:
             B = len(self.paths)
-            self._chosen, self._shares = [()] * B, [1.0] * B
+            self._chosen, self._shares, self._actions = [()] * B, [1.0] * B, [0] * B
             self._forced = [
                 decode(self._space.decisions(step.depth), prefix[t]) if t < len(prefix) else None
                 for prefix in self._prefixes
@@ -237,15 +237,14 @@ class _Draft:
         bits_A = 1 << torch.arange(probs_BA.shape[1])
         self._take((taken_BA * bits_A).sum(dim=1).tolist(), shares_B.tolist())
 
-    def finish(self, step: Step) -> None:
+    def finish(self) -> None:
         """The layer is complete."""
-        decisions = self._space.decisions(step.depth)
-        for b, (values, share) in enumerate(zip(self._chosen, self._shares, strict=True)):
+        for b, (action, share) in enumerate(zip(self._actions, self._shares, strict=True)):
             if self._ended[b]:
                 continue
             if self._forced[b] is None:
                 self.probs[b] = (*self.probs[b], share)
-            self.paths[b] = (*self.paths[b], values[0] if len(decisions) == 1 else encode(decisions, values))
+            self.paths[b] = (*self.paths[b], action)
 
     def _legal(self) -> Tensor:
         first = self._masks[0]
@@ -258,9 +257,11 @@ class _Draft:
         self.values = [
             value if forced is None else forced[place] for value, forced in zip(drawn, self._forced, strict=True)
         ]
-        for b, (value, share) in enumerate(zip(self.values, shares, strict=True)):
-            self._chosen[b] = (*self._chosen[b], value)
-            self._shares[b] *= share
+        # Mixed radix, as in coding.encode.
+        size = self._step.decision.size
+        self._actions = [action * size + value for action, value in zip(self._actions, self.values, strict=True)]
+        self._chosen = [(*chosen, value) for chosen, value in zip(self._chosen, self.values, strict=True)]
+        self._shares = [before * share for before, share in zip(self._shares, shares, strict=True)]
 
 
 class _Read:

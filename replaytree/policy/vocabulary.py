@@ -65,8 +65,12 @@ class Vocabulary:
         """The row of a choice's first option, or of a pointer."""
         return self._first[decision.name]
 
-    def source_row(self, step: Step, source: int) -> int:
-        """The row of a layer, or of what was there before any, as something that a step points at."""
+    def source_rows(self, step: Step, width: int) -> list[int]:
+        """The rows of the layers, and of what was there before any, that a step points at; `width` numbers, then 0."""
+        rows = [self._source_row(step.depth, source) for source in step.decision.sources]
+        return rows + [0] * (width - len(rows))
+
+    def _source_row(self, depth: int, source: int) -> int:
         if source < 1:
             return self._outside[source]
-        return self._nearest + min(step.depth - source, FARTHEST) - 1
+        return self._nearest + min(depth - source, FARTHEST) - 1

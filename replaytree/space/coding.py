@@ -59,7 +59,9 @@ def taken(decision: Decision, value: int) -> tuple[int, ...]:
 
 def allows(decision: Decision, mask: Sequence[bool], value: int) -> bool:
     """Whether a value takes none but the options that a mask allows."""
-    return all(mask[option] for option in taken(decision, value))
+    if decision.kind != "inputs":
+        return mask[value]
+    return False not in mask or all(mask[option] for option in taken(decision, value))
 
 
 def named(decisions: Sequence[Decision], values: Sequence[int]) -> dict[str, str | list[str]]:
@@ -102,6 +104,10 @@ def is_legal(space: Space, prefix: Path, action: int) -> bool:
     """Whether a layer may follow a legal `prefix`."""
     if len(prefix) == space.max_layers:
         return False
+    # Of the class, because a space within limits hands on all that it lacks to the space without them.
+    if hasattr(type(space), "allows"):
+        quick: bool = space.allows(prefix, action)  # type: ignore[attr-defined]
+        return quick
     decisions = space.decisions(len(prefix) + 1)
     if len(decisions) == 1 and decisions[0].kind != "inputs":
         mask = space.legal(prefix)

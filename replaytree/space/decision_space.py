@@ -7,11 +7,11 @@ from typing import Any
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
-from replaytree.space.coding import MOST_ACTIONS, Values, count, decode, encode, labels, why_illegal
+from replaytree.space.coding import MOST_ACTIONS, Values, allows, count, decode, encode, labels
 from replaytree.space.graph import Graph
-from replaytree.space.layers import Classifier
+from replaytree.space.layers import Classifier, require_whole
 from replaytree.space.notation import check_path, parse_path
-from replaytree.space.plan import FORMAT, Explaining, Plan
+from replaytree.space.plan import FORMAT, Explaining, Plan, Unconditional
 
 # Caches are emptied when full.
 MAX_CACHED = 65536
@@ -21,10 +21,20 @@ class DecisionSpace:
     """A Space (records.py) made from a plan: depth, legality of prefixes, labels, networks and costs follow from it."""
 
     def __init__(self, plan: Plan) -> None:
+        require_whole("num_classes", plan.num_classes, least=2)
+        require_whole("max_layers", plan.max_layers, least=1)
         self.plan = plan
         self.input_shape = plan.input_shape
         self.num_classes = plan.num_classes
+        self._depth = plan.max_layers
         self._decisions = tuple(_numbered(plan, depth) for depth in range(1, plan.max_layers + 1))
+        self._fixed = tuple(_fixed(plan, depth) for depth in range(1, plan.max_layers + 1))
+        # How many actions a layer has, and the places of those decisions that may not take every option everywhere.
+        self._counts = tuple(map(count, self._decisions))
+        self._narrow = tuple(
+            tuple(place for place, mask in enumerate(masks) if mask is None or not all(mask)) for masks in self._fixed
+        )
+        self._nothing = (False,) * len(self._decisions[-1][0].options)
         self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
         self._known: set[Path] = {()}
         self._graphs: dict[Path, Graph] = {}
@@ -49,7 +59,7 @@ class DecisionSpace:
     @property
     def max_layers(self) -> int:
         """Depth of the deepest path."""
-        return self.plan.max_layers
+        return self._depth
 
     def decisions(self, depth: int) -> tuple[Decision, ...]:
         """The decisions of the layer at `depth`, 1 to max_layers."""
@@ -57,16 +67,38 @@ class DecisionSpace:
 
     def legal(self, prefix: Path, chosen: Values = ()) -> tuple[bool, ...]:
         """Which options the next decision may take. SpaceError if the prefix is illegal."""
-        mask = self._masks.get((prefix, chosen))
-        if mask is None:
+        if prefix not in self._known:
             self.check(prefix)
-            if len(prefix) == self.max_layers:
-                return (False,) * len(self._decisions[-1][0].options)
+        if len(prefix) == self._depth:
+            return self._nothing
+        mask = self._fixed[len(prefix)][len(chosen)]
+        if mask is None:
+            mask = self._masks.get((prefix, chosen))
+        if mask is None:
             mask = self.plan.legal(prefix, chosen)
             if len(self._masks) >= MAX_CACHED:
                 self._masks.clear()
             self._masks[prefix, chosen] = mask
         return mask
+
+    def allows(self, prefix: Path, action: int) -> bool:
+        """Whether a layer may follow a legal prefix of fewer than max_layers layers."""
+        path = (*prefix, action)
+        if path in self._known:
+            return True
+        depth = len(prefix)
+        if not 0 <= action < self._counts[depth]:
+            return False
+        if self._narrow[depth]:
+            decisions = self._decisions[depth]
+            values = decode(decisions, action)
+            for place in self._narrow[depth]:
+                if not allows(decisions[place], self.legal(prefix, values[:place]), values[place]):
+                    return False
+        if len(self._known) >= MAX_CACHED:
+            self._known = {()}
+        self._known.add(path)
+        return True
 
     def why(self, prefix: Path, chosen: Values, option: int) -> str | None:
         """Why the next decision may not take an option; None where the plan does not tell."""
@@ -125,15 +157,8 @@ class DecisionSpace:
             return
         if len(path) > self.max_layers:
             raise SpaceError(f"the path has {len(path)} layers, more than max_layers, {self.max_layers} (--max-layers)")
-        if path[:-1] in self._known:
-            reason = why_illegal(self, path[:-1], path[-1])
-            if reason is not None:
-                raise SpaceError(f"layer {len(path)} is illegal there: {reason}")
-        else:
+        if path[:-1] not in self._known or not self.allows(path[:-1], path[-1]):
             check_path(self, path)
-        if len(self._known) >= MAX_CACHED:
-            self._known = {()}
-        self._known.add(path)
 
     def parse(self, text: str) -> Path:
         """Labels or dot-joined actions -> a legal Path, or SpaceError saying why not."""
@@ -164,3 +189,8 @@ def _numbered(plan: Plan, depth: int) -> tuple[Decision, ...]:
             f"max_layers may be {depth - 1} (--max-layers)"
         )
     return decisions
+
+
+def _fixed(plan: Plan, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
+    """The masks that the plan says are fixed; None of the others."""
+    return plan.fixed(depth) if isinstance(plan, Unconditional) else (None,) * len(plan.decisions(depth))

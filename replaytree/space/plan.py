@@ -82,6 +82,15 @@ class Countable(Protocol):
 
 
 @runtime_checkable
+class Unconditional(Protocol):
+    """What a plan has beside, where some masks are the same everywhere: they are then looked up without asking it."""
+
+    def fixed(self, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
+        """A mask for each decision at `depth` that has it after every prefix and choice; None where it depends."""
+        ...
+
+
+@runtime_checkable
 class Explaining(Protocol):
     """What a plan has beside, if it can say why an option is illegal; else the message says only which one is."""
 

@@ -12,6 +12,7 @@ from replaytree.space.coding import Values, decode, taken
 from replaytree.space.graph import IMAGE, Graph, GraphNode, node_name
 from replaytree.space.layers import Classifier, Concatenation, RectangularConvolution, format_shape
 from replaytree.space.plan import Published
+from replaytree.space.returned import require_shape
 
 SIDES = (1, 3, 5, 7)
 STRIDES = (1, 2, 3)
@@ -51,7 +52,8 @@ class Zoph:
         RectangularConvolution(min(FILTERS), 1, 1, width=width)
         if not isinstance(strides, bool):
             raise SpaceError(f"strides is {strides!r}; it must be True or False (--strides)")
-        self.input_shape, self.num_classes, self.max_layers = input_shape, num_classes, max_layers
+        self.input_shape, self.max_layers = require_shape("input_shape", input_shape), max_layers
+        self.num_classes, self._head = num_classes, Classifier(num_classes)
         self._width, self._strides = width, strides
         side, stride = tuple(map(str, SIDES)), tuple(map(str, STRIDES))
         self._choices = (
@@ -61,7 +63,10 @@ class Zoph:
             Decision("filters", tuple(map(str, FILTERS))),
         )
         self._by_depth: dict[int, tuple[Decision, ...]] = {1: self._choices}
-        self._all = tuple((True,) * len(decision.options) for decision in self._choices)
+        # A layer can always read the image, so strides are legal that leave pixels of it.
+        rows, columns = (tuple(stride <= side for stride in STRIDES) for side in self.input_shape[1:])
+        free = (True,) * 4
+        self._masks = (free, free, rows, columns, free) if strides else (free, free, free)
         self._sides: dict[Path, tuple[tuple[int, int], ...]] = {(): ()}
 
     def options(self) -> dict[str, Any]:
@@ -75,18 +80,17 @@ class Zoph:
             self._by_depth[depth] = (*self._choices, Decision("inputs", tuple(map(str, before)), "inputs", before))
         return self._by_depth[depth]
 
+    def fixed(self, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
+        """All masks but that of `inputs` where there are strides."""
+        inputs = () if depth == 1 else (None if self._strides else (True,) * (depth - 1),)
+        return (*self._masks, *inputs)
+
     def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
-        """All options, but strides and inputs that would leave no pixels."""
-        place = len(chosen)
-        if place == len(self._choices):
-            if not self._strides:
-                return (True,) * len(prefix)
-            rows, columns = self._stride(chosen)
-            return tuple(height >= rows and width >= columns for height, width in self._sides_of(prefix))
-        if self._strides and place in (2, 3):
-            # The image can always be read.
-            return tuple(stride <= self.input_shape[place - 1] for stride in STRIDES)
-        return self._all[place]
+        """All options, but strides beyond the image, and inputs that would leave no pixels."""
+        if len(chosen) < len(self._choices):
+            return self._masks[len(chosen)]
+        rows, columns = self._stride(chosen)
+        return tuple([height >= rows and width >= columns for height, width in self._sides_of(prefix)])
 
     def state(self, prefix: Path) -> Path | None:
         """Without strides nothing decides what may follow; with them, the sides of all maps before."""
@@ -151,7 +155,7 @@ class Zoph:
             nodes.append(GraphNode(node_name(depth, layer.label), layer, inputs, depth))
         ends = tuple(loose) or (IMAGE,)
         merge = Concatenation() if len(ends) > 1 else None
-        return Graph(self.input_shape, tuple(nodes), ends, Classifier(self.num_classes), merge)
+        return Graph(self.input_shape, tuple(nodes), ends, self._head, merge)
 
     def _convolution(self, values: Values) -> RectangularConvolution:
         filters = FILTERS[values[len(self._choices) - 1]]
@@ -171,13 +175,15 @@ class Zoph:
 
     def _sides_of(self, prefix: Path) -> tuple[tuple[int, int], ...]:
         """Height and width of the map after each layer."""
-        if prefix not in self._sides:
+        sides = self._sides.get(prefix)
+        if sides is None:
             before = self._sides_of(prefix[:-1])
             values = decode(self.decisions(len(prefix)), prefix[-1])
             read = [before[layer - 1] for layer in self._inputs(len(prefix), values)] or [self.input_shape[1:]]
             rows, columns = self._stride(values)
-            height, width = (max(sides) for sides in zip(*read, strict=True))
+            height, width = max([height for height, _ in read]), max([width for _, width in read])
+            sides = (*before, (-(-height // rows), -(-width // columns)))
             if len(self._sides) >= MOST_CACHED:
                 self._sides = {(): ()}
-            self._sides[prefix] = (*before, (-(-height // rows), -(-width // columns)))
-        return self._sides[prefix]
+            self._sides[prefix] = sides
+        return sides

@@ -32,7 +32,7 @@ def test_the_tree_is_filled_as_far_as_asked():
 
 def test_accuracies_follow_from_the_path_and_the_seed():
     def accuracies(path, seed):
-        [evaluation] = loop._Instant().evaluate([path], budget=Budget(1), seed=seed)
+        [evaluation] = loop.Instant().evaluate([path], budget=Budget(1), seed=seed)
         return evaluation.accuracies
 
     assert accuracies((3, 1, 2), 0) == accuracies((3, 1, 2), 0)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from replaytree.errors import SpaceError
 from replaytree.records import Decision
 from replaytree.space import ChainPlan, Concatenation, ConstrainedSpace, Convolution, DecisionSpace, Pooling, checked
-from replaytree.space.coding import decode, encode, legal_actions
+from replaytree.space.coding import decode, encode, is_legal, legal_actions
 from replaytree.space.graph import IMAGE, Graph, GraphNode
 from replaytree.space.layers import Classifier
 from replaytree.space.notation import check_path
@@ -240,3 +240,44 @@ def test_a_function_that_makes_no_layer_is_named():
     space = ChainPlan((KERNEL,), lambda options: 1 / 0, input_shape=(1, 4, 4), num_classes=2, max_layers=1)
     with pytest.raises(SpaceError, match=re.escape("the layer of {'k': '1'} cannot be had: ZeroDivisionError")):
         DecisionSpace(space)
+
+
+class Fixed(Skips):
+    """Skips, of which the third number of channels is taken nowhere; its plan says so, and counts what it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def fixed(self, depth):
+        return ((True, True, False), None)
+
+    def legal(self, prefix, chosen):
+        self.asked.append((prefix, chosen))
+        return (True,) * (len(prefix) - 1) + (False,) * bool(prefix)
+
+
+def test_masks_that_are_fixed_are_not_asked_for_and_still_hold():
+    plan = Fixed()
+    space = DecisionSpace(plan)
+    assert space.legal(()) == (True, True, False)
+    assert list(legal_actions(space, ())) == [0, 1]
+    # The last layer may not be read: of two channel numbers and four sets, two sets are left.
+    path = (0, encode(space.decisions(2), (1, 0)))
+    assert list(legal_actions(space, path)) == [0, 1, 4, 5]
+    assert all(len(chosen) == 1 for _, chosen in plan.asked)
+    for wrong, message in (
+        ((2,), "layer 1 is illegal there: f may not be 4 there"),
+        ((*path, 2), "layer 3 is illegal there: inputs may not be 2 there"),
+        ((*path, 12), "layer 3 is illegal there: there is no action 12; the layer has actions 0 to 11"),
+        ((*path, 0, 0), "the path has 4 layers, more than max_layers, 3"),
+    ):
+        with pytest.raises(SpaceError, match=re.escape(message)):
+            space.check(wrong)
+        assert not is_legal(space, wrong[:-1], wrong[-1])
+
+
+def test_the_limits_of_a_space_hold_where_the_plan_fixes_its_masks():
+    space = ConstrainedSpace(DecisionSpace(Skips()), max_params=200)
+    assert is_legal(space.space, (), 2)
+    assert not is_legal(space, (), 2)
