@@ -92,9 +92,9 @@ class Zoph:
         rows, columns = self._stride(chosen)
         return tuple([height >= rows and width >= columns for height, width in self._sides_of(prefix)])
 
-    def state(self, prefix: Path) -> Path | None:
+    def state(self, prefix: Path) -> tuple[tuple[int, int], ...] | None:
         """Without strides nothing decides what may follow; with them, the sides of all maps before."""
-        return prefix if self._strides else None
+        return self._sides_of(prefix) if self._strides else None
 
     def why(self, prefix: Path, chosen: Values, option: int) -> str:
         """Why an option is illegal there."""
