@@ -32,7 +32,7 @@ from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, SoftReward, checked
 from replaytree.space.catalogue import about, all_options, named_space
-from replaytree.space.graph import require_networks
+from replaytree.space.graph import final_space, require_networks
 from replaytree.space.learning import can_learn
 from replaytree.training import Recipe, Threads, resolve_device, using
 from replaytree.tree import ReplayTree, search_names, usable_name
@@ -84,7 +84,7 @@ def assembled(
     learner = Learner(
         config,
         within,
-        reward=SoftReward(whole, target.target_params, target.target_flops, target.cost_weight),
+        reward=SoftReward(final_space(whole), target.target_params, target.target_flops, target.cost_weight),
     )
     return Parts(config, data, whole, within, workers, learner)
 

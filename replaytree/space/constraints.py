@@ -11,6 +11,7 @@ from replaytree.config import option_name
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Decision, Path, Space
 from replaytree.space.coding import Values, encode, ended
+from replaytree.space.graph import final_space
 
 MAX_CACHED_PREFIXES = 65536
 
@@ -18,9 +19,9 @@ MAX_CACHED_PREFIXES = 65536
 class ConstrainedSpace:
     """The legal paths of another space in which no prefix has over `max_params` parameters or `max_flops` FLOPs.
 
-    A Space (see records.py). A layer is legal if it keeps the limits and can be followed, to max_layers or an end of
-    the path, by layers that keep them; so there is always a legal layer. SpaceError where no first layer does, or costs
-    are unknown.
+    Costs are those of the network that is delivered (`final_space`). A Space (see records.py). A layer is legal if it
+    keeps the limits and can be followed, to max_layers or an end of the path, by layers that keep them; so there is
+    always a legal layer. SpaceError where no first layer does, or costs are unknown.
     """
 
     def __init__(self, space: Space, *, max_params: int | None = None, max_flops: int | None = None) -> None:
@@ -29,6 +30,7 @@ class ConstrainedSpace:
                 option = option_name(name)
                 raise ConfigError(f"{name} is {limit}; it must be a whole number of at least 1 ({option})")
         self.space = space
+        self._delivered = final_space(space)
         self.max_params = max_params
         self.max_flops = max_flops
         self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
@@ -186,7 +188,7 @@ class ConstrainedSpace:
         return None if output_shape is None else output_shape(prefix)
 
     def _cost(self, prefix: Path) -> tuple[int, int]:
-        cost = self.space.cost(prefix)
+        cost = self._delivered.cost(prefix)
         if cost is None:
             raise SpaceError(
                 "the space does not know what its layers cost, so max_params and max_flops cannot be kept; give "

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from keyword import iskeyword
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
@@ -19,6 +19,8 @@ from replaytree.space.returned import require_shape
 
 IMAGE = -1
 """Among the inputs and ends of a graph: what goes into the network."""
+
+SpaceT = TypeVar("SpaceT", bound=Space)
 
 _BYTES = 4
 
@@ -238,10 +240,10 @@ def require_networks(space: Space, *, nested: bool = False) -> GraphSpace:
     return cast(GraphSpace, space)
 
 
-def final_space(space: GraphSpace) -> GraphSpace:
+def final_space(space: SpaceT) -> SpaceT:
     """The space of the networks that are retrained and delivered, with the same paths: mostly `space` itself."""
     final = getattr(space, "final", None)
-    return space if final is None else cast(GraphSpace, final())
+    return space if final is None else cast(SpaceT, final())
 
 
 def chain(layers: Sequence[Layer], *, input_shape: Shape, head: Layer) -> Graph:

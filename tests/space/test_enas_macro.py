@@ -11,10 +11,11 @@ from replaytree.config import Budget
 from replaytree.data import load_data
 from replaytree.errors import SpaceError
 from replaytree.evaluate import JointEvaluator
-from replaytree.space import Classifier, DecisionSpace
+from replaytree.space import Classifier, ConstrainedSpace, DecisionSpace
 from replaytree.space.coding import MOST_ACTIONS, count, decode
 from replaytree.space.enas_macro import OPERATIONS, RELEASED_TOKENS, EnasMacro, path_of_tokens, tokens_of_path
 from replaytree.space.graph import final_space
+from replaytree.space.notation import check_path
 from replaytree.training import Recipe
 
 
@@ -235,3 +236,12 @@ def test_joint_training_learns_digits():
     assert len(few) == len(more) == 6
     assert min(more[2:]) > 0.7
     assert sum(more) > sum(few) + 0.5
+
+
+def test_limits_are_of_what_is_delivered():
+    small = space(**SMALL)
+    path = small.parse(PATH)
+    # The final network has 2,620 parameters, the searched one 640.
+    check_path(ConstrainedSpace(small, max_params=2620), path)
+    with pytest.raises(SpaceError, match="inputs may not be"):
+        check_path(ConstrainedSpace(small, max_params=2619), path)
