@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from replaytree.deliver import Model
     from replaytree.deliver.load import load
     from replaytree.errors import ReplayTreeError
-    from replaytree.records import Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
+    from replaytree.records import Decision, Evaluator, NodeStats, Path, PathEvaluation, Proposal, Space
     from replaytree.report import plot_depth, plot_history, plot_layer_effects, plot_pareto, plot_tree
     from replaytree.search.callbacks import Callback, EpisodeEvent, MLflowLog, TensorBoardLog, TrainingEvent
     from replaytree.search.classifier import ReplayTreeClassifier
@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from replaytree.search.stored import import_search
     from replaytree.search.turns import Progress
     from replaytree.space import (
+        ChainPlan,
         Convolution,
         CustomLayer,
+        DecisionSpace,
         LabelSpace,
         LayerSpace,
         Pooling,
         ResidualBlock,
+        chain_space,
         xu24,
     )
+    from replaytree.space.catalogue import named_space
     from replaytree.tree import Node, ReplayTree, export_search
 
 # Before torch is loaded.
@@ -36,8 +40,11 @@ wait_passively()
 _HOMES = {
     "Budget": "config",
     "Callback": "search.callbacks",
+    "ChainPlan": "space",
     "Convolution": "space",
     "CustomLayer": "space",
+    "Decision": "records",
+    "DecisionSpace": "space",
     "EpisodeEvent": "search.callbacks",
     "Evaluator": "records",
     "ImageData": "data",
@@ -61,11 +68,13 @@ _HOMES = {
     "Space": "records",
     "TensorBoardLog": "search.callbacks",
     "TrainingEvent": "search.callbacks",
+    "chain_space": "space",
     "export_search": "tree",
     "from_arrays": "data",
     "import_search": "search.stored",
     "load": "deliver",
     "load_data": "data",
+    "named_space": "space.catalogue",
     "plot_depth": "report",
     "plot_history": "report",
     "plot_layer_effects": "report",
@@ -77,8 +86,11 @@ _HOMES = {
 __all__ = [
     "Budget",
     "Callback",
+    "ChainPlan",
     "Convolution",
     "CustomLayer",
+    "Decision",
+    "DecisionSpace",
     "EpisodeEvent",
     "Evaluator",
     "ImageData",
@@ -102,11 +114,13 @@ __all__ = [
     "Space",
     "TensorBoardLog",
     "TrainingEvent",
+    "chain_space",
     "export_search",
     "from_arrays",
     "import_search",
     "load",
     "load_data",
+    "named_space",
     "plot_depth",
     "plot_history",
     "plot_layer_effects",

@@ -31,7 +31,7 @@ from replaytree.records import Evaluator, Space
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, SoftReward, checked
-from replaytree.space.catalogue import about, all_options, named_space
+from replaytree.space.catalogue import about, all_options, named_space, require_own_name
 from replaytree.space.graph import final_space, require_networks
 from replaytree.space.learning import can_learn
 from replaytree.training import Recipe, Threads, resolve_device, using
@@ -77,7 +77,7 @@ def assembled(
             config = config.with_options(flip=data.flip)
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
     config = with_layer_options(config, device=cluster.device if cluster else None)
-    whole = checked(space) if space is not None else default_space(config, data)
+    whole = default_space(config, data) if space is None else _own_space(space, data)
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
     target = config.objective
@@ -160,6 +160,19 @@ def default_space(config: SearchConfig, data: ImageData | None) -> LayerSpace | 
         max_layers=config.space.max_layers,
         **config.space.layers.given(),
     )
+
+
+def _own_space(space: Space, data: ImageData | None) -> Space:
+    """A space that was given; SpaceError where its networks are for other images, or it has another space's name."""
+    space = checked(space)
+    require_own_name(space)
+    found = getattr(space, "input_shape", None), getattr(space, "num_classes", None)
+    if data is not None and hasattr(space, "network") and found != (data.image_shape, data.num_classes):
+        raise SpaceError(
+            f"the space has input_shape={found[0]}, num_classes={found[1]}, and the images of {data.name} need "
+            f"input_shape={data.image_shape}, num_classes={data.num_classes}; make it with these"
+        )
+    return space
 
 
 def _name(config: SearchConfig) -> str:

@@ -1,6 +1,6 @@
 """Spaces: which layers there are, where each is legal, and what each costs. Networks import torch when built."""
 
-from replaytree.space.chain_plan import ChainPlan
+from replaytree.space.chain_plan import ChainPlan, chain_space
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
@@ -42,6 +42,7 @@ __all__ = [
     "TrieCost",
     "batches_of_paths",
     "chain",
+    "chain_space",
     "checked",
     "prefixes",
     "soft_reward",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from replaytree.errors import SpaceError
-from replaytree.records import Shape
+from replaytree.records import Shape, Space
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
 from replaytree.space.metaqnn import MetaQnn
@@ -114,6 +114,15 @@ def named_space(
     if name == "xu24":
         return LayerSpace(xu24(chosen["width"]), **common, name="xu24", options=chosen)
     return DecisionSpace(PLANS[name](**common, **chosen))
+
+
+def require_own_name(space: Space) -> None:
+    """SpaceError where a space of one's own has the name of another, by which a database would take it for that."""
+    name = getattr(space, "name", None)
+    plan = getattr(space, "plan", None)
+    ours: Any = PLANS.get(str(name))
+    if None not in (ours, plan) and type(plan) is not ours:
+        raise SpaceError(f"the plan {type(plan).__name__} is named {name!r}, as one of ours; give it another name")
 
 
 def space_of(description: Mapping[str, Any]) -> LayerSpace | DecisionSpace | None:

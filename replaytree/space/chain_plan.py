@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
+from replaytree.border import items, told
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import Values, count, decode, named
+from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.graph import Graph, chain
 from replaytree.space.layers import Classifier, Layer
 from replaytree.space.plan import plain_label, plain_values
@@ -16,6 +19,44 @@ from replaytree.space.returned import called, require_shape
 
 # The layers of a feature map are tried one by one to find out what is legal.
 MOST_LAYERS = 100_000
+
+
+def chain_space(
+    decisions: Mapping[str, Sequence[object]],
+    layer: Callable[..., Layer | None],
+    *,
+    input_shape: Shape,
+    num_classes: int,
+    max_layers: int,
+) -> DecisionSpace:
+    """A space of one's own, of chains: `layer(kernel=3, filters=16)` makes a layer from an option of every decision.
+
+    `decisions` are the options by name: {"kernel": [1, 3], "filters": [8, 16]}. Where `layer` returns None, these
+    options do not go together. Raises SpaceError for what cannot be a space.
+    """
+    if not isinstance(decisions, Mapping) or not decisions:
+        raise SpaceError(f"decisions is {told(decisions)}; give options by name, as in {{'kernel': [1, 3]}}")
+    values: dict[str, dict[str, object]] = {}
+    for name, options in decisions.items():
+        found = items(f"the options of {name!r}", options, want="a list, as in [1, 3]", error=SpaceError)
+        values[name] = {str(option): option for option in found}
+        if len(values[name]) < len(found):
+            raise SpaceError(f"decision {name!r} has an option twice: {', '.join(map(str, found))}")
+    plan = ChainPlan(
+        [Decision(name, tuple(words)) for name, words in values.items()],
+        partial(_made, layer, values),
+        input_shape=input_shape,
+        num_classes=num_classes,
+        max_layers=max_layers,
+    )
+    return DecisionSpace(plan)
+
+
+def _made(
+    layer: Callable[..., Layer | None], values: Mapping[str, Mapping[str, object]], chosen: Mapping[str, str]
+) -> Layer | None:
+    """The layer of some options, which the function gets as they were given: numbers as numbers."""
+    return layer(**{name: values[name][word] for name, word in chosen.items()})
 
 
 class ChainPlan:
@@ -101,7 +142,10 @@ class ChainPlan:
         """The layer that some values make."""
         if values not in self._layers:
             options = dict(named(self._decisions, values))
-            self._layers[values] = called(f"the layer of {options}", self._layer, options)
+            made = called(f"the layer of {options}", self._layer, options)
+            if made is not None and (isinstance(made, type) or not isinstance(made, Layer)):
+                raise SpaceError(f"the layer of {options} is {told(made)}; it must be a layer, or None")
+            self._layers[values] = made
         return self._layers[values]
 
     def _after(self, values: Values, shape: Shape) -> Shape | None:
