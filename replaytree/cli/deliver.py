@@ -42,6 +42,9 @@ def retrain(
     node: Node = None,
     path: Annotated[str | None, typer.Option(help="Layers of your own choice, as in 'res128 conv32k3 avg2s2'.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a search: a named data set, or a folder.")] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Without a search: the space that has the layers.  [default: xu24]")
+    ] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 30,
     seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
     width: Annotated[
@@ -75,8 +78,8 @@ def retrain(
     from replaytree.tree import open_engine, require_writable
 
     subject = _subject(
-        name, storage, node=node, path=path, dataset=dataset, width=width, image_size=image_size,
-        train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
+        name, storage, node=node, path=path, dataset=dataset, space=space, width=width,
+        image_size=image_size, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
     )  # fmt: skip
     for note in subject.data.notes if subject.search is None and not quiet else ():
         say(f"note: {escaped(note)}", error=True)
@@ -231,6 +234,7 @@ def _subject(
     node: str | None,
     path: str | None,
     dataset: str | None,
+    space: str | None,
     width: float | None,
     image_size: int | None,
     train_limit: int | None,
@@ -242,9 +246,10 @@ def _subject(
     if width is not None and not (math.isfinite(width) and width > 0):
         raise ConfigError(f"width is {width}; it must be a number over 0 (--width)")
     if name is not None:
-        if dataset is not None or image_size is not None:
+        if dataset is not None or image_size is not None or space is not None:
             raise ConfigError(
-                f"search {name!r} brings its own images; leave out --dataset and --image-size, or the name"
+                f"search {name!r} brings its own images and layers; leave out --dataset, --image-size and --space, or "
+                f"the name"
             )
         tree = tree_of(storage, name)
         return node_subject(
@@ -260,7 +265,13 @@ def _subject(
         "dataset": dataset, "image_size": image_size, "train_limit": train_limit, "val_fraction": 0.1, "seed": 0,
         "skip_bad": skip_bad,
     }  # fmt: skip
-    return path_subject(path, options=options, width=width, data_dir=data_dir)
+    return path_subject(
+        path,
+        options=options,
+        space=space or "xu24",
+        space_options={} if width is None else {"width": width},
+        data_dir=data_dir,
+    )
 
 
 def _print_epoch(done: EpochDone) -> None:

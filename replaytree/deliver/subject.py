@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,14 +15,16 @@ from torch import nn
 
 from replaytree.config import SearchConfig
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
-from replaytree.errors import ConfigError, NodeNotFound
+from replaytree.errors import ConfigError, NodeNotFound, SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space import Classifier, Graph, GraphSpace, LabelSpace, Layer, LayerSpace, chain, xu24
+from replaytree.space import Classifier, Graph, GraphSpace
 from replaytree.space.building import build
-from replaytree.space.graph import final_space
+from replaytree.space.catalogue import about, named_space, space_of
+from replaytree.space.coding import labels
+from replaytree.space.description import why_own
+from replaytree.space.graph import final_space, require_networks
 from replaytree.space.notation import read_path
-from replaytree.space.returned import require_shape
-from replaytree.tree import Node, ReplayTree, SearchInfo, advice
+from replaytree.tree import Node, ReplayTree, advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +103,10 @@ def node_subject(
         if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
             data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
-    layers = _search_layers(tree, info, config.space.layers.width if width is None else width)
-    node_id, actions = _choose(tree, node, path, layers)
+    space = _search_space(info.space, tree.name, data=data, width=width, deep=_deepest(path))
+    node_id, actions = _choose(tree, node, path, space)
     return Subject(
-        _chain(layers, data, actions), _labels(layers, actions), data, options, search=tree.name, node_id=node_id,
+        final_space(space).network(actions), labels(space, actions), data, options, search=tree.name, node_id=node_id,
         data_dir=data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
     )  # fmt: skip
 
@@ -126,45 +128,75 @@ def search_subject(
 
 
 def path_subject(
-    path: str, *, options: dict[str, Any], width: float | None = None, data_dir: str | None = None
+    path: str,
+    *,
+    options: dict[str, Any],
+    space: str = "xu24",
+    space_options: Mapping[str, Any] | None = None,
+    data_dir: str | None = None,
 ) -> Subject:
-    """A path of xu24 on a data set, without a search."""
-    layers = xu24(1.0 if width is None else width)
-    actions = read_path(path, LabelSpace([layer.label for layer in layers], max_layers=1))
+    """A path of a named space on a data set, without a search. `space_options` are those of the space."""
+    about(space)
     data = load_data(**options, data_dir=data_dir)
     options = options | {"dataset": stored_path(options["dataset"], data_dir)}
-    return Subject(_chain(layers, data, actions), _labels(layers, actions), data, options, data_dir=data_dir)
+    known = require_networks(
+        named_space(
+            space,
+            input_shape=data.image_shape,
+            num_classes=data.num_classes,
+            max_layers=_deepest(path),
+            **(space_options or {}),
+        )
+    )
+    actions = read_path(path, known)
+    return Subject(final_space(known).network(actions), labels(known, actions), data, options, data_dir=data_dir)
 
 
 def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
     """A function that builds a node's untrained network, and the input shape; for measures that ignore weights."""
-    info = tree.info()
-    config = info.config
-    if info.data_json is None:
-        raise ConfigError(f"search {tree.name!r} ran without images, so its layers cannot be built")
-    layers = _search_layers(tree, info, config.space.layers.width)
-    seen = info.data
-    shape = require_shape("the image shape", seen["image_shape"])
-    head = Classifier(len(seen["classes"]))
-    graphs = [chain([layers[action] for action in node.path], input_shape=shape, head=head) for node in nodes]
-    return [partial(build, graph) for graph in graphs], shape
+    space = final_space(_search_space(tree.info().space, tree.name))
+    return [partial(build, space.network(node.path)) for node in nodes], space.network(()).input_shape
 
 
-def _search_layers(tree: ReplayTree, info: SearchInfo, width: float | None) -> tuple[Layer, ...]:
-    layers = xu24(1.0 if width is None else width)
-    if info.space["labels"] != [layer.label for layer in layers]:
-        raise ConfigError(
-            f"search {tree.name!r} has layers of its own, which a database does not hold; go on in Python: "
-            f"replaytree.Search.resume({tree.name!r}, space=...).best_model()"
+def _search_space(
+    description: dict[str, Any],
+    name: str,
+    *,
+    data: ImageData | None = None,
+    width: float | None = None,
+    deep: int = 1,
+) -> GraphSpace:
+    """The space of search `name`, for some images, at least `deep` layers deep, with another width where one is given.
+
+    SpaceError where only its author has it.
+    """
+    if width is not None:
+        if "width" not in description:
+            raise ConfigError(f"the layers of search {name!r} have no common width to change; leave out --width")
+        description = description | {"width": width}
+    if data is not None and "input_shape" in description:
+        description = description | {"input_shape": list(data.image_shape), "num_classes": data.num_classes}
+    space = space_of(description | {"max_layers": max(description["max_layers"], deep)})
+    if space is None:
+        raise SpaceError(
+            f"search {name!r} has a space of its own, which the database does not hold ({why_own(description)}); go on "
+            f"in Python: replaytree.Search.resume({name!r}, space=...).best_model()"
         )
-    return layers
+    if not hasattr(space, "network"):
+        raise SpaceError(f"search {name!r} has labels and no layers, so no network can be built of it")
+    return require_networks(space)
 
 
-def _choose(tree: ReplayTree, node: str | None, path: str | None, layers: Sequence[Layer]) -> tuple[int | None, Path]:
+def _deepest(path: str | None) -> int:
+    """How many layers a path as people write it may have."""
+    return 1 if path is None else max(1, len(re.split(r"[\s,.]+", path.strip())))
+
+
+def _choose(tree: ReplayTree, node: str | None, path: str | None, space: GraphSpace) -> tuple[int | None, Path]:
     if path is None:
         chosen = _node(tree, node)
         return chosen.node_id, chosen.path
-    actions = read_path(path, LabelSpace([layer.label for layer in layers], max_layers=1))
+    actions = read_path(path, space)
     try:
         return tree.node(actions).node_id, actions
     except NodeNotFound:
@@ -182,13 +214,3 @@ def _node(tree: ReplayTree, node: str | None) -> Node:
             f"{advice(tree.engine.url, 'resume', tree.name, '--trainings', 10)} goes on with it"
         )
     return best[0]
-
-
-def _chain(layers: tuple[Layer, ...], data: ImageData, actions: Path) -> Graph:
-    """The network of a path on these images; SpaceError, saying at which layer and why, where it is illegal."""
-    space = LayerSpace(layers, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=len(actions))
-    return space.network(actions)
-
-
-def _labels(layers: Sequence[Layer], actions: Path) -> tuple[str, ...]:
-    return tuple(layers[action].label for action in actions)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from replaytree.config import SearchConfig, without_unused
 from replaytree.records import Path
+from replaytree.space.description import outline
 from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
 
 
@@ -79,7 +80,7 @@ class SearchData:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The layers of the space, by action."""
-        return tuple(self.info.space["labels"])
+        return outline(self.info.space).decisions(1)[0].options
 
     @cached_property
     def max_epochs(self) -> int | None:

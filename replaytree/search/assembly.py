@@ -77,7 +77,10 @@ def assembled(
             config = config.with_options(flip=data.flip)
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
     config = with_layer_options(config, device=cluster.device if cluster else None)
-    whole = default_space(config, data) if space is None else _own_space(space, data)
+    if space is None:
+        whole: Space = default_space(config, data)
+    else:
+        whole, config = without_limits(_own_space(space, data), config)
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
     target = config.objective
@@ -180,6 +183,18 @@ def _name(config: SearchConfig) -> str:
     if config.space.space is None:
         raise SpaceError("the space of this search is of your own: give it again (space=)")
     return config.space.space
+
+
+def without_limits(space: Space, config: SearchConfig) -> tuple[Space, SearchConfig]:
+    """The whole of a space given within limits of its own, and the configuration with these: it stores all limits."""
+    while isinstance(space, ConstrainedSpace):
+        limits = {
+            name: min(limit for limit in (getattr(space, name), getattr(config.space, name)) if limit is not None)
+            for name in ("max_params", "max_flops")
+            if getattr(space, name) is not None
+        }
+        space, config = space.space, config.with_options(**limits)
+    return space, config
 
 
 def within_limits(space: Space, config: SearchConfig) -> Space:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
+from typing import Any
 
 from replaytree.config import SearchConfig
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Space
+from replaytree.space.catalogue import space_of
 from replaytree.space.coding import ended
+from replaytree.space.description import why_own
 from replaytree.tree import ReplayTree
 
 
@@ -34,12 +37,24 @@ def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, i
     return new
 
 
+def rebuilt(description: Mapping[str, Any], name: str, *, max_layers: int) -> Space:
+    """The space that search `name` stores, at least `max_layers` deep; SpaceError where only its author has it."""
+    deep = max(description["max_layers"], max_layers)
+    space = space_of({**description, "max_layers": deep})
+    if space is None:
+        raise SpaceError(
+            f"search {name!r} has a space of its own, which the database does not hold ({why_own(description)}); give "
+            f"it again in Python: replaytree.Search.resume({name!r}, space=...)"
+        )
+    return space
+
+
 def require_depth(space: Space, tree: ReplayTree, *, max_layers: int) -> None:
     """Raise SpaceError unless the space is as deep as the search's own, or as the new `max_layers`.
 
     It is also raised if measured prefixes have no continuation in the deeper space, within the limits on cost.
     """
-    stored: int = json.loads(tree.info().space_json)["max_layers"]
+    stored: int = tree.info().space["max_layers"]
     needed = max(stored, max_layers)
     if space.max_layers != needed:
         raise SpaceError(

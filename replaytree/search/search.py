@@ -24,7 +24,7 @@ from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
 from replaytree.search.assembly import assembled, configured, created_tree
 from replaytree.search.callbacks import Callback, Callbacks, EndEvent
 from replaytree.search.progress import telling
-from replaytree.search.raising import raised, require_depth
+from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
 from replaytree.space.graph import require_networks
@@ -108,7 +108,7 @@ class Search:
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
-        What is not in the database (a space, an evaluator or data of your own) is given again. One process at a time
+        What is not in the database (an evaluator, data or a space of your own) is given again. One process at a time
         drives a search; with `take_over`, run() ends the lease of one that is dead, elsewhere, or to be relieved.
 
         `max_layers` and `epochs` (first, last) raise what the search was begun with; run() stores them. The depth bound
@@ -134,9 +134,12 @@ class Search:
         if data is None and evaluator is None:
             stored = {**data_options(config), "data_dir": config.source.data_dir}
             data = load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
+        if space is None:
+            space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
+        _require_limits(config, self.config, name)
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
         require_depth(self.space, self.tree, max_layers=asked.space.max_layers)
         self._raised = None if asked == begun else (begun, asked)
@@ -393,6 +396,14 @@ class Search:
             engine=self.tree.engine,
             threads=Threads.of(self.config.machine.threads),
         )
+
+
+def _require_limits(stored: SearchConfig, found: SearchConfig, name: str) -> None:
+    """SpaceError where a space was given whose own limits are stricter than the search's."""
+    for limit in ("max_params", "max_flops"):
+        before, now = getattr(stored.space, limit), getattr(found.space, limit)
+        if before != now:
+            raise SpaceError(f"search {name!r} was made with {limit} {before}, and the space given has {now}")
 
 
 def _difference(stored: str | None, found: str) -> str:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import URL, Connection, Engine, select
 
 from replaytree import tree
 from replaytree.errors import CorruptTree, InputError
-from replaytree.space import LabelSpace
+from replaytree.records import Space
+from replaytree.space.catalogue import space_of
+from replaytree.space.description import outline, why_own
 from replaytree.tree import Problem, Transferred
 from replaytree.tree.columns import as_stored
 from replaytree.tree.engine import reading
 from replaytree.tree.schema import searches, strategy_states
 from replaytree.tree.stored_json import read_config, read_space
-from replaytree.tree.stored_layers import stored_layers
 
 
 def check(engine: Engine) -> list[Problem]:
@@ -49,9 +51,9 @@ def state_problems(connection: Connection, search: str | None = None) -> Iterato
 
 def _wrong(config_json: str, space_json: str, payload: object, episode_count: int) -> str | None:
     try:
-        config, described = read_config(config_json), read_space(space_json)
-        # Strategies ask only for the labels and the depth of a space when they are made.
-        space = LabelSpace(described["labels"], max_layers=described["max_layers"])
+        config = read_config(config_json)
+        # Strategies ask only for the decisions and the depth of a space when they are made.
+        space = cast(Space, outline(read_space(space_json)))
     except (InputError, TypeError, ValueError):
         return None
     if not isinstance(payload, bytes | memoryview):
@@ -71,10 +73,11 @@ def _wrong(config_json: str, space_json: str, payload: object, episode_count: in
 
 
 def unknown_layers(engine: Engine) -> Iterator[tuple[str, str]]:
-    """The searches whose layers are unknown to the database, each with the reason."""
-    columns = (searches.c.name, searches.c.space_json, searches.c.config_json, searches.c.data_json)
+    """The searches whose spaces no description can rebuild, each with the reason."""
     with reading(engine) as connection:
-        for name, space_json, config_json, data_json in connection.execute(select(*columns).order_by(searches.c.id)):
-            layers, why = stored_layers(read_space(space_json), config_json=config_json, data_json=data_json)
-            if layers is None:
-                yield name, why
+        for name, space_json in connection.execute(
+            select(searches.c.name, searches.c.space_json).order_by(searches.c.id)
+        ):
+            described = read_space(space_json)
+            if space_of(described) is None:
+                yield name, why_own(described)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,14 +11,17 @@ from replaytree.errors import SpaceError
 from replaytree.records import Shape, Space
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
+from replaytree.space.layers import OWN_KIND, layer_from_json
 from replaytree.space.metaqnn import MetaQnn
 from replaytree.space.nascell import Nascell
 from replaytree.space.plan import FORMAT, Plan, Published
-from replaytree.space.space import LayerSpace
+from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.tiny import Tiny
 from replaytree.space.xu24 import xu24
 from replaytree.space.zoph import Zoph
 
+# As deep as --max-layers allows: a damaged description must not fill the memory.
+MOST_LAYERS = 10_000
 # What every space is made for; its options come beside these.
 _COMMON = ("input_shape", "num_classes", "max_layers")
 
@@ -125,22 +128,72 @@ def require_own_name(space: Space) -> None:
         raise SpaceError(f"the plan {type(plan).__name__} is named {name!r}, as one of ours; give it another name")
 
 
-def space_of(description: Mapping[str, Any]) -> LayerSpace | DecisionSpace | None:
-    """The space that `describe()` described; None where it is of a user's own code, which no description holds.
+def space_of(description: Mapping[str, Any]) -> LayerSpace | LabelSpace | DecisionSpace | None:
+    """The space that `describe()` described; None where some of it is a user's own code, which no description holds.
 
     Raises SpaceError for a description that is damaged, or of a newer replaytree.
     """
-    values = dict(description)
-    kind = values.pop("kind", None)
-    if not isinstance(kind, str) or kind not in names():
-        return None
-    found = values.pop("format", FORMAT)
-    if not isinstance(found, int) or found > FORMAT:
-        raise SpaceError(
-            f"the space was described by a newer replaytree (format {found!r}, here {FORMAT}); upgrade this one"
-        )
+    kind, values = checked_kind(description)
     try:
+        if kind in _MAKERS:
+            return _MAKERS[kind](**values)
         values["input_shape"] = tuple(values["input_shape"])
+        if not values["max_layers"] <= MOST_LAYERS:
+            raise SpaceError(f"max_layers is {values['max_layers']}")
         return named_space(kind, **values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise SpaceError(f"space {kind!r} is described in no way that can be read ({str(error)[:200]})") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise SpaceError(
+            f"a space of kind {kind!r} is described in no way that can be read ({error!s:.200})"
+        ) from error
+
+
+def checked_kind(description: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The kind of a description, and what else it says; SpaceError for a kind or a format that is not known here."""
+    values = dict(description)
+    kind, found = values.pop("kind", None), values.pop("format", None)
+    if type(found) is not int or found < 1 or not isinstance(kind, str):
+        raise SpaceError(f"the space is described in no way that can be read: kind {kind!r:.80}, format {found!r:.80}")
+    if found > FORMAT:
+        raise SpaceError(
+            f"the space was described by a newer replaytree (format {found}, here {FORMAT}); upgrade this one"
+        )
+    if kind not in _MAKERS and kind not in names():
+        raise SpaceError(
+            f"the space is of kind {kind!r:.80}, which is not known here (there are {', '.join(names())}); "
+            f"a newer replaytree may know it: upgrade this one"
+        )
+    return kind, values
+
+
+def _of_layers(
+    *, labels: Sequence[str], layers: Sequence[Any], input_shape: Sequence[int], num_classes: int, max_layers: int
+) -> LayerSpace | None:
+    """A space of a user's own choice of our layers; None where some are a user's own code."""
+    if any(each["type"] == OWN_KIND for each in layers):
+        return None
+    space = LayerSpace(
+        [layer_from_json(each) for each in layers],
+        input_shape=tuple(input_shape),  # type: ignore[arg-type]
+        num_classes=num_classes,
+        max_layers=max_layers,
+    )
+    if list(space.labels) != labels:
+        raise SpaceError("the layers are not those of the labels")
+    return space
+
+
+def _of_labels(*, labels: Sequence[str], max_layers: int, functions: Sequence[str] = ()) -> LabelSpace | None:
+    """A space of labels; None where a function of a user's own says what is legal, or what it costs."""
+    return None if functions else LabelSpace(labels, max_layers=max_layers)
+
+
+def _of_own(**values: Any) -> None:
+    """None: the space is a user's own."""
+    return
+
+
+# The spaces that have no name of the catalogue.
+LAYERS, LABELS, OWN = "layers", "labels", "own"
+_MAKERS: dict[str, Callable[..., LayerSpace | LabelSpace | None]] = {
+    LAYERS: _of_layers, LABELS: _of_labels, OWN: _of_own,
+}  # fmt: skip

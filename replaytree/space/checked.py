@@ -60,6 +60,11 @@ class CheckedSpace:
             raise AttributeError(name)
         return getattr(self.space, name)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether a layer has one decision, whose options are the labels."""
+        return not self._of_decisions
+
     def decisions(self, depth: int) -> tuple[Decision, ...]:
         """The decisions of a layer."""
         return self._by_depth[depth - 1]

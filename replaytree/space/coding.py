@@ -6,7 +6,9 @@ significant. With one decision an action is the option's index.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from replaytree.errors import SpaceError
@@ -14,6 +16,9 @@ from replaytree.records import Decision, Path, Space
 
 # The largest whole number that a database column holds.
 MOST_ACTIONS = 2**63
+
+# Up to 18 digits fit every database.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 Values = tuple[int, ...]
 """One value a decision of a layer."""
@@ -71,6 +76,24 @@ def named(decisions: Sequence[Decision], values: Sequence[int]) -> dict[str, str
         options = [decision.options[option] for option in taken(decision, value)]
         found[decision.name] = options if decision.kind == "inputs" else options[0]
     return found
+
+
+def decisions_json(decisions: Sequence[Decision], action: int) -> str:
+    """The decisions of a layer as a database holds them: '{"filter_height": 3, "kind": "conv", "inputs": [1, 3]}'.
+
+    An option that is a whole number is a number of JSON, so that SQL can compare it.
+    """
+    if len(decisions) == 1 and decisions[0].kind != "inputs":
+        return json.dumps({decisions[0].name: _plain(decisions[0].options[action])}, ensure_ascii=False)
+    found = {
+        name: _plain(option) if isinstance(option, str) else [_plain(each) for each in option]
+        for name, option in named(decisions, decode(decisions, action)).items()
+    }
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _plain(option: str) -> int | str:
+    return int(option) if _WHOLE.fullmatch(option) else option
 
 
 def why_illegal(space: Space, prefix: Path, action: int) -> str | None:

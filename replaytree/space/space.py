@@ -11,9 +11,7 @@ from replaytree.records import Decision, Path, Shape
 from replaytree.space.graph import Graph, chain
 from replaytree.space.layers import (
     Classifier,
-    Convolution,
     Layer,
-    ResidualBlock,
     format_shape,
     layer_to_json,
     require_label,
@@ -177,22 +175,25 @@ class LayerSpace:
         return path
 
     def describe(self) -> dict[str, Any]:
-        """What makes two spaces the same, for JSON. `width` is None where the layers' widths differ."""
-        if self.name is not None:
-            return {
-                "kind": self.name,
-                "format": FORMAT,
-                "input_shape": list(self.input_shape),
-                "num_classes": self.num_classes,
-                "max_layers": self._max_layers,
-                **self._options,
-            }
-        widths = {layer.width for layer in self.layers if isinstance(layer, Convolution | ResidualBlock)}
+        """What makes two spaces the same, for JSON; catalogue.space_of rebuilds the space from it."""
+        if self.name is None:
+            return self.describe_layers()
+        return {
+            "kind": self.name,
+            "format": FORMAT,
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+            "max_layers": self._max_layers,
+            **self._options,
+        }
+
+    def describe_layers(self) -> dict[str, Any]:
+        """As `describe`, by its layers alone, also where the space has a name."""
         return {
             "kind": "layers",
+            "format": FORMAT,
             "labels": list(self._labels),
             "layers": [layer_to_json(layer) for layer in self.layers],
-            "width": widths.pop() if len(widths) == 1 else None,
             "input_shape": list(self.input_shape),
             "num_classes": self.num_classes,
             "max_layers": self._max_layers,
@@ -359,8 +360,11 @@ class LabelSpace:
         return path
 
     def describe(self) -> dict[str, Any]:
-        """What makes two spaces the same, for JSON."""
-        return {"kind": "labels", "labels": list(self._labels), "max_layers": self._max_layers}
+        """What makes two spaces the same, for JSON; `functions` are those that only their author has."""
+        labels = list(self._labels)
+        described = {"kind": "labels", "format": FORMAT, "labels": labels, "max_layers": self._max_layers}
+        functions = [name for name, own in (("legal", self._legal), ("cost", self._cost)) if own is not None]
+        return described | {"functions": functions} if functions else described
 
     def _mask(self, prefix: Path) -> tuple[bool, ...]:
         if self._legal is None:

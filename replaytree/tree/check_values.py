@@ -1,45 +1,34 @@
-"""Check that every single value is valid, by row_rules.py and by the layers of the search's space."""
+"""Check that every single value is valid, by row_rules.py and by the space of its search, made from its description."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Row, Table, text
 
-from replaytree.errors import InputError, SpaceError
-from replaytree.records import Shape
-from replaytree.space import Classifier, LayerSpace, chain
-from replaytree.space.layers import format_shape
+from replaytree.errors import SpaceError
+from replaytree.records import Path
+from replaytree.space import DecisionSpace, LabelSpace, LayerSpace
+from replaytree.space.coding import count, decisions_json
+from replaytree.space.description import Outline, outline
 from replaytree.tree.problem import Problem
-from replaytree.tree.records import shape_from_text
+from replaytree.tree.records import path_from_text, shape_text
 from replaytree.tree.row_rules import CACHES, rule_of
 from replaytree.tree.schema import Base, searches
 from replaytree.tree.stored_json import read_config, read_space
-from replaytree.tree.stored_layers import stored_layers
 
-# Nodes grouped by their last step; there are few kinds of step, whatever the size of the tree.
-_STEPS = """
-SELECT n.search_id, p.id IS NULL AS is_first, p.output_shape AS before, n.action, n.label, n.output_shape AS after,
-       CAST(n.params AS NUMERIC) - COALESCE(p.params, 0) AS params,
-       CAST(n.flops AS NUMERIC) - COALESCE(p.flops, 0) AS flops, MIN(n.id) AS node_id
-FROM nodes n LEFT JOIN nodes p ON p.id = n.parent_id
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 9
-"""
-_SEARCHES = text("SELECT id, name, seed, config_json, space_json, data_json FROM searches ORDER BY id")
+# A space that was rebuilt, or what is stored of one that only its author has.
+_Space = LayerSpace | LabelSpace | DecisionSpace | Outline
+_SEARCHES = text("SELECT id, name, seed, config_json, space_json FROM searches ORDER BY id")
+_NODES = text("""
+SELECT id AS node_id, path, label, decisions, output_shape, params, flops
+FROM nodes WHERE search_id = :search ORDER BY id
+""")
 _TOO_DEEP = text("""
 SELECT number, depth_bound FROM episodes WHERE search_id = :search AND depth_bound > :most ORDER BY number
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """A search's space: its labels, its depth, and its layers unless they are the user's own."""
-
-    labels: tuple[str, ...]
-    max_layers: int
-    layers: LayerSpace | None
+_AT_ONCE = 1000
 
 
 def value_problems(connection: Connection, *, tables: Collection[str] = ()) -> Iterator[Problem]:
@@ -80,24 +69,18 @@ def _shown(name: str, *, is_bytes: bool) -> str:
 
 def space_problems(connection: Connection) -> Iterator[Problem]:
     """Nodes, episodes, priors and configurations that do not fit the space and the seed of their search."""
-    words: dict[int, tuple[str, _Words]] = {}
-    for row in connection.execute(
-        text("SELECT id, name, seed, config_json, space_json, data_json FROM searches ORDER BY id")
-    ):
+    known: dict[int, tuple[str, _Space]] = {}
+    for row in connection.execute(_SEARCHES):
         yield from _seed_problems(row)
         try:
-            space = read_space(row.space_json)
-            layers, _ = stored_layers(space, config_json=row.config_json, data_json=row.data_json)
-            found = _Words(tuple(space["labels"]), space["max_layers"], layers)
-        except (InputError, TypeError) as error:
-            yield Problem(row.name, f"table searches, row {row.id}, column space_json", "a space", str(error))
-        except ValueError:
+            # What no description can be is a problem of its own (row_rules.py).
+            known[row.id] = row.name, outline(read_space(row.space_json))
+        except (TypeError, ValueError):
             continue
-        else:
-            words[row.id] = row.name, found
-    yield from _step_problems(connection, words)
-    yield from _depth_problems(connection, words)
-    yield from _prior_problems(connection, words)
+    for search_id, (name, space) in known.items():
+        yield from _node_problems(connection, search_id, name, space)
+    yield from _depth_problems(connection, known)
+    yield from _prior_problems(connection, known)
 
 
 def _seed_problems(row: Row[Any]) -> Iterator[Problem]:
@@ -109,66 +92,65 @@ def _seed_problems(row: Row[Any]) -> Iterator[Problem]:
         yield Problem(row.name, "the seed of the configuration", row.seed, seed)
 
 
-def _step_problems(connection: Connection, words: Mapping[int, tuple[str, _Words]]) -> Iterator[Problem]:
-    for row in connection.execute(text(_STEPS)):
-        name, space = words.get(row.search_id, ("", None))
-        if space is None or not isinstance(row.action, int):
+def _node_problems(connection: Connection, search_id: int, name: str, space: _Space) -> Iterator[Problem]:
+    """The nodes whose stored values are not those that the space gives their paths."""
+    illegal: set[Path] = set()
+    rows = connection.execute(_NODES, {"search": search_id}, execution_options={"yield_per": _AT_ONCE})
+    for row in rows:
+        try:
+            path = path_from_text(row.path)
+        except (AttributeError, ValueError):
             continue
-        if not 0 <= row.action < len(space.labels):
-            expected = f"one of the {len(space.labels)} actions of the space, from 0"
-            yield Problem(name, "action", expected, row.action, node_id=row.node_id)
+        if not path or path[:-1] in illegal or len(path) > space.max_layers:
+            # What cannot be read, or is too deep, is a problem of its own (check_structure.py).
+            illegal.add(path)
             continue
-        if row.label != space.labels[row.action]:
-            yield Problem(name, "label", space.labels[row.action], row.label, node_id=row.node_id)
-        if space.layers is not None:
-            yield from _layer_problems(name, space.layers, row)
+        expected = _expected(space, path)
+        if isinstance(expected, str):
+            illegal.add(path)
+            yield Problem(name, "action", expected, path[-1], node_id=row.node_id)
+            continue
+        for what, value in expected.items():
+            if (found := getattr(row, what)) != value:
+                yield Problem(name, what, value, found, node_id=row.node_id)
 
 
-def _layer_problems(name: str, space: LayerSpace, row: Row[Any]) -> Iterator[Problem]:
+def _expected(space: _Space, path: Path) -> dict[str, Any] | str:
+    """What a node stores, by column, as far as the space says so; or, of an illegal one, what would be legal."""
+    decisions = space.decisions(len(path))
+    actions = count(decisions)
+    if not 0 <= path[-1] < actions:
+        return f"one of the {actions} actions of the space, from 0"
+    found: dict[str, Any] = {"decisions": decisions_json(decisions, path[-1])}
+    if isinstance(space, Outline):
+        return found | {"label": decisions[0].options[path[-1]]} if space.labelled else found
     try:
-        before = None if row.is_first else _shape(row.before)
-    except ValueError:
-        return
-    start, head = before or space.input_shape, Classifier(space.num_classes)
-    step = chain([space.layers[row.action]], input_shape=start, head=head)
-    try:
-        shape = format_shape(step.end_shape)
+        found["label"] = space.label(path[:-1], path[-1])
+        found["params"], found["flops"] = space.cost(path) or (None, None)
+        found["output_shape"] = shape_text(space.output_shape(path))
     except SpaceError:
-        yield Problem(name, "action", "one that is legal there", row.action, node_id=row.node_id)
-        return
-    if row.after != shape:
-        yield Problem(name, "output_shape", shape, row.after, node_id=row.node_id)
-    # The head moves along: what it had behind the layer before is gone.
-    gone = (0, 0) if before is None else (head.params(before), head.flops(before))
-    for what, expected in (("params", step.params - gone[0]), ("flops", step.flops - gone[1])):
-        if (found := getattr(row, what)) != expected:
-            known = found if found is None else int(found)
-            yield Problem(name, f"what the layer adds to {what}", expected, known, node_id=row.node_id)
+        return "one that is legal there"
+    return found
 
 
-def _shape(value: object) -> Shape | None:
-    shape = shape_from_text(value) if isinstance(value, str) else None
-    if shape is None or min(shape) < 1:
-        raise ValueError("no shape")
-    return shape
-
-
-def _depth_problems(connection: Connection, words: Mapping[int, tuple[str, _Words]]) -> Iterator[Problem]:
-    for search_id, (name, space) in words.items():
+def _depth_problems(connection: Connection, known: Mapping[int, tuple[str, _Space]]) -> Iterator[Problem]:
+    for search_id, (name, space) in known.items():
         for row in connection.execute(_TOO_DEEP, {"search": search_id, "most": space.max_layers}):
             expected = f"at most the space's {space.max_layers} layers"
             yield Problem(name, "depth_bound", expected, row.depth_bound, episode=row.number)
 
 
-def _prior_problems(connection: Connection, words: Mapping[int, tuple[str, _Words]]) -> Iterator[Problem]:
+def _prior_problems(connection: Connection, known: Mapping[int, tuple[str, _Space]]) -> Iterator[Problem]:
     rows = connection.execute(text("SELECT DISTINCT search_id, path FROM priors ORDER BY search_id, path")).all()
-    known = {(row.search_id, row.path) for row in rows}
+    stored = {(row.search_id, row.path) for row in rows}
     for row in rows:
-        name, space = words.get(row.search_id, ("", None))
+        name, space = known.get(row.search_id, ("", None))
         if space is None or not isinstance(row.path, str) or not row.path.replace(".", "").isdecimal():
             continue
         actions = row.path.split(".")
         parent = ".".join(actions[:-1])
-        fits = len(actions) <= space.max_layers and all(a and int(a) < len(space.labels) for a in actions)
-        if not fits or (parent and (row.search_id, parent) not in known):
+        fits = len(actions) <= space.max_layers and all(
+            action and int(action) < count(space.decisions(depth)) for depth, action in enumerate(actions, start=1)
+        )
+        if not fits or (parent and (row.search_id, parent) not in stored):
             yield Problem(name, "path of a prior", "a path of the space whose prefixes are there, too", row.path)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, fu
 
 from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
-from replaytree.space.coding import count
+from replaytree.space.coding import count, decisions_json
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.noise import move_counts
@@ -188,6 +188,7 @@ def _node_row(
         "depth": len(prefix),
         "action": prefix[-1],
         "label": labels[prefix],
+        "decisions": decisions_json(space.decisions(len(prefix)), prefix[-1]),
         "path": path_text(prefix),
         "labels": " ".join(labels[prefix[:depth]] for depth in range(1, len(prefix) + 1)),
         "output_shape": shape_text(output_shape(prefix) if output_shape is not None else None),

@@ -11,7 +11,9 @@ from replaytree.border import LARGEST_INTEGER, items, number, whole
 from replaytree.config import SearchConfig
 from replaytree.errors import CorruptTree, EvaluationError, SpaceError
 from replaytree.records import FailureKind, Path, PathEvaluation, Shape, Source
-from replaytree.tree.stored_json import read_config, read_data, read_space
+from replaytree.space.coding import MOST_ACTIONS
+from replaytree.tree.stored_json import read_config, read_data
+from replaytree.tree.stored_space import stored_description
 
 _T = TypeVar("_T")
 
@@ -58,7 +60,7 @@ class Episode:
         """Numbers of NumPy and torch to Python's own: a strategy may choose with theirs."""
         actions = items("path", self.path, want="a tuple of actions", error=SpaceError)
         path = tuple(
-            whole("an action of the path", a, least=0, most=LARGEST_INTEGER, error=SpaceError) for a in actions
+            whole("an action of the path", a, least=0, most=MOST_ACTIONS - 1, error=SpaceError) for a in actions
         )
         object.__setattr__(self, "path", path)
         for name in ("depth_bound", "epochs"):
@@ -131,7 +133,7 @@ class SearchInfo:
     @property
     def space(self) -> dict[str, Any]:
         """The description of the space; CorruptTree where what is stored is none."""
-        return self._read("space", read_space, self.space_json)
+        return stored_description(self.space_json, self.name)
 
     @property
     def data(self) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.storage_errors import advice, shown
-from replaytree.tree.stored_space import require_same_layers, space_to_json
+from replaytree.tree.stored_space import require_same_layers, require_same_space, space_to_json
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -104,13 +104,13 @@ class ReplayTree:
     def open(cls, storage: str | URL | Engine, name: str, *, space: Space | None = None) -> ReplayTree:
         """An existing search; SearchNotFound lists the names there are.
 
-        The space is needed to record; SpaceError if its layers are not the stored ones.
+        The space is needed to record; SpaceError, saying what differs, if it is not the stored one.
         """
         engine = storage if isinstance(storage, Engine) else open_engine(storage, create=False)
         search_id, space_json = search_queries.find_search(engine, name)
         if space is not None:
             space = checked(space)
-            require_same_layers(space, space_json, name)
+            require_same_space(space, space_json, name)
         return cls(engine, name, search_id=search_id, space=space)
 
     def __repr__(self) -> str:

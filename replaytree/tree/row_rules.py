@@ -37,7 +37,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
 _NO_SHAPE = "NOT {0} GLOB '[1-9]*x[1-9]*x[1-9]*' OR {0} GLOB '*[^0-9x]*' OR {0} GLOB '*x*x*x*'"
 _NO_PATH = "{0} GLOB '*[^0-9.]*' OR '.' || {0} || '.' GLOB '*..*' OR '.' || {0} || '.' GLOB '*.0[0-9]*'"
 _SHAPE = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8}){2}")
-_PATH = re.compile(r"(0|[1-9]\d{0,9})(\.(0|[1-9]\d{0,9}))*")
+_PATH = re.compile(r"(0|[1-9]\d{0,18})(\.(0|[1-9]\d{0,18}))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,6 @@ _SQLITE: dict[Kind, str] = {
 }  # fmt: skip
 
 _ID = Rule("integer", low=1, high=LARGEST_INTEGER)
-_COUNT = Rule("integer", low=0, high=LARGEST_INTEGER)
 _SOME = Rule("integer", low=1, high=LARGEST_INTEGER)
 _COST = Rule("integer", nullable=True, low=0, high=LARGEST)
 _NUMBER = Rule("real", low=-_LARGEST_REAL, high=_LARGEST_REAL, want=_KINDS["real"])
@@ -186,14 +185,16 @@ _RULES: dict[str, dict[str, Rule]] = {
         "created_at": Rule("time"),
         "seed": _SEED,
         "config_json": _json(is_config, "a configuration"),
-        "space_json": _json(is_space, "a space: its kind, its labels and max_layers"),
+        "space_json": _json(is_space, "the description of a space that this version knows"),
         "data_json": _json(is_data, "the fingerprint of the images", nullable=True),
         "versions_json": _json(is_versions, "names and versions"),
     },
     "nodes": {
         "depth": _SOME,
-        "action": _COUNT,
+        "action": Rule("integer", low=0, high=LARGEST),
         "label": _LABELS,
+        # It follows from the action and the space, so check_values.py checks it.
+        "decisions": Rule("text"),
         # These follow from the parent and the node's own action and label, so check_structure.py checks them.
         "path": Rule("text"),
         "labels": Rule("text"),

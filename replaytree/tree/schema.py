@@ -60,7 +60,10 @@ class SearchRow(Base):
 
 
 class NodeRow(Base):
-    """One prefix of one search, with the sums of its evaluations over all budgets."""
+    """One prefix of one search, with the sums of its evaluations over all budgets.
+
+    `decisions` is the JSON of those that make up its last layer, by name (coding.decisions_json).
+    """
 
     __tablename__ = "nodes"
     __table_args__ = (UniqueConstraint("search_id", "path"), Index(None, "parent_id"))
@@ -69,8 +72,10 @@ class NodeRow(Base):
     search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
     depth: Mapped[int]
-    action: Mapped[int]
+    # A column of whole numbers in SQLite holds 63 bits, and its declared type cannot be changed.
+    action: Mapped[int] = mapped_column(LargeWhole().with_variant(Whole(), "sqlite"))
     label: Mapped[str]
+    decisions: Mapped[str] = mapped_column(server_default="{}")
     path: Mapped[str]
     labels: Mapped[str]
     output_shape: Mapped[str | None]

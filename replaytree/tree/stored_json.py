@@ -11,7 +11,11 @@ from typing import Any
 from replaytree.config import SearchConfig
 from replaytree.config.option import declared
 from replaytree.errors import InputError
+from replaytree.space.description import outline
 from replaytree.tree.strict_json import strict_loads
+
+Described = dict[str, Any]
+"""A space as `describe()` says it (space/description.py)."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LISTS: dict[str, Callable[[object], bool]] = {
@@ -42,19 +46,10 @@ def is_config(text: str) -> bool:
     return _reads(read_config, text)
 
 
-def read_space(text: str) -> dict[str, Any]:
-    """The description of a space; ValueError for anything else."""
+def read_space(text: str) -> Described:
+    """The description of a space; ValueError for anything else, or for that of a newer replaytree."""
     values = _object(text)
-    labels, max_layers = values.get("labels"), values.get("max_layers")
-    if not isinstance(values.get("kind"), str):
-        raise ValueError("its kind is no text")
-    if not isinstance(labels, list) or not labels:
-        raise ValueError("its labels are no list of strings")
-    for label in labels:
-        if not isinstance(label, str) or label.split() != [label] or not label.isprintable():
-            raise ValueError(f"label {label!r} is no word of visible characters")
-    if type(max_layers) is not int or not 1 <= max_layers < 2**31:
-        raise ValueError(f"max_layers is {max_layers!r}")
+    outline(values)
     return values
 
 

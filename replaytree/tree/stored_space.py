@@ -1,39 +1,41 @@
-"""A space as its search stores it, and whether another has the same layers."""
+"""A space as its search stores it, and whether another is the same."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from replaytree.errors import SpaceError
+from replaytree.errors import CorruptTree, SpaceError
 from replaytree.records import Space
-from replaytree.space import CheckedSpace, LayerSpace
-from replaytree.space.layers import layer_to_json
+from replaytree.space.description import decision_difference, describe, difference
+from replaytree.tree.stored_json import Described, read_space
 
 
 def space_to_json(space: Space) -> str:
-    """Its kind, its labels and its depth; of a space of layers also what `check` computes costs and shapes from."""
-    labels = list(space.decisions(1)[0].options)
-    own = space.space if isinstance(space, CheckedSpace) else space
-    described: dict[str, Any] = {"kind": type(own).__name__, "labels": labels, "max_layers": space.max_layers}
-    whole: object = space
-    while not isinstance(whole, LayerSpace) and hasattr(whole, "space"):
-        whole = whole.space
-    if isinstance(whole, LayerSpace):
-        described["layers"] = [layer_to_json(layer) for layer in whole.layers]
-        described |= {name: whole.describe()[name] for name in ("input_shape", "num_classes")}
-    return json.dumps(described, sort_keys=True)
+    """The description of the whole space."""
+    return json.dumps(describe(space), sort_keys=True)
+
+
+def stored_description(space_json: str, name: str) -> Described:
+    """The description that search `name` stores; CorruptTree where it is none."""
+    try:
+        return read_space(space_json)
+    except (TypeError, ValueError) as error:
+        raise CorruptTree(
+            f"search {name!r}: its stored space cannot be used ({error}); go back to a backup, or import the search "
+            f"from an export"
+        ) from error
+
+
+def require_same_space(space: Space, space_json: str, name: str) -> None:
+    """SpaceError unless the space is the one that search `name` was made with, or the same of another depth."""
+    _require_none(difference(stored_description(space_json, name), describe(space)), name)
 
 
 def require_same_layers(space: Space, space_json: str, name: str) -> None:
-    """SpaceError unless the space's layers are called, and numbered, as those that search `name` was made with."""
-    stored = json.loads(space_json)["labels"]
-    given = list(space.decisions(1)[0].options)
-    if stored == given:
-        return
-    if len(stored) != len(given):
-        difference = f"{len(stored)} layers, and the space given has {len(given)}"
-    else:
-        action = next(a for a, (old, new) in enumerate(zip(stored, given, strict=True)) if old != new)
-        difference = f"layer {action} named {stored[action]}, and the space given has {given[action]}"
-    raise SpaceError(f"search {name!r} was made with {difference}; the spaces must be equal")
+    """SpaceError unless the layers are made of the same decisions; the images and the sizes may be others."""
+    _require_none(decision_difference(stored_description(space_json, name), describe(space)), name)
+
+
+def _require_none(differing: str | None, name: str) -> None:
+    if differing is not None:
+        raise SpaceError(f"search {name!r} was made with {differing}; the spaces must be equal")

@@ -54,7 +54,7 @@ def test_what_cannot_be_made(name, options, message):
 
 
 def test_a_description_of_a_users_own_space_makes_none():
-    assert space_of({"kind": "Own", "max_layers": 3}) is None
+    assert space_of({"kind": "own", "format": 1, "class": "Mine", "max_layers": 3}) is None
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,5 @@ def test_a_damaged_description_is_refused(change, message):
 def test_a_description_without_images_is_refused():
     description = named_space("xu24", **IMAGES).describe()
     del description["input_shape"]
-    with pytest.raises(SpaceError, match="space 'xu24' is described in no way that can be read"):
+    with pytest.raises(SpaceError, match="a space of kind 'xu24' is described in no way that can be read"):
         space_of(description)

@@ -128,16 +128,15 @@ class TestLayerSpace:
         assert described["kind"] == "layers"
         assert described["labels"][16] == "res128"
         assert described["layers"][0] == {"type": "Convolution", "channels": 32, "kernel": 3, "stride": 1, "width": 0.5}
-        assert (described["width"], described["max_layers"], described["num_classes"]) == (0.5, 15, 10)
+        assert (described["format"], described["max_layers"], described["num_classes"]) == (1, 15, 10)
         assert described["input_shape"] == [3, 32, 32]
         others = [xu(), xu((3, 16, 16), width=0.5), xu(max_layers=9, width=0.5), xu(width=0.5, num_classes=3)]
         assert all(other.describe() != described for other in others)
         assert xu(width=0.5).describe() == described
 
-    def test_description_of_mixed_widths_and_custom_layers(self):
+    def test_description_of_custom_layers(self):
         layers = [Convolution(8, 3), ResidualBlock(8, width=0.5), CustomLayer("mine", lambda s: None, lambda s: s)]
         described = LayerSpace(layers, input_shape=(3, 8, 8), num_classes=2, max_layers=2).describe()
-        assert described["width"] is None
         assert described["layers"][2] == {"type": "CustomLayer", "label": "mine"}
 
     @pytest.mark.parametrize(
@@ -215,7 +214,10 @@ class TestLabelSpace:
         assert space.parse("mb3k3 identity") == space.parse("1.0") == (1, 0)
         assert space.cost((1,)) is None
         assert space.output_shape((1,)) is None
-        assert space.describe() == {"kind": "labels", "labels": ["identity", "mb3k3"], "max_layers": 2}
+        described = {"kind": "labels", "format": 1, "labels": ["identity", "mb3k3"], "max_layers": 2}
+        assert space.describe() == described
+        own = LabelSpace(["identity", "mb3k3"], max_layers=2, cost=lambda path: None)
+        assert own.describe() == described | {"functions": ["cost"]}
 
     def test_cost_is_the_makers(self):
         assert LabelSpace(["a"], max_layers=3, cost=lambda path: (len(path), 7)).cost((0, 0)) == (2, 7)

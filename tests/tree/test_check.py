@@ -279,8 +279,9 @@ def test_a_path_that_is_stored_twice(golden_tree):
     corrupt(
         golden_tree.engine,
         *WITHOUT_CONSTRAINTS[golden_tree.engine.dialect.name],
-        "INSERT INTO nodes SELECT 7, search_id, parent_id, depth, action, label, path, labels, output_shape, params, "
-        "flops, 0, 0, 0.0 FROM nodes WHERE id = 5",
+        "INSERT INTO nodes (id, search_id, parent_id, depth, action, label, decisions, path, labels, output_shape, "
+        "params, flops, visit_count, evaluation_count, total_accuracy) SELECT 7, search_id, parent_id, depth, "
+        "action, label, decisions, path, labels, output_shape, params, flops, 0, 0, 0.0 FROM nodes WHERE id = 5",
     )
     assert found(golden_tree.engine) == [("nodes of a path", 7, None, 1, 2, False)]
 
@@ -290,12 +291,13 @@ NOON = "2026-01-01 12:00:00.000000"
 
 def test_what_sqlite_itself_finds():
     engine = open_engine("sqlite://")
-    space = '{"kind": "LabelSpace", "labels": ["conv"], "max_layers": 1}'
+    space = '{"kind": "labels", "format": 1, "labels": ["conv"], "max_layers": 1}'
     corrupt(
         engine,
         "PRAGMA ignore_check_constraints=ON",
         f"INSERT INTO searches VALUES (1, 'first', '{NOON}', 0, '{{\"seed\": 0}}', '{space}', NULL, '{{}}')",
-        "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5)",
+        "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5, "
+        '\'{"layer": "conv"}\')',
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
         "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
         "INSERT INTO noise_factors VALUES (1, 4, 1, 1, NULL)",

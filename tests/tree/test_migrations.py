@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -31,6 +32,7 @@ from replaytree.tree.transfer_rows import carried_tables
 
 SAMPLES = FilePath(__file__).parents[1] / "databases"
 REVISIONS = sorted(file.stem for file in SAMPLES.glob("*.db"))
+DIGITS = {"kind": "xu24", "format": 1, "input_shape": [1, 8, 8], "num_classes": 10, "max_layers": 3}
 # Tables that 0012 drops; a downgrade makes them again without their rows.
 DROPPED = ("calibrations", "separate_evaluations")
 
@@ -66,6 +68,25 @@ def among(rows, old):
         else []
         for name, before in old.items()
     }
+
+
+def described(searches):
+    """The searches with their spaces as 0013 describes them: all are of the digits, and of xu24."""
+    return [row | {"space_json": json.dumps(DIGITS | {"width": width_of(row)}, sort_keys=True)} for row in searches]
+
+
+def width_of(search):
+    return json.loads(search["config_json"])["width"]
+
+
+def with_labels_only(tables):
+    """The tables without what older versions did not store of a space, and a downgrade does."""
+
+    def labels_only(row):
+        space = json.loads(row["space_json"])
+        return row | {"space_json": {name: space[name] for name in ("kind", "labels", "max_layers")}}
+
+    return tables | {"searches": [labels_only(row) for row in tables["searches"]]}
 
 
 def copied(source, target):
@@ -122,14 +143,17 @@ def test_up_down_up_with_the_data_intact(old, revision):
     up = contents(old)
     assert not up.keys() & set(DROPPED)
     kept = {name: [] if name in DROPPED else rows for name, rows in before.items()}
-    assert among(up, before) == kept
+    assert among(up, before) == kept | {"searches": described(before["searches"])}
+    assert {row["decisions"] for row in up["nodes"]} == {f'{{"layer": "{row["label"]}"}}' for row in before["nodes"]}, (
+        "of one decision a layer"
+    )
     assert check(old) == []
     with writing(old) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     with writing(old) as connection:
         command.downgrade(_alembic_config(connection), revision)
-    assert contents(old) == kept
+    assert with_labels_only(contents(old)) == with_labels_only(kept)
     with writing(old) as connection:
         migrate(connection, "head")
     assert contents(old) == up

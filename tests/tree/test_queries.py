@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -151,7 +152,8 @@ def test_episodes(golden_tree):
 def test_info(golden_tree, create):
     info = golden_tree.info()
     assert (info.name, info.seed, info.config_json, info.data_json) == ("first", 7, '{"seed": 7}', None)
-    assert info.space_json == '{"kind": "TinySpace", "labels": ["conv", "pool", "res"], "max_layers": 3}'
+    own = {"kind": "own", "format": 1, "class": "TinySpace", "labels": ["conv", "pool", "res"], "max_layers": 3}
+    assert (json.loads(info.space_json), info.space) == (own, own)
     assert info.versions == {"python": "3.11"}
     assert (info.episode_count, info.training_count, info.node_count, info.max_depth) == (5, 4, 6, 3)
     assert (info.best_accuracy, info.max_epochs) == (0.75, 8)

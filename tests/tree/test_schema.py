@@ -17,7 +17,8 @@ from replaytree.tree.engine import _alembic_config, build_engine, current_revisi
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base, models
 
 ARCHITECTURES = (
-    "search node_id depth labels path output_shape params flops epochs average_accuracy evaluation_count visit_count"
+    "search node_id depth labels decisions path output_shape params flops epochs average_accuracy evaluation_count "
+    "visit_count"
 )
 BEST_PREFIXES = (
     "search labels depth average_accuracy training_bound budget_evaluation_count "
@@ -155,12 +156,16 @@ def test_views(tree, golden):
         architectures = connection.execute(text("SELECT * FROM architectures ORDER BY node_id")).all()
         best = connection.execute(text("SELECT * FROM best_prefixes")).all()
     assert " ".join(architectures[0]._fields) == ARCHITECTURES
-    assert tuple(architectures[0]) == ("first", 1, 1, "conv", "0", "8x8x8", 10, 1000, 8, 0.75, 3, 4)
+    assert tuple(architectures[0]) == (
+        *("first", 1, 1, "conv", '{"layer": "conv"}', "0", "8x8x8"),
+        *(10, 1000, 8, 0.75, 3, 4),
+    )
     assert tuple(architectures[5]) == (
         "first",
         6,
         3,
         "conv res pool",
+        '{"layer": "pool"}',
         "0.2.1",
         "8x2x2",
         60,

@@ -63,7 +63,7 @@ BAD = [
     ("searches", having(created_at="yesterday"), 'created_at is "yesterday"'),
     ("searches", having(config_json="{"), "config_json is"),
     ("searches", having(versions_json="[]"), "versions_json is .*it must be names and versions"),
-    ("searches", having(space_json='{"labels": 5}'), "space_json is .*it must be a space"),
+    ("searches", having(space_json='{"labels": 5}'), "space_json is .*it must be the description of a space"),
     ("searches", having(surprise=1), "the columns are not those of searches"),
     ("nodes", without("flops"), r"line \d+: the columns are not those of nodes"),
     ("nodes", having(table="trials"), r"line \d+: table 'trials' is not one that this replaytree has"),
