@@ -1,0 +1,78 @@
+"""Every strategy searches every named space, and one training scores all prefixes of a path there."""
+
+import pytest
+import torch
+
+import replaytree
+from replaytree.config import STRATEGY_NAMES
+from replaytree.records import PathEvaluation
+from replaytree.space.catalogue import named_space
+
+SMALL = {"input_shape": (1, 8, 8), "max_layers": 4}
+
+
+class Arithmetic:
+    """Accuracies that follow from the path and the seed."""
+
+    def evaluate(self, paths, *, budget, seed):
+        noise = torch.Generator().manual_seed(seed)
+        return [
+            PathEvaluation([
+                0.5 + 0.4 * (sum(path[: t + 1]) % 97) / 97 + 0.01 * float(torch.rand((), generator=noise))
+                for t in range(len(path))
+            ])
+            for path in paths
+        ]  # fmt: skip
+
+
+def begun(space, strategy, storage="sqlite://", *, name="spaces"):
+    own = {"warmup": 2} if strategy == "guided" else {"population": 3} if strategy == "evolution" else {}
+    return replaytree.Search(
+        name=name, storage=storage, space=space, evaluator=Arithmetic(), strategy=strategy, min_layers=3,
+        max_layers=4, epochs_first=1, epochs_last=1, num_paths=2, **own,
+    )  # fmt: skip
+
+
+def test_every_strategy_searches_every_space(every_space, tmp_path):
+    space = every_space(**SMALL)
+    for strategy in STRATEGY_NAMES:
+        search = begun(space, strategy, f"sqlite:///{tmp_path}/all.db", name=strategy)
+        search.run(trainings=6)
+        assert sum(episode.trained for episode in search.tree.episodes()) == 6, strategy
+        for node in search.tree.node_stats():
+            space.check(node.path)
+        [best] = search.tree.best(1)
+        assert space.parse(" ".join(best.labels)) == best.path, strategy
+        assert (best.params, best.flops) == space.cost(best.path), strategy
+
+
+def everything(search):
+    episodes = [(e.path, e.source, e.accuracies, e.policy_loss, e.entropy) for e in search.tree.episodes()]
+    return search.tree.node_stats(), episodes, search.tree.strategy_state()
+
+
+@pytest.mark.parametrize("strategy", ["guided", "replay"])
+def test_interrupted_and_resumed_is_as_if_uninterrupted(tmp_path, strategy):
+    space = named_space("zoph", num_classes=10, strides=True, **SMALL)
+    whole = begun(space, strategy)
+    whole.run(trainings=4)
+    whole.run(trainings=4)
+    storage = f"sqlite:///{tmp_path}/search.db"
+    begun(space, strategy, storage).run(trainings=4)
+    again = replaytree.Search.resume("spaces", storage=storage, space=space, evaluator=Arithmetic())
+    again.run(trainings=4)
+    assert everything(again) == everything(whole)
+
+
+def test_one_training_scores_all_prefixes_on_images(every_space):
+    space = every_space(**SMALL)
+    search = replaytree.Search(
+        name="digits", storage="sqlite://", space=space, data=replaytree.load_data("digits", train_limit=64),
+        strategy="random", min_layers=3, max_layers=3, epochs_first=1, epochs_last=1,
+    )  # fmt: skip
+    search.run(trainings=1)
+    [episode] = search.tree.episodes()
+    assert len(episode.accuracies) == len(episode.path) >= 1
+    assert all(0.0 <= accuracy <= 1.0 for accuracy in episode.accuracies)
+    assert episode.failure is None
+    search.tree.engine.dispose()
