@@ -53,8 +53,7 @@ def normalise(
     if len(mean) != channels or len(std) != channels:
         raise DataError(f"the images have {channels} channels, but mean has {len(mean)} and std {len(std)} values")
     exact = torch.promote_types(dtype, torch.float32)
-    mean_C11 = torch.tensor(mean, dtype=exact, device=images_BCHW.device)[:, None, None]
-    std_C11 = torch.tensor(std, dtype=exact, device=images_BCHW.device)[:, None, None]
+    mean_C11, std_C11 = (_filled(values, exact, images_BCHW.device) for values in (mean, std))
     return ((images_BCHW.to(exact) / 255 - mean_C11) / std_C11).to(dtype)
 
 
@@ -77,8 +76,13 @@ def cutout(images_BCHW: torch.Tensor, *, size: int, fill: Sequence[float], gener
     columns_BW = torch.arange(W, device=device)[None, :] - left_B[:, None]
     rows_BH, columns_BW = ((offset >= 0) & (offset < size) for offset in (rows_BH, columns_BW))
     blank_B1HW = (rows_BH[:, :, None] & columns_BW[:, None, :])[:, None]
-    fill_C11 = torch.tensor([round(255 * value) for value in fill], dtype=torch.uint8, device=device)[:, None, None]
+    fill_C11 = _filled([round(255 * value) for value in fill], torch.uint8, device)
     return torch.where(blank_B1HW, fill_C11, images_BCHW)
+
+
+def _filled(values: Sequence[float], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """One value a channel, (C, 1, 1), written by the device: a copy of numbers from here would wait for it."""
+    return torch.stack([torch.full((1, 1), value, dtype=dtype, device=device) for value in values])
 
 
 def _draw(high: int, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

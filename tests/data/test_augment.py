@@ -1,8 +1,12 @@
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from replaytree.data.augment import augment, cutout, normalise
 from replaytree.errors import DataError
@@ -148,3 +152,48 @@ def test_cutout_of_nothing():
     assert cutout(images, size=0, fill=(0.0,), generator=torch.Generator()) is images
     with pytest.raises(DataError, match="cutout is -1"):
         cutout(images, size=-1, fill=(0.0,), generator=torch.Generator())
+
+
+class Copies(TorchDispatchMode):
+    """Notes every operation that moves values between the CPU and a GPU."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **kwargs or {})
+        tensors = [each for each in (*args, result) if isinstance(each, torch.Tensor)]
+        # A single number is handed to the kernel itself.
+        if len({each.device.type for each in tensors if each.dim()}) > 1:
+            self.found.append(str(func))
+        return result
+
+
+def test_nothing_is_copied_to_the_device_for_a_batch(monkeypatch):
+    """On fake tensors, which have a device and no memory; the draws are made there, as a generator of it does."""
+    module = sys.modules["replaytree.data.augment"]
+    monkeypatch.setattr(module, "_draw", lambda high, shape, generator: torch.randint(high, shape, device="cuda"))
+    with FakeTensorMode(), Copies() as copies:
+        torch.tensor([1.0, 2.0], device="cuda")
+        assert copies.found.pop() == "aten._to_copy.default"
+        images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="cuda")
+        images = augment(images, crop_padding=2, flip=True, generator=None)
+        images = cutout(images, size=3, fill=(0.1, 0.2, 0.3), generator=None)
+        values = normalise(images, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+        assert (values.device.type, values.shape) == ("cuda", (4, 3, 8, 8))
+    assert copies.found == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_nothing_of_a_batch_waits_for_the_device():
+    images, draws = random_images(32, 3, 8, 8).cuda(), torch.Generator("cuda")
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        images = augment(images, crop_padding=2, flip=True, generator=draws)
+        images = cutout(images, size=3, fill=(0.1, 0.2, 0.3), generator=draws)
+        normalise(images, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
