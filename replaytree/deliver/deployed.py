@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from replaytree.deliver.description import Description
 from replaytree.space.building import build
 from replaytree.training import Threads, using
+from replaytree.training.device import on
+from replaytree.training.precision import whole_float32
 
 
 class Deployed(nn.Module):
@@ -47,7 +49,8 @@ def batched_logits(
     number = torch.get_num_threads()
     if isinstance(network, Deployed):
         number = (threads or Threads.of()).number(network.multiply_adds * min(batch, len(images_NCHW)))
-    with using(number):
+    # The accuracy is that of the file, which computes in float32 wherever it is used.
+    with using(number), on(device), whole_float32(device):
         return torch.cat([network(part.to(device)).float().cpu() for part in torch.split(images_NCHW, batch)])
 
 

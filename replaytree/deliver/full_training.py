@@ -21,6 +21,7 @@ from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
 from replaytree.networks.trie import SingleHead
 from replaytree.training import Recipe, Threads
+from replaytree.training.device import on
 from replaytree.training.loop import Diverged, Training
 
 # 2: trained by the loop that searches train with.
@@ -121,7 +122,8 @@ class FullTraining:
     @contextmanager
     def _seeded(self) -> Iterator[None]:
         """Let torch's global generators start from the seed meanwhile: layers draw weights and dropout from them."""
-        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+        gpus = [self._device] if self._device.type == "cuda" else []
+        with on(self._device), torch.random.fork_rng(devices=gpus):
             torch.manual_seed(self._description.seed)
             yield
 

@@ -13,6 +13,8 @@ import torch
 from replaytree.memory import is_out_of_memory
 from replaytree.networks.trie import NodeError
 from replaytree.records import FailureKind, Path
+from replaytree.training.capture import holds_memory, release_memory
+from replaytree.training.device import on
 from replaytree.training.loop import Diverged
 from replaytree.training.recipe import Recipe
 
@@ -38,8 +40,22 @@ def attempt(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Fai
     """The result of `run`, or its Failure: no exception of a training leaves this function.
 
     The global generators start from `seed` and are left as they were found, so that layers may draw their weights from
-    them. No traceback is kept: it would hold the network's memory.
+    them. No traceback is kept: it would hold the network's memory. The device is the current one meanwhile.
+
+    Where memory does not suffice while graphs of earlier trainings hold some, they let it go and `run` is tried again:
+    what fits is not to depend on what was trained before.
     """
+    held = holds_memory(device)
+    with on(device):
+        outcome = _once(run, seed=seed, device=device)
+        if isinstance(outcome, Failure) and outcome.kind == "out_of_memory":
+            release_memory(device)
+            if held:
+                return attempt(run, seed=seed, device=device)
+    return outcome
+
+
+def _once(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Failure:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         try:
@@ -69,8 +85,6 @@ def attempt_in_smaller_batches(
             outcome = attempt(partial(run, recipe), seed=seed, device=device)
             if not (isinstance(outcome, Failure) and outcome.kind == "out_of_memory"):
                 return outcome
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
         else:
             outcome = Failure("out_of_memory", f"batches of {recipe.batch_size} images are estimated not to fit")
         half = recipe.batch_size // 2

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from replaytree.data import ImageData, augment, cutout, normalise
 from replaytree.training.averaging import WeightAverage
+from replaytree.training.device import on
+from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.schedule import one_cycle
 from replaytree.training.step import Step, logits_of
@@ -76,7 +78,11 @@ class Training:
             fused=True,
         )
         self._step = Step(
-            self._network, self._optimizer, label_smoothing=recipe.label_smoothing, capture=recipe.capture
+            self._network,
+            self._optimizer,
+            label_smoothing=recipe.label_smoothing,
+            capture=recipe.capture,
+            device=device,
         )
         self.epoch = 0
 
@@ -94,13 +100,8 @@ class Training:
         """Train until this many epochs are done. Raises Diverged when a loss of an epoch is not finite."""
         self._network.train()
         while self.epoch < until:
-            self._step.begin()
-            with using(self._threads()):
-                for step, (inputs_BCHW, labels_B) in enumerate(self._batches(), start=self.epoch * self._epoch_steps):
-                    self._set_rate(one_cycle(step, self._steps, peak=self._recipe.learning_rate))
-                    self._step(inputs_BCHW, labels_B)
-                    if self._average is not None:
-                        self._average.update(step)
+            with using(self._threads()), on(self._device), whole_float32(self._device):
+                self._run_epoch()
             self.epoch += 1
             losses = self._step.losses()
             if not all(map(math.isfinite, losses)):
@@ -108,9 +109,17 @@ class Training:
                     f"the training loss became {sum(losses)} in epoch {self.epoch}", self._step.first_to_fail()
                 )
 
+    def _run_epoch(self) -> None:
+        self._step.begin()
+        for step, (inputs_BCHW, labels_B) in enumerate(self._batches(), start=self.epoch * self._epoch_steps):
+            self._set_rate(one_cycle(step, self._steps, peak=self._recipe.learning_rate))
+            self._step(inputs_BCHW, labels_B)
+            if self._average is not None:
+                self._average.update(step)
+
     def validate(self) -> list[float]:
         """The validation accuracy of each head as it is now."""
-        with using(self._threads()):
+        with using(self._threads()), on(self._device), whole_float32(self._device):
             return validation_accuracies(self.trained, self._data, recipe=self._recipe)
 
     def state_dict(self) -> dict[str, Any]:
@@ -124,6 +133,7 @@ class Training:
             "network": self._network.state_dict(),
             "average": None if self._average is None else self._average.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "step": self._step.state_dict(),
             "generator": self._generator.get_state(),
             "global generators": [
                 torch.get_rng_state(),
@@ -144,7 +154,7 @@ class Training:
         torch.set_rng_state(own)
         for other in others:
             torch.cuda.set_rng_state(other, self._device)
-        self._step.reset()
+        self._step.load_state_dict(state.get("step", {}))
         self.epoch = int(state["epoch"])
 
     def network_changed(self) -> None:

@@ -56,7 +56,7 @@ class Recipe:
             crop_padding=data.crop_padding if own.crop_padding is None else own.crop_padding,
             flip=data.flip if own.flip is None else own.flip,
             balanced=config.objective.reward == "balanced",
-            capture=config.machine.capture,
+            capture=config.machine.capture is not False,
         )
 
     @classmethod

@@ -5,18 +5,20 @@ Shapes: B images a batch, C channels, H rows, W columns, K classes, T heads.
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from replaytree.networks.trie import PrefixNetwork
+from replaytree.training.capture import Side, capturable, captured, side_for
+from replaytree.training.precision import Precision
 
 # cuDNN chooses algorithms and the optimiser makes its momentum in the first steps, which a capture must not see.
 EAGER_STEPS = 3
-
-_log = logging.getLogger(__name__)
 
 
 class Step:
@@ -25,17 +27,28 @@ class Step:
     The training loss is the sum over the heads of the mean cross-entropy; in a PrefixNetwork a layer takes the
     gradients of the heads behind it discounted by their distance (network.DISCOUNT). With `capture`, on a CUDA device,
     the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone. A network
-    that cannot be captured (a layer waits for the device) is trained eagerly.
+    that cannot be captured (a layer may wait for the device) is trained eagerly.
     """
 
     def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, *, label_smoothing: float, capture: bool
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        label_smoothing: float,
+        capture: bool,
+        device: torch.device,
+        precision: Precision | None = None,
     ) -> None:
         self._network = network
         self._optimizer = optimizer
         self._label_smoothing = label_smoothing
-        self._capture = capture
+        self._device = device
+        self._precision = precision or Precision.of(device)
+        self._scaler = _scaler(optimizer, device) if self._precision.scaled else None
+        self._capture = capture and device.type == "cuda" and capturable(network)
         self._steps = 0
+        self._side: Side | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._inputs_BCHW = self._labels_B = torch.empty(0)
         self._losses_T: Tensor | None = None
@@ -71,30 +84,29 @@ class Step:
         return tuple(head for head, count in enumerate(steps) if count == min(steps))
 
     def __call__(self, inputs_BCHW: Tensor, labels_B: Tensor) -> None:
-        """Train on a batch; all batches have one shape."""
+        """Train on a batch; all batches have one shape, and the device is the current one."""
         self._steps += 1
-        if inputs_BCHW.device.type != "cuda" or not self._capture:
-            self._eager(inputs_BCHW, labels_B)
-        elif self._graph is not None:
+        if self._graph is not None:
             self._inputs_BCHW.copy_(inputs_BCHW)
             self._labels_B.copy_(labels_B)
             self._graph.replay()
+            return
+        # Asked for at every step: an earlier failure of another training ends all capturing.
+        self._side = side_for(self, self._device) if self._capture else None
+        if self._side is None:
+            self._eager(inputs_BCHW, labels_B)
         elif self._steps <= EAGER_STEPS:
-            # On another stream than the default one, as what precedes a capture must be.
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
+            with self._side.warming():
                 self._eager(inputs_BCHW, labels_B)
-            torch.cuda.current_stream().wait_stream(stream)
         else:
-            self._captured(inputs_BCHW, labels_B)
+            self._captured(self._side, inputs_BCHW, labels_B)
 
     def _eager(self, inputs_BCHW: Tensor, labels_B: Tensor) -> None:
         self._optimizer.zero_grad(set_to_none=True)
         self._train(inputs_BCHW, labels_B)
 
     def _train(self, inputs_BCHW: Tensor, labels_B: Tensor) -> None:
-        logits_TBK = logits_of(self._network, inputs_BCHW)
+        logits_TBK = logits_of(self._network, inputs_BCHW, self._precision)
         heads = len(logits_TBK)
         # All heads in one call: 0.8 ms a step less than a call a head, for ten heads on a CPU.
         losses_T = (
@@ -107,10 +119,15 @@ class Step:
             .view(heads, -1)
             .mean(dim=1)
         )
-        losses_T.sum().backward()  # type: ignore[no-untyped-call]
+        loss = losses_T.sum()
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         for factor, parameters in self._by_factor.items():
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
-        self._optimizer.step()
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
         with torch.no_grad():
             if self._losses_T is None or self._finite_T is None:
                 self._losses_T, self._finite_T = torch.zeros_like(losses_T), torch.zeros_like(losses_T)
@@ -118,27 +135,55 @@ class Step:
             # Once one loss is infinite, the sum stays so.
             self._finite_T += self._losses_T.isfinite()
 
-    def _captured(self, inputs_BCHW: Tensor, labels_B: Tensor) -> None:
+    def _captured(self, side: Side, inputs_BCHW: Tensor, labels_B: Tensor) -> None:
         """Capture a step, which does not execute it, and replay it for this batch."""
         self._inputs_BCHW, self._labels_B = inputs_BCHW.clone(), labels_B.clone()
         self._optimizer.zero_grad(set_to_none=True)
-        graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph):
-                self._train(self._inputs_BCHW, self._labels_B)
-        except Exception as error:
-            _log.warning("the training step cannot be captured in a CUDA graph (%s); it runs eagerly", error)
-            self._capture = False
-            self._eager(inputs_BCHW, labels_B)
+        self._graph = captured(side, partial(self._train, self._inputs_BCHW, self._labels_B))
+        if self._graph is not None:
+            self._graph.replay()
             return
-        self._graph = graph
-        graph.replay()
+        self._capture = False
+        if self._scaler is not None:
+            self._scaler = _scaler(self._optimizer, self._device, self._scaler.state_dict())
+        self._eager(inputs_BCHW, labels_B)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What later steps depend on, beside network and optimiser."""
+        return {} if self._scaler is None else self._scaler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict; what was captured is dropped."""
+        self.reset()
+        if self._scaler is not None and state:
+            self._scaler = _scaler(self._optimizer, self._device, state)
 
 
-def logits_of(network: nn.Module, inputs_BCHW: Tensor) -> Tensor:
-    """Logits of every head, (T, B, K) in float32; in bfloat16 where that is faster, which is on CUDA devices."""
-    device = inputs_BCHW.device.type
-    # No cache of cast weights: each is used once in a forward pass, and a captured step must cast them anew.
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda", cache_enabled=False):
+def _scaler(
+    optimizer: torch.optim.Optimizer, device: torch.device, state: Mapping[str, Any] | None = None
+) -> torch.amp.GradScaler:
+    """A factor on the losses that falls where gradients overflow, and rises where they do not, on the device.
+
+    Where the very first gradients overflow, which is how the factor is found, the optimiser skips the step that would
+    make its momentum, and goes on with memory as it was: so momentum is made here, as zeros, which changes no step.
+    A scaler that was left in the middle of a step is replaced by one of its state.
+    """
+    scaler = torch.amp.GradScaler(device.type)
+    if state is not None:
+        scaler.load_state_dict(dict(state))
+    for name in ("grad_scale", "found_inf"):
+        if hasattr(optimizer, name):
+            delattr(optimizer, name)
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else ():
+            if optimizer.state[parameter].get("momentum_buffer") is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return scaler
+
+
+def logits_of(network: nn.Module, inputs_BCHW: Tensor, precision: Precision | None = None) -> Tensor:
+    """Logits of every head, (T, B, K) in float32, computed as is fast on the device unless `precision` says how."""
+    device = inputs_BCHW.device
+    with (precision or Precision.of(device)).cast(device):
         logits_TBK: Tensor = network(inputs_BCHW)
     return logits_TBK.float()

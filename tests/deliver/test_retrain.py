@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import load_data, stratified_subset
+from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.load import load
 from replaytree.deliver.retrain import Retraining, TrainingTooLarge, _digest, retrain, store, training_text
 from replaytree.deliver.test_split import read_test
@@ -263,3 +265,25 @@ def test_without_a_test_split_no_number_is_stored(train, subject, pictures, tmp_
     store(result, subject, engine)
     (model,) = list_models(engine)
     assert (model.test_image_count, model.test_accuracy) == (None, None)
+
+
+def test_accuracies_are_measured_on_the_device_of_the_training(subject, monkeypatch):
+    module = sys.modules["replaytree.deliver.retrain"]
+    events = []
+    retraining = Retraining(subject, Recipe.full(subject.data, RetrainOptions()), epochs=1)
+    model = Deployed(retraining.description(0))
+    monkeypatch.setattr(Deployed, "to", lambda self, device: events.append(f"to {device}") or self)
+    monkeypatch.setattr(Deployed, "cpu", lambda self: events.append("to cpu") or self)
+    monkeypatch.setattr(module, "both_accuracies", lambda *_, **__: events.append("measured") or (0.5, 0.25))
+    found = retraining.measured(model, retraining.description(0), device=torch.device("cuda:1"))
+    assert events == ["to cuda:1", "measured", "to cpu"]
+    assert found.plain.test == 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_retraining_on_a_gpu_has_the_accuracy_that_its_file_has_on_a_cpu(subject):
+    retraining = Retraining(subject, Recipe.full(subject.data, RetrainOptions()), epochs=4)
+    model, there = retraining.run(0, device=torch.device("cuda:0"))
+    here = retraining.measured(model, retraining.description(0), device=CPU)
+    assert here.plain.test == pytest.approx(there.plain.test, abs=0.01)

@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import json
 import subprocess
@@ -59,3 +60,61 @@ def test_a_failed_training_lets_its_memory_go_at_once():
         assert held[0]() is None
     finally:
         gc.enable()
+
+
+GPU = torch.device("cuda:1")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU whose earlier trainings hold memory until it is asked back; what was called."""
+    calls, module = [], sys.modules["replaytree.evaluate.attempt"]
+    held = [True]
+
+    def release(device):
+        calls.append(f"release {device}")
+        held[0] = False
+
+    @contextlib.contextmanager
+    def on(device):
+        calls.append(f"on {device}")
+        yield
+
+    monkeypatch.setattr(module, "holds_memory", lambda device: held[0])
+    monkeypatch.setattr(module, "release_memory", release)
+    monkeypatch.setattr(module, "on", on)
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: contextlib.nullcontext())
+    return calls
+
+
+def test_what_fits_does_not_depend_on_what_was_trained_before(gpu):
+    def train():
+        gpu.append("train")
+        if gpu.count("train") == 1:
+            raise torch.OutOfMemoryError("full of graphs")
+        return 0.5
+
+    assert attempt(train, seed=0, device=GPU) == 0.5
+    assert gpu == ["on cuda:1", "train", "release cuda:1", "on cuda:1", "train"]
+
+
+def test_what_never_fits_is_tried_twice_and_its_memory_given_back(gpu):
+    def train():
+        gpu.append("train")
+        raise torch.OutOfMemoryError("too large")
+
+    assert attempt(train, seed=0, device=GPU) == Failure("out_of_memory", "too large")
+    assert gpu.count("train") == 2
+    assert gpu[-1] == "release cuda:1"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_after_a_lack_of_memory_a_gpu_trains_on():
+    device = torch.device("cuda:0")
+
+    def train():
+        torch.zeros(2**60, device=device)
+
+    failure = attempt(train, seed=0, device=device)
+    assert (failure.kind, attempt(lambda: 1, seed=0, device=device)) == ("out_of_memory", 1)

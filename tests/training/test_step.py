@@ -8,6 +8,7 @@ from replaytree.data import load_data
 from replaytree.networks.trie import DISCOUNT, PrefixNetwork
 from replaytree.space import LayerSpace, xu24
 from replaytree.training.loop import train, validation_accuracies
+from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import EAGER_STEPS, Step, logits_of
 
@@ -48,7 +49,7 @@ def discounted(net, losses):
 def test_a_step_is_one_of_torch_on_the_discounted_gradients_of_the_heads():
     ours, reference = network(), network(discount=1.0)
     images, labels = batch()
-    step = Step(ours, sgd(ours, fused=True), label_smoothing=0.1, capture=True)
+    step = Step(ours, sgd(ours, fused=True), label_smoothing=0.1, capture=True, device=torch.device("cpu"))
     optimizer, criterion = sgd(reference, foreach=False), nn.CrossEntropyLoss(label_smoothing=0.1)
     step.begin()
     sums = torch.zeros(4)
@@ -78,7 +79,13 @@ def test_the_heads_that_fail_first_are_named():
             return (self.weight + torch.where(bad, torch.inf, 0.0)[:, None, None]).expand(3, len(images), 10)
 
     falls = Falls()
-    step = Step(falls, torch.optim.SGD(falls.parameters(), lr=0.0), label_smoothing=0.0, capture=False)
+    step = Step(
+        falls,
+        torch.optim.SGD(falls.parameters(), lr=0.0),
+        label_smoothing=0.0,
+        capture=False,
+        device=torch.device("cpu"),
+    )
     step.begin()
     for _ in range(3):
         step(*batch())
@@ -89,7 +96,7 @@ def test_the_heads_that_fail_first_are_named():
 
 def test_what_was_dropped_is_left_alone():
     net = network()
-    step = Step(net, sgd(net, fused=True), label_smoothing=0.1, capture=True)
+    step = Step(net, sgd(net, fused=True), label_smoothing=0.1, capture=True, device=torch.device("cpu"))
     images, labels = batch()
     step.begin()
     step(images, labels)
@@ -110,9 +117,11 @@ def test_a_float32_step_is_the_same_on_cpu_and_gpu():
     images, labels = batch()
     for net, device in zip(networks, ("cpu", "cuda"), strict=True):
         optimizer = sgd(net, fused=True)
-        nn.functional.cross_entropy(
-            net(images.to(device)).flatten(0, 1), labels.to(device).repeat(len(net.nodes)), reduction="sum"
-        ).backward()
+        # Convolutions in TF32 differ by more than the tolerance in 290 of 8,560 weights.
+        with whole_float32(torch.device(device)):
+            nn.functional.cross_entropy(
+                net(images.to(device)).flatten(0, 1), labels.to(device).repeat(len(net.nodes)), reduction="sum"
+            ).backward()
         optimizer.step()
     for here, there in zip(*(net.parameters() for net in networks), strict=True):
         torch.testing.assert_close(here, there.cpu(), atol=1e-3, rtol=1e-3)
@@ -127,8 +136,8 @@ def test_a_captured_step_trains_as_an_eager_one():
         optimizer = torch.optim.SGD(
             net.parameters(), lr=torch.tensor(0.01, device="cuda"), momentum=0.9, nesterov=True, fused=True
         )
-        step = Step(net, optimizer, label_smoothing=0.1, capture=capture)
         images, labels = (tensor.cuda() for tensor in batch(64))
+        step = Step(net, optimizer, label_smoothing=0.1, capture=capture, device=images.device)
         step.begin()
         for start in range(EAGER_STEPS + 5):
             rolled = images.roll(start, dims=0).contiguous(memory_format=torch.channels_last)

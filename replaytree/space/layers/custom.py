@@ -23,6 +23,9 @@ class CustomLayer:
     `cost(input_shape)` returns (parameters, multiply-adds for one image). A function that is not given is replaced by
     one run of the module on torch's meta device for each input shape. Such a layer counts as legal everywhere, and
     SpaceError is raised where the run fails.
+
+    `capturable` says that the module never waits for the device (no .item(), no branch on values, no tensor made from
+    numbers), so that on a GPU its training steps may be captured in a CUDA graph, which takes a fraction of the time.
     """
 
     definitions: ClassVar[tuple[str, ...]] = ()
@@ -33,12 +36,15 @@ class CustomLayer:
         builder: Callable[[Shape], nn.Module],
         output_shape: Callable[[Shape], Shape | None] | None = None,
         cost: Callable[[Shape], tuple[int, int]] | None = None,
+        *,
+        capturable: bool = False,
     ) -> None:
         require_label(label)
         self.label = label
         self.builder = builder
         self._output_shape = output_shape
         self._cost = cost
+        self.capturable = capturable
         self._measured: dict[Shape, tuple[Shape, int, int]] = {}
 
     def __repr__(self) -> str:
@@ -76,6 +82,8 @@ class CustomLayer:
         module = self.builder(only(self, shapes))
         if not isinstance(module, nn.Module):
             raise SpaceError(f"the builder of layer {self.label!r} returned {module!r}; it must be an nn.Module")
+        if self.capturable or not hasattr(module, "capturable"):
+            setattr(module, "capturable", self.capturable)  # noqa: B010 (mypy takes it for a tensor or a module)
         # Trainings run in channels_last, in which a user's x.view(...) would raise.
         module.register_forward_pre_hook(lambda _, inputs: tuple(features.contiguous() for features in inputs))
         return module

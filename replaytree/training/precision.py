@@ -1,0 +1,77 @@
+"""Which numbers a training computes with: chosen by what the device can do, and said in the search's record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+# Compute capability: 8 is Ampere, which has bfloat16; 7 is Volta and Turing, whose matrix units take float16 alone.
+BFLOAT16_FROM, FLOAT16_FROM = 8, 7
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The type of convolutions and matrix products. Weights, sums and losses are float32.
+
+    `scaled`: losses are multiplied by a factor that follows the gradients, which float16 would round to 0 otherwise.
+    """
+
+    dtype: torch.dtype
+    scaled: bool = False
+
+    @classmethod
+    def of(cls, device: torch.device) -> Precision:
+        """What the device is fast in: bfloat16 on GPUs since Ampere, float16 on those before, else float32."""
+        if device.type != "cuda":
+            return cls(torch.float32)
+        if torch.version.hip is not None:
+            return cls(torch.bfloat16)
+        major, _ = torch.cuda.get_device_capability(device)
+        if major >= BFLOAT16_FROM:
+            return cls(torch.bfloat16)
+        return cls(torch.float16, scaled=True) if major >= FLOAT16_FROM else cls(torch.float32)
+
+    def __str__(self) -> str:
+        name = str(self.dtype).removeprefix("torch.")
+        return f"{name} with scaled losses" if self.scaled else name
+
+    def cast(self, device: torch.device) -> AbstractContextManager[object]:
+        """Let what follows compute convolutions and matrix products in this type."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        # No cache of cast weights: each is used once in a forward pass, and a captured step must cast them anew.
+        return torch.autocast(device.type, dtype=self.dtype, cache_enabled=False)
+
+
+@contextmanager
+def whole_float32(device: torch.device) -> Iterator[None]:
+    """Let float32 products be products of float32 meanwhile.
+
+    On a GPU torch rounds the factors of float32 convolutions to 10 bits (TF32) unless told otherwise. A training has
+    a type of its own for what is large; what it leaves in float32, and the test accuracy, is to be exact.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [kind.fp32_precision for kind in kinds]
+    # The older switch, too: torch refuses to read it where it differs from the newer ones, and torch.compile reads it.
+    older = None
+    with suppress(RuntimeError):
+        older = cudnn.allow_tf32
+    try:
+        if older is not None:
+            cudnn.allow_tf32 = False
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        if older is not None:
+            cudnn.allow_tf32 = older
+        for kind, value in zip(kinds, before, strict=True):
+            kind.fp32_precision = value

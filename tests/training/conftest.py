@@ -1,0 +1,125 @@
+"""A CUDA that only records: which calls of torch.cuda are made, in which order, on which stream and device.
+
+What is captured in a graph runs on the CPU at once, and again at each replay but the first.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from replaytree.training import capture, step
+
+
+class Stream:
+    def __init__(self, cuda, device):
+        self.cuda, self.device = cuda, torch.device(device)
+
+    def __repr__(self):
+        return "default" if self is self.cuda.default else "side"
+
+    def wait_stream(self, other):
+        self.cuda.calls.append(f"{self} waits for {other}")
+
+
+class Graph:
+    def __init__(self, cuda):
+        self.cuda, self.run, self.fresh = cuda, None, True
+
+    def capture_begin(self, *, pool, capture_error_mode):
+        assert (self.cuda.current, capture_error_mode) != (self.cuda.default, "global")
+        self.cuda.calls.append("begin")
+        self.cuda.pools.append(pool)
+        self.cuda.capturing = self
+
+    def capture_end(self):
+        self.cuda.capturing = None
+        self.cuda.calls.append("end")
+        if self.cuda.broken:
+            self.cuda.broken = False
+            raise RuntimeError("operation failed due to a previous error during capture")
+        if self.run is None:
+            warnings.warn("The CUDA Graph is empty", stacklevel=2)
+
+    def replay(self):
+        self.cuda.calls.append(f"replay on {self.cuda.current}")
+        if not self.fresh:
+            # A graph was captured without gradients: it writes them, and adds to none.
+            method, args = self.run
+            method().__self__._optimizer.zero_grad(set_to_none=True)
+            method()(*args)
+        self.fresh = False
+
+    def reset(self):
+        self.cuda.calls.append("reset")
+
+
+class FakeCuda:
+    """`device` is the current device, `streams` those that were made, `pools` those that were captured into."""
+
+    def __init__(self, monkeypatch):
+        self.calls, self.streams, self.pools = [], [], []
+        self.device, self.capturing, self.broken, self.free = 0, None, False, 100
+        self.segments = []
+        self.default = self.current = Stream(self, "cuda:0")
+        self.handles = 0
+        for name, value in {
+            "device": self._on, "Stream": self._stream, "stream": self._within, "CUDAGraph": lambda: Graph(self),
+            "current_stream": lambda device: self.current, "graph_pool_handle": self._handle,
+            "synchronize": lambda device: self.calls.append(f"synchronize {device}"),
+            "mem_get_info": lambda device: (self.free, 1000), "max_memory_allocated": lambda device: 50,
+            "empty_cache": self.empty_cache, "memory_snapshot": lambda: self.segments,
+            "get_device_capability": lambda device: (5, 0),
+        }.items():  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, value)
+        for name in ("endAllocateToPool", "releasePool"):
+            monkeypatch.setattr(
+                torch._C, f"_cuda_{name}", lambda index, pool, name=name: self.calls.append(f"{name} {index}")
+            )
+        monkeypatch.setattr(capture, "_sides", {})
+        monkeypatch.setattr(capture, "_stopped", [])
+        real = capture.captured
+
+        def captured(side, run):
+            return real(side, lambda: self._record(run))
+
+        monkeypatch.setattr(step, "captured", captured)
+
+    def _record(self, run):
+        # Not `run` itself: a graph does not keep what it was captured from.
+        self.capturing.run = weakref.WeakMethod(run.func), run.args
+        run()
+
+    def _handle(self):
+        self.handles += 1
+        return (0, self.handles)
+
+    def _stream(self, device):
+        self.streams.append(Stream(self, device))
+        return self.streams[-1]
+
+    def empty_cache(self):
+        self.calls.append("empty_cache")
+
+    @contextmanager
+    def _on(self, device):
+        before, self.device = self.device, torch.device(device).index
+        yield
+        self.device = before
+
+    @contextmanager
+    def _within(self, stream):
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    return FakeCuda(monkeypatch)
