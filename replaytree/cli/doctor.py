@@ -12,7 +12,7 @@ import torch
 from replaytree.config import command, storage_url
 from replaytree.data import data_folder, found
 from replaytree.errors import StorageError
-from replaytree.training import Threads, available_devices
+from replaytree.training import Precision, Threads, available_devices, why_no_gpu
 from replaytree.tree import head_revision, list_searches, open_engine, shown
 
 GIB = 2**30
@@ -47,11 +47,15 @@ def _packages() -> list[Finding]:
 def _devices() -> list[Finding]:
     devices = available_devices()
     known = {name: torch.cuda.get_device_properties(name) for name in devices if name.startswith("cuda")}
-    gpus = [f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB)" for name, gpu in known.items()]
+    gpus = [
+        f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB, trains in {Precision.of(torch.device(name))})"
+        for name, gpu in known.items()
+    ]
     if gpus:
         return [Finding("device", True, ", ".join(gpus))]
     fix = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
-    return [Finding("device", True, f"{devices[0]}, {Threads.of()}; no CUDA GPU", fix)]
+    here = f"{devices[0]}, {Threads.of()}, trains in {Precision.of(torch.device(devices[0]))}"
+    return [Finding("device", True, f"{here}; no CUDA GPU: {why_no_gpu()}", fix)]
 
 
 def _memory() -> Finding:

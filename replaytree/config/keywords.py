@@ -172,7 +172,7 @@ class SearchKeywords(TypedDict, total=False):
     threads: int | None
     """Threads of a training; OMP_NUM_THREADS also sets it."""
 
-    capture: bool
+    capture: bool | None
     """On a GPU: capture each training step in a CUDA graph."""
 
     reward: Literal["accuracy", "balanced"]

@@ -20,4 +20,9 @@ class MachineOptions(Options):
         most=4096,
         unset="one, or more if they are faster",
     )
-    capture: bool = option(True, "On a GPU: capture each training step in a CUDA graph.", "Machine")
+    capture: bool | None = option(
+        None,
+        "On a GPU: capture each training step in a CUDA graph.",
+        "Machine",
+        unset="unless a layer of your own is not declared capturable",
+    )

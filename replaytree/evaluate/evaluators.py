@@ -29,8 +29,8 @@ class JointEvaluator:
     Paths given together are trained as one trie, as far as memory allows, so shared layers are computed once. Paths
     that share nothing are trained as they would be alone, except for the order of the images. An accuracy that an
     earlier path of the trie also reports is `shared`. `memory_bytes` is the memory that trainings may use; None means
-    as much as the device has, with room for other programs. `threads` None means as many
-    as they gain by. SpaceError unless the space is nested.
+    as much as the device has, with room for other programs, and of that `memory_share`, where other workers have the
+    rest. `threads` None means as many as they gain by. SpaceError unless the space is nested.
     """
 
     def __init__(
@@ -41,12 +41,13 @@ class JointEvaluator:
         recipe: Recipe,
         device: torch.device,
         memory_bytes: int | None = None,
+        memory_share: float = 1.0,
         threads: Threads | None = None,
     ) -> None:
         self._space = require_networks(space, nested=True)
         self._recipe = recipe
         self._device = device
-        self._memory_bytes = usable_bytes(device) if memory_bytes is None else memory_bytes
+        self._memory_bytes = usable_bytes(device, share=memory_share) if memory_bytes is None else memory_bytes
         self._threads = _threads(threads, device)
         self._data = data.to(device)
 

@@ -52,11 +52,15 @@ class RayOptions:
 
 @dataclass(frozen=True, slots=True)
 class RayCluster:
-    """A connection to Ray, and the workers that a search has there: how many, and which share of a GPU each."""
+    """A connection to Ray, and the workers that a search has there: how many, and which share of a GPU each.
+
+    `memory_share` is what each may use of the memory of its GPU, or of its machine where it has no GPU.
+    """
 
     workers: int
     gpus_per_worker: float
     has: str
+    memory_share: float = 1.0
 
     @property
     def device(self) -> str:
@@ -139,7 +143,9 @@ def fitting(options: RayOptions, nodes: Sequence[Mapping[str, float]], *, wants_
             f"{workers} workers with 1 CPU and {share:g} GPUs each do not fit: the cluster has {has}, room for {room}; "
             f"lower --workers{' or --gpus-per-worker' if share else ''}"
         )
-    return RayCluster(workers, share, has)
+    # Ray may put as many on one machine as that has CPUs.
+    beside = min(workers, max(math.floor(node.get("CPU", 0)) for node in nodes))
+    return RayCluster(workers, share, has, memory_share=min(1.0, share) if share else 1 / beside)
 
 
 def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:

@@ -20,6 +20,7 @@ from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
     InProcess,
+    JointEvaluator,
     RayCluster,
     RayOptions,
     RayWorkers,
@@ -30,11 +31,11 @@ from replaytree.evaluate import (
 from replaytree.records import Evaluator, Space
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
-from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, SoftReward, checked
+from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
 from replaytree.space.graph import final_space, require_networks
 from replaytree.space.learning import can_learn
-from replaytree.training import Recipe, Threads, resolve_device, using
+from replaytree.training import Precision, Recipe, Threads, resolve_device, using
 from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
@@ -114,7 +115,19 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         raise ConfigError(
             f"{next(iter(given))} is an option of named spaces, and the space is of your own; leave it out"
         )
+    _require_capturable(space, config)
     return _located(config if space is None else config.with_options(space=None))
+
+
+def _require_capturable(space: Space | None, config: SearchConfig) -> None:
+    """ConfigError where captured steps were asked for, and layers of one's own may wait for the device."""
+    if config.machine.capture and isinstance(space, LayerSpace):
+        own = [each.label for each in space.layers if isinstance(each, CustomLayer) and not each.capturable]
+        if own:
+            raise ConfigError(
+                f"capture is on, and layer {own[0]!r} is one of your own that may wait for the device; declare it with "
+                f"CustomLayer(..., capturable=True), or leave out capture (--capture)"
+            )
 
 
 def _located(config: SearchConfig) -> SearchConfig:
@@ -210,15 +223,24 @@ def within_limits(space: Space, config: SearchConfig) -> Space:
 
 
 def default_evaluator(
-    config: SearchConfig, space: Space, data: ImageData | None, *, threads: Threads | None = None
+    config: SearchConfig,
+    space: Space,
+    data: ImageData | None,
+    *,
+    threads: Threads | None = None,
+    memory_share: float = 1.0,
 ) -> Evaluator:
     """The evaluator that the configuration names; SpaceError for a space that cannot be built.
 
-    `threads` None: as the configuration says.
+    `threads` None: as the configuration says. `memory_share`: of the memory of the device, beside other workers.
     """
     require_networks(space)
     assert data is not None, "without an evaluator there are data"
-    return EVALUATORS[config.recipe.evaluator](
+    kind: Callable[..., Evaluator] = EVALUATORS[config.recipe.evaluator]
+    if kind is JointEvaluator:
+        # The other trains one network at a time, and does not plan.
+        kind = partial(JointEvaluator, memory_share=memory_share)
+    return kind(
         space,
         data,
         recipe=Recipe.of(config, data),
@@ -248,7 +270,8 @@ def workers_for(
         return RayWorkers(cluster, lambda: evaluator)
     there = config.with_options(device=cluster.device) if config.machine.device == "auto" else config
     threads = Threads.of(config.machine.threads).shared_by(cluster.workers)
-    return RayWorkers(cluster, partial(default_evaluator, there, require_networks(space), data, threads=threads))
+    make = partial(default_evaluator, there, require_networks(space), data, threads=threads)
+    return RayWorkers(cluster, partial(make, memory_share=cluster.memory_share))
 
 
 def created_tree(
@@ -288,5 +311,16 @@ def versions(config: SearchConfig) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": str(Threads.of(config.machine.threads)),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        **_device(config.machine.device),
     }
+
+
+def _device(name: str) -> dict[str, str]:
+    """The device and the precision that trainings have there."""
+    try:
+        device = resolve_device(name)
+    except ConfigError:
+        # Ray's workers have it, and this process does not.
+        return {"device": f"{name} of the workers"}
+    model = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": model, "precision": str(Precision.of(device))}

@@ -125,3 +125,16 @@ def test_an_address_that_is_none_is_told(address):
     pytest.importorskip("ray", reason="needs Ray: pip install 'replaytree[ray]'")
     with pytest.raises(ConfigError, match=f"Ray at '{address}' cannot be reached"):
         connect(RayOptions(address=address))
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes", "share"),
+    [
+        (RayOptions(workers=6), [{"CPU": 8.0, "GPU": 2.0}], 0.3333),
+        (RayOptions(workers=1, gpus_per_worker=2), [{"CPU": 8.0, "GPU": 2.0}], 1.0),
+        (RayOptions(workers=4), [{"CPU": 8.0}], 0.25),
+        (RayOptions(address="auto"), [{"CPU": 2.0}, {"CPU": 8.0}], 0.125),
+    ],
+)
+def test_a_worker_plans_with_its_share_of_the_memory(options, nodes, share):
+    assert fitting(options, nodes, wants_gpu=None).memory_share == share

@@ -1,0 +1,79 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from replaytree import Search
+from replaytree.config import SearchConfig
+from replaytree.data import load_data
+from replaytree.errors import ConfigError
+from replaytree.evaluate import RayCluster
+from replaytree.search import assembly
+from replaytree.search.assembly import default_space, versions, workers_for
+from replaytree.space import Convolution, CustomLayer, LayerSpace
+from replaytree.training.device import usable_bytes
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", train_limit=100)
+
+
+def gpu(monkeypatch, capability):
+    monkeypatch.setattr(torch.version, "hip", None)
+    for name, value in {
+        "device_count": lambda: 2,
+        "get_device_name": lambda device: f"Card {torch.device(device).index}",
+        "get_device_capability": lambda device: capability,
+        "get_arch_list": lambda: ["sm_60", "compute_60"],
+        "get_device_properties": lambda device: SimpleNamespace(total_memory=2**40, name="Card"),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+
+
+def test_a_search_records_the_device_that_it_trains_on_and_its_precision(monkeypatch):
+    found = versions(SearchConfig(device="cpu"))
+    assert (found["device"], found["precision"]) == ("cpu", "float32")
+    gpu(monkeypatch, (7, 5))
+    found = versions(SearchConfig(device="cuda:1"))
+    assert (found["device"], found["precision"]) == ("Card 1", "float16 with scaled losses")
+    assert versions(SearchConfig(device="cpu"))["device"] == "cpu"
+    assert versions(SearchConfig(device="cuda:7"))["device"] == "cuda:7 of the workers"
+
+
+def test_doctor_says_what_each_gpu_trains_in(monkeypatch):
+    from replaytree.cli.doctor import _devices
+
+    [found] = _devices()
+    assert "trains in float32; no CUDA GPU: " in found.found
+    gpu(monkeypatch, (9, 0))
+    [found] = _devices()
+    assert "cuda:1 (" in found.found
+    assert found.found.count("GiB, trains in bfloat16") == 2
+
+
+def test_rays_workers_plan_with_their_share_of_the_memory(monkeypatch, digits):
+    made = []
+    monkeypatch.setattr(assembly, "RayWorkers", lambda cluster, make: made.append(make))
+    config = SearchConfig(device="cpu", max_layers=2)
+    space = default_space(config, digits)
+    workers_for(config, space, digits, None, RayCluster(4, 0.0, "4 CPUs", memory_share=0.25), tree=None)
+    workers_for(config.with_options(evaluator="separate"), space, digits, None, RayCluster(4, 0.0, "4 CPUs"), tree=None)
+    joint, separate = (make() for make in made)
+    assert joint._memory_bytes == usable_bytes(torch.device("cpu"), share=0.25)
+    assert type(separate).__name__ == "SeparateEvaluator"
+
+
+def own(**options):
+    layer = CustomLayer("mine", lambda shape: nn.ReLU(), lambda shape: shape, lambda shape: (0, 0), **options)
+    return LayerSpace([Convolution(4, 3), layer], input_shape=(1, 8, 8), num_classes=10, max_layers=2)
+
+
+def test_captured_steps_are_refused_for_layers_of_ones_own_that_may_wait(digits):
+    with pytest.raises(
+        ConfigError, match=r"layer 'mine' is one of your own .*CustomLayer\(\.\.\., capturable=True\).*--"
+    ):
+        Search(storage="sqlite://", space=own(), data=digits, capture=True)
+    for space, options in ((own(), {}), (own(), {"capture": False}), (own(capturable=True), {"capture": True})):
+        Search(storage="sqlite://", space=space, data=digits, **options)
