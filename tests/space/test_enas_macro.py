@@ -15,6 +15,7 @@ from replaytree.space import Classifier, ConstrainedSpace, DecisionSpace
 from replaytree.space.coding import MOST_ACTIONS, count, decode
 from replaytree.space.enas_macro import OPERATIONS, RELEASED_TOKENS, EnasMacro, path_of_tokens, tokens_of_path
 from replaytree.space.graph import final_space
+from replaytree.space.layers import NormedConvolution
 from replaytree.space.notation import check_path
 from replaytree.training import Recipe
 
@@ -56,6 +57,8 @@ def test_a_searched_network_by_hand():
         "layer3_sum": ["layer3_reduce0", "layer3_reduce1", "layer3_max3"],
     }
     assert graph.head == Classifier(10, bias=False)
+    # No ReLU behind the stem.
+    assert graph.nodes[0].layer == NormedConvolution(4, 3, relu="none")
     assert {shape[0] for shape in graph.shapes} == {4}
     assert [graph.shapes[-1], graph.end_shape] == [(4, 2, 2)] * 2
     # Weights, and two numbers a channel for each batch norm.
@@ -81,6 +84,7 @@ def test_a_final_network_by_hand():
         "layer3_join": ["layer3_concat"],
     }
     assert graph.end_shape == (16, 2, 2)
+    assert graph.nodes[-1].layer == NormedConvolution(16, 1, relu="before")
     stem, layer1 = 27 * 4 + 8, (16 + 8) + (9 * 16 + 8)
     layer2 = 2 * (4 * 8 + 16) + (64 + 16) + (25 * 8 + 64 + 16) + (16 * 8 + 16)
     layer3 = 3 * (8 * 16 + 32) + (256 + 32) + (48 * 16 + 32)
