@@ -8,6 +8,7 @@ from typing import Any
 from replaytree.config import SearchConfig
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Space
+from replaytree.space import DecisionSpace
 from replaytree.space.catalogue import space_of
 from replaytree.space.coding import ended
 from replaytree.space.description import why_own
@@ -52,7 +53,8 @@ def rebuilt(description: Mapping[str, Any], name: str, *, max_layers: int) -> Sp
 def require_depth(space: Space, tree: ReplayTree, *, max_layers: int) -> None:
     """Raise SpaceError unless the space is as deep as the search's own, or as the new `max_layers`.
 
-    It is also raised if measured prefixes have no continuation in the deeper space, within the limits on cost.
+    It is also raised if measured prefixes are other networks in the deeper space, or have no continuation there within
+    the limits on cost.
     """
     stored: int = tree.info().space["max_layers"]
     needed = max(stored, max_layers)
@@ -64,9 +66,24 @@ def require_depth(space: Space, tree: ReplayTree, *, max_layers: int) -> None:
     if needed == stored:
         return
     whole = getattr(space, "space", space)
+    _require_same_networks(whole, tree)
     stuck = sum(ended(space, node.path) and not ended(whole, node.path) for node in tree.node_stats())
     if stuck:
         raise SpaceError(
             f"{stuck} prefixes of search {tree.name!r} cannot go on to {space.max_layers} layers within its limits; "
             f"start a new search, or raise --max-layers by less"
         )
+
+
+def _require_same_networks(space: Space, tree: ReplayTree) -> None:
+    """SpaceError where networks depend on how deep the space is, so that what was measured does not hold any more."""
+    before = space_of(tree.info().space)
+    if not isinstance(before, DecisionSpace) or not isinstance(space, DecisionSpace):
+        return
+    # Such a dependence is of the depth: one prefix of each is enough.
+    for path in {len(node.path): node.path for node in tree.node_stats()}.values():
+        if before.network(path) != space.network(path):
+            raise SpaceError(
+                f"networks of {before.name} depend on max_layers, so in one of {space.max_layers} layers those that "
+                f"search {tree.name!r} measured with {before.max_layers} would be others; start a new search"
+            )

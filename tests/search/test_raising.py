@@ -13,6 +13,7 @@ from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.search import stored
 from replaytree.search.state import unpack
+from replaytree.space.catalogue import named_space
 
 LABELS = ["identity", "good", "bad"]
 
@@ -213,3 +214,23 @@ def test_a_deeper_baseline_has_measured_nothing_beyond():
 def test_a_state_of_more_layers_is_refused(name):
     with pytest.raises((ValueError, RuntimeError)):
         strategy_of(name, 2).load_state_dict(strategy_of(name, 3).state_dict())
+
+
+@pytest.mark.parametrize(("name", "raises"), [("enas-macro", True), ("zoph", False)])
+def test_a_space_whose_networks_depend_on_its_depth_is_not_raised(storage, name, raises):
+    images = {"input_shape": (1, 8, 8), "num_classes": 10}
+    replaytree.Search(
+        name="more", storage=storage, space=named_space(name, **images, max_layers=3), evaluator=Table(), min_layers=3
+    ).run(episodes=2)
+    deeper = named_space(name, **images, max_layers=6)
+    if not raises:
+        replaytree.Search.resume("more", storage=storage, space=deeper, evaluator=Table(), max_layers=6).run(episodes=1)
+        return
+    # With 3 layers the maps are reduced behind the first, with 6 behind the second.
+    with pytest.raises(
+        SpaceError, match="networks of enas-macro depend on max_layers, so in one of 6 layers those that"
+    ):
+        replaytree.Search.resume("more", storage=storage, space=deeper, evaluator=Table(), max_layers=6)
+    # At the same depth it goes on.
+    space = named_space(name, **images, max_layers=3)
+    replaytree.Search.resume("more", storage=storage, space=space, evaluator=Table()).run(episodes=1)
