@@ -114,6 +114,9 @@ def test_labels_are_read_back(actions):
 
 def test_width_scales_the_channels_and_no_label():
     half = named_space("tiny", input_shape=(3, 32, 32), num_classes=10, max_layers=2, width=0.5)
+    for kind in KINDS:
+        if kind not in ("avg3", "max3"):
+            assert half.network(half.parse(f"{kind}-48")).shapes == ((24, 32, 32),)
     path = half.parse("inverted6-16-s2 conv1x3-24")
     assert half.network(path).shapes == ((8, 16, 16), (12, 16, 16))
     assert half.labels(path) == ("inverted6-16-s2", "conv1x3-24")
