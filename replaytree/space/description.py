@@ -74,7 +74,8 @@ def why_own(description: Mapping[str, Any]) -> str:
     """Why a space cannot be rebuilt from its description, in words."""
     kind, values = checked_kind(description)
     if kind == LABELS:
-        return f"its {' and '.join(f'{name}()' for name in values['functions'])} is your own code"
+        functions = [f"{name}()" for name in values["functions"]]
+        return f"its {' and '.join(functions)} {'is' if len(functions) == 1 else 'are'} your own code"
     if kind == LAYERS:
         return "some of its layers are your own code"
     return f"{values.get('class')} is your own code"
@@ -136,10 +137,11 @@ def _few(options: Sequence[str]) -> str:
 
 def _differing(name: str, old: Any, new: Any) -> str:
     if name == "layers" and old and new:
-        one, other = next((a, b) for a, b in zip(old, new, strict=True) if a != b)
+        # The labels are equal, so that there are as many.
+        number = next(number for number, (one, other) in enumerate(zip(old, new, strict=True)) if one != other)
+        one, other = old[number], new[number]
         field = next(key for key in dict.fromkeys((*one, *other)) if one.get(key) != other.get(key))
-        label = next(iter(one.values()))
-        return f"a layer {label} with {field} {one.get(field)!r}, and the space given has {other.get(field)!r}"
+        return f"layer {number} of {field} {one.get(field)!r}, and the space given has {field} {other.get(field)!r}"
     return f"{name} {old!r:.80}, and the space given has {new!r:.80}"
 
 
