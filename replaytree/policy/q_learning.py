@@ -40,7 +40,7 @@ SCHEDULE = (
 )  # fmt: skip
 FIRST_VALUE = 0.5
 # After so many known paths in a row, the next is trained again: there may be no other, and a search must end.
-MOST_KNOWN = 50
+MOST_KNOWN = 20
 # Draws for a path that is not under way; then as many that are uniform.
 MOST_DRAWS = 20
 MOST_CACHED = 4096

@@ -20,6 +20,7 @@ from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.returns import RETURNS, Array, average_baseline, averaged, importance_weights
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.records import Path, PathEvaluation, Proposal, Space
+from replaytree.space.coding import ended
 
 ZOPH_LE_DECAY = 0.95
 
@@ -145,8 +146,9 @@ class ReplayStrategy:
         self._generator.set_state(state["generator"])
 
     def _cut(self, path: Path, depth_bound: int) -> Path:
-        longest = min(len(path), depth_bound - 1)
-        return path[: 1 + int(torch.randint(longest, (), generator=self._generator))]
+        """The beginning of a path, which may go on: what ends a path early is left out."""
+        longest = min(len(path) - ended(self._space, path), depth_bound - 1)
+        return path[: 1 + int(torch.randint(longest, (), generator=self._generator))] if longest > 0 else ()
 
 
 def reinforce(space: Space, options: ReinforceOptions, *, seed: int) -> ReplayStrategy:

@@ -24,7 +24,7 @@ def can_learn(space: Space) -> bool | None:
     while frontier:
         following: dict[object, Path] = {}
         for prefix in frontier.values():
-            for action in () if ended(space, prefix) else _layers(space, prefix):
+            for action in _layers(space, prefix):
                 path = (*prefix, action)
                 graph = networks.network(path)
                 if any(layer.params(*shapes) for layer, shapes in graph.parts(own=len(path), head=False)):
@@ -32,7 +32,8 @@ def can_learn(space: Space) -> bool | None:
                 looked_at += 1
                 if looked_at > MOST_LAYERS:
                     return None
-                following.setdefault(graph.end_shape, path)
+                if not ended(space, path):
+                    following.setdefault(graph.end_shape, path)
         frontier = following
     return False
 

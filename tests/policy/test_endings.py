@@ -96,3 +96,10 @@ def test_limits_on_cost_let_a_path_end():
     limited = ConstrainedSpace(SPACE, max_params=200)
     assert limited.legal((0, 1)) == (False, False, True)
     assert limited.legal((0, 1, STOP)) == (False, False, False)
+
+
+def test_what_ends_a_path_is_cut_off_before_it_is_continued():
+    strategy = STRATEGIES["replay"](SPACE, made(STRATEGY_OPTIONS["replay"], {"continue_": 0.5}), seed=0)
+    assert {strategy._cut((0, STOP), 4) for _ in range(30)} == {(0,)}
+    assert {strategy._cut((STOP,), 4) for _ in range(30)} == {()}
+    assert {strategy._cut((0, 1, 0), 4) for _ in range(60)} == {(0,), (0, 1), (0, 1, 0)}
