@@ -11,6 +11,7 @@ from plotly import graph_objects as go
 from replaytree import metric
 from replaytree.report import theme
 from replaytree.report.reading import HasTree, SearchData, read_search
+from replaytree.report.wording import broken
 from replaytree.tree import ReplayTree
 
 MOST_NODES = 3000
@@ -64,7 +65,7 @@ def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
     trace = go.Icicle(
         ids=["root" if not row.key else row.key for row in rows],
         parents=["" if not row.key else row.parent_key or "root" for row in rows],
-        labels=[escape(row.label) for row in rows],
+        labels=[broken(row.label) for row in rows],
         values=[row.visit_count for row in rows],
         branchvalues="total",
         maxdepth=LEVELS,

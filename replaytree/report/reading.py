@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from replaytree.config import SearchConfig, without_unused
-from replaytree.records import Path
+from replaytree.records import Decision, Path
 from replaytree.space.description import outline
 from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
 
@@ -78,9 +78,22 @@ class SearchData:
         return self.uncertainties.get(self.max_epochs or 0, Uncertainty())
 
     @cached_property
+    def space(self) -> Any:
+        """What is stored of the space: its decisions, by depth."""
+        return outline(self.info.space)
+
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """What makes up the layer at a depth."""
+        found: tuple[Decision, ...] = self.space.decisions(depth)
+        return found
+
+    @cached_property
     def labels(self) -> tuple[str, ...]:
-        """The layers of the space, by action."""
-        return outline(self.info.space).decisions(1)[0].options
+        """The layers of the space by action; where a layer is several decisions, those that the nodes have."""
+        options = self.decisions(1)[0].options
+        if all(node.action < len(options) and node.label == options[node.action] for node in self.nodes):
+            return options
+        return tuple(dict.fromkeys(node.label for node in sorted(self.nodes, key=lambda node: node.action)))
 
     @cached_property
     def max_epochs(self) -> int | None:
@@ -119,7 +132,7 @@ class SearchData:
 
     def labels_of(self, path: Path) -> str:
         """'conv32k3 max2s2'."""
-        return " ".join(self.labels[action] for action in path)
+        return " ".join(self.by_path[path].labels)
 
 
 def measured_at(node: Node, epochs: int | None) -> bool:
@@ -153,9 +166,9 @@ def read_search(search: HasTree | ReplayTree) -> SearchData:
 
 
 def kind_of(label: str) -> str:
-    """The type of a layer: the letters its label begins with, 'conv32k3' -> 'conv'; the label where there are none."""
-    letters = re.match(r"[^\W\d_]+", label)
-    return letters[0] if letters else label
+    """The type of a layer: what its label begins with, 'conv32k3' -> 'conv', '3x5f36@1' -> '3x5'."""
+    begin = re.match(r"[^\W\d_]+|\d+(?:x\d+)+", label)
+    return begin[0] if begin else label
 
 
 def _cost(value: object) -> int | None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from html import escape
+
+# Signs of a label that fit a line of a figure.
+LINE = 18
 
 
 def layers(count: int) -> str:
@@ -36,3 +41,13 @@ def short(number: int | None) -> str:
 def joined(names: Sequence[str]) -> str:
     """('a', 'b', 'c') -> 'a, b and c'."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def broken(label: str, most: int = LINE) -> str:
+    """A label as HTML for a figure: long ones of several decisions go over lines, '3x5f36@<br>1+2+3'."""
+    lines = [""]
+    for part in re.findall(r"[^-+@]*[-+@]?", label):
+        if lines[-1] and len(lines[-1]) + len(part) > most:
+            lines.append("")
+        lines[-1] += part
+    return "<br>".join(map(escape, lines))

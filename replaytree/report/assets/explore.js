@@ -11,7 +11,7 @@ const MOST_LEVELS = 8;
 
 const narrow = () => document.getElementById("icicle").clientWidth < 560;
 const passes = (place) =>
-  columns.visits[place] >= state.least && !state.hidden.has(tree.kindOf[columns.action[place]]);
+  columns.visits[place] >= state.least && !state.hidden.has(tree.kindOf[columns.label[place]]);
 
 /** As many as it takes to show the best prefix from the root, where so many fit. */
 function levelsDrawn() {
@@ -65,7 +65,7 @@ function drawIcicle() {
     pathbar: { visible: false }, leaf: { opacity: 1 }, root: { color: "rgba(0,0,0,0)" },
     ids: slices.map((slice) => slice.key),
     parents: slices.map((slice) => slice.parent),
-    labels: slices.map((slice) => plain(slice.label)),
+    labels: slices.map((slice) => broken(slice.label)),
     values: slices.map((slice) => slice.visits),
     text: slices.map((slice) => (slice.average < 0 ? "" : accuracyText(slice.average))),
     textinfo: "label+text",

@@ -19,7 +19,7 @@ if (tree) {
 }
 
 const kidsOf = (place) => childrenOf.get(place) || [];
-const labelOf = (place) => (place === ROOT ? tree.search : tree.labels[columns.action[place]]);
+const labelOf = (place) => (place === ROOT ? tree.search : tree.labels[columns.label[place]]);
 const parentOf = (place) => columns.parent[place];
 const visitsOf = (place) =>
   place === ROOT ? kidsOf(ROOT).reduce((sum, kid) => sum + columns.visits[kid], 0) : columns.visits[place];
@@ -30,7 +30,8 @@ function pathOf(place) {
   return path.reverse();
 }
 
-const actionsOf = (place) => pathOf(place).map((at) => columns.action[at]);
+const actionOf = (place) => String((columns.action || columns.label)[place]);
+const actionsOf = (place) => pathOf(place).map(actionOf);
 const labelsOf = (place) => pathOf(place).map(labelOf).join(" ");
 const accuracyText = (whole) => (whole < 0 ? "unknown" : (whole / 10000).toFixed(4));
 
@@ -50,6 +51,16 @@ function inkOn(colour) {
 // Figures read a little HTML; names are shown as they are.
 const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
+/** A label for a figure: long ones of several decisions go over lines, as in wording.py. */
+function broken(label, most = 18) {
+  const lines = [""];
+  for (const part of label.match(/[^-+@]*[-+@]?/g)) {
+    if (lines.at(-1) && lines.at(-1).length + part.length > most) lines.push("");
+    lines[lines.length - 1] += part;
+  }
+  return lines.map(plain).join("<br>");
+}
+
 /** Places that a text means, best first: a number, dotted indices, or labels from the root (else anywhere). */
 function findPlaces(text, most) {
   const words = text.trim().split(/[\s,]+/).filter(Boolean);
@@ -59,8 +70,8 @@ function findPlaces(text, most) {
   }
   if (words.length === 1 && /^\d+(\.\d+)+$/.test(words[0]) && !tree.labels.includes(words[0])) {
     let at = ROOT;
-    for (const action of words[0].split(".").map(Number)) {
-      at = kidsOf(at).find((kid) => columns.action[kid] === action);
+    for (const action of words[0].split(".")) {
+      at = kidsOf(at).find((kid) => actionOf(kid) === action);
       if (at === undefined) return [];
     }
     return [at];

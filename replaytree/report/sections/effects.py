@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from itertools import accumulate, chain
 from statistics import fmean
 
@@ -18,6 +18,8 @@ from replaytree.report import theme
 from replaytree.report.difference import welch_half
 from replaytree.report.reading import HasTree, SearchData, kind_of, read_search
 from replaytree.report.section import Section
+from replaytree.report.wording import broken
+from replaytree.space.coding import decode, taken
 from replaytree.tree import EpisodeInfo, ReplayTree
 
 Option = tuple[str, str]
@@ -77,17 +79,33 @@ class _Sums:
 
 def effect_rows(data: SearchData) -> list[EffectRow]:
     """The effects of the layers of a search."""
-    return option_effects(data.trainings, [[(LAYER, label)] for label in data.labels])
+    deepest = max((len(training.path) for training in data.trainings), default=0)
+    by_decision: dict[str, dict[Option, None]] = {}
+    for decision in chain.from_iterable(data.decisions(depth) for depth in range(1, deepest + 1)):
+        by_decision.setdefault(decision.name, {}).update(((decision.name, each), None) for each in decision.options)
+
+    @cache
+    def options(position: int, action: int) -> list[Option]:
+        decisions = data.decisions(position)
+        return [
+            (decision.name, decision.options[option])
+            for decision, value in zip(decisions, decode(decisions, action), strict=True)
+            for option in taken(decision, value)
+        ]
+
+    return option_effects(data.trainings, options, list(chain.from_iterable(by_decision.values())))
 
 
-def option_effects(trainings: Sequence[EpisodeInfo], options: Sequence[Sequence[Option]]) -> list[EffectRow]:
-    """Effects, ordered by position, then as the options are; `options[action]` are those that make up the action.
+def option_effects(
+    trainings: Sequence[EpisodeInfo], options: Callable[[int, int], Sequence[Option]], order: Sequence[Option]
+) -> list[EffectRow]:
+    """Effects, by position, then in `order`; `options(position, action)` are what makes up a layer.
 
     Trainings of one budget are compared in pairs, by the best accuracy that each had reached by the last layer that
     both have: so neither growth nor depth is mistaken for an option's merit, and few trainings give many comparisons.
     An effect leaves out of the comparison all that have the option there; gains are against the mean of all.
     """
-    places = {option: place for place, option in enumerate(dict.fromkeys(chain.from_iterable(options)))}
+    places = {option: place for place, option in enumerate(order)}
     groups = defaultdict(list)
     for training in trainings:
         if training.accuracies:
@@ -100,7 +118,7 @@ def option_effects(trainings: Sequence[EpisodeInfo], options: Sequence[Sequence[
         cells = defaultdict(list)
         for course in group:
             for position, action in enumerate(course.path, start=1):
-                for option in options[action]:
+                for option in options(position, action):
                     cells[position, places[option], option].append(course)
         for cell, courses in cells.items():
             own = _Sums(courses)
@@ -142,7 +160,7 @@ def _surplus(course: _Course, position: int, everything: _Sums, own: _Sums) -> t
 
 def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
     """Layers down, positions across; orange gains, blue costs. A cell with nothing to compare with is empty."""
-    options = dict(sorted((row.place, row.option) for row in rows))
+    options = {row.place: _named(row.decision, row.option) for row in sorted(rows, key=lambda row: row.place)}
     places = {place: down for down, place in enumerate(options)}
     positions = sorted({row.position for row in rows})
     points: list[list[float | None]] = [[None] * len(positions) for _ in places]
@@ -156,7 +174,7 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
     end = max(sizes[int(0.95 * (len(sizes) - 1))], 0.1)
     cells = go.Heatmap(
         x=positions,
-        y=[escape(option) for option in options.values()],
+        y=[broken(option) for option in options.values()],
         z=points,
         text=texts,
         coloraxis="coloraxis",
@@ -186,20 +204,36 @@ def plot_layer_effects(search: HasTree | ReplayTree) -> go.Figure:
 
 
 def effect_finding(rows: Sequence[EffectRow]) -> str:
-    """The best and the worst type of first layer, in percentage points of accuracy; only where they are told apart."""
-    gains: defaultdict[str, list[float]] = defaultdict(list)
+    """The best and the worst type of first layer, in percentage points of accuracy; only where they are told apart.
+
+    Of layers that are several decisions, the options of the one decision that makes the largest difference.
+    """
+    gains: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row.position == 1:
-            gains[kind_of(row.option)] += row.gains
-    enough = {kind: found for kind, found in gains.items() if len(found) >= LEAST_TRAININGS}
-    if len(enough) < 2:
-        return "Too few trainings to tell types of first layer apart"
-    best, worst = (choose(enough, key=lambda kind: fmean(enough[kind])) for choose in (max, min))
-    pairs = len(enough) * (len(enough) - 1) // 2
-    high, low = fmean(enough[best]), fmean(enough[worst])
-    if high - low <= welch_half(enough[best], enough[worst], level=0.95, comparisons=pairs):
-        return "No type of first layer is told apart from the others yet"
-    return f"First layer: {best} came {metric.points(high - low)} above {worst}"
+            gains[row.decision][kind_of(row.option) if row.decision == LAYER else row.option] += row.gains
+    enough = {
+        decision: {kind: found for kind, found in kinds.items() if len(found) >= LEAST_TRAININGS}
+        for decision, kinds in gains.items()
+    }
+    pairs = sum(len(kinds) * (len(kinds) - 1) // 2 for kinds in enough.values())
+    what = "type of first layer" if set(gains) <= {LAYER} else "option of a first layer"
+    if not pairs:
+        return f"Too few trainings to tell {what.replace('type', 'types').replace('option', 'options')} apart"
+    told: list[tuple[float, str]] = []
+    for decision, kinds in enough.items():
+        if len(kinds) < 2:
+            continue
+        best, worst = (choose(kinds, key=lambda kind: fmean(kinds[kind])) for choose in (max, min))
+        more = fmean(kinds[best]) - fmean(kinds[worst])
+        if more > welch_half(kinds[best], kinds[worst], level=0.95, comparisons=pairs):
+            told.append((more, f"First layer: {_named(decision, best)} came {metric.points(more)} above {worst}"))
+    return max(told)[1] if told else f"No {what} is told apart from the others yet"
+
+
+def _named(decision: str, option: str) -> str:
+    """'conv32k3'; 'filters 36' where a layer is several decisions."""
+    return option if decision == LAYER else f"{decision} {option}"
 
 
 def _caption(data: SearchData, rows: Sequence[EffectRow]) -> str:

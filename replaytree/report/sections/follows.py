@@ -6,23 +6,21 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from plotly import graph_objects as go
 
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
+from replaytree.report.wording import broken
 
 
 @dataclass(frozen=True, slots=True)
 class FollowRow:
     """How often `after` follows `before` in the best tenth; `usual` is how often over all prefixes, as a share."""
 
-    before: int
-    after: int
-    before_label: str
-    after_label: str
+    before: str
+    after: str
     count: int
     share: float
     usual: float
@@ -35,21 +33,20 @@ def follow_rows(data: SearchData) -> list[FollowRow]:
     """
     chains = [node for node in data.comparable if node.depth > 1]
     best = chains[: math.ceil(len(chains) / 10)]
-    counts = Counter(node.path[-2:] for node in best)
-    everywhere = Counter(node.path[-2:] for node in chains)
+    counts = Counter(node.labels[-2:] for node in best)
+    everywhere = Counter(node.labels[-2:] for node in chains)
+    places = {label: place for place, label in enumerate(data.labels)}
     rows = [
         FollowRow(
             before=before,
             after=after,
-            before_label=data.labels[before],
-            after_label=data.labels[after],
             count=count,
             share=count / len(best),
             usual=everywhere[before, after] / len(chains),
         )
         for (before, after), count in counts.items()
     ]
-    return sorted(rows, key=lambda row: (-row.count, row.before, row.after))
+    return sorted(rows, key=lambda row: (-row.count, places[row.before], places[row.after]))
 
 
 def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
@@ -57,17 +54,16 @@ def draw_follows(rows: Sequence[FollowRow]) -> go.Figure:
 
     The layers of the most frequent pairs come first: on a narrow screen the cell that the heading names is in sight.
     """
-    befores = {row.before: row.before_label for row in rows}
-    afters = {row.after: row.after_label for row in rows}
-    down, across = ({action: place for place, action in enumerate(found)} for found in (befores, afters))
+    befores, afters = (dict.fromkeys(row.before for row in rows), dict.fromkeys(row.after for row in rows))
+    down, across = ({label: place for place, label in enumerate(found)} for found in (befores, afters))
     counts: list[list[int | None]] = [[None] * len(across) for _ in down]
     texts = [[""] * len(across) for _ in down]
     for row in rows:
         counts[down[row.before]][across[row.after]] = row.count
         texts[down[row.before]][across[row.after]] = f"{row.share:.1%} of the best tenth, {row.usual:.1%} of all"
     cells = go.Heatmap(
-        x=[escape(label) for label in afters.values()],
-        y=[escape(label) for label in befores.values()],
+        x=[broken(label) for label in afters],
+        y=[broken(label) for label in befores],
         z=counts,
         text=texts,
         coloraxis="coloraxis",
@@ -100,7 +96,7 @@ def follow_finding(rows: Sequence[FollowRow]) -> str:
     """The pair that ends most of the best tenth; none where it ends only one prefix, or another one as many."""
     if rows[0].count == 1 or (len(rows) > 1 and rows[1].count == rows[0].count):
         return "No pair of layers stands out at the end of the best tenth"
-    return f"{rows[0].before_label} then {rows[0].after_label} is the pair the best tenth ends with most"
+    return f"{rows[0].before} then {rows[0].after} is the pair the best tenth ends with most"
 
 
 SECTION = Section(

@@ -26,6 +26,7 @@ class TreeRow:
     node_id: int
     parent: int
     action: int
+    label: str
     visit_count: int
     evaluation_count: int
     budget_evaluation_count: int
@@ -50,6 +51,7 @@ def tree_rows(data: SearchData) -> list[TreeRow]:
                 node_id=node.node_id,
                 parent=places[node.path[:-1]] if node.depth > 1 else -1,
                 action=node.action,
+                label=node.label,
                 visit_count=node.visit_count,
                 evaluation_count=node.evaluation_count,
                 budget_evaluation_count=node.budget_evaluation_count,
@@ -80,6 +82,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
     """What the page's scripts are given; -1 stands for unknown. Tested to be the inverse of what they do."""
     rows = tree_rows(data)
     shapes = {shape: place for place, shape in enumerate(dict.fromkeys(row.output_shape for row in rows))}
+    labels = {label: place for place, label in enumerate(data.labels)}
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(map(kind_of, data.labels)))}
     scale = theme.Scale.of(data.averages)
     # Where a command has the node's number it is cut, and the page puts the pieces together.
@@ -99,7 +102,11 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
         "columns": {
             "id": [row.node_id for row in rows],
             "parent": [row.parent for row in rows],
-            "action": [row.action for row in rows],
+            "label": [labels[row.label] for row in rows],
+            # Where layers are several decisions, actions are other numbers, and too large for JavaScript's.
+            "action": None
+            if all(labels[row.label] == row.action for row in rows)
+            else [str(row.action) for row in rows],
             "visits": [row.visit_count for row in rows],
             "evaluations": [row.evaluation_count for row in rows],
             "budgetEvaluations": [row.budget_evaluation_count for row in rows],

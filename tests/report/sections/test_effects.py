@@ -35,17 +35,35 @@ def test_effects_by_hand(crossed):
 
 
 def test_the_options_of_several_decisions_by_hand(grow, training):
-    options = [[("kernel", k), ("width", w)] for k in "13" for w in "ab"]
+    made = [[("kernel", k), ("width", w)] for k in "13" for w in "ab"]
+    order = [("kernel", "1"), ("kernel", "3"), ("width", "a"), ("width", "b")]
     worth = {0: 0.9, 1: 0.7, 2: 0.4, 3: 0.2}
     tree = grow([training((action,), a) for action, a in worth.items()], labels=("1a", "1b", "3a", "3b"))
-    rows = option_effects(read_search(tree).trainings, options)
+    rows = option_effects(read_search(tree).trainings, lambda position, action: made[action], order)
     # Kernel 1: 0.9 and 0.7 against 0.4 and 0.2; width a: 0.9 and 0.4 against 0.7 and 0.2.
     assert [(row.place, row.decision, row.option, row.effect, row.trainings, row.others) for row in rows] == [
         (0, "kernel", "1", pytest.approx(0.5), 2, 2),
-        (1, "width", "a", pytest.approx(0.2), 2, 2),
-        (2, "width", "b", pytest.approx(-0.2), 2, 2),
-        (3, "kernel", "3", pytest.approx(-0.5), 2, 2),
+        (1, "kernel", "3", pytest.approx(-0.5), 2, 2),
+        (2, "width", "a", pytest.approx(0.2), 2, 2),
+        (3, "width", "b", pytest.approx(-0.2), 2, 2),
     ]
+
+
+def test_the_heading_names_an_option_of_the_decision_that_matters_most():
+    def option(decision, place, name, *gains):
+        return EffectRow(1, place, decision, name, len(gains), 1, 0.0, gains)
+
+    kernel = [option("kernel", 0, "1", 0.09, 0.10, 0.11), option("kernel", 1, "3", -0.11, -0.10, -0.09)]
+    width = [option("width", 2, "8", 0.19, 0.20, 0.21), option("width", 3, "16", -0.21, -0.20, -0.19)]
+    assert effect_finding(kernel + width) == "First layer: width 8 came 40.0 points above 16"
+    # Two decisions are two pairs to choose from: 0.0323 is wide enough for one pair, not for two (t of 4, 3.495).
+    near = [option("kernel", 0, "1", 0.0, 0.01, 0.02), option("kernel", 1, "3", -0.024, -0.014, -0.004)]
+    assert effect_finding(near) == "First layer: kernel 1 came 2.4 points above 3"
+    same = [option("width", 2, "8", 0.0, 0.01, 0.02), option("width", 3, "16", 0.0, 0.01, 0.02)]
+    assert effect_finding(near + same) == "No option of a first layer is told apart from the others yet"
+    # Options of different decisions are no alternatives.
+    assert effect_finding([kernel[0], width[1]]) == "Too few trainings to tell options of first layer apart"
+    assert list(draw_effects(kernel + width).data[0].y) == ["kernel 1", "kernel 3", "width 8", "width 16"]
 
 
 def test_a_layer_that_all_trainings_share_is_compared_with_nothing(grow, training):

@@ -19,12 +19,14 @@ def test_rows_by_hand(data):
 def test_columns_are_whole_numbers_from_which_paths_can_be_rebuilt(data):
     found = tree_columns(data)
     columns = found["columns"]
+    # An action is the place of its label where a layer is one decision.
+    assert columns["action"] is None
     assert columns["average"] == [7500, 7000, 9000, 2500, 5000, -1]
     assert found["kinds"] == ["conv", "pool", "res"]
     for place, node in enumerate(data.nodes):
         path, at = [], place
         while at >= 0:
-            path.insert(0, columns["action"][at])
+            path.insert(0, columns["label"][at])
             at = columns["parent"][at]
         assert tuple(path) == node.path
         assert columns["id"][place] == node.node_id
