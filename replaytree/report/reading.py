@@ -93,7 +93,9 @@ class SearchData:
         options = self.decisions(1)[0].options
         if all(node.action < len(options) and node.label == options[node.action] for node in self.nodes):
             return options
-        return tuple(dict.fromkeys(node.label for node in sorted(self.nodes, key=lambda node: node.action)))
+        return tuple(
+            dict.fromkeys(node.label for node in sorted(self.nodes, key=lambda node: (node.depth, node.action)))
+        )
 
     @cached_property
     def max_epochs(self) -> int | None:

@@ -14,6 +14,7 @@ from replaytree.report.sections.history import history_rows
 from replaytree.report.sections.tree import tree_columns
 from replaytree.report.wording import broken
 
+CONFIG = {"seed": 0, "space": "zoph", "dataset": "toys", "strategy": "replay"}
 PATHS = {"1x1f24 3x3f36@1": 0.9, "1x1f24 3x3f36": 0.7, "7x7f24 3x3f36@1": 0.4, "7x7f24 3x3f36": 0.2}
 
 
@@ -21,7 +22,7 @@ PATHS = {"1x1f24 3x3f36@1": 0.9, "1x1f24 3x3f36": 0.7, "7x7f24 3x3f36@1": 0.4, "
 def found(tmp_path, training, fingerprint):
     space = named_space("zoph", input_shape=(1, 8, 8), num_classes=2, max_layers=3)
     tree = ReplayTree.create(
-        f"sqlite:///{tmp_path}/tree.db", "z", space=space, seed=0, config_json=json.dumps({"space": "zoph"}),
+        f"sqlite:///{tmp_path}/tree.db", "z", space=space, seed=0, config_json=json.dumps(CONFIG),
         versions={}, data_json=fingerprint,
     )  # fmt: skip
     tree.record([training(space.parse(path), 0.1, accuracy) for path, accuracy in PATHS.items()], state=b"")

@@ -237,14 +237,15 @@ def _named(decision: str, option: str) -> str:
 
 
 def _caption(data: SearchData, rows: Sequence[EffectRow]) -> str:
+    what = "layer" if all(row.decision == LAYER for row in rows) else "option"
     return (
-        "Percentage points of accuracy: what whole trainings with this layer at this position reached, less what "
-        "trainings with another layer there reached. A training is never compared with itself: a cell is blank "
+        f"Percentage points of accuracy: what whole trainings with this {what} at this position reached, less what "
+        f"trainings with another {what} there reached. A training is never compared with itself: a cell is blank "
         "where nothing was trained, or where no other training can be compared. Two trainings are compared at the"
         " same budget and number of layers, by the best accuracy up to there, so the layers that follow count "
         "too. That is another question than the tree’s, where a node’s accuracy is that of the one network that "
         "ends with it; the best prefix can hold a layer that did badly elsewhere. Hover gives n, the number of "
-        f"trainings: a cell with n below {LEAST_TRAININGS} says little. The heading names two types of layer only "
+        f"trainings: a cell with n below {LEAST_TRAININGS} says little. The heading names two of a kind only "
         "where a 95 % interval of their difference (Welch’s, widened for choosing among all pairs) leaves out 0."
     )
 

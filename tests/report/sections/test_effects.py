@@ -62,7 +62,7 @@ def test_the_heading_names_an_option_of_the_decision_that_matters_most():
     same = [option("width", 2, "8", 0.0, 0.01, 0.02), option("width", 3, "16", 0.0, 0.01, 0.02)]
     assert effect_finding(near + same) == "No option of a first layer is told apart from the others yet"
     # Options of different decisions are no alternatives.
-    assert effect_finding([kernel[0], width[1]]) == "Too few trainings to tell options of first layer apart"
+    assert effect_finding([kernel[0], width[1]]) == "Too few trainings to tell options of a first layer apart"
     assert list(draw_effects(kernel + width).data[0].y) == ["kernel 1", "kernel 3", "width 8", "width 16"]
 
 
