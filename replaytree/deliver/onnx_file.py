@@ -28,7 +28,7 @@ DESCRIPTION_KEY = "replaytree"
 
 # The operations of layers, normalisation and mirror image. None makes a large tensor from a small one.
 _OPERATIONS = frozenset(
-    ("Add", "AveragePool", "BatchNormalization", "Cast", "Concat", "Conv", "Div", "Flatten", "Gemm",
+    ("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Flatten", "Gemm",
      "GlobalAveragePool", "Identity", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze",
      "Sub")
 )  # fmt: skip

@@ -1,0 +1,79 @@
+"""One network with every kind of layer side by side, in every form that a model is exported in."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from replaytree.deliver.deployed import Deployed
+from replaytree.deliver.description import Description
+from replaytree.deliver.onnx_file import onnx_content, onnx_model
+from replaytree.deliver.pt2_file import pt2_content, run_own_pt2
+from replaytree.deliver.python_source import python_source
+from replaytree.space import Classifier, Concatenation, Graph, GraphNode
+from replaytree.space.catalogue import about, named_space, names
+from replaytree.space.graph import IMAGE
+from replaytree.space.layers import KINDS
+
+SHAPE = (3, 12, 12)
+
+
+@pytest.fixture(scope="module")
+def layers(random_paths):
+    """Two layers of each kind that the named spaces have, with the number of maps that each reads."""
+    found = {}
+    for name in names():
+        switches = [{option: not value} for option, value in about(name).defaults.items() if isinstance(value, bool)]
+        for options in ({}, *switches):
+            space = named_space(name, input_shape=SHAPE, num_classes=3, max_layers=4, **options)
+            for path in random_paths(space, 12):
+                for layer, shapes in space.network(path).parts(head=False):
+                    if layer.output_shape(*[SHAPE] * len(shapes)) is not None:
+                        found.setdefault(type(layer), {})[layer] = len(shapes)
+    return [each for of_kind in found.values() for each in list(of_kind.items())[:2]]
+
+
+@pytest.fixture(scope="module")
+def description(layers):
+    nodes = tuple(
+        GraphNode(f"part{place}", layer, (IMAGE,) * inputs, 1) for place, (layer, inputs) in enumerate(layers)
+    )
+    graph = Graph(SHAPE, nodes, tuple(range(len(nodes))), Classifier(3), Concatenation())
+    return Description(graph=graph, labels="everything", classes=("a", "b", "c"), mean=(0.5,) * 3, std=(0.2,) * 3)
+
+
+@pytest.fixture(scope="module")
+def model(description):
+    torch.manual_seed(0)
+    return Deployed(description).eval()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randint(0, 256, (5, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_every_kind_is_there(layers):
+    assert {type(layer).__name__ for layer, _ in layers} == {*KINDS} - {"Classifier"}
+
+
+@torch.no_grad()
+def test_onnx(model, description, images):
+    pytest.importorskip("onnxruntime")
+    exported = onnx_model(onnx_content(model, description), origin="here")
+    torch.testing.assert_close(exported.logits(images), model(images), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_pt2(model, description, images):
+    logits = run_own_pt2(pt2_content(model, description), images, batch=5)
+    torch.testing.assert_close(logits, model(images), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_python(model, description, images):
+    names: dict = {"__file__": "net.py", "__name__": "net"}
+    exec(python_source(description, weights=Path("net.safetensors")), names)
+    network = names["Network"]().eval()
+    network.layers.load_state_dict(model.network.state_dict())
+    torch.testing.assert_close(network(images), model(images), rtol=0, atol=1e-5)
