@@ -353,7 +353,8 @@ def _require_numbers(row: dict[str, str], where: str) -> None:
             if column in ("chain", "depth"):
                 int(text)
             elif column == "space":
-                int(json.loads(text)["max_layers"])
+                if type(depth := json.loads(text)["max_layers"]) is not int or depth < 1:
+                    raise ValueError
             elif column not in ("dataset", "arch") and text:
                 float(text)
         except (TypeError, ValueError, KeyError):

@@ -198,7 +198,13 @@ def test_tables_that_cannot_be_read(replaytree, here):
             code, out, err = replaytree(*words)
             assert (code, out, len(err.splitlines())) == (2, "", 1), (words, err)
             assert Path(file).name[:20] in err
-    head = "dataset,chain,depth,arch,accuracy_0,seconds_0,accuracy_1,seconds_1,separate_accuracy,separate_seconds\n"
-    (here / "text.csv").write_text(head + "digits,one,1,conv32k3,0.5,1,0.5,1,0.5,1\n")
+    head = "dataset,space,chain,depth,arch,accuracy_0,seconds_0,accuracy_1,seconds_1,separate_accuracy,separate_seconds"
+    space = '"{""max_layers"": 3}"'
+    (here / "text.csv").write_text(f"{head}\ndigits,{space},one,1,conv32k3,0.5,1,0.5,1,0.5,1\n")
     code, _, err = replaytree("bench", "evaluator", "--truth", "text.csv")
     assert (code, err) == (2, "Error: row 1 of text.csv has chain 'one'; it must be a number\n")
+    for wrong in ("xu24", "{}", '"{""max_layers"": 0}"', '"{""max_layers"": true}"', "[3]"):
+        (here / "text.csv").write_text(f"{head}\ndigits,{wrong},1,1,conv32k3,0.5,1,0.5,1,0.5,1\n")
+        code, _, err = replaytree("bench", "evaluator", "--truth", "text.csv")
+        assert (code, len(err.splitlines())) == (2, 1), err
+        assert "it must be the description of a space" in err
