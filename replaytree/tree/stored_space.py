@@ -21,8 +21,8 @@ def stored_description(space_json: str, name: str) -> Described:
         return read_space(space_json)
     except (TypeError, ValueError) as error:
         raise CorruptTree(
-            f"search {name!r}: its stored space cannot be used ({error}); go back to a backup, or import the search "
-            f"from an export"
+            f"search {name!r}: its stored space cannot be used ({error}); where nothing else helps, go back to a "
+            f"backup, or import the search from an export"
         ) from error
 
 

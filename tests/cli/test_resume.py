@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from replaytree import LabelSpace, PathEvaluation, Search
+from replaytree import Convolution, LabelSpace, PathEvaluation, Search, chain_space
 from replaytree.errors import SearchExists
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
@@ -136,3 +136,39 @@ def test_limits_are_raised_and_never_lowered(replaytree, here):
         # Half-way from 2 to 5 layers is at 3.5, where the epochs reach 2.
         assert found == [(2, 1), (3, 1), (3, 2), (4, 2), (5, 2)]
     assert replaytree("db", "check")[0] == 0
+
+
+def test_a_space_that_only_its_author_has_is_asked_for_in_one_line(replaytree, here):
+    options = {"input_shape": (1, 8, 8), "num_classes": 10, "max_layers": 2}
+    space = chain_space({"kernel": [1, 3]}, lambda kernel: Convolution(8, kernel), **options)
+    search = Search(name="own", dataset="digits", space=space)
+    search.tree.engine.dispose()
+    code, out, err = replaytree("resume", "own", "--trainings", 1)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "which the database does not hold (ChainPlan is your own code); give it again in Python:" in err
+    code, out, _ = replaytree("db", "check")
+    assert (code, out.splitlines()[0]) == (
+        0,
+        "search own: shapes and costs of its layers are not checked: ChainPlan is your own code",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("replace(space_json, '\"format\": 1', '\"format\": 2')", "by a newer replaytree (format 2, here 1); upgrade"),
+        ("substr(space_json, 2)", "its stored space cannot be used"),
+        ("replace(space_json, '\"zoph\"', '\"zoph-2\"')", "of kind 'zoph-2', which is not known here"),
+    ],
+)
+def test_a_space_that_cannot_be_read_is_one_line(replaytree, here, change, message):
+    search = Search(name="first", dataset="digits", space="zoph", max_layers=2)
+    search.tree.engine.dispose()
+    with sqlite3.connect(here / "replaytree.db") as connection:
+        connection.execute(f"update searches set space_json = {change}")
+    code, out, err = replaytree("resume", "first", "--trainings", 1)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    code, out, _ = replaytree("db", "check")
+    assert code == 1
+    assert "column space_json" in out
