@@ -145,10 +145,10 @@ class SearchKeywords(TypedDict, total=False):
     prune: bool
     """Stop a path half-way if it is worse than half of the earlier paths."""
 
-    batch_size: int
+    batch_size: int | None
     """Images a training step."""
 
-    learning_rate: float
+    learning_rate: float | None
     """Peak of the one-cycle schedule."""
 
     momentum: float

@@ -12,13 +12,17 @@ EvaluatorName = Literal["joint", "separate"]
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(Options):
-    """The training of a path. None: the data set's own augmentation."""
+    """The training of a path. None: the data set's own augmentation; batches by device and number of images."""
 
     evaluator: EvaluatorName = option(
         "joint", "joint: one training scores all prefixes; separate: one training a prefix.", "Training"
     )
-    batch_size: int = option(64, "Images a training step.", "Training", least=1)
-    learning_rate: float = option(0.1, "Peak of the one-cycle schedule.", "Training", above=0.0, most=1e6)
+    batch_size: int | None = option(
+        None, "Images a training step.", "Training", least=1, unset="64; up to 512 on a GPU if images are many"
+    )
+    learning_rate: float | None = option(
+        None, "Peak of the one-cycle schedule.", "Training", above=0.0, most=1e6, unset="0.1; up to 0.4 if batches are"
+    )
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
     weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)
     label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", least=0.0, most=1.0)

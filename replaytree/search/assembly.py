@@ -36,6 +36,7 @@ from replaytree.space.catalogue import about, all_options, named_space, require_
 from replaytree.space.graph import final_space, require_networks
 from replaytree.space.learning import can_learn
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
+from replaytree.training.recipe import with_batches
 from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def assembled(
             config = config.with_options(flip=data.flip)
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
     config = with_layer_options(config, device=cluster.device if cluster else None)
+    if config.recipe.batch_size is None or config.recipe.learning_rate is None:
+        place = cluster.device if cluster else resolve_device(config.machine.device).type
+        config = with_batches(config, device=place, images=len(data.train_labels) if data else 0)
     if space is None:
         whole: Space = default_space(config, data)
     else:

@@ -18,7 +18,7 @@ from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
 from replaytree.search.assembly import default_evaluator
 from replaytree.space import ConstrainedSpace
-from replaytree.training import resolve_device
+from replaytree.training import Recipe, resolve_device
 
 BATCHES = 3
 PATHS = 32
@@ -49,7 +49,7 @@ def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: G
     """
     if resolve_device(config.machine.device).type != "cpu" or trainings > MOST_TRAININGS:
         return None
-    few = min(len(data.train_labels), BATCHES * config.recipe.batch_size)
+    few = min(len(data.train_labels), BATCHES * Recipe.of(config, data).batch_size)
     part = replace(
         data,
         train_images=data.train_images[:few], train_labels=data.train_labels[:few],

@@ -77,3 +77,22 @@ def test_captured_steps_are_refused_for_layers_of_ones_own_that_may_wait(digits)
         Search(storage="sqlite://", space=own(), data=digits, capture=True)
     for space, options in ((own(), {}), (own(), {"capture": False}), (own(capturable=True), {"capture": True})):
         Search(storage="sqlite://", space=space, data=digits, **options)
+
+
+def test_a_search_stores_the_batch_that_its_device_has(monkeypatch, digits):
+    search = Search(storage="sqlite://", data=digits, max_layers=2)
+    assert (search.config.recipe.batch_size, search.config.recipe.learning_rate) == (64, 0.1)
+    asked = []
+    monkeypatch.setattr(assembly, "with_batches", lambda config, **named: asked.append(named) or config)
+    monkeypatch.setattr(assembly, "connect", lambda *_, **__: RayCluster(1, 1.0, "1 GPU"))
+    monkeypatch.setattr(assembly, "RayWorkers", lambda cluster, make: None)
+    Search(storage="sqlite://", data=digits, max_layers=2, workers=1)
+    assert asked == [{"device": "cuda", "images": len(digits.train_labels)}]
+
+
+def test_what_is_stored_is_kept_on_another_device(tmp_path, monkeypatch):
+    storage = str(tmp_path / "tree.db")
+    Search(name="kept", storage=storage, dataset="digits", train_limit=100, max_layers=2)
+    monkeypatch.setattr(assembly, "with_batches", None)
+    again = Search.resume("kept", storage=storage)
+    assert (again.config.recipe.batch_size, again.config.recipe.learning_rate) == (64, 0.1)

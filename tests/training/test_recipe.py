@@ -6,7 +6,7 @@ from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import load_data
 from replaytree.errors import ConfigError
-from replaytree.training.recipe import Recipe
+from replaytree.training.recipe import Recipe, with_batches
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +49,25 @@ def test_the_values_of_a_retraining_are_those_that_model_files_have():
 def test_values_that_cannot_be_used(digits, options, message):
     with pytest.raises(ConfigError, match=message):
         Recipe.full(digits, RetrainOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("device", "images", "options", "batch", "rate"),
+    [
+        ("cpu", 45_000, {}, 64, 0.1),
+        ("mps", 45_000, {}, 64, 0.1),
+        # 40 steps of 512 are 20,480 images.
+        ("cuda", 45_000, {}, 512, 0.4),
+        ("cuda", 20_480, {}, 512, 0.4),
+        ("cuda", 20_479, {}, 256, 0.4),
+        ("cuda", 10_239, {}, 128, 0.2),
+        ("cuda", 100, {}, 64, 0.1),
+        ("cuda", 45_000, {"learning_rate": 0.05}, 512, 0.05),
+        ("cuda", 45_000, {"batch_size": 256}, 256, 0.1),
+        ("cpu", 45_000, {"batch_size": 7, "learning_rate": 0.3}, 7, 0.3),
+    ],
+)
+def test_batches_are_large_on_a_gpu_where_images_are_many(device, images, options, batch, rate):
+    config = with_batches(SearchConfig(**options), device=device, images=images)
+    assert (config.recipe.batch_size, config.recipe.learning_rate) == (batch, rate)
+    assert with_batches(config, device="cuda", images=10**6) == config
