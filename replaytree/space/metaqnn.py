@@ -48,7 +48,8 @@ class MetaQnn:
     * `softmax`, `gap` (not behind fully connected layers, where it would be the same): everywhere; they end the path.
 
     The head of every prefix reads all values. So an unfinished prefix is the same network as the prefix with `softmax`;
-    `gap` averages the channels first. Dropout is left out.
+    `gap` averages the channels first. In a joint training an unfinished prefix has the head with a hidden layer that
+    all prefixes have, and an ending its own: one linear layer. Dropout is left out.
     """
 
     name = "metaqnn"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from replaytree.records import Path
 from replaytree.space.graph import Graph, GraphSpace
+from replaytree.space.layers import Ending
 
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
@@ -39,9 +40,12 @@ def head_grid(space: GraphSpace, node: Path) -> tuple[int, int]:
 def head_units(space: GraphSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
     """The number of hidden units of a node's head; 0 where no layer up to the node has weights, as behind pooling.
 
-    A hidden layer would there be the only one that learns, and would overrate the prefix.
+    A hidden layer would there be the only one that learns, and would overrate the prefix. It is also 0 behind an
+    ending: a path that chose its head is scored with that head. A hidden layer rates every ending alike.
     """
     graph = space.network(node)
+    if graph.nodes and isinstance(graph.nodes[-1].layer, Ending):
+        return 0
     if graph.params == graph.head.params(graph.end_shape):
         return 0
     return min(hidden * graph.end_shape[0], HEAD_UNITS)

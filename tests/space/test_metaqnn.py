@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from replaytree.errors import SpaceError
+from replaytree.networks.trie import PrefixNetwork
 from replaytree.space.building import build_layer
 from replaytree.space.catalogue import about, named_space
 from replaytree.space.coding import ended, legal_actions
 from replaytree.space.layers import BiasedConvolution, Ending, FullyConnected, UnpaddedPooling
 from replaytree.space.metaqnn import size_bin
+from replaytree.space.trie import head_units, trie_cost
 
 FILTERS = ["conv64", "conv128", "conv256", "conv512"]
 
@@ -77,7 +79,7 @@ def test_bins_are_of_the_smaller_side(sides, bin_):
         (UnpaddedPooling(2, 2), (8, 7, 2), (8, 3, 1), 0, 0),
         (FullyConnected(128), (8, 3, 2), (128, 1, 1), 49 * 128, 48 * 128),
         (FullyConnected(128, 0.5), (8, 1, 1), (64, 1, 1), 9 * 64, 8 * 64),
-        (Ending("softmax"), (8, 3, 2), (8, 3, 2), 0, 0),
+        (Ending("softmax"), (8, 3, 2), (48, 1, 1), 0, 0),
         (Ending("gap"), (8, 3, 2), (8, 1, 1), 0, 0),
     ],
 )
@@ -156,3 +158,34 @@ def test_the_width_is_of_filters_and_units():
 def test_a_layer_that_there_is_not():
     with pytest.raises(SpaceError, match="layer 2 is 'conv32k3'; the layers are conv64k1, "):
         space().parse("conv64k1 conv32k3")
+
+
+def test_in_a_trie_an_ending_has_the_head_of_its_network():
+    own = space(sides=6, width=0.25)
+    softmax, gap = own.parse("conv64k3 softmax"), own.parse("conv64k3 gap")
+    assert [head_units(own, path) for path in (softmax[:1], softmax, gap)] == [64, 0, 0]
+    network = PrefixNetwork(own, [softmax, gap], 10)
+    cost = trie_cost(own, [softmax, gap])
+    assert sum(parameter.numel() for parameter in network.parameters()) == cost.params
+    # The convolution; a head of 64 units on 16 channels; linear heads of 16 x 36 values and of 16 averages.
+    assert cost.params == 28 * 16 + (16 * 64 + 2 * 64 + 65 * 10) + 577 * 10 + 17 * 10
+    images = torch.rand(3, 3, 6, 6)
+    logits = network(images)
+    for path in (softmax, gap):
+        alone = own.build(path)
+        place = network.nodes.index(path)
+        weights = list(network.layers[network.nodes.index(path[:1])].parameters())
+        weights += _head(network, place)
+        for ours, theirs in zip(alone.parameters(), weights, strict=True):
+            ours.data.copy_(theirs.data)
+        torch.testing.assert_close(logits[place], alone(images))
+
+
+def _head(network, place):
+    """Weight (classes, values) and bias of a linear head."""
+    [(row, alike)] = [
+        (places.index(place), kind)
+        for places, kind in zip(network.heads._alike, network.heads.kinds, strict=True)
+        if place in places
+    ]
+    return alike.weight[row].T, alike.bias[row, 0]

@@ -18,9 +18,10 @@ EndingKind = Literal["softmax", "gap"]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """'softmax' leaves the feature map as it is, so that the head reads every value of it.
+    """'softmax' makes one column of the feature map, so that the head reads every value of it.
 
-    'gap' is global average pooling: the head reads the average of each channel. A flattening head must follow.
+    'gap' is global average pooling: the head reads the average of each channel. In a joint training the head behind an
+    ending is the linear layer alone that it is in the network.
     """
 
     kind: EndingKind
@@ -39,7 +40,7 @@ class Ending:
     def output_shape(self, *shapes: Shape) -> Shape | None:
         """What the head reads."""
         shape = only(self, shapes)
-        return shape if self.kind == "softmax" else (shape[0], 1, 1)
+        return (math.prod(shape) if self.kind == "softmax" else shape[0]), 1, 1
 
     def why_illegal(self, *shapes: Shape) -> str:
         """It is legal everywhere."""
@@ -55,15 +56,19 @@ class Ending:
         return 0
 
     def activations(self, *shapes: Shape) -> int:
-        """The averages; nothing for what is left as it is."""
+        """The averages; a column has the memory of its map."""
         return 0 if self.kind == "softmax" else math.prod(self.output_shape(*shapes) or ())
 
     def module(self, *shapes: Shape) -> nn.Module:
-        """Nothing, or torch's own average pooling."""
+        """Flattening, or torch's own average pooling."""
         from torch import nn
 
-        return nn.Identity() if self.kind == "softmax" else nn.AdaptiveAvgPool2d(1)
+        if self.kind == "gap":
+            return nn.AdaptiveAvgPool2d(1)
+        return nn.Sequential(nn.Flatten(), nn.Unflatten(1, (math.prod(only(self, shapes)), 1, 1)))
 
     def source(self, *shapes: Shape) -> str:
         """As `module`."""
-        return "nn.Identity()" if self.kind == "softmax" else "nn.AdaptiveAvgPool2d(1)"
+        if self.kind == "gap":
+            return "nn.AdaptiveAvgPool2d(1)"
+        return f"nn.Sequential(nn.Flatten(), nn.Unflatten(1, ({math.prod(only(self, shapes))}, 1, 1)))"
