@@ -30,7 +30,9 @@ class PathEvaluation:
 
     `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. After a failure there may be
     fewer than layers; those that were measured still count. `epochs` is the number of epochs spent; None means the
-    budget. `checkpoint_accuracy` is the accuracy of the best prefix at the budget's checkpoint; None without one.
+    budget. `best_accuracies`, if given, are what the strategy is rewarded for instead: of each prefix the best after
+    any of the last epochs. `checkpoint_accuracy` is the accuracy of the best prefix at the budget's checkpoint; None
+    without one.
 
     The first `shared` accuracies are copies of what an earlier path of the same call reports. They are stored with the
     episode and counted nowhere.
@@ -45,6 +47,7 @@ class PathEvaluation:
     epochs: int | None = None
     checkpoint_accuracy: float | None = None
     shared: int = 0
+    best_accuracies: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         bad = EvaluationError
@@ -60,6 +63,13 @@ class PathEvaluation:
             "failure_text": text("failure_text", self.failure_text, error=bad),
             "shared": whole(f"shared, of {len(values)} accuracies,", self.shared, least=0, most=len(values), error=bad),
         }
+        if self.best_accuracies is not None:
+            bests = items("best_accuracies", self.best_accuracies, want="one fraction an accuracy", error=bad)
+            if len(bests) != len(values):
+                raise EvaluationError(
+                    f"there are {len(bests)} best_accuracies for {len(values)} accuracies; give as many"
+                )
+            own["best_accuracies"] = tuple(fraction("a best accuracy", best, error=bad) for best in bests)
         if self.train_seconds is not None:
             own["train_seconds"] = number("train_seconds", self.train_seconds, low=0.0, error=bad)
         if self.epochs is not None:

@@ -34,3 +34,9 @@ def test_no_more_is_shared_than_was_measured(shared):
         match=f"shared, of 2 accuracies, is {shared}; it must be a whole number of at least 0 and",
     ):
         PathEvaluation([0.5, 0.6], shared=shared)
+
+
+def test_there_is_a_best_accuracy_for_each():
+    assert PathEvaluation([0.5, 0.25], best_accuracies=[0.5, 1]).best_accuracies == (0.5, 1.0)
+    with pytest.raises(EvaluationError, match="there are 1 best_accuracies for 2 accuracies; give as many"):
+        PathEvaluation([0.5, 0.25], best_accuracies=[0.5])

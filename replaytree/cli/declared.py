@@ -23,11 +23,18 @@ MOST_USED = (
 )  # fmt: skip
 
 
-def configured(kind: type[Any], *, by_panel: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def configured(
+    kind: type[Any],
+    *,
+    by_panel: bool = False,
+    complete: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda given, _: given,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator: the command gets an option for every field of a configuration.
 
     They stand where the command has the parameter of that type, which is given what they make, or all options are
-    ordered `by_panel`. Options that a search had once stand hidden, so that whoever gives one is told why it went.
+    ordered `by_panel`. `complete` makes the values of the configuration from those that were given and those of the
+    command's own parameters. Options that a search had once stand hidden, so that whoever gives one is told why it
+    went.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -46,7 +53,7 @@ def configured(kind: type[Any], *, by_panel: bool = False) -> Callable[[Callable
         def wrapped(**values: Any) -> None:
             refuse([name for name in removed if values.pop(name) is not None])
             given = _given(together, {name: values.pop(name) for name in together})
-            command(**{place: kind(**given)}, **values)
+            command(**{place: kind(**complete(given, values))}, **values)
 
         parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
         parameters += map(_hidden, removed)

@@ -30,6 +30,7 @@ from replaytree.cli.options import (
 from replaytree.cli.stopping import stopping_gently
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
+from replaytree.config.presets import PRESETS, with_preset
 from replaytree.config.space import SpaceOptions
 from replaytree.errors import WorkersLost
 
@@ -42,10 +43,26 @@ DIGITS_TRAININGS = 48
 DEFAULT_TRAININGS = 400
 
 
-@configured(SearchConfig, by_panel=True)
+def _with_preset(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    dataset = given.get("dataset", "digits")
+    trainings = _trainings(dataset, values["trainings"], values["episodes"], values["hours"])
+    return with_preset(values["preset"], given, trainings=trainings or values["episodes"])
+
+
+@configured(SearchConfig, by_panel=True, complete=_with_preset)
 def run(
     config: SearchConfig,
     *,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Options under one name; single options override them. "
+            + "  ".join(f"{name}: {each.help}" for name, each in PRESETS.items()),
+            autocompletion=lambda incomplete: [name for name in PRESETS if name.startswith(incomplete)],
+            rich_help_panel="What to search",
+        ),
+    ] = None,
     name: Annotated[
         str | None,
         typer.Option(

@@ -53,7 +53,7 @@ class Growth:
         """The state after a batch of episodes.
 
         `accuracies` has one entry an episode: the best accuracy on its path, or None if nothing was trained. The
-        bound rises by one when `grow_every` episodes have passed at it, or, if that is None ("auto"), when
+        bound rises by `grow_by` when `grow_every` episodes have passed at it, or, if that is None ("auto"), when
         `grow_patience` trainings in a row have not improved on the best of this bound. It stops at max_layers.
         """
         state = self
@@ -73,7 +73,8 @@ class Growth:
                 else state.episodes >= config.growth.grow_every
             )
             if due and state.depth_bound < config.space.max_layers:
-                state = Growth(depth_bound=state.depth_bound + 1, least_epochs=state.least_epochs)
+                bound = min(state.depth_bound + config.growth.grow_by, config.space.max_layers)
+                state = Growth(depth_bound=bound, least_epochs=state.least_epochs)
         return state
 
     def budget(self, config: SearchConfig) -> Budget:

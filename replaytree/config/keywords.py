@@ -61,6 +61,9 @@ class SearchKeywords(TypedDict, total=False):
     grow_every: int | None
     """Raise the depth bound every N episodes, or 'auto': when it stops improving."""
 
+    grow_by: int
+    """Layers by which the depth bound rises."""
+
     grow_patience: int
     """With --grow-every auto: trainings without a new best before the bound rises."""
 
@@ -96,6 +99,9 @@ class SearchKeywords(TypedDict, total=False):
 
     hidden_size: int
     """Hidden units of the LSTM controller."""
+
+    controller_layers: int
+    """Layers of the LSTM controller."""
 
     policy_learning_rate: float
     """Learning rate of the controller's Adam optimizer."""
@@ -177,6 +183,12 @@ class SearchKeywords(TypedDict, total=False):
 
     reward: Literal["accuracy", "balanced"]
     """accuracy; or balanced: the mean of the classes' accuracies."""
+
+    reward_power: float
+    """The strategy is rewarded with accuracy to this power; 3 in Zoph and Le."""
+
+    reward_epochs: int
+    """A path is rewarded with its best accuracy after any of its last N epochs; the last is stored."""
 
     target_params: int | None
     """Above it, the reward is accuracy * (parameters / target)^w."""

@@ -17,6 +17,14 @@ class ObjectiveOptions(Options):
     reward: RewardKind = option(
         "accuracy", "accuracy; or balanced: the mean of the classes' accuracies.", "What to search"
     )
+    reward_power: float = option(
+        1.0, "The strategy is rewarded with accuracy to this power; 3 in Zoph and Le.", "What to search", above=0.0,
+        most=100.0,
+    )  # fmt: skip
+    reward_epochs: int = option(
+        1, "A path is rewarded with its best accuracy after any of its last N epochs; the last is stored.",
+        "What to search", least=1, most=1_000_000,
+    )  # fmt: skip
     target_params: int | None = option(
         None, "Above it, the reward is accuracy * (parameters / target)^w.", "What to search", least=1
     )

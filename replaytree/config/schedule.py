@@ -19,6 +19,7 @@ class GrowthOptions(Options):
         least=1,
         unset_word="auto",
     )
+    grow_by: int = option(1, "Layers by which the depth bound rises.", "What to search", least=1, most=10_000)
     grow_patience: int = option(
         5, "With --grow-every auto: trainings without a new best before the bound rises.", "What to search", least=1
     )

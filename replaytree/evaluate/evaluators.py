@@ -142,25 +142,31 @@ class SeparateEvaluator:
 
     def _trained(self, paths: Sequence[Path], budget: Budget, seed: int) -> PathEvaluation:
         accuracies: list[float] = []
+        bests: list[float] = []
         started = time.perf_counter()
         for path in paths:
 
-            def run(recipe: Recipe, path: Path = path) -> list[float]:
+            def run(recipe: Recipe, path: Path = path) -> tuple[list[float], list[float] | None]:
                 network = SingleHead(self._space.build(path, self._data.num_classes))
                 _, flops = self._space.cost(path) or (0, 0)
                 threads = partial(self._threads.number, flops * recipe.batch_size)
                 training = Training(
                     network, self._data, epochs=budget.epochs, recipe=recipe, seed=seed, threads=threads
                 )
-                training.run(until=budget.epochs)
-                return training.validate()
+                return training.finish(until=budget.epochs)
 
             with using(1):
                 outcome = attempt_in_smaller_batches(run, recipe=self._recipe, seed=seed, device=self._device)
             if isinstance(outcome, Failure):
                 return _failed(outcome, accuracies, seconds=time.perf_counter() - started)
-            accuracies += outcome
-        return PathEvaluation(accuracies, train_seconds=time.perf_counter() - started)
+            own, best = outcome
+            accuracies += own
+            bests += best or own
+        return PathEvaluation(
+            accuracies,
+            train_seconds=time.perf_counter() - started,
+            best_accuracies=None if self._recipe.reward_epochs == 1 else bests,
+        )
 
 
 def _threads(threads: Threads | None, device: torch.device) -> Threads:
@@ -189,11 +195,16 @@ def _train_paths(
         if stopped and len(stopped) < len(paths):
             network.keep([path for path in paths if path not in stopped])
             training.network_changed()
+    best = None
     if len(stopped) < len(paths):
-        training.run(until=budget.epochs)
-        accuracies = training.validate()
+        accuracies, best = training.finish(until=budget.epochs)
     evaluations = [
-        stopped.get(path) or PathEvaluation(measured(path, accuracies), checkpoint_accuracy=reached.get(path))
+        stopped.get(path)
+        or PathEvaluation(
+            measured(path, accuracies),
+            checkpoint_accuracy=reached.get(path),
+            best_accuracies=None if best is None else measured(path, best),
+        )
         for path in paths
     ]
     return _with_shared(paths, evaluations)

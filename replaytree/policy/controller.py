@@ -38,14 +38,14 @@ class Scored:
 
 
 class Controller(nn.Module):
-    """Embedding, one-layer LSTM, a linear head a choice; weights uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
+    """Embedding, LSTM, a linear head a choice; weights uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
 
-    def __init__(self, space: Space, *, hidden_size: int, generator: torch.Generator) -> None:
+    def __init__(self, space: Space, *, hidden_size: int, generator: torch.Generator, layers: int = 1) -> None:
         super().__init__()
         self._space = space
         self._words = Vocabulary(space)
         self.embedding = nn.Embedding(self._words.size, hidden_size)
-        self.lstm = nn.LSTM(hidden_size, hidden_size, batch_first=True)
+        self.lstm = nn.LSTM(hidden_size, hidden_size, num_layers=layers, batch_first=True)
         self.logits = nn.ModuleDict({name: nn.Linear(hidden_size, size) for name, size in self._words.choices.items()})
         self.pointers = nn.ModuleDict({name: Pointer(hidden_size) for name in self._words.pointers})
         with torch.no_grad():
@@ -73,24 +73,27 @@ class Controller(nn.Module):
         draft = _Draft(self._space, prefixes)
         B = len(prefixes)
         token_BH = self.embedding(torch.full((B,), self._words.start))
-        state = (torch.zeros(B, self.lstm.hidden_size), torch.zeros(B, self.lstm.hidden_size))
+        none_BH = torch.zeros(B, self.lstm.hidden_size)
+        states = [(none_BH, none_BH)] * self.lstm.num_layers
         before_BHs: list[Tensor] = []
         # One step of the cell is 18 us, one step through nn.LSTM's sequence code 68 us (B = 1, H = 64).
-        weights = self.lstm.all_weights[0]
         for step in self._words.steps(depth_bound):
-            state = torch.lstm_cell(token_BH, state, *weights)
+            here_BH = token_BH
+            for layer, weights in enumerate(self.lstm.all_weights):
+                states[layer] = torch.lstm_cell(here_BH, states[layer], *weights)
+                here_BH = states[layer][0]
             draft.begin(step)
             if step.decision.kind == "choice":
-                scores_BA = self.logits[step.decision.name](state[0])
+                scores_BA = self.logits[step.decision.name](here_BH)
             else:
-                scores_BA = self._pointer(step).scores(before_BHs, step.decision.sources, state[0])
+                scores_BA = self._pointer(step).scores(before_BHs, step.decision.sources, here_BH)
             if step.decision.kind == "inputs":
                 draft.draw_inputs(scores_BA, generator, uniform)
             else:
                 draft.draw_one(scores_BA, generator, uniform)
             token_BH = self._token(step, draft.values)
             if step.last:
-                before_BHs.append(state[0])
+                before_BHs.append(here_BH)
                 draft.finish()
                 if draft.all_ended:
                     break

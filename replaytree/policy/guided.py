@@ -64,7 +64,9 @@ class GuidedStrategy:
         self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
         own = options.controller
-        self._controller = Controller(space, hidden_size=own.hidden_size, generator=self._generator)
+        self._controller = Controller(
+            space, hidden_size=own.hidden_size, layers=own.controller_layers, generator=self._generator
+        )
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
         self._values = ValueEnsemble(space, generator=self._generator, spread=SPREAD * options.exploration)
         # The warm-up is then the beginning of random search with this seed: comparisons are paired.

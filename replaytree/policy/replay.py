@@ -39,7 +39,9 @@ class ReplayStrategy:
         self._options = options
         self._generator = torch.Generator().manual_seed(seed)
         own = options.gradient.controller
-        self._controller = Controller(space, hidden_size=own.hidden_size, generator=self._generator)
+        self._controller = Controller(
+            space, hidden_size=own.hidden_size, layers=own.controller_layers, generator=self._generator
+        )
         self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)

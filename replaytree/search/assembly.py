@@ -92,7 +92,9 @@ def assembled(
     learner = Learner(
         config,
         within,
-        reward=SoftReward(final_space(whole), target.target_params, target.target_flops, target.cost_weight),
+        reward=SoftReward(
+            final_space(whole), target.target_params, target.target_flops, target.cost_weight, target.reward_power
+        ),
     )
     return Parts(config, data, whole, within, workers, learner)
 

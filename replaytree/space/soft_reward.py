@@ -1,4 +1,4 @@
-"""The soft reward: accuracy weighed against cost. Strategies see it; the tree keeps plain accuracies."""
+"""The reward: accuracy, weighed against cost and to a power. Strategies see it; the tree keeps plain accuracies."""
 
 from __future__ import annotations
 
@@ -26,12 +26,17 @@ def soft_reward(accuracy: float, cost: float, *, target: float, weight: float) -
 
 @dataclass(frozen=True, slots=True)
 class SoftReward:
-    """soft_reward() for parameters, FLOPs or both (the factors are multiplied). Without a target, the accuracy."""
+    """accuracy^power, times the factors of soft_reward() for parameters and FLOPs where these have targets.
+
+    A training is rewarded for the best accuracies of its last epochs, where it brings them (PathEvaluation); a node for
+    its average, to the power.
+    """
 
     space: Space
     target_params: int | None = None
     target_flops: int | None = None
     weight: float = -0.07
+    power: float = 1.0
 
     def factor(self, prefix: Path) -> float:
         """What the accuracy of a prefix is multiplied by, in (0, 1]."""
@@ -49,12 +54,18 @@ class SoftReward:
     def of_node(self, stats: NodeStats) -> NodeStats:
         """A node with its accuracies as rewards."""
         factor = self.factor(stats.path)
-        if factor == 1.0:
+        if factor == self.power == 1.0:
             return stats
-        budgets = tuple(replace(sums, total_accuracy=sums.total_accuracy * factor) for sums in stats.budgets)
+        budgets = tuple(
+            replace(sums, total_accuracy=sums.evaluation_count * sums.average_accuracy**self.power * factor)
+            if sums.average_accuracy is not None and self.power != 1.0
+            else replace(sums, total_accuracy=sums.total_accuracy * factor)
+            for sums in stats.budgets
+        )
         return replace(stats, budgets=budgets)
 
     def of_training(self, path: Path, evaluation: PathEvaluation) -> PathEvaluation:
         """A training with its accuracies as rewards."""
-        rewards = [a * self.factor(path[:depth]) for depth, a in enumerate(evaluation.accuracies, start=1)]
-        return replace(evaluation, accuracies=rewards)
+        accuracies = evaluation.accuracies if evaluation.best_accuracies is None else evaluation.best_accuracies
+        rewards = [a**self.power * self.factor(path[:depth]) for depth, a in enumerate(accuracies, start=1)]
+        return replace(evaluation, accuracies=rewards, best_accuracies=None)

@@ -122,6 +122,22 @@ class Training:
         with using(self._threads()), on(self._device), whole_float32(self._device):
             return validation_accuracies(self.trained, self._data, recipe=self._recipe)
 
+    def finish(self, *, until: int) -> tuple[list[float], list[float] | None]:
+        """Train until this many epochs are done. Returns the validation accuracy of each head then, and its best.
+
+        The best is that after any of the last `recipe.reward_epochs` epochs; None where that is one epoch.
+        """
+        last = self._recipe.reward_epochs
+        if last == 1:
+            self.run(until=until)
+            return self.validate(), None
+        best: list[float] = []
+        for epoch in range(min(until, max(self.epoch, until - last) + 1), until + 1):
+            self.run(until=epoch)
+            accuracies = self.validate()
+            best = [max(pair) for pair in zip(best or accuracies, accuracies, strict=True)]
+        return accuracies, best
+
     def state_dict(self) -> dict[str, Any]:
         """All that later epochs depend on: tensors, numbers and strings. As in torch, the tensors are those in use.
 

@@ -12,7 +12,7 @@ from replaytree.networks.trie import DISCOUNT
 from replaytree.space.trie import HEAD_HIDDEN
 
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
-_OF_SEARCHES = ("balanced", "capture", "discount", "hidden")
+_OF_SEARCHES = ("balanced", "capture", "discount", "hidden", "reward_epochs")
 
 # A step of 64 small images leaves a GPU idle: ten times more images a second are estimated for 512, and none measured.
 BATCH, GPU_BATCH = 64, 512
@@ -47,7 +47,8 @@ class Recipe:
     `balanced`: validation is the mean of the classes' accuracies, so that a rare class counts like a frequent one.
     `capture`: on a GPU, the training step is captured in a CUDA graph. `discount`: how much of a head's gradient each
     layer of a joint training passes on to the one before it (DISCOUNT in networks/trie.py). `hidden`: units a channel
-    in the hidden layers of its heads (HEAD_HIDDEN).
+    in the hidden layers of its heads (HEAD_HIDDEN). `reward_epochs`: the best accuracy after any of so many last epochs
+    is reported beside the last.
     """
 
     batch_size: int = BATCH
@@ -63,6 +64,7 @@ class Recipe:
     capture: bool = True
     discount: float = DISCOUNT
     hidden: int = HEAD_HIDDEN
+    reward_epochs: int = 1
 
     @classmethod
     def of(cls, config: SearchConfig, data: ImageData) -> Recipe:
@@ -81,6 +83,7 @@ class Recipe:
             flip=data.flip if own.flip is None else own.flip,
             balanced=config.objective.reward == "balanced",
             capture=config.machine.capture is not False,
+            reward_epochs=config.objective.reward_epochs,
         )
 
     @classmethod

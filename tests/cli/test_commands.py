@@ -274,8 +274,9 @@ def test_every_option_of_run_reaches_the_configuration(replaytree):
         momentum=0.5, weight_decay=0.001, label_smoothing=0.2, crop_padding=2, flip=True, image_size=6, train_limit=100,
         val_fraction=0.2, skip_bad=True, device="cpu", data_dir=".", epochs_first=1, epochs_last=2, reward="balanced",
         max_params=10**6, max_flops=10**9, target_params=1000, target_flops=10**5, cost_weight=-0.1, prune=False,
-        capture=False, grow_patience=3, baseline="parent", baseline_decay=0.5, warmup=2, candidates=9, mutants=0.25,
-        population=4, tournament=2, exploration=0.5, threads=1,
+        capture=False, grow_patience=3, grow_by=2, controller_layers=2, reward_power=2.0, reward_epochs=2,
+        baseline="parent", baseline_decay=0.5, warmup=2, candidates=9, mutants=0.25,
+        population=4, tournament=2, exploration=0.5, threads=1, q_trainings=9, q_rate=0.5, q_replays=7,
     )  # fmt: skip
     same = [f.name for f in declared(SearchConfig).values() if config.to_options()[f.name] == f.default]
     # The options of other spaces than xu24 are tested with spaces (test_spaces.py).

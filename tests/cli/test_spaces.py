@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 
 import pytest
 
@@ -165,3 +166,18 @@ def test_what_cannot_be_described(replaytree, words, message):
 def test_an_input_that_is_none(text):
     with pytest.raises(ConfigError, match=f"--input is '{text}'; write channels x height x width, as in 3x32x32"):
         shape_of(text)
+
+
+def test_a_preset_is_stored_as_its_options_and_single_ones_override_it(replaytree):
+    code, _, err = replaytree(
+        "run", "--preset", "zoph", "--min-layers", 2, "--max-layers", 3, "--trainings", 1, "--epochs", 1,
+        "--train-limit", 64, "--hidden-size", 9, "--num-paths", 1, "--quiet",
+    )  # fmt: skip
+    assert code == 0, err
+    with sqlite3.connect("replaytree.db") as connection:
+        config = json.loads(connection.execute("select config_json from searches").fetchone()[0])
+    assert (config["space"], config["hidden_size"], config["controller_layers"]) == ("zoph", 9, 2)
+    # An eighth of one training is less than one episode.
+    assert (config["reward_power"], config["grow_by"], config["grow_every"]) == (3.0, 2, 1)
+    code, _, err = replaytree("run", "--preset", "zof")
+    assert (code, "preset is 'zof'; it must be one of zoph (--preset)" in err) == (2, True)

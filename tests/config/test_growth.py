@@ -23,6 +23,11 @@ def test_by_episodes_trained_or_replayed(every, expected):
         assert bounds(Growth.start(config), accuracies, config) == expected
 
 
+def test_the_bound_may_rise_by_several_layers_and_stops_at_the_last():
+    config = SearchConfig(min_layers=2, max_layers=7, grow_every=2, grow_by=2)
+    assert bounds(Growth.start(config), [0.5] * 7, config) == [2, 2, 4, 4, 6, 6, 7, 7]
+
+
 def test_a_bound_that_has_reached_the_last_counts_on_and_rises_no_more():
     config = SearchConfig(min_layers=1, max_layers=3, grow_every=2)
     growth = Growth(depth_bound=3, trainings=1, episodes=2, best_accuracy=0.5)

@@ -44,7 +44,10 @@ def test_a_strategy_gets_its_own_options_alone():
     config = SearchConfig(strategy="guided", warmup=4, hidden_size=16, population=3)
     assert config.strategy_options == GuidedOptions(warmup=4, controller=config.strategy_options.controller)
     assert config.strategy_options.controller.hidden_size == 16
-    own = {"warmup", "candidates", "mutants", "exploration", "hidden_size", "policy_learning_rate", "grad_clip"}
+    own = {
+        "warmup", "candidates", "mutants", "exploration", "hidden_size", "controller_layers", "policy_learning_rate",
+        "grad_clip",
+    }  # fmt: skip
     assert set(declared(GuidedOptions)) == own
     assert SearchConfig(strategy="random", warmup=4).strategy_options == RandomOptions()
 

@@ -290,3 +290,35 @@ def test_a_joint_training_needs_nested_networks(skipping, digits):
     for kind in EVALUATORS.values():
         with pytest.raises(SpaceError, match="needs an evaluator of your own"):
             kind(LabelSpace(["a"], max_layers=1), digits, recipe=Recipe(), device=CPU)
+
+
+@pytest.mark.parametrize("evaluator", [JointEvaluator, SeparateEvaluator])
+def test_the_best_of_the_last_epochs_is_reported_beside_the_last(digits, space, evaluator, monkeypatch):
+    """Validations are counted: the k-th of a training says k / 10, but the last says 0.05."""
+    looks = []
+
+    def validate(self):
+        looks.append(self.epoch)
+        heads = len(self._network.nodes) if hasattr(self._network, "nodes") else 1
+        return [0.05 if self.epoch == 4 else self.epoch / 10] * heads
+
+    monkeypatch.setattr(loop.Training, "validate", validate)
+    found = {}
+    for last in (1, 3, 9):
+        looks.clear()
+        made = evaluator(space, digits, recipe=Recipe(batch_size=300, reward_epochs=last), device=CPU)
+        [found[last]] = made.evaluate([(0, 1)], budget=Budget(4), seed=0)
+        once = looks if evaluator is JointEvaluator else looks[: len(looks) // 2]
+        assert once == {1: [4], 3: [2, 3, 4], 9: [1, 2, 3, 4]}[last]
+    assert {each.accuracies for each in found.values()} == {(0.05, 0.05)}
+    assert [found[last].best_accuracies for last in (1, 3, 9)] == [None, (0.3, 0.3), (0.3, 0.3)]
+
+
+def test_looking_at_several_epochs_changes_no_training(digits, space):
+    plain, watched = (
+        JointEvaluator(space, digits, recipe=Recipe(batch_size=100, reward_epochs=last), device=CPU) for last in (1, 3)
+    )
+    for budget in (Budget(3), Budget(3, checkpoint=1, bar=0.0)):
+        [one], [other] = (each.evaluate([(0, 1)], budget=budget, seed=0) for each in (plain, watched))
+        assert one.accuracies == other.accuracies
+        assert all(best >= last for best, last in zip(other.best_accuracies, other.accuracies, strict=True))

@@ -127,3 +127,21 @@ def test_log_probabilities_and_entropies_by_hand_are_0_behind_the_end(controller
 
 def test_no_prefixes_no_paths(controller, space):
     assert controller.sample([], depth_bound=5, generator=generator()) == []
+
+
+def test_a_controller_of_two_layers_samples_as_it_scores(space):
+    deep = Controller(space, hidden_size=8, layers=2, generator=generator(0))
+    assert deep.lstm.num_layers == 2
+    with torch.no_grad():
+        for weights in deep.parameters():
+            weights.mul_(20)
+    sampled = deep.sample([(), (1,), (0, 2)] * 4, depth_bound=5, generator=generator())
+    scored = deep.score([path for path, _ in sampled])
+    for b, (path, probs) in enumerate(sampled):
+        logp_T = scored.log_probs_BT[b, len(path) - len(probs) : len(path)]
+        torch.testing.assert_close(logp_T.exp(), torch.tensor(probs))
+    # The second layer is used: without it the probabilities are others.
+    with torch.no_grad():
+        deep.lstm.weight_hh_l1.zero_()
+    assert not torch.allclose(deep.score([(1, 1, 2)]).log_probs_BT, scored.log_probs_BT[:1, :3])
+    assert (deep.score([(1, 1, 2)]).log_probs_BT != 0).all()

@@ -5,6 +5,7 @@ import torch
 
 import replaytree
 from replaytree.config import STRATEGY_NAMES
+from replaytree.config.presets import with_preset
 from replaytree.records import PathEvaluation
 from replaytree.space.catalogue import named_space
 
@@ -76,3 +77,27 @@ def test_one_training_scores_all_prefixes_on_images(every_space):
     assert all(0.0 <= accuracy <= 1.0 for accuracy in episode.accuracies)
     assert episode.failure is None
     search.tree.engine.dispose()
+
+
+def test_a_search_with_the_preset_of_zoph_learns_from_rewards_and_stores_accuracies(monkeypatch):
+    options = with_preset("zoph", {"width": 0.1, "min_layers": 2, "max_layers": 3, "num_paths": 2}, trainings=2)
+    search = replaytree.Search(
+        name="preset", storage="sqlite://", data=replaytree.load_data("digits", train_limit=64),
+        epochs_first=2, epochs_last=2, **options,
+    )  # fmt: skip
+    seen, observe = [], search.strategy.observe
+
+    def watched(memory, proposals, rewards):
+        seen.append(rewards)
+        return observe(memory, proposals, rewards)
+
+    monkeypatch.setattr(search.strategy, "observe", watched)
+    search.run(trainings=2)
+    for rewards, episode in zip(seen[0], search.tree.episodes(), strict=True):
+        assert all(
+            reward >= accuracy**3 - 1e-12
+            for reward, accuracy in zip(rewards.accuracies, episode.accuracies, strict=True)
+        )
+    # Of 2 epochs the best of both: to the power of 3, an accuracy is less than itself.
+    assert all(0.0 < reward < 0.5 for rewards in seen[0] for reward in rewards.accuracies)
+    assert search.growth.depth_bound == 3

@@ -37,3 +37,13 @@ def test_without_a_target_nothing_changes():
     assert SoftReward(LabelSpace(["a"], max_layers=1)).of_node(stats) is stats
     with pytest.raises(SpaceError, match="does not know what its layers cost"):
         SoftReward(LabelSpace(["a"], max_layers=1), target_params=3).factor((0,))
+
+
+def test_the_reward_is_accuracy_to_a_power_of_the_best_of_the_last_epochs():
+    reward = SoftReward(SPACE, target_params=100, weight=-1.0, power=3.0)
+    training = reward.of_training((0, 0), PathEvaluation([0.5, 0.6], best_accuracies=[0.8, 0.6]))
+    assert training.accuracies == pytest.approx((0.8**3, 0.6**3 / 2))
+    assert reward.of_training((0,), PathEvaluation([0.5])).accuracies == pytest.approx((0.125,))
+    # Two trainings of average 0.5, at twice the target.
+    node = reward.of_node(NodeStats((0, 0), 5, (BudgetSums(1, 2, 1.0), BudgetSums(2, 0, 0.0))))
+    assert [sums.total_accuracy for sums in node.budgets] == pytest.approx([2 * 0.125 / 2, 0.0])
