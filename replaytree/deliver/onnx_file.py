@@ -26,11 +26,12 @@ from replaytree.errors import ConfigError, ModelError
 
 DESCRIPTION_KEY = "replaytree"
 
-# The operations of layers, normalisation and mirror image. None makes a large tensor from a small one.
-_OPERATIONS = frozenset(
-    ("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Flatten", "Gemm",
-     "GlobalAveragePool", "Identity", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Reshape", "Slice", "Squeeze",
-     "Sub")
+# The operations of layers, normalisation and mirror image, and the usual ones that a new kind of layer may bring:
+# activations, and shuffled channels. None makes a large tensor from a small one.
+OPERATIONS = frozenset(
+    ("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Elu", "Flatten", "Gelu",
+     "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mish", "Mul", "Pad",
+     "ReduceMean", "Relu", "Reshape", "Sigmoid", "Slice", "Squeeze", "Sub", "Tanh", "Transpose")
 )  # fmt: skip
 _MOST_BYTES = 2**31 - 1
 
@@ -157,7 +158,7 @@ def _require_modest(proto: Any, description: Description) -> None:
         if len(tensor.raw_data) != math.prod(tensor.dims) * width:
             raise ValueError(f"tensor {tensor.name} has {len(tensor.raw_data)} bytes, not those of {list(tensor.dims)}")
     for node in graph.node:
-        if node.domain or node.op_type not in _OPERATIONS:
+        if node.domain or node.op_type not in OPERATIONS:
             raise ValueError(f"{node.op_type} is not an operation that replaytree writes")
     if len(graph.input) != 1 or len(graph.output) != 1:
         raise ValueError("it does not have one input and one output")

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
-from replaytree.deliver.onnx_file import onnx_content, onnx_model
+from replaytree.deliver.onnx_file import OPERATIONS, onnx_content, onnx_model
 from replaytree.deliver.pt2_file import pt2_content, run_own_pt2
 from replaytree.deliver.python_source import python_source
 from replaytree.space import Classifier, Concatenation, Graph, GraphNode
@@ -62,6 +63,16 @@ def test_onnx(model, description, images):
     pytest.importorskip("onnxruntime")
     exported = onnx_model(onnx_content(model, description), origin="here")
     torch.testing.assert_close(exported.logits(images), model(images), rtol=0, atol=1e-4)
+
+
+def test_a_new_kind_may_have_the_usual_activations():
+    pytest.importorskip("onnxscript")
+    usual = (nn.Hardswish(), nn.Hardsigmoid(), nn.SiLU(), nn.Tanh(), nn.LeakyReLU(), nn.ELU(), nn.GELU(), nn.Mish(),
+             nn.ReLU6(), nn.ChannelShuffle(2))  # fmt: skip
+    network = nn.Sequential(*usual).eval()
+    program = torch.onnx.export(network, (torch.zeros(2, 4, 8, 8),), dynamo=True, verbose=False)
+    written = {node.op_type for node in program.model_proto.graph.node}
+    assert {"HardSwish", "Gelu", "Transpose"} <= written <= OPERATIONS
 
 
 @torch.no_grad()
