@@ -27,14 +27,15 @@ def configured(
     kind: type[Any],
     *,
     by_panel: bool = False,
+    unset: str | None = None,
     complete: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] = lambda given, _: given,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator: the command gets an option for every field of a configuration.
 
     They stand where the command has the parameter of that type, which is given what they make, or all options are
-    ordered `by_panel`. `complete` makes the values of the configuration from those that were given and those of the
-    command's own parameters. Options that a search had once stand hidden, so that whoever gives one is told why it
-    went.
+    ordered `by_panel`. `unset` says what None means in this command, where that is not what it means in a search.
+    `complete` makes the values of the configuration from those that were given and those of the command's own
+    parameters. Options that a search had once stand hidden, so that whoever gives one is told why it went.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,7 +43,7 @@ def configured(
         place = next(p.name for p in own.parameters.values() if p.annotation is kind)
         together = {fields[0].name: fields for fields in by_flag(kind).values()}
         removed = REMOVED if kind is SearchConfig else {}
-        generated = [_parameter(fields) for fields in together.values()]
+        generated = [_parameter(fields, unset) for fields in together.values()]
         parameters = []
         for each in own.parameters.values():
             parameters += generated if each.name == place else [each]
@@ -76,10 +77,10 @@ def typed(parse: Callable[[str], Any]) -> Callable[[Any], Any]:
     return parser
 
 
-def _parameter(together: list[Declared]) -> inspect.Parameter:
+def _parameter(together: list[Declared], unset: str | None) -> inspect.Parameter:
     field = together[0]
     told: dict[str, Any] = {
-        "help": _help(together),
+        "help": _help(together, unset),
         "rich_help_panel": PANELS[0] if field.option.first else field.option.panel,
         "show_default": False,
     }
@@ -108,10 +109,10 @@ def _hidden(name: str) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _help(together: list[Declared]) -> str:
+def _help(together: list[Declared], unset: str | None) -> str:
     field = together[0]
     if field.default is None:
-        default = field.option.unset
+        default = unset or field.option.unset
     elif field.kind is bool:
         default = {True: field.flag.removeprefix("--"), False: None}[field.default]
     else:

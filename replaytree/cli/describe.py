@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 COLUMNS = ("name", "depth", "layer", "inputs", "shape", "params", "flops")
 
 
-@configured(LayerOptions)
+@configured(LayerOptions, unset="the space's own")
 def describe(
     path: Annotated[
         str,

@@ -12,9 +12,10 @@ from replaytree.cli import console, table
 from replaytree.cli.completing import space_names_like
 from replaytree.cli.declared import configured
 from replaytree.cli.options import Classes, Format, Input, Json, shape_of, whole
-from replaytree.cli.text import say
+from replaytree.cli.text import escaped, say
 from replaytree.config.option import declared
 from replaytree.config.space import LayerOptions, SpaceOptions
+from replaytree.errors import SpaceError
 
 if TYPE_CHECKING:
     from replaytree.records import Decision
@@ -27,7 +28,7 @@ COLUMNS = ("name", "decisions", "paths", "legality", "max_layers", "about", "sou
 DECISION_COLUMNS = ("depth", "name", "kind", "options")
 
 
-@configured(LayerOptions)
+@configured(LayerOptions, unset="the space's own")
 def spaces(
     name: Annotated[
         str | None,
@@ -55,7 +56,12 @@ def spaces(
     rows = []
     for each in map(about, names()):
         own = {option: value for option, value in given.items() if option in each.defaults}
-        rows.append(_row(each, named_space(each.name, **common, **own)))
+        try:
+            space = named_space(each.name, **common, **own)
+        except SpaceError as error:
+            say(f"note: {each.name}: {escaped(error)}", error=True)
+            continue
+        rows.append(_row(each, space))
     if format_ != "table":
         console.print_rows(rows, COLUMNS, format_)
         return
@@ -148,11 +154,13 @@ def _lines(known: About, space: LayerSpace | DecisionSpace, size: Size) -> Itera
     if known.defaults:
         yield ""
         options = [
-            (each.flag, _default(known.defaults[name]), each.option.help)
+            (each.flag, _default(known.defaults[name]) + _on_a_cpu(known, name), each.option.help)
             for name, each in declared(LayerOptions).items()
             if name in known.defaults
         ]
-        yield from table.lines(("option", "default", "what"), options, width=width, left=("option",), last="what")
+        yield from table.lines(
+            ("option", "default", "what"), options, width=width, left=("option", "default"), last="what"
+        )
     if known.published:
         yield ""
         yield from _published_lines(known, width)
@@ -219,6 +227,12 @@ def short(number: int) -> str:
     digits = round(int(text[:3]) / 10)
     power = len(text) - 1 + (digits == 100)
     return f"{digits // 10 % 10 or 1}.{digits % 10}e{power}"
+
+
+def _on_a_cpu(known: About, option: str) -> str:
+    """What a search on a CPU takes instead."""
+    other = option == "width" and known.cpu_width != known.defaults[option]
+    return f", {known.cpu_width:g} in a search on a CPU" if other else ""
 
 
 def _default(value: object) -> str:

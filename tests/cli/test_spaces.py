@@ -53,6 +53,19 @@ def test_one_space_for_programs(replaytree):
     assert rows[:2] == ["depth,name,kind,options", "1,kernel,choice,1 3 5 7"]
 
 
+def test_a_space_that_these_images_are_too_small_for_is_left_out(replaytree):
+    code, out, err = replaytree("spaces", "--input", "1x2x2", "--format", "csv")
+    assert code == 0
+    assert "note: enas-macro: images of 2x2 pixels cannot be halved twice" in err
+    assert out.splitlines()[1].startswith("xu24,layer,")
+    assert not any(line.startswith("enas-macro") for line in out.splitlines())
+
+
+def test_widths_of_a_search_on_a_cpu_are_told(replaytree):
+    assert re.search(r"^--width +1, 0\.25 in a search on a CPU ", replaytree("spaces", "xu24")[1], re.M)
+    assert re.search(r"^--width +1  ", replaytree("spaces", "tiny")[1], re.M)
+
+
 class Depths:
     """Decisions that change with the depth."""
 
