@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Space
@@ -84,12 +85,18 @@ def decisions_json(decisions: Sequence[Decision], action: int) -> str:
     An option that is a whole number is a number of JSON, so that SQL can compare it.
     """
     if len(decisions) == 1 and decisions[0].kind != "inputs":
-        return json.dumps({decisions[0].name: _plain(decisions[0].options[action])}, ensure_ascii=False)
+        return _one_json(decisions[0].name, decisions[0].options[action])
     found = {
         name: _plain(option) if isinstance(option, str) else [_plain(each) for each in option]
         for name, option in named(decisions, decode(decisions, action)).items()
     }
     return json.dumps(found, ensure_ascii=False)
+
+
+# `check` asks for every node, and there are few options.
+@lru_cache(maxsize=4096)
+def _one_json(name: str, option: str) -> str:
+    return json.dumps({name: _plain(option)}, ensure_ascii=False)
 
 
 def _plain(option: str) -> int | str:
