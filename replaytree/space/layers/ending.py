@@ -56,8 +56,11 @@ class Ending:
         return 0
 
     def activations(self, *shapes: Shape) -> int:
-        """The averages; a column has the memory of its map."""
-        return 0 if self.kind == "softmax" else math.prod(self.output_shape(*shapes) or ())
+        """The averages; the column, which is a copy where the map has several channels and several pixels."""
+        channels, height, width = only(self, shapes)
+        if self.kind == "gap":
+            return channels
+        return channels * height * width if min(channels, height * width) > 1 else 0
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Flattening, or torch's own average pooling."""

@@ -58,9 +58,9 @@ class FullyConnected:
         return self._inputs(shapes) * self.output_units
 
     def activations(self, *shapes: Shape) -> int:
-        """The ReLU's output, which overwrites the linear layer's; the flattened copy of a map of several pixels."""
-        _, height, width = only(self, shapes)
-        return self.output_units + (self._inputs(shapes) if height * width > 1 else 0)
+        """The ReLU's output, which overwrites the linear layer's; the flattened copy of a map, as of an ending."""
+        channels, height, width = only(self, shapes)
+        return self.output_units + (self._inputs(shapes) if min(channels, height * width) > 1 else 0)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Flattening, the linear layer from He's normal distribution and biases of 0, ReLU, one pixel."""
