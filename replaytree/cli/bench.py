@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from replaytree.cli.bench_gpu import gpu
 from replaytree.cli.declared import configured
 from replaytree.cli.help import Commands
 from replaytree.cli.options import DataDir, decimal, readable, whole, writable
@@ -20,6 +21,8 @@ bench = Commands(help="Measure replaytree on this machine.")
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.", callback=writable)
 ]
+
+bench.command()(gpu)
 
 
 @bench.command()

@@ -96,6 +96,11 @@ class Training:
         """The loss of the last epoch, the mean over its images, summed over the heads."""
         return sum(self._step.losses()) / self._epoch_steps
 
+    @property
+    def captured(self) -> bool:
+        """Whether steps are replays of a CUDA graph by now."""
+        return self._step.captured
+
     def run(self, *, until: int) -> None:
         """Train until this many epochs are done. Raises Diverged when a loss of an epoch is not finite."""
         self._network.train()

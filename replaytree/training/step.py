@@ -68,6 +68,11 @@ class Step:
                 if factor != 1.0:
                     self._by_factor.setdefault(factor, []).append(parameter)
 
+    @property
+    def captured(self) -> bool:
+        """Whether steps are replays of a graph by now."""
+        return self._graph is not None
+
     def begin(self) -> None:
         """Start new sums of the losses."""
         for total_T in (self._losses_T, self._finite_T):
