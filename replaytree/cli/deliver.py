@@ -87,8 +87,9 @@ def retrain(
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
+    full = Recipe.full(subject.data, recipe, normed=subject.graph.is_normed)
     results = train(
-        subject, recipe=Recipe.full(subject.data, recipe), epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
+        subject, recipe=full, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
         device=resolve_device(device), force=force, on_epoch=None if quiet else _print_epoch,
         threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip

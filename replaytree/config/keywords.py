@@ -216,7 +216,7 @@ class RetrainKeywords(TypedDict, total=False):
     batch_size: int | None
     """Images a training step."""
 
-    learning_rate: float
+    learning_rate: float | None
     """Peak of the one-cycle schedule."""
 
     momentum: float

@@ -21,7 +21,12 @@ class RecipeOptions(Options):
         None, "Images a training step.", "Training", least=1, unset="64; up to 512 on a GPU if images are many"
     )
     learning_rate: float | None = option(
-        None, "Peak of the one-cycle schedule.", "Training", above=0.0, most=1e6, unset="0.1; up to 0.4 if batches are"
+        None,
+        "Peak of the one-cycle schedule.",
+        "Training",
+        above=0.0,
+        most=1e6,
+        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm",
     )
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
     weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)

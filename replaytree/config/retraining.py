@@ -14,7 +14,9 @@ class RetrainOptions(Options):
     batch_size: int | None = option(
         None, "Images a training step.", "Training", least=2, unset="128, fewer for small sets"
     )
-    learning_rate: float = option(0.1, "Peak of the one-cycle schedule.", "Training", above=0.0)
+    learning_rate: float | None = option(
+        None, "Peak of the one-cycle schedule.", "Training", above=0.0, unset="0.1; 0.01 without batch norm"
+    )
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, below=1.0)
     weight_decay: float = option(5e-4, "Weight decay.", "Training", least=0.0, below=1.0)
     label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", least=0.0, below=1.0)

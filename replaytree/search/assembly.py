@@ -28,6 +28,7 @@ from replaytree.evaluate import (
     connect,
     require_evaluator,
 )
+from replaytree.policy.random_search import random_path
 from replaytree.records import Evaluator, Space
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
@@ -41,6 +42,9 @@ from replaytree.tree import ReplayTree, search_names, usable_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+# Random paths by which a space is judged.
+LOOKED_AT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +83,14 @@ def assembled(
             config = config.with_options(flip=data.flip)
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
     config = with_layer_options(config, device=cluster.device if cluster else None)
-    if config.recipe.batch_size is None or config.recipe.learning_rate is None:
-        place = cluster.device if cluster else resolve_device(config.machine.device).type
-        config = with_batches(config, device=place, images=len(data.train_labels) if data else 0)
     if space is None:
         whole: Space = default_space(config, data)
     else:
         whole, config = without_limits(_own_space(space, data), config)
+    if config.recipe.batch_size is None or config.recipe.learning_rate is None:
+        place = cluster.device if cluster else resolve_device(config.machine.device).type
+        images = len(data.train_labels) if data else 0
+        config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
     target = config.objective
@@ -195,6 +200,15 @@ def _own_space(space: Space, data: ImageData | None) -> Space:
             f"input_shape={data.image_shape}, num_classes={data.num_classes}; make it with these"
         )
     return space
+
+
+def _is_normed(space: Space) -> bool:
+    """Whether the networks of a space have batch norm, judged by a few random paths."""
+    if not hasattr(space, "network"):
+        return True
+    generator = torch.Generator().manual_seed(0)
+    paths = [random_path(space, space.max_layers, generator).path for _ in range(LOOKED_AT)]
+    return all(space.network(path).is_normed for path in paths)
 
 
 def _name(config: SearchConfig) -> str:

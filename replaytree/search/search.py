@@ -387,7 +387,7 @@ class Search:
         subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
         return train_and_load(
             subject,
-            recipe=Recipe.full(subject.data, options),
+            recipe=Recipe.full(subject.data, options, normed=subject.graph.is_normed),
             epochs=epochs,
             mirror=mirror,
             seed=seed,

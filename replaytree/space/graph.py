@@ -156,6 +156,14 @@ class Graph:
         return _BYTES * peak
 
     @property
+    def is_normed(self) -> bool:
+        """Whether no layer has weights without batch norm behind them. A kind without says so: `normed` is False.
+
+        Layers of a user's own count as normed.
+        """
+        return all(getattr(node.layer, "normed", True) for node in self.nodes)
+
+    @property
     def is_chain(self) -> bool:
         """Whether each node reads the one before it alone, and the head the last."""
         chained = all(node.inputs == (index - 1,) for index, node in enumerate(self.nodes))

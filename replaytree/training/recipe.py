@@ -20,20 +20,25 @@ BATCH, GPU_BATCH = 64, 512
 STEPS_AN_EPOCH = 40
 # The rate grows with the batch (Goyal et al., 2017), as far as trainings of CIFAR-10 in batches of 512 take it.
 RATE, HIGHEST_RATE = 0.1, 0.4
+# Without batch norm the same rate kills networks. At 0.1, 8 of 15 short trainings of five chains of metaqnn and nascell
+# on the digits never learned; at 0.03 one, and at 0.01 none (reports/benchmarks/spaces.md).
+PLAIN_RATE = 0.01
 
 
-def with_batches(config: SearchConfig, *, device: str, images: int) -> SearchConfig:
+def with_batches(config: SearchConfig, *, device: str, images: int, normed: bool = True) -> SearchConfig:
     """The configuration with its batch size and learning rate, by the kind of device and the number of images.
 
-    A rate that is not given belongs to the batch that is chosen here; with a batch that is given it is 0.1.
+    A rate that is not given belongs to the batch that is chosen here; with a batch that is given it is 0.1. It is a
+    tenth of that where networks are not `normed` (Graph.is_normed).
     """
+    scale = 1.0 if normed else PLAIN_RATE / RATE
     batch, rate = config.recipe.batch_size, config.recipe.learning_rate
     if batch is None:
         batch = GPU_BATCH if device == "cuda" else BATCH
         while batch > BATCH and images < STEPS_AN_EPOCH * batch:
             batch //= 2
-        rate = min(HIGHEST_RATE, RATE * batch / BATCH) if rate is None else rate
-    return config.with_options(batch_size=batch, learning_rate=RATE if rate is None else rate)
+        rate = min(HIGHEST_RATE, RATE * batch / BATCH) * scale if rate is None else rate
+    return config.with_options(batch_size=batch, learning_rate=RATE * scale if rate is None else rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +92,16 @@ class Recipe:
         )
 
     @classmethod
-    def full(cls, data: ImageData, options: RetrainOptions) -> Recipe:
-        """The recipe of a retraining.
+    def full(cls, data: ImageData, options: RetrainOptions, *, normed: bool = True) -> Recipe:
+        """The recipe of a retraining. `normed`: whether the network has batch norm (Graph.is_normed).
 
-        Where an option is None: augmentation is the data set's own, cutout is a quarter of the shorter side, and a
-        batch is a fiftieth of the training images, but 16 to 128, so that an epoch of a small set has enough steps.
+        Where an option is None: the rate is 0.1, or 0.01 without batch norm, augmentation is the data set's own, cutout
+        is a quarter of the shorter side, and a batch is a fiftieth of the training images, but 16 to 128, so that an
+        epoch of a small set has enough steps.
         """
         own: dict[str, Any] = {
             "batch_size": max(16, min(128, len(data.train_labels) // 50)),
+            "learning_rate": RATE if normed else PLAIN_RATE,
             "crop_padding": data.crop_padding,
             "flip": data.flip,
             "cutout": min(data.image_shape[1:]) // 4,

@@ -108,3 +108,9 @@ def test_a_space_that_never_learns_is_the_users_wish():
     assert can_learn(named_space("xu24", input_shape=(1, 8, 8), num_classes=10, max_layers=3)) is True
     search = replaytree.Search(space=DecisionSpace(pooling), dataset="digits", max_params=30, **QUICK)
     assert search.space.max_params == 30
+
+
+@pytest.mark.parametrize(("space", "rate"), [("xu24", 0.1), ("zoph", 0.1), ("metaqnn", 0.01), ("nascell", 0.01)])
+def test_the_rate_is_lower_in_spaces_without_batch_norm(space, rate):
+    search = replaytree.Search(storage="sqlite://", dataset="digits", train_limit=100, space=space, max_layers=3)
+    assert search.config.recipe.learning_rate == rate

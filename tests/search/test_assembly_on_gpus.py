@@ -87,7 +87,7 @@ def test_a_search_stores_the_batch_that_its_device_has(monkeypatch, digits):
     monkeypatch.setattr(assembly, "connect", lambda *_, **__: RayCluster(1, 1.0, "1 GPU"))
     monkeypatch.setattr(assembly, "RayWorkers", lambda cluster, make: None)
     Search(storage="sqlite://", data=digits, max_layers=2, workers=1)
-    assert asked == [{"device": "cuda", "images": len(digits.train_labels)}]
+    assert asked == [{"device": "cuda", "images": len(digits.train_labels), "normed": True}]
 
 
 def test_what_is_stored_is_kept_on_another_device(tmp_path, monkeypatch):

@@ -71,3 +71,14 @@ def test_batches_are_large_on_a_gpu_where_images_are_many(device, images, option
     config = with_batches(SearchConfig(**options), device=device, images=images)
     assert (config.recipe.batch_size, config.recipe.learning_rate) == (batch, rate)
     assert with_batches(config, device="cuda", images=10**6) == config
+
+
+def test_networks_without_batch_norm_are_trained_at_a_tenth_of_the_rate(digits):
+    search = with_batches(SearchConfig(), device="cpu", images=1_000, normed=False)
+    assert search.recipe.learning_rate == 0.01
+    on_gpu = with_batches(SearchConfig(), device="cuda", images=45_000, normed=False)
+    assert (on_gpu.recipe.batch_size, on_gpu.recipe.learning_rate) == (512, pytest.approx(0.04))
+    given = with_batches(SearchConfig(learning_rate=0.2), device="cpu", images=1_000, normed=False)
+    assert given.recipe.learning_rate == 0.2
+    assert Recipe.full(digits, RetrainOptions(), normed=False).learning_rate == 0.01
+    assert Recipe.full(digits, RetrainOptions(learning_rate=0.3), normed=False).learning_rate == 0.3

@@ -25,6 +25,7 @@ class BiasedConvolution:
     width: float = 1.0
 
     definitions: ClassVar[tuple[str, ...]] = ()
+    normed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_whole("channels of a BiasedConvolution", self.channels, least=1)

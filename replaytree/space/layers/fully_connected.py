@@ -25,6 +25,7 @@ class FullyConnected:
     width: float = 1.0
 
     definitions: ClassVar[tuple[str, ...]] = ()
+    normed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_whole("units of a FullyConnected", self.units, least=1)

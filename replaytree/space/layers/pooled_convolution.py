@@ -30,6 +30,7 @@ class PooledConvolution:
     one_dimensional: bool = False
 
     definitions: ClassVar[tuple[str, ...]] = ()
+    normed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name in ("channels", "kernel", "pool"):
