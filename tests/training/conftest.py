@@ -111,13 +111,21 @@ class FakeCuda:
         yield
         self.device = before
 
-    @contextmanager
     def _within(self, stream):
-        before, self.current = self.current, stream
-        try:
-            yield
-        finally:
-            self.current = before
+        return Within(self, stream)
+
+
+class Within:
+    """A stream is current until this is left, as in torch: no generator, whose end would tidy up what nobody left."""
+
+    def __init__(self, cuda, stream):
+        self.cuda, self.stream = cuda, stream
+
+    def __enter__(self):
+        self.before, self.cuda.current = self.cuda.current, self.stream
+
+    def __exit__(self, *_):
+        self.cuda.current = self.before
 
 
 @pytest.fixture

@@ -305,3 +305,20 @@ def test_a_training_on_the_second_gpu_learns():
     training.run(until=8)
     assert training._step._graph is not None
     assert max(training.validate()) > 0.5
+
+
+def test_a_retraining_is_captured_and_averages_lists_that_were_made_once(cuda, monkeypatch):
+    data = load_data("digits", train_limit=100)
+    net = SingleHead(LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=1).build((0,), 10))
+    recipe = Recipe(batch_size=20, average_share=0.5)
+    training = Training(net, data, epochs=2, recipe=recipe, seed=0)
+    training._device = ONE
+    training._step = Step(net, training._optimizer, label_smoothing=0.1, capture=True, device=ONE, precision=FLOAT32)
+    lists, real = [], torch._foreach_lerp_
+    monkeypatch.setattr(torch, "_foreach_lerp_", lambda to, new, weight: lists.append(to) or real(to, new, weight))
+    monkeypatch.setattr(nn.Module, "state_dict", None)
+    training.run(until=2)
+    assert training.captured
+    assert cuda.calls.count("replay on default") == 10 - EAGER_STEPS
+    assert len(lists) == 10
+    assert len({id(tensor) for own in lists for tensor in own}) == len(lists[0])
