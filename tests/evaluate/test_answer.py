@@ -83,10 +83,12 @@ def test_an_evaluation_holds_values_of_python_only():
         epochs=np.int64(2),
         checkpoint_accuracy=np.float64(0.5),
         shared=np.uint8(1),
+        best_accuracies=np.array([0.5, 0.75], dtype=np.float32),
     )
-    assert evaluation == PathEvaluation((0.25, 0.5), "error", "text", 1.5, 2, 0.5, 1)
-    values = (*evaluation.accuracies, *(getattr(evaluation, name) for name in evaluation.__slots__[1:]))
-    assert [type(value) for value in values] == [float, float, str, str, float, int, float, int]
+    assert evaluation == PathEvaluation((0.25, 0.5), "error", "text", 1.5, 2, 0.5, 1, (0.5, 0.75))
+    single = [getattr(evaluation, name) for name in evaluation.__slots__[1:-1]]
+    values = (*evaluation.accuracies, *single, *evaluation.best_accuracies)
+    assert [type(value) for value in values] == [float, float, str, str, float, int, float, int, float, float]
 
 
 @pytest.mark.parametrize(
