@@ -7,7 +7,7 @@ from replaytree.config.option import made
 from replaytree.config.strategies.puct import PuctOptions
 from replaytree.policy import PuctStrategy, ReplayMemory
 from replaytree.policy.puct import _visit
-from replaytree.records import BudgetSums, NodeStats, PathEvaluation
+from replaytree.records import BudgetSums, Decision, NodeStats, PathEvaluation
 from replaytree.space import LabelSpace
 
 SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=3)
@@ -104,3 +104,25 @@ def test_the_controller_learns_from_the_best_that_a_step_led_to():
     proposals = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=3, epochs=4)
     strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.5, 0.75, 0.25])])
     assert strategy.state_dict()["mean"] == [0.75, 0.75, 0.25]
+
+
+class Pairs:
+    """Layers of two decisions with 8 options each; all are legal."""
+
+    max_layers = 1
+
+    def decisions(self, depth):
+        return tuple(Decision(name, tuple("01234567")) for name in ("one", "two"))
+
+    def legal(self, prefix, chosen=()):
+        return (len(prefix) < 1,) * 8
+
+
+def test_layers_of_several_decisions_are_widened_with_the_root_of_the_visits():
+    strategy = puct(Pairs())
+    # 1.5 * sqrt(4) is 3: three children are enough. Each has 1/64, scaled to 1/3.
+    assert strategy._priors((), [0, 1, 2], 4) == pytest.approx({0: 1 / 3, 1: 1 / 3, 2: 1 / 3})
+    # 1.5 * sqrt(5) is 3.35: the controller draws a fourth.
+    widened = strategy._priors((), [0, 1, 2], 5)
+    assert list(widened)[:3] == [0, 1, 2]
+    assert list(widened.values()) == pytest.approx([1 / 4] * 4)
