@@ -10,7 +10,7 @@ from typing import Any
 from replaytree.config import option_name
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Decision, Path, Space
-from replaytree.space.coding import Values, encode, ended
+from replaytree.space.coding import Values, encode, ended, labels
 from replaytree.space.graph import final_space
 
 MAX_CACHED_PREFIXES = 65536
@@ -197,8 +197,13 @@ class ConstrainedSpace:
         return cost
 
     def _why_none(self) -> str:
-        first = self._cheapest(())
-        params, flops = self._cost(first)
+        path = self._cheapest(())
+        while self._obeys(path) and not ended(self.space, path):
+            path = self._cheapest(path)
+        params, flops = self._cost(path)
+        names = " ".join(labels(self.space, path))
+        what = f"the cheapest first layer, {names}," if len(path) == 1 else f"already the cheapest layers, {names},"
+        have = f"{'has' if len(path) == 1 else 'have'} {params} parameters and {flops} FLOPs"
         limits = [
             text
             for limit, text in (
@@ -208,7 +213,6 @@ class ConstrainedSpace:
             if limit is not None
         ]
         return (
-            f"no path of {self.max_layers} layers obeys {' and '.join(limits)}: the cheapest first layer, "
-            f"{self.label((), first[0])}, has {params} parameters and {flops} FLOPs with its head; raise the limit, or "
-            f"lower --max-layers"
+            f"no path of {self.max_layers} layers obeys {' and '.join(limits)}: {what} {have} with "
+            f"{'its' if len(path) == 1 else 'their'} head; raise the limit, or lower --max-layers"
         )

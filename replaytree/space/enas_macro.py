@@ -112,7 +112,7 @@ class EnasMacro:
     def __init__(
         self, *, input_shape: Shape, num_classes: int, max_layers: int = 12, channels: int = 36, final: bool = False
     ) -> None:
-        require_whole("channels of enas-macro", channels, least=2)
+        require_whole("channels of enas-macro (--channels)", channels, least=2)
         if not isinstance(final, bool):
             raise SpaceError(f"final of enas-macro is {final!r}; it must be True or False")
         require_whole("max_layers", max_layers, least=1)

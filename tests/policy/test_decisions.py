@@ -117,6 +117,32 @@ def test_a_share_of_every_decision_may_be_uniform(controller):
     assert shares == {0: pytest.approx(0.75, abs=1e-5), 1: pytest.approx(0.25, abs=1e-5)}
 
 
+def test_where_all_is_uniform_each_input_is_taken_half_of_the_time(controller):
+    first = (encode(SPACE.decisions(1), (0, 0, 0)),)
+    drawn = controller.sample([first] * 200, depth_bound=2, generator=generator(), uniform=1.0)
+    # Three heights, two things above, and layer 1 read or not.
+    assert {round(share, 6) for _, [share] in drawn} == {round(1 / 12, 6)}
+    read = sum(SPACE.values(path)[1][2] for path, _ in drawn)
+    assert 70 < read < 130
+
+
+def test_later_decisions_of_a_mutant_are_drawn_anew_where_they_became_illegal():
+    class Rules:
+        """Height 5 allows 8 filters only."""
+
+        max_layers = 1
+
+        def decisions(self, depth):
+            return HEIGHT, Decision("filters", ("8", "16"))
+
+        def legal(self, prefix, chosen=()):
+            return (not prefix,) * 3 if not chosen else (True, chosen[0] != 2)
+
+    space, parent = Rules(), (encode(Rules().decisions(1), (0, 1)),)
+    children = {decode(space.decisions(1), mutant(space, parent, generator(seed))[0]) for seed in range(60)}
+    assert children == {(1, 1), (2, 0), (0, 0)}
+
+
 def test_the_pointer_is_zoph_and_les_formula():
     pointer = Pointer(2)
     with torch.no_grad():

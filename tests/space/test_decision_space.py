@@ -34,10 +34,11 @@ class Skips:
     """Convolutions of 1, 2 or 4 channels, 3x3, which read any earlier layers, or else the image."""
 
     name, source, nested = "skips", "a test", True
-    input_shape, num_classes = (3, 4, 4), 10
+    input_shape = (3, 4, 4)
 
-    def __init__(self, max_layers=3):
+    def __init__(self, max_layers=3, num_classes=10):
         self.max_layers = max_layers
+        self.num_classes = num_classes
 
     def options(self):
         return {}
@@ -68,7 +69,7 @@ class Skips:
             outputs.append(len(nodes) - 1)
             loose.append(outputs[-1])
         merge = Concatenation() if len(loose) > 1 else None
-        return Graph(self.input_shape, tuple(nodes), tuple(loose or [IMAGE]), Classifier(10), merge)
+        return Graph(self.input_shape, tuple(nodes), tuple(loose or [IMAGE]), Classifier(self.num_classes), merge)
 
 
 def test_an_option_is_legal_where_some_layer_can_be_made_of_it():
@@ -137,6 +138,12 @@ def test_a_path_beyond_the_limits_says_so():
         check_path(space, (2,))
 
 
+def test_a_network_is_built_for_another_number_of_classes():
+    space = chain_space()
+    path = space.parse("k3-f8-s2")
+    assert [space.build(path, classes)[-1].linear.out_features for classes in (None, 5)] == [2, 5]
+
+
 @given(st.data())
 def test_labels_are_read_back(data):
     space = DecisionSpace(Skips(max_layers=4))
@@ -146,7 +153,7 @@ def test_labels_are_read_back(data):
     assert space.parse(" ".join(space.labels(path))) == path
 
 
-@pytest.mark.parametrize("limit", [130, 200, 320])
+@pytest.mark.parametrize("limit", [*range(130, 330, 9)])
 def test_every_legal_path_keeps_the_limits_and_can_go_on(limit):
     whole = DecisionSpace(Skips())
     space = ConstrainedSpace(whole, max_params=limit)
@@ -164,7 +171,29 @@ def test_every_legal_path_keeps_the_limits_and_can_go_on(limit):
     deep = {path for path in found if len(path) == 3}
     assert deep <= fit
     # What is left out has inputs that do not all fit together, or fits only because it does not read the image.
-    assert len(deep) >= len(fit) / 3
+    assert len(deep) >= len(fit) / 5
+
+
+@pytest.mark.parametrize("limit", [420, 540, 600])
+def test_no_combination_of_inputs_breaks_a_limit_where_some_save_parameters(limit):
+    # To read a loose end saves 30 numbers a channel in the head, and costs 9, 18 or 36 in the convolution.
+    whole = DecisionSpace(Skips(max_layers=4, num_classes=30))
+    space = ConstrainedSpace(whole, max_params=limit)
+    frontier = [()]
+    while frontier:
+        path = frontier.pop()
+        assert not path or whole.cost(path)[0] <= limit
+        if len(path) < 4:
+            after = [(*path, action) for action in legal_actions(space, path)]
+            assert after, path
+            frontier += after
+
+
+def test_a_limit_that_a_later_layer_breaks_is_told_with_the_layers_before_it():
+    # One channel from the image, twice: 29 numbers each, and a head of 30. The first alone has 49.
+    message = "--max-params 80: already the cheapest layers, f1-inputsnone f1-inputsnone, have 88 parameters and"
+    with pytest.raises(SpaceError, match=re.escape(message)):
+        ConstrainedSpace(DecisionSpace(Skips()), max_params=80)
 
 
 class Own:

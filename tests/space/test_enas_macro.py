@@ -205,7 +205,7 @@ def test_labels_that_are_no_layer(path, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 1}, "channels of enas-macro is 1; it must be a whole number of at least 2"),
+        ({"channels": 1}, "channels of enas-macro (--channels) is 1; it must be a whole number of at least 2"),
         ({"final": 1}, "final of enas-macro is 1; it must be True or False"),
         ({"max_layers": 62}, "max_layers is 62; enas-macro has at most 61 layers (--max-layers)"),
         ({"input_shape": (1, 2, 8)}, "images of 2x8 pixels cannot be halved twice, as enas-macro does with three"),
