@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -16,5 +16,12 @@ def machine() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu (not measured on a GPU)",
         "python": platform.python_version(),
-        **{name: version(name) for name in ("replaytree", "torch", "sqlalchemy")},
+        **{name: _version(name) for name in ("replaytree", "torch", "sqlalchemy")},
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # a checkout on the path, as on a machine that is lent for minutes
+        return "not installed"
