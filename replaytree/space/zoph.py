@@ -131,7 +131,8 @@ class Zoph:
             chosen.append(decision.options.index(word))
         sources = {int(word) for word in read.split("+")} if read else set()
         if wrong := sorted(source for source in sources if not 0 < source < depth):
-            before = f"only layers 1 to {depth - 1} come" if depth > 1 else "no layer comes"
+            known = {1: "no layer comes", 2: "only layer 1 comes"}
+            before = known.get(depth, f"only layers 1 to {depth - 1} come")
             raise SpaceError(f"layer {depth} is {label!r}, which reads layer {wrong[0]}; {before} before it")
         mask = sum(1 << source - 1 for source in sources)
         return (*chosen, mask) if depth > 1 else tuple(chosen)

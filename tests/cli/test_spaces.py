@@ -162,7 +162,7 @@ def test_a_path_of_numbers(replaytree):
             ["describe", "--space", "zoph", "--path", "3x5f36 3x5s3x1f36", "--strides", "--input", "1x2x9"],
             "layer 2 is illegal there: stride_height may not be 3 there: the image is 1x2x9",
         ),
-        (["describe", "--space", "zoph", "--path", "3x5f36 7x1f24@2"], "which reads layer 2; only layers 1 to 1 come"),
+        (["describe", "--space", "zoph", "--path", "3x5f36 7x1f24@2"], "which reads layer 2; only layer 1 comes"),
         (["describe", "--path", "poster", "--width", "0.01"], "width is 0.01, which leaves 32 channels none"),
         (["describe", "--path", "poster", "--max-layers", "3"], "the path has 9 layers, more than max_layers, 3"),
         (["describe", "--path", "poster", "--classes", "1"], "1 is less than 2"),

@@ -144,7 +144,7 @@ def test_strides_that_leave_no_pixels_are_illegal():
             "layer 2 is illegal there: inputs may not be 1 there: strides 2x1 need as many pixels, and the map of "
             "layer 1 has 1x2",
         ),
-        ("3x3f24 3x3f24@2", "layer 2 is '3x3f24@2', which reads layer 2; only layers 1 to 1 come before it"),
+        ("3x3f24 3x3f24@2", "layer 2 is '3x3f24@2', which reads layer 2; only layer 1 comes before it"),
         ("3x3f24@1", "layer 1 is '3x3f24@1', which reads layer 1; no layer comes before it"),
         ("3x3f24 3x3f24@0", "which reads layer 0"),
         ("9x3f24", "layer 1 is '9x3f24': filter_height is 9; it must be one of 1, 3, 5, 7"),
