@@ -20,8 +20,8 @@ BATCH, GPU_BATCH = 64, 512
 STEPS_AN_EPOCH = 40
 # The rate grows with the batch (Goyal et al., 2017), as far as trainings of CIFAR-10 in batches of 512 take it.
 RATE, HIGHEST_RATE = 0.1, 0.4
-# Without batch norm the same rate kills networks. At 0.1, 8 of 15 short trainings of five chains of metaqnn and nascell
-# on the digits never learned; at 0.03 one, and at 0.01 none (reports/benchmarks/spaces.md).
+# Without batch norm the same rate kills networks. At 0.1, 10 of 15 short trainings of five chains of metaqnn and
+# nascell on the digits never learned; at 0.03 one, and at 0.01 none (reports/benchmarks/spaces.md).
 PLAIN_RATE = 0.01
 
 
