@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -24,13 +23,14 @@ from replaytree.cli.run import resume, run
 from replaytree.cli.show import show
 from replaytree.cli.spaces import spaces
 from replaytree.cli.text import say, take_any_text
+from replaytree.versions import version_of
 
 app = Commands()
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        say(f"replaytree {version('replaytree')}")
+        say(f"replaytree {version_of('replaytree')}")
         raise typer.Exit
 
 

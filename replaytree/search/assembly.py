@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +38,7 @@ from replaytree.space.learning import can_learn
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
 from replaytree.training.recipe import with_batches
 from replaytree.tree import ReplayTree, search_names, usable_name
+from replaytree.versions import version_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -326,7 +326,7 @@ def free_name(dataset: str, taken: Sequence[str]) -> str:
 def versions(config: SearchConfig) -> dict[str, str]:
     """The versions and the machine that a search ran on."""
     return {
-        "replaytree": version("replaytree"),
+        "replaytree": version_of("replaytree"),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
