@@ -1,0 +1,126 @@
+"""`replaytree bench strategies`, `spaces`, `digits-table`: whole searches, parsed, measured, printed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replaytree.cli.bench_figures import Json, finish
+from replaytree.cli.options import readable, whole, writable
+from replaytree.cli.text import say
+
+
+def strategies(
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or Parquet file: arch, accuracy columns, perhaps params and flops.", callback=readable
+        ),
+    ],
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help="A strategy; may be repeated.  [default: all, and optuna-tpe, optuna-gp if installed]"),
+    ] = None,
+    seeds: Annotated[int, whole("Searches a strategy.", least=2)] = 30,
+    trainings: Annotated[int, whole("Trainings a search.")] = 200,
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option(help="Accuracy column; may be repeated.  [default: those that begin with 'accuracy']"),
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="The table's accuracies are in percent.")] = False,
+    complete: Annotated[
+        str | None,
+        typer.Option(help="The layer that stands for 'no more layers' if all architectures have full length."),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="A field of the configuration, NAME=VALUE, for ablations; may be repeated.")
+    ] = None,
+    warm_start: Annotated[
+        list[str] | None,
+        typer.Option(help="Learn first from a search on this column, as if it were other images; may be repeated."),
+    ] = None,
+    warm_start_trainings: Annotated[int, whole("Trainings of that search.")] = 100,
+    processes: Annotated[int, whole("Searches at a time.")] = 2,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write an HTML figure to this file.", callback=writable)
+    ] = None,
+    json_: Json = None,
+) -> None:
+    """Regret of every strategy by the number of trainings, on a table of known accuracies."""
+    from replaytree.bench import strategies as measured
+
+    names = strategy or measured.known_strategies()
+    measured.require_strategies(names)
+    file = measured.TableFile(str(table), tuple(accuracy) if accuracy else None, percent, complete)
+    measured.check_table(file)
+    options = measured.parse_options(option or [])
+    warm = measured.WarmStart(tuple(warm_start), warm_start_trainings) if warm_start else None
+    measured.require_warm(warm, names, file)
+    jobs = [measured.Job(file, name, seed, trainings, options, warm) for name in names for seed in range(seeds)]
+    results = []
+    for result in measured.run_jobs(jobs, processes=processes):
+        results.append(result)
+        if result.job.seed == seeds - 1:
+            own = [r for r in results if r.job.strategy == result.job.strategy]
+            say(measured.described(measured.summarize(own)), flush=True)
+    summaries = measured.summarize(results)
+    if figure is not None:
+        measured.drawn(summaries, title=table.name).write_html(figure)
+    finish({"summaries": [asdict(summary) for summary in summaries], "options": dict(options)}, json_)
+
+
+def spaces(
+    space: Annotated[list[str] | None, typer.Option(help="A named space; may be repeated.  [default: all]")] = None,
+    first: Annotated[str, typer.Option(help="The strategy that is compared.")] = "guided",
+    second: Annotated[str, typer.Option(help="The strategy that it is compared with.")] = "random",
+    seeds: Annotated[int, whole("Searches a space and strategy.", least=2)] = 5,
+    trainings: Annotated[int, whole("Trainings a search.")] = 50,
+    repeats: Annotated[int, whole("Trainings anew of what a search found.")] = 3,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="A field of the configuration, NAME=VALUE, as dataset=mnist; may be repeated."),
+    ] = None,
+    processes: Annotated[int, whole("Searches at a time, one thread each.")] = 2,
+    json_: Json = None,
+) -> None:
+    """Whether one strategy finds better networks than another, in every named space, on images."""
+    from replaytree.bench import spaces as measured
+    from replaytree.bench.strategies import parse_options, require_strategies
+    from replaytree.space.catalogue import about, names
+
+    require_strategies([first, second])
+    chosen = [about(name).name for name in space or names()]
+    options = parse_options(option or [])
+    found = []
+    for name in chosen:
+        jobs = [
+            measured.Job(name, strategy, seed, trainings, repeats, options)
+            for seed in range(seeds)
+            for strategy in (first, second)
+        ]
+        own = list(measured.run_jobs(jobs, processes=processes))
+        found += own
+        [row] = measured.differences(own, first, second)
+        seconds = sum(each.seconds for each in own) / (trainings * len(own))
+        say(
+            f"{name:<11} {first} {row.first_mean:.4f}  {second} {row.second_mean:.4f}  "
+            f"difference {row.points:+.2f} points [{row.low:+.2f}, {row.high:+.2f}]  "
+            f"({row.n} seeds, {seconds:.2f} s a training)",
+            flush=True,
+        )
+    rows = [asdict(row) for row in measured.differences(found, first, second)]
+    finish({"differences": rows, "found": [asdict(each) for each in found], "options": dict(options)}, json_)
+
+
+def digits_table(
+    out: Annotated[Path, typer.Argument(help="The CSV file to write; .gz compresses it.", callback=writable)],
+    seeds: Annotated[int, whole("Trainings of every prefix.")] = 3,
+    processes: Annotated[int, whole("Trainings at a time, one thread each.")] = 2,
+) -> None:
+    """Train every chain of a small space on the digits: a table to try strategies on. About 20 core minutes a seed."""
+    from replaytree.bench.digits_table import make_table
+
+    say(f"{make_table(out, seeds=seeds, processes=processes)} prefixes, {seeds} trainings each, in {out}")
