@@ -189,6 +189,17 @@ def test_no_combination_of_inputs_breaks_a_limit_where_some_save_parameters(limi
             frontier += after
 
 
+def test_what_one_input_saves_is_not_spent_on_another_that_may_be_taken_alone():
+    whole = DecisionSpace(Skips(max_layers=4, num_classes=30))
+    prefix = whole.parse("f4-inputsnone f4-inputsnone f1-inputs2")
+    alone, image = ((*prefix, whole.action(prefix, f"f1-inputs{read}")) for read in ("2", "none"))
+    # Layer 2 is taken already: to read its 4 channels costs 36 numbers instead of the 27 for the image.
+    assert whole.cost(alone)[0] == whole.cost(image)[0] + 9
+    space = ConstrainedSpace(whole, max_params=whole.cost(image)[0] + 5)
+    # Layers 1 and 3 are loose ends, which save 30 a channel in the head.
+    assert space.legal(prefix, (0,)) == (True, False, True)
+
+
 def test_a_limit_that_a_later_layer_breaks_is_told_with_the_layers_before_it():
     # One channel from the image, twice: 29 numbers each, and a head of 30. The first alone has 49.
     message = "--max-params 80: already the cheapest layers, f1-inputsnone f1-inputsnone, have 88 parameters and"
