@@ -18,7 +18,6 @@ from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.replay import ReplayStrategy
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.records import Path, PathEvaluation, Proposal, Space
-from replaytree.space.coding import ended
 
 UNKNOWN = 0.5
 WIDENING = 1.5
@@ -67,7 +66,7 @@ class PuctStrategy:
         path: Path = ()
         while len(path) < depth_bound:
             children = {node.path[-1]: node for node in memory.children(path)}
-            if not children or ended(self._space, path):
+            if not children:
                 return path
             counts = {action: node.visit_count for action, node in children.items()}
             priors = self._priors(path, list(children), sum(counts.values()))
