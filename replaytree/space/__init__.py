@@ -5,6 +5,8 @@ from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.graph import Graph, GraphNode, GraphSpace, chain
+from replaytree.space.label_space import LabelSpace
+from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import (
     Classifier,
     Concatenation,
@@ -16,7 +18,6 @@ from replaytree.space.layers import (
 )
 from replaytree.space.plan import Plan
 from replaytree.space.soft_reward import SoftReward, soft_reward
-from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cost
 from replaytree.space.xu24 import xu24
 

@@ -11,11 +11,12 @@ from replaytree.errors import SpaceError
 from replaytree.records import Shape, Space
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
+from replaytree.space.label_space import LabelSpace
+from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import OWN_KIND, layer_from_json
 from replaytree.space.metaqnn import MetaQnn
 from replaytree.space.nascell import Nascell
 from replaytree.space.plan import FORMAT, Plan, Published
-from replaytree.space.space import LabelSpace, LayerSpace
 from replaytree.space.tiny import Tiny
 from replaytree.space.xu24 import xu24
 from replaytree.space.zoph import Zoph

@@ -10,9 +10,10 @@ from replaytree.records import Decision, Path, Shape, Space
 from replaytree.space.coding import MOST_ACTIONS, count
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
+from replaytree.space.label_space import LabelSpace
+from replaytree.space.layer_space import LayerSpace
 from replaytree.space.notation import action_of
 from replaytree.space.returned import called, require_cost, require_mask, require_shape
-from replaytree.space.space import LabelSpace, LayerSpace
 
 _NEEDS = "num_actions, max_layers, legal(prefix), label(action), build(prefix, num_classes) and cost(prefix)"
 _NEEDS_OF_DECISIONS = (

@@ -10,7 +10,7 @@ from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import MOST_ACTIONS, Values, allows, count, decode, encode, labels
 from replaytree.space.graph import Graph
 from replaytree.space.layers import Classifier, require_whole
-from replaytree.space.notation import check_path, parse_path
+from replaytree.space.notation import check_path, parse_path, require_depth
 from replaytree.space.plan import FORMAT, Explaining, Plan, Unconditional
 
 # Caches are emptied when full.
@@ -155,8 +155,7 @@ class DecisionSpace:
         """SpaceError, saying at which layer, which decision and why, unless `path` is legal."""
         if path in self._known:
             return
-        if len(path) > self.max_layers:
-            raise SpaceError(f"the path has {len(path)} layers, more than max_layers, {self.max_layers} (--max-layers)")
+        require_depth(path, self.max_layers)
         if path[:-1] not in self._known or not self.allows(path[:-1], path[-1]):
             check_path(self, path)
 

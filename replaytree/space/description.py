@@ -12,8 +12,9 @@ from replaytree.space.catalogue import LABELS, LAYERS, OWN, PLANS, checked_kind,
 from replaytree.space.checked import CheckedSpace, require_decisions
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
+from replaytree.space.label_space import LabelSpace
+from replaytree.space.layer_space import LayerSpace
 from replaytree.space.plan import FORMAT
-from replaytree.space.space import LabelSpace, LayerSpace
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,29 @@
-"""Reading a path as people write it: labels, or actions joined by dots."""
+"""Labels that a space may have, and reading a path as people write it: labels, or actions joined by dots."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Space
 from replaytree.space.coding import why_illegal
+from replaytree.space.layers import require_label
+
+
+def checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels; SpaceError unless there is at least one, each is a word, and no two are equal."""
+    labels = tuple(labels)
+    if not labels:
+        raise SpaceError("the space has no layers; give at least one")
+    seen: dict[str, int] = {}
+    for number, label in enumerate(labels):
+        require_label(label)
+        if label in seen:
+            raise SpaceError(f"layers {seen[label]} and {number} have the same label, {label!r}; make labels unique")
+        seen[label] = number
+    return labels
 
 
 def read_path(text: str, space: Space) -> Path:
@@ -42,6 +57,12 @@ def action_of(label: str, labels: Sequence[str], *, depth: int) -> int:
         return labels.index(label)
     except ValueError:
         raise SpaceError(f"layer {depth} is {label!r}, which is not in this space; {_suggest(label, labels)}") from None
+
+
+def require_depth(path: Path, max_layers: int) -> None:
+    """SpaceError if a path has more than `max_layers` layers."""
+    if len(path) > max_layers:
+        raise SpaceError(f"the path has {len(path)} layers, more than max_layers, {max_layers} (--max-layers)")
 
 
 def require_actions(path: Path, num_actions: int) -> None:

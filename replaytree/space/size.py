@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from replaytree.records import Path, Space
 from replaytree.space.coding import Values, count, encode, ended, legal_actions
 from replaytree.space.decision_space import DecisionSpace
+from replaytree.space.layer_space import LayerSpace
 from replaytree.space.plan import Countable
-from replaytree.space.space import LayerSpace
 
 # Layers that are looked at, in all, before legality is left out of account.
 MOST_STEPS = 50_000

@@ -1,8 +1,8 @@
-"""The two spaces: of layers that can be built, and of plain labels."""
+"""The space of chains of layers that can be built, one decision a layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,18 +14,14 @@ from replaytree.space.layers import (
     Layer,
     format_shape,
     layer_to_json,
-    require_label,
     require_whole,
 )
-from replaytree.space.notation import action_of, read_path, require_actions
+from replaytree.space.notation import action_of, checked_labels, read_path, require_actions, require_depth
 from replaytree.space.plan import FORMAT
-from replaytree.space.returned import called, require_cost, require_mask, require_shape
+from replaytree.space.returned import require_shape
 
 # Caches are emptied when full. xu24 meets 24 shapes on 32x32 images, so only a user's own layers get near the first.
 MAX_CACHED_SHAPES = 4096
-# Labels in the repr of a space.
-MOST_SHOWN = 6
-MAX_CACHED_PREFIXES = 65536
 MAX_CACHED_GRAPHS = 1024
 # How many shapes the constructor checks for dead ends. A measured layer takes about 2 ms at each shape.
 MAX_CHECKED_SHAPES = 256
@@ -70,7 +66,7 @@ class LayerSpace:
                     f"layer {number} of the space is {layer!r}; it must be a Convolution, ResidualBlock, Pooling or "
                     f"CustomLayer (for plain labels, use LabelSpace)"
                 )
-        self._labels = _checked_labels(layer.label for layer in self.layers)
+        self._labels = checked_labels(layer.label for layer in self.layers)
         self._decisions = (Decision("layer", self._labels),)
         self.input_shape = require_shape("input_shape", input_shape)
         require_whole("num_classes", num_classes, least=2)
@@ -208,7 +204,7 @@ class LayerSpace:
         walked, shapes = self._last_walk
         if path == walked:
             return shapes
-        _require_depth(path, self._max_layers)
+        require_depth(path, self._max_layers)
         if path[:-1] != walked:
             shapes = (self.input_shape,)
         for depth in range(len(shapes), len(path) + 1):
@@ -250,152 +246,3 @@ class LayerSpace:
             after = {shape for before in frontier for shape in self._steps_from(before).shapes if shape is not None}
             frontier = after - seen
             seen = seen | frontier
-
-
-class LabelSpace:
-    """Chains of plain labels, for evaluators that need no modules, such as tables.
-
-    A Space (see records.py). `legal(prefix)` returns one bool a label, True where it may follow the prefix;
-    without it, all may. Where it allows nothing, the path has ended. `cost(prefix)` returns (parameters, FLOPs). Both
-    must be pure functions: answers are cached.
-    """
-
-    def __init__(
-        self,
-        labels: Sequence[str],
-        *,
-        max_layers: int,
-        legal: Callable[[Path], Sequence[bool]] | None = None,
-        cost: Callable[[Path], tuple[int, int] | None] | None = None,
-    ) -> None:
-        if isinstance(labels, str):
-            raise SpaceError(f"labels is one text, {labels!r}; it must be a list, as in {labels.split()!r}")
-        self._labels = _checked_labels(labels)
-        self._decisions = (Decision("layer", self._labels),)
-        require_whole("max_layers", max_layers, least=1)
-        self._max_layers = max_layers
-        self._legal = legal
-        self._cost = cost
-        self._masks: dict[Path, tuple[bool, ...]] = {}
-
-    def __repr__(self) -> str:
-        """The labels, or the first of many, and how deep."""
-        first = [repr(label) for label in self._labels[:MOST_SHOWN]]
-        if len(self._labels) > MOST_SHOWN:
-            first = [*first[:3], f"... {len(self._labels)} labels"]
-        return f"LabelSpace({', '.join(first)}, max_layers={self._max_layers})"
-
-    @property
-    def num_actions(self) -> int:
-        """Number of labels to choose from."""
-        return len(self._labels)
-
-    @property
-    def max_layers(self) -> int:
-        """Depth of the deepest path."""
-        return self._max_layers
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, by action."""
-        return self._labels
-
-    def decisions(self, depth: int) -> tuple[Decision, ...]:
-        """One decision at every depth: the layer."""
-        return self._decisions
-
-    def label(self, prefix: Path, action: int) -> str:
-        """The layer's name."""
-        require_actions((action,), self.num_actions)
-        return self._labels[action]
-
-    def action(self, prefix: Path, label: str) -> int:
-        """The layer of that name; SpaceError, with close names, if there is none."""
-        return action_of(label, self._labels, depth=len(prefix) + 1)
-
-    def legal(self, prefix: Path, chosen: tuple[int, ...] = ()) -> tuple[bool, ...]:
-        """Which actions may follow `prefix`: none where the path has ended. SpaceError if it is illegal."""
-        self.check(prefix)
-        if len(prefix) == self._max_layers:
-            return (False,) * len(self._labels)
-        return self._mask(prefix)
-
-    def output_shape(self, prefix: Path) -> None:
-        """Unknown: None."""
-        return
-
-    def cost(self, prefix: Path) -> tuple[int, int] | None:
-        """(parameters, FLOPs) as the space's maker gave them; None: unknown. SpaceError if the prefix is illegal."""
-        self.check(prefix)
-        if self._cost is None:
-            return None
-        asked = f"cost({prefix})"
-        cost = called(asked, self._cost, prefix)
-        return None if cost is None else require_cost(asked, cost)
-
-    def build(self, prefix: Path, num_classes: int | None = None) -> Any:
-        """Raises SpaceError: labels cannot be built."""
-        raise SpaceError(
-            "a LabelSpace has labels and no layers, so no network can be built from it; use a LayerSpace, or an "
-            "evaluator that needs no network"
-        )
-
-    def check(self, path: Path) -> None:
-        """SpaceError, saying at which layer and why, unless `path` is legal."""
-        _require_depth(path, self._max_layers)
-        require_actions(path, len(self._labels))
-        if self._legal is None:
-            return
-        for depth, action in enumerate(path):
-            if not self._mask(path[:depth])[action]:
-                raise SpaceError(
-                    f"layer {depth + 1}, {self._labels[action]}, is illegal there: the space's legal() says so "
-                    f"after {_quote(self._labels[a] for a in path[:depth])}"
-                )
-
-    def parse(self, text: str) -> Path:
-        """'mb3k3 identity', 'mb3k3, identity' or dot-joined indices -> a legal Path, or SpaceError saying why not."""
-        path = read_path(text, self)
-        self.check(path)
-        return path
-
-    def describe(self) -> dict[str, Any]:
-        """What makes two spaces the same, for JSON; `functions` are those that only their author has."""
-        labels = list(self._labels)
-        described = {"kind": "labels", "format": FORMAT, "labels": labels, "max_layers": self._max_layers}
-        functions = [name for name, own in (("legal", self._legal), ("cost", self._cost)) if own is not None]
-        return described | {"functions": functions} if functions else described
-
-    def _mask(self, prefix: Path) -> tuple[bool, ...]:
-        if self._legal is None:
-            return (True,) * len(self._labels)
-        mask = self._masks.get(prefix)
-        if mask is None:
-            asked = f"legal({prefix}), after {_quote(self._labels[a] for a in prefix)},"
-            mask = require_mask(asked, called(asked, self._legal, prefix), len(self._labels), may_end=bool(prefix))
-            if len(self._masks) >= MAX_CACHED_PREFIXES:
-                self._masks.clear()
-            self._masks[prefix] = mask
-        return mask
-
-
-def _checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    labels = tuple(labels)
-    if not labels:
-        raise SpaceError("the space has no layers; give at least one")
-    seen: dict[str, int] = {}
-    for number, label in enumerate(labels):
-        require_label(label)
-        if label in seen:
-            raise SpaceError(f"layers {seen[label]} and {number} have the same label, {label!r}; make labels unique")
-        seen[label] = number
-    return labels
-
-
-def _require_depth(path: Path, max_layers: int) -> None:
-    if len(path) > max_layers:
-        raise SpaceError(f"the path has {len(path)} layers, more than max_layers, {max_layers} (--max-layers)")
-
-
-def _quote(labels: Iterable[str]) -> str:
-    return repr(" ".join(labels))
