@@ -245,6 +245,7 @@ def _chain(layers: Any, input_shape: Any, num_classes: int) -> dict[str, Any]:
 
 def _require_no_code(graph: Graph) -> None:
     layers = [node.layer for node in graph.nodes] + [graph.head] + ([] if graph.merge is None else [graph.merge])
+    layers += [] if graph.auxiliary is None else [graph.auxiliary.head]
     for layer in layers:
         if type(layer) is not KINDS.get(type(layer).__name__):
             raise SpaceError(

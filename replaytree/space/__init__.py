@@ -4,7 +4,7 @@ from replaytree.space.chain_plan import ChainPlan, chain_space
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
-from replaytree.space.graph import Graph, GraphNode, GraphSpace, chain
+from replaytree.space.graph import Auxiliary, Graph, GraphNode, GraphSpace, chain
 from replaytree.space.label_space import LabelSpace
 from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import (
@@ -22,6 +22,7 @@ from replaytree.space.trie import TrieCost, batches_of_paths, prefixes, trie_cos
 from replaytree.space.xu24 import xu24
 
 __all__ = [
+    "Auxiliary",
     "ChainPlan",
     "CheckedSpace",
     "Classifier",

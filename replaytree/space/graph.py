@@ -30,12 +30,25 @@ _OTHER_NAMES = ("head", "merge", "image", "self")
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A layer of a graph. `inputs` are indices of earlier nodes, or IMAGE; `depth`, from 1, is of its path's layer."""
+    """A layer of a graph. `inputs` are indices of earlier nodes, or IMAGE; `depth`, from 1, is of its path's layer.
+
+    `drop`, 0 to 1, is a factor on the rate of drop-path: a training that has such a rate drops the node's whole output
+    so often. 0: never, as identities.
+    """
 
     name: str
     layer: Layer
     inputs: tuple[int, ...]
     depth: int
+    drop: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Auxiliary:
+    """A second classifier, which reads the map of node `source`, in training only."""
+
+    source: int
+    head: Layer
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,9 @@ class Graph:
 
     `merge` makes one feature map of several ends; it is None where there is one end. SpaceError where the parts do not
     fit together. In a nested space the nodes of a prefix are the first of its continuations': those of its depth and
-    less, with the same names, layers and inputs; ends, merge and head belong to the prefix alone.
+    less, with the same names, layers and inputs; ends, merge, head and auxiliary belong to the prefix alone.
+
+    `auxiliary` is no part of the finished network: no cost counts it, and nothing but a training builds it.
     """
 
     input_shape: Shape
@@ -52,6 +67,7 @@ class Graph:
     ends: tuple[int, ...]
     head: Layer
     merge: Layer | None = None
+    auxiliary: Auxiliary | None = None
 
     def __post_init__(self) -> None:
         names: set[str] = set()
@@ -62,11 +78,17 @@ class Graph:
                 raise SpaceError(f"two nodes are named {node.name!r}; make the names unique")
             if node.depth < 1:
                 raise SpaceError(f"node {node.name} is of depth {node.depth}; it must be at least 1")
+            if not 0.0 <= node.drop <= 1.0:
+                raise SpaceError(f"the drop of node {node.name} is {node.drop!r}; it must be from 0 to 1")
             _require_earlier(f"node {node.name}", node.inputs, before=index)
             names.add(node.name)
         _require_earlier("the head", self.ends, before=len(self.nodes))
         if (self.merge is None) != (len(self.ends) == 1):
             raise SpaceError(f"the head reads {len(self.ends)} ends; several need a merge, and one has none")
+        if self.auxiliary is not None and not 0 <= self.auxiliary.source < len(self.nodes):
+            raise SpaceError(
+                f"the auxiliary classifier reads node {self.auxiliary.source}; it may read 0 to {len(self.nodes) - 1}"
+            )
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
@@ -92,6 +114,19 @@ class Graph:
         if after is None:
             raise SpaceError(f"the head cannot read {len(read)} ends: {self.merge.why_illegal(*read)}")
         return after
+
+    @cached_property
+    def auxiliary_shape(self) -> Shape:
+        """What the auxiliary classifier reads; SpaceError where there is none, or it is not one of the same classes."""
+        if self.auxiliary is None:
+            raise SpaceError("this network has no auxiliary classifier")
+        shape, head = self.shapes[self.auxiliary.source], self.auxiliary.head
+        found, wanted = head.output_shape(shape), self.head.output_shape(self.end_shape)
+        if found is None:
+            raise SpaceError(f"the auxiliary classifier is illegal there: {head.why_illegal(shape)}")
+        if found != wanted:
+            raise SpaceError(f"the auxiliary classifier makes {found} of an image, and the head makes {wanted}")
+        return shape
 
     def input_shapes(self, node: GraphNode) -> tuple[Shape, ...]:
         """The feature maps that a node reads."""
@@ -170,7 +205,8 @@ class Graph:
         return chained and self.ends == (len(self.nodes) - 1,)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """As plain values for JSON; what only a training reads stands there where it is not its default."""
+        second = self.auxiliary
         return {
             "input_shape": list(self.input_shape),
             "nodes": [
@@ -179,12 +215,14 @@ class Graph:
                     "layer": layer_to_json(node.layer),
                     "inputs": list(node.inputs),
                     "depth": node.depth,
+                    **({"drop": node.drop} if node.drop else {}),
                 }
                 for node in self.nodes
             ],
             "ends": list(self.ends),
             "merge": None if self.merge is None else layer_to_json(self.merge),
             "head": layer_to_json(self.head),
+            **({} if second is None else {"auxiliary": {"source": second.source, "head": layer_to_json(second.head)}}),
         }
 
     @classmethod
@@ -197,15 +235,20 @@ class Graph:
                     layer_from_json(each["layer"]),
                     _integers(each["inputs"]),
                     _integers([each["depth"]])[0],
+                    _number(each.get("drop", 0.0)),
                 )
                 for each in values["nodes"]
             )
+            second = values.get("auxiliary")
             return cls(
                 require_shape("input_shape", values["input_shape"]),
                 nodes,
                 _integers(values["ends"]),
                 layer_from_json(values["head"]),
                 None if values["merge"] is None else layer_from_json(values["merge"]),
+                None
+                if second is None
+                else Auxiliary(_integers([second["source"]])[0], layer_from_json(second["head"])),
             )
         except (KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
@@ -280,6 +323,12 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a name is {value!r}")
     return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"a number is {value!r}")
+    return float(value)
 
 
 def _integers(values: Any) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from replaytree.errors import SpaceError
 from replaytree.space import (
+    Auxiliary,
     Classifier,
     Concatenation,
     Convolution,
@@ -25,6 +27,7 @@ from replaytree.space.building import build
 from replaytree.space.graph import IMAGE
 from replaytree.space.layers import (
     KINDS,
+    AuxiliaryClassifier,
     BiasedConvolution,
     Ending,
     FactorizedReduction,
@@ -139,10 +142,40 @@ def test_json_round_trip():
     assert Graph.from_json(json.loads(json.dumps(path.to_json()))) == path
 
 
+SECOND = replace(
+    SKIPS,
+    nodes=(replace(SKIPS.nodes[0], drop=1.0), *SKIPS.nodes[1:-1], replace(SKIPS.nodes[-1], drop=0.25)),
+    auxiliary=Auxiliary(2, AuxiliaryClassifier(5)),
+)
+
+
+def test_an_auxiliary_classifier_is_no_part_of_the_finished_network():
+    assert SECOND.auxiliary_shape == (7, 8, 8)
+    for cost in ("params", "flops", "activations", "peak_bytes"):
+        assert getattr(SECOND, cost) == getattr(SKIPS, cost)
+    assert list(build(SECOND).state_dict()) == list(build(SKIPS).state_dict())
+
+
+def test_what_only_a_training_reads_comes_back_from_json_and_is_absent_where_it_is_the_default():
+    values = json.loads(json.dumps(SECOND.to_json()))
+    assert Graph.from_json(values) == SECOND
+    assert [node.get("drop") for node in values["nodes"]] == [1.0, None, None, 0.25]
+    assert "auxiliary" not in SKIPS.to_json()
+    assert not any("drop" in node for node in SKIPS.to_json()["nodes"])
+
+
+def test_an_auxiliary_classifier_has_the_classes_of_the_head():
+    with pytest.raises(SpaceError, match=r"the auxiliary classifier makes \(4, 1, 1\) of an image, and the head makes"):
+        replace(SECOND, auxiliary=Auxiliary(2, Classifier(4))).auxiliary_shape  # noqa: B018
+    with pytest.raises(SpaceError, match="this network has no auxiliary classifier"):
+        SKIPS.auxiliary_shape  # noqa: B018
+
+
 LAYERS = [
     Classifier(3, "flatten"), Concatenation(), Convolution(8, 3, 2, 0.5), Pooling("avg", 3, 1), ResidualBlock(8, 2),
     BiasedConvolution(8, 3, 0.5), UnpaddedPooling(5, 3), FullyConnected(128, 0.5), Ending("gap"),
-    Classifier(3, bias=False), FactorizedReduction(8), NormedConvolution(8, 5, True, "both"), NormedSum(),
+    AuxiliaryClassifier(3, bias=False), Classifier(3, bias=False), FactorizedReduction(8),
+    NormedConvolution(8, 5, True, "both"), NormedSum(),
 ]  # fmt: skip
 
 
@@ -163,6 +196,7 @@ def test_a_kind_of_ones_own_is_never_taken_for_ours():
     assert layer_to_json(Pooling("avg", 2, 2)) == {"type": "CustomLayer", "label": "avg2s2"}
 
 
+HEAD = layer_to_json(Classifier(2))
 NODE = {"name": "a1", "layer": layer_to_json(Convolution(4, 3)), "inputs": [-1], "depth": 1}
 
 
@@ -185,6 +219,12 @@ NODE = {"name": "a1", "layer": layer_to_json(Convolution(4, 3)), "inputs": [-1],
         ({"ends": [0, -1]}, "the head reads 2 ends; several need a merge"),
         ({"merge": {"type": "Concatenation"}}, "the head reads 1 ends; several need a merge, and one has none"),
         ({"input_shape": [1, 8]}, "input_shape is [1, 8]"),
+        ({"nodes": [NODE | {"drop": 1.5}]}, "the drop of node a1 is 1.5; it must be from 0 to 1"),
+        ({"nodes": [NODE | {"drop": float("nan")}]}, "the drop of node a1 is nan; it must be from 0 to 1"),
+        ({"nodes": [NODE | {"drop": True}]}, "a number is True"),
+        ({"auxiliary": {"source": 1, "head": HEAD}}, "the auxiliary classifier reads node 1; it may read 0 to 0"),
+        ({"auxiliary": {"source": -1, "head": HEAD}}, "the auxiliary classifier reads node -1; it may read 0 to 0"),
+        ({"auxiliary": {"source": 0}}, "this does not describe a network (KeyError: 'head')"),
     ],
 )
 def test_what_is_no_graph(change, message):

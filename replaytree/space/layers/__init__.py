@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from replaytree.errors import SpaceError
+from replaytree.space.layers.auxiliary_classifier import AuxiliaryClassifier
 from replaytree.space.layers.biased_convolution import BiasedConvolution
 from replaytree.space.layers.classifier import Classifier
 from replaytree.space.layers.concatenation import Concatenation
@@ -30,6 +31,7 @@ from replaytree.space.layers.unrolled import Unrolled
 
 # The only types that a file or a database can name: nothing in it is imported or evaluated.
 KINDS: dict[str, Any] = {
+    "AuxiliaryClassifier": AuxiliaryClassifier,
     "BiasedConvolution": BiasedConvolution,
     "Classifier": Classifier,
     "Concatenation": Concatenation,
@@ -89,6 +91,7 @@ def _plain(name: str, value: object) -> Any:
 __all__ = [
     "KINDS",
     "OWN_KIND",
+    "AuxiliaryClassifier",
     "BiasedConvolution",
     "Classifier",
     "Concatenation",

@@ -32,7 +32,9 @@ def _costs(layer, module, *shapes):
     module.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         output = module(*(torch.randn(2, *shape) for shape in shapes))
-    assert tuple(output.shape) == (2, *layer.output_shape(*shapes))
+    after = layer.output_shape(*shapes)
+    # Heads make logits, and no map.
+    assert tuple(output.shape) == (2, *(after if output.ndim == 4 else after[:1]))
     assert sum(parameter.numel() for parameter in module.parameters()) == layer.params(*shapes)
     assert counter.get_total_flops() == 2 * 2 * layer.flops(*shapes)
 
