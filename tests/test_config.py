@@ -218,7 +218,20 @@ def values_of(field):
     return st.none() | good if field.optional and field.name not in ("dataset", "space") else good
 
 
-@given(st.fixed_dictionaries({}, optional={f.name: values_of(f) for f in declared(SearchConfig).values()}))
+OPTIONS = st.fixed_dictionaries({}, optional={f.name: values_of(f) for f in declared(SearchConfig).values()})
+# The options that mean nothing with fresh and with shared weights. Nearly every example would have one of them.
+MEANINGLESS = {
+    "fresh": {"passes", "score_images"},
+    "shared": {"epochs_first", "epochs_last", "reward_epochs", "capture"},
+}
+
+
+def meaningful(options):
+    drop = MEANINGLESS[options.get("weights", "fresh")]
+    return {name: value for name, value in options.items() if name not in drop}
+
+
+@given(OPTIONS.map(meaningful))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.usefixtures("_no_environment")
 def test_the_command_line_of_a_configuration_makes_that_configuration(options):

@@ -172,6 +172,15 @@ class SearchKeywords(TypedDict, total=False):
     flip: bool | None
     """Random horizontal flip."""
 
+    weights: Literal["fresh", "shared"]
+    """fresh: each training starts anew; shared: a supernet has the weights of all paths."""
+
+    passes: float
+    """With shared weights: passes over the training images a turn, before its paths are scored."""
+
+    score_images: int | None
+    """With shared weights: validation images that score a path."""
+
     device: str
     """auto, cpu, cuda, cuda:1, mps."""
 

@@ -28,6 +28,7 @@ from replaytree.config.source import SourceOptions
 from replaytree.config.space import SpaceOptions
 from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES
 from replaytree.config.strategy import StrategyOptions
+from replaytree.config.weights import WeightOptions, require_meaning
 from replaytree.errors import ConfigError
 
 
@@ -65,6 +66,7 @@ class SearchConfig(Options):
     strategies: tuple[StrategyOptions, ...] = groups(STRATEGY_OPTIONS.values())
     budget: BudgetOptions = group(BudgetOptions)
     recipe: RecipeOptions = group(RecipeOptions)
+    weights: WeightOptions = group(WeightOptions)
     machine: MachineOptions = group(MachineOptions)
     objective: ObjectiveOptions = group(ObjectiveOptions)
 
@@ -79,6 +81,7 @@ class SearchConfig(Options):
                 f"strategy is {self.strategy!r}, which does not learn from the tree of another search "
                 f"(--warm-start {self.warm_start}); choose --strategy {' or '.join(WARM_STRATEGIES)}"
             )
+        require_meaning(self.to_options(), declared(type(self)))
 
     @property
     def strategy_options(self) -> Any:

@@ -255,6 +255,8 @@ def default_evaluator(
     `threads` None: as the configuration says. `memory_share`: of the memory of the device, beside other workers.
     """
     require_networks(space)
+    if config.weights.weights == "shared":
+        raise ConfigError("there is no supernet yet (--weights shared); leave it out")
     assert data is not None, "without an evaluator there are data"
     kind: Callable[..., Evaluator] = EVALUATORS[config.recipe.evaluator]
     if kind is JointEvaluator:

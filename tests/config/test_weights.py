@@ -1,0 +1,30 @@
+import pytest
+
+from replaytree.config import SearchConfig
+from replaytree.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weights": "shared", "epochs_first": 3}, "--epochs means nothing with --weights shared"),
+        ({"weights": "shared", "epochs_last": 9}, "--epochs means nothing"),
+        ({"weights": "shared", "reward_epochs": 5}, "--reward-epochs means nothing"),
+        ({"weights": "shared", "capture": True}, "--capture means nothing"),
+        ({"passes": 2.0}, "--passes is an option of --weights shared, and weights are fresh"),
+        ({"score_images": 100}, "--score-images is an option of --weights shared"),
+        ({"weights": "borrowed"}, "weights is 'borrowed'; it must be one of fresh, shared"),
+        ({"weights": "shared", "passes": 0.0}, "passes is 0.0; it must be a number over 0"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        SearchConfig(**options)
+
+
+def test_shared_weights_as_arguments_and_back():
+    config = SearchConfig(weights="shared", passes=0.25, score_images=200, prune=False, capture=False)
+    assert config.to_arguments() == [
+        *("--no-prune", "--weights", "shared", "--passes", "0.25", "--score-images", "200", "--no-capture")
+    ]
+    assert SearchConfig.from_json(config.to_json()) == config
