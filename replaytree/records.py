@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
@@ -137,6 +137,35 @@ class Evaluator(Protocol):
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> Sequence[PathEvaluation]:
         """Train each path; return one evaluation for each, in order."""
+        ...
+
+
+class StatefulEvaluator(Evaluator, Protocol):
+    """An evaluator whose scores depend on what it did before, as those of a supernet do.
+
+    Its state is a part of the search: a file beside the database holds it, as of the last turn that was recorded. It
+    may be made of tensors, numbers, texts, lists, tuples and dictionaries.
+
+    """
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """All that later scores depend on."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state that `state_dict` returned, perhaps in another process."""
+        ...
+
+
+class RescoringEvaluator(StatefulEvaluator, Protocol):
+    """One that can score paths once more, so that a search ends by scoring its leaders with its last state.
+
+    `epochs` of all its evaluations says of which state they are: a number from 1 that rises whenever the state changes.
+    Only scores of one state are compared.
+    """
+
+    def rescore(self, paths: Sequence[Path]) -> Sequence[PathEvaluation]:
+        """One evaluation a path, in order, with the state as it is, which stays so."""
         ...
 
 

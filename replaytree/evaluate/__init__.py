@@ -1,7 +1,7 @@
 """Training: every prefix of a path scored on validation images."""
 
 from replaytree.config import EvaluatorName
-from replaytree.evaluate.answer import answer_of, require_evaluator
+from replaytree.evaluate.answer import answer_of, require_evaluator, rescores_of, rescoring, stateful
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
 from replaytree.evaluate.ray_workers import RayWorkers
@@ -24,4 +24,7 @@ __all__ = [
     "answer_of",
     "connect",
     "require_evaluator",
+    "rescores_of",
+    "rescoring",
+    "stateful",
 ]

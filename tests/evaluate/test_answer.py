@@ -6,7 +6,7 @@ import torch
 
 from replaytree.config import Budget
 from replaytree.errors import ConfigError, DataError, EvaluationError
-from replaytree.evaluate.answer import answer_of, require_evaluator
+from replaytree.evaluate.answer import answer_of, require_evaluator, rescores_of, rescoring, stateful
 from replaytree.records import PathEvaluation
 
 PATHS = [(0, 1), (2,)]
@@ -151,3 +151,40 @@ class NoAttributes:
 def test_a_value_whose_class_raises_is_named(value):
     with pytest.raises(EvaluationError, match=r"accuracy at depth 1 is .*; it must be a fraction"):
         PathEvaluation([value()])
+
+
+class WithState(Own):
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class Rescoring(WithState):
+    def rescore(self, paths):
+        return self.answer()
+
+
+def test_an_evaluator_with_both_halves_of_a_state_is_stateful():
+    own, with_state, rescored = Own(None), WithState(None), Rescoring(None)
+    assert [stateful(each) for each in (own, with_state, rescored)] == [None, with_state, rescored]
+    assert [rescoring(each) for each in (own, with_state, rescored)] == [None, None, rescored]
+
+
+def test_half_a_state_is_refused():
+    class Half(Own):
+        def state_dict(self):
+            return {}
+
+    with pytest.raises(ConfigError, match=r"Half has state_dict\(\) and no load_state_dict\(\)"):
+        stateful(Half(None))
+
+
+def test_rescores_say_of_which_state_they_are():
+    timed = [PathEvaluation([0.5, 0.6], epochs=3), PathEvaluation([0.7], epochs=3)]
+    assert rescores_of(Rescoring(lambda: timed), PATHS) == timed
+    with pytest.raises(EvaluationError, match="without epochs"):
+        rescores_of(Rescoring(lambda: GOOD), PATHS)
+    with pytest.raises(EvaluationError, match=r"Rescoring.rescore returned 1 evaluations for 2 paths"):
+        rescores_of(Rescoring(lambda: timed[:1]), PATHS)
