@@ -60,7 +60,7 @@ class Training:
         self._recipe = recipe
         self._threads = threads
         self._generator = torch.Generator(device).manual_seed(seed)
-        self._epoch_steps = math.ceil(len(data.train_labels) / recipe.batch_size)
+        self._epoch_steps = epoch_steps(data, recipe)
         self._steps = self._epoch_steps * epochs
         self._average = (
             WeightAverage(self._network, share=recipe.average_share, steps=self._steps)
@@ -116,7 +116,9 @@ class Training:
 
     def _run_epoch(self) -> None:
         self._step.begin()
-        for step, (inputs_BCHW, labels_B) in enumerate(self._batches(), start=self.epoch * self._epoch_steps):
+        for step, (inputs_BCHW, labels_B) in enumerate(
+            epoch_batches(self._data, self._recipe, generator=self._generator), start=self.epoch * self._epoch_steps
+        ):
             self._set_rate(one_cycle(step, self._steps, peak=self._recipe.learning_rate))
             self._step(inputs_BCHW, labels_B)
             if self._average is not None:
@@ -190,22 +192,6 @@ class Training:
             else:
                 group["lr"] = rate
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch: inputs (B, C, H, W) and labels (B,)."""
-        data, recipe, generator = self._data, self._recipe, self._generator
-        images_NCHW, labels_N = data.train_images, data.train_labels
-        order_N = torch.randperm(len(labels_N), generator=generator, device=images_NCHW.device)
-        batch = math.ceil(len(labels_N) / self._epoch_steps)
-        order_N = torch.cat([order_N, order_N[: batch * self._epoch_steps - len(labels_N)]])
-        batches_at_once = max(1, NUMBERS_AT_ONCE // (batch * images_NCHW[0].numel()))
-        for index_N in torch.split(order_N, batches_at_once * batch):
-            chunk_NCHW = augment(
-                images_NCHW[index_N], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
-            )
-            chunk_NCHW = cutout(chunk_NCHW, size=recipe.cutout, fill=data.mean, generator=generator)
-            inputs_NCHW = _inputs(chunk_NCHW, data)
-            yield from zip(torch.split(inputs_NCHW, batch), torch.split(labels_N[index_N], batch), strict=True)
-
 
 def train(
     network: nn.Module,
@@ -220,12 +206,31 @@ def train(
     Training(network, data, epochs=epochs, recipe=recipe, seed=seed, threads=threads).run(until=epochs)
 
 
+def epoch_steps(data: ImageData, recipe: Recipe) -> int:
+    """The steps of a pass over the training images."""
+    return math.ceil(len(data.train_labels) / recipe.batch_size)
+
+
+def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one pass over the training images in a fresh order: inputs (B, C, H, W) and labels (B,)."""
+    images_NCHW, labels_N = data.train_images, data.train_labels
+    steps = epoch_steps(data, recipe)
+    order_N = torch.randperm(len(labels_N), generator=generator, device=images_NCHW.device)
+    batch = math.ceil(len(labels_N) / steps)
+    order_N = torch.cat([order_N, order_N[: batch * steps - len(labels_N)]])
+    batches_at_once = max(1, NUMBERS_AT_ONCE // (batch * images_NCHW[0].numel()))
+    for index_N in torch.split(order_N, batches_at_once * batch):
+        chunk_NCHW = augment(
+            images_NCHW[index_N], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
+        )
+        chunk_NCHW = cutout(chunk_NCHW, size=recipe.cutout, fill=data.mean, generator=generator)
+        inputs_NCHW = inputs_of(chunk_NCHW, data)
+        yield from zip(torch.split(inputs_NCHW, batch), torch.split(labels_N[index_N], batch), strict=True)
+
+
 @torch.no_grad()
 def validation_accuracies(network: nn.Module, data: ImageData, *, recipe: Recipe) -> list[float]:
-    """The share of validation images that each head classifies rightly, all heads in one pass; T fractions.
-
-    `recipe.balanced`: the mean over the classes of that share within each class that has validation images.
-    """
+    """The accuracy of each head on the validation images, all heads in one pass; T fractions (see shares_right)."""
     network.eval()
     right: list[Tensor] = []
     # Twice the training batch: what evaluation needs for an image is less than half of what training keeps of it.
@@ -233,16 +238,26 @@ def validation_accuracies(network: nn.Module, data: ImageData, *, recipe: Recipe
     for images_BCHW, labels_B in zip(
         torch.split(data.val_images, size), torch.split(data.val_labels, size), strict=True
     ):
-        right.append(logits_of(network, _inputs(images_BCHW, data)).argmax(dim=2) == labels_B)
-    right_TN = torch.cat(right, dim=1)
-    if not recipe.balanced:
-        return [count / len(data.val_labels) for count in right_TN.sum(dim=1).tolist()]
-    members_KN = torch.arange(data.num_classes, device=right_TN.device)[:, None] == data.val_labels
+        right.append(logits_of(network, inputs_of(images_BCHW, data)).argmax(dim=2) == labels_B)
+    return shares_right(
+        torch.cat(right, dim=1), data.val_labels, num_classes=data.num_classes, balanced=recipe.balanced
+    )
+
+
+def shares_right(right_TN: Tensor, labels_N: Tensor, *, num_classes: int, balanced: bool) -> list[float]:
+    """The accuracy of each head, T fractions: the share of its answers that are right.
+
+    `balanced`: the mean over the classes of that share within each class that there is.
+    """
+    if not balanced:
+        return [count / len(labels_N) for count in right_TN.sum(dim=1).tolist()]
+    members_KN = torch.arange(num_classes, device=right_TN.device)[:, None] == labels_N
     shares_TK = (right_TN[:, None] & members_KN).sum(dim=2).double() / members_KN.sum(dim=1)
     shares: list[float] = shares_TK.nanmean(dim=1).tolist()
     return shares
 
 
-def _inputs(images_BCHW: Tensor, data: ImageData) -> Tensor:
+def inputs_of(images_BCHW: Tensor, data: ImageData) -> Tensor:
+    """Images as networks read them: normalised, in the layout in which convolutions are fastest."""
     inputs_BCHW = normalise(images_BCHW, data.mean, data.std, torch.float32)
     return inputs_BCHW.contiguous(memory_format=torch.channels_last)
