@@ -159,6 +159,18 @@ def test_the_pointer_is_zoph_and_les_formula():
     assert several[0, 0].tolist() == pytest.approx([none, layer], abs=1e-6)
 
 
+def test_what_was_pointed_at_is_read_as_its_mean(controller):
+    """Rows: heights 0 to 2, start 3, above 4, inputs 5, the image 6, then distances from 1."""
+    row = controller.embedding.weight.detach()
+    steps = {s.decision.name: s for s in controller._words.steps(4) if s.depth == 4}
+    # Of layers 1 and 3, at distances 3 and 1; of none; `above` is layer 1, or the image.
+    read = controller._token(steps["inputs"], [0b101, 0b100, 0]).detach()
+    torch.testing.assert_close(read, torch.stack([row[5] + (row[9] + row[7]) / 2, row[5] + row[7], row[5]]))
+    above = controller._token(steps["above"], [1, 0, 3]).detach()
+    torch.testing.assert_close(above, torch.stack([row[4] + row[9], row[4] + row[6], row[4] + row[7]]))
+    assert controller._token(steps["height"], [2]).tolist() == row[2:3].tolist()
+
+
 def test_random_paths_are_uniform_over_the_options_of_each_decision():
     paths = [random_path(SPACE, 2, generator(seed)) for seed in range(600)]
     two = [p for p in paths if len(p.path) == 2]

@@ -8,6 +8,7 @@ from replaytree.config import STRATEGY_NAMES
 from replaytree.config.presets import with_preset
 from replaytree.records import PathEvaluation
 from replaytree.space.catalogue import named_space
+from replaytree.tree import check
 
 SMALL = {"input_shape": (1, 8, 8), "max_layers": 4}
 
@@ -45,6 +46,7 @@ def test_every_strategy_searches_every_space(every_space, tmp_path):
         [best] = search.tree.best(1)
         assert space.parse(" ".join(best.labels)) == best.path, strategy
         assert (best.params, best.flops) == space.cost(best.path), strategy
+        assert check(search.tree.engine) == [], strategy
 
 
 def everything(search):
@@ -63,6 +65,7 @@ def test_interrupted_and_resumed_is_as_if_uninterrupted(tmp_path, strategy):
     again = replaytree.Search.resume("spaces", storage=storage, space=space, evaluator=Arithmetic())
     again.run(trainings=4)
     assert everything(again) == everything(whole)
+    assert check(again.tree.engine) == []
 
 
 def test_one_training_scores_all_prefixes_on_images(every_space):
@@ -76,6 +79,7 @@ def test_one_training_scores_all_prefixes_on_images(every_space):
     assert len(episode.accuracies) == len(episode.path) >= 1
     assert all(0.0 <= accuracy <= 1.0 for accuracy in episode.accuracies)
     assert episode.failure is None
+    assert check(search.tree.engine) == []
     search.tree.engine.dispose()
 
 
@@ -101,3 +105,4 @@ def test_a_search_with_the_preset_of_zoph_learns_from_rewards_and_stores_accurac
     # Of 2 epochs the best of both: to the power of 3, an accuracy is less than itself.
     assert all(0.0 < reward < 0.5 for rewards in seen[0] for reward in rewards.accuracies)
     assert search.growth.depth_bound == 3
+    assert check(search.tree.engine) == []

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from replaytree.errors import SpaceError
 from replaytree.records import Decision
 from replaytree.space import LabelSpace
-from replaytree.space.coding import allows, count, decode, encode, is_legal, legal_actions, named, taken, why_illegal
+from replaytree.space.coding import (
+    allows,
+    count,
+    decode,
+    encode,
+    ended,
+    is_legal,
+    legal_actions,
+    named,
+    taken,
+    why_illegal,
+)
 
 HEIGHT = Decision("height", ("1", "3", "5"))
 FILTERS = Decision("filters", ("8", "16"))
@@ -78,8 +89,33 @@ def test_which_decision_is_illegal_and_why():
     assert why_illegal(space, (), act(2, 0, 5)) is None
     assert why_illegal(space, (), act(2, 1, 0)) == "filters may not be 16 there"
     assert why_illegal(space, (), act(0, 1, 0b111)) == "inputs may not be 2 there"
-    assert why_illegal(space, (0, 0), 0).startswith("the path would have more layers than max_layers, 2")
+    assert why_illegal(space, (0, 0), 0) == "the path would have more layers than max_layers, 2 (--max-layers)"
+    assert why_illegal(space, (), 48) == "there is no action 48; the layer has actions 0 to 47"
     assert [is_legal(space, (), act(*values)) for values in ((2, 0, 0), (2, 1, 0))] == [True, False]
+
+
+def test_why_nothing_follows_an_end_and_what_the_space_says_of_it():
+    class Stops(Rules):
+        """Height 5 ends the path; layers 1 and 2 are never read together with 16 filters, and it says why."""
+
+        max_layers = 3
+
+        def legal(self, prefix, chosen=()):
+            if not chosen:
+                over = bool(prefix) and decode(self.decisions(1), prefix[-1])[0] == 2
+                return (not over,) * 3
+            return (True, True) if len(chosen) == 1 else (chosen[1] == 0, chosen[1] == 0, True)
+
+        def why(self, prefix, chosen, option):
+            return f"after {chosen}, option {option}"
+
+    space, act = Stops(), lambda *values: encode((HEIGHT, FILTERS, INPUTS), values)
+    assert why_illegal(space, (act(2, 0, 0),), act(0, 0, 0)) == "the path has ended before it"
+    # The first of the wrong options is explained; option 2, the layer 4, is legal.
+    assert why_illegal(space, (), act(0, 1, 0b111)) == "inputs may not be 1 or 2 there: after (0, 1), option 0"
+    assert why_illegal(space, (), act(0, 1, 0b110)) == "inputs may not be 2 there: after (0, 1), option 1"
+    assert [ended(space, path) for path in ((), (act(2, 0, 0),), (act(0, 0, 0),))] == [False, True, False]
+    assert ended(space, (act(0, 0, 0),) * 3)
 
 
 def test_all_legal_actions_in_order():
