@@ -20,7 +20,7 @@ from replaytree.deliver.description import Description
 from replaytree.deliver.onnx_file import onnx_content, onnx_model
 from replaytree.deliver.pt2_file import pt2_content, run_own_pt2
 from replaytree.deliver.python_source import python_source
-from replaytree.deliver.weights import read_weights, weights_content
+from replaytree.deliver.weights import read_weights, weights_content, weights_of_python
 from replaytree.deliver.writing import require_target, write_whole
 from replaytree.errors import ConfigError, ModelError
 
@@ -87,12 +87,15 @@ def export(
     """Write the model of a safetensors file in another form, and verify it on the validation images of `data`.
 
     With `mirror` each prediction is the mean over an image and its mirror image. A python export is two files, `out`
-    and its weights beside it. No path of this machine is written. Raises ConfigError for a name that is
-    taken or has the wrong suffix, and ModelError if the export does not equal the model; then no file is left behind.
+    and its weights beside it (`net.py.safetensors`). No path of this machine is written. Raises ConfigError for a name
+    that is taken or has the wrong suffix, and ModelError if the export does not equal the model; then no file is left
+    behind.
     """
     targets = _targets(out, form)
     for target in targets:
         require_target(target, force=force)
+        if target.exists() and weights.exists() and target.samefile(weights):
+            raise ConfigError(f"out is {target}, the model that is exported; choose another --out")
     network, described = read_weights(weights)
     if data.classes != described.classes or data.image_shape != described.input_shape:
         raise ConfigError(f"the validation images are not those of {weights}: their classes or shape differ")
@@ -117,7 +120,7 @@ def _targets(out: Path, form: ExportFormat) -> tuple[Path, ...]:
     if out.suffix.lower() != SUFFIX[form]:
         raise ConfigError(f"out is {out}; the name of a file of --format {form} must end in {SUFFIX[form]}")
     # The weights first: a Python file without them would be useless.
-    return (out.with_suffix(".safetensors"), out) if form == "python" else (out,)
+    return (weights_of_python(out), out) if form == "python" else (out,)
 
 
 def _without_paths(description: Description) -> dict[str, object] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from replaytree.deliver.model import Model
 from replaytree.deliver.onnx_file import read_onnx
 from replaytree.deliver.pt2_file import read_pt2
-from replaytree.deliver.weights import read_weights
+from replaytree.deliver.weights import read_weights, weights_of_python
 from replaytree.errors import ModelError
 
 SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py")
@@ -18,7 +18,7 @@ SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py")
 def load(path: str | os.PathLike[str]) -> Model:
     """The model of a .safetensors, .onnx, .pt2 or .py file that `retrain` or `export` wrote.
 
-    A .py file is not run: its weights are beside it, as .safetensors. Raises ModelError for a file that is missing,
+    A .py file is not run: its weights are beside it, as .py.safetensors. Raises ModelError for a file that is missing,
     of another kind, changed or damaged.
     """
     file = Path(os.path.expanduser(path))
@@ -55,7 +55,7 @@ def _read(file: Path, suffix: str) -> Model:
     if suffix == ".pt2":
         return Model.of(*read_pt2(file))
     if suffix == ".py":
-        weights = file.with_suffix(".safetensors")
+        weights = weights_of_python(file)
         if not weights.exists():
             raise ModelError(f"the weights of {file} are missing: {weights} should lie beside it")
         require_file(weights)

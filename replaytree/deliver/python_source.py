@@ -12,7 +12,7 @@ from replaytree.space.layers import format_shape
 
 _TEMPLATE = '''"""{labels}
 
-Written by replaytree. The weights are beside this file, in a .safetensors file.
+Written by replaytree. The weights are beside this file, in a .py.safetensors file.
 
     network = load()
     logits = network(images)  # images: uint8 (N, {channels}, {height}, {width}); logits: float32 (N, {num_classes})

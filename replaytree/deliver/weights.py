@@ -26,6 +26,11 @@ _LONGEST_HEADER = 100_000_000
 _DTYPES = {torch.float32: "F32", torch.int64: "I64"}
 
 
+def weights_of_python(file: Path) -> Path:
+    """The weights that a .py file reads: 'net.py' -> 'net.py.safetensors', a name that no other format writes."""
+    return file.with_name(f"{file.name}.safetensors")
+
+
 def weights_content(model: Deployed, description: Description) -> bytes:
     """The content of a model file."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}

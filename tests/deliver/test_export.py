@@ -1,5 +1,7 @@
 import os
+import re
 import runpy
+import shutil
 import site
 import subprocess
 import sys
@@ -137,7 +139,7 @@ def test_pt2_runs_with_torch_alone(exports, weights, digits):
 
 def test_python_imports_nothing_of_replaytree(weights, digits, tmp_path):
     done = export(weights, tmp_path / "net.py", form="python", data=digits)
-    assert [file.name for file in done.files] == ["net.py", "net.safetensors"]
+    assert [file.name for file in done.files] == ["net.py", "net.py.safetensors"]
     code = "import sys, net; net.load(); sys.exit(any(name.startswith('replaytree') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
     module = runpy.run_path(str(tmp_path / "net.py"))
@@ -153,15 +155,40 @@ def test_a_python_export_of_any_name_runs(weights, digits, tmp_path, stem):
     assert runpy.run_path(str(done.files[0]))["load"]() is not None
 
 
+def test_no_two_formats_write_one_file(weights, digits, tmp_path):
+    """All four of one stem, of which only the .py predicts the mirror image, too; each stays the model that it was."""
+    written = [
+        file
+        for form, suffix in SUFFIX.items()
+        for file in export(weights, tmp_path / f"net{suffix}", form=form, data=digits, mirror=form == "python").files
+    ]
+    assert sorted(written) == sorted(set(written)) == sorted(tmp_path.glob("net*"))
+    assert {file.suffix: load(file).description.mirror for file in written[:-1]} == {
+        ".onnx": False, ".pt2": False, ".safetensors": False, ".py": True,
+    }  # fmt: skip
+    assert load(written[-1]).description.mirror
+
+
 def test_an_output_that_exists(weights, digits, tmp_path):
-    file = tmp_path / "net.safetensors"
-    file.write_text("mine")
-    for form, name in (("safetensors", "net.safetensors"), ("python", "net.py")):
-        with pytest.raises(ConfigError, match=r"net\.safetensors exists; .*--force"):
-            export(weights, tmp_path / name, form=form, data=digits)
-    assert file.read_text() == "mine"
-    export(weights, file, form="safetensors", data=digits, force=True)
-    assert load(file).classes == digits.classes
+    for form, name in (("safetensors", "net.safetensors"), ("python", "net.py.safetensors")):
+        file = tmp_path / name
+        file.write_text("mine")
+        out = file if form == "safetensors" else tmp_path / "net.py"
+        with pytest.raises(ConfigError, match=rf"{re.escape(name)} exists; .*--force"):
+            export(weights, out, form=form, data=digits)
+        assert file.read_text() == "mine"
+        export(weights, out, form=form, data=digits, force=True)
+        assert load(out).classes == digits.classes
+
+
+def test_a_model_is_not_exported_over_itself(weights, digits, tmp_path):
+    """An export does not say where its images lie, so the model could be verified no more."""
+    file = Path(shutil.copy(weights, tmp_path / "net.safetensors"))
+    (tmp_path / "link.safetensors").symlink_to(file)
+    for out in (file, tmp_path / "link.safetensors"):
+        with pytest.raises(ConfigError, match="the model that is exported; choose another --out"):
+            export(file, out, form="safetensors", data=digits, force=True)
+    assert file.read_bytes() == weights.read_bytes()
 
 
 @pytest.mark.parametrize("form", SUFFIX)

@@ -208,7 +208,7 @@ def test_a_python_file_is_not_run(copy, capsys):
     file.write_text("print('code from a file was run')")
     assert load(file).predict(torch.ones(3, 1, 8, 8).byte()) == before
     assert capsys.readouterr().out == ""
-    file.with_suffix(".safetensors").unlink()
+    file.with_name("python.py.safetensors").unlink()
     with pytest.raises(ModelError, match=r"weights of .*python\.py are missing"):
         load(file)
 
