@@ -12,7 +12,7 @@ from replaytree.search.state import owner, pack, require_loads, restore
 from replaytree.search.turns import Turn
 from replaytree.space import SoftReward
 from replaytree.training import using
-from replaytree.tree import Episode, ReplayTree
+from replaytree.tree import Episode, Leader, ReplayTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Learner:
         self.growth = Growth.start(config)
         self.pruning = Pruning()
         self.episode_count = self.training_count = self.proposed_count = 0
-        self.best_accuracy: float | None = None
+        self.leader: Leader | None = None
         self._unstored: list[tuple[int, float]] = []
         self._state_proven = False
 
@@ -71,7 +71,7 @@ class Learner:
         info = tree.info()
         self.episode_count, self.training_count = info.episode_count, info.training_count
         self.proposed_count = self.episode_count
-        self.best_accuracy = info.best_accuracy
+        self.leader = info.leader
         stats = [self._reward.of_node(node) for node in tree.node_stats()]
         self.memory = ReplayMemory(stats, temperature=self._config.temperature, prior=self._prior(tree))
         self.strategy = self._new_strategy()
@@ -90,6 +90,11 @@ class Learner:
         """Tell a strategy that wants to know it how many trainings there will be, after `trainings` more."""
         if trainings is not None and hasattr(self.strategy, "aim"):
             self.strategy.aim(self.training_count + trainings)
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """The average accuracy of what `best` ranks first."""
+        return None if self.leader is None else self.leader.average_accuracy
 
     def propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
         """The next turn. `pending` are the paths that are being trained."""
@@ -131,7 +136,7 @@ class Learner:
         self.training_count += len(lesson.turn.paths)
         if lesson.turn.paths:
             # Asked of the tree, so that there is one definition of the best; an index answers, in any tree in 1 ms.
-            self.best_accuracy = tree.best_accuracy()
+            self.leader = tree.leader()
 
     def state(self) -> bytes:
         """What a resumed search goes on from; StorageError where it could not, before anything is stored."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Before so many trainings nothing is said of the time left, where nothing is known of what each costs.
 FEW = 3
+# Columns of the bar; the line beside it has the other 71 of a narrow terminal.
+BAR = 8
 FAILED = {"diverged": "diverged", "out_of_memory": "out of memory", "error": "failed"}
 
 
@@ -48,7 +50,7 @@ class RunBar:
 
         self._limits = Shares(episodes=episodes, trainings=trainings, hours=hours, costs=costs)
         text = TextColumn("{task.description}", markup=False)
-        self._bar = Progress(BarColumn(bar_width=12), text, console=console)
+        self._bar = Progress(BarColumn(bar_width=BAR), text, console=console)
         self._task = self._bar.add_task("first training", total=1.0)
 
     def __enter__(self) -> RunBar:
@@ -131,16 +133,24 @@ class Shares:
 
 def described(turn: Turn, shares: Shares) -> str:
     """One line that fits beside a bar in 80 columns: best so far, counts, time left, and what came last."""
-    return f"best {metric.shown(turn.best_accuracy)}  {shares.counts(turn)}  {shares.left(turn)} left  {_came(turn)}"
+    return f"best {_best(turn)}  {shares.counts(turn)}  {shares.left(turn)} left  {_came(turn)}"
+
+
+def _best(turn: Turn) -> str:
+    """'0.9000 at 8 epochs': only prefixes of the largest budget are ranked, so the best falls when it rises."""
+    if turn.leader is None:
+        return metric.shown(None)
+    epochs = turn.leader.epochs
+    return f"{metric.shown(turn.leader.average_accuracy)} at {epochs} {'epoch' if epochs == 1 else 'epochs'}"
 
 
 def _came(turn: Turn) -> str:
     """The best accuracy that a turn measured, or why it has none."""
     accuracies = [accuracy for evaluation in turn.evaluations for accuracy in evaluation.accuracies]
     if accuracies:
-        return f"{metric.NAME} {metric.shown(max(accuracies))}"
+        return f"last {metric.shown(max(accuracies))}"
     failures = [evaluation.failure for evaluation in turn.evaluations if evaluation.failure is not None]
-    return FAILED[failures[0]] if failures else f"{metric.NAME} -"
+    return FAILED[failures[0]] if failures else "last -"
 
 
 def clock(seconds: float) -> str:

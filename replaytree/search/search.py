@@ -298,7 +298,7 @@ class Search:
                     epochs=turn.budget.epochs,
                     proposals=turn.proposals,
                     evaluations=evaluations,
-                    best_accuracy=self.learner.best_accuracy,
+                    leader=self.learner.leader,
                 )
             )
 

@@ -13,7 +13,7 @@ from replaytree.config import Budget
 from replaytree.config.option import LARGEST
 from replaytree.errors import ConfigError
 from replaytree.records import Path, PathEvaluation, Proposal
-from replaytree.tree import Goal
+from replaytree.tree import Goal, Leader
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Turn:
 class Progress:
     """The state of a run after a turn. Counts are of the search; `run_*` and seconds are of this call of run().
 
-    `best_accuracy` is the average of the prefix that `best` ranks first, at the largest budget so far.
+    `leader` is the prefix that `best` ranks first, at the largest budget so far: its accuracy falls where that rises.
     """
 
     episode_count: int
@@ -57,7 +57,7 @@ class Progress:
     epochs: int
     proposals: Sequence[Proposal]
     evaluations: Sequence[PathEvaluation]
-    best_accuracy: float | None
+    leader: Leader | None
 
 
 @dataclass

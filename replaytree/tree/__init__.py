@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from replaytree.tree.noise import noise_of
     from replaytree.tree.problem import Problem
     from replaytree.tree.ranking import Z95, Uncertainty, rank, wilson
-    from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+    from replaytree.tree.records import Episode, EpisodeInfo, Leader, Node, SearchInfo
     from replaytree.tree.replay_tree import ReplayTree
     from replaytree.tree.search_queries import list_searches, search_names
     from replaytree.tree.storage_errors import advice, shown
@@ -28,6 +28,7 @@ _HOMES = {
     "Episode": "records",
     "EpisodeInfo": "records",
     "Goal": "goals",
+    "Leader": "records",
     "MeanAccuracy": "mean_accuracy",
     "Measured": "changes",
     "ModelInfo": "models",
@@ -71,6 +72,7 @@ __all__ = [
     "Episode",
     "EpisodeInfo",
     "Goal",
+    "Leader",
     "MeanAccuracy",
     "Measured",
     "ModelInfo",

@@ -15,7 +15,7 @@ from replaytree.tree.best import best_ids
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import noises, training_noise
 from replaytree.tree.ranking import Uncertainty
-from replaytree.tree.records import Node, path_from_text, path_text, shape_from_text
+from replaytree.tree.records import Leader, Node, path_from_text, path_text, shape_from_text
 from replaytree.tree.schema import IN_AT_ONCE, node_budgets, nodes, searches
 from replaytree.tree.storage_errors import advice
 from replaytree.tree.stored_json import read_data
@@ -115,11 +115,14 @@ def comparable_count(engine: Engine, search_id: int) -> int:
         return connection.execute(query).scalar_one()
 
 
-def best_accuracy(engine: Engine, search_id: int) -> float | None:
-    """The average accuracy of the prefix that `best` ranks first; None before a training."""
+def leader(engine: Engine, search_id: int) -> Leader | None:
+    """What `best` ranks first; None before a training."""
     with reading(engine) as connection:
         first = best_of(connection, search_id, k=1)
-    return first[0].average_accuracy if first else None
+    if not first:
+        return None
+    accuracy, epochs = first[0].average_accuracy, first[0].epochs
+    return None if accuracy is None or epochs is None else Leader(accuracy, epochs)
 
 
 def uncertainties(engine: Engine, search_id: int) -> dict[int, Uncertainty]:

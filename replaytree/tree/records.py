@@ -103,6 +103,14 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """The prefix that `best` ranks first: its average accuracy, and the budget at which it is ranked."""
+
+    average_accuracy: float
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
 class SearchInfo:
     """A search as a whole.
 
@@ -124,6 +132,13 @@ class SearchInfo:
     best_accuracy: float | None
     best_lower_bound: float | None
     max_epochs: int | None
+
+    @property
+    def leader(self) -> Leader | None:
+        """What `best` ranks first; None before a training."""
+        if self.best_accuracy is None or self.max_epochs is None:
+            return None
+        return Leader(self.best_accuracy, self.max_epochs)
 
     @property
     def config(self) -> SearchConfig:

@@ -26,7 +26,7 @@ from replaytree.tree.prior import fitting, insert_prior, stored_prior
 from replaytree.tree.raised import raise_limits
 from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import record_episodes, record_late
-from replaytree.tree.records import Episode, EpisodeInfo, Node, SearchInfo
+from replaytree.tree.records import Episode, EpisodeInfo, Leader, Node, SearchInfo
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.storage_errors import advice, shown
@@ -294,9 +294,9 @@ class ReplayTree:
         """How many prefixes were measured at the largest budget: those that `best` ranks."""
         return node_queries.comparable_count(self.engine, self._search_id)
 
-    def best_accuracy(self) -> float | None:
-        """The average accuracy of the prefix that `best` ranks first; None before a training."""
-        return node_queries.best_accuracy(self.engine, self._search_id)
+    def leader(self) -> Leader | None:
+        """What `best` ranks first; None before a training."""
+        return node_queries.leader(self.engine, self._search_id)
 
     def models(self) -> list[ModelInfo]:
         """What was retrained from this search, in the order of training."""

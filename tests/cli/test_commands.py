@@ -83,7 +83,7 @@ def test_progress_is_a_line_a_turn_where_there_is_no_terminal(replaytree):
     lines = [line for line in out.splitlines() if line.startswith("best 0.")]
     assert len(lines) == 2
     assert re.fullmatch(
-        r"best 0\.\d{4}  1/2 episodes  \? left  accuracy 0\.\d{4}",
+        r"best 0\.\d{4} at 1 epoch  1/2 episodes  \? left  last 0\.\d{4}",
         lines[0],
     )
 

@@ -1,15 +1,17 @@
 """How a run shows where it stands."""
 
 from replaytree.records import PathEvaluation, Proposal
-from replaytree.search.progress import Shares, clock, described, telling
+from replaytree.search.progress import BAR, Shares, clock, described, telling
 from replaytree.search.turns import Limits, Progress
+from replaytree.space import LabelSpace
+from replaytree.tree import Episode, Leader, ReplayTree
 
 
 def turn(**changes):
     given = {
         "episode_count": 14, "training_count": 12, "run_episodes": 6, "run_trainings": 5, "run_seconds": 60.0,
         "depth_bound": 3, "epochs": 8, "proposals": [Proposal((0, 1), "sample", (0.5, 0.5))],
-        "evaluations": [PathEvaluation((0.5, 0.75))], "best_accuracy": 0.9,
+        "evaluations": [PathEvaluation((0.5, 0.75))], "leader": Leader(0.9, 8),
     }  # fmt: skip
     return Progress(**given | changes)
 
@@ -36,21 +38,37 @@ def test_the_time_left_is_not_guessed_from_the_first_trainings():
 
 
 def test_the_line_of_a_turn_has_the_best_the_counts_and_the_time_left():
-    assert described(turn(), Shares(trainings=20)) == "best 0.9000  5/20 trainings  3:00 left  accuracy 0.7500"
-    assert described(turn(), Shares(episodes=12)) == "best 0.9000  6/12 episodes  1:00 left  accuracy 0.7500"
-    assert described(turn(), Shares(hours=0.1)) == "best 0.9000  5 trainings  5:00 left  accuracy 0.7500"
-    failed = turn(best_accuracy=None, evaluations=[PathEvaluation((), failure="out_of_memory")])
+    assert described(turn(), Shares(trainings=20)) == "best 0.9000 at 8 epochs  5/20 trainings  3:00 left  last 0.7500"
+    assert described(turn(), Shares(episodes=12)) == "best 0.9000 at 8 epochs  6/12 episodes  1:00 left  last 0.7500"
+    assert described(turn(), Shares(hours=0.1)) == "best 0.9000 at 8 epochs  5 trainings  5:00 left  last 0.7500"
+    failed = turn(leader=None, evaluations=[PathEvaluation((), failure="out_of_memory")])
     assert described(failed, Shares(trainings=20)) == "best -  5/20 trainings  3:00 left  out of memory"
     assert (clock(75), clock(3700)) == ("1:15", "1:01:40")
 
 
 def test_the_line_fits_beside_the_bar_of_a_terminal_of_80_columns():
     long = turn(
-        run_trainings=9999, run_seconds=3.5e4, evaluations=[PathEvaluation((0.5,)), PathEvaluation((0.75,))] * 9
+        run_trainings=999,
+        run_seconds=3.6e3,
+        leader=Leader(0.9, 16),
+        evaluations=[PathEvaluation((0.5,)), PathEvaluation((0.75,))] * 9,
     )
-    line = described(long, Shares(trainings=99999))
-    assert line == "best 0.9000  9999/99999 trainings  87:30:32 left  accuracy 0.7500"
-    assert len(line) <= 80 - len("|" * 12) - 1
+    line = described(long, Shares(trainings=9990))
+    assert line == "best 0.9000 at 16 epochs  999/9990 trainings  9:00:00 left  last 0.7500"
+    assert len(line) <= 80 - BAR - 1
+
+
+def test_where_the_budget_rises_the_line_says_why_the_best_falls():
+    """Prefixes are ranked by their accuracy at the largest budget alone."""
+    tree = ReplayTree.create(
+        "sqlite://", "rises", space=LabelSpace(["a", "b"], max_layers=1), seed=0, config_json="{}", versions={}
+    )
+    lines = []
+    for action, epochs, accuracy in ((0, 1, 0.9), (1, 4, 0.8)):
+        tree.record([Episode((action,), "sample", 1, epochs, True, PathEvaluation([accuracy]))], state=b"")
+        lines.append(described(turn(leader=tree.leader()), Shares(trainings=20)))
+    assert [line.split("  ")[0] for line in lines] == ["best 0.9000 at 1 epoch", "best 0.8000 at 4 epochs"]
+    assert tree.info().leader == tree.leader() == Leader(0.8, 4)
 
 
 def test_a_bar_is_shown_where_asked_for_and_what_listens_is_told_with_or_without(capsys):

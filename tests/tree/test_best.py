@@ -14,7 +14,7 @@ from replaytree import metric
 from replaytree.errors import StorageError
 from replaytree.records import PathEvaluation
 from replaytree.space import LabelSpace
-from replaytree.tree import Episode, ReplayTree, check, open_engine
+from replaytree.tree import Episode, Leader, ReplayTree, check, open_engine
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import training_noise
 from replaytree.tree.ranking import rank, training_bound
@@ -149,7 +149,7 @@ def test_a_lucky_training_ranks_behind_a_firm_average_wherever_the_best_is_told(
     at_least = (p + 1 / 200 - math.sqrt(p * (1 - p) / 100 + 1 / 40000)) / 1.01
     info = tree.info()
     assert (info.best_accuracy, info.best_lower_bound) == (pytest.approx(0.88), pytest.approx(at_least))
-    assert tree.best_accuracy() == pytest.approx(0.88)
+    assert tree.leader() == Leader(pytest.approx(0.88), 8)
     assert tree.node((0,)).lower_bound == tree.children(())[0].lower_bound == pytest.approx(at_least)
     engine.dispose()
 
