@@ -149,7 +149,7 @@ def test_a_lucky_training_ranks_behind_a_firm_average_wherever_the_best_is_told(
     at_least = (p + 1 / 200 - math.sqrt(p * (1 - p) / 100 + 1 / 40000)) / 1.01
     info = tree.info()
     assert (info.best_accuracy, info.best_lower_bound) == (pytest.approx(0.88), pytest.approx(at_least))
-    assert tree.leader() == Leader(pytest.approx(0.88), 8)
+    assert tree.leader() == Leader(pytest.approx(0.88), 4)
     assert tree.node((0,)).lower_bound == tree.children(())[0].lower_bound == pytest.approx(at_least)
     engine.dispose()
 
