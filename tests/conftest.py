@@ -5,7 +5,7 @@ import pytest
 from replaytree.errors import SpaceError
 from replaytree.space import Classifier, Concatenation, Convolution, Graph, GraphNode, Pooling
 from replaytree.space.building import build
-from replaytree.space.catalogue import PLANS, named_space, names
+from replaytree.space.catalogue import PLANS, about, named_space, names
 from replaytree.space.graph import IMAGE
 
 
@@ -66,7 +66,12 @@ def every_space(request):
     """Makes each named space in turn, of 7 layers on images of 3x16x16 unless other keywords are given."""
     name, options = request.param
     common = {"input_shape": (3, 16, 16), "num_classes": 10, "max_layers": 7}
-    return lambda **changes: named_space(name, **common | options | changes)
+    return lambda **changes: named_space(name, **common | few_cells(name) | options | changes)
+
+
+def few_cells(name):
+    """The options of a small network of cells: normal and reduction cells in turn."""
+    return {"cells": 5, "channels": 4} if "cells" in about(name).defaults else {}
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,10 @@ class SearchKeywords(TypedDict, total=False):
     it."""
 
     channels: int | None
-    """Channels of every map, in spaces that have this."""
+    """Channels of every map, in spaces that have this; where cells halve the maps, of those before."""
+
+    cells: int | None
+    """Cells of a network, in spaces of cells: all of them in darts and enas-micro, the normal ones in nasnet."""
 
     final: bool | None
     """Search networks in the form that they are delivered in, where a space has two."""

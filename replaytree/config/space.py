@@ -34,9 +34,21 @@ class LayerOptions(Options):
         unset="the space's own",
     )
     channels: int | None = option(
-        None, "Channels of every map, in spaces that have this.", "What to search", least=1, most=2**20,
+        None,
+        "Channels of every map, in spaces that have this; where cells halve the maps, of those before.",
+        "What to search",
+        least=1,
+        most=2**20,
         unset="the space's own",
-    )  # fmt: skip
+    )
+    cells: int | None = option(
+        None,
+        "Cells of a network, in spaces of cells: all of them in darts and enas-micro, the normal ones in nasnet.",
+        "What to search",
+        least=1,
+        most=1000,
+        unset="the space's own",
+    )
     final: bool | None = option(
         None,
         "Search networks in the form that they are delivered in, where a space has two.",

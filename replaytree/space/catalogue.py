@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape, Space
+from replaytree.space.darts import Darts
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
 from replaytree.space.label_space import LabelSpace
@@ -45,6 +46,7 @@ class PlanClass(Protocol):
 
 # One line a space whose layers are decisions.
 PLANS: dict[str, PlanClass] = {
+    "darts": Darts,
     "enas-macro": EnasMacro,
     "metaqnn": MetaQnn,
     "nascell": Nascell,

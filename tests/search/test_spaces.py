@@ -70,9 +70,10 @@ def test_interrupted_and_resumed_is_as_if_uninterrupted(tmp_path, strategy):
 
 def test_one_training_scores_all_prefixes_on_images(every_space):
     space = every_space(**SMALL)
+    evaluator = "joint" if space.nested else "separate"
     search = replaytree.Search(
         name="digits", storage="sqlite://", space=space, data=replaytree.load_data("digits", train_limit=64),
-        strategy="random", min_layers=3, max_layers=3, epochs_first=1, epochs_last=1,
+        strategy="random", min_layers=3, max_layers=3, epochs_first=1, epochs_last=1, evaluator=evaluator,
     )  # fmt: skip
     search.run(trainings=1)
     [episode] = search.tree.episodes()

@@ -17,8 +17,16 @@ from replaytree.space.layers.ending import Ending
 from replaytree.space.layers.factorized_reduction import FactorizedReduction
 from replaytree.space.layers.fully_connected import FullyConnected
 from replaytree.space.layers.inverted_residual import InvertedResidual
-from replaytree.space.layers.layer import Layer, format_shape, legal_output, require_label, require_whole
+from replaytree.space.layers.layer import (
+    Layer,
+    format_shape,
+    legal_output,
+    require_label,
+    require_switch,
+    require_whole,
+)
 from replaytree.space.layers.normed_convolution import NormedConvolution
+from replaytree.space.layers.normed_pooling import NormedPooling
 from replaytree.space.layers.normed_sum import NormedSum
 from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
@@ -26,6 +34,8 @@ from replaytree.space.layers.rectangular import RectangularConvolution
 from replaytree.space.layers.residual import ResidualBlock
 from replaytree.space.layers.separable import SeparableConvolution
 from replaytree.space.layers.shaped_convolution import ShapedConvolution
+from replaytree.space.layers.stacked_separable import StackedSeparable
+from replaytree.space.layers.sum import Sum
 from replaytree.space.layers.unpadded_pooling import UnpaddedPooling
 from replaytree.space.layers.unrolled import Unrolled
 
@@ -40,6 +50,7 @@ KINDS: dict[str, Any] = {
     "FactorizedReduction": FactorizedReduction,
     "FullyConnected": FullyConnected,
     "NormedConvolution": NormedConvolution,
+    "NormedPooling": NormedPooling,
     "NormedSum": NormedSum,
     "PooledConvolution": PooledConvolution,
     "Pooling": Pooling,
@@ -49,6 +60,8 @@ KINDS: dict[str, Any] = {
     "InvertedResidual": InvertedResidual,
     "SeparableConvolution": SeparableConvolution,
     "ShapedConvolution": ShapedConvolution,
+    "StackedSeparable": StackedSeparable,
+    "Sum": Sum,
     "Unrolled": Unrolled,
 }
 
@@ -103,6 +116,7 @@ __all__ = [
     "InvertedResidual",
     "Layer",
     "NormedConvolution",
+    "NormedPooling",
     "NormedSum",
     "PooledConvolution",
     "Pooling",
@@ -111,6 +125,8 @@ __all__ = [
     "ResidualBlock",
     "SeparableConvolution",
     "ShapedConvolution",
+    "StackedSeparable",
+    "Sum",
     "UnpaddedPooling",
     "Unrolled",
     "format_shape",
@@ -118,5 +134,6 @@ __all__ = [
     "layer_to_json",
     "legal_output",
     "require_label",
+    "require_switch",
     "require_whole",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
-from replaytree.space.layers.layer import only, require_whole
+from replaytree.space.layers.layer import only, require_switch, require_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,8 +33,7 @@ class Classifier:
         require_whole("num_classes of a Classifier", self.num_classes, least=1)
         if self.pool not in get_args(Pool):
             raise SpaceError(f"pool of a Classifier is {self.pool!r}; it must be 'average' or 'flatten'")
-        if not isinstance(self.bias, bool):
-            raise SpaceError(f"bias of a Classifier is {self.bias!r}; it must be True or False")
+        require_switch("bias of a Classifier", self.bias)
 
     @property
     def label(self) -> str:

@@ -104,9 +104,19 @@ def why_stride_illegal(shape: Shape, stride: int) -> str:
     return f"it would leave no pixels where {found}"
 
 
+def why_shapes_differ(shapes: tuple[Shape, ...]) -> str:
+    """Why a layer that adds its inputs may not read feature maps of these shapes."""
+    return f"it adds feature maps of one shape, and these are {', '.join(map(format_shape, shapes))}"
+
+
 def stride_suffix(stride: int) -> str:
     """'' for 1, 's2' for 2."""
     return "" if stride == 1 else f"s{stride}"
+
+
+def norm_source(channels: int, *, affine: bool = True) -> str:
+    """Batch norm in an exported file; without `affine` it has no numbers to train."""
+    return f"nn.BatchNorm2d({channels}{'' if affine else ', affine=False'})"
 
 
 def require_whole(name: str, value: object, *, least: int) -> None:
@@ -115,6 +125,12 @@ def require_whole(name: str, value: object, *, least: int) -> None:
         raise SpaceError(f"{name} is {value!r}; it must be a whole number of at least {least}")
     if value > LARGEST:
         raise SpaceError(f"{name} is more than {LARGEST:,}; it must be a whole number of at most that")
+
+
+def require_switch(name: str, value: object) -> None:
+    """SpaceError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise SpaceError(f"{name} is {value!r}; it must be True or False")
 
 
 def require_odd(name: str, value: object, *, least: int) -> None:

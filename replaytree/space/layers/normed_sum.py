@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
-from replaytree.space.layers.layer import format_shape, legal_output
+from replaytree.space.layers.layer import legal_output, why_shapes_differ
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,7 +47,7 @@ class NormedSum:
         """The shapes differ, or there is none."""
         if not shapes:
             return "it needs at least one feature map"
-        return f"it adds feature maps of one shape, and these are {', '.join(map(format_shape, shapes))}"
+        return why_shapes_differ(shapes)
 
     def params(self, *shapes: Shape) -> int:
         """Two numbers a channel for the batch norm."""
