@@ -12,6 +12,7 @@ from replaytree.records import Shape, Space
 from replaytree.space.darts import Darts
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
+from replaytree.space.enas_micro import EnasMicro
 from replaytree.space.label_space import LabelSpace
 from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import OWN_KIND, layer_from_json
@@ -48,6 +49,7 @@ class PlanClass(Protocol):
 PLANS: dict[str, PlanClass] = {
     "darts": Darts,
     "enas-macro": EnasMacro,
+    "enas-micro": EnasMicro,
     "metaqnn": MetaQnn,
     "nascell": Nascell,
     "tiny": Tiny,

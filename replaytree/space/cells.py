@@ -15,7 +15,7 @@ from functools import lru_cache
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import Values, decode
-from replaytree.space.graph import Graph, GraphNode
+from replaytree.space.graph import Auxiliary, Graph, GraphNode
 from replaytree.space.layers import Layer, legal_output, require_whole
 
 KINDS = ("normal", "reduction")
@@ -175,6 +175,12 @@ def _decisions(nodes: CellNodes, depth: int) -> tuple[Decision, ...]:
     )
 
 
+def loose_ends(nodes: Sequence[Node]) -> tuple[int, ...]:
+    """The inputs and nodes of a cell that no node of it reads."""
+    read = {edge.source for node in nodes for edge in node.edges}
+    return tuple(number for number in range(2 + len(nodes)) if number not in read)
+
+
 class Drawing:
     """A graph under construction, which knows the shape of every map."""
 
@@ -183,9 +189,9 @@ class Drawing:
         self._nodes: list[GraphNode] = []
         self._shapes: list[Shape] = []
 
-    def add(self, name: str, layer: Layer, *inputs: int, depth: int = 1) -> int:
-        """A node that reads earlier ones, or IMAGE; its index."""
-        self._nodes.append(GraphNode(name, layer, inputs, depth))
+    def add(self, name: str, layer: Layer, *inputs: int, depth: int = 1, drop: float = 0.0) -> int:
+        """A node that reads earlier ones, or IMAGE; its index. `depth` and `drop` as in GraphNode."""
+        self._nodes.append(GraphNode(name, layer, inputs, depth, drop))
         self._shapes.append(legal_output(layer, *(self.shape(source) for source in inputs)))
         return len(self._nodes) - 1
 
@@ -193,9 +199,9 @@ class Drawing:
         """What a node gives; IMAGE gives the image."""
         return self._input_shape if node < 0 else self._shapes[node]
 
-    def graph(self, end: int, head: Layer) -> Graph:
+    def graph(self, end: int, head: Layer, auxiliary: Auxiliary) -> Graph:
         """The whole, with a head that reads one node."""
-        return Graph(self._input_shape, tuple(self._nodes), (end,), head)
+        return Graph(self._input_shape, tuple(self._nodes), (end,), head, auxiliary=auxiliary)
 
 
 def require_halves(space: str, input_shape: Shape) -> None:

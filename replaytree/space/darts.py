@@ -13,8 +13,9 @@ from replaytree.records import Decision, Path, Shape
 from replaytree.space.cells import CellNodes, Drawing, Node, require_halves
 from replaytree.space.coding import Values
 from replaytree.space.genotypes import DARTS
-from replaytree.space.graph import IMAGE, Graph
+from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
+    AuxiliaryClassifier,
     Classifier,
     Concatenation,
     FactorizedReduction,
@@ -89,6 +90,8 @@ class Darts:
     concatenated; without a node, its two inputs. The channels double at each reduction, where what reads an input of
     the cell has stride 2; 'skip' is a factorised reduction there. Separable convolutions are double, dilated ones
     single.
+
+    Drop-path spares what passes its input on. An auxiliary classifier reads the second reduction cell.
 
     While searching, batch norms in cells have no numbers to train, and poolings have one behind them. In a `final`
     network they have such numbers, and poolings have none.
@@ -183,13 +186,16 @@ class Darts:
         nodes = NODES.cells(path)
         drawing = Drawing(self.input_shape)
         channels = self.channels
-        before = last = drawing.add("stem", NormedConvolution(3 * channels, 3, relu="none"), IMAGE)
+        before = last = second = drawing.add("stem", NormedConvolution(3 * channels, 3, relu="none"), IMAGE)
         for place in range(1, self.cells + 1):
             reduces = place in self._reductions
             channels *= 2 if reduces else 1
             inputs = self._fitted(drawing, f"cell{place}", before, last, channels)
             before, last = last, self._cell(drawing, f"cell{place}", nodes[reduces], inputs, channels, reduces=reduces)
-        return drawing.graph(last, Classifier(self.num_classes))
+            second = last if reduces else second
+        return drawing.graph(
+            last, Classifier(self.num_classes), Auxiliary(second, AuxiliaryClassifier(self.num_classes))
+        )
 
     def _fitted(self, drawing: Drawing, cell: str, before: int, last: int, channels: int) -> list[int]:
         """The inputs of a cell, with its channels and the sides of the last cell."""
@@ -211,7 +217,9 @@ class Darts:
                 layer = self._operation(edge.operation, channels, stride)
                 end = maps[edge.source]
                 if layer is not None:
-                    end = drawing.add(f"{name}_in{edge.source}_{edge.operation}", layer, end, depth=node.depth)
+                    end = drawing.add(
+                        f"{name}_in{edge.source}_{edge.operation}", layer, end, depth=node.depth, drop=1.0
+                    )
                 ends.append(end)
             maps.append(drawing.add(name, Sum(), *ends, depth=node.depth))
         given = maps[2:] or inputs

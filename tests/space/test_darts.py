@@ -272,3 +272,28 @@ def test_cells_learn_digits():
     [few], [more] = (evaluator.evaluate([path], budget=Budget(epochs), seed=0) for epochs in (1, 5))
     assert len(more.accuracies) == 2
     assert min(more.accuracies) > max(0.5, *few.accuracies)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "params"),
+    [
+        ("DARTS_V2", {"channels": 36, "cells": 20}, 476_426),
+        ("PC_DARTS_image", {"channels": 36, "cells": 20}, 476_426),
+        ("DARTS_V1", {"channels": 16, "cells": 8}, 435_466),
+    ],
+)
+def test_the_auxiliary_classifier_reads_the_second_reduction_cell(name, options, params):
+    own = space(final=True, **options)
+    graph = own.network(own.parse(published(name)))
+    assert graph.nodes[graph.auxiliary.source].name == f"cell{2 * options['cells'] // 3 + 1}_concat"
+    assert graph.auxiliary.head.params(graph.auxiliary_shape) == params
+
+
+def test_drop_path_spares_what_passes_its_input_on():
+    small = space(**SMALL)
+    dropped = {node.name for node in small.network(small.parse(PATH)).nodes if node.drop == 1.0}
+    assert dropped == {
+        "cell1_node2_in0_sep3", "cell1_node3_in0_dil5", "cell1_node3_in2_avg3",
+        # A skip that halves is no identity.
+        "cell2_node2_in0_max3", "cell2_node2_in1_skip", "cell3_node2_in0_max3", "cell3_node2_in1_skip",
+    }  # fmt: skip

@@ -28,9 +28,11 @@ from replaytree.space.layers.layer import (
 from replaytree.space.layers.normed_convolution import NormedConvolution
 from replaytree.space.layers.normed_pooling import NormedPooling
 from replaytree.space.layers.normed_sum import NormedSum
+from replaytree.space.layers.pointwise import Pointwise
 from replaytree.space.layers.pooled_convolution import PooledConvolution
 from replaytree.space.layers.pooling import Pooling, PoolingKind
 from replaytree.space.layers.rectangular import RectangularConvolution
+from replaytree.space.layers.rectifier import Rectifier
 from replaytree.space.layers.residual import ResidualBlock
 from replaytree.space.layers.separable import SeparableConvolution
 from replaytree.space.layers.shaped_convolution import ShapedConvolution
@@ -52,9 +54,11 @@ KINDS: dict[str, Any] = {
     "NormedConvolution": NormedConvolution,
     "NormedPooling": NormedPooling,
     "NormedSum": NormedSum,
+    "Pointwise": Pointwise,
     "PooledConvolution": PooledConvolution,
     "Pooling": Pooling,
     "RectangularConvolution": RectangularConvolution,
+    "Rectifier": Rectifier,
     "ResidualBlock": ResidualBlock,
     "UnpaddedPooling": UnpaddedPooling,
     "InvertedResidual": InvertedResidual,
@@ -118,10 +122,12 @@ __all__ = [
     "NormedConvolution",
     "NormedPooling",
     "NormedSum",
+    "Pointwise",
     "PooledConvolution",
     "Pooling",
     "PoolingKind",
     "RectangularConvolution",
+    "Rectifier",
     "ResidualBlock",
     "SeparableConvolution",
     "ShapedConvolution",
