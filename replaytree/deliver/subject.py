@@ -15,16 +15,16 @@ from torch import nn
 
 from replaytree.config import SearchConfig
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
-from replaytree.errors import ConfigError, NodeNotFound, SpaceError
+from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Classifier, Graph, GraphSpace
 from replaytree.space.building import build
-from replaytree.space.catalogue import about, named_space, space_of
+from replaytree.space.catalogue import about, named_space
 from replaytree.space.coding import labels
-from replaytree.space.description import why_own
 from replaytree.space.graph import final_space, require_networks
 from replaytree.space.notation import read_path
-from replaytree.tree import Node, ReplayTree, advice
+from replaytree.tree import Node, ReplayTree
+from replaytree.tree.stored_space import rebuilt_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def search_subject(
     tree: ReplayTree, space: GraphSpace, data: ImageData, config: SearchConfig, *, node: str | None = None
 ) -> Subject:
     """A node of an open search, or its best one, on all of the search's training images."""
-    chosen = _node(tree, node)
+    chosen = tree.find_or_best(node)
     options = None
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
@@ -170,21 +170,14 @@ def _search_space(
 
     SpaceError where only its author has it.
     """
+    changes: dict[str, Any] = {"max_layers": max(description["max_layers"], deep)}
     if width is not None:
         if "width" not in description:
             raise ConfigError(f"the layers of search {name!r} have no common width to change; leave out --width")
-        description = description | {"width": width}
+        changes["width"] = width
     if data is not None and "input_shape" in description:
-        description = description | {"input_shape": list(data.image_shape), "num_classes": data.num_classes}
-    space = space_of(description | {"max_layers": max(description["max_layers"], deep)})
-    if space is None:
-        raise SpaceError(
-            f"search {name!r} has a space of its own, which the database does not hold ({why_own(description)}); go on "
-            f"in Python: replaytree.Search.resume({name!r}, space=...).best_model()"
-        )
-    if not hasattr(space, "network"):
-        raise SpaceError(f"search {name!r} has labels and no layers, so no network can be built of it")
-    return require_networks(space)
+        changes |= {"input_shape": list(data.image_shape), "num_classes": data.num_classes}
+    return rebuilt_space(description, name, changes)
 
 
 def _deepest(path: str | None) -> int:
@@ -194,23 +187,10 @@ def _deepest(path: str | None) -> int:
 
 def _choose(tree: ReplayTree, node: str | None, path: str | None, space: GraphSpace) -> tuple[int | None, Path]:
     if path is None:
-        chosen = _node(tree, node)
+        chosen = tree.find_or_best(node)
         return chosen.node_id, chosen.path
     actions = read_path(path, space)
     try:
         return tree.node(actions).node_id, actions
     except NodeNotFound:
         return None, actions
-
-
-def _node(tree: ReplayTree, node: str | None) -> Node:
-    """The node that is named, or the best one."""
-    if node is not None:
-        return tree.find(node)
-    best = tree.best(1)
-    if not best:
-        raise NodeNotFound(
-            f"search {tree.name!r} has no evaluated prefix yet; "
-            f"{advice(tree.engine.url, 'resume', tree.name, '--trainings', 10)} goes on with it"
-        )
-    return best[0]
