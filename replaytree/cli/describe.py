@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as js
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,12 +15,11 @@ from replaytree.cli.options import Classes, Format, Input, Json, Storage, search
 from replaytree.cli.spaces import given_text
 from replaytree.cli.text import escaped, say
 from replaytree.config.space import LayerOptions, SpaceOptions
-from replaytree.errors import ConfigError, SpaceError
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
     from replaytree.records import Path, Shape
     from replaytree.space import DecisionSpace, Graph, Layer, LayerSpace
-    from replaytree.space.plan import Published
     from replaytree.tree import ReplayTree
 
 COLUMNS = ("name", "depth", "layer", "inputs", "shape", "params", "flops")
@@ -96,7 +95,7 @@ def _of_space(
     space: str, node: str | None, path: str | None, given: dict[str, Any], common: dict[str, Any]
 ) -> tuple[list[str], LayerSpace | DecisionSpace, Path]:
     """A path of a named space."""
-    from replaytree.space.catalogue import about, all_options, named_space
+    from replaytree.space.catalogue import all_options, meant, named_space, parse_path_of
 
     if node is not None:
         raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
@@ -104,16 +103,15 @@ def _of_space(
         raise ConfigError(
             "there is nothing to describe: give the name of a search (`replaytree list`), or --path, and --space"
         )
-    known = about(space)
     all_options(space, given)
-    each = known.published.get(path.strip())
+    each = meant(space, path)
     if each is not None:
         path = each.path
         given = {**each.options, **given}
         common = {"input_shape": each.input_shape, "num_classes": each.num_classes, **common}
     usual = {"input_shape": shape_of(None), "num_classes": 10, "max_layers": _depth(path)}
     made = named_space(space, **{**usual, **common}, **given)
-    return [], made, _read(made, path, known.published)
+    return [], made, parse_path_of(made, path)
 
 
 def _of_search(
@@ -121,6 +119,7 @@ def _of_search(
 ) -> tuple[list[str], LayerSpace | DecisionSpace, Path]:
     """A node of a search, its best one, or another path in its space."""
     from replaytree.config import option_name
+    from replaytree.space.catalogue import meant, names
     from replaytree.tree.stored_space import rebuilt_space
 
     if node is not None and path is not None:
@@ -134,6 +133,8 @@ def _of_search(
         chosen = tree.find_or_best(node)
         path = " ".join(chosen.labels)
         title = [f"{escaped(tree.name)}, node {chosen.node_id}: {path}"]
+    elif description["kind"] in names() and (each := meant(description["kind"], path)) is not None:
+        path = each.path
     deep = {"max_layers": max(description["max_layers"], _depth(path))}
     made = rebuilt_space(description, tree.name, {**deep, **common, **given})
     # Read anew, because with other options the same layers may have other numbers.
@@ -144,16 +145,6 @@ def _depth(path: str) -> int:
     """How many layers a path has, as people write it."""
     words = path.replace(",", " ").split()
     return max(1, len(words) if len(words) != 1 or not words[0].replace(".", "").isdigit() else words[0].count(".") + 1)
-
-
-def _read(space: LayerSpace | DecisionSpace, path: str, published: Mapping[str, Published]) -> Path:
-    """The path of a text; SpaceError, which also names what is published where one word was no layer."""
-    try:
-        return space.parse(path)
-    except SpaceError as error:
-        if len(path.split()) != 1 or not published:
-            raise
-        raise SpaceError(f"{error}; published architectures: {', '.join(published)}") from error
 
 
 def _parts(graph: Graph) -> Iterator[tuple[str, int | None, Layer, tuple[str, ...], tuple[Shape, ...]]]:
