@@ -5,6 +5,7 @@ from replaytree.evaluate.answer import answer_of, require_evaluator, rescores_of
 from replaytree.evaluate.evaluators import JointEvaluator, SeparateEvaluator
 from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
 from replaytree.evaluate.ray_workers import RayWorkers
+from replaytree.evaluate.shared import SharedEvaluator
 from replaytree.evaluate.workers import InProcess, Workers
 
 EVALUATORS: dict[EvaluatorName, type[JointEvaluator] | type[SeparateEvaluator]] = {
@@ -20,6 +21,7 @@ __all__ = [
     "RayOptions",
     "RayWorkers",
     "SeparateEvaluator",
+    "SharedEvaluator",
     "Workers",
     "answer_of",
     "connect",

@@ -64,7 +64,7 @@ def _once(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Failu
             return Failure("diverged", str(error), heads=error.heads)
         except Exception as error:
             # A user's layer may raise anything, and a search of days must not end for one path.
-            return _failure(error)
+            return failure_of(error)
 
 
 def attempt_in_smaller_batches(
@@ -95,7 +95,7 @@ def attempt_in_smaller_batches(
         recipe = replace(recipe, batch_size=half, learning_rate=rate)
 
 
-def _failure(error: Exception) -> Failure:
+def failure_of(error: Exception) -> Failure:
     """The error as a Failure. Not inside `attempt`: a second reference to the error would keep its network alive."""
     cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ is not None else error
     if is_out_of_memory(cause):

@@ -48,7 +48,7 @@ class JointEvaluator:
         self._recipe = recipe
         self._device = device
         self._memory_bytes = usable_bytes(device, share=memory_share) if memory_bytes is None else memory_bytes
-        self._threads = _threads(threads, device)
+        self._threads = threads_on(threads, device)
         self._data = data.to(device)
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
@@ -126,7 +126,7 @@ class SeparateEvaluator:
         self._space = require_networks(space)
         self._recipe = recipe
         self._device = device
-        self._threads = _threads(threads, device)
+        self._threads = threads_on(threads, device)
         self._data = data.to(device)
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
@@ -169,7 +169,7 @@ class SeparateEvaluator:
         )
 
 
-def _threads(threads: Threads | None, device: torch.device) -> Threads:
+def threads_on(threads: Threads | None, device: torch.device) -> Threads:
     """What was given or is chosen; one where the CPU only hands out the work."""
     return (threads or Threads.of()) if device.type == "cpu" else Threads(1)
 

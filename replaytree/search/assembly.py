@@ -23,6 +23,7 @@ from replaytree.evaluate import (
     RayCluster,
     RayOptions,
     RayWorkers,
+    SharedEvaluator,
     Workers,
     connect,
     require_evaluator,
@@ -81,6 +82,8 @@ def assembled(
         data = data_of(config)
         if config.recipe.flip is None and config.source.dataset not in NAMED:
             config = config.with_options(flip=data.flip)
+    if config.weights.weights == "shared":
+        _require_own_supernet(evaluator, ray)
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
     config = with_layer_options(config, device=cluster.device if cluster else None)
     if space is None:
@@ -128,6 +131,19 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         )
     _require_capturable(space, config)
     return _located(config if space is None else config.with_options(space=None))
+
+
+def _require_own_supernet(evaluator: Evaluator | None, ray: RayOptions) -> None:
+    """ConfigError where shared weights were asked for, and something else than this process is to train."""
+    if evaluator is not None:
+        raise ConfigError(
+            "weights are shared, and the evaluator is of your own, which has weights of its own; leave out one of them"
+        )
+    if ray:
+        raise ConfigError(
+            "the weights of a supernet are in one process, and workers of Ray would each have others; leave out "
+            "--workers and --ray-address, or take --weights fresh"
+        )
 
 
 def _require_capturable(space: Space | None, config: SearchConfig) -> None:
@@ -255,9 +271,13 @@ def default_evaluator(
     `threads` None: as the configuration says. `memory_share`: of the memory of the device, beside other workers.
     """
     require_networks(space)
-    if config.weights.weights == "shared":
-        raise ConfigError("there is no supernet yet (--weights shared); leave it out")
     assert data is not None, "without an evaluator there are data"
+    device, threads = resolve_device(config.machine.device), threads or Threads.of(config.machine.threads)
+    recipe = Recipe.of(config, data)
+    if config.weights.weights == "shared":
+        return SharedEvaluator(
+            space, data, recipe=recipe, device=device, weights=config.weights, seed=config.seed, threads=threads
+        )
     kind: Callable[..., Evaluator] = EVALUATORS[config.recipe.evaluator]
     if kind is JointEvaluator:
         # The other trains one network at a time, and does not plan.
@@ -265,9 +285,9 @@ def default_evaluator(
     return kind(
         space,
         data,
-        recipe=Recipe.of(config, data),
-        device=resolve_device(config.machine.device),
-        threads=threads or Threads.of(config.machine.threads),
+        recipe=recipe,
+        device=device,
+        threads=threads,
     )
 
 

@@ -12,6 +12,7 @@ from statistics import fmean
 import torch
 
 from replaytree.config import Budget, Growth, SearchConfig
+from replaytree.config.weights import WeightOptions
 from replaytree.data import ImageData
 from replaytree.errors import ReplayTreeError
 from replaytree.policy.random_search import random_path
@@ -69,8 +70,10 @@ def training_costs(
     """What each of the next trainings costs, in training steps of one image through all layers."""
     shares = _shares(config, space, _typical_paths(config, space))
     validation = VALIDATION * len(data.val_labels)
+    own = config.weights
+    passes = own.passes / config.num_paths if own.weights == "shared" else None
     return [
-        shares[depth - 1] * (epochs * len(data.train_labels) + validation)
+        shares[depth - 1] * ((epochs if passes is None else passes) * len(data.train_labels) + validation)
         for depth, epochs in path_epochs(growth, config, trainings)
     ]
 
@@ -96,6 +99,8 @@ def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[f
 def _measured_seconds(config: SearchConfig, space: Space, part: ImageData, paths: Sequence[Path]) -> float:
     """Seconds of one epoch on a few images, the mean of some paths."""
     whole = space.space if isinstance(space, ConstrainedSpace) else space
+    # A step of a supernet costs what a step of the path costs.
+    config = config.with_options(weights="fresh", passes=WeightOptions.passes, score_images=None)
     evaluator = default_evaluator(config, whole, part)
     # The first training of a process also does preparations that later ones reuse.
     evaluator.evaluate(paths[:1], budget=Budget(1), seed=0)

@@ -1,0 +1,305 @@
+"""Scores with shared weights: a supernet is trained on the paths of a turn, and then scores them."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from replaytree.config import Budget
+from replaytree.config.weights import WeightOptions
+from replaytree.data import ImageData
+from replaytree.errors import ConfigError, SpaceError
+from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
+from replaytree.evaluate.evaluators import threads_on
+from replaytree.networks.supernet import Supernet
+from replaytree.policy.random_search import random_path
+from replaytree.records import Path, PathEvaluation, Space
+from replaytree.space import LayerSpace
+from replaytree.space.graph import GraphSpace, require_networks
+from replaytree.space.layers import KINDS
+from replaytree.space.trie import TrieCost, trie_cost
+from replaytree.training.capture import release_memory
+from replaytree.training.device import on, usable_bytes
+from replaytree.training.loop import epoch_steps
+from replaytree.training.precision import whole_float32
+from replaytree.training.recipe import Recipe
+from replaytree.training.shared import SupernetTraining
+from replaytree.training.threads import Threads, using
+
+# Batch norm takes the statistics of so many validation images at once, where memory suffices.
+SCORE_BATCH = 512
+# Random paths by which a space is judged.
+LOOKED_AT = 8
+# Paths whose network is made at once.
+MOST_PATHS = 256
+STATE_FORMAT = 1
+
+
+class SharedEvaluator:
+    """A supernet that is trained for `passes` passes over the training images a turn, and then scores the turn's paths.
+
+    The paths are trained in turn, one a minibatch, with the weights that the supernet has for them; only these change.
+    Scores are accuracies on `score_images` validation images, always the same, with the statistics of their batches.
+    In a nested space one pass scores all prefixes of all paths.
+
+    `epochs` of an evaluation is the number of turns that the supernet has been trained for, so that only scores of one
+    state of the supernet are compared. SpaceError for a space that no supernet has the weights of; ConfigError where
+    there are fewer images than are asked for.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        data: ImageData,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        weights: WeightOptions,
+        seed: int,
+        memory_bytes: int | None = None,
+        threads: Threads | None = None,
+    ) -> None:
+        self._space = require_supernet(space)
+        self._recipe = recipe
+        self._device = device
+        self._passes = weights.passes
+        self._memory_bytes = usable_bytes(device) if memory_bytes is None else memory_bytes
+        self._threads = threads_on(threads, device)
+        self._data = data = data.to(device)
+        self._require_images(weights)
+        generator = torch.Generator().manual_seed(seed)
+        # In random order: batches of one class would have statistics of their own.
+        order_N = torch.randperm(len(data.val_labels), generator=generator)
+        self._scored_N = order_N[: weights.score_images].to(device)
+        self._training = SupernetTraining(
+            Supernet(
+                self._space, data.num_classes, seed=seed, device=device, hidden=recipe.hidden, discount=recipe.discount
+            ),
+            data,
+            recipe=recipe,
+            rate=lambda _: 1.0,
+        )
+        self._turns = 0
+        self._together = MOST_PATHS if self._space.nested else 1
+        describe: Callable[[], dict[str, Any]] = getattr(space, "describe", dict)
+        self._description = json.dumps(describe(), sort_keys=True)
+
+    def _require_images(self, weights: WeightOptions) -> None:
+        images, steps = len(self._data.train_labels), epoch_steps(self._data, self._recipe)
+        if not round(weights.passes * steps):
+            raise ConfigError(
+                f"passes is {weights.passes:g}, and of {images} training images that is less than half a batch of "
+                f"{self._recipe.batch_size}; give --passes {1 / steps:.2g} or more, or a smaller --batch-size"
+            )
+        known = len(self._data.val_labels)
+        if weights.score_images is not None and weights.score_images > known:
+            raise ConfigError(
+                f"score_images is {weights.score_images}, and there are {known} validation images; give at most so "
+                f"many, or leave out --score-images"
+            )
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """One evaluation a path, in order: of a turn of training, and then of scores. The budget plays no part."""
+        started = time.perf_counter()
+        failures = self._train(paths, steps=self._training.steps(self._passes), seed=seed)
+        self._turns += 1
+        evaluations = self._scores(paths, failures)
+        seconds = (time.perf_counter() - started) / max(1, len(paths))
+        return [replace(evaluation, train_seconds=seconds) for evaluation in evaluations]
+
+    def rescore(self, paths: Sequence[Path]) -> list[PathEvaluation]:
+        """One evaluation a path, with the weights as they are; nothing is trained."""
+        return self._scores(paths, {})
+
+    def _train(self, paths: Sequence[Path], *, steps: int, seed: int) -> dict[Path, Failure]:
+        """Train the paths in turn, one a minibatch; a path that fails is left out from then on."""
+        failures: dict[Path, Failure] = {}
+        with self._prepared(paths, seed=seed):
+            for step, (inputs_BCHW, labels_B) in enumerate(islice(self._training.batches(seed=seed), steps)):
+                left = [path for path in paths if path not in failures]
+                if not left:
+                    break
+                path = left[step % len(left)]
+                failure = self._step(path, inputs_BCHW, labels_B)
+                if failure is not None:
+                    failures[path] = failure
+        return failures
+
+    def _step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor) -> Failure | None:
+        """One step; where memory does not suffice, several in smaller batches, at a rate that is as much lower."""
+        failure, pieces = None, 1
+        least = min(LEAST_BATCH, len(labels_B))
+        while (size := len(labels_B) // pieces) >= least:
+            failure = self._too_large(path, size) or self._in_pieces(path, inputs_BCHW, labels_B, pieces)
+            if failure is None or failure.kind != "out_of_memory":
+                break
+            release_memory(self._device)
+            pieces *= 2
+        return failure
+
+    def _too_large(self, path: Path, size: int) -> Failure | None:
+        """Why memory is estimated not to suffice, if so."""
+        supernet, allowed = self._training.supernet.nbytes, self._memory_bytes
+        if supernet + self._cost(path).train_bytes(size) <= allowed:
+            return None
+        mib = 2**20
+        return Failure(
+            "out_of_memory",
+            f"batches of {size} images are estimated not to fit: trainings may use {allowed / mib:.0f} MiB, of which "
+            f"the supernet takes {supernet / mib:.0f}",
+        )
+
+    def _in_pieces(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, pieces: int) -> Failure | None:
+        parts = torch.tensor_split(inputs_BCHW, pieces), torch.tensor_split(labels_B, pieces)
+        try:
+            for own_BCHW, own_B in zip(*parts, strict=True):
+                if not self._training.step(path, own_BCHW, own_B, share=1.0 / pieces):
+                    return Failure("diverged", "the training loss or a gradient became infinite")
+        except SpaceError:
+            raise
+        except Exception as error:
+            return failure_of(error)
+        return None
+
+    def _scores(self, paths: Sequence[Path], failures: Mapping[Path, Failure]) -> list[PathEvaluation]:
+        """The evaluations of the paths, of which some have failed already."""
+        failed, accuracies = dict(failures), dict[Path, float]()
+        scored = {path for path in paths if path not in failed}
+        if not self._space.nested:
+            scored = {path[:depth] for path in scored for depth in range(1, len(path) + 1)}
+        # In the order of a walk through their trie, so that neighbours share most.
+        waiting = deque(_parts(sorted(scored), most=self._together))
+        with self._prepared(paths, seed=0), self._training.supernet.unchanged():
+            while waiting:
+                together = waiting.popleft()
+                outcome = self._score(together)
+                if not isinstance(outcome, Failure):
+                    accuracies |= outcome
+                    continue
+                if outcome.node is None and len(together) > 1:
+                    waiting.extendleft(reversed(_parts(together, most=math.ceil(len(together) / 2))))
+                    continue
+                at_fault = [path for path in together if outcome.node is None or _begins(path, outcome.node)]
+                failed |= dict.fromkeys(at_fault, outcome)
+                if rest := [path for path in together if path not in failed]:
+                    waiting.appendleft(rest)
+        return self._evaluations(paths, accuracies, failed)
+
+    def _score(self, paths: Sequence[Path]) -> dict[Path, float] | Failure:
+        """The accuracies of the prefixes that have heads in the network of these paths."""
+        size = min(SCORE_BATCH, len(self._scored_N))
+        while True:
+            try:
+                network, accuracies = self._training.accuracies(paths, self._scored_N, batch_size=size)
+                return dict(zip(network.prefixes, accuracies, strict=True))
+            except SpaceError:
+                raise
+            except Exception as error:
+                failure = failure_of(error)
+            if failure.kind != "out_of_memory" or size <= LEAST_BATCH:
+                return failure
+            release_memory(self._device)
+            size //= 2
+
+    def _evaluations(
+        self, paths: Sequence[Path], accuracies: Mapping[Path, float], failures: Mapping[Path, Failure]
+    ) -> list[PathEvaluation]:
+        """One evaluation a path. What an earlier path also reports is `shared`."""
+        evaluations = []
+        reported: set[Path] = set()
+        for path in paths:
+            every = [path[:depth] for depth in range(1, len(path) + 1)]
+            failure = failures.get(path)
+            shared = 0
+            if failure is None:
+                shared = sum(prefix in reported for prefix in every)
+                reported.update(every)
+            evaluations.append(
+                PathEvaluation(
+                    [] if failure else [accuracies[prefix] for prefix in every],
+                    failure=failure.kind if failure else None,
+                    failure_text=failure.text if failure else "",
+                    # The supernet is also asked for scores before its first turn.
+                    epochs=max(1, self._turns),
+                    shared=shared,
+                )
+            )
+        return evaluations
+
+    @contextmanager
+    def _prepared(self, paths: Sequence[Path], *, seed: int) -> Iterator[None]:
+        """The device, the threads and the random numbers that layers draw, which are left as they were."""
+        device = self._device
+        flops = max((self._cost(path).flops for path in paths), default=0)
+        with (
+            using(self._threads.number(flops * self._recipe.batch_size)),
+            on(device),
+            whole_float32(device),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        ):
+            torch.manual_seed(seed)
+            yield
+
+    def _cost(self, path: Path) -> TrieCost:
+        if not self._space.nested:
+            graph = self._space.network(path)
+            return TrieCost(graph.params, graph.flops, graph.activations)
+        return trie_cost(self._space, [path], hidden=self._recipe.hidden)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that later turns and scores depend on: plain values and the tensors in use."""
+        return {
+            "format": STATE_FORMAT,
+            "space": self._description,
+            "device": self._device.type,
+            "turns": self._turns,
+            "training": self._training.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of state_dict; ValueError for the state of another space or kind of device."""
+        found = state.get("format"), state.get("space"), state.get("device")
+        for what, own, other in zip(
+            ("format", "space", "device"), (STATE_FORMAT, self._description, self._device.type), found, strict=True
+        ):
+            if own != other:
+                raise ValueError(f"the state of a supernet has {what} {other!r:.200}, and this has {own!r:.200}")
+        self._training.load_state_dict(state["training"])
+        self._turns = int(state["turns"])
+
+
+def require_supernet(space: Space) -> GraphSpace:
+    """The space, if a supernet can have the weights of its paths, judged by a few random ones; else SpaceError."""
+    known = require_networks(space)
+    generator = torch.Generator().manual_seed(0)
+    graphs = [known.network(random_path(known, known.max_layers, generator).path) for _ in range(LOOKED_AT)]
+    layers = [*(known.layers if isinstance(known, LayerSpace) else ()), *(n.layer for g in graphs for n in g.nodes)]
+    if own := [layer.label for layer in layers if KINDS.get(type(layer).__name__) is not type(layer)]:
+        raise SpaceError(
+            f"layer {own[0]!r} is one of your own, whose weights a supernet cannot share; take fresh weights "
+            f"(--weights fresh)"
+        )
+    if not all(graph.is_normed for graph in graphs):
+        raise SpaceError(
+            "this space has layers without batch norm, and shared weights fit many networks by its statistics only; "
+            "take fresh weights (--weights fresh)"
+        )
+    return known
+
+
+def _parts(paths: Sequence[Path], *, most: int) -> list[Sequence[Path]]:
+    return [paths[start : start + most] for start in range(0, len(paths), most)]
+
+
+def _begins(path: Path, prefix: Path) -> bool:
+    return path[: len(prefix)] == prefix

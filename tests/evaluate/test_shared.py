@@ -1,0 +1,202 @@
+import io
+
+import pytest
+import torch
+from torch import nn
+
+from replaytree.config import Budget
+from replaytree.config.weights import WeightOptions
+from replaytree.data import load_data
+from replaytree.errors import ConfigError, SpaceError
+from replaytree.evaluate import SharedEvaluator
+from replaytree.space import Convolution, CustomLayer, LabelSpace, LayerSpace, Pooling
+from replaytree.space.catalogue import named_space
+from replaytree.training import Recipe
+
+CPU = torch.device("cpu")
+SPACE = LayerSpace(
+    [Convolution(4, 3), Convolution(8, 3), Pooling("max", 2, 2)], input_shape=(1, 8, 8), num_classes=10, max_layers=3
+)
+TURNS = [[(0, 0), (1, 2)], [(1, 1, 0)], [(0, 2, 1), (0, 2, 0)], [(1, 0, 0), (0,)]]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", train_limit=256)
+
+
+def evaluator(digits, space=SPACE, *, passes=1.0, score_images=None, memory_bytes=None, seed=0, **recipe):
+    return SharedEvaluator(
+        space,
+        digits,
+        recipe=Recipe(**{"batch_size": 32, "crop_padding": 1} | recipe),
+        device=CPU,
+        weights=WeightOptions(weights="shared", passes=passes, score_images=score_images),
+        seed=seed,
+        memory_bytes=memory_bytes,
+    )
+
+
+def turns(own, numbers):
+    return [own.evaluate(TURNS[number], budget=Budget(1), seed=number) for number in numbers]
+
+
+def scores(evaluations):
+    return [[(each.accuracies, each.epochs, each.shared, each.failure) for each in turn] for turn in evaluations]
+
+
+def same(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def through_a_file(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_supernet_that_was_saved_and_loaded_goes_on_to_the_bit(digits, after):
+    whole = evaluator(digits)
+    expected = turns(whole, range(4))
+    first, second = evaluator(digits), evaluator(digits)
+    turns(first, range(after))
+    # Scores between turns are nobody's business but the tree's.
+    first.rescore([(2, 1, 0)])
+    second.load_state_dict(through_a_file(first.state_dict()))
+    found = turns(second, range(after, 4))
+    assert scores(found) == scores(expected[after:])
+    assert second.state_dict()["training"]["steps"] == 4 * 8
+    assert same(second.state_dict(), whole.state_dict())
+
+
+def test_the_same_state_gives_the_same_scores_whatever_else_is_scored(digits):
+    own = evaluator(digits, score_images=60)
+    turns(own, range(4))
+    before = through_a_file(own.state_dict())
+    [alone] = own.rescore([(1, 1, 0)])
+    among = own.rescore([(0, 1), (1, 1, 0), (1, 1, 0), (1, 1, 2), (2,)])
+    assert among[1].accuracies == alone.accuracies
+    assert (alone.epochs, alone.shared, among[2].shared, among[3].shared, among[4].shared) == (4, 0, 3, 2, 0)
+    assert [own.rescore([(1, 1, 0)])[0].accuracies for _ in range(2)] == [alone.accuracies] * 2
+    # 60 images, and not all 180.
+    assert all(accuracy * 60 == pytest.approx(round(accuracy * 60)) for accuracy in alone.accuracies)
+    # Nor do scores change the state, also of layers that no path was trained with, or that read more channels.
+    assert same(own.state_dict(), before)
+
+
+def test_it_learns_and_counts_its_turns_as_epochs(digits):
+    own = evaluator(digits, passes=2.0)
+    found = [own.evaluate([(1, 1)], budget=Budget(7), seed=turn)[0] for turn in range(5)]
+    assert [each.epochs for each in found] == [1, 2, 3, 4, 5]
+    assert all(len(each.accuracies) == 2 for each in found)
+    assert found[-1].accuracies[1] > 0.6
+    assert found[-1].train_seconds > 0.0
+
+
+def test_paths_are_trained_in_turn_one_a_minibatch(digits, monkeypatch):
+    own = evaluator(digits)
+    trained = []
+    step = own._training.step
+
+    def told(path, inputs, labels, *, share):
+        trained.append((path, len(labels), share))
+        return step(path, inputs, labels, share=share)
+
+    monkeypatch.setattr(own._training, "step", told)
+    own.evaluate([(0, 0), (1,), (2, 1)], budget=Budget(1), seed=0)
+    # 256 images in batches of 32.
+    assert [path for path, _, _ in trained] == [(0, 0), (1,), (2, 1), (0, 0), (1,), (2, 1), (0, 0), (1,)]
+    assert {rest for _, *rest in map(tuple, trained) for rest in [tuple(rest)]} == {(32, 1.0)}
+
+
+def test_where_memory_does_not_suffice_batches_are_smaller_and_then_a_path_fails(digits, monkeypatch):
+    own = evaluator(digits)
+    own.evaluate([(1, 1, 1)], budget=Budget(1), seed=0)
+    weights = own._training.supernet.nbytes
+    cost = own._cost((1, 1, 1))
+    trained = []
+    enough = evaluator(digits, memory_bytes=weights + cost.train_bytes(16))
+    step = enough._training.step
+
+    def told(path, inputs, labels, *, share):
+        trained.append((len(labels), share))
+        return step(path, inputs, labels, share=share)
+
+    monkeypatch.setattr(enough._training, "step", told)
+    [fitting] = enough.evaluate([(1, 1, 1)], budget=Budget(1), seed=0)
+    assert fitting.failure is None
+    # The very first step makes the weights, so it does not count them yet.
+    assert trained[1:] == [(16, 0.5)] * 14 or trained == [(16, 0.5)] * 16
+    little = evaluator(digits, memory_bytes=weights + cost.train_bytes(7))
+    failing, other = little.evaluate([(1, 1, 1), (2,)], budget=Budget(1), seed=0)
+    assert (failing.failure, failing.accuracies) == ("out_of_memory", ())
+    assert "batches of 8 images are estimated not to fit: trainings may use" in failing.failure_text
+    assert other.failure is None
+
+
+def test_a_path_that_diverges_fails_and_harms_no_other(digits):
+    own = evaluator(digits, learning_rate=1e30)
+    first, second = own.evaluate([(1, 1), (0, 0)], budget=Budget(1), seed=0)
+    assert first.failure == second.failure == "diverged"
+    assert "infinite" in first.failure_text
+    assert all(weight.isfinite().all() for weight in own.state_dict()["training"]["weights"].values())
+
+
+def test_a_state_of_another_space_is_refused(digits):
+    own, other = (
+        evaluator(digits, named_space(n, input_shape=(1, 8, 8), num_classes=10, max_layers=2)) for n in ("xu24", "tiny")
+    )
+    with pytest.raises(ValueError, match="the state of a supernet has space"):
+        other.load_state_dict(own.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"passes": 0.05}, "passes is 0.05, and of 256 training images that is less than half a batch of 32"),
+        ({"score_images": 181}, "score_images is 181, and there are 180 validation images"),
+    ],
+)
+def test_fewer_images_than_are_asked_for(digits, options, said):
+    with pytest.raises(ConfigError, match=said):
+        evaluator(digits, **options)
+
+
+def test_a_part_of_a_pass(digits):
+    own = evaluator(digits, passes=0.25)
+    own.evaluate([(0,)], budget=Budget(1), seed=0)
+    assert own.state_dict()["training"]["steps"] == 2
+
+
+OWN = CustomLayer("own", lambda shape: nn.Identity(), output_shape=lambda shape: shape, cost=lambda shape: (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (LabelSpace(["a", "b"], max_layers=2), "needs an evaluator of your own"),
+        (
+            LayerSpace([Convolution(4, 3), OWN], input_shape=(1, 8, 8), num_classes=10, max_layers=2),
+            "layer 'own' is one of your own",
+        ),
+        (named_space("metaqnn", input_shape=(1, 8, 8), num_classes=10, max_layers=3), "layers without batch norm"),
+    ],
+)
+def test_a_space_without_a_supernet(digits, space, said):
+    with pytest.raises(SpaceError, match=said):
+        evaluator(digits, space)
+
+
+@pytest.mark.parametrize("name", ["xu24", "tiny", "zoph", "enas-macro", "enas-micro", "darts"])
+def test_every_space_with_a_supernet_is_trained_and_scored(digits, name, random_paths):
+    options = {"channels": 4} if name in ("enas-macro", "enas-micro", "darts") else {}
+    space = named_space(name, input_shape=(1, 8, 8), num_classes=10, max_layers=3, **options)
+    own = evaluator(digits, space, passes=0.5, score_images=40)
+    paths = random_paths(space, 2)
+    for evaluation, path in zip(own.evaluate(paths, budget=Budget(1), seed=0), paths, strict=True):
+        assert evaluation.failure is None, evaluation.failure_text
+        assert len(evaluation.accuracies) == len(path)

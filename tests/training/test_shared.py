@@ -1,0 +1,120 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from replaytree.data import load_data
+from replaytree.networks.supernet import Supernet
+from replaytree.space import Convolution, LayerSpace, Pooling, ResidualBlock
+from replaytree.training.recipe import Recipe
+from replaytree.training.shared import SupernetTraining
+
+CPU = torch.device("cpu")
+SPACE = LayerSpace(
+    [Convolution(4, 3), Convolution(8, 4), ResidualBlock(4, 2), Pooling("max", 2, 2)],
+    input_shape=(1, 8, 8),
+    num_classes=10,
+    max_layers=3,
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("digits", train_limit=320)
+
+
+def training(digits, *, rate=lambda _: 1.0, discount=1.0, **recipe):
+    net = Supernet(SPACE, 10, seed=0, device=CPU, discount=discount)
+    return SupernetTraining(net, digits, recipe=Recipe(batch_size=32, **recipe), rate=rate)
+
+
+def tensors(each):
+    return {kind: {n: t.clone() for n, t in own.items()} for kind, own in each.supernet.state_dict().items()}
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_steps_are_those_of_torch_on_the_network_of_the_path(digits, grown):
+    """Also where a weight is a part of a larger tensor, and lies in memory with gaps."""
+    path = (0, 0, 2)
+    own = training(digits)
+    if grown:
+        own.supernet.network([(1, 0, 0)])
+        own.supernet.network([(0, 1, 2)])
+    network = own.supernet.network([path])
+    assert network.is_dense is not grown
+    weights = [torch.nn.Parameter(weight.detach().clone()) for weight, _ in network.weights_and_momenta]
+    optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    batches = own.batches(seed=1)
+    for _ in range(3):
+        inputs, labels = next(batches)
+        # The gradients of the same network at the same weights.
+        for (weight, _), copy in zip(network.weights_and_momenta, weights, strict=True):
+            assert torch.allclose(weight, copy, atol=1e-6)
+        logits = network.train()(inputs)
+        loss = sum(functional.cross_entropy(each, labels, label_smoothing=0.1) for each in logits)
+        found = torch.autograd.grad(loss, [weight for weight, _ in network.weights_and_momenta])
+        for copy, gradient in zip(weights, found, strict=True):
+            copy.grad = gradient.clone()
+        optimizer.step()
+        assert own.step(path, inputs, labels)
+        assert own.supernet.network([path]) is network
+
+
+def test_a_step_changes_the_weights_and_momenta_of_its_path_alone(digits):
+    own = training(digits)
+    own.supernet.network([(1, 0)])
+    own.supernet.network([(0, 0)])
+    before = tensors(own)
+    assert own.step((0, 0), *next(own.batches(seed=0)))
+    after = tensors(own)
+    for kind in ("weights", "momenta"):
+        changed = {name.split()[0] for name in before[kind] if not torch.equal(before[kind][name], after[kind][name])}
+        assert changed == {"layer1_conv4k3", "layer2_conv4k3", "head1", "head2"}
+        [kernel] = [name for name in before[kind] if name.startswith("layer2_conv4k3") and name.endswith("0.weight")]
+        # It reads four of the eight channels that the layer reads in the other path.
+        assert torch.equal(before[kind][kernel][:, 4:], after[kind][kernel][:, 4:])
+        assert not torch.equal(before[kind][kernel][:, :4], after[kind][kernel][:, :4])
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(digits):
+    own = training(digits)
+    inputs, labels = next(own.batches(seed=0))
+    own.supernet.network([(0, 0)])
+    before = tensors(own)
+    assert not own.step((0, 0), inputs * torch.inf, labels)
+    after = tensors(own)
+    assert all(torch.equal(before[kind][name], after[kind][name]) for kind in before for name in before[kind])
+    assert all(weight.grad is None for weight, _ in own.supernet.network([(0, 0)]).weights_and_momenta)
+    assert own.step((0, 0), inputs, labels)
+
+
+def test_the_rate_is_that_of_the_passes_so_far(digits):
+    asked = []
+    own = training(digits, rate=lambda passes: asked.append(passes) or 0.0)
+    before = tensors(own)
+    for _, batch in zip(range(3), own.batches(seed=0), strict=False):
+        own.step((0,), *batch, share=0.5)
+    steps = own.steps(1.0)
+    assert asked == pytest.approx([0.0, 0.5 / steps, 1.0 / steps])
+    after = tensors(own)
+    assert all(torch.equal(weight, after["weights"][name]) for name, weight in before["weights"].items())
+
+
+def test_a_layer_takes_the_gradients_of_later_heads_discounted(digits):
+    """As in a joint training: that of the head s layers behind it times discount^s."""
+    inputs, labels = next(training(digits).batches(seed=0))
+
+    def gradients(discount, heads):
+        own = training(digits, discount=discount, momentum=0.0, weight_decay=0.0)
+        network = own.supernet.network([(0, 1)])
+        logits = network.train()(inputs)
+        sum(functional.cross_entropy(logits[head], labels) for head in heads).backward()
+        for factor, layers in network.by_factor.items():
+            for weight in layers:
+                weight.grad *= factor
+        return [weight.grad.clone() for weight, _ in network.weights_and_momenta[:6] if weight.grad is not None]
+
+    plain = [gradients(1.0, [head]) for head in (0, 1)]
+    both = gradients(0.5, [0, 1])
+    # The first three are those of the first layer, then come those of its head.
+    for place in range(3):
+        assert torch.allclose(both[place], plain[0][place] + 0.5 * plain[1][place], atol=1e-6)
