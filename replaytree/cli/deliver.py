@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, eng
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
 from replaytree.config.retraining import RetrainOptions
+from replaytree.config.space import LayerOptions
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,20 +36,22 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that exist."
 
 
 @configured(RetrainOptions)
+@configured(LayerOptions, unset="the search's; without one, the space's own")
 def retrain(
     *,
     name: Annotated[str | None, typer.Argument(help="The search's name; without one, --dataset and --path.")] = None,
     node: Node = None,
-    path: Annotated[str | None, typer.Option(help="Layers of your own choice, as in 'res128 conv32k3 avg2s2'.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(help="Layers of your own choice, as in 'res128 conv32k3 avg2s2', or a published architecture."),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a search: a named data set, or a folder.")] = None,
     space: Annotated[
         str | None, typer.Option(help="Without a search: the space that has the layers.  [default: xu24]")
     ] = None,
     epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 30,
     seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
-    width: Annotated[
-        float | None, typer.Option(help="Factor on all channel numbers.  [default: the search's; without one, 1]")
-    ] = None,
+    layers: LayerOptions,
     recipe: RetrainOptions,
     mirror: Mirror = False,
     image_size: Annotated[
@@ -78,7 +80,7 @@ def retrain(
     from replaytree.tree import open_engine, require_writable
 
     subject = _subject(
-        name, storage, node=node, path=path, dataset=dataset, space=space, width=width,
+        name, storage, node=node, path=path, dataset=dataset, space=space, layers=layers.given(),
         image_size=image_size, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
     )  # fmt: skip
     for note in subject.data.notes if subject.search is None and not quiet else ():
@@ -236,7 +238,7 @@ def _subject(
     path: str | None,
     dataset: str | None,
     space: str | None,
-    width: float | None,
+    layers: dict[str, Any],
     image_size: int | None,
     train_limit: int | None,
     skip_bad: bool,
@@ -244,8 +246,6 @@ def _subject(
 ) -> Subject:
     from replaytree.deliver import node_subject, path_subject
 
-    if width is not None and not (math.isfinite(width) and width > 0):
-        raise ConfigError(f"width is {width}; it must be a number over 0 (--width)")
     if name is not None:
         if dataset is not None or image_size is not None or space is not None:
             raise ConfigError(
@@ -254,8 +254,9 @@ def _subject(
             )
         tree = tree_of(storage, name)
         return node_subject(
-            tree, node=node, path=path, width=width, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir
-        )
+            tree, node=node, path=path, space_options=layers, train_limit=train_limit, skip_bad=skip_bad,
+            data_dir=data_dir,
+        )  # fmt: skip
     if dataset is None or path is None:
         raise ConfigError(
             "there is nothing to train: give the name of a search (`replaytree list`), or --dataset and --path"
@@ -266,13 +267,7 @@ def _subject(
         "dataset": dataset, "image_size": image_size, "train_limit": train_limit, "val_fraction": 0.1, "seed": 0,
         "skip_bad": skip_bad,
     }  # fmt: skip
-    return path_subject(
-        path,
-        options=options,
-        space=space or "xu24",
-        space_options={} if width is None else {"width": width},
-        data_dir=data_dir,
-    )
+    return path_subject(path, options=options, space=space or "xu24", space_options=layers, data_dir=data_dir)
 
 
 def _print_epoch(done: EpochDone) -> None:

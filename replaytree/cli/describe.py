@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as js
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,63 +11,75 @@ import typer
 from replaytree.cli import console, table
 from replaytree.cli.completing import published_like, space_names_like
 from replaytree.cli.declared import configured
-from replaytree.cli.options import Classes, Format, Input, Json, shape_of, whole
+from replaytree.cli.options import Classes, Format, Input, Json, Storage, search_names_like, shape_of, tree_of, whole
 from replaytree.cli.spaces import given_text
-from replaytree.cli.text import say
+from replaytree.cli.text import escaped, say
 from replaytree.config.space import LayerOptions, SpaceOptions
-from replaytree.errors import SpaceError
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
     from replaytree.records import Path, Shape
     from replaytree.space import DecisionSpace, Graph, Layer, LayerSpace
-    from replaytree.space.plan import Published
+    from replaytree.tree import ReplayTree
 
 COLUMNS = ("name", "depth", "layer", "inputs", "shape", "params", "flops")
 
 
 @configured(LayerOptions, unset="the space's own")
 def describe(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A search, for one of its nodes or another path of its space; without one, --path.",
+            metavar="NAME",
+            autocompletion=search_names_like,
+        ),
+    ] = None,
+    node: Annotated[
+        str | None,
+        typer.Option(help="A node of the search: its number, its path or its layers.  [default: the best]"),
+    ] = None,
     path: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Labels, as in 'res128 conv32k3', or the name of a published architecture.",
             metavar="PATH",
             autocompletion=published_like,
         ),
-    ],
+    ] = None,
     space: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="The space; `replaytree spaces` lists them.", metavar="NAME", autocompletion=space_names_like
+            help="Without a search: the space; `replaytree spaces` lists them.  [default: xu24]",
+            metavar="NAME",
+            autocompletion=space_names_like,
         ),
-    ] = str(SpaceOptions.space),
+    ] = None,
     input_: Input = None,
     classes: Classes = None,
     max_layers: Annotated[
         int | None, whole("Layers of the deepest path of the space.  [default: those of the path]", most=1000)
     ] = None,
     layers: LayerOptions = LayerOptions(),  # noqa: B008
+    storage: Storage = None,
     format_: Format = "table",
     json: Json = False,
 ) -> None:
-    """Show the network of any path: layers, shapes, parameters, FLOPs (multiply-adds an image), bytes."""
-    from replaytree.space.catalogue import about, all_options, named_space
+    """Show the network of any path: layers, shapes, parameters, FLOPs (multiply-adds an image), bytes.
 
-    known = about(space)
+    With NAME: of a node of a search, as it is searched; with --width, --input and the like as it would be then.
+    """
     given = layers.given()
-    all_options(space, given)
-    each = known.published.get(path.strip())
-    if each is not None:
-        path, given = each.path, {**each.options, **given}
-    shape = each.input_shape if each is not None and input_ is None else shape_of(input_)
-    made = named_space(
-        space,
-        input_shape=shape,
-        num_classes=classes if classes is not None else 10 if each is None else each.num_classes,
-        max_layers=_depth(path) if max_layers is None else max_layers,
-        **given,
-    )
-    actions = _read(made, path, known.published)
+    images = {"input_shape": None if input_ is None else shape_of(input_), "num_classes": classes}
+    common = {option: value for option, value in images.items() if value is not None}
+    if max_layers is not None:
+        common["max_layers"] = max_layers
+    if name is None:
+        title, made, actions = _of_space(space or str(SpaceOptions.space), node, path, given, common)
+    elif space is not None:
+        raise ConfigError(f"search {name!r} brings its own layers; leave out --space, or the name")
+    else:
+        title, made, actions = _of_search(tree_of(storage, name), node, path, given, common)
     form = "json" if json else format_
     graph = made.network(actions)
     rows = [_row(*part) for part in _parts(graph)]
@@ -76,23 +88,63 @@ def describe(
     elif form == "json":
         say(js.dumps(_whole(made, actions, graph) | {"nodes": rows}, indent=2))
     else:
-        say("\n".join(_lines(made, actions, graph, rows)))
+        say("\n".join([*title, *_lines(made, actions, graph, rows)]))
+
+
+def _of_space(
+    space: str, node: str | None, path: str | None, given: dict[str, Any], common: dict[str, Any]
+) -> tuple[list[str], LayerSpace | DecisionSpace, Path]:
+    """A path of a named space."""
+    from replaytree.space.catalogue import all_options, meant, named_space, parse_path_of
+
+    if node is not None:
+        raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
+    if path is None:
+        raise ConfigError(
+            "there is nothing to describe: give the name of a search (`replaytree list`), or --path, and --space"
+        )
+    all_options(space, given)
+    each = meant(space, path)
+    if each is not None:
+        path = each.path
+        given = {**each.options, **given}
+        common = {"input_shape": each.input_shape, "num_classes": each.num_classes, **common}
+    usual = {"input_shape": shape_of(None), "num_classes": 10, "max_layers": _depth(path)}
+    made = named_space(space, **{**usual, **common}, **given)
+    return [], made, parse_path_of(made, path)
+
+
+def _of_search(
+    tree: ReplayTree, node: str | None, path: str | None, given: dict[str, Any], common: dict[str, Any]
+) -> tuple[list[str], LayerSpace | DecisionSpace, Path]:
+    """A node of a search, its best one, or another path in its space."""
+    from replaytree.config import option_name
+    from replaytree.space.catalogue import meant, names
+    from replaytree.tree.stored_space import rebuilt_space
+
+    if node is not None and path is not None:
+        raise ConfigError("--node and --path were both given; give one of them")
+    description = tree.info().space
+    for option in given:
+        if option not in description:
+            raise ConfigError(f"the layers of search {tree.name!r} have no {option_name(option)} to change")
+    title = []
+    if path is None:
+        chosen = tree.find_or_best(node)
+        path = " ".join(chosen.labels)
+        title = [f"{escaped(tree.name)}, node {chosen.node_id}: {path}"]
+    elif description["kind"] in names() and (each := meant(description["kind"], path)) is not None:
+        path = each.path
+    deep = {"max_layers": max(description["max_layers"], _depth(path))}
+    made = rebuilt_space(description, tree.name, {**deep, **common, **given})
+    # Read anew, because with other options the same layers may have other numbers.
+    return title, made, made.parse(path)
 
 
 def _depth(path: str) -> int:
     """How many layers a path has, as people write it."""
     words = path.replace(",", " ").split()
     return max(1, len(words) if len(words) != 1 or not words[0].replace(".", "").isdigit() else words[0].count(".") + 1)
-
-
-def _read(space: LayerSpace | DecisionSpace, path: str, published: Mapping[str, Published]) -> Path:
-    """The path of a text; SpaceError, which also names what is published where one word was no layer."""
-    try:
-        return space.parse(path)
-    except SpaceError as error:
-        if len(path.split()) != 1 or not published:
-            raise
-        raise SpaceError(f"{error}; published architectures: {', '.join(published)}") from error
 
 
 def _parts(graph: Graph) -> Iterator[tuple[str, int | None, Layer, tuple[str, ...], tuple[Shape, ...]]]:
@@ -144,7 +196,7 @@ def _lines(space: LayerSpace | DecisionSpace, path: Path, graph: Graph, rows: li
     given = {name: value for name, value in space.describe().items() if name in vars(LayerOptions())}
     options = "".join(f", {given_text(name, value)}" for name, value in given.items())
     layers = console.counting(len(path), "layer")
-    yield f"{space.name}: {layers} on images of {shape}, {space.num_classes} classes{options}"
+    yield f"{space.name or 'layers of your own'}: {layers} on images of {shape}, {space.num_classes} classes{options}"
     yield ""
     cells = [
         (row["name"], row["layer"], row["inputs"], row["shape"], f"{row['params']:,}", f"{row['flops']:,}")

@@ -108,6 +108,7 @@ def _print_one(known: About, space: LayerSpace | DecisionSpace, given: dict[str,
             "options": dict(known.defaults) | given,
             "input_shape": list(space.input_shape),
             "decisions": by_depth,
+            "example": _example(space),
             "published": {name: _published_row(known.name, each) for name, each in known.published.items()},
         }, indent=2))  # fmt: skip
     else:
@@ -147,6 +148,7 @@ def _lines(known: About, space: LayerSpace | DecisionSpace, size: Size) -> Itera
         ("nested", f"{'yes' if known.nested else 'no'}: {nested}"),
     ):
         yield from table.hanging(f"{what:<8}", value, width)
+    yield from table.hanging(f"{'written':<8}", _written(space), width)
     yield ""
     cells = [(name, kind, depths, options) for name, kind, depths, options in decision_rows(space)]
     headings = ("decision", "kind", "layers", "options")
@@ -164,6 +166,32 @@ def _lines(known: About, space: LayerSpace | DecisionSpace, size: Size) -> Itera
     if known.published:
         yield ""
         yield from _published_lines(known, width)
+
+
+def _example(space: LayerSpace | DecisionSpace) -> dict[str, Any]:
+    """A path as people write it, and the decisions of its last layer."""
+    from replaytree.space import coding
+    from replaytree.space.example import example_path
+
+    path = example_path(space)
+    decisions = space.decisions(len(path))
+    return {
+        "path": " ".join(coding.labels(space, path)),
+        "last_layer": coding.named(decisions, coding.decode(decisions, path[-1])),
+    }
+
+
+def _written(space: LayerSpace | DecisionSpace) -> str:
+    """How a path is written: an example, and what its last layer says where that is more than its name."""
+    example = _example(space)
+    path, chosen = example["path"], example["last_layer"]
+    if list(chosen.values()) == path.split()[-1:]:
+        return f"'{path}'"
+    options = (
+        f"{name} {option if isinstance(option, str) else ' and '.join(option) or 'none'}"
+        for name, option in chosen.items()
+    )
+    return f"'{path}'; the last layer is {', '.join(options)}"
 
 
 def _published_lines(known: About, width: int) -> Iterator[str]:

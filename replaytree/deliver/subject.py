@@ -13,18 +13,20 @@ from typing import Any
 
 from torch import nn
 
-from replaytree.config import SearchConfig
+from replaytree.config import SearchConfig, option_name
 from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
-from replaytree.errors import ConfigError, NodeNotFound, SpaceError
+from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Classifier, Graph, GraphSpace
 from replaytree.space.building import build
-from replaytree.space.catalogue import about, named_space, space_of
+from replaytree.space.catalogue import meant, named_space, names, parse_path_of
 from replaytree.space.coding import labels
-from replaytree.space.description import why_own
-from replaytree.space.graph import final_space, require_networks
+from replaytree.space.description import decision_difference
+from replaytree.space.graph import final_space
 from replaytree.space.notation import read_path
-from replaytree.tree import Node, ReplayTree, advice
+from replaytree.space.plan import Published
+from replaytree.tree import Node, ReplayTree
+from replaytree.tree.stored_space import rebuilt_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def node_subject(
     *,
     node: str | None = None,
     path: str | None = None,
-    width: float | None = None,
+    space_options: Mapping[str, Any] | None = None,
     train_limit: int | None = None,
     skip_bad: bool = False,
     data_dir: str | None = None,
@@ -82,9 +84,9 @@ def node_subject(
 ) -> Subject:
     """A node of a search, its best one, or another path in its space, on the search's images.
 
-    `node` is an id, a path or labels, as people write them. `width` and `train_limit` replace the search's;
-    `skip_bad` leaves out test images that cannot be read. Raises NodeNotFound, SpaceError for an illegal path,
-    DataError if the images are not those of the search.
+    `node` is an id, a path or labels, as people write them; `path` may also name a published architecture. Options of
+    the space, as width and cells, and `train_limit` replace the search's; `skip_bad` leaves out test images that cannot
+    be read. Raises NodeNotFound, SpaceError for an illegal path, DataError if the images are not those of the search.
     """
     if node is not None and path is not None:
         raise ConfigError("--node and --path were both given; give one of them")
@@ -103,7 +105,9 @@ def node_subject(
         if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
             data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
-    space = _search_space(info.space, tree.name, data=data, width=width, deep=_deepest(path))
+    if path is not None and (each := _published(info.space, path)) is not None:
+        path = each.path
+    space = _search_space(info.space, tree.name, data=data, options=space_options, deep=_deepest(path))
     node_id, actions = _choose(tree, node, path, space)
     return Subject(
         final_space(space).network(actions), labels(space, actions), data, options, search=tree.name, node_id=node_id,
@@ -115,7 +119,7 @@ def search_subject(
     tree: ReplayTree, space: GraphSpace, data: ImageData, config: SearchConfig, *, node: str | None = None
 ) -> Subject:
     """A node of an open search, or its best one, on all of the search's training images."""
-    chosen = _node(tree, node)
+    chosen = tree.find_or_best(node)
     options = None
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
@@ -135,20 +139,21 @@ def path_subject(
     space_options: Mapping[str, Any] | None = None,
     data_dir: str | None = None,
 ) -> Subject:
-    """A path of a named space on a data set, without a search. `space_options` are those of the space."""
-    about(space)
+    """A path of a named space on a data set, without a search; or a published architecture, by its name.
+
+    `space_options` are those of the space; a published architecture brings its own, which they replace.
+    """
+    each = meant(space, path)
+    given = dict(space_options or {})
+    _require_final(given)
+    if each is not None:
+        path, given = each.path, {**each.options, **given}
     data = load_data(**options, data_dir=data_dir)
     options = options | {"dataset": stored_path(options["dataset"], data_dir)}
-    known = require_networks(
-        named_space(
-            space,
-            input_shape=data.image_shape,
-            num_classes=data.num_classes,
-            max_layers=_deepest(path),
-            **(space_options or {}),
-        )
+    known = named_space(
+        space, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=_deepest(path), **given
     )
-    actions = read_path(path, known)
+    actions = parse_path_of(known, path)
     return Subject(final_space(known).network(actions), labels(known, actions), data, options, data_dir=data_dir)
 
 
@@ -163,28 +168,38 @@ def _search_space(
     name: str,
     *,
     data: ImageData | None = None,
-    width: float | None = None,
+    options: Mapping[str, Any] | None = None,
     deep: int = 1,
 ) -> GraphSpace:
-    """The space of search `name`, for some images, at least `deep` layers deep, with another width where one is given.
+    """The space of search `name`, for some images, at least `deep` layers deep, with other `options` if they are given.
 
-    SpaceError where only its author has it.
+    ConfigError for options with which its paths would mean other layers; SpaceError where only its author has it.
     """
-    if width is not None:
-        if "width" not in description:
-            raise ConfigError(f"the layers of search {name!r} have no common width to change; leave out --width")
-        description = description | {"width": width}
+    given = dict(options or {})
+    _require_final(given)
+    for option in given:
+        if option not in description:
+            flag = option_name(option)
+            raise ConfigError(f"the layers of search {name!r} have no common {option} to change; leave out {flag}")
+    changes = {"max_layers": max(description["max_layers"], deep), **given}
     if data is not None and "input_shape" in description:
-        description = description | {"input_shape": list(data.image_shape), "num_classes": data.num_classes}
-    space = space_of(description | {"max_layers": max(description["max_layers"], deep)})
-    if space is None:
-        raise SpaceError(
-            f"search {name!r} has a space of its own, which the database does not hold ({why_own(description)}); go on "
-            f"in Python: replaytree.Search.resume({name!r}, space=...).best_model()"
-        )
-    if not hasattr(space, "network"):
-        raise SpaceError(f"search {name!r} has labels and no layers, so no network can be built of it")
-    return require_networks(space)
+        changes |= {"input_shape": list(data.image_shape), "num_classes": data.num_classes}
+    space = rebuilt_space(description, name, changes)
+    if given and (differing := decision_difference(description, space.describe())) is not None:
+        raise ConfigError(f"search {name!r} has {differing}; leave out {', '.join(map(option_name, given))}")
+    return space
+
+
+def _require_final(given: Mapping[str, Any]) -> None:
+    """ConfigError where the form that is searched is asked for."""
+    if given.get("final") is False:
+        raise ConfigError("networks are retrained in the form that they are delivered in; leave out --no-final")
+
+
+def _published(description: Mapping[str, Any], path: str) -> Published | None:
+    """The published architecture of a search's space that a path names."""
+    kind = description["kind"]
+    return meant(kind, path) if kind in names() else None
 
 
 def _deepest(path: str | None) -> int:
@@ -194,23 +209,10 @@ def _deepest(path: str | None) -> int:
 
 def _choose(tree: ReplayTree, node: str | None, path: str | None, space: GraphSpace) -> tuple[int | None, Path]:
     if path is None:
-        chosen = _node(tree, node)
+        chosen = tree.find_or_best(node)
         return chosen.node_id, chosen.path
     actions = read_path(path, space)
     try:
         return tree.node(actions).node_id, actions
     except NodeNotFound:
         return None, actions
-
-
-def _node(tree: ReplayTree, node: str | None) -> Node:
-    """The node that is named, or the best one."""
-    if node is not None:
-        return tree.find(node)
-    best = tree.best(1)
-    if not best:
-        raise NodeNotFound(
-            f"search {tree.name!r} has no evaluated prefix yet; "
-            f"{advice(tree.engine.url, 'resume', tree.name, '--trainings', 10)} goes on with it"
-        )
-    return best[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from replaytree.errors import SpaceError
-from replaytree.records import Shape, Space
+from replaytree.records import Path, Shape, Space
 from replaytree.space.darts import Darts
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
@@ -102,6 +102,22 @@ def about(name: str) -> About:
 def names() -> tuple[str, ...]:
     """The named spaces."""
     return ("xu24", *PLANS)
+
+
+def meant(name: str, path: str) -> Published | None:
+    """The published architecture of a named space that a written path names; None where it names none."""
+    return about(name).published.get(path.strip())
+
+
+def parse_path_of(space: LayerSpace | DecisionSpace, text: str) -> Path:
+    """The path of a text in a named space; SpaceError also names what is published, if a lone word is no layer."""
+    try:
+        return space.parse(text)
+    except SpaceError as error:
+        published = about(str(space.name)).published
+        if len(text.split()) != 1 or not published:
+            raise
+        raise SpaceError(f"{error}; published architectures: {', '.join(published)}") from error
 
 
 def all_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

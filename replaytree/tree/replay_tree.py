@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 
 from sqlalchemy import URL, Connection, Engine
 
-from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld
+from replaytree.errors import DatabaseGone, LeaseLost, NodeNotFound, SearchExists, SearchHeld
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
@@ -313,6 +313,18 @@ class ReplayTree:
     def find(self, text: str) -> Node:
         """A node as a person names it: its id ('12'), its path ('5.0') or its labels ('conv32k3 max2s2')."""
         return node_queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
+
+    def find_or_best(self, text: str | None) -> Node:
+        """As `find`, or what `best` ranks first; NodeNotFound, saying how to go on, where nothing was measured."""
+        if text is not None:
+            return self.find(text)
+        best = self.best(1)
+        if not best:
+            raise NodeNotFound(
+                f"search {self.name!r} has no evaluated prefix yet; "
+                f"{advice(self.engine.url, 'resume', self.name, '--trainings', 10)} goes on with it"
+            )
+        return best[0]
 
     def children(self, path: Path) -> list[Node]:
         """The nodes one layer below `path`, where () is the root; NodeNotFound if there is no such path."""

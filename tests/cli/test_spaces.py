@@ -11,8 +11,12 @@ from replaytree.cli.spaces import decision_rows, short
 from replaytree.config.option import declared
 from replaytree.config.space import LayerOptions
 from replaytree.errors import ConfigError
-from replaytree.records import Decision
-from replaytree.space.catalogue import about, names
+from replaytree.records import Decision, PathEvaluation
+from replaytree.space import LabelSpace
+from replaytree.space.catalogue import about, named_space, names
+from replaytree.space.coding import labels
+from replaytree.space.example import example_path
+from replaytree.tree import Episode, ReplayTree
 
 
 def test_the_list_has_every_space(replaytree):
@@ -149,7 +153,8 @@ def test_a_path_of_numbers(replaytree):
         (["spaces", "zop"], "there is no space 'zop' (--space); did you mean zoph? The spaces are xu24, "),
         (["spaces", "xu24", "--strides"], "space 'xu24' has no option 'strides'; it has width"),
         (["spaces", "--max-layers", "0"], "0 is less than 1"),
-        (["describe"], "Missing option '--path'"),
+        (["describe"], "there is nothing to describe: give the name of a search (`replaytree list`), or --path, and"),
+        (["describe", "--node", "3"], "--node 3 is a node of a search; give the search's name, too"),
         (["describe", "--path", ""], "path '' has no layers"),
         (["describe", "--path", "poser"], "layer 1 is 'poser', which is not in this space"),
         (["describe", "--path", "poser"], "; published architectures: poster"),
@@ -173,6 +178,84 @@ def test_what_cannot_be_described(replaytree, words, message):
     code, out, err = replaytree(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+@pytest.fixture
+def skips(here):
+    """A search in zoph, of 1x8x8 images with half of the filters, in which two paths were trained."""
+    space = named_space("zoph", input_shape=(1, 8, 8), num_classes=10, max_layers=2, width=0.5)
+    tree = ReplayTree.create("sqlite:///replaytree.db", "skips", space=space, seed=0, config_json="{}", versions={})
+    for path, accuracies in (("3x5f36 7x1f24@1", [0.5, 0.9]), ("1x1f24", [0.6])):
+        actions = space.parse(path)
+        tree.record([Episode(actions, "sample", 2, 4, True, PathEvaluation(accuracies))], state=b"")
+    tree.engine.dispose()
+    return space
+
+
+def test_the_network_of_a_node_of_a_search(replaytree, skips):
+    out = replaytree("describe", "skips")[1].splitlines()
+    assert out[:2] == [
+        "skips, node 2: 3x5f36 7x1f24@1",
+        "zoph: 2 layers on images of 1x8x8, 10 classes, --width 0.5, --no-strides",
+    ]
+    # 18 filters of 3 x 5 pixels on one channel, and two numbers of batch norm a filter.
+    assert re.search(r"^layer1_3x5f36 +3x5f36 +image +18x8x8 +306 +17,280$", "\n".join(out), re.M)
+    one = json.loads(replaytree("describe", "skips", "--node", "1x1f24", "--json")[1])
+    assert (one["labels"], one["space"]["width"], one["params"]) == (["1x1f24"], 0.5, 12 + 24 + 130)
+    # Another path of the same space, deeper than the search.
+    other = json.loads(replaytree("describe", "skips", "--path", "1x1f24 " * 3, "--json")[1])
+    assert (len(other["labels"]), other["space"]["input_shape"]) == (3, [1, 8, 8])
+
+
+def test_a_node_with_other_options_than_the_search_had(replaytree, skips):
+    wide = json.loads(replaytree("describe", "skips", "--node", 3, "--width", 1, "--input", "3x8x8", "--json")[1])
+    # 24 filters of one pixel on three channels, batch norm, and a head of 24 channels.
+    assert wide["params"] == 72 + 48 + 250
+    assert (wide["space"]["width"], wide["space"]["input_shape"]) == (1, [3, 8, 8])
+    # With strides the same layer has another number: '3x5f36' is height 1 of 4, width 2 of 4, filters 1 of 4, and
+    # strides 0 and 0 of 3 stand between.
+    plain = json.loads(replaytree("describe", "skips", "--node", 1, "--json")[1])
+    strided = json.loads(replaytree("describe", "skips", "--node", 1, "--strides", "--json")[1])
+    assert plain["labels"] == strided["labels"] == ["3x5f36"]
+    assert (plain["path"], strided["path"]) == (f"{(1 * 4 + 2) * 4 + 1}", f"{(1 * 4 + 2) * 9 * 4 + 1}")
+    assert plain["params"] == strided["params"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nobody"], "no search 'nobody' in sqlite:///replaytree.db; it has: skips"),
+        (["skips", "--node", "9"], "search 'skips' has no node '9'; `replaytree best skips` shows"),
+        (["skips", "--node", "1", "--path", "1x1f24"], "--node and --path were both given; give one of them"),
+        (["skips", "--space", "zoph"], "search 'skips' brings its own layers; leave out --space, or the name"),
+        (["skips", "--channels", "8"], "the layers of search 'skips' have no --channels to change"),
+        (["skips", "--path", "1x1f24@1"], "layer 1 is '1x1f24@1', which reads layer 1; no layer comes before it"),
+        (["skips", "--width", "0.001"], "Error: width is 0.001, which leaves 24 channels none; it must be"),
+        (["empty"], "search 'empty' has no evaluated prefix yet; `replaytree resume empty --trainings 10`"),
+        (["labels", "--path", "a"], "search 'labels' has labels and no layers, so no network can be built of it"),
+    ],
+)  # fmt: skip
+def test_what_of_a_search_cannot_be_described(replaytree, skips, words, message):
+    plain = {"seed": 0, "config_json": "{}", "versions": {}}
+    ReplayTree.create("sqlite:///replaytree.db", "empty", space=skips, **plain).engine.dispose()
+    ReplayTree.create("sqlite:///replaytree.db", "labels", space=LabelSpace(["a"], max_layers=1), **plain)
+    code, out, err = replaytree("describe", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_how_a_layer_is_written_is_shown_by_an_example(replaytree, every_space):
+    out = " ".join(replaytree("spaces", "zoph")[1].split())
+    written = (
+        "'3x5f64 5x7f24 7x1f36@1+2'; the last layer is filter_height 7, filter_width 1, filters 36, inputs 1 and 2"
+    )
+    assert f"written {written} decision" in out
+    assert "written 'conv32k4 conv32k5 conv64k3' decision" in " ".join(replaytree("spaces", "xu24")[1].split())
+    # In every space it is a path that goes on, and its last layer is what is said of it.
+    space = every_space(input_shape=(1, 8, 8), max_layers=4)
+    path = example_path(space)
+    assert len(path) == 3
+    assert space.parse(" ".join(labels(space, path))) == path
 
 
 @pytest.mark.parametrize("text", ["32x32", "3x0x32", "3x32x-1", "RGB", "3x32x32x1", "99999999x1x1", ""])

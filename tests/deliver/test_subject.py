@@ -10,6 +10,7 @@ from replaytree.deliver import node_subject, path_subject
 from replaytree.deliver.subject import network_builders
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import PathEvaluation
+from replaytree.space.catalogue import about
 from replaytree.tree import Episode, ReplayTree
 
 IMAGES = {"input_shape": (1, 8, 8), "num_classes": 10, "max_layers": 3}
@@ -59,13 +60,13 @@ def test_another_path_may_be_deeper_than_the_search(digits):
     subject = node_subject(tree, path="conv32k3 " * 5, data=digits)
     assert (subject.node_id, len(subject.labels)) == (None, 5)
     assert subject.graph.nodes[4].layer.width == 0.25
-    half = node_subject(tree, path="0.0.0", width=0.5, data=digits)
+    half = node_subject(tree, path="0.0.0", space_options={"width": 0.5}, data=digits)
     assert (half.node_id, half.graph.nodes[0].layer.width) == (3, 0.5)
 
 
 def test_the_width_of_layers_of_ones_own_cannot_be_changed(digits):
     with pytest.raises(ConfigError, match="the layers of search 'first' have no common width to change; leave out"):
-        node_subject(tree_of(LAYERS, (0,)), width=0.5, data=digits)
+        node_subject(tree_of(LAYERS, (0,)), space_options={"width": 0.5}, data=digits)
 
 
 def test_what_cannot_be_rebuilt_is_said(digits):
@@ -89,3 +90,39 @@ def test_a_path_of_a_named_space_without_a_search():
         path_subject(path, options=DIGITS, space="zoph2")
     with pytest.raises(SpaceError, match="space 'zoph' has no option 'depth'"):
         path_subject(path, options=DIGITS, space="zoph", space_options={"depth": 3})
+
+
+def test_a_published_architecture_is_named_and_brings_its_options(digits):
+    options = {"cells": 3, "channels": 4}
+    subject = path_subject("DARTS_V2", options=DIGITS, space="darts", space_options=options)
+    plan = replaytree.named_space("darts", **IMAGES | {"max_layers": 8}, final=True, **options)
+    assert subject.graph == plan.network(plan.parse(about("darts").published["DARTS_V2"].path))
+    # Those that were not given are its own: 20 cells.
+    whole = path_subject("DARTS_V2", options=DIGITS, space="darts", space_options={"channels": 4})
+    assert sum(node.name.endswith("_concat") for node in whole.graph.nodes) == 20
+    # A search of its space knows it, too, at the search's size.
+    small = replaytree.named_space("darts", **IMAGES, **options)
+    named = node_subject(tree_of(small, small.parse("sep3@0+skip@1")), path="DARTS_V2", data=digits)
+    assert named.graph == subject.graph
+
+
+def test_a_name_that_is_not_published_is_told_those_that_are(digits):
+    with pytest.raises(SpaceError, match=r"is 'DARTS_V9'; .*; published architectures: DARTS_V1, DARTS_V2, "):
+        path_subject("DARTS_V9", options=DIGITS, space="darts")
+
+
+def test_a_node_is_retrained_with_more_cells_than_it_was_searched_with(digits):
+    small = replaytree.named_space("darts", **IMAGES, cells=3, channels=4)
+    path = small.parse("sep3@0+skip@1")
+    subject = node_subject(tree_of(small, path), space_options={"cells": 6, "channels": 8}, data=digits)
+    large = replaytree.named_space("darts", **IMAGES, cells=6, channels=8, final=True)
+    assert subject.graph == large.network(path)
+    assert subject.node_id == 1
+
+
+def test_options_that_make_other_layers_of_a_search_are_refused(digits):
+    with pytest.raises(ConfigError, match=r"search 'first' has layers of .*; leave out --strides"):
+        node_subject(tree_of(ZOPH, (0,)), space_options={"strides": True}, data=digits)
+    small = replaytree.named_space("darts", **IMAGES)
+    with pytest.raises(ConfigError, match="retrained in the form that they are delivered in; leave out --no-final"):
+        node_subject(tree_of(small, small.parse("sep3@0+skip@1")), space_options={"final": False}, data=digits)
