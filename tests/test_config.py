@@ -28,11 +28,12 @@ from replaytree.config import (
 )
 from replaytree.config.keywords import ConfigKeywords, SearchKeywords
 from replaytree.config.option import declared
+from replaytree.config.strategies import without_foreign
 from replaytree.errors import ConfigError
 
 
 def test_a_configuration_survives_json():
-    config = SearchConfig(seed=3, dataset="mnist", max_layers=9, continue_=0.5, flip=True, width=0.5)
+    config = SearchConfig(seed=3, dataset="mnist", max_layers=9, strategy="replay", continue_=0.5, flip=True, width=0.5)
     assert SearchConfig.from_json(config.to_json()) == config
 
 
@@ -70,7 +71,7 @@ def test_one_may_ask_for_an_option_by_its_group():
     assert (config.space.max_layers, config.recipe.batch_size, config.machine.threads) == (9, 32, 2)
     assert (config.objective.target_flops, config.growth.grow_every, config.budget.epochs_last) == (5, 3, 10)
     assert config.source.dataset == "digits"
-    assert hash(config) == hash(SearchConfig.from_options(config.to_options()))
+    assert hash(config) == hash(SearchConfig.from_json(config.to_json()))
     assert pickle.loads(pickle.dumps(config)) == config
 
 
@@ -168,9 +169,9 @@ def test_every_field_is_declared_and_its_default_is_good():
 
 def test_what_equals_a_plain_value_is_stored_as_one():
     config = SearchConfig(
-        seed=np.int64(3), gamma=np.float32(0.5), width=1, dataset=Path("some/where"), flip=np.bool_(True)
+        seed=np.int64(3), val_fraction=np.float32(0.5), width=1, dataset=Path("some/where"), flip=np.bool_(True)
     )
-    assert config == SearchConfig(seed=3, gamma=0.5, width=1.0, dataset="some/where", flip=True)
+    assert config == SearchConfig(seed=3, val_fraction=0.5, width=1.0, dataset="some/where", flip=True)
     assert json.loads(config.to_json())["seed"] == 3
 
 
@@ -236,7 +237,7 @@ def meaningful(options):
 @pytest.mark.usefixtures("_no_environment")
 def test_the_command_line_of_a_configuration_makes_that_configuration(options):
     try:
-        config = SearchConfig(**options)
+        config = SearchConfig(**without_foreign(options.get("strategy", "guided"), options))
     except ConfigError as error:
         assert re.search("min_layers|epochs are|warm-start|add up", str(error))  # noqa: PT017
         return
@@ -254,9 +255,12 @@ def test_the_command_line_of_a_configuration_makes_that_configuration(options):
 
 def test_a_command_line_is_short_and_needs_images_that_it_can_name():
     assert SearchConfig().to_arguments() == []
-    config = SearchConfig(epochs_last=9, grow_every=None, flip=False, prune=False, skip_bad=True, continue_=0.5)
+    config = SearchConfig(
+        epochs_last=9, grow_every=None, flip=False, prune=False, skip_bad=True, strategy="replay", continue_=0.5
+    )
     assert config.to_arguments() == [
-        "--skip-bad", "--grow-every", "auto", "--continue", "0.5", "--epochs", "4:9", "--no-prune", "--no-flip",
+        "--skip-bad", "--grow-every", "auto", "--strategy", "replay", "--continue", "0.5",
+        "--epochs", "4:9", "--no-prune", "--no-flip",
     ]  # fmt: skip
     for own in ({"dataset": None}, {"space": None}):
         with pytest.raises(ConfigError, match="no command line makes it"):

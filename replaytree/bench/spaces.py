@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from replaytree.config import Budget, SearchConfig
+from replaytree.config.strategies import without_foreign
 from replaytree.errors import ConfigError
 from replaytree.evaluate.evaluators import SeparateEvaluator
 from replaytree.search.search import Search
@@ -78,7 +79,8 @@ def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Found]:
 def run_job(job: Job) -> Found:
     """One search, and its answer trained anew."""
     started = time.perf_counter()
-    options = {"space": job.space, "strategy": job.strategy, "seed": job.seed, **dict(job.options)}
+    own = without_foreign(job.strategy, dict(job.options))
+    options = {"space": job.space, "strategy": job.strategy, "seed": job.seed, **own}
     search = Search(name="bench", storage="sqlite://", config=SearchConfig.from_options(options))
     search.run(trainings=job.trainings)
     best = search.tree.best(1)

@@ -23,6 +23,7 @@ import plotly.graph_objects as go
 import torch
 
 from replaytree.config import STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
+from replaytree.config.strategies import foreign, require_own, without_foreign
 from replaytree.errors import ConfigError
 from replaytree.evaluate.tabular import Table, TabularEvaluator, read_table
 from replaytree.search.search import Search
@@ -100,8 +101,11 @@ def require_strategies(names: Sequence[str]) -> None:
             raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(known)} (--strategy)")
 
 
-def parse_options(texts: Sequence[str]) -> tuple[tuple[str, object], ...]:
-    """['gamma=0.5'] -> (('gamma', 0.5),), checked as a configuration; ConfigError otherwise."""
+def parse_options(texts: Sequence[str], strategies: Sequence[str]) -> tuple[tuple[str, object], ...]:
+    """['gamma=0.5'] -> (('gamma', 0.5),), checked as a configuration; ConfigError otherwise.
+
+    An option must be one of a strategy that is measured; the others are measured without it.
+    """
     options: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -111,7 +115,10 @@ def parse_options(texts: Sequence[str]) -> tuple[tuple[str, object], ...]:
             options[name] = json.loads(value)
         except json.JSONDecodeError:
             options[name] = value
-    SearchConfig.from_options(options)
+    own = [name for name in strategies if name in STRATEGY_NAMES] or list(STRATEGY_NAMES)
+    for name in own:
+        SearchConfig.from_options({"strategy": name, **without_foreign(name, options)})
+    require_own(own[0], (name for name in options if all(foreign(each, [name]) for each in own)))
     return tuple(options.items())
 
 
@@ -197,7 +204,7 @@ def checkpoints(trainings: int) -> list[int]:
 
 
 def _search_regrets(job: Job, table: Table) -> list[float]:
-    options = {"strategy": job.strategy, "seed": job.seed, **dict(job.options)}
+    options = {"strategy": job.strategy, "seed": job.seed, **without_foreign(job.strategy, dict(job.options))}
     with TemporaryDirectory() as folder:
         storage = "sqlite://"
         if job.warm_start is not None:

@@ -56,7 +56,7 @@ def strategies(
     measured.require_strategies(names)
     file = measured.TableFile(str(table), tuple(accuracy) if accuracy else None, percent, complete)
     measured.check_table(file)
-    options = measured.parse_options(option or [])
+    options = measured.parse_options(option or [], names)
     warm = measured.WarmStart(tuple(warm_start), warm_start_trainings) if warm_start else None
     measured.require_warm(warm, names, file)
     jobs = [measured.Job(file, name, seed, trainings, options, warm) for name in names for seed in range(seeds)]
@@ -93,7 +93,7 @@ def spaces(
 
     require_strategies([first, second])
     chosen = [about(name).name for name in space or names()]
-    options = parse_options(option or [])
+    options = parse_options(option or [], [first, second])
     found = []
     for name in chosen:
         jobs = [

@@ -79,9 +79,6 @@ class SearchKeywords(TypedDict, total=False):
     num_paths: int
     """Episodes a turn, sampled and learned from together."""
 
-    temperature: float
-    """guided, replay: temperature of the softmax over average accuracy that draws from the tree."""
-
     population: int
     """evolution: paths kept in the population."""
 
@@ -96,6 +93,9 @@ class SearchKeywords(TypedDict, total=False):
 
     mutants: float
     """guided: share of the candidates that are mutants of good paths."""
+
+    temperature: float
+    """guided, replay: temperature of the softmax over average accuracy that draws from the tree."""
 
     exploration: float
     """puct, guided: weight of the uncertainty."""

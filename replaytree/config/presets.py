@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from replaytree.config.strategies import without_foreign
 from replaytree.errors import ConfigError
 
 
@@ -66,7 +67,8 @@ PRESETS: dict[str, Preset] = {
 def with_preset(name: str | None, given: Mapping[str, Any], *, trainings: int | None = None) -> dict[str, Any]:
     """The options given, and those of a preset that are not given; ConfigError for a name that there is not.
 
-    Its shares are of `trainings`; None: the published numbers.
+    Its shares are of `trainings`; None: the published numbers. Where another strategy was given, the options of the
+    preset's own are left out.
     """
     if name is None:
         return dict(given)
@@ -74,4 +76,5 @@ def with_preset(name: str | None, given: Mapping[str, Any], *, trainings: int | 
         raise ConfigError(f"preset is {name!r:.80}; it must be one of {', '.join(PRESETS)} (--preset)")
     preset = PRESETS[name]
     scaled = {} if trainings is None else {o: max(1, round(s * trainings)) for o, s in preset.shares.items()}
-    return {**preset.options, **scaled, **given}
+    values = {**preset.options, **scaled}
+    return {**without_foreign(given.get("strategy", values["strategy"]), values), **given}

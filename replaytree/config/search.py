@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -26,7 +27,7 @@ from replaytree.config.removed import REMOVED, refuse
 from replaytree.config.schedule import BudgetOptions, GrowthOptions
 from replaytree.config.source import SourceOptions
 from replaytree.config.space import SpaceOptions
-from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES
+from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES, foreign, require_own
 from replaytree.config.strategy import StrategyOptions
 from replaytree.config.weights import WeightOptions, require_meaning
 from replaytree.errors import ConfigError
@@ -56,13 +57,6 @@ class SearchConfig(Options):
         metavar="SEARCH",
     )
     num_paths: int = option(1, "Episodes a turn, sampled and learned from together.", "Strategy", least=1, most=10_000)
-    temperature: float = option(
-        0.01,
-        "guided, replay: temperature of the softmax over average accuracy that draws from the tree.",
-        "Strategy",
-        least=1e-6,
-        most=1e6,
-    )
     strategies: tuple[StrategyOptions, ...] = groups(STRATEGY_OPTIONS.values())
     budget: BudgetOptions = group(BudgetOptions)
     recipe: RecipeOptions = group(RecipeOptions)
@@ -73,7 +67,12 @@ class SearchConfig(Options):
     def __init__(self, **options: Unpack[ConfigKeywords]) -> None:
         refuse(options)
         require_known(type(self), options)
-        for name, value in members(type(self), options).items():
+        self._take(options)
+        require_own(self.strategy, options)
+
+    def _take(self, values: Mapping[str, Any]) -> None:
+        """Set every field, and check them."""
+        for name, value in members(type(self), values).items():
             object.__setattr__(self, name, value)
         self.__post_init__()
         if self.warm_start is not None and self.strategy not in WARM_STRATEGIES:
@@ -100,7 +99,8 @@ class SearchConfig(Options):
     def from_json(cls, text: str) -> SearchConfig:
         """The inverse of to_json; raises ConfigError for text that is not a configuration.
 
-        Options that were removed since it was written are left out (removed.py).
+        Options that were removed since it was written are left out (removed.py). Those of other strategies are taken as
+        they are: nothing came of them.
         """
         try:
             values = json.loads(text)
@@ -108,20 +108,33 @@ class SearchConfig(Options):
             raise ConfigError(f"not a configuration: {error}") from error
         if not isinstance(values, dict):
             raise ConfigError(f"not a configuration: {text[:40]!r} is not a JSON object")
-        return cls.from_options({name: value for name, value in values.items() if name not in REMOVED})
+        known = {name: value for name, value in values.items() if name not in REMOVED}
+        require_known(cls, known)
+        return cls._of(known)
 
     @classmethod
     def from_options(cls, values: dict[str, Any]) -> SearchConfig:
         """From keyword options; raises ConfigError for a name that does not exist, listing those that do."""
         return cls(**values)
 
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> SearchConfig:
+        made = cls.__new__(cls)
+        made._take(values)
+        return made
+
     def with_options(self, **values: Any) -> SearchConfig:
         """A copy with some values replaced, validated again."""
-        return type(self)(**self.to_options() | values)
+        refuse(values)
+        require_known(type(self), values)
+        made = self._of(self.to_options() | values)
+        require_own(made.strategy, values)
+        return made
 
     def to_arguments(self) -> list[str]:
-        """The options of `replaytree run` that make this configuration; those at their default are left out.
+        """The options of `replaytree run` that make this configuration, but for those of other strategies.
 
+        Those at their default are left out.
         Raises ConfigError for a search of your own data, evaluator or space, which no command line can name.
         """
         if self.source.dataset is None or self.space.space is None:
@@ -130,7 +143,7 @@ class SearchConfig(Options):
         words: list[str] = []
         for flag, together in by_flag(SearchConfig).items():
             values = [given[each.name] for each in together]
-            if values == [each.default for each in together]:
+            if values == [each.default for each in together] or foreign(self.strategy, [together[0].name]):
                 continue
             if together[0].kind is bool:
                 words.append(flag if values[0] else "--no-" + flag.removeprefix("--"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from replaytree.config import Growth, Pruning, SearchConfig
+from replaytree.config.drawing import TEMPERATURE
 from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
 from replaytree.records import NodeStats, Path, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
@@ -55,7 +56,7 @@ class Learner:
         self._space = space
         self._reward = reward
         self.strategy = self._new_strategy()
-        self.memory = ReplayMemory(temperature=config.temperature)
+        self.memory = ReplayMemory(temperature=self._temperature)
         self.growth = Growth.start(config)
         self.pruning = Pruning()
         self.episode_count = self.training_count = self.proposed_count = 0
@@ -73,7 +74,7 @@ class Learner:
         self.proposed_count = self.episode_count
         self.leader = info.leader
         stats = [self._reward.of_node(node) for node in tree.node_stats()]
-        self.memory = ReplayMemory(stats, temperature=self._config.temperature, prior=self._prior(tree))
+        self.memory = ReplayMemory(stats, temperature=self._temperature, prior=self._prior(tree))
         self.strategy = self._new_strategy()
         self.growth = Growth.start(self._config)
         self._unstored = []
@@ -157,10 +158,16 @@ class Learner:
         config = self._config
         return STRATEGIES[config.strategy](self._space, config.strategy_options, seed=config.seed)
 
+    @property
+    def _temperature(self) -> float:
+        """That of draws from the tree; where the strategy draws none, it plays no part."""
+        value: float = getattr(self._config.strategy_options, "temperature", TEMPERATURE)
+        return value
+
     def _prior(self, tree: ReplayTree) -> ReplayMemory | None:
         """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""
         nodes = [self._reward.of_node(node) for node in tree.prior()]
-        return ReplayMemory(nodes, temperature=self._config.temperature) if nodes else None
+        return ReplayMemory(nodes, temperature=self._temperature) if nodes else None
 
     def _rewarded(self, turn: Turn, evaluations: Sequence[PathEvaluation]) -> Sequence[PathEvaluation]:
         """The rewards that the strategy learns from. A replayed path has rewards already, from the memory."""

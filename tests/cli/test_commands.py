@@ -20,6 +20,7 @@ from PIL import Image
 from replaytree.config import SearchConfig, by_flag
 from replaytree.config.option import PANELS, declared
 from replaytree.config.space import LayerOptions
+from replaytree.config.strategies import foreign
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
 # Nothing is to be said about these images.
@@ -265,27 +266,55 @@ def test_the_environment_names_the_database(searched, here, monkeypatch):
     assert (here / "elsewhere.db").exists()
 
 
-def test_every_option_of_run_reaches_the_configuration(replaytree):
-    """Every field that a digits search of one training can have is set to something else than its default."""
-    config = SearchConfig(
-        seed=3, max_layers=4, min_layers=3, grow_every=7, strategy="random", replay=0.1, continue_=0.2,
-        return_kind="final", gamma=0.3, temperature=0.4, rho_bar=0.5, hidden_size=6, policy_learning_rate=0.7,
-        entropy=0.8, grad_clip=0.9, num_paths=2, evaluator="separate", width=0.125, batch_size=90, learning_rate=0.01,
-        momentum=0.5, weight_decay=0.001, label_smoothing=0.2, crop_padding=2, flip=True, image_size=6, train_limit=100,
-        val_fraction=0.2, skip_bad=True, device="cpu", data_dir=".", epochs_first=1, epochs_last=2, reward="balanced",
-        max_params=10**6, max_flops=10**9, target_params=1000, target_flops=10**5, cost_weight=-0.1, prune=False,
-        capture=False, grow_patience=3, grow_by=2, controller_layers=2, reward_power=2.0, reward_epochs=2,
-        baseline="parent", baseline_decay=0.5, warmup=2, candidates=9, mutants=0.25,
-        population=4, tournament=2, exploration=0.5, threads=1, q_trainings=9, q_rate=0.5, q_replays=7,
-    )  # fmt: skip
+# Every field that a digits search of one training can have, set to something else than its default.
+EVERY_OPTION = {
+    "seed": 3, "max_layers": 4, "min_layers": 3, "grow_every": 7, "replay": 0.1, "continue_": 0.2,
+    "return_kind": "final", "gamma": 0.3, "temperature": 0.4, "rho_bar": 0.5, "hidden_size": 6,
+    "policy_learning_rate": 0.7, "entropy": 0.8, "grad_clip": 0.9, "num_paths": 2, "evaluator": "separate",
+    "width": 0.125, "batch_size": 90, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0.001,
+    "label_smoothing": 0.2, "crop_padding": 2, "flip": True, "image_size": 6, "train_limit": 100, "val_fraction": 0.2,
+    "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2, "reward": "balanced",
+    "max_params": 10**6, "max_flops": 10**9, "target_params": 1000, "target_flops": 10**5, "cost_weight": -0.1,
+    "prune": False, "capture": False, "grow_patience": 3, "grow_by": 2, "controller_layers": 2, "reward_power": 2.0,
+    "reward_epochs": 2, "baseline": "parent", "baseline_decay": 0.5, "warmup": 2, "candidates": 9, "mutants": 0.25,
+    "population": 4, "tournament": 2, "exploration": 0.5, "threads": 1, "q_trainings": 9, "q_rate": 0.5, "q_replays": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", ["evolution", "guided", "q-learning", "replay"])
+def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
+    """Together these strategies have all options of strategies."""
+    own = {name: value for name, value in EVERY_OPTION.items() if not foreign(strategy, [name])}
+    config = SearchConfig(strategy=strategy, **own)
     same = [f.name for f in declared(SearchConfig).values() if config.to_options()[f.name] == f.default]
     # The options of other spaces than xu24 are tested with spaces (test_spaces.py).
-    assert same == ["dataset", "space", *[name for name in declared(LayerOptions) if name != "width"], "warm_start"]
+    unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width"), "warm_start"}
+    assert set(same) - set(foreign(strategy, same)) - {"strategy"} == unset
     assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *config.to_arguments())[0] == 0
     with sqlite3.connect("replaytree.db") as connection:
         stored = connection.execute("select config_json from searches").fetchone()[0]
     # A folder is stored so that it is found from elsewhere, too.
     assert SearchConfig.from_json(stored) == config.with_options(data_dir=str(Path.cwd()))
+
+
+def test_together_the_strategies_of_that_test_have_every_option():
+    names = set(declared(SearchConfig))
+    assert not set.intersection(
+        *(set(foreign(each, names)) for each in ("evolution", "guided", "q-learning", "replay"))
+    )
+
+
+def test_an_option_of_a_strategy_that_was_not_chosen_is_one_line(replaytree):
+    code, out, err = replaytree("run", "--strategy", "random", "--tournament", 3, "--trainings", 1)
+    assert (code, out) == (2, "")
+    assert (
+        err.strip()
+        .splitlines()[-1]
+        .endswith(
+            "tournament is an option of evolution, and the strategy is random; leave out --tournament, or choose "
+            "--strategy evolution"
+        )
+    )
 
 
 def test_help_of_run_shows_what_matters_first_and_everything_when_asked(replaytree, monkeypatch):

@@ -45,3 +45,14 @@ def test_without_a_preset_nothing_is_added():
 def test_a_preset_that_there_is_not():
     with pytest.raises(ConfigError, match="preset is 'zof'; it must be one of zoph"):
         with_preset("zof", {})
+
+
+def test_another_strategy_leaves_out_the_options_of_the_presets_own():
+    values = with_preset("zoph", {"strategy": "random"})
+    assert "controller_layers" not in values
+    assert (values["space"], values["num_paths"]) == ("zoph", 8)
+    SearchConfig(**values)
+    # What the strategies share stays, and what was given is not dropped in silence.
+    assert with_preset("zoph", {"strategy": "guided"})["hidden_size"] == 35
+    with pytest.raises(ConfigError, match="hidden_size is an option of"):
+        SearchConfig(**with_preset("zoph", {"strategy": "random", "hidden_size": 7}))

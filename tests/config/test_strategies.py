@@ -1,3 +1,4 @@
+import json
 import textwrap
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from replaytree.config import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES, SearchConfig, strategies
 from replaytree.config.option import declared
+from replaytree.config.strategies import foreign
 from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.config.strategies.random import RandomOptions
 from replaytree.errors import ConfigError
@@ -41,19 +43,19 @@ def test_a_new_file_is_found_by_itself(tmp_path, monkeypatch):
 
 
 def test_a_strategy_gets_its_own_options_alone():
-    config = SearchConfig(strategy="guided", warmup=4, hidden_size=16, population=3)
+    config = SearchConfig(strategy="guided", warmup=4, hidden_size=16)
     assert config.strategy_options == GuidedOptions(warmup=4, controller=config.strategy_options.controller)
     assert config.strategy_options.controller.hidden_size == 16
     own = {
-        "warmup", "candidates", "mutants", "exploration", "hidden_size", "controller_layers", "policy_learning_rate",
-        "grad_clip",
+        "warmup", "candidates", "mutants", "temperature", "exploration", "hidden_size", "controller_layers",
+        "policy_learning_rate", "grad_clip",
     }  # fmt: skip
     assert set(declared(GuidedOptions)) == own
-    assert SearchConfig(strategy="random", warmup=4).strategy_options == RandomOptions()
+    assert config.with_options(strategy="random").strategy_options == RandomOptions()
 
 
 def test_what_strategies_share_has_one_value():
-    config = SearchConfig(exploration=0.5, entropy=0.25, grad_clip=2.0)
+    config = SearchConfig(strategy="puct", exploration=0.5, entropy=0.25, grad_clip=2.0)
     guided, puct, replay = (
         SearchConfig.with_options(config, strategy=name).strategy_options for name in ("guided", "puct", "replay")
     )
@@ -71,3 +73,64 @@ def test_options_made_alone_are_checked_like_those_of_a_configuration(name):
         if "option" in field.metadata:
             with pytest.raises(ConfigError, match=r"must be .* \(--"):
                 kind(**{field.name: b"nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"strategy": "random", "tournament": 3},
+            "tournament is an option of evolution, and the strategy is random; leave out --tournament, or choose "
+            "--strategy evolution",
+        ),
+        # Given is given, though it be the default.
+        ({"strategy": "random", "tournament": 5}, "tournament is an option of evolution, and the strategy is random"),
+        # Without a strategy it is guided.
+        (
+            {"return_kind": "final"},
+            "return_kind is an option of replay, and the strategy is guided; leave out --return",
+        ),
+        ({"continue_": 0.1}, "continue is an option of replay, and the strategy is guided; leave out --continue"),
+        ({"strategy": "evolution", "temperature": 0.1}, "temperature is an option of guided, replay, and the strategy"),
+        (
+            {"strategy": "random", "hidden_size": 8},
+            "hidden_size is an option of guided, puct, reinforce, replay, and the strategy is random; leave out "
+            "--hidden-size, or choose --strategy guided or puct or reinforce or replay",
+        ),
+    ],
+)
+def test_an_option_of_another_strategy_is_refused(options, message):
+    with pytest.raises(ConfigError) as raised:
+        SearchConfig(**options)
+    assert str(raised.value).startswith(message)
+    with pytest.raises(ConfigError):
+        SearchConfig(strategy=options.pop("strategy", "guided")).with_options(**options)
+
+
+def test_every_strategy_takes_its_own_options_and_no_other():
+    all_names = {name for options in STRATEGY_OPTIONS.values() for name in declared(options)}
+    for strategy, options in STRATEGY_OPTIONS.items():
+        for name in all_names:
+            given = {"strategy": strategy, name: declared(SearchConfig)[name].default}
+            if name in declared(options):
+                SearchConfig(**given)
+            else:
+                with pytest.raises(ConfigError, match="is an option of"):
+                    SearchConfig(**given)
+
+
+def test_what_is_no_option_of_a_strategy_is_shared():
+    assert foreign("random", declared(SearchConfig)) == [
+        name for name in declared(SearchConfig) if any(name in declared(kind) for kind in STRATEGY_OPTIONS.values())
+    ]
+    assert SearchConfig(strategy="random", num_paths=3, reward_power=2.0).num_paths == 3
+
+
+def test_a_stored_search_keeps_what_nothing_came_of_and_no_command_repeats_it():
+    stored = json.dumps({"strategy": "random", "tournament": 3, "max_layers": 9})
+    config = SearchConfig.from_json(stored)
+    assert config.to_options()["tournament"] == 3
+    assert config.with_options(seed=4).to_options()["tournament"] == 3
+    assert config.to_arguments() == ["--max-layers", "9", "--strategy", "random"]
+    companion = SearchConfig(strategy="replay", gamma=0.5, hidden_size=8).with_options(strategy="random")
+    assert companion.to_arguments() == ["--strategy", "random"]

@@ -8,6 +8,7 @@ import torch
 import replaytree
 from replaytree.config import STRATEGY_NAMES, STRATEGY_OPTIONS
 from replaytree.config.option import made
+from replaytree.config.strategies import without_foreign
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
@@ -30,6 +31,7 @@ class Table:
 
 def begun(storage, **options):
     options = {"strategy": "guided", "min_layers": 2, "epochs_first": 1, "epochs_last": 4, "warmup": 2} | options
+    options = without_foreign(options["strategy"], options)
     return replaytree.Search(
         name="more", storage=storage, space=replaytree.LabelSpace(LABELS, max_layers=4), evaluator=Table(), **options
     )

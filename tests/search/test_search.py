@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 import replaytree
 from replaytree.config import STRATEGY_NAMES, Pruning, SearchConfig
+from replaytree.config.strategies import without_foreign
 from replaytree.data import from_arrays, load_data
 from replaytree.errors import (
     ConfigError,
@@ -53,8 +54,9 @@ def make(storage, *, name="table", evaluator=None, **options):
     space = replaytree.LabelSpace(LABELS, max_layers=5)
     options = {
         "strategy": "replay", "min_layers": 1, "epochs_first": 1, "epochs_last": 4, "grow_every": None,
-        "grow_patience": 2, "continue_": 0.3,
-    } | options  # fmt: skip
+        "grow_patience": 2, "continue_": 0.3, **options,
+    }  # fmt: skip
+    options = without_foreign(options["strategy"], options)
     return replaytree.Search(space=space, evaluator=evaluator or Table(), storage=storage, name=name, **options)
 
 

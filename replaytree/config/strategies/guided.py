@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from replaytree.config.controller import ControllerOptions
+from replaytree.config.drawing import temperature
 from replaytree.config.exploration import exploration
 from replaytree.config.option import group, option
 from replaytree.config.strategy import StrategyOptions
@@ -24,5 +25,6 @@ class GuidedOptions(StrategyOptions):
     mutants: float = option(
         0.5, "guided: share of the candidates that are mutants of good paths.", "Strategy", least=0.0, most=1.0
     )
+    temperature: float = temperature()
     exploration: float = exploration()
     controller: ControllerOptions = group(ControllerOptions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+from replaytree.config.drawing import temperature
 from replaytree.config.option import group, option
 from replaytree.config.policy_gradient import PolicyGradientOptions
 from replaytree.config.strategy import StrategyOptions
@@ -30,6 +31,7 @@ class ReplayOptions(StrategyOptions):
         metavar="KIND",
     )
     gamma: float = option(0.9, "replay: discount in G_t = R_t + gamma G_(t-1).", "Strategy", least=0.0, most=1.0)
+    temperature: float = temperature()
     replay: float = option(
         0.25, "replay: probability that an episode is replayed from the tree.", "Strategy", least=0.0, most=1.0
     )
