@@ -16,6 +16,7 @@ from statistics import median
 import torch
 
 from replaytree.bench.loop import Instant, grown
+from replaytree.config.controller import ControllerOptions
 from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
 from replaytree.policy.node_table import NodeTable
@@ -79,7 +80,7 @@ def by_turns(works: list[Callable[[], object]], *, rounds: int) -> list[float]:
 
 def _parts(space: Space) -> dict[str, Callable[[], object]]:
     depth, generator = space.max_layers, torch.Generator().manual_seed(0)
-    controller = Controller(space, hidden_size=HIDDEN, generator=generator)
+    controller = Controller(space, ControllerOptions(hidden_size=HIDDEN), generator=generator)
     optimizer = torch.optim.Adam(controller.parameters(), lr=0.0, fused=True)
     table, values = _table(space), ValueEnsemble(space, generator=generator)
 

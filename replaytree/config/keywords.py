@@ -112,6 +112,30 @@ class SearchKeywords(TypedDict, total=False):
     grad_clip: float
     """Largest gradient norm of the controller."""
 
+    adam_beta1: float
+    """Decay of the mean gradient in the controller's Adam; ENAS: 0."""
+
+    adam_epsilon: float
+    """Epsilon of the controller's Adam; ENAS: 1e-3."""
+
+    init_range: float
+    """The controller's weights start uniform in +- this; ENAS: 0.1."""
+
+    softmax_temperature: float
+    """The controller's scores are divided by this before the softmax."""
+
+    tanh_constant: float | None
+    """c of c tanh(score), which bounds the controller's scores."""
+
+    op_tanh_reduce: float
+    """The tanh constant of choices is this many times smaller than that of inputs."""
+
+    separable_bias: float
+    """Bias that options named sep... start with, before the tanh; ENAS: 10."""
+
+    cell_bias: float
+    """Fixed bias in normal cells: added to options named sep..., taken off the others; ENAS: 0.25."""
+
     rho_bar: float
     """replay: truncation of importance weights."""
 
@@ -120,6 +144,19 @@ class SearchKeywords(TypedDict, total=False):
 
     entropy: float
     """replay, reinforce, puct: weight of the entropy bonus."""
+
+    entropy_in: Literal["loss", "reward", "drawn"]
+    """replay, reinforce, puct: where it is added: loss; reward, as a number; drawn, there, -p log p of what was
+    drawn."""
+
+    baseline_first: bool
+    """replay, reinforce, puct: the baseline takes in a return before it is compared with it."""
+
+    skip_weight: float
+    """replay, reinforce, puct: weight of the KL divergence of skips from --skip-target."""
+
+    skip_target: float
+    """replay, reinforce, puct: probability that each skip is to have."""
 
     q_trainings: int | None
     """q-learning: trainings in which exploration falls from 1 to 0.1."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from replaytree.config.controller import ControllerOptions
 from replaytree.config.option import Options, group, option
+
+EntropyPlace = Literal["loss", "reward", "drawn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,5 +26,22 @@ class PolicyGradientOptions(Options):
     )
     entropy: float = option(
         0.01, "replay, reinforce, puct: weight of the entropy bonus.", "Strategy", least=0.0, most=1e6
+    )
+    entropy_in: EntropyPlace = option(
+        "loss",
+        "replay, reinforce, puct: where it is added: loss; reward, as a number; drawn, there, -p log p of what was "
+        "drawn.",
+        "Strategy",
+        metavar="PLACE",
+    )
+    baseline_first: bool = option(
+        False, "replay, reinforce, puct: the baseline takes in a return before it is compared with it.", "Strategy"
+    )
+    skip_weight: float = option(
+        0.0, "replay, reinforce, puct: weight of the KL divergence of skips from --skip-target.", "Strategy", least=0.0,
+        most=1e6,
+    )  # fmt: skip
+    skip_target: float = option(
+        0.4, "replay, reinforce, puct: probability that each skip is to have.", "Strategy", above=0.0, below=1.0
     )
     controller: ControllerOptions = group(ControllerOptions)

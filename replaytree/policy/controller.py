@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from replaytree.config.controller import ControllerOptions
 from replaytree.policy.pointer import Pointer
+from replaytree.policy.scores import Shaping, inputs_scored, one_scored, skip_divergence
 from replaytree.policy.vocabulary import Step, Vocabulary
 from replaytree.records import Path, Space
 from replaytree.space.coding import decode
@@ -29,28 +30,38 @@ from replaytree.space.coding import decode
 class Scored:
     """Log-probabilities of given paths, a layer each, and the policy's entropy there; 0 behind a path's end.
 
-    Both are sums over the decisions of the layer.
+    They are sums over the decisions of the layer. `drawn_entropy` is -p log p of the options that the path takes.
+    `skip_kl_B` is the divergence of the skips from their prior (scores.py), the mean over the layers of a path that are
+    offered any; 0 where no prior was asked for.
     """
 
     log_probs_BT: Tensor
     entropy_BT: Tensor
     lengths_B: Tensor
+    drawn_entropy_BT: Tensor
+    skip_kl_B: Tensor
 
 
 class Controller(nn.Module):
-    """Embedding, LSTM, a linear head a choice; weights uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
+    """Embedding, LSTM, a linear head a choice; weights start uniform in +-0.08 (Zoph and Le, 2017, appendix A)."""
 
-    def __init__(self, space: Space, *, hidden_size: int, generator: torch.Generator, layers: int = 1) -> None:
+    def __init__(self, space: Space, options: ControllerOptions, *, generator: torch.Generator) -> None:
         super().__init__()
+        hidden_size, layers = options.hidden_size, options.controller_layers
         self._space = space
         self._words = Vocabulary(space)
+        self._shaped = Shaping(options, self._words.steps(space.max_layers), space)
         self.embedding = nn.Embedding(self._words.size, hidden_size)
         self.lstm = nn.LSTM(hidden_size, hidden_size, num_layers=layers, batch_first=True)
         self.logits = nn.ModuleDict({name: nn.Linear(hidden_size, size) for name, size in self._words.choices.items()})
         self.pointers = nn.ModuleDict({name: Pointer(hidden_size) for name in self._words.pointers})
         with torch.no_grad():
             for parameter in self.parameters():
-                parameter.uniform_(-0.08, 0.08, generator=generator)
+                parameter.uniform_(-options.init_range, options.init_range, generator=generator)
+            for name, head in self.logits.items():
+                bias_A = self._shaped.starting_bias(name)
+                if bias_A is not None:
+                    head.bias.copy_(bias_A)
         self.register_load_state_dict_pre_hook(_renamed)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
@@ -87,6 +98,7 @@ class Controller(nn.Module):
                 scores_BA = self.logits[step.decision.name](here_BH)
             else:
                 scores_BA = self._pointer(step).scores(before_BHs, step.decision.sources, here_BH)
+            scores_BA = self._shaped(scores_BA, [step])
             if step.decision.kind == "inputs":
                 draft.draw_inputs(scores_BA, generator, uniform)
             else:
@@ -105,19 +117,24 @@ class Controller(nn.Module):
         [decision] = self._space.decisions(len(prefix) + 1)
         rows = [self._words.start, *(self._words.row(decision) + action for action in prefix)]
         inputs_1TH = self.embedding(torch.tensor([rows]))
-        logits_A = self.logits[decision.name](self.lstm(inputs_1TH)[0][0, -1])
+        logits_1A = self.logits[decision.name](self.lstm(inputs_1TH)[0][:, -1])
+        [logits_A] = self._shaped(logits_1A, self._words.steps(len(prefix) + 1)[-1:])
         legal_A = torch.tensor(self._space.legal(prefix))
         probs: list[float] = logits_A.masked_fill(~legal_A, -torch.inf).softmax(dim=0).tolist()
         return probs
 
-    def score(self, paths: Sequence[Path]) -> Scored:
-        """Log-probability of every layer of the paths and the entropy of the policy there, with gradients."""
+    def score(self, paths: Sequence[Path], *, skip_target: float | None = None) -> Scored:
+        """Log-probability of every layer of the paths and the entropy of the policy there, with gradients.
+
+        With `skip_target` also the divergence of the skips from that probability.
+        """
         lengths_B = torch.tensor([len(path) for path in paths])
         B, T = len(paths), int(lengths_B.max())
         steps = self._words.steps(T)
         read = _Read(self._space, paths, steps)
         hidden_BSH = self._hidden(steps, read.values_BS)
-        log_probs_BT, entropy_BT = torch.zeros(B, T), torch.zeros(B, T)
+        log_probs_BT, entropy_BT, drawn_BT = torch.zeros(B, T), torch.zeros(B, T), torch.zeros(B, T)
+        skip_kl_BT, offered_BT = torch.zeros(B, T), torch.zeros(B, T)
         last_BTH = hidden_BSH[:, [s for s, step in enumerate(steps) if step.last]]
         for places in _by_name(steps):
             decision, N = steps[places[0]].decision, len(places)
@@ -127,15 +144,28 @@ class Controller(nn.Module):
             else:
                 offered = [steps[s].decision.sources for s in places]
                 scores_BNA = self._pointer(steps[places[0]]).all_scores(last_BTH, offered, here_BNH)
+            scores_BNA = self._shaped(scores_BNA, [steps[s] for s in places])
             values_BN = read.values_BS[:, places]
             legal_BNA = read.legal(places, scores_BNA.shape[2])
-            scored = _inputs_scored if decision.kind == "inputs" else _one_scored
-            logp_BN, entropy_BN = scored(scores_BNA, values_BN, legal_BNA)
+            scored = (inputs_scored if decision.kind == "inputs" else one_scored)(scores_BNA, values_BN, legal_BNA)
             depths = torch.tensor([steps[s].depth - 1 for s in places])
-            log_probs_BT = log_probs_BT.index_add(1, depths, logp_BN)
-            entropy_BT = entropy_BT.index_add(1, depths, entropy_BN)
-        inside_BT = torch.arange(T).unsqueeze(0) < lengths_B.unsqueeze(1)
-        return Scored(log_probs_BT.masked_fill(~inside_BT, 0.0), entropy_BT.masked_fill(~inside_BT, 0.0), lengths_B)
+            log_probs_BT = log_probs_BT.index_add(1, depths, scored.log_prob)
+            entropy_BT = entropy_BT.index_add(1, depths, scored.entropy)
+            drawn_BT = drawn_BT.index_add(1, depths, scored.drawn_entropy)
+            if decision.kind == "inputs" and skip_target is not None:
+                skip_kl_BT = skip_kl_BT.index_add(1, depths, skip_divergence(scores_BNA, legal_BNA, skip_target))
+                offered_BT = offered_BT.index_add(1, depths, legal_BNA.any(dim=2).float())
+        behind_BT = torch.arange(T).unsqueeze(0) >= lengths_B.unsqueeze(1)
+        log_probs_BT, entropy_BT, drawn_BT, skip_kl_BT, offered_BT = (
+            each.masked_fill(behind_BT, 0.0) for each in (log_probs_BT, entropy_BT, drawn_BT, skip_kl_BT, offered_BT)
+        )
+        skip_kl_B = skip_kl_BT.sum(dim=1) / (offered_BT > 0).sum(dim=1).clamp(min=1)
+        return Scored(log_probs_BT, entropy_BT, lengths_B, drawn_BT, skip_kl_B)
+
+    @property
+    def chooses_skips(self) -> bool:
+        """Whether a layer of the space takes a set of earlier layers."""
+        return any(step.decision.kind == "inputs" for step in self._words.steps(self._space.max_layers))
 
     def _pointer(self, step: Step) -> Pointer:
         pointer = self.pointers[step.decision.name]
@@ -177,6 +207,14 @@ class Controller(nn.Module):
         weight_BNJ = chosen_BNJ.float()
         weight_BNJ = weight_BNJ / weight_BNJ.sum(dim=2, keepdim=True).clamp(min=1.0)
         return torch.einsum("bnj,njh->bnh", weight_BNJ, self.embedding(rows_NJ))
+
+
+def optimizer_of(controller: Controller, options: ControllerOptions) -> torch.optim.Adam:
+    """Adam over all weights of the controller."""
+    return torch.optim.Adam(
+        controller.parameters(), lr=options.policy_learning_rate, betas=(options.adam_beta1, 0.999),
+        eps=options.adam_epsilon, fused=True,
+    )  # fmt: skip
 
 
 class _Draft:
@@ -296,25 +334,6 @@ class _Read:
                     by_mask[mask] = (*mask, *none[len(mask) :]) if mask is not None else free
                 rows.append(by_mask[mask])
         return torch.tensor(rows, dtype=torch.bool).view(len(self._masks), len(places), width)
-
-
-def _one_scored(scores_BNA: Tensor, values_BN: Tensor, legal_BNA: Tensor) -> tuple[Tensor, Tensor]:
-    logits_BNA = scores_BNA.masked_fill(~legal_BNA, -torch.inf)
-    logp_BNA = logits_BNA.log_softmax(dim=2)
-    chosen_BN = logp_BNA.gather(2, values_BN.unsqueeze(2)).squeeze(2)
-    # p log p is 0 at p = 0, but -inf * 0 is not a number and would spoil the gradient.
-    plogp_BNA = logp_BNA.exp() * logp_BNA.masked_fill(~legal_BNA, 0.0)
-    return chosen_BN, -plogp_BNA.sum(dim=2)
-
-
-def _inputs_scored(scores_BNA: Tensor, values_BN: Tensor, legal_BNA: Tensor) -> tuple[Tensor, Tensor]:
-    if not scores_BNA.shape[2]:
-        return torch.zeros(values_BN.shape), torch.zeros(values_BN.shape)
-    taken_BNA = (values_BN.unsqueeze(2) >> torch.arange(scores_BNA.shape[2]) & 1).bool()
-    yes_BNA, no_BNA = functional.logsigmoid(scores_BNA), functional.logsigmoid(-scores_BNA)
-    logp_BNA = torch.where(taken_BNA, yes_BNA, no_BNA).masked_fill(~legal_BNA, 0.0)
-    entropy_BNA = -(yes_BNA.exp() * yes_BNA + no_BNA.exp() * no_BNA).masked_fill(~legal_BNA, 0.0)
-    return logp_BNA.sum(dim=2), entropy_BNA.sum(dim=2)
 
 
 def _by_name(steps: Sequence[Step]) -> list[list[int]]:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from replaytree import metric
 from replaytree.config.strategies.guided import GuidedOptions
-from replaytree.policy.controller import Controller
+from replaytree.policy.controller import Controller, optimizer_of
 from replaytree.policy.evolution import mutant
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.node_table import NodeTable
@@ -63,11 +63,8 @@ class GuidedStrategy:
         self._options = options
         self._seed = seed
         self._generator = torch.Generator().manual_seed(seed)
-        own = options.controller
-        self._controller = Controller(
-            space, hidden_size=own.hidden_size, layers=own.controller_layers, generator=self._generator
-        )
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
+        self._controller = Controller(space, options.controller, generator=self._generator)
+        self._optimizer = optimizer_of(self._controller, options.controller)
         self._values = ValueEnsemble(space, generator=self._generator, spread=SPREAD * options.exploration)
         # The warm-up is then the beginning of random search with this seed: comparisons are paired.
         self._generator.manual_seed(seed)

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from replaytree.config.policy_gradient import PolicyGradientOptions
 from replaytree.config.strategies.reinforce import ReinforceOptions
 from replaytree.config.strategies.replay import ReplayOptions
-from replaytree.policy.controller import Controller
+from replaytree.errors import ConfigError
+from replaytree.policy.controller import Controller, Scored, optimizer_of
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.returns import RETURNS, Array, average_baseline, averaged, importance_weights
 from replaytree.policy.strategy import PolicyUpdate
@@ -31,18 +33,21 @@ class ReplayStrategy:
     One update a batch (Xu, poster, steps 4 to 6; Williams, 1992):
     theta += alpha sum_t rho_t grad log pi(a_t | a_<t) (G_t - b_t), averaged over the batch, plus an entropy bonus,
     by Adam with clipped gradients. rho_t is the truncated importance weight of a step. It is 1 where the policy has not
-    changed since the step was sampled.
+    changed since the step was sampled. As ENAS does it: entropy is a part of the reward, the baseline takes in a return
+    first, so that an advantage is smaller by the factor of its decay, and skips are drawn towards a prior.
     """
 
     def __init__(self, space: Space, options: ReplayOptions, *, seed: int) -> None:
         self._space = space
         self._options = options
         self._generator = torch.Generator().manual_seed(seed)
-        own = options.gradient.controller
-        self._controller = Controller(
-            space, hidden_size=own.hidden_size, layers=own.controller_layers, generator=self._generator
-        )
-        self._optimizer = torch.optim.Adam(self._controller.parameters(), lr=own.policy_learning_rate, fused=True)
+        self._controller = Controller(space, options.gradient.controller, generator=self._generator)
+        self._optimizer = optimizer_of(self._controller, options.gradient.controller)
+        if options.gradient.skip_weight and not self._controller.chooses_skips:
+            raise ConfigError(
+                f"skip_weight is {options.gradient.skip_weight:g}, and no layer of the space takes a set of earlier "
+                f"layers; leave out --skip-weight"
+            )
         self._mean_D = np.zeros(space.max_layers)
         self._count_D = np.zeros(space.max_layers)
 
@@ -75,27 +80,35 @@ class ReplayStrategy:
         self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
     ) -> PolicyUpdate:
         """One policy-gradient step on the batch. Only trained episodes change the baseline."""
-        scored = self._controller.score([proposal.path for proposal in proposals])
+        gradient = self._options.gradient
+        skip_target = gradient.skip_target if gradient.skip_weight else None
+        scored = self._controller.score([proposal.path for proposal in proposals], skip_target=skip_target)
+        bonus_BT = _reward_bonus(scored, gradient)
         pi_BT = scored.log_probs_BT.detach().exp().double().numpy()
         weight_BT = torch.zeros_like(scored.log_probs_BT)
         for b, (proposal, evaluation) in enumerate(zip(proposals, evaluations, strict=True)):
             T = len(proposal.path)
             rewards_T = np.zeros(T)
             rewards_T[: len(evaluation.accuracies)] = evaluation.accuracies
+            rewards_T += bonus_BT[b, :T]
             returns_T = RETURNS[self._options.return_kind](rewards_T, self._options.gamma)
-            advantages_T = returns_T - self._baseline(memory, proposal.path, returns_T)
-            rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), self._options.gradient.rho_bar)
-            weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
+            after = self._mean_D, self._count_D
             if proposal.rewards is None:
-                self._mean_D, self._count_D = averaged(
-                    returns_T, self._mean_D, self._count_D, decay=self._options.gradient.baseline_decay
-                )
+                after = averaged(returns_T, *after, decay=gradient.baseline_decay)
+            if gradient.baseline_first:
+                self._mean_D, self._count_D = after
+            advantages_T = returns_T - self._baseline(memory, proposal.path, returns_T)
+            rho_T = importance_weights(pi_BT[b, :T], np.asarray(proposal.behaviour), gradient.rho_bar)
+            weight_BT[b, :T] = torch.from_numpy(rho_T * advantages_T)
+            self._mean_D, self._count_D = after
         policy_loss = -(weight_BT * scored.log_probs_BT).sum() / len(proposals)
         entropy = scored.entropy_BT.sum() / scored.lengths_B.sum()
-        loss = policy_loss - self._options.gradient.entropy * scored.entropy_BT.sum() / len(proposals)
+        loss = policy_loss + gradient.skip_weight * scored.skip_kl_B.mean()
+        if gradient.entropy_in == "loss":
+            loss = loss - gradient.entropy * scored.entropy_BT.sum() / len(proposals)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), self._options.gradient.controller.grad_clip)
+        torch.nn.utils.clip_grad_norm_(self._controller.parameters(), gradient.controller.grad_clip)
         self._optimizer.step()
         return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
 
@@ -151,6 +164,15 @@ class ReplayStrategy:
         """The beginning of a path, which may go on: what ends a path early is left out."""
         longest = min(len(path) - ended(self._space, path), depth_bound - 1)
         return path[: 1 + int(torch.randint(longest, (), generator=self._generator))] if longest > 0 else ()
+
+
+def _reward_bonus(scored: Scored, gradient: PolicyGradientOptions) -> Array:
+    """(B, T): what is added to the reward of each prefix, the entropy of the choices that made it; no gradient."""
+    if gradient.entropy_in == "loss":
+        return np.zeros(scored.entropy_BT.shape)
+    entropy_BT = scored.entropy_BT if gradient.entropy_in == "reward" else scored.drawn_entropy_BT
+    bonus_BT: Array = gradient.entropy * entropy_BT.detach().double().cumsum(dim=1).numpy()
+    return bonus_BT
 
 
 def reinforce(space: Space, options: ReinforceOptions, *, seed: int) -> ReplayStrategy:

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from replaytree.config.controller import ControllerOptions
 from replaytree.policy import Controller
 from replaytree.space import LabelSpace
 
@@ -18,7 +19,7 @@ def space():
 
 @pytest.fixture
 def controller(space):
-    return Controller(space, hidden_size=16, generator=torch.Generator().manual_seed(0))
+    return Controller(space, ControllerOptions(hidden_size=16), generator=torch.Generator().manual_seed(0))
 
 
 def generator(seed=1):
@@ -130,7 +131,7 @@ def test_no_prefixes_no_paths(controller, space):
 
 
 def test_a_controller_of_two_layers_samples_as_it_scores(space):
-    deep = Controller(space, hidden_size=8, layers=2, generator=generator(0))
+    deep = Controller(space, ControllerOptions(hidden_size=8, controller_layers=2), generator=generator(0))
     assert deep.lstm.num_layers == 2
     with torch.no_grad():
         for weights in deep.parameters():

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 
+from replaytree.config.controller import ControllerOptions
 from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
 from replaytree.policy.pointer import Pointer
@@ -55,7 +56,7 @@ def generator(seed=0):
 
 @pytest.fixture
 def controller():
-    return Controller(SPACE, hidden_size=16, generator=generator())
+    return Controller(SPACE, ControllerOptions(hidden_size=16), generator=generator())
 
 
 def all_paths(depth):
@@ -211,5 +212,7 @@ def test_the_rows_of_the_embedding_do_not_depend_on_the_limit():
     class Deeper(Skips):
         max_layers = 9
 
-    shallow, deep = (Controller(space, hidden_size=4, generator=generator()) for space in (SPACE, Deeper()))
+    shallow, deep = (
+        Controller(space, ControllerOptions(hidden_size=4), generator=generator()) for space in (SPACE, Deeper())
+    )
     assert {n: w.shape for n, w in shallow.state_dict().items()} == {n: w.shape for n, w in deep.state_dict().items()}

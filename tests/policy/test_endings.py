@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from replaytree.config import STRATEGY_OPTIONS
+from replaytree.config.controller import ControllerOptions
 from replaytree.config.option import made
 from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.policy.controller import Controller
@@ -54,7 +55,7 @@ def test_strategies_propose_whole_paths_and_learn_from_them(name):
 
 
 def test_a_prefix_that_has_ended_is_complete_in_a_batch_with_others():
-    controller = Controller(SPACE, hidden_size=8, generator=generator())
+    controller = Controller(SPACE, ControllerOptions(hidden_size=8), generator=generator())
     [whole, longer] = controller.sample([(0, STOP), (0,)], depth_bound=4, generator=generator())
     assert whole == ((0, STOP), ())
     assert is_whole(longer[0], 4)
@@ -62,7 +63,7 @@ def test_a_prefix_that_has_ended_is_complete_in_a_batch_with_others():
 
 
 def test_paths_score_alike_alone_and_beside_longer_ones():
-    controller = Controller(SPACE, hidden_size=8, generator=generator())
+    controller = Controller(SPACE, ControllerOptions(hidden_size=8), generator=generator())
     paths = [(STOP,), (0, 1, STOP), (0, 1, 1, 1), (1, STOP)]
     together = controller.score(paths)
     assert together.lengths_B.tolist() == [1, 3, 4, 2]
@@ -74,7 +75,7 @@ def test_paths_score_alike_alone_and_beside_longer_ones():
 
 
 def test_the_probabilities_of_all_paths_add_up_to_1():
-    controller = Controller(SPACE, hidden_size=8, generator=generator())
+    controller = Controller(SPACE, ControllerOptions(hidden_size=8), generator=generator())
     paths = [()]
     for _ in range(4):
         grown = [(*path, action) for path in paths if not ended(SPACE, path) for action in range(3)]
