@@ -21,6 +21,7 @@ from replaytree.config import SearchConfig, by_flag
 from replaytree.config.option import PANELS, declared
 from replaytree.config.space import LayerOptions
 from replaytree.config.strategies import foreign
+from replaytree.config.weights import WeightOptions
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
 # Nothing is to be said about these images.
@@ -291,6 +292,8 @@ def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
     same = [f.name for f in declared(SearchConfig).values() if config.to_options()[f.name] == f.default]
     # The options of other spaces than xu24 are tested with spaces (test_spaces.py).
     unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width"), "warm_start"}
+    # What only shared weights have is tested with them (tests/config/test_weights.py).
+    unset |= set(declared(WeightOptions))
     # xu24 has neither skips, nor options named sep..., nor cells (tests/policy/test_scores.py).
     unset |= {"skip_weight", "separable_bias", "cell_bias"} - set(foreign(strategy, declared(SearchConfig)))
     assert set(same) - set(foreign(strategy, same)) - {"strategy"} == unset
