@@ -20,7 +20,7 @@ class ControllerOptions(Options):
         5e-3, "Learning rate of the controller's Adam optimizer.", "Strategy", above=0.0, most=1e6
     )
     grad_clip: float = option(1.0, "Largest gradient norm of the controller.", "Strategy", above=0.0)
-    adam_beta1: float = option(
+    adam_beta: float = option(
         0.9, "Decay of the mean gradient in the controller's Adam; ENAS: 0.", "Strategy", least=0.0, below=1.0
     )
     adam_epsilon: float = option(1e-8, "Epsilon of the controller's Adam; ENAS: 1e-3.", "Strategy", above=0.0, most=1.0)

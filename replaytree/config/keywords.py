@@ -112,7 +112,7 @@ class SearchKeywords(TypedDict, total=False):
     grad_clip: float
     """Largest gradient norm of the controller."""
 
-    adam_beta1: float
+    adam_beta: float
     """Decay of the mean gradient in the controller's Adam; ENAS: 0."""
 
     adam_epsilon: float

@@ -212,7 +212,7 @@ class Controller(nn.Module):
 def optimizer_of(controller: Controller, options: ControllerOptions) -> torch.optim.Adam:
     """Adam over all weights of the controller."""
     return torch.optim.Adam(
-        controller.parameters(), lr=options.policy_learning_rate, betas=(options.adam_beta1, 0.999),
+        controller.parameters(), lr=options.policy_learning_rate, betas=(options.adam_beta, 0.999),
         eps=options.adam_epsilon, fused=True,
     )  # fmt: skip
 

@@ -67,7 +67,7 @@ DEFAULTS = {
     "candidates": 64, "mutants": 0.5, "population": 20, "tournament": 5, "exploration": 1.0, "evaluator": "joint",
     "epochs_first": 4, "epochs_last": 8, "batch_size": None, "learning_rate": None, "momentum": 0.9,
     "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": None,
-    "reward": "accuracy", "cost_weight": -0.07, "adam_beta1": 0.9, "adam_epsilon": 1e-8, "init_range": 0.08,
+    "reward": "accuracy", "cost_weight": -0.07, "adam_beta": 0.9, "adam_epsilon": 1e-8, "init_range": 0.08,
     "softmax_temperature": 1.0, "op_tanh_reduce": 1.0, "separable_bias": 0.0, "cell_bias": 0.0, "entropy_in": "loss",
     "baseline_first": False, "skip_weight": 0.0, "skip_target": 0.4,
 }  # fmt: skip

@@ -48,7 +48,7 @@ def test_a_strategy_gets_its_own_options_alone():
     assert config.strategy_options.controller.hidden_size == 16
     own = {
         "warmup", "candidates", "mutants", "temperature", "exploration", "hidden_size", "controller_layers",
-        "policy_learning_rate", "grad_clip", "adam_beta1", "adam_epsilon", "init_range", "softmax_temperature",
+        "policy_learning_rate", "grad_clip", "adam_beta", "adam_epsilon", "init_range", "softmax_temperature",
         "tanh_constant", "op_tanh_reduce", "separable_bias", "cell_bias",
     }  # fmt: skip
     assert set(declared(GuidedOptions)) == own

@@ -188,7 +188,7 @@ def test_a_space_without_skips_has_no_prior():
 
 def test_adam_as_enas_has_it():
     # With beta1 = 0 a step is lr * g / (|g| + eps) at first: half of lr where |g| is eps.
-    own = strategy(adam_beta1=0.0, adam_epsilon=1e-3, policy_learning_rate=0.1)
+    own = strategy(adam_beta=0.0, adam_epsilon=1e-3, policy_learning_rate=0.1)
     before = {name: p.detach().clone() for name, p in own._controller.named_parameters()}
     with_baseline(own, 0.5)
     observed(own, [(0, 1)], [0.9])

@@ -189,7 +189,7 @@ def test_the_divergence_of_a_path_is_the_mean_over_its_layers_with_skips():
 
 def test_the_optimiser_is_as_asked():
     controller = Controller(Cells(), ENAS, generator=generator())
-    [group] = optimizer_of(controller, ControllerOptions(adam_beta1=0.0, adam_epsilon=1e-3)).param_groups
+    [group] = optimizer_of(controller, ControllerOptions(adam_beta=0.0, adam_epsilon=1e-3)).param_groups
     assert (group["betas"], group["eps"], group["lr"]) == ((0.0, 0.999), 1e-3, 5e-3)
     [group] = optimizer_of(controller, ControllerOptions()).param_groups
     assert (group["betas"], group["eps"]) == ((0.9, 0.999), 1e-8)
