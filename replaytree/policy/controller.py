@@ -61,7 +61,7 @@ class Controller(nn.Module):
             for name, head in self.logits.items():
                 bias_A = self._shaped.starting_bias(name)
                 if bias_A is not None:
-                    head.bias.copy_(bias_A)
+                    head.get_parameter("bias").copy_(bias_A)
         self.register_load_state_dict_pre_hook(_renamed)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()

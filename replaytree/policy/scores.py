@@ -109,4 +109,5 @@ def skip_divergence(scores_BNA: Tensor, legal_BNA: Tensor, target: float) -> Ten
     yes_BNA, no_BNA = functional.logsigmoid(scores_BNA), functional.logsigmoid(-scores_BNA)
     prior = torch.tensor([target, 1.0 - target], dtype=torch.float64).log().tolist()
     kl_BNA = yes_BNA.exp() * (yes_BNA - prior[0]) + no_BNA.exp() * (no_BNA - prior[1])
-    return kl_BNA.masked_fill(~legal_BNA, 0.0).sum(dim=2)
+    kl_BN: Tensor = kl_BNA.masked_fill(~legal_BNA, 0.0).sum(dim=2)
+    return kl_BN
