@@ -321,7 +321,7 @@ def test_nothing_waits_to_be_drawn_when_the_page_is_printed(visit, site):
     assert all(figure.get_attribute("data-drawn") == "true" for figure in shown)
 
 
-def test_commands_have_copy_buttons_and_stay_on_one_line(visit, site):
+def test_commands_have_copy_buttons_and_are_shown_whole(visit, site):
     for size in SIZES:
         page = visit(site[0], size=size)
         codes = page.locator("code[data-command]").all()
@@ -330,7 +330,31 @@ def test_commands_have_copy_buttons_and_stay_on_one_line(visit, site):
             button = code.locator("xpath=following-sibling::button")
             assert button.inner_text() == "Copy"
             assert button.get_attribute("aria-label") == f"Copy: {code.inner_text()}"
-            assert code.bounding_box()["height"] < 40
+            assert code.evaluate("code => code.scrollWidth <= code.clientWidth"), "nothing of it is cut"
+            assert "\n" not in code.text_content()
+
+
+# What is wider than its box, but for what nobody scrolls: drawings.
+CUT = """
+[...document.querySelectorAll("body *")]
+  .filter((e) => !e.closest("svg") && e.clientWidth && e.scrollWidth > e.clientWidth + 1)
+  .filter((e) => getComputedStyle(e).overflowX !== "visible")
+  .map((e) => [e.className, e.tabIndex, getComputedStyle(e).backgroundImage.split("linear-gradient").length - 1,
+               e.getAttribute("aria-label")])
+"""
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_only_tables_and_matrices_scroll_sideways_and_a_shade_says_so(visit, site, width):
+    page = visit(site[0], size=(width, 900))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    found = page.evaluate(CUT)
+    assert all(kind in ("scroll", "matrix") for kind, *_ in found), found
+    assert ("scroll" in [kind for kind, *_ in found]) == (width == 390), "the next best have seven columns"
+    for _, tab, shades, label in found:
+        # With the keyboard, too; two shades, and the ground that covers them at the ends.
+        assert (tab, shades) == (0, 4)
+        assert label.endswith("; may scroll sideways")
 
 
 def test_the_table_of_retrained_models_is_no_wider_than_the_page(visit, grow, golden, tmp_path):
