@@ -28,11 +28,11 @@ Source = Literal["sample", "continue", "replay"]
 class PathEvaluation:
     """What one training of a path measured.
 
-    `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers. After a failure there may be
-    fewer than layers; those that were measured still count. `epochs` is the number of epochs spent; None means the
-    budget. `best_accuracies`, if given, are what the strategy is rewarded for instead: of each prefix the best after
-    any of the last epochs. `checkpoint_accuracy` is the accuracy of the best prefix at the budget's checkpoint; None
-    without one.
+    `accuracies[t]` is the validation accuracy, in [0, 1], of the prefix of t + 1 layers; None where that was not
+    measured, which only the whole path must be. After a failure there may be fewer than layers; those that were
+    measured still count. `epochs` is the number of epochs spent; None means the budget. `best_accuracies`, if given,
+    are what the strategy is rewarded for instead: of each prefix the best after any of the last epochs.
+    `checkpoint_accuracy` is the accuracy of the best prefix at the budget's checkpoint; None without one.
 
     The first `shared` accuracies are copies of what an earlier path of the same call reports. They are stored with the
     episode and counted nowhere.
@@ -40,19 +40,22 @@ class PathEvaluation:
     Numbers of NumPy and torch become Python's own; EvaluationError names a value that is none of what is said here.
     """
 
-    accuracies: Sequence[float]
+    accuracies: Sequence[float | None]
     failure: FailureKind | None = None
     failure_text: str = ""
     train_seconds: float | None = None
     epochs: int | None = None
     checkpoint_accuracy: float | None = None
     shared: int = 0
-    best_accuracies: Sequence[float] | None = None
+    best_accuracies: Sequence[float | None] | None = None
 
     def __post_init__(self) -> None:
         bad = EvaluationError
         given = items("accuracies", self.accuracies, want="a list of one fraction a prefix", error=bad)
-        values = tuple(fraction(f"accuracy at depth {depth}", a, error=bad) for depth, a in enumerate(given, start=1))
+        values = tuple(
+            None if a is None else fraction(f"accuracy at depth {depth}", a, error=bad)
+            for depth, a in enumerate(given, start=1)
+        )
         if self.failure is not None and not (isinstance(self.failure, str) and self.failure in FAILURE_KINDS):
             raise EvaluationError(
                 f"failure is {told(self.failure)}; it must be one of {', '.join(FAILURE_KINDS)}, or None"
@@ -69,7 +72,11 @@ class PathEvaluation:
                 raise EvaluationError(
                     f"there are {len(bests)} best_accuracies for {len(values)} accuracies; give as many"
                 )
-            own["best_accuracies"] = tuple(fraction("a best accuracy", best, error=bad) for best in bests)
+            own["best_accuracies"] = tuple(
+                None if best is None else fraction("a best accuracy", best, error=bad) for best in bests
+            )
+            if [best is None for best in bests] != [value is None for value in values]:
+                raise EvaluationError("best_accuracies lack others than accuracies; give those of what was measured")
         if self.train_seconds is not None:
             own["train_seconds"] = number("train_seconds", self.train_seconds, low=0.0, error=bad)
         if self.epochs is not None:
@@ -78,6 +85,25 @@ class PathEvaluation:
             own["checkpoint_accuracy"] = fraction("checkpoint_accuracy", self.checkpoint_accuracy, error=bad)
         for name, value in own.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def highest(self) -> float | None:
+        """The best accuracy that was measured; None where none was."""
+        return max((a for a in self.accuracies if a is not None), default=None)
+
+
+def filled(accuracies: Sequence[float | None], length: int) -> tuple[float, ...]:
+    """One value for each of the `length` prefixes of a path, with which a strategy can compute.
+
+    A prefix that was not measured takes the value of its shortest continuation in the path that was. Behind the last
+    one that was, where a failure left none, it is 0.
+    """
+    values: list[float] = []
+    later = 0.0
+    for accuracy in reversed([*accuracies, *[None] * (length - len(accuracies))]):
+        later = later if accuracy is None else accuracy
+        values.append(later)
+    return tuple(reversed(values))
 
 
 @dataclass(frozen=True, slots=True)

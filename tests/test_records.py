@@ -1,7 +1,7 @@
 import pytest
 
 from replaytree.errors import EvaluationError
-from replaytree.records import PathEvaluation
+from replaytree.records import PathEvaluation, filled
 
 
 def test_accuracies_become_a_tuple_of_floats():
@@ -19,6 +19,22 @@ def test_accuracies_become_a_tuple_of_floats():
 def test_an_accuracy_is_a_fraction(accuracies, message):
     with pytest.raises(EvaluationError, match=message):
         PathEvaluation(accuracies)
+
+
+def test_what_was_not_measured_is_none_and_never_0():
+    found = PathEvaluation([None, 0.25, None, 0.125], best_accuracies=[None, 0.5, None, 0.75])
+    assert (found.accuracies, found.best_accuracies) == ((None, 0.25, None, 0.125), (None, 0.5, None, 0.75))
+    assert found.highest == 0.25
+    assert PathEvaluation([None], failure="error").highest is PathEvaluation([], failure="error").highest is None
+    with pytest.raises(EvaluationError, match="best_accuracies lack others than accuracies"):
+        PathEvaluation([None, 0.25], best_accuracies=[0.5, None])
+
+
+def test_an_unmeasured_prefix_takes_its_shortest_measured_continuation_and_0_behind_the_last():
+    assert filled([None, 0.25, None, None, 0.5], 5) == (0.25, 0.25, 0.5, 0.5, 0.5)
+    assert filled([0.75, None, 0.5], 5) == (0.75, 0.5, 0.5, 0.0, 0.0)
+    assert filled([], 2) == filled([None], 2) == (0.0, 0.0)
+    assert filled([0.0, 1.0], 2) == (0.0, 1.0)
 
 
 def test_a_failure_is_of_a_known_kind():

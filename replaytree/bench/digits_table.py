@@ -16,7 +16,7 @@ import torch
 
 from replaytree.config import Budget
 from replaytree.data import ImageData, load_data
-from replaytree.evaluate.evaluators import SeparateEvaluator
+from replaytree.evaluate import WholeEvaluator
 from replaytree.records import Path, Space
 from replaytree.space import Convolution, LayerSpace, Pooling, ResidualBlock
 from replaytree.space.coding import labels, legal_actions
@@ -75,15 +75,16 @@ def make_table(out: FilePath, *, seeds: int = 3, processes: int = 2) -> int:
 
 
 @lru_cache
-def _evaluator() -> SeparateEvaluator:
+def _evaluator() -> WholeEvaluator:
     torch.set_num_threads(1)
     data: ImageData = load_data("digits", val_fraction=VAL_FRACTION)
-    return SeparateEvaluator(
+    return WholeEvaluator(
         digits_space(), data, recipe=Recipe(batch_size=BATCH_SIZE, crop_padding=1), device=torch.device("cpu")
     )
 
 
 def _train(job: tuple[Path, int]) -> float:
     path, seed = job
-    [accuracy] = _evaluator().evaluate_alone(path, budget=Budget(EPOCHS), seed=seed).accuracies
+    accuracy = _evaluator().evaluate([path], budget=Budget(EPOCHS), seed=seed)[0].highest
+    assert accuracy is not None, "no training of the digits fails"
     return accuracy

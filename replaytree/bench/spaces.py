@@ -19,7 +19,7 @@ import torch
 from replaytree.config import Budget, SearchConfig
 from replaytree.config.strategies import without_foreign
 from replaytree.errors import ConfigError
-from replaytree.evaluate.evaluators import SeparateEvaluator
+from replaytree.evaluate import WholeEvaluator
 from replaytree.search.search import Search
 from replaytree.training import Recipe, resolve_device
 
@@ -88,16 +88,16 @@ def run_job(job: Job) -> Found:
         raise ConfigError(f"no training of {job.space} with seed {job.seed} succeeded; nothing can be compared")
     node, config, data = best[0], search.config, search.data
     assert data is not None, "the search trains on images"
-    alone = SeparateEvaluator(
+    alone = WholeEvaluator(
         search.space, data, recipe=Recipe.of(config, data), device=resolve_device(config.machine.device)
     )
     budget = Budget(config.budget.epochs_last)
     accuracies = [
-        alone.evaluate_alone(node.path, budget=budget, seed=FRESH_SEED + job.seed * job.repeats + repeat).accuracies
+        alone.evaluate([node.path], budget=budget, seed=FRESH_SEED + job.seed * job.repeats + repeat)[0].highest
         for repeat in range(job.repeats)
     ]
     # A training that fails counts as wrong on every image.
-    mean = float(np.mean([each[0] if each else 0.0 for each in accuracies]))
+    mean = float(np.mean([each or 0.0 for each in accuracies]))
     seen, params = node.average_accuracy, node.params
     search.tree.engine.dispose()
     return Found(job, " ".join(node.labels), params or 0, seen or 0.0, mean, time.perf_counter() - started)

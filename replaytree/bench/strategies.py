@@ -258,7 +258,8 @@ def _optuna_regrets(job: Job, table: Table) -> list[float]:
 
 
 def _evaluated(evaluator: TabularEvaluator, path: tuple[int, ...], *, seed: int) -> Sequence[float]:
-    return evaluator.evaluate([path], budget=Budget(1), seed=seed)[0].accuracies if path else ()
+    found = evaluator.evaluate([path], budget=Budget(1), seed=seed)[0].accuracies if path else ()
+    return [accuracy for accuracy in found if accuracy is not None]
 
 
 def _regret(table: Table, path: tuple[int, ...]) -> float:

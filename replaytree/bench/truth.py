@@ -28,7 +28,7 @@ from scipy.stats import kendalltau
 from replaytree.config import Budget, SearchConfig, command
 from replaytree.data import ImageData
 from replaytree.errors import ConfigError, DataError
-from replaytree.evaluate import JointEvaluator, SeparateEvaluator
+from replaytree.evaluate import JointEvaluator, WholeEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path
 from replaytree.search.assembly import data_of, default_space, with_layer_options
@@ -141,7 +141,7 @@ def make_truth_table(
     data = data_of(config)
     known = require_networks(default_space(config, data))
     described = json.dumps(default_space(config, data).describe(), sort_keys=True)
-    separate = SeparateEvaluator(known, data, recipe=Recipe.of(config, data), device=torch.device("cpu"))
+    separate = WholeEvaluator(known, data, recipe=Recipe.of(config, data), device=torch.device("cpu"))
     done = set()
     if out.exists():
         rows = _rows(out)
@@ -188,11 +188,11 @@ def _require_truth(rows: Sequence[dict[str, str]], file: FilePath | str) -> None
             )
 
 
-def _alone(separate: SeparateEvaluator, path: Path, *, epochs: int, seed: int) -> tuple[str, str]:
+def _alone(separate: WholeEvaluator, path: Path, *, epochs: int, seed: int) -> tuple[str, str]:
     """Accuracy (nan for a failure) and processor seconds of one training, as text."""
     started = time.process_time()
-    evaluation = separate.evaluate_alone(path, budget=Budget(epochs), seed=seed)
-    [accuracy] = evaluation.accuracies or [float("nan")]
+    accuracy = separate.evaluate([path], budget=Budget(epochs), seed=seed)[0].highest
+    accuracy = float("nan") if accuracy is None else accuracy
     return f"{accuracy:.6f}", f"{time.process_time() - started:.2f}"
 
 
@@ -264,7 +264,8 @@ def _joint_scores(
         [evaluation] = joint.evaluate([path], budget=Budget(epochs), seed=own_seed)
         seconds.append(time.process_time() - started)
         # A head that a failure left without an accuracy counts as a guess.
-        scores.append([*evaluation.accuracies, *[0.1] * (length - len(evaluation.accuracies))])
+        measured = [0.1 if accuracy is None else accuracy for accuracy in evaluation.accuracies]
+        scores.append([*measured, *[0.1] * (length - len(measured))])
     return scores, seconds
 
 

@@ -255,8 +255,9 @@ class ConfigKeywords(SearchKeywords, total=False):
     space: str | None
     """The layers to choose from; `replaytree spaces` lists what there is."""
 
-    evaluator: Literal["joint", "separate"]
-    """joint: one training scores all prefixes; separate: one training a prefix."""
+    evaluator: Literal["joint", "separate", "whole"] | None
+    """joint: one training scores all prefixes; separate: one training a prefix; whole: one of the whole path
+    alone."""
 
 
 class RetrainKeywords(TypedDict, total=False):

@@ -7,15 +7,18 @@ from typing import Literal
 
 from replaytree.config.option import Options, option
 
-EvaluatorName = Literal["joint", "separate"]
+EvaluatorName = Literal["joint", "separate", "whole"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOptions(Options):
     """The training of a path. None: the data set's own augmentation; batches by device and number of images."""
 
-    evaluator: EvaluatorName = option(
-        "joint", "joint: one training scores all prefixes; separate: one training a prefix.", "Training"
+    evaluator: EvaluatorName | None = option(
+        None,
+        "joint: one training scores all prefixes; separate: one training a prefix; whole: one of the whole path alone.",
+        "Training",
+        unset="joint; whole where the network of a prefix is no part of its continuations'",
     )
     batch_size: int | None = option(
         None, "Images a training step.", "Training", least=1, unset="64; up to 512 on a GPU if images are many"

@@ -101,4 +101,9 @@ def _checked(asked: str, path: Path, evaluation: object) -> PathEvaluation:
             f"{asked} returned {got} accuracies for a path of {len(path)} layers; it must be one a prefix, or fewer "
             f"and a failure"
         )
+    if evaluation.failure is None and own.accuracies[-1] is None:
+        raise EvaluationError(
+            f"{asked} returned no accuracy of the whole path {path}; only shorter prefixes may be None, unless there "
+            f"is a failure"
+        )
     return own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -12,7 +12,7 @@ import torch
 
 from replaytree.memory import is_out_of_memory
 from replaytree.networks.trie import NodeError
-from replaytree.records import FailureKind, Path
+from replaytree.records import FailureKind, Path, PathEvaluation
 from replaytree.training.capture import holds_memory, release_memory
 from replaytree.training.device import on
 from replaytree.training.loop import Diverged
@@ -34,6 +34,11 @@ class Failure:
     text: str
     node: Path | None = None
     heads: tuple[int, ...] = ()
+
+
+def failed_evaluation(failure: Failure, accuracies: Sequence[float | None] = (), *, seconds: float) -> PathEvaluation:
+    """The evaluation of a path that failed, with what was measured before."""
+    return PathEvaluation(accuracies, failure=failure.kind, failure_text=failure.text, train_seconds=seconds)
 
 
 def attempt(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Failure:

@@ -1,4 +1,4 @@
-"""The evaluators: how the prefixes of a path become accuracies."""
+"""The evaluator that scores every prefix of its paths in one training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import torch
 
 from replaytree.config import Budget
 from replaytree.data import ImageData
-from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches
-from replaytree.networks.trie import PrefixNetwork, SingleHead
+from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches, failed_evaluation
+from replaytree.networks.trie import PrefixNetwork
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import batches_of_paths, prefixes, trie_cost
 from replaytree.space.graph import require_networks
 from replaytree.training.device import usable_bytes
 from replaytree.training.loop import Diverged, Training
 from replaytree.training.recipe import Recipe
-from replaytree.training.threads import Threads, using
+from replaytree.training.threads import Threads, threads_on, using
 
 
 class JointEvaluator:
@@ -80,7 +80,7 @@ class JointEvaluator:
             failed, rest = _parted(together, outcome)
             waiting.extendleft(tuple(batch[place] for place in places) for places in reversed(rest))
             for place in failed:
-                results[batch[place]] = _failed(outcome, seconds=seconds / len(failed))
+                results[batch[place]] = failed_evaluation(outcome, seconds=seconds / len(failed))
         return [results[index] for index in range(len(paths))]
 
     def _attempt(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation] | Failure:
@@ -109,69 +109,6 @@ class JointEvaluator:
             seed=seed,
             device=self._device,
         )
-
-
-class SeparateEvaluator:
-    """Every prefix is trained by itself (the poster): as faithful as its budget allows, at T times the cost."""
-
-    def __init__(
-        self,
-        space: Space,
-        data: ImageData,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        threads: Threads | None = None,
-    ) -> None:
-        self._space = require_networks(space)
-        self._recipe = recipe
-        self._device = device
-        self._threads = threads_on(threads, device)
-        self._data = data.to(device)
-
-    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
-        """One training a prefix, shallow to deep. A failure ends its path; the accuracies before it are kept."""
-        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
-
-    def evaluate_alone(self, path: Path, *, budget: Budget, seed: int) -> PathEvaluation:
-        """The whole path only, none of its prefixes: one accuracy, or a failure."""
-        return self._trained([path], budget, seed)
-
-    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
-        return self._trained([path[:depth] for depth in range(1, len(path) + 1)], budget, seed)
-
-    def _trained(self, paths: Sequence[Path], budget: Budget, seed: int) -> PathEvaluation:
-        accuracies: list[float] = []
-        bests: list[float] = []
-        started = time.perf_counter()
-        for path in paths:
-
-            def run(recipe: Recipe, path: Path = path) -> tuple[list[float], list[float] | None]:
-                network = SingleHead(self._space.build(path, self._data.num_classes))
-                _, flops = self._space.cost(path) or (0, 0)
-                threads = partial(self._threads.number, flops * recipe.batch_size)
-                training = Training(
-                    network, self._data, epochs=budget.epochs, recipe=recipe, seed=seed, threads=threads
-                )
-                return training.finish(until=budget.epochs)
-
-            with using(1):
-                outcome = attempt_in_smaller_batches(run, recipe=self._recipe, seed=seed, device=self._device)
-            if isinstance(outcome, Failure):
-                return _failed(outcome, accuracies, seconds=time.perf_counter() - started)
-            own, best = outcome
-            accuracies += own
-            bests += best or own
-        return PathEvaluation(
-            accuracies,
-            train_seconds=time.perf_counter() - started,
-            best_accuracies=None if self._recipe.reward_epochs == 1 else bests,
-        )
-
-
-def threads_on(threads: Threads | None, device: torch.device) -> Threads:
-    """What was given or is chosen; one where the CPU only hands out the work."""
-    return (threads or Threads.of()) if device.type == "cpu" else Threads(1)
 
 
 def _train_paths(
@@ -242,7 +179,3 @@ def _parted(paths: Sequence[Path], failure: Failure) -> tuple[list[int], list[li
     everyone.sort(key=lambda place: paths[place])
     middle = len(paths) // 2
     return [], [sorted(everyone[:middle]), sorted(everyone[middle:])]
-
-
-def _failed(failure: Failure, accuracies: Sequence[float] = (), *, seconds: float) -> PathEvaluation:
-    return PathEvaluation(accuracies, failure=failure.kind, failure_text=failure.text, train_seconds=seconds)

@@ -20,7 +20,6 @@ from replaytree.config.weights import WeightOptions
 from replaytree.data import ImageData
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
-from replaytree.evaluate.evaluators import threads_on
 from replaytree.networks.supernet import Supernet
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
@@ -34,7 +33,7 @@ from replaytree.training.loop import epoch_steps
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.shared import SupernetTraining
-from replaytree.training.threads import Threads, using
+from replaytree.training.threads import Threads, threads_on, using
 
 # Batch norm takes the statistics of so many validation images at once, where memory suffices.
 SCORE_BATCH = 512

@@ -41,7 +41,7 @@ class EvolutionStrategy:
     ) -> PolicyUpdate:
         """The paths join the population; a failed one with fitness 0."""
         for proposal, evaluation in zip(proposals, evaluations, strict=True):
-            fitness = evaluation.accuracies[-1] if evaluation.failure is None else 0.0
+            fitness = (evaluation.accuracies[-1] or 0.0) if evaluation.failure is None else 0.0
             self._population.append((proposal.path, fitness))
         return PolicyUpdate()
 

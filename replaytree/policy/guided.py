@@ -7,6 +7,7 @@
    accuracy and cut at a random depth. The controller completes both, mixed with a tenth of uniform choice. The other
    half are mutants: paths drawn in the same way with one decision changed. A cut prefix loses the good layers behind
    the cut; a mutant keeps them.
+   Where trainings do not measure the prefixes of their path, only whole paths count in what follows.
 4. Thompson sampling (Thompson, 1933; with ensembles: Osband and Van Roy, 2015): one random member of the ensemble
    chooses the candidate whose best new prefix it values most. The members' deviations count twice (`exploration` times
    2).
@@ -83,7 +84,7 @@ class GuidedStrategy:
         if self._proposed + num_paths > warmup and not memory.is_unmeasured:
             self._nodes.take_in(memory)
             self._values.fit(self._nodes)
-        taken = {path[:t] for path in pending for t in range(1, len(path) + 1)}
+        taken = {prefix for path in pending for prefix in _measured(memory, path)}
         self._update = PolicyUpdate()
         for _ in range(num_paths):
             if self._proposed < warmup or memory.is_empty:
@@ -91,7 +92,7 @@ class GuidedStrategy:
             else:
                 proposal = self._guided(memory, depth_bound, epochs, taken)
             self._proposed += 1
-            taken.update(proposal.path[:t] for t in range(1, len(proposal.path) + 1))
+            taken.update(_measured(memory, proposal.path))
             proposals.append(proposal)
         return proposals
 
@@ -102,7 +103,8 @@ class GuidedStrategy:
         for proposal, evaluation in zip(proposals, evaluations, strict=True):
             # A copy of another path's training is not a repetition.
             for t, accuracy in list(enumerate(evaluation.accuracies))[evaluation.shared :]:
-                self._noise.add(accuracy, memory.get(proposal.path[: t + 1]))
+                if accuracy is not None:
+                    self._noise.add(accuracy, memory.get(proposal.path[: t + 1]))
         return self._update
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,20 +136,23 @@ class GuidedStrategy:
         return proposal
 
     def _guided(self, memory: ReplayMemory, depth_bound: int, epochs: int, taken: set[Path]) -> Proposal:
-        """`taken` are the prefixes that are being trained already: training them once more gains nothing."""
+        """`taken` are the prefixes that are being measured already: training them once more gains nothing."""
         candidates = self._candidates(memory, depth_bound)
-        prefixes = list({path[:t]: None for path, _ in candidates for t in range(1, len(path) + 1)})
+        measured_C = [_measured(memory, path) for path, _ in candidates]
+        prefixes = list(dict.fromkeys(prefix for measured in measured_C for prefix in measured))
         place = {prefix: n for n, prefix in enumerate(prefixes)}
         values_MN = self._predicted(memory, prefixes, epochs)
-        self._learn([path for path, _ in candidates], place, values_MN.mean(dim=0))
+        places_C = [[place[prefix] for prefix in measured] for measured in measured_C]
+        self._learn([path for path, _ in candidates], places_C, values_MN.mean(dim=0))
         known_N = torch.tensor([prefix in taken or _evaluated(memory.get(prefix), epochs) for prefix in prefixes])
         member = int(torch.randint(len(values_MN), (), generator=self._generator))
         sampled_N = values_MN[member].masked_fill(known_N, -torch.inf)
-        scores_C = [max(float(sampled_N[place[path[:t]]]) for t in range(1, len(path) + 1)) for path, _ in candidates]
+        scores_C = [max(float(sampled_N[n]) for n in places) for places in places_C]
         best = max(range(len(candidates)), key=scores_C.__getitem__)
-        path, proposal = candidates[best]
-        novel = [place[path[:t]] for t in range(1, len(path) + 1) if not known_N[place[path[:t]]]]
+        novel = [n for n in places_C[best] if not known_N[n]]
         again = self._retraining(epochs, values_MN[:, novel], taken)
+        if again is not None and not memory.measures_prefixes:
+            return Proposal(again, "continue", (1.0,) * len(again))
         if again is not None:
             # A leader below the depth bound is trained as the beginning of a longer path, which measures new prefixes.
             [(path, probs)] = self._controller.sample(
@@ -156,7 +161,7 @@ class GuidedStrategy:
             return Proposal(path, "continue", (1.0,) * len(again) + probs)
         if scores_C[best] == -math.inf:
             return self._random(depth_bound, taken)
-        return proposal
+        return candidates[best][1]
 
     def _predicted(self, memory: ReplayMemory, prefixes: list[Path], epochs: int) -> Tensor:
         """Values y (M, N), mixed with those of a prior."""
@@ -191,9 +196,12 @@ class GuidedStrategy:
             candidates[path] = Proposal(path, source, memory.behaviour(prefix) + probs)  # type: ignore[arg-type]
         return list(candidates.items())
 
-    def _learn(self, paths: list[Path], place: dict[Path, int], mean_N: Tensor) -> None:
-        """Raise the probability of the best eighth of the paths. A path counts by the best value of its prefixes."""
-        reached = [max(float(mean_N[place[path[:t]]]) for t in range(1, len(path) + 1)) for path in paths]
+    def _learn(self, paths: list[Path], places_C: list[list[int]], mean_N: Tensor) -> None:
+        """Raise the probability of the best eighth of the paths. A path counts by the best value of its prefixes.
+
+        `places_C` says where these stand among the values.
+        """
+        reached = [max(float(mean_N[n]) for n in places) for places in places_C]
         order = sorted(range(len(paths)), key=reached.__getitem__, reverse=True)
         elite = [paths[c] for c in order[: max(1, round(len(paths) * ELITE_SHARE))]]
         scored = self._controller.score(elite)
@@ -269,6 +277,11 @@ def knowledge_gradient(lead: float, variance: float, noise: float) -> float:
     spread = variance / math.sqrt(variance + noise)
     z = -abs(lead) / spread
     return spread * (z * 0.5 * math.erfc(-z / math.sqrt(2.0)) + math.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi))
+
+
+def _measured(memory: ReplayMemory, path: Path) -> list[Path]:
+    """The prefixes that a training of a path measures, by all that is known of the evaluator."""
+    return [path[:t] for t in range(1, len(path) + 1)] if memory.measures_prefixes else [path]
 
 
 def _evaluated(node: NodeStats | None, epochs: int) -> bool:

@@ -3,6 +3,9 @@
 This is a copy of what the database holds, rebuilt from it in one read. Each node keeps the log of the summed weights of
 its subtree. So an update and a draw each cost O(depth x children), whatever the number of nodes.
 
+Trainings need not measure every prefix of their path. A prefix that none measured counts with what its continuations
+reached (`reached`).
+
 A memory may have a prior: the memory of another search, perhaps on other images, whose accuracies are on another scale.
 A draw comes from the prior with probability w / (w + n), where n is the number of trainings in this search and w =
 PRIOR_TRAININGS. So the prior weighs as much as w trainings.
@@ -12,13 +15,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 
-from replaytree.records import NodeStats, Path
+from replaytree.records import NodeStats, Path, filled
 
 NEVER = -math.inf
 PRIOR_TRAININGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """Trainings of a node and, at its largest budget, their number and the sum of their accuracies.
+
+    Of a node that was not measured, the sums of its children.
+    """
+
+    trainings: int
+    count: int
+    total: float
 
 
 class ReplayMemory:
@@ -37,9 +53,12 @@ class ReplayMemory:
         self._stats: dict[Path, NodeStats] = {}
         self._children: dict[Path, list[int]] = {(): []}
         self._log_mass: dict[Path, float] = {(): NEVER}
+        self._reached: dict[Path, _Reached] = {}
         self._changed: dict[Path, None] = {}
         self.accuracy_range = (math.inf, -math.inf)
         """The least and the best average accuracy that any node has had; (inf, -inf) at first."""
+        self.measures_prefixes = True
+        """Whether trainings have measured all prefixes of their paths, as far as is known."""
         self.update(nodes)
 
     def __len__(self) -> int:
@@ -79,7 +98,7 @@ class ReplayMemory:
         """The weight of the prior, in [0, 1], beside that of the search's own trainings; 0 without a prior."""
         if self.prior is None or self.prior.is_empty:
             return 0.0
-        trainings = sum(node.evaluation_count for node in self.children(()))
+        trainings = sum(self._reached[node.path].trainings for node in self.children(()))
         return PRIOR_TRAININGS / (PRIOR_TRAININGS + trainings)
 
     def update(self, nodes: Iterable[NodeStats]) -> None:
@@ -98,6 +117,8 @@ class ReplayMemory:
             changed.update(path[:t] for t in range(len(path) + 1))
         for path in sorted(changed, key=len, reverse=True):
             self._log_mass[path] = self._summed(path)
+            if path:
+                self._reached[path] = self._summed_accuracy(path)
 
     def draw(self, generator: torch.Generator) -> Path:
         """A node's path, drawn with probability softmax(average accuracy / temperature) over all evaluated nodes."""
@@ -133,10 +154,26 @@ class ReplayMemory:
     def rewards(self, path: Path) -> tuple[float, ...]:
         """Average accuracy of every prefix of a stored path; 0 where a failure left none.
 
-        For a prefix that only the prior knows, it is the prior's accuracy, rescaled to the mean and deviation of this
-        search's averages.
+        A prefix that was not measured has that of its shortest measured continuation in the path. For one that only the
+        prior knows, it is the prior's accuracy, rescaled to the mean and deviation of this search's averages.
         """
-        return tuple(self._reward(path[: t + 1]) for t in range(len(path)))
+        return filled([self._reward(path[: t + 1]) for t in range(len(path))], len(path))
+
+    def reached(self, path: Path) -> float | None:
+        """The average accuracy of a node; where nothing measured it, that of its shortest measured continuations.
+
+        None where there are none.
+        """
+        found = self._reached.get(path)
+        return found.total / found.count if found is not None and found.count else None
+
+    def is_tried(self, path: Path) -> bool:
+        """Whether a path was measured, or an episode ended there: other nodes are only passed through."""
+        node = self._stats.get(path)
+        if node is None:
+            return False
+        passed = sum(child.visit_count for child in self.children(path))
+        return node.average_accuracy is not None or node.visit_count > passed
 
     def mean_and_deviation(self) -> tuple[float, float]:
         """Mean and deviation of the average accuracies of all evaluated nodes; (0, 0) where there are none."""
@@ -146,13 +183,13 @@ class ReplayMemory:
         mean = math.fsum(averages) / len(averages)
         return mean, math.sqrt(math.fsum((average - mean) ** 2 for average in averages) / len(averages))
 
-    def _reward(self, path: Path) -> float:
+    def _reward(self, path: Path) -> float | None:
         node = self._stats.get(path)
         if node is not None and node.average_accuracy is not None:
             return node.average_accuracy
         told = self.prior.get(path) if self.prior is not None else None
         if self.prior is None or told is None or told.average_accuracy is None:
-            return 0.0
+            return None
         mean, deviation = self.mean_and_deviation()
         other_mean, other_deviation = self.prior.mean_and_deviation()
         standardised = (told.average_accuracy - other_mean) / other_deviation if other_deviation else 0.0
@@ -174,6 +211,21 @@ class ReplayMemory:
     def _own(self, path: Path) -> float:
         average = self._stats[path].average_accuracy if path else None
         return NEVER if average is None else average / self._temperature
+
+    def _summed_accuracy(self, path: Path) -> _Reached:
+        """What a node reached; its children are summed already."""
+        node = self._stats[path]
+        if node.average_accuracy is not None:
+            largest = node.budgets[-1]
+            return _Reached(node.evaluation_count, largest.evaluation_count, largest.total_accuracy)
+        below = [self._reached[(*path, action)] for action in self._children[path]]
+        if any(each.count for each in below):
+            self.measures_prefixes = False
+        return _Reached(
+            sum(each.trainings for each in below),
+            sum(each.count for each in below),
+            math.fsum(each.total for each in below),
+        )
 
     def _summed(self, path: Path) -> float:
         own = [self._own(path)]

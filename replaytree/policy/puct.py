@@ -2,7 +2,8 @@
 
 From the root: a_t = argmax_a Q(s, a) + c P(a | s) sqrt(N(s)) / (1 + N(s, a)), where P is the controller, N are visit
 counts, and Q is the average accuracy of the child's prefix, scaled to [0, 1] by the least and the best average of the
-tree. A child without an average has Q = 0.5. Where the path leaves the tree, the controller completes it. The
+tree. A child that no training measured has the average of its shortest continuations that one did, and Q = 0.5 without
+any. Where the path leaves the tree, the controller completes it. The
 controller learns as in replay.py, from best-reached returns.
 """
 
@@ -75,7 +76,7 @@ class PuctStrategy:
             reach = self._options.exploration * math.sqrt(sum(counts.values()))
             scores = {}
             for action, prior in priors.items():
-                average = children[action].average_accuracy if action in children else None
+                average = memory.reached((*path, action))
                 scaled = UNKNOWN if average is None or best <= least else (average - least) / (best - least)
                 scores[action] = scaled + reach * prior / (1 + counts.get(action, 0))
             path = (*path, max(scores, key=scores.__getitem__))

@@ -89,7 +89,7 @@ class QLearningStrategy:
                 path, behaviour = self._draw(depth_bound, draw_chance)
                 if path not in under_way:
                     break
-            is_known = path in memory and self._known_in_a_row < MOST_KNOWN
+            is_known = memory.is_tried(path) and self._known_in_a_row < MOST_KNOWN
             self._known_in_a_row = self._known_in_a_row + 1 if is_known else 0
             if is_known:
                 proposals.append(Proposal(path, "replay", behaviour, memory.rewards(path)))
@@ -103,7 +103,7 @@ class QLearningStrategy:
     ) -> PolicyUpdate:
         """Learn from paths drawn from all episodes, for each that was trained. The loss is the mean squared error."""
         trained = [proposal.path for proposal in proposals if proposal.rewards is None]
-        self._trained += len({path for path in trained if path not in memory})
+        self._trained += len({path for path in trained if not memory.is_tried(path)})
         if not trained:
             return PolicyUpdate()
         episodes = _episodes(memory) + [
@@ -264,4 +264,4 @@ def _episodes(memory: ReplayMemory) -> list[tuple[Path, float, int]]:
 
 
 def _reward(path: Path, evaluation: PathEvaluation) -> float:
-    return evaluation.accuracies[-1] if len(evaluation.accuracies) == len(path) else 0.0
+    return (evaluation.accuracies[-1] or 0.0) if len(evaluation.accuracies) == len(path) else 0.0

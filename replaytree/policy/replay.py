@@ -21,7 +21,7 @@ from replaytree.policy.controller import Controller, Scored, optimizer_of
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.returns import RETURNS, Array, average_baseline, averaged, importance_weights
 from replaytree.policy.strategy import PolicyUpdate
-from replaytree.records import Path, PathEvaluation, Proposal, Space
+from replaytree.records import Path, PathEvaluation, Proposal, Space, filled
 from replaytree.space.coding import ended
 
 ZOPH_LE_DECAY = 0.95
@@ -88,9 +88,7 @@ class ReplayStrategy:
         weight_BT = torch.zeros_like(scored.log_probs_BT)
         for b, (proposal, evaluation) in enumerate(zip(proposals, evaluations, strict=True)):
             T = len(proposal.path)
-            rewards_T = np.zeros(T)
-            rewards_T[: len(evaluation.accuracies)] = evaluation.accuracies
-            rewards_T += bonus_BT[b, :T]
+            rewards_T = np.asarray(filled(evaluation.accuracies, T)) + bonus_BT[b, :T]
             returns_T = RETURNS[self._options.return_kind](rewards_T, self._options.gamma)
             after = self._mean_D, self._count_D
             if proposal.rewards is None:
@@ -113,13 +111,13 @@ class ReplayStrategy:
         return PolicyUpdate(loss=float(policy_loss.detach()), entropy=float(entropy.detach()))
 
     def _baseline(self, memory: ReplayMemory, path: Path, returns_T: Array) -> Array:
-        """b_t: the average return at depth t, or with `baseline="parent"` the average accuracy of a_<t in the tree."""
+        """b_t: the average return at depth t, or with `baseline="parent"` what a_<t has reached in the tree."""
         baseline_T = average_baseline(returns_T, self._mean_D, self._count_D)
         if self._options.baseline == "parent":
             for t in range(1, len(path)):
-                parent = memory.get(path[:t])
-                if parent is not None and parent.average_accuracy is not None:
-                    baseline_T[t] = parent.average_accuracy
+                parent = memory.reached(path[:t])
+                if parent is not None:
+                    baseline_T[t] = parent
         return baseline_T
 
     def complete(self, prefix: Path, depth_bound: int) -> Proposal:

@@ -64,7 +64,7 @@ class _Ranking:
         epochs = training.epochs
         for depth, accuracy in enumerate(training.accuracies, start=1):
             # A copy of what another episode of the same training has is in no sum.
-            if depth <= training.shared:
+            if accuracy is None or depth <= training.shared:
                 continue
             path = training.path[:depth]
             before = self._measured[epochs].get(path, Measured())

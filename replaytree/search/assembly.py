@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from replaytree.config import SearchConfig
+from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.config.space import SpaceOptions
 from replaytree.data import NAMED, ImageData, as_image_data, load_data, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
     InProcess,
-    JointEvaluator,
     RayCluster,
     RayOptions,
     RayWorkers,
@@ -278,17 +277,21 @@ def default_evaluator(
         return SharedEvaluator(
             space, data, recipe=recipe, device=device, weights=config.weights, seed=config.seed, threads=threads
         )
-    kind: Callable[..., Evaluator] = EVALUATORS[config.recipe.evaluator]
-    if kind is JointEvaluator:
-        # The other trains one network at a time, and does not plan.
-        kind = partial(JointEvaluator, memory_share=memory_share)
+    kind: Callable[..., Evaluator] = EVALUATORS[evaluator_name(config, space)]
     return kind(
         space,
         data,
         recipe=recipe,
         device=device,
+        memory_share=memory_share,
         threads=threads,
     )
+
+
+def evaluator_name(config: SearchConfig, space: Space) -> EvaluatorName:
+    """The evaluator that was chosen; else `joint`, which scores most for its time, where it can train the space."""
+    whole = space.space if isinstance(space, ConstrainedSpace) else space
+    return config.recipe.evaluator or ("joint" if getattr(whole, "nested", False) else "whole")
 
 
 def workers_for(

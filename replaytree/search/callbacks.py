@@ -38,14 +38,14 @@ class EpisodeEvent:
 
 @dataclass(frozen=True, slots=True)
 class TrainingEvent:
-    """One training of a search: `accuracies` has one validation accuracy a prefix that was measured."""
+    """One training of a search: `accuracies` has a validation accuracy a prefix, None where it was not measured."""
 
     search: str
     number: int
     episode: int
     path: Path
     labels: tuple[str, ...]
-    accuracies: tuple[float, ...]
+    accuracies: tuple[float | None, ...]
     failure: FailureKind | None
     train_seconds: float | None
 
@@ -203,7 +203,7 @@ def _episode_scalars(event: EpisodeEvent) -> dict[str, float]:
 
 def _training_scalars(event: TrainingEvent) -> dict[str, float]:
     scalars = {
-        "training/accuracy": max(event.accuracies, default=None),
+        "training/accuracy": max((a for a in event.accuracies if a is not None), default=None),
         "training/depth": len(event.path),
         "training/seconds": event.train_seconds,
     }

@@ -17,7 +17,7 @@ from replaytree.data import ImageData
 from replaytree.errors import ReplayTreeError
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
-from replaytree.search.assembly import default_evaluator
+from replaytree.search.assembly import default_evaluator, evaluator_name
 from replaytree.space import ConstrainedSpace
 from replaytree.training import Recipe, resolve_device
 
@@ -91,7 +91,7 @@ def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[f
         for depth in range(1, config.space.max_layers + 1):
             cost = space.cost(path[:depth])
             flops[depth - 1] += cost[1] if cost is not None else depth
-    if config.recipe.evaluator == "separate":
+    if evaluator_name(config, space) == "separate":
         flops = list(accumulate(flops))
     return [each / flops[-1] for each in flops]
 

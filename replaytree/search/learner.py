@@ -122,7 +122,7 @@ class Learner:
         if turn.depth_bound == self.growth.depth_bound:
             # A path proposed under an earlier bound is no measure of progress at this one.
             results = zip(turn.proposals, evaluations, strict=True)
-            bests = (max(e.accuracies, default=None) if p.rewards is None else None for p, e in results)
+            bests = (e.highest if p.rewards is None else None for p, e in results)
             self.growth = self.growth.after(bests, self._config)
         reached = [e.checkpoint_accuracy for e in trained if e.checkpoint_accuracy is not None]
         self.pruning.add(reached, turn.budget)

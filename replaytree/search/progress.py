@@ -146,7 +146,7 @@ def _best(turn: Turn) -> str:
 
 def _came(turn: Turn) -> str:
     """The best accuracy that a turn measured, or why it has none."""
-    accuracies = [accuracy for evaluation in turn.evaluations for accuracy in evaluation.accuracies]
+    accuracies = [each.highest for each in turn.evaluations if each.highest is not None]
     if accuracies:
         return f"last {metric.shown(max(accuracies))}"
     failures = [evaluation.failure for evaluation in turn.evaluations if evaluation.failure is not None]

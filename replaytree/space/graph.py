@@ -286,7 +286,7 @@ def require_networks(space: Space, *, nested: bool = False) -> GraphSpace:
     if nested and not getattr(space, "nested", False):
         raise SpaceError(
             "the network of a prefix is no part of its continuations' in this space, so one training cannot score all "
-            "prefixes; train each by itself (--evaluator separate)"
+            "prefixes; train each path by itself (--evaluator whole), or each prefix (--evaluator separate)"
         )
     return cast(GraphSpace, space)
 

@@ -67,5 +67,8 @@ class SoftReward:
     def of_training(self, path: Path, evaluation: PathEvaluation) -> PathEvaluation:
         """A training with its accuracies as rewards."""
         accuracies = evaluation.accuracies if evaluation.best_accuracies is None else evaluation.best_accuracies
-        rewards = [a**self.power * self.factor(path[:depth]) for depth, a in enumerate(accuracies, start=1)]
+        rewards = [
+            None if a is None else a**self.power * self.factor(path[:depth])
+            for depth, a in enumerate(accuracies, start=1)
+        ]
         return replace(evaluation, accuracies=rewards, best_accuracies=None)

@@ -66,6 +66,11 @@ class Threads:
         return f"{text} ({self.asked} were asked for; this process may use no more)" if few else text
 
 
+def threads_on(threads: Threads | None, device: torch.device) -> Threads:
+    """What was given or is chosen; one where the CPU only hands out the work."""
+    return (threads or Threads.of()) if device.type == "cpu" else Threads(1)
+
+
 @contextmanager
 def using(number: int) -> Iterator[None]:
     """Let torch take so many threads meanwhile."""

@@ -64,19 +64,25 @@ class Stored:
 
 
 def changes_of(batch: Sequence[Episode]) -> dict[Path, Change]:
-    """What the batch adds to each prefix; parents stand before their children. Shared accuracies add nothing."""
+    """What the batch adds to each prefix; parents stand before their children.
+
+    Shared accuracies add nothing, nor do those that were not measured.
+    """
     changes: dict[Path, Change] = {}
     for episode in batch:
         accuracies, shared = (e.accuracies, e.shared) if (e := episode.evaluation) is not None else ((), 0)
         for depth in range(1, len(episode.path) + 1):
             change = changes.setdefault(episode.path[:depth], Change())
             change.visits += 1
+            accuracy = accuracies[depth - 1] if depth <= len(accuracies) else None
+            if accuracy is None:
+                continue
             if depth <= shared and episode.epochs not in change.accuracies:
                 raise EvaluationError(
                     f"path {episode.path} shares its first {shared} accuracies at {episode.epochs} epochs, and no "
                     f"earlier path of its batch reports one for {episode.path[:depth]}; give shared=0 for what was "
                     f"trained apart"
                 )
-            if shared < depth <= len(accuracies):
-                change.accuracies.setdefault(episode.epochs, []).append(accuracies[depth - 1])
+            if depth > shared:
+                change.accuracies.setdefault(episode.epochs, []).append(accuracy)
     return changes

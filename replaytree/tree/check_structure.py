@@ -81,10 +81,11 @@ ORDER BY v.id
 """,
     "evaluations of episode": """
 SELECT COALESCE(s.name, '?') AS search, e.node_id, e.number AS episode,
-       n.depth AS expected, COALESCE(v.n, 0) AS found
-FROM episodes e JOIN nodes n ON n.id = e.node_id LEFT JOIN searches s ON s.id = e.search_id
-LEFT JOIN (SELECT episode_id, COUNT(*) AS n FROM evaluations GROUP BY episode_id) v ON v.episode_id = e.id
-WHERE e.trained AND e.failure IS NULL AND COALESCE(v.n, 0) <> n.depth
+       'one of its path' AS expected, COALESCE(v.n, 0) AS found
+FROM episodes e LEFT JOIN searches s ON s.id = e.search_id
+LEFT JOIN (SELECT episode_id, node_id, COUNT(*) AS n FROM evaluations GROUP BY episode_id, node_id) v
+     ON v.episode_id = e.id AND v.node_id = e.node_id
+WHERE e.trained AND e.failure IS NULL AND COALESCE(v.n, 0) <> 1
 ORDER BY e.id
 """,
     "first episode number": """

@@ -142,15 +142,13 @@ def _depth_problems(connection: Connection, known: Mapping[int, tuple[str, _Spac
 
 def _prior_problems(connection: Connection, known: Mapping[int, tuple[str, _Space]]) -> Iterator[Problem]:
     rows = connection.execute(text("SELECT DISTINCT search_id, path FROM priors ORDER BY search_id, path")).all()
-    stored = {(row.search_id, row.path) for row in rows}
     for row in rows:
         name, space = known.get(row.search_id, ("", None))
         if space is None or not isinstance(row.path, str) or not row.path.replace(".", "").isdecimal():
             continue
         actions = row.path.split(".")
-        parent = ".".join(actions[:-1])
         fits = len(actions) <= space.max_layers and all(
             action and int(action) < count(space.decisions(depth)) for depth, action in enumerate(actions, start=1)
         )
-        if not fits or (parent and (row.search_id, parent) not in stored):
-            yield Problem(name, "path of a prior", "a path of the space whose prefixes are there, too", row.path)
+        if not fits:
+            yield Problem(name, "path of a prior", "a path of the space", row.path)

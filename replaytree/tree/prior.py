@@ -24,10 +24,11 @@ def fitting(nodes: Iterable[NodeStats], space: Space, *, name: str) -> list[Node
     chosen = []
     for node in nodes:
         parent, action = node.path[:-1], node.path[-1]
-        if node.evaluation_count == 0 or len(node.path) > space.max_layers or parent not in fit:
+        if len(node.path) > space.max_layers or parent not in fit or not is_legal(space, parent, action):
             continue
-        if is_legal(space, parent, action):
-            fit.add(node.path)
+        # Its continuations may be measured where it is not.
+        fit.add(node.path)
+        if node.evaluation_count:
             chosen.append(NodeStats(node.path, 0, tuple(sums for sums in node.budgets if sums.evaluation_count)))
     if not chosen:
         raise ConfigError(
@@ -55,7 +56,10 @@ def insert_prior(connection: Connection, search_id: int, nodes: Sequence[NodeSta
 
 
 def stored_prior(engine: Engine, search_id: int) -> list[NodeStats]:
-    """The prior of a search, parents before children, in an order that its rows alone decide; empty without one."""
+    """The prior of a search, parents before children, in an order that its rows alone decide; empty without one.
+
+    A prefix that has no row was not measured.
+    """
     query = (
         select(priors.c.path, priors.c.epochs, priors.c.evaluation_count, priors.c.total_accuracy)
         .where(priors.c.search_id == search_id)
@@ -67,4 +71,5 @@ def stored_prior(engine: Engine, search_id: int) -> list[NodeStats]:
         path_from_text(path): tuple(BudgetSums(*row[1:]) for row in group)
         for path, group in groupby(rows, key=lambda row: row.path)
     }
-    return [NodeStats(path, 0, by_path[path]) for path in sorted(by_path, key=lambda path: (len(path), path))]
+    paths = {path[:depth] for path in by_path for depth in range(1, len(path) + 1)}
+    return [NodeStats(path, 0, by_path.get(path, ())) for path in sorted(paths, key=lambda path: (len(path), path))]

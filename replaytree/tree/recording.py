@@ -247,6 +247,7 @@ def _insert_episodes(
                 "shared": evaluation is not None and depth <= evaluation.shared,
             }
             for depth, accuracy in enumerate(evaluation.accuracies if evaluation else (), start=1)
+            if accuracy is not None
         ]
     connection.execute(_INSERT[episodes], episode_rows)
     if evaluation_rows:

@@ -55,6 +55,8 @@ class Episode:
             raise EvaluationError(
                 f"{measured} accuracies for path {self.path} of {layers} layers; give one a prefix, or name the failure"
             )
+        if self.evaluation.failure is None and self.evaluation.accuracies[-1] is None:
+            raise EvaluationError(f"path {self.path} itself was not measured; give its accuracy, or name the failure")
 
     def _convert(self) -> None:
         """Numbers of NumPy and torch to Python's own: a strategy may choose with theirs."""
@@ -167,7 +169,9 @@ class SearchInfo:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeInfo:
-    """A recorded episode. `accuracies` has one value for each prefix that its training measured.
+    """A recorded episode. `accuracies` has a value for each prefix, up to the last that its training measured.
+
+    None stands for a shorter one that it did not measure.
 
     The first `shared` of them are copies of what another episode of the same training has, and are in no sum.
     """
@@ -179,7 +183,7 @@ class EpisodeInfo:
     trained: bool
     depth_bound: int
     epochs: int
-    accuracies: tuple[float, ...]
+    accuracies: tuple[float | None, ...]
     failure: FailureKind | None
     failure_text: str
     train_seconds: float | None
@@ -187,6 +191,11 @@ class EpisodeInfo:
     entropy: float | None
     created_at: datetime
     shared: int = 0
+
+    @property
+    def highest(self) -> float | None:
+        """The best accuracy that was measured; None where none was."""
+        return max((a for a in self.accuracies if a is not None), default=None)
 
 
 def path_text(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from itertools import groupby
 from operator import itemgetter
@@ -111,8 +111,9 @@ def failed_paths(engine: Engine, search_id: int, beginning: str) -> set[Path]:
 def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
     """All episodes of a search, in order."""
     measured = (
-        select(evaluations.c.episode_id, evaluations.c.accuracy, evaluations.c.shared)
+        select(evaluations.c.episode_id, nodes.c.depth, evaluations.c.accuracy, evaluations.c.shared)
         .join(episodes, episodes.c.id == evaluations.c.episode_id)
+        .join(nodes, nodes.c.id == evaluations.c.node_id)
         .where(episodes.c.search_id == search_id)
         .order_by(evaluations.c.episode_id, evaluations.c.id)
     )
@@ -126,13 +127,15 @@ def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
         rows = connection.execute(query).all()
         # Read after the episodes: an episode that another process adds in between must not lack its accuracies.
         accuracies = {
-            episode_id: tuple((row.accuracy, bool(row.shared)) for row in group)
+            episode_id: {row.depth: (row.accuracy, bool(row.shared)) for row in group}
             for episode_id, group in groupby(connection.execute(measured), key=itemgetter(0))
         }
-    return [_episode_info(row, accuracies.get(row.id, ())) for row in rows]
+    return [_episode_info(row, accuracies.get(row.id, {})) for row in rows]
 
 
-def _episode_info(row: Row[Any], measured: tuple[tuple[float, bool], ...]) -> EpisodeInfo:
+def _episode_info(row: Row[Any], measured: Mapping[int, tuple[float, bool]]) -> EpisodeInfo:
+    """`measured` by depth."""
+    unmeasured = (None, False)
     return EpisodeInfo(
         number=row.number,
         node_id=row.node_id,
@@ -141,8 +144,8 @@ def _episode_info(row: Row[Any], measured: tuple[tuple[float, bool], ...]) -> Ep
         trained=row.trained,
         depth_bound=row.depth_bound,
         epochs=row.epochs,
-        accuracies=tuple(accuracy for accuracy, _ in measured),
-        shared=sum(shared for _, shared in measured),
+        accuracies=tuple(measured.get(depth, unmeasured)[0] for depth in range(1, max(measured, default=0) + 1)),
+        shared=max((depth for depth, (_, shared) in measured.items() if shared), default=0),
         failure=row.failure,
         failure_text=row.failure_text,
         train_seconds=row.train_seconds,

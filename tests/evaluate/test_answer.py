@@ -35,6 +35,11 @@ def test_a_failure_may_stop_short():
     assert ask(lambda: [stopped, GOOD[1]]) == [stopped, GOOD[1]]
 
 
+def test_only_the_whole_path_must_be_measured():
+    whole = PathEvaluation([None, 0.6])
+    assert ask(lambda: [whole, GOOD[1]]) == [whole, GOOD[1]]
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -48,6 +53,10 @@ def test_a_failure_may_stop_short():
         (lambda: iter(lambda: GOOD[1], None), "Own.evaluate returned more than 2 evaluations for 2 paths"),
         (lambda: GOOD[::-1], "Own.evaluate returned 1 accuracies for a path of 2 layers; it must be one a prefix"),
         (lambda: [GOOD[0], GOOD[0]], "Own.evaluate returned 2 accuracies for a path of 1 layers"),
+        (
+            lambda: [PathEvaluation([0.5, None]), GOOD[1]],
+            r"Own.evaluate returned no accuracy of the whole path \(0, 1\)",
+        ),
         (lambda: {}["x"], "Own.evaluate raised KeyError: 'x'; what was recorded before stays"),
         (lambda: (1 / 0 for _ in PATHS), "Own.evaluate raised ZeroDivisionError: division by zero"),
         (lambda: PathEvaluation([93.1]), r"^Own.evaluate: accuracy at depth 1 is 93.1; .*divide by 100"),

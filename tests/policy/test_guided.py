@@ -166,7 +166,7 @@ def test_the_controller_is_fitted_to_the_best_eighth():
     strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=8), [0.0] * 8)
     paths = [(action,) for action in range(8)]
     values = torch.tensor([0.1, 0.2, 0.0, 0.9, 0.3, 0.5, 0.8, 0.4])
-    strategy._learn(paths, {path: n for n, path in enumerate(paths)}, values)
+    strategy._learn(paths, [[n] for n in range(8)], values)
     moved = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
     assert moved == pytest.approx([-0.01] * 3 + [0.01] + [-0.01] * 4, rel=1e-3)
     assert strategy._update.loss == pytest.approx(math.log(8))
@@ -177,8 +177,7 @@ def test_a_path_counts_by_the_best_value_that_it_reaches():
     # The second one ends badly, but nothing is better than its first layer.
     strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=4, max_layers=2), [0.0] * 4)
     paths = [(0, 1), (2, 3)]
-    place = {prefix: n for n, prefix in enumerate([(0,), (0, 1), (2,), (2, 3)])}
-    strategy._learn(paths, place, torch.tensor([0.3, 0.6, 0.8, 0.1]))
+    strategy._learn(paths, [[0, 1], [2, 3]], torch.tensor([0.3, 0.6, 0.8, 0.1]))
     moved = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
     assert moved == pytest.approx([-0.01, -0.01, 0.01, 0.01], rel=1e-3)
     # The mean over its two steps.
@@ -190,7 +189,7 @@ def test_the_entropy_bonus_keeps_the_controller_from_settling():
     p = [math.log(0.75), math.log(0.25), -30.0]
     strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=3), p)
     paths = [(0,)] * 3 + [(1,)] + [(2,)] * 28
-    strategy._learn(paths, {(0,): 0, (1,): 1, (2,): 2}, torch.tensor([0.9, 0.8, 0.1]))
+    strategy._learn(paths, [[path[0]] for path in paths], torch.tensor([0.9, 0.8, 0.1]))
     a, b, _ = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
     assert a == pytest.approx(p[0] - 0.01, rel=1e-2)
     assert b == pytest.approx(p[1] + 0.01, rel=1e-2)

@@ -81,7 +81,8 @@ def test_a_node_without_evaluations_is_never_drawn():
     memory = ReplayMemory([node((0,)), node((0, 1), 0.1), node((0, 2))], temperature=0.01)
     generator = torch.Generator().manual_seed(0)
     assert {memory.draw(generator) for _ in range(50)} == {(0, 1)}
-    assert memory.rewards((0, 1)) == (0.0, 0.1)
+    assert memory.rewards((0, 1)) == (0.1, 0.1)
+    assert memory.rewards((0, 2)) == (0.0, 0.0)
 
 
 def test_an_update_replaces_a_node():

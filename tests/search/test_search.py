@@ -291,7 +291,7 @@ def test_names(storage):
             ConfigError,
             "width is an option of named spaces, and the space is of your own; leave it out",
         ),
-        ({"evaluator": "alone"}, ConfigError, r"evaluator is 'alone'; it must be one of joint, separate"),
+        ({"evaluator": "alone"}, ConfigError, r"evaluator is 'alone'; it must be one of joint, separate, whole"),
         ({"strategy": "guesswork"}, ConfigError, "strategy is 'guesswork'; it must be one of"),
         ({"dataset": "imagenet99"}, DataError, "imagenet99"),
         ({"device": "cuda:99"}, ConfigError, "device is 'cuda:99'"),

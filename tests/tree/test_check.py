@@ -216,7 +216,7 @@ STRUCTURE = [
     ("UPDATE evaluations SET epochs = 8 WHERE id = 2", ("evaluation", 2, 0, PREFIX, 2)),
     ("UPDATE evaluations SET episode_id = 4 WHERE id = 2", ("evaluation", 2, 3, PREFIX, 2)),
     ("UPDATE evaluations SET episode_id = 99 WHERE id = 2", ("evaluation", 2, None, PREFIX, 2)),
-    ("DELETE FROM evaluations WHERE id = 2", ("evaluations of episode", 2, 0, 2, 1)),
+    ("DELETE FROM evaluations WHERE id = 2", ("evaluations of episode", 2, 0, "one of its path", 0)),
     ("UPDATE evaluations SET shared = true WHERE id = 8", ("shared evaluation", 5, 4, UNSHARED, 8)),
     ("UPDATE episodes SET number = 7 WHERE number = 4", ("last episode number", None, None, 4, 7)),
     ("UPDATE episodes SET number = 7 WHERE number = 0", ("first episode number", None, None, 0, 1)),

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import BudgetSums, NodeStats
-from replaytree.space import LabelSpace
+from replaytree.space import LabelSpace, checked
 from replaytree.tree import ReplayTree, check, export_search, import_search, open_engine
 from replaytree.tree.engine import writing
 from replaytree.tree.prior import fitting
@@ -83,4 +83,4 @@ def test_a_search_that_measured_nothing(tree, space):
     with pytest.raises(ConfigError, match=r"search 'first' has measured no prefix that is legal here.*leave out --w"):
         tree.prior_for(space)
     with pytest.raises(ConfigError):
-        fitting([NodeStats((0,), 3, ())], space, name="first")
+        fitting([NodeStats((0,), 3, ())], checked(space), name="first")

@@ -134,7 +134,9 @@ def _caption(data: SearchData, rows: Sequence[DepthRow]) -> str:
         f"Average accuracy by depth, over the prefixes measured at the largest budget, "
         f"{counted(data.max_epochs or 0, 'epoch')}; the line shows the prefix of each depth that ranks first."
     )
-    if data.config.get("evaluator") == "joint" and data.fingerprint:
+    # Where it is not given it is `joint` if the space is nested, which the trainings show.
+    all_measured = not any(None in training.accuracies for training in data.trainings)
+    if data.config.get("evaluator") in ("joint", None) and all_measured and data.fingerprint:
         text += " Prefixes trained jointly read lower when shallow and higher when deep than they would trained alone."
     return text
 

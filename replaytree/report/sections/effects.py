@@ -13,7 +13,7 @@ from statistics import fmean
 from plotly import graph_objects as go
 
 from replaytree import metric
-from replaytree.records import Path
+from replaytree.records import Path, filled
 from replaytree.report import theme
 from replaytree.report.difference import welch_half
 from replaytree.report.reading import HasTree, SearchData, kind_of, read_search
@@ -103,14 +103,17 @@ def option_effects(
 
     Trainings of one budget are compared in pairs, by the best accuracy that each had reached by the last layer that
     both have: so neither growth nor depth is mistaken for an option's merit, and few trainings give many comparisons.
+    Trainings that left out prefixes are compared with those alone that left out the same: a prefix has the accuracy of
+    its shortest measured continuation then, and of paths of several lengths these would not be comparable.
     An effect leaves out of the comparison all that have the option there; gains are against the mean of all.
     """
     places = {option: place for place, option in enumerate(order)}
     groups = defaultdict(list)
     for training in trainings:
         if training.accuracies:
-            best = tuple(accumulate(training.accuracies, max))
-            groups[training.epochs].append(_Course(training.path[: len(best)], best))
+            best = tuple(accumulate(filled(training.accuracies, len(training.accuracies)), max))
+            lacking = tuple(depth for depth, accuracy in enumerate(training.accuracies) if accuracy is None)
+            groups[training.epochs, lacking].append(_Course(training.path[: len(best)], best))
     effects: defaultdict[_Cell, list[tuple[float, int]]] = defaultdict(list)
     gains: defaultdict[_Cell, list[float]] = defaultdict(list)
     for group in groups.values():

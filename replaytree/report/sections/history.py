@@ -51,7 +51,7 @@ def history_rows(data: SearchData) -> list[HistoryRow]:
     ranked = iter(leaders(data))
     leader: Leader | None = None
     for episode in data.episodes:
-        accuracy = max(episode.accuracies, default=None) if episode.trained else None
+        accuracy = episode.highest if episode.trained else None
         if episode.trained:
             leader = next(ranked)
         rows.append(

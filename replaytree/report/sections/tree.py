@@ -73,7 +73,7 @@ def best_accuracies(data: SearchData) -> dict[Path, float]:
     for training in data.trainings:
         for depth, accuracy in enumerate(training.accuracies, start=1):
             prefix = training.path[:depth]
-            if accuracy > best.get(prefix, -1.0):
+            if accuracy is not None and accuracy > best.get(prefix, -1.0):
                 best[prefix] = accuracy
     return best
 

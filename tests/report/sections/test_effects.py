@@ -34,6 +34,23 @@ def test_effects_by_hand(crossed):
     }
 
 
+def test_trainings_that_measured_whole_paths_are_compared_among_equals(grow, training):
+    tree = grow(
+        [
+            training((0, 0), None, 0.9),
+            training((1, 0), None, 0.5),
+            # Of another length, and of all prefixes: each alone among its equals.
+            training((0, 0, 1), None, None, 0.3),
+            training((1, 1), 0.1, 0.2),
+        ]
+    )
+    found = {(row.position, row.place): (row.effect, row.trainings) for row in effect_rows(read_search(tree))}
+    assert found[1, 0] == (pytest.approx(0.4), 1)
+    assert found[1, 1] == (pytest.approx(-0.4), 1)
+    # Both have layer 0 second.
+    assert found[2, 0] == (None, 0)
+
+
 def test_the_options_of_several_decisions_by_hand(grow, training):
     made = [[("kernel", k), ("width", w)] for k in "13" for w in "ab"]
     order = [("kernel", "1"), ("kernel", "3"), ("width", "a"), ("width", "b")]

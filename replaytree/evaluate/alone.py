@@ -1,0 +1,159 @@
+"""The evaluators that train one network at a time, each with its own head: of every prefix, or of whole paths alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from replaytree.config import Budget
+from replaytree.data import ImageData
+from replaytree.evaluate.attempt import Failure, attempt_in_smaller_batches, failed_evaluation
+from replaytree.networks.trie import SingleHead
+from replaytree.records import Path, PathEvaluation, Space
+from replaytree.space.graph import require_networks
+from replaytree.space.trie import TrieCost
+from replaytree.training.device import usable_bytes
+from replaytree.training.loop import Training
+from replaytree.training.recipe import Recipe
+from replaytree.training.threads import Threads, threads_on, using
+
+
+class SeparateEvaluator:
+    """Every prefix is trained by itself (the poster): as faithful as its budget allows, at T times the cost.
+
+    `memory_bytes`, `memory_share` and `threads` are as for JointEvaluator.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        data: ImageData,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        memory_bytes: int | None = None,
+        memory_share: float = 1.0,
+        threads: Threads | None = None,
+    ) -> None:
+        self._trainer = _Trainer(
+            space, data, recipe=recipe, device=device, memory_bytes=memory_bytes, memory_share=memory_share,
+            threads=threads,
+        )  # fmt: skip
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """One training a prefix, shallow to deep. A failure ends its path; the accuracies before it are kept."""
+        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
+
+    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
+        accuracies: list[float | None] = []
+        bests: list[float | None] = []
+        started = time.perf_counter()
+        # A prefix that is stopped early would be measured at another budget than the others.
+        budget = replace(budget, checkpoint=None)
+        for depth in range(1, len(path) + 1):
+            outcome = self._trainer.train(path[:depth], budget, seed)
+            if isinstance(outcome, Failure):
+                return failed_evaluation(outcome, accuracies, seconds=time.perf_counter() - started)
+            accuracies += outcome.accuracies
+            bests += outcome.best_accuracies or outcome.accuracies
+        return PathEvaluation(
+            accuracies,
+            train_seconds=time.perf_counter() - started,
+            best_accuracies=None if self._trainer.recipe.reward_epochs == 1 else bests,
+        )
+
+
+class WholeEvaluator:
+    """One training a path, of the whole path: its prefixes are not measured. Arguments as for SeparateEvaluator.
+
+    For spaces in which the network of a prefix is no part of its continuations', as in cells.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        data: ImageData,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        memory_bytes: int | None = None,
+        memory_share: float = 1.0,
+        threads: Threads | None = None,
+    ) -> None:
+        self._trainer = _Trainer(
+            space, data, recipe=recipe, device=device, memory_bytes=memory_bytes, memory_share=memory_share,
+            threads=threads,
+        )  # fmt: skip
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """One evaluation a path, in order; None for all prefixes but the whole path."""
+        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
+
+    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
+        started = time.perf_counter()
+        outcome = self._trainer.train(path, budget, seed)
+        seconds = time.perf_counter() - started
+        if isinstance(outcome, Failure):
+            return failed_evaluation(outcome, seconds=seconds)
+        unmeasured = [None] * (len(path) - 1)
+        best = outcome.best_accuracies
+        return replace(
+            outcome,
+            accuracies=[*unmeasured, *outcome.accuracies],
+            best_accuracies=None if best is None else [*unmeasured, *best],
+            train_seconds=seconds,
+        )
+
+
+class _Trainer:
+    """Trains the network of one path with its own head."""
+
+    def __init__(
+        self,
+        space: Space,
+        data: ImageData,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        memory_bytes: int | None,
+        memory_share: float,
+        threads: Threads | None,
+    ) -> None:
+        self._space = require_networks(space)
+        self.recipe = recipe
+        self._device = device
+        self._memory_bytes = usable_bytes(device, share=memory_share) if memory_bytes is None else memory_bytes
+        self._threads = threads_on(threads, device)
+        self._data = data.to(device)
+
+    def train(self, path: Path, budget: Budget, seed: int) -> PathEvaluation | Failure:
+        """The one accuracy of a path, or why there is none. Below the budget's bar at its checkpoint it ends there."""
+
+        def run(recipe: Recipe) -> PathEvaluation:
+            network = SingleHead(self._space.build(path, self._data.num_classes))
+            _, flops = self._space.cost(path) or (0, 0)
+            threads = partial(self._threads.number, flops * recipe.batch_size)
+            training = Training(network, self._data, epochs=budget.epochs, recipe=recipe, seed=seed, threads=threads)
+            reached = None
+            if budget.checkpoint is not None and budget.checkpoint < budget.epochs:
+                training.run(until=budget.checkpoint)
+                [reached] = training.validate()
+                if budget.bar is not None and reached < budget.bar:
+                    return PathEvaluation([reached], epochs=budget.checkpoint, checkpoint_accuracy=reached)
+            accuracies, best = training.finish(until=budget.epochs)
+            return PathEvaluation(accuracies, checkpoint_accuracy=reached, best_accuracies=best)
+
+        graph = self._space.network(path)
+        cost = TrieCost(graph.params, graph.flops, graph.activations)
+        with using(1):
+            return attempt_in_smaller_batches(
+                run,
+                recipe=self.recipe,
+                fits=lambda recipe: cost.train_bytes(recipe.batch_size) <= self._memory_bytes,
+                seed=seed,
+                device=self._device,
+            )
