@@ -27,6 +27,7 @@ from replaytree.cli.options import (
     Workers,
     search_of,
 )
+from replaytree.cli.spaces import written
 from replaytree.cli.stopping import stopping_gently
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
@@ -268,7 +269,9 @@ def _layers(config: SearchConfig) -> str:
     words = [] if config.space.space in (None, SpaceOptions.space) else [str(config.space.space)]
     for name, value in config.space.layers.given().items():
         plain = name.replace("_", " ")
-        words.append({True: plain, False: f"no {plain}"}[value] if isinstance(value, bool) else f"{plain} {value:g}")
+        words.append(
+            {True: plain, False: f"no {plain}"}[value] if isinstance(value, bool) else f"{plain} {written(value)}"
+        )
     return "".join(f"{word}, " for word in words)
 
 

@@ -264,7 +264,7 @@ def _on_a_cpu(known: About, option: str) -> str:
 
 
 def _default(value: object) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else f"{value:g}"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else written(value)
 
 
 def given_text(option: str, value: object) -> str:
@@ -272,4 +272,9 @@ def given_text(option: str, value: object) -> str:
     flag = declared(LayerOptions)[option].flag if option in declared(LayerOptions) else option
     if isinstance(value, bool):
         return flag if value else "--no-" + flag.removeprefix("--")
-    return f"{flag} {value:g}"
+    return f"{flag} {written(value)}"
+
+
+def written(value: object) -> str:
+    """A number or a word, without needless digits."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

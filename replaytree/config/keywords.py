@@ -46,6 +46,9 @@ class SearchKeywords(TypedDict, total=False):
     cells: int | None
     """Cells of a network, in spaces of cells: all of them in darts and enas-micro, the normal ones in nasnet."""
 
+    concat: str | None
+    """Maps that whole cells of nasnet concatenate, as in 1+3+4+6/2+3+4+5+6; loose: those that no node reads."""
+
     final: bool | None
     """Search networks in the form that they are delivered in, where a space has two."""
 

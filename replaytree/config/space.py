@@ -49,6 +49,13 @@ class LayerOptions(Options):
         most=1000,
         unset="the space's own",
     )
+    concat: str | None = option(
+        None,
+        "Maps that whole cells of nasnet concatenate, as in 1+3+4+6/2+3+4+5+6; loose: those that no node reads.",
+        "What to search",
+        metavar="MAPS",
+        unset="the space's own",
+    )
     final: bool | None = option(
         None,
         "Search networks in the form that they are delivered in, where a space has two.",

@@ -18,6 +18,7 @@ from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import OWN_KIND, layer_from_json
 from replaytree.space.metaqnn import MetaQnn
 from replaytree.space.nascell import Nascell
+from replaytree.space.nasnet import Nasnet
 from replaytree.space.plan import FORMAT, Plan, Published
 from replaytree.space.tiny import Tiny
 from replaytree.space.xu24 import xu24
@@ -52,6 +53,7 @@ PLANS: dict[str, PlanClass] = {
     "enas-micro": EnasMicro,
     "metaqnn": MetaQnn,
     "nascell": Nascell,
+    "nasnet": Nasnet,
     "tiny": Tiny,
     "zoph": Zoph,
 }

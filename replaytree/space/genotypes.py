@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Genotype:
-    """The nodes of both cells."""
+    """The nodes of both cells, and which maps they concatenate, where that does not follow from the nodes."""
 
     normal: tuple[str, ...]
     reduction: tuple[str, ...]
+    concat: str = ""
 
 
-def _cells(normal: str, reduction: str) -> Genotype:
-    return Genotype(tuple(normal.split()), tuple(reduction.split()))
+def _cells(normal: str, reduction: str, concat: str = "") -> Genotype:
+    return Genotype(tuple(normal.split()), tuple(reduction.split()), concat)
 
 
 # DARTS: quark0/darts. PC_DARTS: yuhuixu1993/PC-DARTS. GDAS: D-X-Y/AutoDL-Projects. DrNAS: xiangning-chen/DrNAS.
@@ -46,5 +47,24 @@ DARTS = {
     "DrNAS_imagenet": _cells(
         "sep3@1+sep3@0 sep3@0+sep3@1 sep3@0+dil3@3 skip@0+sep3@1",
         "max3@0+sep3@1 sep3@0+skip@2 sep3@0+sep3@2 sep3@3+sep3@1",
+    ),
+}
+
+# NASNet-A: tensorflow/models, research/slim. AmoebaNet: tensorflow/tpu, models/official/amoeba_net/model_specs.py.
+NASNET = {
+    "NASNet-A": _cells(
+        "sep5@0+sep3@1 sep5@1+sep3@1 avg3@0+identity@1 avg3@1+avg3@1 sep3@0+identity@0",
+        "sep5@0+sep7@1 max3@0+sep7@1 avg3@0+sep5@1 identity@3+avg3@2 sep3@2+max3@0",
+        "1+2+3+4+5+6/3+4+5+6",
+    ),
+    "AmoebaNet-A": _cells(
+        "avg3@0+max3@0 sep3@1+identity@1 identity@0+avg3@1 sep3@0+sep5@2 avg3@5+sep3@0",
+        "sep3@1+avg3@0 max3@0+sep7@2 max3@1+max3@0 sep3@4+conv1x7@0 avg3@1+sep7@0",
+        "1+3+4+6/2+3+4+5+6",
+    ),
+    "AmoebaNet-C": _cells(
+        "avg3@0+sep3@0 identity@0+sep3@0 avg3@2+sep3@1 identity@0+sep3@1 avg3@3+sep3@0",
+        "max3@0+max3@0 sep7@2+sep3@0 sep7@0+max3@1 sep5@4+sep5@4 max3@1+sep3@1",
+        "1+2+4+5+6/0+2+3+4+5+6",
     ),
 }

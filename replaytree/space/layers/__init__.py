@@ -36,6 +36,7 @@ from replaytree.space.layers.rectifier import Rectifier
 from replaytree.space.layers.residual import ResidualBlock
 from replaytree.space.layers.separable import SeparableConvolution
 from replaytree.space.layers.shaped_convolution import ShapedConvolution
+from replaytree.space.layers.split_convolution import SplitConvolution
 from replaytree.space.layers.stacked_separable import StackedSeparable
 from replaytree.space.layers.sum import Sum
 from replaytree.space.layers.unpadded_pooling import UnpaddedPooling
@@ -64,6 +65,7 @@ KINDS: dict[str, Any] = {
     "InvertedResidual": InvertedResidual,
     "SeparableConvolution": SeparableConvolution,
     "ShapedConvolution": ShapedConvolution,
+    "SplitConvolution": SplitConvolution,
     "StackedSeparable": StackedSeparable,
     "Sum": Sum,
     "Unrolled": Unrolled,
@@ -131,6 +133,7 @@ __all__ = [
     "ResidualBlock",
     "SeparableConvolution",
     "ShapedConvolution",
+    "SplitConvolution",
     "StackedSeparable",
     "Sum",
     "UnpaddedPooling",
