@@ -88,6 +88,15 @@ class SearchKeywords(TypedDict, total=False):
     tournament: int
     """evolution: paths that compete to be a parent."""
 
+    removal: Literal["oldest", "worst"]
+    """evolution: who leaves when a child joins: oldest; worst, of another --tournament."""
+
+    mutation: Literal["decision", "amoebanet"]
+    """evolution: what a child differs in: decision, any; amoebanet, as often an input as a choice."""
+
+    identity: float | None
+    """evolution: probability that a child is its parent, which is trained again."""
+
     warmup: int
     """guided: trainings before the value networks choose."""
 

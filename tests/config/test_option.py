@@ -69,11 +69,11 @@ DEFAULTS = {
     "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": None,
     "reward": "accuracy", "cost_weight": -0.07, "adam_beta": 0.9, "adam_epsilon": 1e-8, "init_range": 0.08,
     "softmax_temperature": 1.0, "op_tanh_reduce": 1.0, "separable_bias": 0.0, "cell_bias": 0.0, "entropy_in": "loss",
-    "baseline_first": False, "skip_weight": 0.0, "skip_target": 0.4,
+    "baseline_first": False, "skip_weight": 0.0, "skip_target": 0.4, "removal": "oldest", "mutation": "decision",
 }  # fmt: skip
 UNSET = (
     "threads", "data_dir", "image_size", "train_limit", *declared(LayerOptions),
-    "warm_start", "baseline_decay", "tanh_constant", "crop_padding", "flip",
+    "warm_start", "baseline_decay", "tanh_constant", "identity", "crop_padding", "flip",
     "max_params", "max_flops", "target_params", "target_flops",
 )  # fmt: skip
 
