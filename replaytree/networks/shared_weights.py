@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,10 +25,10 @@ class Part:
 class SharedWeights:
     """Tensors by name, made when they are first asked for.
 
-    What is asked for is the leading part of a tensor that is as large as the largest part so far. `grown` counts how
-    often parts that were taken became parts of nothing, as when a tensor had to grow; take them again then. The first
-    values depend on the seed, the name and the place in the tensor alone, and not on what was asked for before; of a
-    matrix, on its shape, too, so the name of a matrix is to say its shape.
+    What is asked for is the leading part of a tensor that is as large as the largest part so far. Where
+    one had to grow, the parts that were taken before are parts of nothing: `stale` has the first words of such names.
+    The first values depend on the seed, the name and the place in the tensor alone, and not on what was asked for
+    before; of a matrix, on its shape, too, so the name of a matrix is to say its shape.
     """
 
     def __init__(self, *, seed: int, device: torch.device) -> None:
@@ -36,7 +36,7 @@ class SharedWeights:
         self._device = device
         self._weights: dict[str, Tensor] = {}
         self._momenta: dict[str, Tensor] = {}
-        self.grown = 0
+        self.stale: set[str] = set()
 
     def part(self, name: str, shape: Shape, *, constant: float | None = None) -> Part:
         """The part of a shape. Its first values are the `constant`, or random as a convolution's or linear layer's."""
@@ -56,7 +56,7 @@ class SharedWeights:
         if before is not None:
             leading = tuple(slice(size) for size in before.shape)
             weight[leading], momentum[leading] = before, self._momenta[name]
-            self.grown += 1
+            self._outdate([name])
         self._weights[name], self._momenta[name] = weight, momentum
         return weight
 
@@ -71,13 +71,15 @@ class SharedWeights:
     @contextmanager
     def unchanged(self) -> Iterator[None]:
         """Forget afterwards what was made or has grown meanwhile."""
-        weights, momenta, grown = dict(self._weights), dict(self._momenta), self.grown
+        weights, momenta = dict(self._weights), dict(self._momenta)
         try:
             yield
         finally:
-            if len(weights) != len(self._weights) or grown != self.grown:
-                self._weights, self._momenta = weights, momenta
-                self.grown += 1
+            self._outdate(name for name, weight in self._weights.items() if weights.get(name) is not weight)
+            self._weights, self._momenta = weights, momenta
+
+    def _outdate(self, names: Iterable[str]) -> None:
+        self.stale |= {name.split(" ", 1)[0] for name in names}
 
     @property
     def nbytes(self) -> int:
@@ -93,9 +95,10 @@ class SharedWeights:
         weights, momenta = state["weights"], state["momenta"]
         if {name: each.shape for name, each in weights.items()} != {name: m.shape for name, m in momenta.items()}:
             raise ValueError("the weights and momenta of the supernet do not belong together")
+        before = self._weights
         self._weights = {name: self._placed(weight) for name, weight in weights.items()}
         self._momenta = {name: self._placed(momentum) for name, momentum in momenta.items()}
-        self.grown += 1
+        self._outdate(before)
 
 
 def _random(name: str, shape: Shape) -> Tensor:

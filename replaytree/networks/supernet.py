@@ -129,7 +129,6 @@ class Supernet:
         self._hidden = hidden
         self._discount = discount if space.nested else 1.0
         self._weights = SharedWeights(seed=seed, device=device)
-        self._grown = 0
         self._blocks: OrderedDict[tuple[str, object, tuple[Shape, ...]], Block] = OrderedDict()
         self._networks: OrderedDict[tuple[Path, ...], PathNetwork] = OrderedDict()
 
@@ -139,10 +138,11 @@ class Supernet:
         Take it anew for every step: other paths may have made tensors grow, and then it is made of new parts.
         """
         network = self._cached(self._networks, tuple(paths), lambda: self._network(paths), most=MAX_NETWORKS)
-        if self._weights.grown != self._grown:
-            self._grown = self._weights.grown
-            self._blocks.clear()
+        if self._weights.stale:
+            for key in [key for key in self._blocks if key[0] in self._weights.stale]:
+                del self._blocks[key]
             self._networks.clear()
+            self._weights.stale.clear()
             return self.network(paths)
         return network
 
@@ -184,7 +184,7 @@ class Supernet:
             described = layer_to_json(layer)
             if described["type"] == OWN_KIND:
                 raise SpaceError(f"layer {layer.label!r} is one of your own, and a supernet has none of these")
-            with torch.device("meta"):
+            with torch.random.fork_rng(devices=[]):
                 module = build_layer(layer, *shapes)
             return self._tied(f"{name} {json.dumps(described, sort_keys=True)}", module)
 
@@ -194,15 +194,15 @@ class Supernet:
         if not self._space.nested:
             return self._layer("head", graph.head, (graph.end_shape,))
         units, grid = head_units(self._space, path, self._hidden), head_grid(self._space, path)
-        name = f"head{len(path)} {units}"
+        name = f"head{len(path)}"
         factor = self._discount ** (len(path) - 1)
 
         def made() -> Block:
-            with torch.device("meta"):
+            with torch.random.fork_rng(devices=[]):
                 head = SharedHead(graph.end_shape[0], units, self._num_classes, grid=grid, passes_on=factor)
-            return self._tied(name, head)
+            return self._tied(f"{name} {units}", head)
 
-        return self._cached(self._blocks, (name, grid, (graph.end_shape,)), made, most=MAX_BLOCKS)
+        return self._cached(self._blocks, (name, (units, grid), (graph.end_shape,)), made, most=MAX_BLOCKS)
 
     def _tied(self, name: str, module: nn.Module) -> Block:
         """The module with parts of the supernet's tensors as its parameters, and without running averages."""
