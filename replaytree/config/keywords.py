@@ -231,7 +231,7 @@ class SearchKeywords(TypedDict, total=False):
     """With shared weights: passes over the training images a turn, before its paths are scored."""
 
     score_images: int | None
-    """With shared weights: validation images that score a path."""
+    """With shared weights: validation images that score a path, others each turn."""
 
     device: str
     """auto, cpu, cuda, cuda:1, mps."""

@@ -38,7 +38,11 @@ class WeightOptions(Options):
         most=1e6,
     )
     score_images: int | None = option(
-        None, "With shared weights: validation images that score a path.", "Training", least=1, unset="all"
+        None,
+        "With shared weights: validation images that score a path, others each turn.",
+        "Training",
+        least=1,
+        unset="all",
     )
 
 

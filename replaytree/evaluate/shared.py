@@ -48,8 +48,10 @@ class SharedEvaluator:
     """A supernet that is trained for `passes` passes over the training images a turn, and then scores the turn's paths.
 
     The paths are trained in turn, one a minibatch, with the weights that the supernet has for them; only these change.
-    Scores are accuracies on `score_images` validation images, always the same, with the statistics of their batches.
-    In a nested space one pass scores all prefixes of all paths.
+    Scores are accuracies on `score_images` validation images, with the statistics of their batches. They are drawn anew
+    each turn: a strategy would come to know a few images that are always the same. `rescore` takes all of them.
+    In a nested space one pass scores all prefixes of all paths; in others whole paths alone are scored, unless
+    `every_prefix` asks for a pass each.
 
     `epochs` of an evaluation is the number of turns that the supernet has been trained for, so that only scores of one
     state of the supernet are compared. SpaceError for a space that no supernet has the weights of; ConfigError where
@@ -65,6 +67,7 @@ class SharedEvaluator:
         device: torch.device,
         weights: WeightOptions,
         seed: int,
+        every_prefix: bool = False,
         memory_bytes: int | None = None,
         threads: Threads | None = None,
     ) -> None:
@@ -76,10 +79,9 @@ class SharedEvaluator:
         self._threads = threads_on(threads, device)
         self._data = data = data.to(device)
         self._require_images(weights)
-        generator = torch.Generator().manual_seed(seed)
-        # In random order: batches of one class would have statistics of their own.
-        order_N = torch.randperm(len(data.val_labels), generator=generator)
-        self._scored_N = order_N[: weights.score_images].to(device)
+        self._score_images = weights.score_images
+        self._every_prefix = every_prefix
+        self._all_N = self._in_random_order(seed)
         self._training = SupernetTraining(
             Supernet(
                 self._space, data.num_classes, seed=seed, device=device, hidden=recipe.hidden, discount=recipe.discount
@@ -112,13 +114,19 @@ class SharedEvaluator:
         started = time.perf_counter()
         failures = self._train(paths, steps=self._training.steps(self._passes), seed=seed)
         self._turns += 1
-        evaluations = self._scores(paths, failures)
+        few = self._score_images
+        evaluations = self._scores(paths, failures, self._all_N if few is None else self._in_random_order(seed)[:few])
         seconds = (time.perf_counter() - started) / max(1, len(paths))
         return [replace(evaluation, train_seconds=seconds) for evaluation in evaluations]
 
     def rescore(self, paths: Sequence[Path]) -> list[PathEvaluation]:
-        """One evaluation a path, with the weights as they are; nothing is trained."""
-        return self._scores(paths, {})
+        """One evaluation a path, with the weights as they are, on all validation images; nothing is trained."""
+        return self._scores(paths, {}, self._all_N)
+
+    def _in_random_order(self, seed: int) -> Tensor:
+        """All validation images (N). Batches of one class would have statistics of their own."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randperm(len(self._data.val_labels), generator=generator).to(self._device)
 
     def _train(self, paths: Sequence[Path], *, steps: int, seed: int) -> dict[Path, Failure]:
         """Train the paths in turn, one a minibatch; a path that fails is left out from then on."""
@@ -170,18 +178,20 @@ class SharedEvaluator:
             return failure_of(error)
         return None
 
-    def _scores(self, paths: Sequence[Path], failures: Mapping[Path, Failure]) -> list[PathEvaluation]:
+    def _scores(
+        self, paths: Sequence[Path], failures: Mapping[Path, Failure], images_N: Tensor
+    ) -> list[PathEvaluation]:
         """The evaluations of the paths, of which some have failed already."""
         failed, accuracies = dict(failures), dict[Path, float]()
         scored = {path for path in paths if path not in failed}
-        if not self._space.nested:
+        if self._every_prefix and not self._space.nested:
             scored = {path[:depth] for path in scored for depth in range(1, len(path) + 1)}
         # In the order of a walk through their trie, so that neighbours share most.
         waiting = deque(_parts(sorted(scored), most=self._together))
         with self._prepared(paths, seed=0), self._training.supernet.unchanged():
             while waiting:
                 together = waiting.popleft()
-                outcome = self._score(together)
+                outcome = self._score(together, images_N)
                 if not isinstance(outcome, Failure):
                     accuracies |= outcome
                     continue
@@ -194,12 +204,12 @@ class SharedEvaluator:
                     waiting.appendleft(rest)
         return self._evaluations(paths, accuracies, failed)
 
-    def _score(self, paths: Sequence[Path]) -> dict[Path, float] | Failure:
+    def _score(self, paths: Sequence[Path], images_N: Tensor) -> dict[Path, float] | Failure:
         """The accuracies of the prefixes that have heads in the network of these paths."""
-        size = min(SCORE_BATCH, len(self._scored_N))
+        size = min(SCORE_BATCH, len(images_N))
         while True:
             try:
-                network, accuracies = self._training.accuracies(paths, self._scored_N, batch_size=size)
+                network, accuracies = self._training.accuracies(paths, images_N, batch_size=size)
                 return dict(zip(network.prefixes, accuracies, strict=True))
             except SpaceError:
                 raise
@@ -225,7 +235,7 @@ class SharedEvaluator:
                 reported.update(every)
             evaluations.append(
                 PathEvaluation(
-                    [] if failure else [accuracies[prefix] for prefix in every],
+                    [] if failure else [accuracies.get(prefix) for prefix in every],
                     failure=failure.kind if failure else None,
                     failure_text=failure.text if failure else "",
                     # The supernet is also asked for scores before its first turn.

@@ -275,7 +275,14 @@ def default_evaluator(
     recipe = Recipe.of(config, data)
     if config.weights.weights == "shared":
         return SharedEvaluator(
-            space, data, recipe=recipe, device=device, weights=config.weights, seed=config.seed, threads=threads
+            space,
+            data,
+            recipe=recipe,
+            device=device,
+            weights=config.weights,
+            seed=config.seed,
+            every_prefix=config.recipe.evaluator == "separate",
+            threads=threads,
         )
     kind: Callable[..., Evaluator] = EVALUATORS[evaluator_name(config, space)]
     return kind(

@@ -82,10 +82,42 @@ def test_the_same_state_gives_the_same_scores_whatever_else_is_scored(digits):
     assert among[1].accuracies == alone.accuracies
     assert (alone.epochs, alone.shared, among[2].shared, among[3].shared, among[4].shared) == (4, 0, 3, 2, 0)
     assert [own.rescore([(1, 1, 0)])[0].accuracies for _ in range(2)] == [alone.accuracies] * 2
-    # 60 images, and not all 180.
-    assert all(accuracy * 60 == pytest.approx(round(accuracy * 60)) for accuracy in alone.accuracies)
+    # All 180 images, and not 60 as in a turn.
+    assert all(accuracy * 180 == pytest.approx(round(accuracy * 180)) for accuracy in alone.accuracies)
+    assert any(accuracy * 60 != pytest.approx(round(accuracy * 60)) for each in among for accuracy in each.accuracies)
     # Nor do scores change the state, also of layers that no path was trained with, or that read more channels.
     assert same(own.state_dict(), before)
+
+
+def test_each_turn_is_scored_on_other_images_and_all_its_paths_on_the_same(digits, monkeypatch):
+    own, seen = evaluator(digits, score_images=60), []
+    accuracies = own._training.accuracies
+
+    def spied(paths, images_N, *, batch_size):
+        seen.append(images_N.tolist())
+        return accuracies(paths, images_N, batch_size=batch_size)
+
+    monkeypatch.setattr(own._training, "accuracies", spied)
+    found = turns(own, [0, 1, 0])
+    assert all(a * 60 == pytest.approx(round(a * 60)) for turn in found for each in turn for a in each.accuracies)
+    first, second, again = seen
+    # By the seed of the turn, so that a resumed search scores on the same.
+    assert first == again
+    assert set(first) != set(second)
+    assert [len(set(each)) for each in seen] == [60] * 3
+
+
+def test_cells_are_scored_whole_unless_every_prefix_is_asked_for(digits):
+    space = named_space("enas-micro", input_shape=(1, 8, 8), num_classes=10, max_layers=3, channels=4)
+    path = (0, 0, 0)
+    for every_prefix, measured in ((False, [False, False, True]), (True, [True] * 3)):
+        own = SharedEvaluator(
+            space, digits, recipe=Recipe(batch_size=32), device=CPU, seed=0, every_prefix=every_prefix,
+            weights=WeightOptions(weights="shared", passes=0.2, score_images=40),
+        )  # fmt: skip
+        [found] = own.evaluate([path], budget=Budget(1), seed=0)
+        assert [accuracy is not None for accuracy in found.accuracies] == measured
+        assert found.shared == 0
 
 
 def test_it_learns_and_counts_its_turns_as_epochs(digits):
