@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replaytree.config import Budget
+from replaytree.config import Budget, EvaluatorName
 from replaytree.config.weights import WeightOptions
 from replaytree.data import ImageData
 from replaytree.errors import ConfigError, SpaceError
@@ -23,7 +23,7 @@ from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
 from replaytree.networks.supernet import Supernet
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
-from replaytree.space import LayerSpace
+from replaytree.space import LayerSpace, prefixes
 from replaytree.space.graph import GraphSpace, require_networks
 from replaytree.space.layers import KINDS
 from replaytree.space.trie import TrieCost, trie_cost
@@ -50,8 +50,8 @@ class SharedEvaluator:
     The paths are trained in turn, one a minibatch, with the weights that the supernet has for them; only these change.
     Scores are accuracies on `score_images` validation images, with the statistics of their batches. They are drawn anew
     each turn: a strategy would come to know a few images that are always the same. `rescore` takes all of them.
-    In a nested space one pass scores all prefixes of all paths; in others whole paths alone are scored, unless
-    `every_prefix` asks for a pass each.
+    In a nested space one pass scores all prefixes of all paths. In others the evaluator `separate` scores every prefix
+    by a pass of its own. `whole` scores whole paths alone.
 
     `epochs` of an evaluation is the number of turns that the supernet has been trained for, so that only scores of one
     state of the supernet are compared. SpaceError for a space that no supernet has the weights of; ConfigError where
@@ -67,11 +67,12 @@ class SharedEvaluator:
         device: torch.device,
         weights: WeightOptions,
         seed: int,
-        every_prefix: bool = False,
+        evaluator: EvaluatorName = "joint",
         memory_bytes: int | None = None,
         threads: Threads | None = None,
     ) -> None:
-        self._space = require_supernet(space)
+        self._space = require_supernet(space, nested=evaluator == "joint")
+        self._whole = evaluator == "whole"
         self._recipe = recipe
         self._device = device
         self._passes = weights.passes
@@ -80,7 +81,6 @@ class SharedEvaluator:
         self._data = data = data.to(device)
         self._require_images(weights)
         self._score_images = weights.score_images
-        self._every_prefix = every_prefix
         self._all_N = self._in_random_order(seed)
         self._training = SupernetTraining(
             Supernet(
@@ -184,8 +184,8 @@ class SharedEvaluator:
         """The evaluations of the paths, of which some have failed already."""
         failed, accuracies = dict(failures), dict[Path, float]()
         scored = {path for path in paths if path not in failed}
-        if self._every_prefix and not self._space.nested:
-            scored = {path[:depth] for path in scored for depth in range(1, len(path) + 1)}
+        if not self._space.nested and not self._whole:
+            scored.update(prefixes(scored))
         # In the order of a walk through their trie, so that neighbours share most.
         waiting = deque(_parts(sorted(scored), most=self._together))
         with self._prepared(paths, seed=0), self._training.supernet.unchanged():
@@ -228,14 +228,16 @@ class SharedEvaluator:
         reported: set[Path] = set()
         for path in paths:
             every = [path[:depth] for depth in range(1, len(path) + 1)]
-            failure = failures.get(path)
+            failure = next((failures[prefix] for prefix in every if prefix in failures), None)
+            measured = [accuracies.get(prefix) if prefix == path or not self._whole else None for prefix in every]
             shared = 0
             if failure is None:
-                shared = sum(prefix in reported for prefix in every)
-                reported.update(every)
+                own = [path] if self._whole else every
+                shared = len(path) if path in reported else sum(prefix in reported for prefix in own)
+                reported.update(own)
             evaluations.append(
                 PathEvaluation(
-                    [] if failure else [accuracies.get(prefix) for prefix in every],
+                    [] if failure else measured,
                     failure=failure.kind if failure else None,
                     failure_text=failure.text if failure else "",
                     # The supernet is also asked for scores before its first turn.
@@ -287,9 +289,9 @@ class SharedEvaluator:
         self._turns = int(state["turns"])
 
 
-def require_supernet(space: Space) -> GraphSpace:
+def require_supernet(space: Space, *, nested: bool = False) -> GraphSpace:
     """The space, if a supernet can have the weights of its paths, judged by a few random ones; else SpaceError."""
-    known = require_networks(space)
+    known = require_networks(space, nested=nested)
     generator = torch.Generator().manual_seed(0)
     graphs = [known.network(random_path(known, known.max_layers, generator).path) for _ in range(LOOKED_AT)]
     layers = [*(known.layers if isinstance(known, LayerSpace) else ()), *(n.layer for g in graphs for n in g.nodes)]

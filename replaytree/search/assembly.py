@@ -281,7 +281,7 @@ def default_evaluator(
             device=device,
             weights=config.weights,
             seed=config.seed,
-            every_prefix=config.recipe.evaluator == "separate",
+            evaluator=evaluator_name(config, space),
             threads=threads,
         )
     kind: Callable[..., Evaluator] = EVALUATORS[evaluator_name(config, space)]

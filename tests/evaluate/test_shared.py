@@ -25,7 +25,7 @@ def digits():
     return load_data("digits", train_limit=256)
 
 
-def evaluator(digits, space=SPACE, *, passes=1.0, score_images=None, memory_bytes=None, seed=0, **recipe):
+def evaluator(digits, space=SPACE, *, passes=1.0, score_images=None, memory_bytes=None, kind=None, seed=0, **recipe):
     return SharedEvaluator(
         space,
         digits,
@@ -33,6 +33,7 @@ def evaluator(digits, space=SPACE, *, passes=1.0, score_images=None, memory_byte
         device=CPU,
         weights=WeightOptions(weights="shared", passes=passes, score_images=score_images),
         seed=seed,
+        evaluator=kind or ("joint" if space.nested else "whole"),
         memory_bytes=memory_bytes,
     )
 
@@ -110,9 +111,9 @@ def test_each_turn_is_scored_on_other_images_and_all_its_paths_on_the_same(digit
 def test_cells_are_scored_whole_unless_every_prefix_is_asked_for(digits):
     space = named_space("enas-micro", input_shape=(1, 8, 8), num_classes=10, max_layers=3, channels=4)
     path = (0, 0, 0)
-    for every_prefix, measured in ((False, [False, False, True]), (True, [True] * 3)):
+    for kind, measured in (("whole", [False, False, True]), ("separate", [True] * 3)):
         own = SharedEvaluator(
-            space, digits, recipe=Recipe(batch_size=32), device=CPU, seed=0, every_prefix=every_prefix,
+            space, digits, recipe=Recipe(batch_size=32), device=CPU, seed=0, evaluator=kind,
             weights=WeightOptions(weights="shared", passes=0.2, score_images=40),
         )  # fmt: skip
         [found] = own.evaluate([path], budget=Budget(1), seed=0)
@@ -220,7 +221,7 @@ OWN = CustomLayer("own", lambda shape: nn.Identity(), output_shape=lambda shape:
 )
 def test_a_space_without_a_supernet(digits, space, said):
     with pytest.raises(SpaceError, match=said):
-        evaluator(digits, space)
+        evaluator(digits, space, kind="whole")
 
 
 @pytest.mark.parametrize("name", ["xu24", "tiny", "zoph", "enas-macro", "enas-micro", "darts"])
@@ -232,3 +233,24 @@ def test_every_space_with_a_supernet_is_trained_and_scored(digits, name, random_
     for evaluation, path in zip(own.evaluate(paths, budget=Budget(1), seed=0), paths, strict=True):
         assert evaluation.failure is None, evaluation.failure_text
         assert len(evaluation.accuracies) == len(path)
+        unmeasured = 0 if space.nested else len(path) - 1
+        assert [accuracy is None for accuracy in evaluation.accuracies].count(True) == unmeasured
+
+
+def test_cells_are_scored_whole_or_each_prefix_by_itself(digits, random_paths):
+    space = named_space("darts", input_shape=(1, 8, 8), num_classes=10, max_layers=2, channels=4)
+    [(first, second)] = random_paths(space, 1)
+    third = next(action for action in range(second + 1, 10**6) if space.allows((first,), action))
+    paths = [(first, second), (first,), (first, second), (first, third)]
+    whole, separate = (evaluator(digits, space, kind=kind, passes=0.5) for kind in ("whole", "separate"))
+    found, every = (
+        [each.accuracies for each in own.evaluate(paths, budget=Budget(1), seed=0)] for own in (whole, separate)
+    )
+    (_, both), (alone,), _, (_, other) = found
+    assert found == [(None, both), (alone,), (None, both), (None, other)]
+    # The same supernet was trained, and scores the same.
+    assert every == [(alone, both), (alone,), (alone, both), (alone, other)]
+    assert [each.shared for each in whole.rescore(paths)] == [0, 0, 2, 0]
+    assert [each.shared for each in separate.rescore(paths)] == [0, 1, 2, 1]
+    with pytest.raises(SpaceError, match="--evaluator"):
+        evaluator(digits, space, kind="joint")
