@@ -154,10 +154,13 @@ def test_the_pointer_is_zoph_and_les_formula():
     with torch.no_grad():
         [[none, layer]] = pointer.scores([state], (0, 1), here).tolist()
         several = pointer.all_scores(state.unsqueeze(1), [(0, 1)], here.unsqueeze(1))
+        cell = pointer.all_scores(state.unsqueeze(1), [(-1, 0, 1)], here.unsqueeze(1))
     # v . tanh(W_prev h_j + W_curr h); the state of the image is zero.
     assert none == pytest.approx(math.tanh(0.1) - math.tanh(0.4), abs=1e-6)
     assert layer == pytest.approx(math.tanh(0.3 + 0.1) - math.tanh(0.2 + 0.4), abs=1e-6)
     assert several[0, 0].tolist() == pytest.approx([none, layer], abs=1e-6)
+    # So is that of both inputs of a cell.
+    assert cell[0, 0].tolist() == pytest.approx([none, none, layer], abs=1e-6)
 
 
 def test_what_was_pointed_at_is_read_as_its_mean(controller):

@@ -56,3 +56,5 @@ def test_a_deeper_space_has_the_same_features_first():
     shallow, deep = (LabelSpace(["a", "b"], max_layers=depth) for depth in (2, 5))
     assert PathFeatures(deep).depth_of(PathFeatures(shallow).count) == 2
     assert PathFeatures(deep).depth_of(PathFeatures(shallow).count + 1) is None
+    # Of the ten one-hot numbers of five layers none, two shares, not the last layer's two, the depth, not the budget.
+    assert PathFeatures(deep).shared == [10, 11, 14]

@@ -245,6 +245,15 @@ def test_paths_under_way_are_not_proposed_again_and_count_for_the_schedule():
     proposals = strategy.propose(ReplayMemory(), num_paths=2, depth_bound=1, epochs=4, pending=[(0,)])
     assert {proposal.path for proposal in proposals} == {(1,), (2,)}
     assert proposals[0].behaviour == (pytest.approx(1 / 3),)
+    # With the only training of the schedule under way, epsilon is that of its end.
+    strategy = new(q_trainings=1)
+    strategy._table = {(0, 0, 0, 0): {0: 0.9}}
+    [proposal] = strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4, pending=[(1,)])
+    assert proposal.behaviour == (pytest.approx(0.9 + 0.1 / 3),)
+    # Nor is what the same turn proposes.
+    for seed in range(10):
+        proposals = new(q_trainings=3, seed=seed).propose(ReplayMemory(), num_paths=3, depth_bound=1, epochs=4)
+        assert sorted(proposal.path for proposal in proposals) == [(0,), (1,), (2,)]
     # However greedy it is: at the last, draws are uniform.
     for seed in range(30):
         strategy = new(q_trainings=1, seed=seed)
@@ -276,6 +285,12 @@ def test_as_many_replays_as_asked_for_every_training():
     strategy.observe(ReplayMemory(), proposals, [PathEvaluation([0.5]), failed])
     assert len(drawn) == 10
     assert set(drawn) == {0.5, 0.0}
+    # What broke off after its first layer has no reward either.
+    strategy, drawn = new(q_replays=5), []
+    strategy._learn = lambda steps, reward: drawn.append(reward) or [0.0]
+    broken = PathEvaluation([0.5], failure="diverged")
+    strategy.observe(ReplayMemory(), [Proposal((0, 1), "sample", (1.0, 1.0))], [broken])
+    assert drawn == [0.0] * 5
 
 
 def test_only_paths_that_were_not_known_count_for_the_schedule():

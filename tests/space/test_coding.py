@@ -1,5 +1,6 @@
 """Actions as mixed-radix integers, worked out by hand."""
 
+import json
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from replaytree.space import LabelSpace
 from replaytree.space.coding import (
     allows,
     count,
+    decisions_json,
     decode,
     encode,
     ended,
@@ -68,6 +70,23 @@ def test_a_set_of_inputs_is_a_bit_mask():
     assert allows(INPUTS, (True, False, True), 0b101)
     assert not allows(INPUTS, (True, False, True), 0b010)
     assert allows(INPUTS, (False, False, False), 0)
+
+
+def test_whole_numbers_are_numbers_of_json_and_other_words_are_not():
+    words = ("0", "-12", "007", "-0", "1.5", "9" * 18, "9" * 19, "größe")
+    sizes, several = Decision("sizes", words), Decision("several", words, "inputs", (1,) * len(words))
+    expected = [0, -12, "007", "-0", "1.5", 10**18 - 1, "9" * 19, "größe"]
+    assert [json.loads(decisions_json((sizes,), action)) for action in range(8)] == [{"sizes": e} for e in expected]
+    whole = decisions_json((sizes, several), encode((sizes, several), (7, 255)))
+    assert json.loads(whole) == {"sizes": "größe", "several": expected}
+    # As people read it, and not '\\u00f6'.
+    assert "größe" in whole
+    assert decisions_json((sizes,), 7) == '{"sizes": "größe"}'
+
+
+def test_there_is_no_layer_before_the_first():
+    space = LabelSpace(["a", "b"], max_layers=1)
+    assert [is_legal(space, (), action) for action in (-1, 0, 1, 2)] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("action", [-1, 48])

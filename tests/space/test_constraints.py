@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.space import ConstrainedSpace, Convolution, LabelSpace, LayerSpace, xu24
+from replaytree.space.catalogue import named_space
+from replaytree.space.coding import ended
 
 
 def space(max_layers=4, layers=None):
@@ -68,3 +70,13 @@ def test_what_cannot_be_obeyed():
         ConstrainedSpace(space(), max_flops=0)
     with pytest.raises(SpaceError, match="does not know what its layers cost"):
         ConstrainedSpace(LabelSpace(["a"], max_layers=2), max_params=10)
+
+
+def test_a_whole_path_has_nothing_after_it_in_a_space_of_decisions():
+    """Which has no decisions at a depth beyond its last."""
+    constrained = ConstrainedSpace(
+        named_space("zoph", input_shape=(1, 8, 8), num_classes=10, max_layers=2), max_params=10**6
+    )
+    path = constrained.parse("1x1f24 3x3f24@1")
+    assert not any(constrained.legal(path))
+    assert ended(constrained, path)

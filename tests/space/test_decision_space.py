@@ -321,3 +321,24 @@ def test_the_limits_of_a_space_hold_where_the_plan_fixes_its_masks():
     space = ConstrainedSpace(DecisionSpace(Skips()), max_params=200)
     assert is_legal(space.space, (), 2)
     assert not is_legal(space, (), 2)
+
+
+def test_as_many_layers_as_63_bits_number_and_no_more():
+    """2^62 sets of inputs, of two kinds, are 2^63 actions, the last of which is 2^63 - 1."""
+
+    class Wide(Skips):
+        def decisions(self, depth):
+            return Decision("f", ("1", "2", "4")[: self.kinds]), Decision(
+                "inputs", tuple(map(str, range(62))), "inputs", (0,) * 62
+            )
+
+        def legal(self, prefix, chosen):
+            return (True,) * (62 if chosen else self.kinds)
+
+    two, three = Wide(max_layers=1), Wide(max_layers=1)
+    two.kinds, three.kinds = 2, 3
+    assert is_legal(DecisionSpace(two), (), 2**63 - 1)
+    with pytest.raises(
+        SpaceError, match=r"layer 1 of skips could be any of 1\.38e\+19, and 9\.22e\+18 can be numbered"
+    ):
+        DecisionSpace(three)

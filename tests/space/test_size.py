@@ -54,3 +54,27 @@ def test_a_plan_of_chains_is_counted_by_its_feature_maps():
     # A side of 2 can be halved once: 2 kernels each, and 1 + 3 ways to place the stride.
     assert size_of(space) == Size(2**3 * 4, is_exact=True)
     assert walked(space) == 32
+
+
+def test_options_that_are_legal_nowhere_are_not_counted():
+    """Of three widths two, in each of three layers, and any earlier layer but the last: 1, 1 and 2 sets."""
+
+    class Narrow:
+        name, source, nested, input_shape, num_classes, max_layers = "narrow", "a test", True, (1, 4, 4), 2, 3
+
+        def options(self):
+            return {}
+
+        def decisions(self, depth):
+            earlier = tuple(range(1, depth))
+            return Decision("f", ("1", "2", "4")), Decision("inputs", tuple(map(str, earlier)), "inputs", earlier)
+
+        def legal(self, prefix, chosen):
+            return (*(True,) * (len(prefix) - 1), False)[: len(prefix)] if chosen else (False, True, True)
+
+        def state(self, prefix):
+            return None
+
+    space = DecisionSpace(Narrow())
+    assert size_of(space) == Size(2**3 * 2, is_exact=True)
+    assert walked(space) == 16

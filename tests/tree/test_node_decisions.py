@@ -7,13 +7,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import text
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, PathEvaluation
+from replaytree.space import Convolution, LabelSpace, LayerSpace
 from replaytree.space.catalogue import named_space
 from replaytree.tree import Episode, ReplayTree, check, export_search, import_search, open_engine, upgrade
-from replaytree.tree.engine import reading, writing
+from replaytree.tree.engine import _alembic_config, reading, writing
 
 ZOPH = named_space("zoph", input_shape=(1, 8, 8), num_classes=10, max_layers=3)
 
@@ -190,6 +192,8 @@ SPACES = [
     ({"kind": "ConstrainedSpace"}, {"max_params": 9000}, {"kind": "xu24"}),
     ({"layers": None}, {}, {"kind": "xu24", "input_shape": [1, 8, 8], "num_classes": 10}),
     ({"layers": None}, {"dataset": None}, {"kind": "own", "class": "LayerSpace"}),
+    # Its own labels, and no layers: not those of xu24, though the data set is one of ours.
+    ({"layers": None, "labels": ["res64", "conv"]}, {}, {"kind": "own", "class": "LayerSpace"}),
     ({"layers": None, "kind": "Mine"}, {}, {"kind": "own", "class": "Mine"}),
     ({"layers": None, "kind": "LabelSpace", "labels": ['"', "7"]}, {}, {"kind": "own", "class": "LabelSpace"}),
     ({"layers": "damaged"}, {}, {"kind": "layers", "layers": "damaged"}),
@@ -216,3 +220,31 @@ def test_what_older_versions_stored_of_a_space_is_described(tmp_path, change, op
         assert (json.loads(found) | described, json.loads(found)["format"]) == (json.loads(found), 1)
         stored = [json.loads(each) for (each,) in new.execute("SELECT decisions FROM nodes ORDER BY id")]
     assert stored[: len(labels)] == [{"layer": 7 if label == "7" else label} for label in labels]
+
+
+def test_a_description_that_cannot_be_read_stays_as_it_is(tmp_path):
+    file = shutil.copy(Path(__file__).parents[1] / "databases" / "0012.db", tmp_path / "old.db")
+    with closing(sqlite3.connect(file)) as old, old:
+        old.execute("UPDATE searches SET space_json = '{damaged' WHERE name = 'evolved'")
+    upgrade(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as new:
+        found = dict(new.execute("SELECT name, space_json FROM searches").fetchall())
+    assert found["evolved"] == "{damaged"
+    assert json.loads(found["replayed"])["kind"] == "xu24"
+
+
+def test_spaces_of_labels_and_of_layers_of_ones_own_go_back_to_an_older_version():
+    engine = open_engine("sqlite://")
+    layers = LayerSpace([Convolution(8, 3)], input_shape=(1, 4, 4), num_classes=2, max_layers=2)
+    for name, space in (("labels", LabelSpace(["a", "b"], max_layers=3)), ("layers", layers), ("zoph", ZOPH)):
+        create(engine, space, name)
+    with writing(engine) as connection:
+        command.downgrade(_alembic_config(connection), "0012")
+    with reading(engine) as connection:
+        found = dict(connection.execute(text("SELECT name, space_json FROM searches")).tuples().all())
+    assert json.loads(found["labels"]) == {"kind": "LabelSpace", "labels": ["a", "b"], "max_layers": 3}
+    own = json.loads(found["layers"])
+    assert (own["kind"], own["labels"], own["max_layers"]) == ("LayerSpace", ["conv8k3"], 2)
+    # What older versions have no word for stays as it is.
+    assert json.loads(found["zoph"]) == ZOPH.describe()
+    engine.dispose()

@@ -1,8 +1,18 @@
+from types import SimpleNamespace
+
 import pytest
 
 from replaytree import PathEvaluation, plot_layer_effects
+from replaytree.records import Decision
 from replaytree.report.reading import read_search
-from replaytree.report.sections.effects import EffectRow, draw_effects, effect_finding, effect_rows, option_effects
+from replaytree.report.sections.effects import (
+    SECTION,
+    EffectRow,
+    draw_effects,
+    effect_finding,
+    effect_rows,
+    option_effects,
+)
 from replaytree.tree import Episode
 
 
@@ -81,6 +91,38 @@ def test_the_heading_names_an_option_of_the_decision_that_matters_most():
     # Options of different decisions are no alternatives.
     assert effect_finding([kernel[0], width[1]]) == "Too few trainings to tell options of a first layer apart"
     assert list(draw_effects(kernel + width).data[0].y) == ["kernel 1", "kernel 3", "width 8", "width 16"]
+
+
+def test_options_that_look_of_one_type_are_no_type_where_a_layer_is_several_decisions():
+    def option(place, name, *gains):
+        return EffectRow(1, place, "operation", name, len(gains), 1, 0.0, gains)
+
+    rows = [option(0, "conv3", 0.19, 0.20, 0.21), option(1, "conv5", -0.21, -0.20, -0.19)]
+    assert effect_finding(rows) == "First layer: operation conv3 came 40.0 points above conv5"
+    assert "trainings with another option there reached" in SECTION.caption(None, rows)
+    assert "trainings with another layer there reached" in SECTION.caption(None, [row(1, 0, "conv3", 0.1)])
+
+
+def test_the_options_of_a_decision_stand_together_where_deeper_layers_have_more(grow, training):
+    """Layer 2 can read layer 1, too; the operations come behind all that can be read."""
+
+    def decisions(depth):
+        names = tuple(map(str, range(depth)))
+        return Decision("input", names, "input", tuple(range(depth))), Decision("operation", ("conv", "pool"))
+
+    tree = grow([training((1, 2), 0.5, 0.9), training((0, 1), 0.4, 0.7)])
+    found = effect_rows(SimpleNamespace(trainings=read_search(tree).trainings, decisions=decisions))
+    assert [(each.position, each.place, each.decision, each.option) for each in found] == [
+        (1, 0, "input", "0"), (1, 2, "operation", "conv"), (1, 3, "operation", "pool"),
+        (2, 0, "input", "0"), (2, 1, "input", "1"), (2, 2, "operation", "conv"), (2, 3, "operation", "pool"),
+    ]  # fmt: skip
+
+
+def test_an_outlier_does_not_wash_out_the_other_cells():
+    rows = [EffectRow(1, place, "layer", f"l{place}", 1, 1, 0.001 * place, ()) for place in range(20)]
+    outlier = EffectRow(1, 20, "layer", "l20", 1, 1, 0.5, ())
+    # Of 0 to 1.9 points and 50: the 95th percentile of 21 is the twentieth.
+    assert draw_effects([*rows, outlier]).layout.coloraxis.cmax == pytest.approx(1.9)
 
 
 def test_a_layer_that_all_trainings_share_is_compared_with_nothing(grow, training):
