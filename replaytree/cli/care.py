@@ -71,7 +71,10 @@ def export_(
     storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write one search with everything stored about it to a portable file. The search may be running."""
+    """Write one search with everything stored about it to a portable file. The search may be running.
+
+    The weights of a supernet stay where they are: an imported search can be read, and goes on with new ones.
+    """
     from replaytree.tree import export_search
 
     done = export_search(engine_of(storage), name, file, force=force)

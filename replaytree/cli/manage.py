@@ -27,7 +27,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     storage: Storage = None,
 ) -> None:
-    """Delete searches with everything stored about them; files of trained models stay."""
+    """Delete searches with everything stored about them, the weights of supernets too; trained models stay."""
     from replaytree.tree import ReplayTree, delete_search
 
     engine = engine_of(storage)

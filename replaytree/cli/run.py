@@ -129,6 +129,13 @@ def resume(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the search over from another process, which then stops.")
     ] = False,
+    state_dir: Annotated[
+        str | None,
+        typer.Option(help="Where the weights of its supernet are now, if they were moved.", metavar="FOLDER"),
+    ] = None,
+    restart_weights: Annotated[
+        bool, typer.Option("--restart-weights", help="Go on with a new supernet; the tree stays.")
+    ] = False,
     workers: Workers = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
@@ -161,6 +168,8 @@ def resume(
         threads=threads,
         callbacks=_logs(tensorboard),
         take_over=take_over,
+        state_dir=state_dir,
+        restart_weights=restart_weights,
         **higher,
         workers=workers,
         ray_address=ray_address,

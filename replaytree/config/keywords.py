@@ -242,6 +242,9 @@ class SearchKeywords(TypedDict, total=False):
     capture: bool | None
     """On a GPU: capture each training step in a CUDA graph."""
 
+    state_dir: str | PathLike[str] | None
+    """Where the weights of a supernet are kept: a folder of its own for a database."""
+
     reward: Literal["accuracy", "balanced"]
     """accuracy; or balanced: the mean of the classes' accuracies."""
 
@@ -279,28 +282,10 @@ class RetrainKeywords(TypedDict, total=False):
     """Images a training step."""
 
     learning_rate: float | None
-    """Peak of the schedule."""
-
-    schedule: Literal["one-cycle", "cosine"]
-    """one-cycle: up and down in straight lines; cosine: down from the peak."""
-
-    lowest_rate: float
-    """cosine: where the learning rate ends."""
-
-    restart_epochs: int | None
-    """cosine: epochs until the rate begins at its peak again."""
-
-    restart_factor: float
-    """cosine: how much longer each cycle is than the one before."""
+    """Peak of the one-cycle schedule."""
 
     momentum: float
-    """Momentum."""
-
-    nesterov: bool
     """Nesterov momentum."""
-
-    grad_clip: float | None
-    """Longest gradient."""
 
     weight_decay: float
     """Weight decay."""
@@ -319,9 +304,3 @@ class RetrainKeywords(TypedDict, total=False):
 
     average_share: float
     """Average the weights over this last share of the steps."""
-
-    drop_path: float
-    """Drop parts of cells for each image at a rate that rises to this."""
-
-    auxiliary_weight: float
-    """Weight of the loss of a second classifier inside the network, where its space has one."""

@@ -26,3 +26,11 @@ class MachineOptions(Options):
         "Machine",
         unset="unless a layer of your own is not declared capturable",
     )
+    state_dir: str | None = option(
+        None,
+        "Where the weights of a supernet are kept: a folder of its own for a database.",
+        "Machine",
+        metavar="FOLDER",
+        path=True,
+        unset="beside the database; needed for PostgreSQL",
+    )

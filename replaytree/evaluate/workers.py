@@ -46,7 +46,7 @@ class InProcess:
 
     def __init__(self, evaluator: Evaluator, *, ask: Ask = answer_of) -> None:
         require_evaluator(evaluator)
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self._ask = ask
         self._turn: tuple[int, Sequence[Path], Budget, int] | None = None
 
@@ -65,7 +65,7 @@ class InProcess:
         assert self._turn is not None, "no turn was submitted"
         number, paths, budget, seed = self._turn
         self._turn = None
-        return number, self._ask(self._evaluator, paths, budget=budget, seed=seed)
+        return number, self._ask(self.evaluator, paths, budget=budget, seed=seed)
 
     def close(self) -> None:
         """Nothing is under way."""

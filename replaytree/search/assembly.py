@@ -26,9 +26,10 @@ from replaytree.evaluate import (
     Workers,
     connect,
     require_evaluator,
+    stateful,
 )
 from replaytree.policy.random_search import random_path
-from replaytree.records import Evaluator, Space
+from replaytree.records import Evaluator, Space, StatefulEvaluator
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
@@ -51,7 +52,8 @@ LOOKED_AT = 8
 class Parts:
     """What a search is made of, beside its tree: its configuration, complete, and what that asks for.
 
-    `whole_space` has no limits on parameters and FLOPs; `space` is the same within them.
+    `whole_space` has no limits on parameters and FLOPs; `space` is the same within them. `state` is the evaluator,
+    where it has one.
     """
 
     config: SearchConfig
@@ -59,6 +61,7 @@ class Parts:
     whole_space: Space
     space: Space
     workers: Workers
+    state: StatefulEvaluator | None
     learner: Learner
 
 
@@ -83,6 +86,11 @@ def assembled(
             config = config.with_options(flip=data.flip)
     if config.weights.weights == "shared":
         _require_own_supernet(evaluator, ray)
+    if ray and stateful(evaluator) is not None:
+        raise ConfigError(
+            f"evaluator {type(evaluator).__name__} has a state, which one process keeps, and workers of Ray would each "
+            f"have another; leave out --workers and --ray-address"
+        )
     cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
     config = with_layer_options(config, device=cluster.device if cluster else None)
     if space is None:
@@ -95,6 +103,7 @@ def assembled(
         config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
+    state = stateful(workers.evaluator) if isinstance(workers, InProcess) else None
     target = config.objective
     learner = Learner(
         config,
@@ -102,8 +111,9 @@ def assembled(
         reward=SoftReward(
             final_space(whole), target.target_params, target.target_flops, target.cost_weight, target.reward_power
         ),
+        is_stateful=state is not None,
     )
-    return Parts(config, data, whole, within, workers, learner)
+    return Parts(config, data, whole, within, workers, state, learner)
 
 
 def configured(config: SearchConfig | None, options: dict[str, Any], *, space: Space | None, own: bool) -> SearchConfig:
@@ -158,6 +168,8 @@ def _require_capturable(space: Space | None, config: SearchConfig) -> None:
 
 def _located(config: SearchConfig) -> SearchConfig:
     """The configuration with absolute paths, so that another working directory finds the images again."""
+    if config.machine.state_dir is not None:
+        config = config.with_options(state_dir=os.path.abspath(os.path.expanduser(config.machine.state_dir)))
     data_dir = None if config.source.data_dir is None else os.path.abspath(os.path.expanduser(config.source.data_dir))
     if config.source.dataset is None or config.source.dataset in NAMED:
         return config.with_options(data_dir=data_dir)

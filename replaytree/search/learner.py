@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from replaytree.config import Growth, Pruning, SearchConfig
 from replaytree.config.drawing import TEMPERATURE
 from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
+from replaytree.policy.states import folded, power_below
 from replaytree.records import NodeStats, Path, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
 from replaytree.search.turns import Turn
@@ -50,11 +51,16 @@ class Learner:
     another process has gone on with the search, `restore` goes back to what the tree holds.
     """
 
-    def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward) -> None:
-        """The start of a search; ConfigError or SpaceError where its strategy cannot be made."""
+    def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward, is_stateful: bool = False) -> None:
+        """The start of a search; ConfigError or SpaceError where its strategy cannot be made.
+
+        `is_stateful`: the evaluator has a state, so that every turn may be a budget of its own (policy/states.py).
+        """
         self._config = config
         self._space = space
         self._reward = reward
+        self._is_stateful = is_stateful
+        self._last_epochs = 0
         self.strategy = self._new_strategy()
         self.memory = ReplayMemory(temperature=self._temperature)
         self.growth = Growth.start(config)
@@ -73,7 +79,8 @@ class Learner:
         self.episode_count, self.training_count = info.episode_count, info.training_count
         self.proposed_count = self.episode_count
         self.leader = info.leader
-        stats = [self._reward.of_node(node) for node in tree.node_stats()]
+        self._last_epochs = info.max_epochs or 0
+        stats = [self._seen(node) for node in tree.node_stats()]
         self.memory = ReplayMemory(stats, temperature=self._temperature, prior=self._prior(tree))
         self.strategy = self._new_strategy()
         self.growth = Growth.start(self._config)
@@ -107,7 +114,7 @@ class Learner:
                 self.memory,
                 num_paths=num_paths,
                 depth_bound=self.growth.depth_bound,
-                epochs=budget.epochs,
+                epochs=power_below(self._last_epochs) if self._is_stateful and self._last_epochs else budget.epochs,
                 pending=pending,
             )
         turn = Turn(self.proposed_count, proposals, self.growth.depth_bound, budget)
@@ -132,7 +139,9 @@ class Learner:
     def recorded(self, lesson: Lesson, nodes: Sequence[NodeStats], *, tree: ReplayTree) -> None:
         """Take in the nodes as they are in the tree, now that it holds the lesson."""
         self._unstored = []
-        self.memory.update([self._reward.of_node(node) for node in nodes])
+        self.memory.update([self._seen(node) for node in nodes])
+        measured = [e.epochs for e in lesson.episodes if e.evaluation is not None and e.evaluation.accuracies]
+        self._last_epochs = max([self._last_epochs, *measured])
         self.episode_count += len(lesson.turn.proposals)
         self.training_count += len(lesson.turn.paths)
         if lesson.turn.paths:
@@ -163,6 +172,10 @@ class Learner:
         """That of draws from the tree; where the strategy draws none, it plays no part."""
         value: float = getattr(self._config.strategy_options, "temperature", TEMPERATURE)
         return value
+
+    def _seen(self, node: NodeStats) -> NodeStats:
+        """A node as the strategy sees it."""
+        return self._reward.of_node(folded(node) if self._is_stateful else node)
 
     def _prior(self, tree: ReplayTree) -> ReplayMemory | None:
         """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""

@@ -11,13 +11,11 @@ from typing import Any, Unpack
 
 from replaytree import metric
 from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
-from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import ImageData, load_again
 from replaytree.deliver import Model, search_subject, train_and_load
-from replaytree.deliver.final_recipe import full_recipe
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import RayOptions
@@ -25,12 +23,13 @@ from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
 from replaytree.search.assembly import assembled, configured, created_tree
 from replaytree.search.callbacks import Callback, Callbacks, EndEvent
+from replaytree.search.evaluator_state import EvaluatorState
 from replaytree.search.progress import telling
 from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
 from replaytree.space.graph import require_networks
-from replaytree.training import Threads, resolve_device
+from replaytree.training import Recipe, Threads, resolve_device
 from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 
 _log = logging.getLogger("replaytree")
@@ -84,6 +83,7 @@ class Search:
                 f"a search named {name!r} exists already; go on with {how}, or choose another name (--name, name=)"
             )
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
+        self._state.require_folder(engine.url)
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
         self.callbacks = Callbacks(callbacks)
         self.learner.restore(self.tree)
@@ -100,8 +100,10 @@ class Search:
         device: str | None = None,
         data_dir: str | None = None,
         threads: int | None = None,
+        state_dir: str | os.PathLike[str] | None = None,
         callbacks: Sequence[Callback] = (),
         take_over: bool = False,
+        restart_weights: bool = False,
         max_layers: int | None = None,
         epochs: tuple[int, int] | None = None,
         workers: int | None = None,
@@ -115,8 +117,12 @@ class Search:
 
         `max_layers` and `epochs` (first, last) raise what the search was begun with; run() stores them. The depth bound
         goes on rising from where it stands, and the budget does not fall.
-        Raises SearchNotFound, SearchHeld, ConfigError, SpaceError, or DataError where the images are not those of the
-        search.
+
+        `state_dir` is where the files of an evaluator's state are now, and where the next ones go. `restart_weights`
+        goes on with the evaluator as it is given, or a new supernet: the tree stays, and its scores so far are compared
+        with none of the later ones.
+        Raises SearchNotFound, SearchHeld, ConfigError, SpaceError, StateUnusable where the state cannot be loaded, or
+        DataError where the images are not those of the search.
         """
         self = cls.__new__(cls)
         tree = ReplayTree.open(storage_url(storage), name)
@@ -138,7 +144,8 @@ class Search:
             data = load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
-        self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
+        ray = RayOptions(workers, ray_address, gpus_per_worker)
+        self._equip(config, space, evaluator, data, ray, state_dir=state_dir, restart_weights=restart_weights)
         if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
             raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
         _require_limits(config, self.config, name)
@@ -159,10 +166,16 @@ class Search:
         evaluator: Evaluator | None,
         data: ImageData | None,
         ray: RayOptions,
+        *,
+        state_dir: str | os.PathLike[str] | None = None,
+        restart_weights: bool = False,
     ) -> None:
         parts = assembled(config, space, evaluator, data, ray, tree=lambda: self.tree)
         self.config, self.data, self.space, self._whole_space = parts.config, parts.data, parts.space, parts.whole_space
         self.workers, self.learner = parts.workers, parts.learner
+        self._state = EvaluatorState(
+            parts.state, state_dir=state_dir, begun_in=config.machine.state_dir, restart=restart_weights
+        )
         self._stop = self._take_over = self._stale = False
         self.lost: LeaseLost | None = None
         self._limits: Limits | None = None
@@ -170,6 +183,7 @@ class Search:
         self._raised: tuple[SearchConfig, SearchConfig] | None = None
 
     def _restore(self) -> None:
+        self._state.restore(self.tree)
         self.learner.restore(self.tree, raised_from=None if self._raised is None else self._raised[0])
 
     def __repr__(self) -> str:
@@ -243,6 +257,7 @@ class Search:
                 if self._stale or self.tree.episode_count != self.episode_count:
                     self._restore()
                 self._stale = True
+                self._state.begin(self.tree)
                 if self._raised is not None:
                     self.tree.store_raised(self._raised[1].to_json(), state=self.learner.state())
                     self._raised = None
@@ -344,13 +359,18 @@ class Search:
 
     def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
         """Learn from a turn whose paths are trained, and record it. Returns one evaluation an episode."""
-        lesson = self.learner.learn(turn, trained)
+        lesson = self.learner.learn(turn, self._state.timed(trained))
+        written = None
+        if turn.paths:
+            written = self._state.written(self.tree, episode_count=self.episode_count + len(turn.proposals))
         nodes = self.tree.record(
             lesson.episodes,
             state=self.learner.state(),
             checkpoints=lesson.checkpoints,
             used_seconds=None if self._limits is None else self._used_seconds + self._limits.seconds,
+            evaluator_state=written,
         )
+        self._state.recorded(self.tree)
         self.learner.recorded(lesson, nodes, tree=self.tree)
         self.callbacks.tell_turn(
             list(zip(turn.proposals, lesson.evaluations, strict=True)),
@@ -370,8 +390,7 @@ class Search:
         self,
         node: str | None = None,
         *,
-        preset: str | None = None,
-        epochs: int | None = None,
+        epochs: int = 30,
         seed: int = 0,
         folder: str | os.PathLike[str] | None = "models",
         mirror: bool = False,
@@ -381,18 +400,16 @@ class Search:
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
         `recipe` are fields of RetrainOptions. `mirror`: the model predicts from an image and its mirror image.
-        `preset`: a published recipe (FINAL_RECIPES), which single fields override; its epochs are 30 without one. With
-        `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
+        With `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
         require_known(RetrainOptions, recipe)
-        options = RetrainOptions(**with_final(preset, recipe))
+        options = RetrainOptions(**recipe)
         subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
-        full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs)
         return train_and_load(
             subject,
-            recipe=full,
+            recipe=Recipe.full(subject.data, options, normed=subject.graph.is_normed),
             epochs=epochs,
             mirror=mirror,
             seed=seed,

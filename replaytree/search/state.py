@@ -16,32 +16,36 @@ from replaytree.errors import CorruptTree, StorageError
 from replaytree.policy import Strategy
 
 
-def pack(state: Mapping[str, Any]) -> bytes:
-    """A state as bytes, verified by reading them back; StorageError if the search could not resume from them."""
+def pack(state: Mapping[str, Any], *, of: str = "strategy", prove: bool = True) -> bytes:
+    """A state as bytes; StorageError if the search could not resume from them.
+
+    `of` is whose it is. It is verified by reading it back, where `prove`.
+    """
     buffer = io.BytesIO()
     try:
         torch.save(dict(state), buffer)
-        unpack(buffer.getvalue())
+        if prove:
+            unpack(buffer.getvalue(), of=of)
     except Exception as error:  # pickling runs methods of the objects in the state
         cause = error.__cause__ if isinstance(error, CorruptTree) and error.__cause__ is not None else error
         raise StorageError(
-            f"the strategy's state cannot be read back ({cause_of(cause)}), so nothing of this turn was stored; "
+            f"the {of}'s state cannot be read back ({cause_of(cause)}), so nothing of this turn was stored; "
             f"state_dict() may hold tensors, numbers, texts, lists, tuples and dictionaries only"
         ) from error
     return buffer.getvalue()
 
 
-def unpack(payload: bytes) -> dict[str, Any]:
+def unpack(payload: bytes, *, of: str = "strategy") -> dict[str, Any]:
     """The inverse of pack; only tensors and plain values are read, never code. CorruptTree for anything else."""
     try:
         _require_sound(payload)
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), weights_only=True, map_location="cpu")
         if not isinstance(state, dict):
             raise ValueError(f"it is a {type(state).__name__}")
     except Exception as error:
         # A changed byte makes the unpickler raise IndexError, KeyError, TypeError or AttributeError, too.
         raise CorruptTree(
-            f"the stored state of the strategy cannot be read ({cause_of(error)}); import the search from an export, "
+            f"the stored state of the {of} cannot be read ({cause_of(error)}); import the search from an export, "
             f"or start anew"
         ) from error
     return state

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from replaytree.tree.records import Episode, EpisodeInfo, Leader, Node, SearchInfo
     from replaytree.tree.replay_tree import ReplayTree
     from replaytree.tree.search_queries import list_searches, search_names
+    from replaytree.tree.state_files import StateFile, StateFolder, needs_folder, read_state
     from replaytree.tree.storage_errors import advice, shown
     from replaytree.tree.transfer import Transferred, export_search, import_search
 
@@ -38,6 +39,8 @@ _HOMES = {
     "ReplayTree": "replay_tree",
     "Retraining": "models",
     "SearchInfo": "records",
+    "StateFile": "state_files",
+    "StateFolder": "state_files",
     "Transferred": "transfer",
     "Uncertainty": "ranking",
     "Upgraded": "engine",
@@ -51,9 +54,11 @@ _HOMES = {
     "import_search": "transfer",
     "list_models": "models",
     "list_searches": "search_queries",
+    "needs_folder": "state_files",
     "noise_of": "noise",
     "open_engine": "engine",
     "rank": "ranking",
+    "read_state": "state_files",
     "record_model": "models",
     "rename_search": "manage",
     "repair": "check",
@@ -82,6 +87,8 @@ __all__ = [
     "ReplayTree",
     "Retraining",
     "SearchInfo",
+    "StateFile",
+    "StateFolder",
     "Transferred",
     "Uncertainty",
     "Upgraded",
@@ -94,9 +101,11 @@ __all__ = [
     "import_search",
     "list_models",
     "list_searches",
+    "needs_folder",
     "noise_of",
     "open_engine",
     "rank",
+    "read_state",
     "record_model",
     "rename_search",
     "repair",

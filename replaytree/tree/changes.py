@@ -56,11 +56,12 @@ class Measured:
 
 @dataclass
 class Stored:
-    """One node as it is in the database; `measured` by epochs."""
+    """One node as it is in the database; `measured` by epochs. No training measured what was `rescored` at."""
 
     node_id: int
     visit_count: int = 0
     measured: dict[int, Measured] = field(default_factory=dict)
+    rescored: set[int] = field(default_factory=set)
 
 
 def changes_of(batch: Sequence[Episode]) -> dict[Path, Change]:

@@ -26,6 +26,7 @@ from replaytree.tree.check_rankings import (
     rebuild_budgets,
     rebuild_factors,
     rebuild_node_budgets,
+    sums_by,
     wrong_copies,
     wrong_factors,
     wrong_noise,
@@ -34,6 +35,7 @@ from replaytree.tree.check_structure import STRUCTURE
 from replaytree.tree.check_values import space_problems, value_problems
 from replaytree.tree.columns import as_stored
 from replaytree.tree.engine import back_up, reading, writing
+from replaytree.tree.evaluator_states import state_problems
 from replaytree.tree.problem import Problem
 from replaytree.tree.schema import nodes
 from replaytree.tree.storage_errors import advice, shown
@@ -60,8 +62,7 @@ _NODE_SUMS = f"""
 SELECT COALESCE(s.name, '?') AS search, n.id AS node_id, COALESCE(e.n, 0) AS expected_count,
        n.evaluation_count AS found_count, COALESCE(e.total, 0.0) AS expected_total, n.total_accuracy AS found_total
 FROM nodes n LEFT JOIN searches s ON s.id = n.search_id
-LEFT JOIN (SELECT node_id, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations WHERE NOT shared GROUP BY node_id) e
-     ON e.node_id = n.id
+LEFT JOIN ({sums_by("node_id")}) e ON e.node_id = n.id
 WHERE n.evaluation_count <> COALESCE(e.n, 0)
    OR ABS(n.total_accuracy - COALESCE(e.total, 0.0)) > :tolerance * COALESCE(e.total, 0.0)
    OR n.total_accuracy > {TEXT_IS_MORE}
@@ -73,13 +74,13 @@ _BUDGET_SUMS = f"""
 SELECT COALESCE(s.name, '?') AS search, b.node_id, b.epochs, b.search_id, COALESCE(e.n, 0) AS expected_count,
        b.evaluation_count AS found_count, COALESCE(e.total, 0.0) AS expected_total, b.total_accuracy AS found_total
 FROM node_budgets b LEFT JOIN searches s ON s.id = b.search_id
-LEFT JOIN ({SUMS} GROUP BY node_id, epochs) e
+LEFT JOIN ({SUMS}) e
      ON e.node_id = b.node_id AND e.epochs = b.epochs
 WHERE e.n IS NULL OR b.evaluation_count <> e.n OR ABS(b.total_accuracy - e.total) > :tolerance * e.total
    OR b.total_accuracy > {TEXT_IS_MORE}
 UNION ALL
 SELECT COALESCE(s.name, '?'), e.node_id, e.epochs, n.search_id, e.n, 0, e.total, 0.0
-FROM ({SUMS} GROUP BY node_id, epochs) e
+FROM ({SUMS}) e
 JOIN nodes n ON n.id = e.node_id LEFT JOIN searches s ON s.id = n.search_id
 WHERE NOT EXISTS (SELECT 1 FROM node_budgets b WHERE b.node_id = e.node_id AND b.epochs = e.epochs)
 ORDER BY 2, 3
@@ -108,14 +109,17 @@ ORDER BY n.id
 def check(engine: Engine) -> list[Problem]:
     """Everything in the database that contradicts something else in it; empty for a sound database.
 
-    SQLite's own check comes first: pages, indexes and constraints.
+    SQLite's own check comes first: pages, indexes and constraints. The files of evaluators' states come last.
     """
     with reading(engine) as connection:
         damage = connection.exec_driver_sql("PRAGMA integrity_check").scalars() if _is_sqlite(connection) else ()
-        return [
+        found = [
             *(Problem("?", "the file", "sound", line) for line in damage if line != "ok"),
             *find_problems(connection),
         ]
+        if not any(problem.invariant.startswith("table evaluator_states,") for problem in found):
+            found += state_problems(connection, engine)
+        return found
 
 
 def find_problems(connection: Connection, *, search: str | None = None) -> list[Problem]:
@@ -123,7 +127,7 @@ def find_problems(connection: Connection, *, search: str | None = None) -> list[
     with as_stored(connection):
         problems = list(value_problems(connection))
         # Sums over invalid accuracies or depths mean nothing.
-        summed = tuple(f"table {name}," for name in ("nodes", "evaluations"))
+        summed = tuple(f"table {name}," for name in ("nodes", "evaluations", "rescores"))
         damaged = any(problem.invariant.startswith(summed) and not problem.repairable for problem in problems)
         caches = () if damaged else (_cache_problems,)
         for look in (space_problems, *caches, _structure_problems):
@@ -169,13 +173,13 @@ def _structure_problems(connection: Connection) -> Iterator[Problem]:
 def repair(engine: Engine) -> Repaired:
     """Rebuild the sums and visit counts that are wrong, in one transaction, after copying a SQLite file beside itself.
 
-    Append-only data (episodes, evaluations, the shape of the tree) is never changed. Raises CorruptTree if it holds
-    values from which nothing can be rebuilt.
+    Append-only data (episodes, evaluations, rescores, the shape of the tree) is never changed. Raises CorruptTree if it
+    holds values from which nothing can be rebuilt.
     """
     if not any(problem.repairable for problem in check(engine)):
         return Repaired(0, None)
     with reading(engine) as connection, as_stored(connection):
-        for problem in value_problems(connection, tables=("nodes", "episodes", "evaluations")):
+        for problem in value_problems(connection, tables=("nodes", "episodes", "evaluations", "rescores")):
             if not problem.repairable:
                 raise CorruptTree(
                     f"{problem.text}; nothing can be rebuilt from that: restore a backup, or import the search "

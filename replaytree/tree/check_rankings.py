@@ -22,9 +22,23 @@ NOISE_TOLERANCE = 1e-8
 # In SQLite every text is greater than every number, whatever the type of the column.
 TEXT_IS_MORE = "1e308"
 
-SUMS = "SELECT node_id, epochs, COUNT(*) AS n, SUM(accuracy) AS total FROM evaluations WHERE NOT shared"
-_SQUARES = """(SELECT SUM((v.accuracy - e.total / e.n) * (v.accuracy - e.total / e.n))
-               FROM evaluations v WHERE v.node_id = e.node_id AND v.epochs = e.epochs AND NOT v.shared)"""
+
+def sums_by(columns: str, *, where: str = "TRUE") -> str:
+    """Count and sum, by columns, of all that was measured: by trainings, and once more at the end of runs."""
+    measured = " UNION ALL ".join(
+        f"SELECT search_id, node_id, epochs, accuracy FROM {table} WHERE {where}"
+        for table, where in (("evaluations", f"NOT shared AND {where}"), ("rescores", where))
+    )
+    return f"SELECT {columns}, COUNT(*) AS n, SUM(accuracy) AS total FROM ({measured}) AS measured GROUP BY {columns}"
+
+
+SUMS = sums_by("node_id, epochs")
+# Two queries, each of which an index answers: a union of the tables would be read anew for every node.
+_SQUARES = " + ".join(
+    f"""COALESCE((SELECT SUM((v.accuracy - e.total / e.n) * (v.accuracy - e.total / e.n))
+                  FROM {table} v WHERE v.node_id = e.node_id AND v.epochs = e.epochs{own}), 0.0)"""
+    for table, own in (("evaluations", " AND NOT v.shared"), ("rescores", ""))
+)
 
 _COPIES = f"""
 SELECT * FROM (
@@ -34,7 +48,7 @@ SELECT * FROM (
            e.total / e.n AS expected_average_accuracy, b.average_accuracy AS found_average_accuracy,
            {_SQUARES} AS expected_squared_deviations, b.squared_deviations AS found_squared_deviations, e.n
     FROM node_budgets b JOIN nodes n ON n.id = b.node_id
-    JOIN ({SUMS} GROUP BY node_id, epochs) e ON e.node_id = b.node_id AND e.epochs = b.epochs
+    JOIN ({SUMS}) e ON e.node_id = b.node_id AND e.epochs = b.epochs
     LEFT JOIN searches s ON s.id = b.search_id
 ) AS copies
 WHERE found_depth <> expected_depth OR found_params_rank <> expected_params_rank
@@ -50,21 +64,21 @@ INSERT INTO node_budgets (node_id, epochs, search_id, evaluation_count, total_ac
                           average_accuracy, params_rank)
 SELECT n.id, e.epochs, n.search_id, e.n, e.total, {_SQUARES}, n.depth, e.total / e.n, COALESCE(n.params, :unknown)
 FROM nodes n
-JOIN ({SUMS} AND node_id = :node AND epochs = :budget GROUP BY node_id, epochs) e ON e.node_id = n.id
+JOIN ({sums_by("node_id, epochs", where="node_id = :node AND epochs = :budget")}) e ON e.node_id = n.id
 """)
 
-_OWNED = SUMS.replace("node_id,", "MIN(search_id) AS search_id, node_id,", 1)
+_OWNED = sums_by("search_id, node_id, epochs")
 _NOISE = text(f"""
 SELECT search_id, epochs, CAST(SUM(n) - COUNT(*) AS BIGINT) AS repeat_count,
        SUM(squares / (error * error)) AS relative_squares
 FROM (SELECT e.search_id, e.epochs, e.n, {_SQUARES} AS squares,
              CASE WHEN 1.0 - e.total / e.n < :least THEN :least ELSE 1.0 - e.total / e.n END AS error
-      FROM ({_OWNED} GROUP BY node_id, epochs) e) AS sums
+      FROM ({_OWNED}) e) AS sums
 GROUP BY search_id, epochs
 """)
 
 _COUNTS = text(f"""
-SELECT search_id, epochs, n, COUNT(*) AS node_count FROM ({_OWNED} GROUP BY node_id, epochs) AS sums
+SELECT search_id, epochs, n, COUNT(*) AS node_count FROM ({_OWNED}) AS sums
 GROUP BY search_id, epochs, n
 """)
 

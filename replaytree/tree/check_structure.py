@@ -79,6 +79,19 @@ WHERE v.shared AND NOT EXISTS (SELECT 1 FROM evaluations w WHERE w.node_id = v.n
                                AND w.search_id = v.search_id AND NOT w.shared)
 ORDER BY v.id
 """,
+    "rescore": """
+SELECT COALESCE(s.name, '?') AS search, r.node_id, NULL AS episode,
+       'of a node of the search, which no training scored at its epochs' AS expected, r.id AS found
+FROM rescores r LEFT JOIN searches s ON s.id = r.search_id LEFT JOIN nodes n ON n.id = r.node_id
+WHERE n.id IS NULL OR n.search_id <> r.search_id
+   OR EXISTS (SELECT 1 FROM evaluations v WHERE v.node_id = r.node_id AND v.epochs = r.epochs AND NOT v.shared)
+ORDER BY r.id
+""",
+    "search of evaluator state": """
+SELECT '?' AS search, NULL AS node_id, NULL AS episode, 'a stored search' AS expected, t.search_id AS found
+FROM evaluator_states t WHERE NOT EXISTS (SELECT 1 FROM searches s WHERE s.id = t.search_id)
+ORDER BY t.search_id
+""",
     "evaluations of episode": """
 SELECT COALESCE(s.name, '?') AS search, e.node_id, e.number AS episode,
        'one of its path' AS expected, COALESCE(v.n, 0) AS found

@@ -54,6 +54,7 @@ _PSYCOPG_DEFAULTS = {
 # would move the log after every sixteenth path.
 CHECKPOINT_PAGES = 4000
 _WRITE = "replaytree_write"
+_DURABLE = "replaytree_durable"
 
 OPENED: WeakSet[Engine] = WeakSet()
 """The engines of this process: after an unexplained failure, their rows are checked."""
@@ -172,10 +173,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """A connection in a transaction that may write: all or nothing; errors as in `reading`."""
+def writing(engine: Engine, *, durable: bool = False) -> Iterator[Connection]:
+    """A connection in a transaction that may write: all or nothing; errors as in `reading`.
+
+    After a power failure SQLite may have lost the last transactions, in order; a `durable` one, and all before it, not.
+    """
     with _translating(engine.url), engine.connect() as connection:
-        connection.execution_options(**{_WRITE: True})
+        connection.execution_options(**{_WRITE: True, _DURABLE: durable})
         with connection.begin():
             yield connection
 
@@ -245,6 +249,10 @@ def _begin_sqlite(connection: Connection) -> None:
     if not _writes(connection):
         connection.exec_driver_sql("BEGIN")
         return
+    durable = connection.get_execution_options().get(_DURABLE, False)
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}").close()
     for wait in (*BUSY_WAITS, None):
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")

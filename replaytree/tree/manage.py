@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from replaytree.errors import SearchExists, SearchHeld
+from replaytree.errors import SearchExists, SearchHeld, StateUnusable
+from replaytree.tree.evaluator_states import state_in
 from replaytree.tree.leases import held_text, holder_in
 from replaytree.tree.names import require_name
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.search_queries import find_search
+from replaytree.tree.state_files import StateFile, StateFolder
 from replaytree.tree.storage_errors import shown
 
 
 def delete_search(engine: Engine, name: str) -> None:
-    """Delete a search with all that is stored of it; its models stay, in the database and as files.
+    """Delete a search with all that is stored of it, and the files of its evaluator's state; its models stay, in the
+    database and as files.
 
     Raises SearchNotFound, or SearchHeld where a process drives it that is not known to be gone.
     """
     search_id, _ = find_search(engine, name)
 
-    def remove(connection: Connection) -> None:
+    def remove(connection: Connection) -> StateFile | None:
         _require_free(connection, engine, search_id, name)
+        state = state_in(connection, search_id)
         connection.execute(delete(searches).where(searches.c.id == search_id))
+        return state
 
-    write(engine, remove)
+    if (state := write(engine, remove)) is not None:
+        with suppress(StateUnusable):
+            StateFolder(engine.url, state.folder, name=state.file.partition("/")[0]).remove_all()
 
 
 def rename_search(engine: Engine, old: str, new: str) -> None:
-    """Give a search another name.
+    """Give a search another name. The files of its evaluator's state stay where they are, and its own.
 
     Raises SearchNotFound, SearchExists where the name is taken, ConfigError for a name that no search can have, or
     SearchHeld as delete_search does.

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, SupportsIndex
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, exists, func, select
 
 from replaytree.errors import ConfigError, NodeNotFound, StorageError
 from replaytree.records import BudgetSums, NodeStats, Path
@@ -16,7 +16,7 @@ from replaytree.tree.engine import reading
 from replaytree.tree.noise import noises, training_noise
 from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.records import Leader, Node, path_from_text, path_text, shape_from_text
-from replaytree.tree.schema import IN_AT_ONCE, node_budgets, nodes, searches
+from replaytree.tree.schema import IN_AT_ONCE, node_budgets, nodes, rescores, searches
 from replaytree.tree.storage_errors import advice
 from replaytree.tree.stored_json import read_data
 
@@ -29,7 +29,14 @@ _NODE_STATS = (
         node_budgets.c.evaluation_count,
         node_budgets.c.total_accuracy,
     )
-    .outerjoin(node_budgets, node_budgets.c.node_id == nodes.c.id)
+    .select_from(nodes)
+    .outerjoin(
+        node_budgets,
+        and_(
+            node_budgets.c.node_id == nodes.c.id,
+            ~exists().where(rescores.c.node_id == nodes.c.id, rescores.c.epochs == node_budgets.c.epochs),
+        ),
+    )
     .where(nodes.c.search_id == bindparam("search"))
     .order_by(nodes.c.id, node_budgets.c.epochs)
 )
@@ -43,7 +50,11 @@ _BUDGET_AND_IMAGES = select(
 
 
 def node_stats(engine: Engine, search_id: int) -> list[NodeStats]:
-    """The nodes of a search with their sums per budget, ordered by id; one query."""
+    """The nodes of a search with their sums per budget, ordered by id; one query.
+
+    What leaders were given at the end of a run is left out: a search that goes on after it is to choose as one that did
+    not stop there.
+    """
     stats = []
     with reading(engine) as connection:
         for _, group in groupby(connection.execute(_NODE_STATS, {"search": search_id}), key=itemgetter(0)):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Connection, Double, Integer, Select, Table, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Double, Integer, Select, Table, and_, bindparam, func, insert, select, text, update
 
 from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.records import BudgetSums, NodeStats, Path, Space
@@ -30,6 +30,7 @@ from replaytree.tree.schema import (
     evaluations,
     node_budgets,
     nodes,
+    rescores,
     searches,
     strategy_states,
 )
@@ -45,9 +46,12 @@ _KNOWN = (
         nodes.c.path,
         nodes.c.id,
         nodes.c.visit_count,
+        rescores.c.epochs.label("rescored"),
         *(node_budgets.c[name] for name in ("epochs", "evaluation_count", "total_accuracy", "squared_deviations")),
     )
+    .select_from(nodes)
     .outerjoin(node_budgets, node_budgets.c.node_id == nodes.c.id)
+    .outerjoin(rescores, and_(rescores.c.node_id == nodes.c.id, rescores.c.epochs == node_budgets.c.epochs))
     .where(nodes.c.search_id == bindparam("search"), nodes.c.path.in_(bindparam("paths", expanding=True)))
 )
 _INSERT = {table: insert(table) for table in (nodes, episodes, evaluations)}
@@ -85,7 +89,9 @@ def record_episodes(
             prefix,
             stored[prefix].visit_count + changes[prefix].visits,
             tuple(
-                BudgetSums(epochs, sums.count, sums.total) for epochs, sums in sorted(stored[prefix].measured.items())
+                BudgetSums(epochs, sums.count, sums.total)
+                for epochs, sums in sorted(stored[prefix].measured.items())
+                if epochs not in stored[prefix].rescored
             ),
         )
         for prefix in sorted(changes, key=lambda prefix: stored[prefix].node_id)
@@ -122,10 +128,14 @@ def _known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> 
     by_text = {path_text(prefix): prefix for prefix in prefixes}
     stored: dict[Path, Stored] = {}
     for some in _chunks(list(by_text)):
-        for path, node_id, visits, epochs, *sums in connection.execute(_KNOWN, {"search": search_id, "paths": some}):
+        for path, node_id, visits, rescored, epochs, *sums in connection.execute(
+            _KNOWN, {"search": search_id, "paths": some}
+        ):
             node = stored.setdefault(by_text[path], Stored(node_id, visits))
             if epochs is not None:
                 node.measured[epochs] = Measured(*sums)
+            if rescored is not None:
+                node.rescored.add(rescored)
     return stored
 
 

@@ -16,6 +16,7 @@ from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
 from replaytree.tree.engine import open_engine
+from replaytree.tree.evaluator_states import folder_for, refer, state_in, stored_state
 from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.leases import Lease, held_text, holder_of
@@ -29,6 +30,7 @@ from replaytree.tree.recording import record_episodes, record_late
 from replaytree.tree.records import Episode, EpisodeInfo, Leader, Node, SearchInfo
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
+from replaytree.tree.state_files import StateFile, StateFolder
 from replaytree.tree.storage_errors import advice, shown
 from replaytree.tree.stored_space import require_same_layers, require_same_space, space_to_json
 
@@ -124,6 +126,7 @@ class ReplayTree:
         state: bytes,
         checkpoints: Sequence[tuple[int, float]] = (),
         used_seconds: float | None = None,
+        evaluator_state: StateFile | None = None,
     ) -> list[NodeStats]:
         """Store episodes and the strategy's state after them in one transaction.
 
@@ -131,17 +134,21 @@ class ReplayTree:
         `checkpoints` are (epochs of the budget, accuracy) of paths that came to its checkpoint. Returns every touched
         node as it is now, in the order of insertion. Inside `driving` it raises LeaseLost where another process has
         taken the search over; what was trained is then stored, and the state is left as it is. `used_seconds` is how
-        long the search has been running in all, for its goal.
+        long the search has been running in all, for its goal. `evaluator_state` is the file that holds the state of the
+        evaluator after them; None: it is as it was.
         """
 
         def work(connection: Connection) -> list[NodeStats] | LeaseLost:
             outcome = self._record(connection, episodes, state, used_seconds)
             if not isinstance(outcome, LeaseLost):
                 add_checkpoints(connection, self._search_id, checkpoints)
+                if evaluator_state is not None:
+                    refer(connection, self._search_id, evaluator_state)
             return outcome
 
         try:
-            outcome = write(self.engine, work)
+            # The file of the turn before the last goes when this is stored, so that must not be undone.
+            outcome = write(self.engine, work, durable=evaluator_state is not None)
         except DatabaseGone as gone:
             raise rescued(gone, self.engine, self._search_id, self.name, work) from gone
         if isinstance(outcome, LeaseLost):
@@ -164,6 +171,37 @@ class ReplayTree:
         if used_seconds is not None:
             spend(connection, self._search_id, used_seconds)
         return record_episodes(connection, self._search_id, space=self._space, batch=episodes, state=state)
+
+    def evaluator_state(self) -> StateFile | None:
+        """The file that holds the evaluator's state; None where none was stored."""
+        return stored_state(self.engine, self._search_id)
+
+    def state_folder(self, folder: str | None) -> StateFolder:
+        """Where the files of the evaluator's states go; `folder` None is beside the database."""
+        return folder_for(self.engine, self._search_id, self.name, folder=folder)
+
+    def begin_state(self, file: StateFile | None, folder: StateFolder) -> StateFile | None:
+        """Make `file`, if one is given, the evaluator's state, and remove the files that interruptions have left.
+
+        Returns the one before it, which is kept, too; None where there is none.
+
+        Within `driving`: the lease is held until the files are gone, so that none is of another driver.
+        """
+
+        def store(connection: Connection) -> None:
+            if self._lease is not None:
+                self._lease.require(connection)
+            if file is not None:
+                refer(connection, self._search_id, file)
+
+        def tidy(connection: Connection) -> StateFile | None:
+            if self._lease is not None:
+                self._lease.require(connection)
+            kept = state_in(connection, self._search_id)
+            return None if kept is None else folder.remove_orphans(kept)
+
+        write(self.engine, store, durable=file is not None)
+        return write(self.engine, tidy)
 
     @contextmanager
     def driving(self, *, take_over: bool = False) -> Iterator[None]:

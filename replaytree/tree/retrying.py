@@ -20,7 +20,7 @@ LOST_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 _log = logging.getLogger("replaytree")
 
 
-def write(engine: Engine, work: Callable[[Connection], _T]) -> _T:
+def write(engine: Engine, work: Callable[[Connection], _T], *, durable: bool = False) -> _T:
     """The result of `work` in one write transaction, which is tried again where a passing failure ended it.
 
     `work` changes nothing but what its connection reaches. It takes effect exactly once: where the connection is lost
@@ -34,7 +34,7 @@ def write(engine: Engine, work: Callable[[Connection], _T]) -> _T:
     told = False
     while True:
         try:
-            with writing(engine) as connection:
+            with writing(engine, durable=durable) as connection:
                 if doubtful is not None and _is_committed(connection, doubtful[0]):
                     return doubtful[1]
                 doubtful = None

@@ -37,6 +37,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
 _NO_SHAPE = "NOT {0} GLOB '[1-9]*x[1-9]*x[1-9]*' OR {0} GLOB '*[^0-9x]*' OR {0} GLOB '*x*x*x*'"
 _NO_PATH = "{0} GLOB '*[^0-9.]*' OR '.' || {0} || '.' GLOB '*..*' OR '.' || {0} || '.' GLOB '*.0[0-9]*'"
 _SHAPE = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8}){2}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATH = re.compile(r"(0|[1-9]\d{0,18})(\.(0|[1-9]\d{0,18}))*")
 
 
@@ -125,6 +126,12 @@ def is_text(value: str) -> bool:
 def is_word(value: str) -> bool:
     """A label, or labels separated by single spaces, with visible characters only."""
     return value != "" and value.isprintable() and value == " ".join(value.split())
+
+
+def is_inside(value: str) -> bool:
+    """Whether it names a file of a folder in a folder, and not one elsewhere."""
+    parts = value.split("/")
+    return is_text(value) and len(parts) == 2 and not {"", ".", ".."} & set(parts)
 
 
 def _is_name(value: str) -> bool:
@@ -228,7 +235,15 @@ _RULES: dict[str, dict[str, Rule]] = {
         "created_at": Rule("time"),
     },
     "evaluations": {"epochs": _SOME, "accuracy": _FRACTION},
+    "rescores": {"epochs": _SOME, "accuracy": _FRACTION, "created_at": Rule("time")},
     "strategy_states": {"updated_at": Rule("time")},
+    "evaluator_states": {
+        "folder": replace(_TEXT, nullable=True, fits=_is_name, want="a folder"),
+        "file": replace(_TEXT, fits=is_inside, want="a file in that folder"),
+        "size_bytes": Rule("integer", low=1, high=LARGEST),
+        "sha256": Rule("text", fits=lambda value: bool(_SHA256.fullmatch(value)), want="a checksum"),
+        "updated_at": Rule("time"),
+    },
     "leases": {
         "acquired_at": Rule("time"),
         "heartbeat_at": Rule("time"),

@@ -192,6 +192,29 @@ class EvaluationRow(Base):
     shared: Mapped[bool] = mapped_column(server_default=false())
 
 
+class RescoreRow(Base):
+    """One prefix that an evaluator scored once more with its last state: no training, and of no episode.
+
+    Append-only, as the evaluations; it is in the sums, too. There is none where a training scored the prefix in the
+    same state.
+    """
+
+    __tablename__ = "rescores"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int] = mapped_column(ForeignKey("searches.id", ondelete="CASCADE"))
+    node_id: Mapped[int] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
+    epochs: Mapped[int] = mapped_column()
+    accuracy: Mapped[float]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("node_id", "epochs"),
+        CheckConstraint("accuracy >= 0 AND accuracy <= 1", name="accuracy"),
+        Index(None, "search_id", "epochs"),
+    )
+
+
 class StrategyStateRow(Base):
     """The strategy of a search, as of `episode_count` episodes."""
 
@@ -202,6 +225,26 @@ class StrategyStateRow(Base):
     )
     episode_count: Mapped[int]
     payload: Mapped[bytes]
+    updated_at: Mapped[datetime]
+
+
+class EvaluatorStateRow(Base):
+    """The file that holds the state of a search's evaluator, as of the last turn (state_files.py).
+
+    `file` is relative to `folder`; None is the folder beside the database. `epochs_before` is added to the epochs that
+    the evaluator reports: those of before its weights were last made anew.
+    """
+
+    __tablename__ = "evaluator_states"
+
+    search_id: Mapped[int] = mapped_column(
+        ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    folder: Mapped[str | None]
+    file: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(LargeWhole)
+    sha256: Mapped[str]
+    epochs_before: Mapped[int]
     updated_at: Mapped[datetime]
 
 
@@ -290,7 +333,9 @@ budgets = cast(Table, BudgetRow.__table__)
 noise_factors = cast(Table, NoiseFactorRow.__table__)
 episodes = cast(Table, EpisodeRow.__table__)
 evaluations = cast(Table, EvaluationRow.__table__)
+rescores = cast(Table, RescoreRow.__table__)
 strategy_states = cast(Table, StrategyStateRow.__table__)
+evaluator_states = cast(Table, EvaluatorStateRow.__table__)
 leases = cast(Table, LeaseRow.__table__)
 priors = cast(Table, PriorRow.__table__)
 checkpoints = cast(Table, CheckpointRow.__table__)

@@ -28,8 +28,8 @@ from replaytree.tree.row_rules import rule_of, rule_of_type
 from replaytree.tree.schema import Base
 from replaytree.tree.search_file import Row
 
-# A lease belongs to the database, not to the search.
-NOT_CARRIED = ("leases",)
+# A lease belongs to the database, not to the search; the state of an evaluator is a file beside it.
+NOT_CARRIED = ("leases", "evaluator_states")
 _AT_ONCE = 1000
 
 

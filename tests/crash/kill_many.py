@@ -1,7 +1,9 @@
 """Kill a search with SIGKILL at random moments, resume it each time, and compare it with an uninterrupted one.
 
     python tests/crash/kill_many.py --kills 100
+    python tests/crash/kill_many.py --kills 100 --state
 
+With `--state` the scores depend on the state of the evaluator, a small supernet, which is kept with the search.
 Every search is a process of its own. After each kill the database must agree with itself, hold all that the killed
 process was told is committed, and begin with what it held before. At the end tree, episodes and strategy state must be
 those of a search that nobody killed. Exit code 1, with what differs, where they are not.
@@ -21,13 +23,15 @@ import traceback
 from pathlib import Path
 
 import torch
+from small_supernet import SmallSupernet
 from sqlalchemy import event
 
 import replaytree
 from replaytree.errors import StorageError
 from replaytree.records import PathEvaluation
 from replaytree.search.search import Search
-from replaytree.tree import ReplayTree, check, open_engine
+from replaytree.search.state import unpack
+from replaytree.tree import ReplayTree, check, open_engine, read_state
 
 NAME = "crash"
 PATHS_A_TURN = 2
@@ -46,9 +50,10 @@ class Deterministic:
         return results
 
 
-def search_of(storage: str, strategy: str) -> Search:
+def search_of(storage: str, strategy: str, *, has_state: bool) -> Search:
     """The search, begun or resumed, as a user would."""
-    given = {"space": replaytree.LabelSpace(list("abcdef"), max_layers=6), "evaluator": Deterministic()}
+    evaluator = SmallSupernet(actions=6, max_layers=6) if has_state else Deterministic()
+    given = {"space": replaytree.LabelSpace(list("abcdef"), max_layers=6), "evaluator": evaluator}
     if NAME in names(storage):
         return Search.resume(NAME, storage=storage, **given)
     return Search(
@@ -71,7 +76,7 @@ def names(storage: str) -> list[str]:
         engine.dispose()
 
 
-def begin(storage: str, strategy: str, episodes: int) -> tuple[int, int]:
+def begin(storage: str, strategy: str, episodes: int, *, has_state: bool) -> tuple[int, int]:
     """A process that searches: (its number, a pipe on which it tells where it is)."""
     tells, told = os.pipe()
     pid = os.fork()
@@ -81,7 +86,7 @@ def begin(storage: str, strategy: str, episodes: int) -> tuple[int, int]:
     code = 1
     try:
         torch.set_num_threads(1)
-        search = search_of(storage, strategy)
+        search = search_of(storage, strategy, has_state=has_state)
         engine = search.tree.engine
         event.listen(engine, "begin", lambda connection: os.write(told, IN_TRANSACTION))
         event.listen(engine, "checkin", lambda connection, record: os.write(told, OUT_OF_TRANSACTION))
@@ -118,23 +123,29 @@ def kill_at_random(pid: int, tells: int, random_: random.Random) -> tuple[str, i
     return "at its start" if not turns else "in a transaction" if inside else "between two transactions", turns
 
 
-def stored(storage: str) -> tuple[list[object], list[object], bytes | None, list[str]]:
-    """Episodes, nodes, strategy state, and what contradicts itself."""
+def stored(storage: str) -> tuple[list[object], list[object], tuple[bytes | None, object], list[str]]:
+    """Episodes, nodes, the states of strategy and evaluator, and what contradicts itself."""
     try:
         tree = ReplayTree.open(storage, NAME)
     except StorageError:  # killed before there was a database, or a search in it
-        return [], [], None, []
+        return [], [], (None, None), []
     episodes = [
         (e.number, e.path, e.source, e.trained, e.depth_bound, e.epochs, e.accuracies, e.policy_loss, e.entropy)
         for e in tree.episodes()
     ]
-    found = episodes, tree.node_stats(), tree.strategy_state(), [problem.text for problem in check(tree.engine)]
+    file = tree.evaluator_state()
+    evaluator = None
+    if file is not None:
+        state = unpack(read_state(file, tree.engine.url))
+        evaluator = [state["turns"], *(tensor.tolist() for kind in ("weights", "momenta") for tensor in state[kind])]
+    states = tree.strategy_state(), evaluator
+    found = episodes, tree.node_stats(), states, [problem.text for problem in check(tree.engine)]
     tree.engine.dispose()
     return found
 
 
-def finish(storage: str, strategy: str, episodes: int) -> None:
-    pid, tells = begin(storage, strategy, episodes)
+def finish(storage: str, strategy: str, episodes: int, *, has_state: bool) -> None:
+    pid, tells = begin(storage, strategy, episodes, has_state=has_state)
     while os.read(tells, 1 << 16):
         pass
     os.close(tells)
@@ -147,6 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--strategy", default="replay")
+    parser.add_argument("--state", action="store_true", help="an evaluator with a state")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     options = parser.parse_args(arguments)
     random_ = random.Random(options.seed)
@@ -156,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{Path(folder) / 'killed.db'}"
         for _ in range(options.kills):
-            place, turns = kill_at_random(*begin(storage, options.strategy, 10**9), random_)
+            place, turns = kill_at_random(*begin(storage, options.strategy, 10**9, has_state=options.state), random_)
             where[place] += 1
             episodes, _, _, problems = stored(storage)
             wrong += problems
@@ -165,12 +177,12 @@ def main(arguments: list[str] | None = None) -> int:
                 wrong.append("what was committed has changed")
             before = episodes
         total = len(before) + 10 * PATHS_A_TURN
-        finish(storage, options.strategy, 10 * PATHS_A_TURN)
-        episodes, nodes, state, problems = stored(storage)
-        finish(f"sqlite:///{Path(folder) / 'whole.db'}", options.strategy, total)
+        finish(storage, options.strategy, 10 * PATHS_A_TURN, has_state=options.state)
+        episodes, nodes, states, problems = stored(storage)
+        finish(f"sqlite:///{Path(folder) / 'whole.db'}", options.strategy, total, has_state=options.state)
         whole = stored(f"sqlite:///{Path(folder) / 'whole.db'}")
     evaluations, expected = (sum(len(e[6]) for e in some) for some in (episodes, whole[0]))
-    same = {"episodes": episodes == whole[0], "nodes": nodes == whole[1], "strategy state": state == whole[2]}
+    same = {"episodes": episodes == whole[0], "nodes": nodes == whole[1], "states": states == whole[2]}
     print(f"{options.kills} kills: {', '.join(f'{count} {place}' for place, count in where.items())}")
     print(
         f"{len(episodes)} episodes, {evaluations} evaluations, {len(nodes)} nodes in {time.monotonic() - started:.0f} s"

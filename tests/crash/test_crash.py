@@ -12,7 +12,9 @@ SCRIPTS = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import crowd, kill_many
-sys.exit(kill_many.main(["--kills", "10", "--seed", "3"]) or crowd.main(["--processes", "4", "--seconds", "2"]))
+kills = ["--kills", "10", "--seed", "3"]
+killed = kill_many.main(kills) or kill_many.main([*kills, "--state"])
+sys.exit(killed or crowd.main(["--processes", "4", "--seconds", "2"]))
 """
 
 
@@ -20,10 +22,10 @@ def test_kills_and_a_crowd_lose_nothing_and_count_nothing_twice():
     command = [sys.executable, "-c", SCRIPTS, str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = re.search(r"10 kills: (\d+) at its start, (\d+) in a transaction, (\d+) between", done.stdout).groups()
-    assert sum(map(int, counts)) == 10
-    assert "episodes lost: 0; evaluations too many: 0; contradictions: 0" in done.stdout
-    assert "equal to an uninterrupted search: episodes True, nodes True, strategy state True" in done.stdout
+    kills = re.findall(r"10 kills: (\d+) at its start, (\d+) in a transaction, (\d+) between", done.stdout)
+    assert [sum(map(int, counts)) for counts in kills] == [10, 10], "without and with an evaluator that has a state"
+    assert done.stdout.count("episodes lost: 0; evaluations too many: 0; contradictions: 0") == 2
+    assert done.stdout.count("equal to an uninterrupted search: episodes True, nodes True, states True") == 2
     assert "processes that failed: 0; contradictions: 0" in done.stdout
     assert "locked" not in done.stdout + done.stderr
 

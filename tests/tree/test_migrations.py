@@ -84,7 +84,7 @@ def with_labels_only(tables):
 
     def labels_only(row):
         space = json.loads(row["space_json"])
-        return row | {"space_json": {name: space[name] for name in ("kind", "labels", "max_layers")}}
+        return row | {"space_json": {name: space[name] for name in ("kind", "labels", "max_layers") if name in space}}
 
     return tables | {"searches": [labels_only(row) for row in tables["searches"]]}
 
