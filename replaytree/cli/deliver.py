@@ -16,6 +16,7 @@ from replaytree.cli.declared import configured
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
+from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS, with_final
 from replaytree.config.retraining import RetrainOptions
 from replaytree.config.space import LayerOptions
 from replaytree.errors import ConfigError
@@ -35,7 +36,11 @@ Mirror = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
-@configured(RetrainOptions)
+def _with_final(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    return with_final(values["preset"], given)
+
+
+@configured(RetrainOptions, complete=_with_final)
 @configured(LayerOptions, unset="the search's; without one, the space's own")
 def retrain(
     *,
@@ -49,7 +54,18 @@ def retrain(
     space: Annotated[
         str | None, typer.Option(help="Without a search: the space that has the layers.  [default: xu24]")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Epochs of each training.")] = 30,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Epochs and options of the training under one name; single options override them. "
+            + "  ".join(f"{name}: {each.help}" for name, each in FINAL_RECIPES.items()),
+            autocompletion=lambda incomplete: [name for name in FINAL_RECIPES if name.startswith(incomplete)],
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help=f"Epochs of each training.  [default: {USUAL_EPOCHS}, or the preset's]")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
     layers: LayerOptions,
     recipe: RetrainOptions,
@@ -75,8 +91,9 @@ def retrain(
     """
     from replaytree.deliver import retrain as train
     from replaytree.deliver import store, training_text
-    from replaytree.training import Recipe, resolve_device
+    from replaytree.deliver.final_recipe import full_recipe, recipe_notes
     from replaytree.training import Threads as Chosen
+    from replaytree.training import resolve_device
     from replaytree.tree import open_engine, require_writable
 
     subject = _subject(
@@ -89,13 +106,15 @@ def retrain(
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
-    full = Recipe.full(subject.data, recipe, normed=subject.graph.is_normed)
+    full, epochs = full_recipe(subject, recipe, preset=preset, epochs=epochs)
     results = train(
         subject, recipe=full, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
         device=resolve_device(device), force=force, on_epoch=None if quiet else _print_epoch,
         threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip
     if not quiet:
+        for note in recipe_notes(subject.graph, full, epochs=epochs):
+            say(f"note: {note}", error=True)
         say(escaped(training_text(subject)), flush=True)
     for result in results:
         store(result, subject, engine)

@@ -282,10 +282,28 @@ class RetrainKeywords(TypedDict, total=False):
     """Images a training step."""
 
     learning_rate: float | None
-    """Peak of the one-cycle schedule."""
+    """Peak of the schedule."""
+
+    schedule: Literal["one-cycle", "cosine"]
+    """one-cycle: up and down in straight lines; cosine: down from the peak."""
+
+    lowest_rate: float
+    """cosine: where the learning rate ends."""
+
+    restart_epochs: int | None
+    """cosine: epochs until the rate begins at its peak again."""
+
+    restart_factor: float
+    """cosine: how much longer each cycle is than the one before."""
 
     momentum: float
+    """Momentum."""
+
+    nesterov: bool
     """Nesterov momentum."""
+
+    grad_clip: float | None
+    """Longest gradient."""
 
     weight_decay: float
     """Weight decay."""
@@ -304,3 +322,9 @@ class RetrainKeywords(TypedDict, total=False):
 
     average_share: float
     """Average the weights over this last share of the steps."""
+
+    drop_path: float
+    """Drop parts of cells for each image at a rate that rises to this."""
+
+    auxiliary_weight: float
+    """Weight of the loss of a second classifier inside the network, where its space has one."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from replaytree.config.option import declared
 from replaytree.config.strategies import without_foreign
+from replaytree.config.weights import WeightOptions
 from replaytree.errors import ConfigError
 
 
@@ -29,7 +31,152 @@ class Preset:
         return f"{self.about} Not as published: {'; '.join(self.deviations)}."
 
 
+# The controller of ENAS and how it learns, as the released program has both (github.com/melodyguan/enas).
+_ENAS_CONTROLLER: Mapping[str, Any] = {
+    "strategy": "reinforce",
+    "hidden_size": 64,
+    "init_range": 0.1,
+    "adam_beta": 0.0,
+    "adam_epsilon": 1e-3,
+    "grad_clip": 1e9,
+    "entropy": 1e-4,
+    "baseline_decay": 0.99,
+    "baseline_first": True,
+}
+_ENAS_SUPERNET: Mapping[str, Any] = {
+    "weights": "shared",
+    "learning_rate": 0.05,
+    "momentum": 0.9,
+    "label_smoothing": 0.0,
+    "final": False,
+    "prune": False,
+}
+_ENAS_DEVIATIONS = (
+    "phases are finer: a turn is one step of the controller, and its paths train the supernet for that step's share of "
+    "a pass, one path a minibatch, before they are scored; the program trains for a pass on other samples, then takes "
+    "all steps of an epoch",
+    "the paths of a turn are scored on the same minibatch",
+    "a constant learning rate, no clipping of the supernet's gradients, and no dropout before its classifier",
+    "the baseline begins with the first reward, not with 0, and is held for each depth",
+    "the controller's LSTM and heads have biases, and of an earlier layer that was chosen it reads an embedding of the "
+    "distance, not the state there",
+)
+
 PRESETS: dict[str, Preset] = {
+    "amoebanet": Preset(
+        about="aging evolution as AmoebaNet was searched by (Real et al., 2019), for CIFAR-10; --trainings 20000.",
+        options={
+            "space": "nasnet",
+            "channels": 24,
+            "cells": 9,
+            "strategy": "evolution",
+            "population": 100,
+            "tournament": 25,
+            "removal": "oldest",
+            "mutation": "amoebanet",
+            "identity": 0.05,
+            "evaluator": "whole",
+            "epochs_first": 25,
+            "epochs_last": 25,
+            "min_layers": 10,
+            "max_layers": 10,
+            "prune": False,
+        },
+        deviations=(
+            "networks are trained by our recipe, without an auxiliary head or drop-path",
+            "one process, not 450 workers, so that no child is made before the one before it is scored",
+            "the 20 best are not trained at full size: see retrain --cells 18 --channels 32",
+        ),
+    ),
+    "enas-macro": Preset(
+        about="the released search of ENAS for whole networks (Pham et al., 2018), for CIFAR-10; --episodes 310000.",
+        options={
+            "space": "enas-macro",
+            "channels": 36,
+            **_ENAS_CONTROLLER,
+            **_ENAS_SUPERNET,
+            "policy_learning_rate": 1e-3,
+            "tanh_constant": 1.5,
+            "entropy_in": "drawn",
+            "skip_weight": 0.8,
+            "skip_target": 0.4,
+            # 50 steps of 20 samples an epoch, which is a pass.
+            "num_paths": 20,
+            "passes": 1 / 50,
+            "batch_size": 128,
+            "score_images": 128,
+            # The program adds 2.5e-4 times the sum of squares, without a half.
+            "weight_decay": 5e-4,
+            "min_layers": 12,
+            "max_layers": 12,
+        },
+        deviations=(
+            *_ENAS_DEVIATIONS,
+            "a skip is drawn with the sigmoid of its score, of which the program takes twice, and the prior is of the "
+            "probability that it is drawn with",
+        ),
+    ),
+    "enas-micro": Preset(
+        about="the released search of ENAS for cells (Pham et al., 2018), for CIFAR-10; --episodes 45000.",
+        options={
+            "space": "enas-micro",
+            "channels": 20,
+            "cells": 8,
+            **_ENAS_CONTROLLER,
+            **_ENAS_SUPERNET,
+            "policy_learning_rate": 3.5e-3,
+            "tanh_constant": 1.1,
+            "op_tanh_reduce": 2.5,
+            "separable_bias": 10.0,
+            "cell_bias": 0.25,
+            "entropy_in": "reward",
+            # 30 steps of 10 samples an epoch.
+            "num_paths": 10,
+            "passes": 1 / 30,
+            "batch_size": 160,
+            "score_images": 160,
+            "weight_decay": 2e-4,
+            "min_layers": 10,
+            "max_layers": 10,
+        },
+        deviations=(
+            *_ENAS_DEVIATIONS,
+            "nodes of the normal and the reduction cell are sampled in turn, and an input before its operation; the "
+            "program samples the normal cell first, and of a node both inputs first",
+            "the first and the second operation of a node have heads of their own",
+            "no drop-path and no auxiliary head",
+        ),
+    ),
+    "random-sharing": Preset(
+        about="random search with weight sharing (Li and Talwalkar, 2019) in DARTS' cells; --trainings 5000.",
+        options={
+            "space": "darts",
+            "channels": 24,
+            "cells": 8,
+            "final": False,
+            "strategy": "random",
+            "weights": "shared",
+            # All in one turn: 150 epochs of training, then the scores of 5,000 cells.
+            "num_paths": 5000,
+            "passes": 150.0,
+            "val_fraction": 0.5,
+            "batch_size": 64,
+            "learning_rate": 0.025,
+            "momentum": 0.9,
+            "weight_decay": 3e-4,
+            "label_smoothing": 0.0,
+            "min_layers": 8,
+            "max_layers": 8,
+            "prune": False,
+        },
+        deviations=(
+            "the cells that are scored are those that the supernet was trained with, one a minibatch, not fresh ones; "
+            "all is one turn, so that a search that is killed in it begins anew",
+            "a constant learning rate, and gradients are not clipped to 1",
+            "Nesterov momentum",
+            "batch size, rate and weight decay are those of DARTS' search",
+        ),
+    ),
     "zoph": Preset(
         about="the controller and schedule of Zoph and Le (2017) for CIFAR-10.",
         options={
@@ -67,8 +214,8 @@ PRESETS: dict[str, Preset] = {
 def with_preset(name: str | None, given: Mapping[str, Any], *, trainings: int | None = None) -> dict[str, Any]:
     """The options given, and those of a preset that are not given; ConfigError for a name that there is not.
 
-    Its shares are of `trainings`; None: the published numbers. Where another strategy was given, the options of the
-    preset's own are left out.
+    Its shares are of `trainings`; None: the published numbers. Where another strategy was given, or other weights, the
+    options of the preset's own are left out; its first depth bound is at most the last one that was given.
     """
     if name is None:
         return dict(given)
@@ -76,5 +223,11 @@ def with_preset(name: str | None, given: Mapping[str, Any], *, trainings: int | 
         raise ConfigError(f"preset is {name!r:.80}; it must be one of {', '.join(PRESETS)} (--preset)")
     preset = PRESETS[name]
     scaled = {} if trainings is None else {o: max(1, round(s * trainings)) for o, s in preset.shares.items()}
-    values = {**preset.options, **scaled}
-    return {**without_foreign(given.get("strategy", values["strategy"]), values), **given}
+    values = without_foreign(given.get("strategy", preset.options["strategy"]), {**preset.options, **scaled})
+    if given.get("weights", values.get("weights")) != values.get("weights"):
+        values = {option: value for option, value in values.items() if option not in declared(WeightOptions)}
+    if "max_layers" in given and "min_layers" in values:
+        # Of a value that cannot be compared, the configuration says what is wrong.
+        most = given["max_layers"]
+        values["min_layers"] = min(values["min_layers"], most if isinstance(most, int) else values["min_layers"])
+    return {**values, **given}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from replaytree.config.option import Options, option
+from replaytree.errors import ConfigError
+
+ScheduleName = Literal["one-cycle", "cosine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +19,21 @@ class RetrainOptions(Options):
         None, "Images a training step.", "Training", least=2, unset="128, fewer for small sets"
     )
     learning_rate: float | None = option(
-        None, "Peak of the one-cycle schedule.", "Training", above=0.0, unset="0.1; 0.01 without batch norm"
+        None, "Peak of the schedule.", "Training", above=0.0, unset="0.1; 0.01 without batch norm"
     )
-    momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, below=1.0)
+    schedule: ScheduleName = option(
+        "one-cycle", "one-cycle: up and down in straight lines; cosine: down from the peak.", "Training"
+    )
+    lowest_rate: float = option(0.0, "cosine: where the learning rate ends.", "Training", least=0.0)
+    restart_epochs: int | None = option(
+        None, "cosine: epochs until the rate begins at its peak again.", "Training", least=1, unset="never"
+    )
+    restart_factor: float = option(
+        2.0, "cosine: how much longer each cycle is than the one before.", "Training", least=1.0, most=1e3
+    )
+    momentum: float = option(0.9, "Momentum.", "Training", least=0.0, below=1.0)
+    nesterov: bool = option(True, "Nesterov momentum.", "Training")
+    grad_clip: float | None = option(None, "Longest gradient.", "Training", above=0.0, unset="any")
     weight_decay: float = option(5e-4, "Weight decay.", "Training", least=0.0, below=1.0)
     label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", least=0.0, below=1.0)
     crop_padding: int | None = option(
@@ -30,3 +46,21 @@ class RetrainOptions(Options):
     average_share: float = option(
         0.02, "Average the weights over this last share of the steps.", "Training", least=0.0, below=1.0
     )
+    drop_path: float = option(
+        0.0, "Drop parts of cells for each image at a rate that rises to this.", "Training", least=0.0, below=1.0
+    )
+    auxiliary_weight: float = option(
+        0.0, "Weight of the loss of a second classifier inside the network, where its space has one.", "Training",
+        least=0.0, most=1e3,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Check the values, each and together."""
+        super().__post_init__()
+        if self.schedule != "cosine":
+            for name in ("lowest_rate", "restart_epochs"):
+                if value := getattr(self, name):
+                    raise ConfigError(
+                        f"{name} is {value}, and the schedule is {self.schedule}; give --schedule cosine, or leave out "
+                        f"--{name.replace('_', '-')}"
+                    )

@@ -63,15 +63,26 @@ def _by_name(path: Path, data_dir: str | os.PathLike[str] | None) -> Path | None
 def _nowhere(dataset: str, path: Path, data_dir: str | os.PathLike[str] | None) -> str:
     if path.exists():
         return f"{as_text(path)} is a file; give the folder that holds the class folders"
+    near = difflib.get_close_matches(path.name, _folders_beside(path), n=1, cutoff=0.7)
     if len(path.parts) == 1 and not path.is_absolute():
-        guess = difflib.get_close_matches(dataset.lower().replace("_", "-"), NAMED, n=1)
-        hint = f"; did you mean {guess[0]}?" if guess else "."
+        guess = near or difflib.get_close_matches(dataset.lower().replace("_", "-"), NAMED, n=1)
+        hint = f"; did you mean {as_text(guess[0])}?" if guess else "."
         return (
             f"{as_text(dataset)!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(NAMED)}; or "
             f"give the path of a folder with train/<class>/ images"
         )
+    if near:
+        return f"the folder {as_text(path)} does not exist; did you mean {as_text(path.with_name(near[0]))}?"
     looked = "" if data_dir is None else f", nor {as_text(path.name)} in {as_text(data_dir)}"
     return (
         f"the folder {as_text(path)} does not exist{looked}; check the path, or, where it was moved, say where it is "
         f"with --data-dir"
     )
+
+
+def _folders_beside(path: Path) -> list[str]:
+    """The names of the folders where this one was looked for; none where they cannot be listed."""
+    try:
+        return sorted(each.name for each in path.parent.iterdir() if each.is_dir())
+    except OSError:
+        return []

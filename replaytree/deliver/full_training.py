@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from replaytree.data import ImageData
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
 from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
+from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.networks.trie import SingleHead
+from replaytree.space import Graph
 from replaytree.training import Recipe, Threads
 from replaytree.training.device import on
 from replaytree.training.loop import Diverged, Training
@@ -62,11 +65,12 @@ class FullTraining:
         self._device = device
         with self._seeded():
             self.model = Deployed(description)
+            network = _in_training(self.model.network, description.graph, recipe)
         chosen = (threads or Threads.of()) if device.type == "cpu" else Threads(1)
         # The mirror image is not trained on.
         flops = replace(description, mirror=False).flops
         self._training = Training(
-            SingleHead(self.model.network),
+            network,
             data.to(device),
             epochs=description.epochs,
             recipe=recipe,
@@ -93,7 +97,7 @@ class FullTraining:
                     self.save(checkpoint)
             self._train(checkpoint, on_epoch)
         averaged = self._training.trained
-        assert isinstance(averaged, SingleHead)
+        assert isinstance(averaged, SingleHead | RegularisedNetwork)
         self.model.network.load_state_dict(averaged.network.state_dict())
         # As a model that is read from a file: another layout is rounded otherwise.
         return self.model.cpu().to(memory_format=torch.contiguous_format).eval()
@@ -169,6 +173,13 @@ class FullTraining:
                 f"the checkpoint {file} cannot be gone on with here ({_first_line(error)}); give the --device that it "
                 f"was trained on, or --force to train from the start"
             ) from error
+
+
+def _in_training(network: nn.Module, graph: Graph, recipe: Recipe) -> SingleHead | RegularisedNetwork:
+    """The network with what a recipe adds to it in training, as far as the graph has parts for that."""
+    auxiliary = recipe.auxiliary_weight > 0.0 and graph.auxiliary is not None
+    drops = recipe.drop_path > 0.0 and any(node.drop for node in graph.nodes)
+    return RegularisedNetwork(network, graph, auxiliary=auxiliary) if auxiliary or drops else SingleHead(network)
 
 
 def _require_stored(file: Path) -> None:

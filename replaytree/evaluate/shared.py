@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ from replaytree.training.device import on, usable_bytes
 from replaytree.training.loop import epoch_steps
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
+from replaytree.training.schedule import one_cycle
 from replaytree.training.shared import SupernetTraining
 from replaytree.training.threads import Threads, threads_on, using
 
@@ -88,7 +89,6 @@ class SharedEvaluator:
             ),
             data,
             recipe=recipe,
-            rate=lambda _: 1.0,
         )
         self._turns = 0
         self._together = MOST_PATHS if self._space.nested else 1
@@ -137,17 +137,34 @@ class SharedEvaluator:
                 if not left:
                     break
                 path = left[step % len(left)]
-                failure = self._step(path, inputs_BCHW, labels_B)
+                failure = self._step(path, inputs_BCHW, labels_B, self._recipe.learning_rate)
                 if failure is not None:
                     failures[path] = failure
         return failures
 
-    def _step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor) -> Failure | None:
+    def prepare(self, passes: float, *, seed: int, paths: Iterator[Path] | None = None) -> None:
+        """Train the supernet on other paths first, for so many passes: one turn, a new path a minibatch.
+
+        They are random ones, as deep as the space, where none are given. The rate falls to 0, and what was learned is
+        best scored then. A path that fails is left out.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        if paths is None:
+            paths = (random_path(self._space, self._space.max_layers, generator).path for _ in count())
+        steps = self._training.steps(passes)
+        with self._prepared([], seed=seed):
+            batches = islice(self._training.batches(seed=seed), steps)
+            for step, ((inputs_BCHW, labels_B), path) in enumerate(zip(batches, paths, strict=False)):
+                rate = one_cycle(step, steps, peak=self._recipe.learning_rate)
+                self._step(path, inputs_BCHW, labels_B, rate)
+        self._turns += 1
+
+    def _step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, rate: float) -> Failure | None:
         """One step; where memory does not suffice, several in smaller batches, at a rate that is as much lower."""
         failure, pieces = None, 1
         least = min(LEAST_BATCH, len(labels_B))
         while (size := len(labels_B) // pieces) >= least:
-            failure = self._too_large(path, size) or self._in_pieces(path, inputs_BCHW, labels_B, pieces)
+            failure = self._too_large(path, size) or self._in_pieces(path, inputs_BCHW, labels_B, pieces, rate)
             if failure is None or failure.kind != "out_of_memory":
                 break
             release_memory(self._device)
@@ -166,11 +183,11 @@ class SharedEvaluator:
             f"the supernet takes {supernet / mib:.0f}",
         )
 
-    def _in_pieces(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, pieces: int) -> Failure | None:
+    def _in_pieces(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, pieces: int, rate: float) -> Failure | None:
         parts = torch.tensor_split(inputs_BCHW, pieces), torch.tensor_split(labels_B, pieces)
         try:
             for own_BCHW, own_B in zip(*parts, strict=True):
-                if not self._training.step(path, own_BCHW, own_B, share=1.0 / pieces):
+                if not self._training.step(path, own_BCHW, own_B, rate=rate, share=1.0 / pieces):
                     return Failure("diverged", "the training loss or a gradient became infinite")
         except SpaceError:
             raise

@@ -26,7 +26,7 @@ def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, i
     new = config.with_options(**asked)
     if new.space.max_layers < config.space.max_layers:
         raise ConfigError(
-            f"max_layers is {new.space.max_layers}, and the search was begun with {config.space.max_layers}; "
+            f"max_layers is {new.space.max_layers}, and the search has {config.space.max_layers} by now; "
             f"it can only be raised (--max-layers)"
         )
     budget, begun = new.budget, config.budget

@@ -11,11 +11,13 @@ from typing import Any, Unpack
 
 from replaytree import metric
 from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
+from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import ImageData, load_again
 from replaytree.deliver import Model, search_subject, train_and_load
+from replaytree.deliver.final_recipe import full_recipe
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
 from replaytree.evaluate import RayOptions
@@ -29,7 +31,7 @@ from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
 from replaytree.space.graph import require_networks
-from replaytree.training import Recipe, Threads, resolve_device
+from replaytree.training import Threads, resolve_device
 from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
 
 _log = logging.getLogger("replaytree")
@@ -390,7 +392,8 @@ class Search:
         self,
         node: str | None = None,
         *,
-        epochs: int = 30,
+        preset: str | None = None,
+        epochs: int | None = None,
         seed: int = 0,
         folder: str | os.PathLike[str] | None = "models",
         mirror: bool = False,
@@ -400,16 +403,18 @@ class Search:
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
         `recipe` are fields of RetrainOptions. `mirror`: the model predicts from an image and its mirror image.
-        With `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
+        `preset`: a published recipe (FINAL_RECIPES), which single fields override; its epochs are 30 without one. With
+        `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
         require_known(RetrainOptions, recipe)
-        options = RetrainOptions(**recipe)
+        options = RetrainOptions(**with_final(preset, recipe))
         subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
+        full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs)
         return train_and_load(
             subject,
-            recipe=Recipe.full(subject.data, options, normed=subject.graph.is_normed),
+            recipe=full,
             epochs=epochs,
             mirror=mirror,
             seed=seed,

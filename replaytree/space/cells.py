@@ -94,6 +94,15 @@ class CellNodes:
             return "a node reads two different inputs, the lower one first"
         return f"a node reads two different inputs, the lower one first, and its first is {chosen[0]}"
 
+    def cheapest(self, prefix: Path, chosen: Values) -> int:
+        """Pooling of a map that no node has read yet: it has no weights, and leaves fewer loose ends."""
+        if len(chosen) % 2:
+            return self.operations.index("max3")
+        read = {edge.source for node in self.cells(prefix)[len(prefix) % 2] for edge in node.edges} | set(chosen[:1])
+        mask = self.legal(prefix, chosen)
+        legal = [source for source, may in enumerate(mask) if may]
+        return next((source for source in legal if source not in read), legal[0])
+
     def label(self, values: Values) -> str:
         """As in 'sep3@0+skip@1'."""
         return "+".join(map(str, self._edges(values)))

@@ -134,10 +134,19 @@ class ConstrainedSpace:
             if decisions[len(chosen)].kind == "inputs":
                 chosen = (*chosen, 0)
                 continue
+            told = self._told(prefix, chosen)
+            if told is not None:
+                chosen = (*chosen, told)
+                continue
             mask = self.space.legal(prefix, chosen)
             options = [(*chosen, value) for value, may in enumerate(mask) if may]
             chosen = min(options, key=lambda values: self._used(self._first(prefix, values), prefix))
         return (*prefix, encode(decisions, chosen))
+
+    def _told(self, prefix: Path, chosen: Values) -> int | None:
+        """The value of the next decision that costs least, where the space knows."""
+        cheapest = getattr(self.space, "cheapest", None)
+        return None if cheapest is None else cheapest(prefix, chosen)
 
     def _first(self, prefix: Path, chosen: Values) -> Path:
         """`prefix` and a layer that begins with `chosen`, each later decision the first that is legal."""

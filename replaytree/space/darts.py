@@ -173,6 +173,10 @@ class Darts:
         """Why an input is illegal."""
         return NODES.why(chosen, option)
 
+    def cheapest(self, prefix: Path, chosen: Values) -> int:
+        """Pooling of a map that is not read yet."""
+        return NODES.cheapest(prefix, chosen)
+
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'sep3@0+skip@1'."""
         return NODES.label(values)

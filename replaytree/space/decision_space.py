@@ -11,7 +11,7 @@ from replaytree.space.coding import MOST_ACTIONS, Values, allows, count, decode,
 from replaytree.space.graph import Graph
 from replaytree.space.layers import Classifier, require_whole
 from replaytree.space.notation import check_path, parse_path, require_depth
-from replaytree.space.plan import FORMAT, Explaining, Plan, Unconditional
+from replaytree.space.plan import FORMAT, Explaining, Frugal, Plan, Unconditional
 
 # Caches are emptied when full.
 MAX_CACHED = 65536
@@ -103,6 +103,10 @@ class DecisionSpace:
     def why(self, prefix: Path, chosen: Values, option: int) -> str | None:
         """Why the next decision may not take an option; None where the plan does not tell."""
         return self.plan.why(prefix, chosen, option) if isinstance(self.plan, Explaining) else None
+
+    def cheapest(self, prefix: Path, chosen: Values) -> int | None:
+        """The value of the next decision with which a layer costs least; None where the plan does not tell."""
+        return self.plan.cheapest(prefix, chosen) if isinstance(self.plan, Frugal) else None
 
     def label(self, prefix: Path, action: int) -> str:
         """The layer's name."""

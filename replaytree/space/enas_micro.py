@@ -171,6 +171,10 @@ class EnasMicro:
         """Nothing decides what may follow."""
         return NODES.state(prefix)
 
+    def cheapest(self, prefix: Path, chosen: Values) -> int:
+        """Pooling of a map that is not read yet."""
+        return NODES.cheapest(prefix, chosen)
+
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'sep3@0+identity@1'."""
         return NODES.label(values)

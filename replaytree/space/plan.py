@@ -99,6 +99,18 @@ class Explaining(Protocol):
         ...
 
 
+@runtime_checkable
+class Frugal(Protocol):
+    """What a plan has beside, if it knows what costs least; else all options are compared, which is slow.
+
+    If something costs less, layers that only just keep the limits are called illegal, and nothing worse comes of it.
+    """
+
+    def cheapest(self, prefix: Path, chosen: Values) -> int:
+        """The value of the next decision with which a layer that begins with `chosen` costs least."""
+        ...
+
+
 def plain_label(decisions: Sequence[Decision], values: Values) -> str:
     """A name for any layer: its decisions and options, as in 'kernel3-filters16-inputs1+2'."""
     words = []

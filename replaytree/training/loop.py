@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.data import ImageData, augment, cutout, normalise
+from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.training.averaging import WeightAverage
 from replaytree.training.device import on
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
-from replaytree.training.schedule import one_cycle
 from replaytree.training.step import Step, logits_of
 from replaytree.training.threads import using
 
@@ -73,16 +73,21 @@ class Training:
             lr=torch.tensor(recipe.learning_rate, device=device) if device.type == "cuda" else recipe.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
-            nesterov=recipe.momentum > 0.0,
+            nesterov=recipe.nesterov and recipe.momentum > 0.0,
             # 0.2 ms a step against 1.3 for ten layers on a CPU.
             fused=True,
         )
+        self._final = self._network if isinstance(self._network, RegularisedNetwork) else None
+        second = self._final is not None and self._final.auxiliary is not None
+        self._head_weights = (1.0, recipe.auxiliary_weight) if second else None
         self._step = Step(
             self._network,
             self._optimizer,
             label_smoothing=recipe.label_smoothing,
             capture=recipe.capture,
             device=device,
+            head_weights=self._head_weights,
+            grad_clip=recipe.grad_clip,
         )
         self.epoch = 0
 
@@ -93,8 +98,10 @@ class Training:
 
     @property
     def loss(self) -> float:
-        """The loss of the last epoch, the mean over its images, summed over the heads."""
-        return sum(self._step.losses()) / self._epoch_steps
+        """The loss of the last epoch, the mean over its images, summed over the heads as they are weighted."""
+        losses = self._step.losses()
+        weights = self._head_weights or (1.0,) * len(losses)
+        return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / self._epoch_steps
 
     @property
     def captured(self) -> bool:
@@ -119,7 +126,9 @@ class Training:
         for step, (inputs_BCHW, labels_B) in enumerate(
             epoch_batches(self._data, self._recipe, generator=self._generator), start=self.epoch * self._epoch_steps
         ):
-            self._set_rate(one_cycle(step, self._steps, peak=self._recipe.learning_rate))
+            self._set_rate(self._recipe.rate(step, self._steps, epoch_steps=self._epoch_steps))
+            if self._final is not None:
+                self._final.set_rate(self._recipe.drop_path * step / self._steps)
             self._step(inputs_BCHW, labels_B)
             if self._average is not None:
                 self._average.update(step)

@@ -6,10 +6,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from replaytree.config import SearchConfig
-from replaytree.config.retraining import RetrainOptions
+from replaytree.config.retraining import RetrainOptions, ScheduleName
 from replaytree.data import ImageData
+from replaytree.errors import ConfigError
 from replaytree.networks.trie import DISCOUNT
 from replaytree.space.trie import HEAD_HIDDEN
+from replaytree.training.schedule import cosine, one_cycle
+
+# Options that came later. At these values a training is what it was before: its model and checkpoints stay valid.
+_LATER = {
+    "schedule": "one-cycle", "lowest_rate": 0.0, "restart_epochs": None, "restart_factor": 2.0, "nesterov": True,
+    "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0,
+}  # fmt: skip
 
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
 _OF_SEARCHES = ("balanced", "capture", "discount", "hidden", "reward_epochs")
@@ -43,7 +51,7 @@ def with_batches(config: SearchConfig, *, device: str, images: int, normed: bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a network is trained: SGD with Nesterov momentum, one-cycle schedule, augmentation, label smoothing.
+    """How a network is trained: SGD with momentum, a schedule of its rate, augmentation, label smoothing.
 
     The defaults are those of a search; `of` and `full` make the recipe of a search and of a retraining.
 
@@ -54,6 +62,11 @@ class Recipe:
     layer of a joint training passes on to the one before it (DISCOUNT in networks/trie.py). `hidden`: units a channel
     in the hidden layers of its heads (HEAD_HIDDEN). `reward_epochs`: the best accuracy after any of so many last epochs
     is reported beside the last.
+
+    `schedule` 'cosine' falls from `learning_rate` to `lowest_rate`, or does so again and again, the first time in
+    `restart_epochs` and each time in `restart_factor` times as many. `grad_clip`: the longest gradient; None: any.
+    `drop_path` is the rate that drop-path rises to in a straight line, and `auxiliary_weight` that of the auxiliary
+    classifier's loss; both act where the network has parts for them.
     """
 
     batch_size: int = BATCH
@@ -70,6 +83,27 @@ class Recipe:
     discount: float = DISCOUNT
     hidden: int = HEAD_HIDDEN
     reward_epochs: int = 1
+    schedule: ScheduleName = "one-cycle"
+    lowest_rate: float = 0.0
+    restart_epochs: int | None = None
+    restart_factor: float = 2.0
+    nesterov: bool = True
+    grad_clip: float | None = None
+    drop_path: float = 0.0
+    auxiliary_weight: float = 0.0
+
+    def rate(self, step: int, steps: int, *, epoch_steps: int) -> float:
+        """The learning rate of step 0..steps - 1 of a training."""
+        if self.schedule == "one-cycle":
+            return one_cycle(step, steps, peak=self.learning_rate)
+        first = steps / epoch_steps if self.restart_epochs is None else self.restart_epochs
+        return cosine(
+            step / epoch_steps,
+            peak=self.learning_rate,
+            lowest=self.lowest_rate,
+            first=first,
+            factor=self.restart_factor,
+        )
 
     @classmethod
     def of(cls, config: SearchConfig, data: ImageData) -> Recipe:
@@ -92,23 +126,32 @@ class Recipe:
         )
 
     @classmethod
-    def full(cls, data: ImageData, options: RetrainOptions, *, normed: bool = True) -> Recipe:
+    def full(
+        cls, data: ImageData, options: RetrainOptions, *, normed: bool = True, cutout_share: float = 0.25
+    ) -> Recipe:
         """The recipe of a retraining. `normed`: whether the network has batch norm (Graph.is_normed).
 
         Where an option is None: the rate is 0.1, or 0.01 without batch norm, augmentation is the data set's own, cutout
-        is a quarter of the shorter side, and a batch is a fiftieth of the training images, but 16 to 128, so that an
-        epoch of a small set has enough steps.
+        is `cutout_share` of the shorter side, and a batch is a fiftieth of the training images, but 16 to 128, so that
+        an epoch of a small set has enough steps. ConfigError where the lowest rate is over the peak.
         """
         own: dict[str, Any] = {
             "batch_size": max(16, min(128, len(data.train_labels) // 50)),
             "learning_rate": RATE if normed else PLAIN_RATE,
             "crop_padding": data.crop_padding,
             "flip": data.flip,
-            "cutout": min(data.image_shape[1:]) // 4,
+            "cutout": int(min(data.image_shape[1:]) * cutout_share),
         }
         given = {name: value for name, value in asdict(options).items() if value is not None}
-        return cls(**{**own, **given})
+        recipe = cls(**{**own, **given})
+        if recipe.lowest_rate > recipe.learning_rate:
+            raise ConfigError(
+                f"lowest_rate is {recipe.lowest_rate:g}, over the peak of {recipe.learning_rate:g}; give a lower one "
+                f"(--lowest-rate)"
+            )
+        return recipe
 
     def values(self) -> dict[str, Any]:
         """What decides the weights of a network with one head, as plain values for a checkpoint and a model file."""
-        return {name: value for name, value in asdict(self).items() if name not in _OF_SEARCHES}
+        values = asdict(self).items()
+        return {n: value for n, value in values if n not in _OF_SEARCHES and not (n in _LATER and value == _LATER[n])}

@@ -6,7 +6,7 @@ Shapes: N images, B images a batch, C channels, H rows, W columns, K classes, T 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,9 +21,6 @@ from replaytree.training.loop import epoch_batches, epoch_steps, inputs_of, shar
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
 
-Rate = Callable[[float], float]
-"""The learning rate after so many passes over the training images, as a share of the highest."""
-
 
 class SupernetTraining:
     """A supernet in training on the device of the images.
@@ -32,11 +29,10 @@ class SupernetTraining:
     that path change, and only their momenta. The loss is the sum over the network's heads of the mean cross-entropy.
     """
 
-    def __init__(self, supernet: Supernet, data: ImageData, *, recipe: Recipe, rate: Rate) -> None:
+    def __init__(self, supernet: Supernet, data: ImageData, *, recipe: Recipe) -> None:
         self.supernet = supernet
         self._data = data
         self._recipe = recipe
-        self._rate = rate
         self._device = data.train_images.device
         precision = Precision.of(self._device)
         # Scaled losses would need a scale for each path.
@@ -59,8 +55,8 @@ class SupernetTraining:
         while True:
             yield from epoch_batches(self._data, self._recipe, generator=generator)
 
-    def step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, *, share: float = 1.0) -> bool:
-        """Train a path on a batch, or on a `share` of one, at this share of the rate.
+    def step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, *, rate: float, share: float = 1.0) -> bool:
+        """Train a path on a batch at a learning rate, or on a `share` of a batch, at this share of the rate.
 
         False where the loss or a gradient is not finite; then no weight has changed.
         """
@@ -77,7 +73,6 @@ class SupernetTraining:
         ]
         for factor, layers in network.by_factor.items():
             torch._foreach_mul_([weight.grad for weight in layers if weight.grad is not None], factor)
-        rate = share * recipe.learning_rate * self._rate(self.passes)
         self._taken += share
         for weight, _, _ in trained:
             weight.grad = None
@@ -94,7 +89,7 @@ class SupernetTraining:
                 foreach=not network.is_dense,
                 weight_decay=recipe.weight_decay,
                 momentum=recipe.momentum,
-                lr=rate,
+                lr=share * rate,
                 dampening=0.0,
                 nesterov=recipe.momentum > 0.0,
                 maximize=False,

@@ -5,7 +5,7 @@ Shapes: B images a batch, C channels, H rows, W columns, K classes, T heads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,10 +24,11 @@ EAGER_STEPS = 3
 class Step:
     """Trains a network on one batch after another, and keeps account of the losses on the device.
 
-    The training loss is the sum over the heads of the mean cross-entropy; in a PrefixNetwork a layer takes the
-    gradients of the heads behind it discounted by their distance (network.DISCOUNT). With `capture`, on a CUDA device,
-    the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone. A network
-    that cannot be captured (a layer may wait for the device) is trained eagerly.
+    The training loss is the sum over the heads of the mean cross-entropy, times `head_weights` where these are given;
+    in a PrefixNetwork a layer takes the gradients of the heads behind it discounted by their distance
+    (network.DISCOUNT). Gradients that are together longer than `grad_clip` are shortened to it. With `capture`, on a
+    CUDA device, the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone.
+    A network that cannot be captured (a layer may wait for the device) is trained eagerly.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class Step:
         capture: bool,
         device: torch.device,
         precision: Precision | None = None,
+        head_weights: Sequence[float] | None = None,
+        grad_clip: float | None = None,
     ) -> None:
         self._network = network
         self._optimizer = optimizer
@@ -47,6 +50,9 @@ class Step:
         self._precision = precision or Precision.of(device)
         self._scaler = _scaler(optimizer, device) if self._precision.scaled else None
         self._capture = capture and device.type == "cuda" and capturable(network)
+        # A captured step could not copy numbers to the device.
+        self._weights_T = None if head_weights is None else torch.tensor(head_weights, device=device)
+        self._grad_clip = grad_clip
         self._steps = 0
         self._side: Side | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -124,10 +130,14 @@ class Step:
             .view(heads, -1)
             .mean(dim=1)
         )
-        loss = losses_T.sum()
+        loss = (losses_T if self._weights_T is None else losses_T * self._weights_T).sum()
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         for factor, parameters in self._by_factor.items():
             torch._foreach_mul_([p.grad for p in parameters if p.grad is not None], factor)
+        if self._grad_clip is not None:
+            if self._scaler is not None:
+                self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._grad_clip)
         if self._scaler is None:
             self._optimizer.step()
         else:

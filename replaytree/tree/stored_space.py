@@ -54,14 +54,15 @@ def rebuilt_space(description: Described, name: str, changes: Described) -> Laye
 
 def require_same_space(space: Space, space_json: str, name: str) -> None:
     """SpaceError unless the space is the one that search `name` was made with, or the same of another depth."""
-    _require_none(difference(stored_description(space_json, name), describe(space)), name)
+    _require_none(difference(stored_description(space_json, name), describe(space)), name, "the spaces must be equal")
 
 
 def require_same_layers(space: Space, space_json: str, name: str) -> None:
     """SpaceError unless the layers are made of the same decisions; the images and the sizes may be others."""
-    _require_none(decision_difference(stored_description(space_json, name), describe(space)), name)
+    differing = decision_difference(stored_description(space_json, name), describe(space))
+    _require_none(differing, name, "name a search of the same layers (--warm-start), or leave it out")
 
 
-def _require_none(differing: str | None, name: str) -> None:
+def _require_none(differing: str | None, name: str, then: str) -> None:
     if differing is not None:
-        raise SpaceError(f"search {name!r} was made with {differing}; the spaces must be equal")
+        raise SpaceError(f"search {name!r} was made with {differing}; {then}")

@@ -124,7 +124,7 @@ def test_limits_are_raised_and_never_lowered(replaytree, here):
     assert code == 0
     assert "go on with `replaytree resume more --max-layers 5 --epochs 1:2 --trainings 100`" in out
     for words, message in (
-        (["--max-layers", 2], "max_layers is 2, and the search was begun with 3; it can only be raised (--max-layers)"),
+        (["--max-layers", 2], "max_layers is 2, and the search has 3 by now; it can only be raised (--max-layers)"),
         (["--max-layers", "x"], "--max-layers is 'x'; write a whole number, as in 12, 100k or 5M"),
         (["--epochs", "9:1"], "epochs are 9:1, but the budget must not fall; write --epochs 1:9"),
     ):

@@ -31,6 +31,88 @@ def test_zoph_is_the_paper():
     assert (gradient.baseline_decay, gradient.entropy, config.num_paths) == (0.95, 0.0, 8)
 
 
+def values_of(name):
+    config = SearchConfig(**with_preset(name, {}))
+    return config, config.strategy_options
+
+
+def test_enas_is_the_released_scripts():
+    # Section of the scripts, then the controller that is the same in both.
+    for name, own in (
+        (
+            "enas-macro",
+            {"policy_learning_rate": 0.001, "tanh_constant": 1.5, "op_tanh_reduce": 1.0, "entropy_in": "drawn",
+             "skip_weight": 0.8, "skip_target": 0.4, "batch_size": 128, "max_layers": 12, "channels": 36,
+             "separable_bias": 0.0, "cell_bias": 0.0, "weight_decay": 2 * 2.5e-4},
+        ),
+        (
+            "enas-micro",
+            {"policy_learning_rate": 0.0035, "tanh_constant": 1.1, "op_tanh_reduce": 2.5, "entropy_in": "reward",
+             "skip_weight": 0.0, "batch_size": 160, "max_layers": 10, "channels": 20, "cells": 6 + 2,
+             "separable_bias": 10.0, "cell_bias": 0.25, "weight_decay": 2 * 1e-4},
+        ),
+    ):  # fmt: skip
+        given = values_of(name)[0].to_options()
+        both = {
+            "space": name, "strategy": "reinforce", "weights": "shared", "hidden_size": 64, "controller_layers": 1,
+            "softmax_temperature": 1.0, "entropy": 1e-4, "baseline_decay": 0.99, "baseline_first": True,
+            "adam_beta": 0.0, "adam_epsilon": 1e-3, "init_range": 0.1, "learning_rate": 0.05, "momentum": 0.9,
+            "label_smoothing": 0.0, "val_fraction": 0.1, "final": False, "min_layers": given["max_layers"],
+        }  # fmt: skip
+        assert {option: given[option] for option in both | own} == both | own
+
+
+@pytest.mark.parametrize(("name", "aggregate", "steps", "epochs", "batches"), [
+    ("enas-macro", 20, 50, 310, 7), ("enas-micro", 10, 30, 150, 9),
+])  # fmt: skip
+def test_a_turn_of_enas_is_a_step_of_its_controller(name, aggregate, steps, epochs, batches):
+    config, _ = values_of(name)
+    assert config.num_paths == aggregate
+    # An epoch of the program is a pass over 45,000 images and `steps` steps.
+    assert config.weights.passes * steps == pytest.approx(1.0)
+    assert f"--episodes {aggregate * steps * epochs}." in PRESETS[name].about
+    assert round(config.weights.passes * 45_000 / config.recipe.batch_size) == batches
+    assert config.weights.score_images == config.recipe.batch_size
+
+
+def test_amoebanet_is_the_paper():
+    config, own = values_of("amoebanet")
+    assert (own.population, own.tournament, own.removal, own.mutation, own.identity) == (
+        100, 25, "oldest", "amoebanet", 0.05,
+    )  # fmt: skip
+    assert config.space.layers.given() == {"channels": 24, "cells": 9}
+    assert (config.recipe.evaluator, config.budget.epochs_first, config.budget.epochs_last) == ("whole", 25, 25)
+    # Five combinations in each of the two cells.
+    assert (config.space.min_layers, config.space.max_layers) == (10, 10)
+
+
+def test_random_sharing_scores_5000_cells_of_a_supernet_of_150_epochs():
+    config, _ = values_of("random-sharing")
+    assert (config.strategy, config.num_paths, config.weights.passes, config.weights.score_images) == (
+        "random", 5000, 150.0, None,
+    )  # fmt: skip
+    assert config.space.layers.given() == {"channels": 24, "cells": 8, "final": False}
+    assert (config.space.min_layers, config.space.max_layers) == (8, 8)
+
+
+def test_a_preset_bends_to_the_depth_and_the_weights_that_are_given():
+    assert with_preset("enas-macro", {"max_layers": 4})["min_layers"] == 4
+    assert with_preset("enas-macro", {"max_layers": 40})["min_layers"] == 12
+    assert with_preset("enas-macro", {"max_layers": 4, "min_layers": 2})["min_layers"] == 2
+    fresh = with_preset("enas-macro", {"weights": "fresh"})
+    assert not {"passes", "score_images"} & set(fresh)
+    assert SearchConfig(**fresh).weights.weights == "fresh"
+    for bad in ("many", None):
+        with pytest.raises(ConfigError, match=f"max_layers is {bad!r}; it must be"):
+            SearchConfig(**with_preset("enas-macro", {"max_layers": bad}))
+
+
+def test_every_deviation_stands_in_the_help():
+    for preset in PRESETS.values():
+        assert preset.deviations
+        assert all(deviation in preset.help for deviation in preset.deviations)
+
+
 def test_single_options_override_a_preset_and_its_shares():
     assert with_preset("zoph", {"hidden_size": 7})["hidden_size"] == 7
     # An eighth of the trainings, at least 1.
@@ -43,7 +125,9 @@ def test_without_a_preset_nothing_is_added():
 
 
 def test_a_preset_that_there_is_not():
-    with pytest.raises(ConfigError, match="preset is 'zof'; it must be one of zoph"):
+    with pytest.raises(
+        ConfigError, match="preset is 'zof'; it must be one of amoebanet, enas-macro, enas-micro, random-sharing, zoph"
+    ):
         with_preset("zof", {})
 
 

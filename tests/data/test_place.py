@@ -60,6 +60,20 @@ def test_nowhere(at_home):
         find_folder(str(at_home / "file"))
 
 
+def test_a_folder_whose_name_is_near_is_suggested(at_home):
+    with pytest.raises(DataError, match="'picture' is neither a data set nor a folder; did you mean pictures"):
+        find_folder("picture")
+    with pytest.raises(
+        DataError, match=rf"{at_home}/work/Pictures does not exist; did you mean {at_home}/work/pictures"
+    ):
+        find_folder(str(at_home / "work" / "Pictures"))
+    # A named data set whose name is near, where no folder's is; and nothing where nothing is.
+    with pytest.raises(DataError, match="'cifar_10' is neither a data set nor a folder; did you mean cifar10"):
+        find_folder("cifar_10")
+    with pytest.raises(DataError, match=r"'zebra' is neither a data set nor a folder\. Known"):
+        find_folder("zebra")
+
+
 @pytest.mark.parametrize("wrong", [7, None, [1, 2], {"a": 1}])
 def test_what_is_no_path(wrong):
     with pytest.raises(DataError, match=r"dataset is a \w+; it must be a name .*from_arrays"):

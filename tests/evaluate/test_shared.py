@@ -135,9 +135,9 @@ def test_paths_are_trained_in_turn_one_a_minibatch(digits, monkeypatch):
     trained = []
     step = own._training.step
 
-    def told(path, inputs, labels, *, share):
+    def told(path, inputs, labels, *, rate, share):
         trained.append((path, len(labels), share))
-        return step(path, inputs, labels, share=share)
+        return step(path, inputs, labels, rate=rate, share=share)
 
     monkeypatch.setattr(own._training, "step", told)
     own.evaluate([(0, 0), (1,), (2, 1)], budget=Budget(1), seed=0)
@@ -155,9 +155,9 @@ def test_where_memory_does_not_suffice_batches_are_smaller_and_then_a_path_fails
     enough = evaluator(digits, memory_bytes=weights + cost.train_bytes(16))
     step = enough._training.step
 
-    def told(path, inputs, labels, *, share):
+    def told(path, inputs, labels, *, rate, share):
         trained.append((len(labels), share))
-        return step(path, inputs, labels, share=share)
+        return step(path, inputs, labels, rate=rate, share=share)
 
     monkeypatch.setattr(enough._training, "step", told)
     [fitting] = enough.evaluate([(1, 1, 1)], budget=Budget(1), seed=0)
@@ -254,3 +254,26 @@ def test_cells_are_scored_whole_or_each_prefix_by_itself(digits, random_paths):
     assert [each.shared for each in separate.rescore(paths)] == [0, 1, 2, 1]
     with pytest.raises(SpaceError, match="--evaluator"):
         evaluator(digits, space, kind="joint")
+
+
+def test_a_supernet_is_prepared_on_random_paths_at_a_rate_that_falls(digits, monkeypatch):
+    own = evaluator(digits, learning_rate=0.4)
+    trained = []
+    step = own._training.step
+
+    def told(path, inputs, labels, *, rate, share):
+        trained.append((path, rate))
+        return step(path, inputs, labels, rate=rate, share=share)
+
+    monkeypatch.setattr(own._training, "step", told)
+    own.prepare(5.0, seed=3)
+    paths, rates = zip(*trained, strict=True)
+    assert len(set(paths)) > 10
+    assert {len(path) for path in paths} <= {2, 3}
+    # Of 40 steps the first takes a 25th of the rate, the last almost nothing.
+    assert (len(rates), rates[0], max(rates)) == (40, pytest.approx(0.4 / 25), pytest.approx(0.4, rel=0.03))
+    assert rates[-1] < 0.02
+    assert own.rescore([(1, 1)])[0].epochs == 1
+    trained.clear()
+    own.prepare(0.5, seed=0, paths=iter([(0,), (1, 1)]))
+    assert [path for path, _ in trained] == [(0,), (1, 1)]

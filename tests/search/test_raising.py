@@ -126,7 +126,7 @@ def test_what_is_as_it_was_changes_nothing(storage):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"max_layers": 3}, "max_layers is 3, and the search was begun with 4; it can only be raised (--max-layers)"),
+        ({"max_layers": 3}, "max_layers is 3, and the search has 4 by now; it can only be raised (--max-layers)"),
         (
             {"epochs": (1, 3)},
             "epochs are 1:3, and the search was begun with 1:4; they can only be raised (--epochs)",

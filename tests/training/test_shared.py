@@ -22,9 +22,9 @@ def digits():
     return load_data("digits", train_limit=320)
 
 
-def training(digits, *, rate=lambda _: 1.0, discount=1.0, **recipe):
+def training(digits, *, discount=1.0, **recipe):
     net = Supernet(SPACE, 10, seed=0, device=CPU, discount=discount)
-    return SupernetTraining(net, digits, recipe=Recipe(batch_size=32, **recipe), rate=rate)
+    return SupernetTraining(net, digits, recipe=Recipe(batch_size=32, **recipe))
 
 
 def tensors(each):
@@ -55,7 +55,7 @@ def test_steps_are_those_of_torch_on_the_network_of_the_path(digits, grown):
         for copy, gradient in zip(weights, found, strict=True):
             copy.grad = gradient.clone()
         optimizer.step()
-        assert own.step(path, inputs, labels)
+        assert own.step(path, inputs, labels, rate=0.1)
         assert own.supernet.network([path]) is network
 
 
@@ -64,7 +64,7 @@ def test_a_step_changes_the_weights_and_momenta_of_its_path_alone(digits):
     own.supernet.network([(1, 0)])
     own.supernet.network([(0, 0)])
     before = tensors(own)
-    assert own.step((0, 0), *next(own.batches(seed=0)))
+    assert own.step((0, 0), *next(own.batches(seed=0)), rate=0.1)
     after = tensors(own)
     for kind in ("weights", "momenta"):
         changed = {name.split()[0] for name in before[kind] if not torch.equal(before[kind][name], after[kind][name])}
@@ -80,23 +80,25 @@ def test_a_loss_that_is_not_finite_changes_nothing(digits):
     inputs, labels = next(own.batches(seed=0))
     own.supernet.network([(0, 0)])
     before = tensors(own)
-    assert not own.step((0, 0), inputs * torch.inf, labels)
+    assert not own.step((0, 0), inputs * torch.inf, labels, rate=0.1)
     after = tensors(own)
     assert all(torch.equal(before[kind][name], after[kind][name]) for kind in before for name in before[kind])
     assert all(weight.grad is None for weight, _ in own.supernet.network([(0, 0)]).weights_and_momenta)
-    assert own.step((0, 0), inputs, labels)
+    assert own.step((0, 0), inputs, labels, rate=0.1)
 
 
-def test_the_rate_is_that_of_the_passes_so_far(digits):
-    asked = []
-    own = training(digits, rate=lambda passes: asked.append(passes) or 0.0)
-    before = tensors(own)
-    for _, batch in zip(range(3), own.batches(seed=0), strict=False):
-        own.step((0,), *batch, share=0.5)
-    steps = own.steps(1.0)
-    assert asked == pytest.approx([0.0, 0.5 / steps, 1.0 / steps])
-    after = tensors(own)
-    assert all(torch.equal(weight, after["weights"][name]) for name, weight in before["weights"].items())
+def test_a_share_of_a_batch_moves_the_weights_by_a_share_and_counts_as_one(digits):
+    moved = []
+    for rate, share in ((0.1, 1.0), (0.1, 0.25)):
+        own = training(digits, momentum=0.0)
+        own.supernet.network([(0,)])
+        before = tensors(own)["weights"]
+        assert own.step((0,), *next(own.batches(seed=0)), rate=rate, share=share)
+        after = tensors(own)["weights"]
+        moved.append({name: after[name] - before[name] for name in before})
+        assert own.passes == share / own.steps(1.0)
+    assert all(torch.allclose(0.25 * whole, moved[1][name], atol=1e-7) for name, whole in moved[0].items())
+    assert any(whole.abs().max() > 1e-3 for whole in moved[0].values())
 
 
 def test_a_layer_takes_the_gradients_of_later_heads_discounted(digits):

@@ -157,3 +157,39 @@ def test_cpu_and_gpu_agree_within_noise():
         train(net, there, epochs=8, recipe=Recipe(), seed=0)
         best.append(max(validation_accuracies(net, there, recipe=Recipe())))
     assert best[0] == pytest.approx(best[1], abs=0.1)
+
+
+class Two(nn.Module):
+    """Two heads of their own on what a layer makes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.heads = nn.Linear(64, 16), nn.ModuleList([nn.Linear(16, 10), nn.Linear(16, 10)])
+
+    def forward(self, images):
+        body = self.body(images.flatten(1))
+        return torch.stack([head(body) for head in self.heads])
+
+
+@pytest.mark.parametrize("clip", [None, 0.01, 1e6])
+def test_heads_are_weighted_and_long_gradients_shortened_as_torch_does(clip):
+    ours, reference = Two(), Two()
+    images, labels = batch()
+    options = {"head_weights": (1.0, 0.4), "grad_clip": clip, "label_smoothing": 0.0, "capture": False}
+    step = Step(ours, sgd(ours, fused=True), device=torch.device("cpu"), **options)
+    optimizer = sgd(reference)
+    step.begin()
+    for _ in range(3):
+        step(images, labels)
+        first, second = (nn.functional.cross_entropy(logits, labels) for logits in reference(images))
+        optimizer.zero_grad()
+        (first + 0.4 * second).backward()
+        if clip is not None:
+            length = float(nn.utils.clip_grad_norm_(reference.parameters(), clip))
+            assert 0.01 < length < 1e6
+        optimizer.step()
+    for own, other in zip(ours.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(own, other)
+    # What is told of the heads is not weighted.
+    assert step.losses()[1] > 2.0

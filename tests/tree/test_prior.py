@@ -75,7 +75,10 @@ def test_other_layers_are_named(tree):
         SpaceError, match="search 'first' was made with layer 1 named pool, and the space given has avg"
     ):
         tree.prior_for(other)
-    with pytest.raises(SpaceError, match="made with 3 layers, and the space given has 2"):
+    with pytest.raises(
+        SpaceError,
+        match=r"made with 3 layers, and the space given has 2; name a search of the same layers \(--warm-start\)",
+    ):
         tree.prior_for(LabelSpace(["conv", "pool"], max_layers=3))
 
 
