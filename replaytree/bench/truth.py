@@ -16,7 +16,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -62,14 +62,15 @@ Scored = tuple[list[list[float]], list[float]]
 class Chain:
     """One chain of a truth table.
 
-    `truth` is by depth the mean of two trainings of 30 epochs, for the prefixes of `true_depths`; `separate` one of 6
-    epochs, of every prefix.
+    `truth` is by depth the mean of the two `trainings` of 30 epochs, for the prefixes of `true_depths`; `separate` one
+    of 6 epochs, of every prefix.
     """
 
     number: int
     truth: Mapping[int, float]
     separate: tuple[float, ...]
     separate_seconds: tuple[float, ...]
+    trainings: Mapping[int, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +208,17 @@ def read_truth_table(file: FilePath | str) -> Truth:
     for number in sorted({int(row["chain"]) for row in rows}):
         own = sorted((row for row in rows if int(row["chain"]) == number), key=lambda row: int(row["depth"]))
         if len(own) == depth:
-            true = {each: own[each - 1] for each in true_depths(depth)}
+            true = {
+                each: (float(own[each - 1]["accuracy_0"]), float(own[each - 1]["accuracy_1"]))
+                for each in true_depths(depth)
+            }
             chains.append(
                 Chain(
                     number,
-                    {each: (float(row["accuracy_0"]) + float(row["accuracy_1"])) / 2.0 for each, row in true.items()},
+                    {each: statistics.fmean(both) for each, both in true.items()},
                     tuple(float(row["separate_accuracy"]) for row in own),
                     tuple(float(row["separate_seconds"]) for row in own),
+                    true,
                 )
             )
     if not chains:

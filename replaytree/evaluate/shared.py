@@ -84,9 +84,7 @@ class SharedEvaluator:
         self._score_images = weights.score_images
         self._all_N = self._in_random_order(seed)
         self._training = SupernetTraining(
-            Supernet(
-                self._space, data.num_classes, seed=seed, device=device, hidden=recipe.hidden, discount=recipe.discount
-            ),
+            Supernet(self._space, data.num_classes, seed=seed, device=device, hidden=0, discount=recipe.discount),
             data,
             recipe=recipe,
         )
@@ -282,7 +280,7 @@ class SharedEvaluator:
         if not self._space.nested:
             graph = self._space.network(path)
             return TrieCost(graph.params, graph.flops, graph.activations)
-        return trie_cost(self._space, [path], hidden=self._recipe.hidden)
+        return trie_cost(self._space, [path], hidden=0)
 
     def state_dict(self) -> dict[str, Any]:
         """All that later turns and scores depend on: plain values and the tensors in use."""

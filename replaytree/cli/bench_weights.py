@@ -1,0 +1,52 @@
+"""`replaytree bench weights`: how far scores with shared weights can be trusted, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replaytree.cli.bench_figures import Json, finish
+from replaytree.cli.options import DataDir, decimal, readable, whole
+from replaytree.cli.text import say
+
+
+def weights(
+    table: Annotated[Path, typer.Argument(metavar="FILE", help="A digits table or a truth table.", callback=readable)],
+    passes: Annotated[
+        list[float] | None,
+        decimal("Passes over the training images, of a supernet; repeat.  [default: 70]", low=1e-3, high=1e6),
+    ] = None,
+    short: Annotated[
+        list[int] | None, whole("Epochs of short fresh trainings; repeat, 0 for none.  [default: 2]", least=0)
+    ] = None,
+    seeds: Annotated[int, whole("Supernets, and short trainings of every path.")] = 2,
+    first_seed: Annotated[int, whole("The first of the seeds.", least=0)] = 0,
+    data_dir: DataDir = None,
+    json_: Json = None,
+) -> None:
+    """Kendall's tau of shared, short fresh and other scores with full trainings: pooled, within a depth, better half.
+
+    Regret is of the ten that are ranked first, in points. Cost is in processor seconds, and in trainings of a path.
+    """
+    from replaytree.bench.weights import measure_weights
+
+    found = []
+    for way in measure_weights(
+        table,
+        passes=passes or [70.0],
+        short_epochs=[epochs for epochs in (short or [2]) if epochs],
+        seeds=range(first_seed, first_seed + seeds),
+        data_dir=data_dir,
+    ):
+        found.append(way)
+        say(
+            f"{way.table}, {way.paths} paths  {way.method:<18} tau {way.tau:.3f} ({min(way.taus):.3f} to "
+            f"{max(way.taus):.3f}, n = {len(way.taus)}), within a depth {way.within:.3f}, better half "
+            f"{way.better_half:.3f}, regret of ten {way.regret:.2f}, training {way.train_seconds:.1f} s "
+            f"({way.trainings:.1f} trainings), scores {way.score_seconds:.1f} s",
+            flush=True,
+        )
+    finish({"weights": [asdict(way) for way in found]}, json_)
