@@ -332,6 +332,10 @@ def test_commands_have_copy_buttons_and_are_shown_whole(visit, site):
             assert button.get_attribute("aria-label") == f"Copy: {code.inner_text()}"
             assert code.evaluate("code => code.scrollWidth <= code.clientWidth"), "nothing of it is cut"
             assert "\n" not in code.text_content()
+            # A line breaks between words, and within those alone that are longer than a line.
+            for word in code.locator(".word").all():
+                box = word.bounding_box()
+                assert box["height"] < 25 or box["width"] > 0.6 * code.bounding_box()["width"]
 
 
 # What is wider than its box, but for what nobody scrolls: drawings.

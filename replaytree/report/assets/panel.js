@@ -39,6 +39,9 @@ function addCopyButtons() {
 
 function copyButton(code) {
   const text = code.textContent;
+  // Else a line may break behind any hyphen, as in "-- format".
+  const words = text.split(" ").flatMap((word, at) => [at ? " " : "", make("span", { class: "word" }, word)]);
+  code.replaceChildren(...words);
   const copy = make("button", { type: "button", "aria-label": `Copy: ${text}` }, "Copy");
   copy.addEventListener("click", () => {
     getSelection().selectAllChildren(code);
