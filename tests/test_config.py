@@ -222,8 +222,9 @@ def values_of(field):
 OPTIONS = st.fixed_dictionaries({}, optional={f.name: values_of(f) for f in declared(SearchConfig).values()})
 # The options that mean nothing with fresh and with shared weights. Nearly every example would have one of them.
 MEANINGLESS = {
-    "fresh": {"passes", "score_images"},
-    "shared": {"epochs_first", "epochs_last", "reward_epochs", "capture"},
+    "fresh": {"passes", "score_images", "keep_weights", "inherited_epochs"},
+    "shared": {"epochs_first", "epochs_last", "reward_epochs", "capture", "keep_weights", "inherited_epochs"},
+    "inherited": {"passes", "score_images"},
 }
 
 

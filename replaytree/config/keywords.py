@@ -224,14 +224,21 @@ class SearchKeywords(TypedDict, total=False):
     flip: bool | None
     """Random horizontal flip."""
 
-    weights: Literal["fresh", "shared"]
-    """fresh: each training starts anew; shared: a supernet has the weights of all paths."""
+    weights: Literal["fresh", "shared", "inherited"]
+    """fresh: each training starts anew; shared: a supernet has the weights of all paths; inherited: a training
+    starts from the weights of its longest prefix that were kept."""
 
     passes: float
     """With shared weights: passes over the training images a turn, before its paths are scored."""
 
     score_images: int | None
     """With shared weights: validation images that score a path, others each turn."""
+
+    keep_weights: int
+    """With inherited weights: how many prefixes' weights are kept, those of the best."""
+
+    inherited_epochs: float
+    """With inherited weights: share of its epochs that a training spends which starts from kept ones."""
 
     device: str
     """auto, cpu, cuda, cuda:1, mps."""

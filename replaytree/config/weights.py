@@ -9,7 +9,7 @@ from typing import Any, Literal
 from replaytree.config.option import Declared, Options, option
 from replaytree.errors import ConfigError
 
-WeightsName = Literal["fresh", "shared"]
+WeightsName = Literal["fresh", "shared", "inherited"]
 
 # What has no meaning where nothing is trained by itself, and why.
 _EPOCHS = "a turn trains the supernet for --passes"
@@ -19,6 +19,7 @@ _OF_TRAININGS: dict[str, str] = {
     "reward_epochs": "a path is scored once a turn",
     "capture": "every step trains another network",
 }
+_OF_INHERITED = ("keep_weights", "inherited_epochs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class WeightOptions(Options):
 
     weights: WeightsName = option(
         "fresh",
-        "fresh: each training starts anew; shared: a supernet has the weights of all paths.",
+        "fresh: each training starts anew; shared: a supernet has the weights of all paths; inherited: a training "
+        "starts from the weights of its longest prefix that were kept.",
         "Training",
     )
     passes: float = option(
@@ -44,6 +46,24 @@ class WeightOptions(Options):
         least=1,
         unset="all",
     )
+    keep_weights: int = option(
+        16,
+        "With inherited weights: how many prefixes' weights are kept, those of the best.",
+        "Training",
+        least=1,
+        most=10_000,
+    )
+    inherited_epochs: float = option(
+        0.5,
+        "With inherited weights: share of its epochs that a training spends which starts from kept ones.",
+        "Training",
+        above=0.0,
+        most=1.0,
+    )
+
+
+DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(WeightOptions)}
+"""The values of all its options where nothing outlives a training."""
 
 
 def require_meaning(given: Mapping[str, Any], known: Mapping[str, Declared]) -> None:
@@ -51,11 +71,19 @@ def require_meaning(given: Mapping[str, Any], known: Mapping[str, Declared]) -> 
 
     `given` are the values of all options, `known` their declarations.
     """
-    shared = given["weights"] == "shared"
-    for name in _OF_TRAININGS if shared else [each.name for each in fields(WeightOptions) if each.name != "weights"]:
+    chosen = given["weights"]
+    foreign = [e.name for e in fields(WeightOptions) if e.name != "weights" and _owner(e.name) != chosen]
+    for name in [*foreign, *(_OF_TRAININGS if chosen == "shared" else ())]:
         if given[name] == known[name].default or given[name] is False:
             continue
         flag = known[name].flag
-        if shared:
-            raise ConfigError(f"{flag} means nothing with --weights shared: {_OF_TRAININGS[name]}; leave it out")
-        raise ConfigError(f"{flag} is an option of --weights shared, and weights are {given['weights']}; leave it out")
+        if name in foreign:
+            raise ConfigError(
+                f"{flag} is an option of --weights {_owner(name)}, and weights are {chosen}; leave it out"
+            )
+        raise ConfigError(f"{flag} means nothing with --weights shared: {_OF_TRAININGS[name]}; leave it out")
+
+
+def _owner(name: str) -> WeightsName:
+    """The weights that an option is of."""
+    return "inherited" if name in _OF_INHERITED else "shared"

@@ -12,6 +12,7 @@ import torch
 from replaytree.config import Budget
 from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt_in_smaller_batches, failed_evaluation
+from replaytree.evaluate.inherited import KeptWeights
 from replaytree.networks.trie import SingleHead
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space.graph import require_networks
@@ -25,7 +26,7 @@ from replaytree.training.threads import Threads, threads_on, using
 class SeparateEvaluator:
     """Every prefix is trained by itself (the poster): as faithful as its budget allows, at T times the cost.
 
-    `memory_bytes`, `memory_share` and `threads` are as for JointEvaluator.
+    `memory_bytes`, `memory_share`, `threads` and `inherits` are as for JointEvaluator.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class SeparateEvaluator:
         memory_bytes: int | None = None,
         memory_share: float = 1.0,
         threads: Threads | None = None,
+        inherits: KeptWeights | None = None,
     ) -> None:
         self._trainer = _Trainer(
             space, data, recipe=recipe, device=device, memory_bytes=memory_bytes, memory_share=memory_share,
-            threads=threads,
+            threads=threads, inherits=inherits,
         )  # fmt: skip
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
@@ -83,10 +85,11 @@ class WholeEvaluator:
         memory_bytes: int | None = None,
         memory_share: float = 1.0,
         threads: Threads | None = None,
+        inherits: KeptWeights | None = None,
     ) -> None:
         self._trainer = _Trainer(
             space, data, recipe=recipe, device=device, memory_bytes=memory_bytes, memory_share=memory_share,
-            threads=threads,
+            threads=threads, inherits=inherits,
         )  # fmt: skip
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
@@ -122,6 +125,7 @@ class _Trainer:
         memory_bytes: int | None,
         memory_share: float,
         threads: Threads | None,
+        inherits: KeptWeights | None,
     ) -> None:
         self._space = require_networks(space)
         self.recipe = recipe
@@ -129,12 +133,19 @@ class _Trainer:
         self._memory_bytes = usable_bytes(device, share=memory_share) if memory_bytes is None else memory_bytes
         self._threads = threads_on(threads, device)
         self._data = data.to(device)
+        self._inherits = inherits
 
     def train(self, path: Path, budget: Budget, seed: int) -> PathEvaluation | Failure:
         """The one accuracy of a path, or why there is none. Below the budget's bar at its checkpoint it ends there."""
+        if self._inherits is not None:
+            budget = self._inherits.budget(path, budget)
+        graph = self._space.network(path)
 
         def run(recipe: Recipe) -> PathEvaluation:
             network = SingleHead(self._space.build(path, self._data.num_classes))
+            modules = {node.name: network.network.get_submodule(node.name) for node in graph.nodes}
+            if self._inherits is not None:
+                self._inherits.start(path, modules)
             _, flops = self._space.cost(path) or (0, 0)
             threads = partial(self._threads.number, flops * recipe.batch_size)
             training = Training(network, self._data, epochs=budget.epochs, recipe=recipe, seed=seed, threads=threads)
@@ -145,9 +156,10 @@ class _Trainer:
                 if budget.bar is not None and reached < budget.bar:
                     return PathEvaluation([reached], epochs=budget.checkpoint, checkpoint_accuracy=reached)
             accuracies, best = training.finish(until=budget.epochs)
+            if self._inherits is not None:
+                self._inherits.keep([(path, accuracies[0], modules)])
             return PathEvaluation(accuracies, checkpoint_accuracy=reached, best_accuracies=best)
 
-        graph = self._space.network(path)
         cost = TrieCost(graph.params, graph.flops, graph.activations)
         with using(1):
             return attempt_in_smaller_batches(

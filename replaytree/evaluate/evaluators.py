@@ -13,6 +13,7 @@ import torch
 from replaytree.config import Budget
 from replaytree.data import ImageData
 from replaytree.evaluate.attempt import Failure, attempt, attempt_in_smaller_batches, failed_evaluation
+from replaytree.evaluate.inherited import KeptWeights
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import batches_of_paths, prefixes, trie_cost
@@ -30,7 +31,8 @@ class JointEvaluator:
     that share nothing are trained as they would be alone, except for the order of the images. An accuracy that an
     earlier path of the trie also reports is `shared`. `memory_bytes` is the memory that trainings may use; None means
     as much as the device has, with room for other programs, and of that `memory_share`, where other workers have the
-    rest. `threads` None means as many as they gain by. SpaceError unless the space is nested.
+    rest. `threads` None means as many as they gain by. `inherits`: the weights that trainings start from, which are
+    then of one path each. SpaceError unless the space is nested.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class JointEvaluator:
         memory_bytes: int | None = None,
         memory_share: float = 1.0,
         threads: Threads | None = None,
+        inherits: KeptWeights | None = None,
     ) -> None:
         self._space = require_networks(space, nested=True)
+        self._inherits = inherits
         self._recipe = recipe
         self._device = device
         self._memory_bytes = usable_bytes(device, share=memory_share) if memory_bytes is None else memory_bytes
@@ -86,19 +90,27 @@ class JointEvaluator:
     def _attempt(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation] | Failure:
         """The accuracies of every path. Smaller batches of images are tried only for a path alone."""
         cost = trie_cost(self._space, paths, hidden=self._recipe.hidden)
+        if self._inherits is not None:
+            assert len(paths) == 1, "InheritedEvaluator asks for one path at a time"
+            budget = self._inherits.budget(paths[0], budget)
 
         def run(recipe: Recipe) -> list[PathEvaluation]:
             network = PrefixNetwork(
                 self._space, paths, self._data.num_classes, discount=recipe.discount, hidden=recipe.hidden
             )
+            if self._inherits is not None:
+                self._inherits.start(paths[0], network.modules_of(paths[0]))
             threads = partial(self._threads.number, cost.flops * recipe.batch_size)
             training = Training(network, self._data, epochs=budget.epochs, recipe=recipe, seed=seed, threads=threads)
             try:
-                return _train_paths(training, network, paths, budget=budget)
+                evaluations = _train_paths(training, network, paths, budget=budget)
             except Diverged as error:
                 # Once paths were stopped, the network has fewer heads than these paths have prefixes.
                 every = prefixes(paths)
                 raise Diverged(str(error), tuple(every.index(network.nodes[head]) for head in error.heads)) from None
+            if self._inherits is not None and evaluations[0].epochs is None:
+                _keep(self._inherits, paths[0], evaluations[0], network)
+            return evaluations
 
         if len(paths) > 1:
             return attempt(partial(run, self._recipe), seed=seed, device=self._device)
@@ -109,6 +121,12 @@ class JointEvaluator:
             seed=seed,
             device=self._device,
         )
+
+
+def _keep(kept: KeptWeights, path: Path, evaluation: PathEvaluation, network: PrefixNetwork) -> None:
+    """Keep what a whole training made of every prefix of its path."""
+    measured = enumerate(evaluation.accuracies, start=1)
+    kept.keep((path[:depth], a, network.modules_of(path[:depth])) for depth, a in measured if a is not None)
 
 
 def _train_paths(

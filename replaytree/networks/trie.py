@@ -118,6 +118,15 @@ class PrefixNetwork(nn.Module):
             (parameter, 1.0 / self._weights[place]) for place in places for parameter in self.layers[place].parameters()
         ]
 
+    def modules_of(self, path: Path) -> dict[str, nn.Module]:
+        """The layers of a path by their names in its graph, shallow to deep; without merges and heads."""
+        return {
+            name: module
+            for depth in range(1, len(path) + 1)
+            for name, module in cast(nn.ModuleDict, self.layers[self._place[path[:depth]]]).items()
+            if name != "merge"
+        }
+
     def places(self, path: Path) -> list[int]:
         """Where the nodes of a path stand in `nodes`, shallow to deep."""
         return [self.nodes.index(path[:depth]) for depth in range(1, len(path) + 1)]

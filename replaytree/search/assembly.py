@@ -14,10 +14,12 @@ import torch
 
 from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.config.space import SpaceOptions
+from replaytree.config.weights import WeightsName
 from replaytree.data import NAMED, ImageData, as_image_data, load_data, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
+    InheritedEvaluator,
     InProcess,
     RayCluster,
     RayOptions,
@@ -84,8 +86,8 @@ def assembled(
         data = data_of(config)
         if config.recipe.flip is None and config.source.dataset not in NAMED:
             config = config.with_options(flip=data.flip)
-    if config.weights.weights == "shared":
-        _require_own_supernet(evaluator, ray)
+    if config.weights.weights != "fresh":
+        _require_own_weights(config.weights.weights, evaluator, ray)
     if ray and stateful(evaluator) is not None:
         raise ConfigError(
             f"evaluator {type(evaluator).__name__} has a state, which one process keeps, and workers of Ray would each "
@@ -111,7 +113,8 @@ def assembled(
         reward=SoftReward(
             final_space(whole), target.target_params, target.target_flops, target.cost_weight, target.reward_power
         ),
-        is_stateful=state is not None,
+        # Inherited weights are a state, too, but their budgets are epochs.
+        is_stateful=state is not None and config.weights.weights != "inherited",
     )
     return Parts(config, data, whole, within, workers, state, learner)
 
@@ -142,16 +145,17 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
     return _located(config if space is None else config.with_options(space=None))
 
 
-def _require_own_supernet(evaluator: Evaluator | None, ray: RayOptions) -> None:
-    """ConfigError where shared weights were asked for, and something else than this process is to train."""
+def _require_own_weights(weights: WeightsName, evaluator: Evaluator | None, ray: RayOptions) -> None:
+    """ConfigError where weights are to outlive trainings, and something else than this process is to train."""
     if evaluator is not None:
         raise ConfigError(
-            "weights are shared, and the evaluator is of your own, which has weights of its own; leave out one of them"
+            f"weights are {weights}, and the evaluator is of your own, which has weights of its own; leave out one of "
+            f"them"
         )
     if ray:
         raise ConfigError(
-            "the weights of a supernet are in one process, and workers of Ray would each have others; leave out "
-            "--workers and --ray-address, or take --weights fresh"
+            f"{weights} weights are in one process, and workers of Ray would each have others; leave out --workers and "
+            f"--ray-address, or take --weights fresh"
         )
 
 
@@ -297,14 +301,11 @@ def default_evaluator(
             threads=threads,
         )
     kind: Callable[..., Evaluator] = EVALUATORS[evaluator_name(config, space)]
-    return kind(
-        space,
-        data,
-        recipe=recipe,
-        device=device,
-        memory_share=memory_share,
-        threads=threads,
-    )
+    make = partial(kind, space, data, recipe=recipe, device=device, memory_share=memory_share, threads=threads)
+    if config.weights.weights == "inherited":
+        own = config.weights
+        return InheritedEvaluator(make, keep=own.keep_weights, share=own.inherited_epochs)
+    return make()
 
 
 def evaluator_name(config: SearchConfig, space: Space) -> EvaluatorName:

@@ -12,7 +12,7 @@ from statistics import fmean
 import torch
 
 from replaytree.config import Budget, Growth, SearchConfig
-from replaytree.config.weights import WeightOptions
+from replaytree.config.weights import DEFAULTS
 from replaytree.data import ImageData
 from replaytree.errors import ReplayTreeError
 from replaytree.policy.random_search import random_path
@@ -100,7 +100,7 @@ def _measured_seconds(config: SearchConfig, space: Space, part: ImageData, paths
     """Seconds of one epoch on a few images, the mean of some paths."""
     whole = space.space if isinstance(space, ConstrainedSpace) else space
     # A step of a supernet costs what a step of the path costs.
-    config = config.with_options(weights="fresh", passes=WeightOptions.passes, score_images=None)
+    config = config.with_options(**DEFAULTS)
     evaluator = default_evaluator(config, whole, part)
     # The first training of a process also does preparations that later ones reuse.
     evaluator.evaluate(paths[:1], budget=Budget(1), seed=0)

@@ -41,7 +41,7 @@ def test_what_else_would_train_is_refused(tmp_path):
     space = LabelSpace(["a", "b"], max_layers=2)
     with pytest.raises(ConfigError, match="weights are shared, and the evaluator is of your own"):
         Search(space=space, evaluator=Own(), weights="shared", storage=storage)
-    with pytest.raises(ConfigError, match="the weights of a supernet are in one process"):
+    with pytest.raises(ConfigError, match="shared weights are in one process"):
         Search(dataset="digits", weights="shared", storage=storage, workers=2)
 
 
