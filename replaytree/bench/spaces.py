@@ -18,9 +18,12 @@ import torch
 
 from replaytree.config import Budget, SearchConfig
 from replaytree.config.strategies import without_foreign
+from replaytree.data import ImageData
 from replaytree.errors import ConfigError
 from replaytree.evaluate import WholeEvaluator
+from replaytree.records import Path, Space
 from replaytree.search.search import Search
+from replaytree.space.graph import require_networks
 from replaytree.training import Recipe, resolve_device
 
 BOOTSTRAPS = 10_000
@@ -72,7 +75,7 @@ class Difference:
 
 def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Found]:
     """All jobs, `processes` at a time with one thread each, in order."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
         yield from pool.map(run_job, jobs)
 
 
@@ -88,19 +91,24 @@ def run_job(job: Job) -> Found:
         raise ConfigError(f"no training of {job.space} with seed {job.seed} succeeded; nothing can be compared")
     node, config, data = best[0], search.config, search.data
     assert data is not None, "the search trains on images"
-    alone = WholeEvaluator(
-        search.space, data, recipe=Recipe.of(config, data), device=resolve_device(config.machine.device)
-    )
-    budget = Budget(config.budget.epochs_last)
-    accuracies = [
-        alone.evaluate([node.path], budget=budget, seed=FRESH_SEED + job.seed * job.repeats + repeat)[0].highest
-        for repeat in range(job.repeats)
-    ]
-    # A training that fails counts as wrong on every image.
-    mean = float(np.mean([each or 0.0 for each in accuracies]))
+    mean = trained_anew(search.space, data, config, node.path, seed=job.seed, repeats=job.repeats)
     seen, params = node.average_accuracy, node.params
     search.tree.engine.dispose()
     return Found(job, " ".join(node.labels), params or 0, seen or 0.0, mean, time.perf_counter() - started)
+
+
+def trained_anew(space: Space, data: ImageData, config: SearchConfig, path: Path, *, seed: int, repeats: int) -> float:
+    """The mean accuracy of a path trained by itself `repeats` times, at the last budget, with seeds of no search."""
+    alone = WholeEvaluator(
+        require_networks(space), data, recipe=Recipe.of(config, data), device=resolve_device(config.machine.device)
+    )
+    budget = Budget(config.budget.epochs_last)
+    accuracies = [
+        alone.evaluate([path], budget=budget, seed=FRESH_SEED + seed * repeats + repeat)[0].highest
+        for repeat in range(repeats)
+    ]
+    # A training that fails counts as wrong on every image.
+    return float(np.mean([each or 0.0 for each in accuracies]))
 
 
 def differences(found: Sequence[Found], first: str, second: str, *, seed: int = 0) -> list[Difference]:
@@ -132,5 +140,6 @@ def differences(found: Sequence[Found], first: str, second: str, *, seed: int = 
     return rows
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """The initialiser of a process that measures."""
     torch.set_num_threads(1)
