@@ -221,15 +221,18 @@ def values_of(field):
 
 OPTIONS = st.fixed_dictionaries({}, optional={f.name: values_of(f) for f in declared(SearchConfig).values()})
 # The options that mean nothing with fresh and with shared weights. Nearly every example would have one of them.
+OF_SHARED = {"passes", "score_images", "restart_passes", "restart_factor", "lowest_rate", "supernet_clip"}
 MEANINGLESS = {
-    "fresh": {"passes", "score_images", "keep_weights", "inherited_epochs"},
+    "fresh": {*OF_SHARED, "keep_weights", "inherited_epochs"},
     "shared": {"epochs_first", "epochs_last", "reward_epochs", "capture", "keep_weights", "inherited_epochs"},
-    "inherited": {"passes", "score_images"},
+    "inherited": OF_SHARED,
 }
 
 
 def meaningful(options):
-    drop = MEANINGLESS[options.get("weights", "fresh")]
+    drop = set(MEANINGLESS[options.get("weights", "fresh")])
+    if options.get("restart_passes") is None:
+        drop |= {"restart_factor", "lowest_rate"}
     return {name: value for name, value in options.items() if name not in drop}
 
 

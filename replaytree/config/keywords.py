@@ -234,6 +234,18 @@ class SearchKeywords(TypedDict, total=False):
     score_images: int | None
     """With shared weights: validation images that score a path, others each turn."""
 
+    restart_passes: float | None
+    """With shared weights: the rate falls as a cosine, and begins anew after this many passes."""
+
+    restart_factor: float
+    """With --restart-passes: each fall takes this many times as long as the one before."""
+
+    lowest_rate: float
+    """With --restart-passes: the learning rate at the end of a fall."""
+
+    supernet_clip: float | None
+    """With shared weights: the longest gradient of a path; longer ones are shortened to it."""
+
     keep_weights: int
     """With inherited weights: how many prefixes' weights are kept, those of the best."""
 

@@ -48,6 +48,9 @@ _ENAS_SUPERNET: Mapping[str, Any] = {
     "learning_rate": 0.05,
     "momentum": 0.9,
     "label_smoothing": 0.0,
+    "restart_passes": 10.0,
+    "restart_factor": 2.0,
+    "lowest_rate": 5e-4,
     "final": False,
     "prune": False,
 }
@@ -56,7 +59,8 @@ _ENAS_DEVIATIONS = (
     "a pass, one path a minibatch, before they are scored; the program trains for a pass on other samples, then takes "
     "all steps of an epoch",
     "the paths of a turn are scored on the same minibatch",
-    "a constant learning rate, no clipping of the supernet's gradients, and no dropout before its classifier",
+    "no clipping of the supernet's gradients, which the program writes and does not do, and no dropout before its "
+    "classifier",
     "the baseline begins with the first reward, not with 0, and is held for each depth",
     "the controller's LSTM and heads have biases, and of an earlier layer that was chosen it reads an embedding of the "
     "distance, not the state there",
@@ -165,6 +169,9 @@ PRESETS: dict[str, Preset] = {
             "momentum": 0.9,
             "weight_decay": 3e-4,
             "label_smoothing": 0.0,
+            "restart_passes": 150.0,
+            "lowest_rate": 1e-3,
+            "supernet_clip": 1.0,
             "min_layers": 8,
             "max_layers": 8,
             "prune": False,
@@ -172,7 +179,6 @@ PRESETS: dict[str, Preset] = {
         deviations=(
             "the cells that are scored are those that the supernet was trained with, one a minibatch, not fresh ones; "
             "all is one turn, so that a search that is killed in it begins anew",
-            "a constant learning rate, and gradients are not clipped to 1",
             "Nesterov momentum",
             "batch size, rate and weight decay are those of DARTS' search",
         ),

@@ -46,6 +46,32 @@ class WeightOptions(Options):
         least=1,
         unset="all",
     )
+    restart_passes: float | None = option(
+        None,
+        "With shared weights: the rate falls as a cosine, and begins anew after this many passes.",
+        "Training",
+        above=0.0,
+        most=1e9,
+        unset="the rate is constant",
+    )
+    restart_factor: float = option(
+        2.0,
+        "With --restart-passes: each fall takes this many times as long as the one before.",
+        "Training",
+        least=1.0,
+        most=1e3,
+    )
+    lowest_rate: float = option(
+        0.0, "With --restart-passes: the learning rate at the end of a fall.", "Training", least=0.0, most=1e6
+    )
+    supernet_clip: float | None = option(
+        None,
+        "With shared weights: the longest gradient of a path; longer ones are shortened to it.",
+        "Training",
+        above=0.0,
+        most=1e12,
+        unset="none is shortened",
+    )
     keep_weights: int = option(
         16,
         "With inherited weights: how many prefixes' weights are kept, those of the best.",
@@ -61,6 +87,9 @@ class WeightOptions(Options):
         most=1.0,
     )
 
+
+# What says how the rate falls, where it does.
+_OF_RESTARTS = ("restart_factor", "lowest_rate")
 
 DEFAULTS: dict[str, Any] = {each.name: each.default for each in fields(WeightOptions)}
 """The values of all its options where nothing outlives a training."""
@@ -82,6 +111,11 @@ def require_meaning(given: Mapping[str, Any], known: Mapping[str, Declared]) -> 
                 f"{flag} is an option of --weights {_owner(name)}, and weights are {chosen}; leave it out"
             )
         raise ConfigError(f"{flag} means nothing with --weights shared: {_OF_TRAININGS[name]}; leave it out")
+    if chosen == "shared" and given["restart_passes"] is None:
+        for name in _OF_RESTARTS:
+            if given[name] != known[name].default:
+                flag, wanted = known[name].flag, known["restart_passes"].flag
+                raise ConfigError(f"{flag} says how the rate falls, and it is constant; give {wanted}, too")
 
 
 def _owner(name: str) -> WeightsName:

@@ -32,7 +32,7 @@ from replaytree.training.device import on, usable_bytes
 from replaytree.training.loop import epoch_steps
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
-from replaytree.training.schedule import one_cycle
+from replaytree.training.schedule import cosine, one_cycle
 from replaytree.training.shared import SupernetTraining
 from replaytree.training.threads import Threads, threads_on, using
 
@@ -76,17 +76,17 @@ class SharedEvaluator:
         self._whole = evaluator == "whole"
         self._recipe = recipe
         self._device = device
-        self._passes = weights.passes
+        self._weights = weights
         self._memory_bytes = usable_bytes(device) if memory_bytes is None else memory_bytes
         self._threads = threads_on(threads, device)
         self._data = data = data.to(device)
         self._require_images(weights)
-        self._score_images = weights.score_images
         self._all_N = self._in_random_order(seed)
         self._training = SupernetTraining(
             Supernet(self._space, data.num_classes, seed=seed, device=device, hidden=0, discount=recipe.discount),
             data,
             recipe=recipe,
+            clip=weights.supernet_clip,
         )
         self._turns = 0
         self._together = MOST_PATHS if self._space.nested else 1
@@ -110,9 +110,9 @@ class SharedEvaluator:
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
         """One evaluation a path, in order: of a turn of training, and then of scores. The budget plays no part."""
         started = time.perf_counter()
-        failures = self._train(paths, steps=self._training.steps(self._passes), seed=seed)
+        failures = self._train(paths, steps=self._training.steps(self._weights.passes), seed=seed)
         self._turns += 1
-        few = self._score_images
+        few = self._weights.score_images
         evaluations = self._scores(paths, failures, self._all_N if few is None else self._in_random_order(seed)[:few])
         seconds = (time.perf_counter() - started) / max(1, len(paths))
         return [replace(evaluation, train_seconds=seconds) for evaluation in evaluations]
@@ -135,10 +135,24 @@ class SharedEvaluator:
                 if not left:
                     break
                 path = left[step % len(left)]
-                failure = self._step(path, inputs_BCHW, labels_B, self._recipe.learning_rate)
+                failure = self._step(path, inputs_BCHW, labels_B, self._rate())
                 if failure is not None:
                     failures[path] = failure
         return failures
+
+    def _rate(self) -> float:
+        """The learning rate of the next step of a turn: constant, or a cosine of the passes so far, again and again."""
+        own, peak = self._weights, self._recipe.learning_rate
+        if own.restart_passes is None:
+            return peak
+        return cosine(
+            self._training.passes,
+            peak=peak,
+            # A rate that is given below it is constant.
+            lowest=min(peak, own.lowest_rate),
+            first=own.restart_passes,
+            factor=own.restart_factor,
+        )
 
     def prepare(self, passes: float, *, seed: int, paths: Iterator[Path] | None = None) -> None:
         """Train the supernet on other paths first, for so many passes: one turn, a new path a minibatch.

@@ -27,12 +27,14 @@ class SupernetTraining:
 
     A step is an ordinary step of SGD on the network of one path, whose weights are the supernet's: only the weights of
     that path change, and only their momenta. The loss is the sum over the network's heads of the mean cross-entropy.
+    Gradients that are together longer than `clip` are shortened to it.
     """
 
-    def __init__(self, supernet: Supernet, data: ImageData, *, recipe: Recipe) -> None:
+    def __init__(self, supernet: Supernet, data: ImageData, *, recipe: Recipe, clip: float | None = None) -> None:
         self.supernet = supernet
         self._data = data
         self._recipe = recipe
+        self._clip = clip
         self._device = data.train_images.device
         precision = Precision.of(self._device)
         # Scaled losses would need a scale for each path.
@@ -77,8 +79,11 @@ class SupernetTraining:
         for weight, _, _ in trained:
             weight.grad = None
         weights, gradients, momenta = (list(each) for each in zip(*trained, strict=True))
-        if not torch.nn.utils.get_total_norm(gradients).isfinite():
+        length = torch.nn.utils.get_total_norm(gradients)
+        if not length.isfinite():
             return False
+        if self._clip is not None:
+            torch._foreach_mul_(gradients, (self._clip / length).clamp(max=1.0))
         with torch.no_grad():
             sgd(
                 weights,

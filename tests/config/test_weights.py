@@ -13,6 +13,13 @@ from replaytree.errors import ConfigError
         ({"weights": "shared", "capture": True}, "--capture means nothing"),
         ({"passes": 2.0}, "--passes is an option of --weights shared, and weights are fresh"),
         ({"score_images": 100}, "--score-images is an option of --weights shared"),
+        ({"restart_passes": 10.0}, "--restart-passes is an option of --weights shared"),
+        ({"supernet_clip": 5.0}, "--supernet-clip is an option of --weights shared"),
+        (
+            {"weights": "shared", "lowest_rate": 0.001},
+            "--lowest-rate says how the rate falls, and it is constant; give --restart-passes, too",
+        ),
+        ({"weights": "shared", "restart_factor": 1.0}, "--restart-factor says how the rate falls"),
         ({"weights": "borrowed"}, "weights is 'borrowed'; it must be one of fresh, shared"),
         ({"weights": "shared", "passes": 0.0}, "passes is 0.0; it must be a number over 0"),
     ],

@@ -276,3 +276,23 @@ def test_a_supernet_is_prepared_on_random_paths_at_a_rate_that_falls(digits, mon
     trained.clear()
     own.prepare(0.5, seed=0, paths=iter([(0,), (1, 1)]))
     assert [path for path, _ in trained] == [(0,), (1, 1)]
+
+
+def test_the_rate_falls_and_begins_anew_over_the_passes_of_all_turns(digits, monkeypatch):
+    own = SharedEvaluator(
+        SPACE, digits, recipe=Recipe(batch_size=32, learning_rate=0.05), device=CPU, seed=0,
+        weights=WeightOptions(weights="shared", passes=0.5, restart_passes=1.0, restart_factor=2.0, lowest_rate=0.01),
+    )  # fmt: skip
+    rates = []
+    monkeypatch.setattr(own._training, "step", lambda *batch, rate, share: not rates.append(rate))
+    for turn in range(6):
+        # Steps that are not taken move no schedule: 4 of them a turn.
+        own._training._taken = 4.0 * turn
+        own.evaluate([(0,)], budget=Budget(1), seed=turn)
+    # Peaks at 0, 1 and 3 passes; half-way in the first cycle and a quarter and a half through the second.
+    found = rates[::4]
+    assert found == pytest.approx([0.05, 0.03, 0.05, 0.01 + 0.02 * (1 + 2**-0.5), 0.03, 0.01 + 0.02 * (1 - 2**-0.5)])
+    assert own._rate() != 0.05
+    own._training._taken = 24.0
+    assert own._rate() == pytest.approx(0.05)
+    assert evaluator(digits, learning_rate=0.07)._rate() == 0.07

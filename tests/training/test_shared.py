@@ -120,3 +120,19 @@ def test_a_layer_takes_the_gradients_of_later_heads_discounted(digits):
     # The first three are those of the first layer, then come those of its head.
     for place in range(3):
         assert torch.allclose(both[place], plain[0][place] + 0.5 * plain[1][place], atol=1e-6)
+
+
+def test_a_long_gradient_is_shortened_and_a_short_one_is_not(digits):
+    moved = {}
+    for clip in (None, 1e-3, 1e6):
+        net = Supernet(SPACE, 10, seed=0, device=CPU, discount=1.0)
+        own = SupernetTraining(net, digits, recipe=Recipe(batch_size=32, momentum=0.0, weight_decay=0.0), clip=clip)
+        net.network([(0, 0)])
+        before = tensors(own)["weights"]
+        assert own.step((0, 0), *next(own.batches(seed=0)), rate=2.0)
+        after = tensors(own)["weights"]
+        moved[clip] = torch.cat([(after[name] - before[name]).flatten() for name in before])
+    assert torch.equal(moved[None], moved[1e6])
+    # A step of the rate times the gradient, whose length is 0.001.
+    assert moved[1e-3].norm().item() == pytest.approx(2e-3, rel=1e-2)
+    assert torch.nn.functional.cosine_similarity(moved[1e-3], moved[None], dim=0) > 0.999
