@@ -32,7 +32,7 @@ def recipe_notes(graph: Graph, recipe: Recipe, *, epochs: int) -> list[str]:
         if start != epochs:
             better = f"{start:g} or {start + length:g}" if start else f"{start + length:g}"
             notes.append(
-                f"the rate is not at its lowest after {epochs} epochs, where a cycle is half-way; --epochs {better} "
+                f"the rate is not at its lowest after epoch {epochs}, where a cycle is half-way; --epochs {better} "
                 f"end one"
             )
     return notes

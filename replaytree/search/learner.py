@@ -140,7 +140,7 @@ class Learner:
         """Take in the nodes as they are in the tree, now that it holds the lesson."""
         self._unstored = []
         self.memory.update([self._seen(node) for node in nodes])
-        measured = [e.epochs for e in lesson.episodes if e.evaluation is not None and e.evaluation.accuracies]
+        measured = [e.epochs for e in lesson.episodes if e.evaluation is not None and e.evaluation.highest is not None]
         self._last_epochs = max([self._last_epochs, *measured])
         self.episode_count += len(lesson.turn.proposals)
         self.training_count += len(lesson.turn.paths)

@@ -5,16 +5,30 @@ from dataclasses import replace
 import pytest
 import torch
 
+import replaytree
+from replaytree import cli
 from replaytree.config.final_recipes import FINAL_RECIPES, with_final
 from replaytree.config.retraining import RetrainOptions
-from replaytree.deliver import Subject
+from replaytree.deliver import Subject, export, load
 from replaytree.deliver.description import Description
 from replaytree.deliver.final_recipe import full_recipe, recipe_notes
 from replaytree.deliver.full_training import FullTraining
+from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.errors import ConfigError
 from replaytree.networks.regularised import RegularisedNetwork
-from replaytree.space import Auxiliary, Classifier, Concatenation, Convolution, Graph, GraphNode, Pooling, chain
+from replaytree.space import (
+    Auxiliary,
+    Classifier,
+    Concatenation,
+    Convolution,
+    DecisionSpace,
+    Graph,
+    GraphNode,
+    Pooling,
+    chain,
+)
 from replaytree.space.building import build
+from replaytree.space.darts import Darts
 from replaytree.space.graph import IMAGE
 from replaytree.space.layers import AuxiliaryClassifier
 from replaytree.training import Recipe
@@ -57,6 +71,21 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(begun, tmp_path)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     # The finished model has nothing of the second classifier.
     assert list(whole) == list(build(CELL).state_dict())
+
+
+def test_no_file_has_the_second_classifier(begun, digits, tmp_path):
+    training = begun(epochs=1)
+    described = training._description
+    weights = tmp_path / "cell.safetensors"
+    write_weights(weights, training.run(), described)
+    model, found = read_weights(weights)
+    assert found.graph == CELL
+    assert found.params == sum(each.numel() for each in model.parameters()) == replace(CELL, auxiliary=None).params
+    export(weights, tmp_path / "cell.py", form="python", data=digits)
+    assert "auxiliary" not in (tmp_path / "cell.py").read_text()
+    images = digits.val_images[:20]
+    with torch.no_grad():
+        torch.testing.assert_close(load(tmp_path / "cell.py").logits(images), model(images), rtol=0, atol=1e-5)
 
 
 def test_each_part_of_the_recipe_changes_the_weights(begun):
@@ -174,3 +203,32 @@ def test_every_deviation_is_in_the_help():
     for recipe in FINAL_RECIPES.values():
         assert all(deviation in recipe.help for deviation in recipe.deviations)
     assert "no 1/2" in FINAL_RECIPES["enas-final"].help
+
+
+def test_a_search_is_retrained_with_a_preset(digits):
+    cells = Darts(input_shape=(1, 8, 8), num_classes=10, max_layers=2, channels=4, cells=3)
+    search = replaytree.Search(
+        data=digits, space=DecisionSpace(cells),
+        storage="sqlite://", strategy="random", epochs_first=1, epochs_last=1, min_layers=2, max_layers=2,
+        train_limit=64,
+    ).run(trainings=1)  # fmt: skip
+    model = search.best_model(preset="darts-final", epochs=1, folder=None, learning_rate=0.01)
+    own = model.description.training
+    assert (own["epochs"], own["drop_path"], own["learning_rate"], own["cutout"]) == (1, 0.2, 0.01, 4)
+    assert model.description.graph.auxiliary is not None
+    search.tree.engine.dispose()
+
+
+def test_the_command_says_what_does_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPLAYTREE_STORAGE", raising=False)
+    words = "retrain --dataset digits --train-limit 64 --epochs 1 --preset enas-final --width 0.25 --path conv32k3"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    _, err = capsys.readouterr()
+    assert ended.value.code in (0, None)
+    assert [line.split(";")[0].split(",")[0] for line in err.splitlines() if line.startswith("note: ")] == [
+        "note: this network has no parts that drop-path may drop",
+        "note: this network has no place for a second classifier",
+        "note: the rate is not at its lowest after epoch 1",
+    ]

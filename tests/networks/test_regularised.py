@@ -69,3 +69,12 @@ def test_a_chain_may_have_both():
     both = Graph(plain.input_shape, plain.nodes, plain.ends, plain.head, None, Auxiliary(0, AuxiliaryClassifier(3)))
     network = RegularisedNetwork(build(both), both, auxiliary=True).train()
     assert network(torch.randn(4, 1, 8, 8)).shape == (2, 4, 3)
+
+
+def test_the_rate_is_changed_where_a_captured_step_reads_it():
+    network = regularised(graph(drop=1.0))
+    place = network.rate.data_ptr()
+    network.set_rate(0.25)
+    assert (network.rate.data_ptr(), float(network.rate)) == (place, 0.25)
+    # It is no part of what is stored.
+    assert "rate" not in network.state_dict()
