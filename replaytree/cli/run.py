@@ -152,14 +152,16 @@ def resume(
     limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
     if all(limit is None for limit in limits.values()):
         left = tree.goal_left()
-        if left is None:
+        if left is None and not tree.needs_rescoring:
             say(_nothing_left(tree, storage, {"--max-layers": max_layers, "--epochs": epochs}))
             return
-        limits = {"trainings": left.trainings, "episodes": left.episodes, "hours": left.hours}
+        # Nothing is left of a run that was killed behind its last turn but to score its leaders once more.
+        limits = {} if left is None else {"trainings": left.trainings, "episodes": left.episodes, "hours": left.hours}
     from replaytree.search.search import Search
     from replaytree.search.turns import Limits
 
-    Limits(**limits)  # type: ignore[arg-type]
+    if limits:
+        Limits(**limits)  # type: ignore[arg-type]
     search = Search.resume(
         tree.name,
         storage=storage,
@@ -175,6 +177,10 @@ def resume(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
+    if not limits:
+        search.run()
+        print_closing(search, storage=storage, data_dir=data_dir, is_stopped=False, is_quiet=quiet)
+        return
     is_long = search.config.source.dataset != "digits"
     _run(search, storage, limits, quiet=quiet, is_long=is_long, data_dir=data_dir)
 

@@ -16,8 +16,9 @@ from os.path import abspath, expanduser
 from sqlalchemy import URL
 
 from replaytree.border import reason
-from replaytree.errors import ConfigError, CorruptTree, StateUnusable, StorageError
-from replaytree.records import PathEvaluation, StatefulEvaluator
+from replaytree.errors import ConfigError, CorruptTree, EvaluationError, StateUnusable, StorageError
+from replaytree.evaluate import rescores_of, rescoring
+from replaytree.records import Path, PathEvaluation, StatefulEvaluator
 from replaytree.search.state import pack, unpack
 from replaytree.tree import ReplayTree, StateFile, StateFolder, advice, needs_folder, read_state, shown
 
@@ -127,6 +128,37 @@ class EvaluatorState:
         file = self._folder.write(payload, episode_count=episode_count, epochs_before=self.epochs_before)
         self._files.append(file)
         return file
+
+    def needs_rescoring(self, tree: ReplayTree) -> bool:
+        """Whether the evaluator can score leaders once more, and its state has changed since it did so last."""
+        return rescoring(self._evaluator) is not None and tree.needs_rescoring
+
+    def rescore(self, tree: ReplayTree, *, apart: bool) -> bool:
+        """Score the leaders once more, where the state has changed since that was done last; whether it was done.
+
+        `apart`: turns measure on fewer images, so that these scores are compared with none of theirs, not even of the
+        same state: they count as of a state of their own.
+        """
+        evaluator = rescoring(self._evaluator)
+        if evaluator is None or not self.needs_rescoring(tree):
+            return False
+        paths = tree.leaders()
+        # One that begins another is scored with it where the space is nested, and by itself where it is not.
+        answers = rescores_of(evaluator, paths)
+        scores: dict[Path, float] = {}
+        for path, answer in zip(paths, answers, strict=True):
+            for depth, accuracy in enumerate(answer.accuracies, start=1):
+                if accuracy is not None:
+                    scores.setdefault(path[:depth], accuracy)
+        epochs = {answer.epochs for answer in answers if answer.epochs is not None}
+        if len(epochs) > 1:
+            raise EvaluationError(f"rescore returned evaluations of several states, with epochs {sorted(epochs)}")
+        if not epochs:
+            return False
+        before = self.epochs_before + int(apart)
+        tree.record_rescores(scores, epochs=epochs.pop() + before, epochs_before=before)
+        self._files[-1] = replace(self._files[-1], epochs_before=before)
+        return True
 
     def recorded(self, tree: ReplayTree) -> None:
         """The last file is referred to: those before the last two go."""

@@ -148,6 +148,10 @@ class Learner:
             # Asked of the tree, so that there is one definition of the best; an index answers, in any tree in 1 ms.
             self.leader = tree.leader()
 
+    def rescored(self, tree: ReplayTree) -> None:
+        """Leaders have new scores: the first of them may be another."""
+        self.leader = tree.leader()
+
     def state(self) -> bytes:
         """What a resumed search goes on from; StorageError where it could not, before anything is stored."""
         state = {

@@ -244,12 +244,16 @@ class Search:
         `progress` shows a bar; None: in a terminal or a notebook, where no `on_turn` is given.
 
         A turn is `num_paths` episodes, fewer where a limit leaves less. All that a turn brought is committed in one
-        transaction at its end, so a search that is interrupted loses at most the turns under way.
+        transaction at its end, so a search that is interrupted loses at most the turns under way. Where the evaluator
+        has a state, as a supernet has, the leaders are scored once more at the end, so that all are of one state.
 
         Raises SearchHeld where another process drives the search. If one takes it over meanwhile, what has just been
         trained is stored, a warning is logged, and the run ends with `lost` saying why.
         """
         is_new = (episodes, trainings, hours) != (None, None, None)
+        if not is_new and self.goal_left() is None and self._state.needs_rescoring(self.tree):
+            # A run was killed behind its last turn.
+            return self._rescored()
         limits = Limits(episodes, trainings, hours) if is_new else self._to_the_goal()
         self._stop, self.lost = False, None
         try:
@@ -267,6 +271,7 @@ class Search:
                 self.learner.aim(self._limits.trainings)
                 with telling(on_turn, self._limits, progress=progress) as tell:
                     self._run(self._limits, tell)
+                self._rescore()
                 self._stale = False
         except LeaseLost as lost:
             self.lost = lost
@@ -277,6 +282,23 @@ class Search:
             end = EndEvent(self.name, self.episode_count, self.training_count, self.learner.best_accuracy)
             self.callbacks.tell("on_end", end)
         return self
+
+    def _rescored(self) -> Search:
+        """The search, whose leaders are scored once more, and nothing else."""
+        try:
+            with self.tree.driving(take_over=self._take_over):
+                self._restore()
+                self._state.begin(self.tree)
+                self._rescore()
+        except LeaseLost as lost:
+            self.lost = lost
+            _log.warning("%s", lost)
+        return self
+
+    def _rescore(self) -> None:
+        """Score the leaders with the last state of the evaluator, where it has one and can."""
+        if self._state.rescore(self.tree, apart=self.config.weights.score_images is not None):
+            self.learner.rescored(self.tree)
 
     def goal_left(self) -> Goal | None:
         """What is left of how far the search was last asked to go; None where that is reached, or was never said."""

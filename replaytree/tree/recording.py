@@ -71,13 +71,13 @@ def record_episodes(
     state: bytes,
 ) -> list[NodeStats]:
     """Store a batch and the strategy's state after it; the touched nodes as they are now, ordered by id."""
-    first = _lock_search(connection, search_id)
+    first = lock_search(connection, search_id)
     changes = changes_of(batch)
-    stored = _known(connection, search_id, list(changes))
-    _add_to_nodes(connection, changes, stored)
+    stored = known(connection, search_id, list(changes))
+    add_to_nodes(connection, changes, stored)
     _insert_nodes(connection, search_id, space, changes, stored)
     _insert_episodes(connection, search_id, batch, stored=stored, first=first)
-    _add_to_budgets(connection, search_id, changes, stored)
+    add_to_budgets(connection, search_id, changes, stored)
     now = datetime.now(UTC)
     connection.execute(
         _upsert_state(connection.dialect.name),
@@ -109,13 +109,13 @@ def record_late(
 
     The stored state stays that of the new driver, which may not have stored one yet. It is marked as of more episodes.
     """
-    _lock_search(connection, search_id)
+    lock_search(connection, search_id)
     state = connection.scalar(select(strategy_states.c.payload).where(strategy_states.c.search_id == search_id)) or b""
     trained = [episode for episode in batch if episode.trained]
     record_episodes(connection, search_id, space=space, batch=trained, state=state)
 
 
-def _lock_search(connection: Connection, search_id: int) -> int:
+def lock_search(connection: Connection, search_id: int) -> int:
     """Keep other writers of this search out until the commit; the number of its next episode."""
     if connection.scalar(_LOCK, {"search": search_id}) is None:
         raise SearchNotFound("the search was deleted from the database while it was running; start it under a new name")
@@ -123,7 +123,7 @@ def _lock_search(connection: Connection, search_id: int) -> int:
     return 0 if number is None else int(number) + 1
 
 
-def _known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> dict[Path, Stored]:
+def known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> dict[Path, Stored]:
     """Those of the prefixes that are stored."""
     by_text = {path_text(prefix): prefix for prefix in prefixes}
     stored: dict[Path, Stored] = {}
@@ -139,7 +139,8 @@ def _known(connection: Connection, search_id: int, prefixes: Sequence[Path]) -> 
     return stored
 
 
-def _add_to_nodes(connection: Connection, changes: dict[Path, Change], stored: dict[Path, Stored]) -> None:
+def add_to_nodes(connection: Connection, changes: dict[Path, Change], stored: dict[Path, Stored]) -> None:
+    """Add the changes to the sums of the stored nodes."""
     if stored:
         connection.execute(
             _ADD_TO_NODE,
@@ -269,7 +270,7 @@ def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
-def _add_to_budgets(
+def add_to_budgets(
     connection: Connection, search_id: int, changes: dict[Path, Change], stored: dict[Path, Stored]
 ) -> None:
     """Add the accuracies to the sums of their budgets, here and in the database, and to the noise of the budgets."""

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine
 from replaytree.errors import DatabaseGone, LeaseLost, NodeNotFound, SearchExists, SearchHeld
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
-from replaytree.tree import node_queries, search_queries
+from replaytree.tree import node_queries, rescoring, search_queries
 from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
 from replaytree.tree.engine import open_engine
 from replaytree.tree.evaluator_states import folder_for, refer, state_in, stored_state
@@ -202,6 +202,35 @@ class ReplayTree:
 
         write(self.engine, store, durable=file is not None)
         return write(self.engine, tidy)
+
+    @property
+    def needs_rescoring(self) -> bool:
+        """Whether the evaluator's state has changed since leaders were scored once more, and they were not by it."""
+        if self.evaluator_state() is None:
+            return False
+        measured, rescored = rescoring.last_epochs(self.engine, self._search_id)
+        return rescored < measured and any(node.epochs != measured for node in self._leaders())
+
+    def leaders(self) -> list[Path]:
+        """The paths that may be the best by the evaluator's last state (rescoring.py)."""
+        return [node.path for node in self._leaders()]
+
+    def _leaders(self) -> list[Node]:
+        nodes = {node.path: node for node in self.nodes()}
+        return [nodes[path] for path in rescoring.leaders(list(nodes.values()))]
+
+    def record_rescores(self, scores: Mapping[Path, float], *, epochs: int, epochs_before: int) -> None:
+        """Store what prefixes were scored once more. `epochs_before` is from now on that of the evaluator's state.
+
+        Inside `driving` it raises LeaseLost where another process has taken the search over.
+        """
+
+        def work(connection: Connection) -> None:
+            if self._lease is not None:
+                self._lease.require(connection)
+            rescoring.record_rescores(connection, self._search_id, scores, epochs=epochs, epochs_before=epochs_before)
+
+        write(self.engine, work, durable=True)
 
     @contextmanager
     def driving(self, *, take_over: bool = False) -> Iterator[None]:

@@ -85,6 +85,46 @@ def test_interrupted_after_any_turn_and_resumed_is_as_if_uninterrupted(tmp_path,
     assert check(parts.tree.engine) == []
 
 
+def test_a_run_ends_by_scoring_its_leaders_once_more(tmp_path, begin, resume):
+    search = begin(tmp_path / "a.db").run(episodes=6)
+    evaluator = search.workers.evaluator
+    nodes = search.tree.nodes()
+    assert {node.epochs for node in nodes} == {6}, "all of a small tree"
+    for node in nodes:
+        [score] = evaluator.rescore([node.path])
+        assert node.average_accuracy == pytest.approx(score.accuracies[-1])
+    assert search.tree.best(1)[0].average_accuracy == max(node.average_accuracy for node in nodes)
+    assert search.learner.leader.average_accuracy == search.tree.best(1)[0].average_accuracy
+    assert check(search.tree.engine) == []
+    assert not search.tree.needs_rescoring
+
+
+def test_killed_before_the_leaders_were_scored_they_are_when_it_is_resumed(tmp_path, begin, resume, monkeypatch):
+    whole = begin(tmp_path / "whole.db").run(episodes=6)
+    search = begin(tmp_path / "parts.db")
+    monkeypatch.setattr(search, "_rescore", lambda: None)
+    search.run(episodes=6)
+    assert search.tree.needs_rescoring
+    again = resume(tmp_path / "parts.db").run()
+    assert again.tree.nodes() == whole.tree.nodes()
+    with pytest.raises(ConfigError, match="the goal of 6 episodes in all is reached"):
+        again.run()
+
+
+def test_scores_on_fewer_images_are_compared_with_none_of_the_leaders(tmp_path, begin, resume):
+    # As a run with --score-images does.
+    parts = begin(tmp_path / "b.db")
+    parts._rescore = lambda: parts._state.rescore(parts.tree, apart=True)
+    parts.run(episodes=3)
+    assert {node.epochs for node in parts.tree.best(99)} == {4}
+    assert len(parts.tree.best(99)) == len(parts.tree.nodes()), "those of the last turn, too"
+    parts.run(episodes=1)
+    assert [episode.epochs for episode in parts.tree.episodes()] == [1, 2, 3, 5]
+    assert {node.epochs for node in parts.tree.best(99)} == {6}
+    assert resume(tmp_path / "b.db")._state.epochs_before == 2
+    assert check(parts.tree.engine) == []
+
+
 def test_a_turn_that_failed_leaves_nothing_behind_in_the_evaluator(tmp_path, begin, supernet):
     def fail():
         raise RuntimeError("in the middle of a training")
@@ -287,7 +327,7 @@ def test_a_folder_that_cannot_be_written_loses_nothing(tmp_path, begin, resume):
 def test_rays_workers_cannot_share_a_state(tmp_path, begin):
     with pytest.raises(ConfigError, match=r"SmallSupernet has a state, which one process keeps.*leave out --work"):
         begin(tmp_path / "a.db", workers=2)
-    with pytest.raises(ConfigError, match="the weights of a supernet are in one process"):
+    with pytest.raises(ConfigError, match="shared weights are in one process"):
         replaytree.Search(dataset="digits", weights="shared", workers=2, storage=str(tmp_path / "a.db"))
 
 
