@@ -41,6 +41,8 @@ def test_the_line_of_a_turn_has_the_best_the_counts_and_the_time_left():
     assert described(turn(), Shares(trainings=20)) == "best 0.9000 at 8 epochs  5/20 trainings  3:00 left  last 0.7500"
     assert described(turn(), Shares(episodes=12)) == "best 0.9000 at 8 epochs  6/12 episodes  1:00 left  last 0.7500"
     assert described(turn(), Shares(hours=0.1)) == "best 0.9000 at 8 epochs  5 trainings  5:00 left  last 0.7500"
+    whole = turn(evaluations=[PathEvaluation((None, 0.75)), PathEvaluation((), failure="diverged")])
+    assert described(whole, Shares(trainings=20)).endswith("last 0.7500")
     failed = turn(leader=None, evaluations=[PathEvaluation((), failure="out_of_memory")])
     assert described(failed, Shares(trainings=20)) == "best -  5/20 trainings  3:00 left  out of memory"
     assert (clock(75), clock(3700)) == ("1:15", "1:01:40")

@@ -47,3 +47,11 @@ def test_the_reward_is_accuracy_to_a_power_of_the_best_of_the_last_epochs():
     # Two trainings of average 0.5, at twice the target.
     node = reward.of_node(NodeStats((0, 0), 5, (BudgetSums(1, 2, 1.0), BudgetSums(2, 0, 0.0))))
     assert [sums.total_accuracy for sums in node.budgets] == pytest.approx([2 * 0.125 / 2, 0.0])
+
+
+def test_what_was_not_measured_has_no_reward():
+    reward = SoftReward(SPACE, target_params=100, weight=-1.0, power=2.0)
+    # Two layers are 200 parameters: half of 0.6^2.
+    assert reward.of_training((0, 0), PathEvaluation([None, 0.6])).accuracies == (None, pytest.approx(0.18))
+    best = PathEvaluation([None, 0.6], best_accuracies=[None, 0.8])
+    assert reward.of_training((0, 0), best).accuracies == (None, pytest.approx(0.32))
