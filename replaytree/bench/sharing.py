@@ -135,11 +135,16 @@ def best_of(supernet: SharedEvaluator, paths: Sequence[Path]) -> tuple[Path, flo
 
 
 def shared_config(job: Job, data: ImageData) -> SearchConfig:
-    """The configuration of the search that shares weights: the preset's, small, with one minibatch a path."""
+    """The configuration of the search that shares weights: the preset's, small, with one minibatch a path.
+
+    The learning rate falls once over the whole search; the published number of epochs, too, ends with a fall.
+    """
     values = {**_small(job), **SETTINGS[job.dataset], "dataset": None, "num_paths": job.paths, **dict(job.options)}
     config = SearchConfig(**with_preset(job.space, {"score_images": 128, **values}))
     steps = epoch_steps(data, Recipe.of(config, data))
-    return config.with_options(passes=config.num_paths / steps)
+    return config.with_options(
+        passes=config.num_paths / steps, restart_passes=job.turns * config.num_paths / steps
+    )  # fmt: skip
 
 
 def fresh_config(job: Job) -> SearchConfig:

@@ -61,6 +61,7 @@ _ENAS_DEVIATIONS = (
     "the paths of a turn are scored on the same minibatch",
     "no clipping of the supernet's gradients, which the program writes and does not do, and no dropout before its "
     "classifier",
+    "what is derived is the best of the leaders, scored once more with the last weights, and not of new samples",
     "the baseline begins with the first reward, not with 0, and is held for each depth",
     "the controller's LSTM and heads have biases, and of an earlier layer that was chosen it reads an embedding of the "
     "distance, not the state there",

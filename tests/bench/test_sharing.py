@@ -22,6 +22,8 @@ def test_a_turn_is_one_minibatch_a_path_of_the_presets_controller():
     # 899 images in batches of 32.
     assert epoch_steps(data, Recipe.of(config, data)) == 29
     assert round(config.weights.passes * 29) == config.num_paths == 7
+    # 2 turns of 7 minibatches.
+    assert config.weights.restart_passes == pytest.approx(14 / 29)
     own = config.strategy_options.gradient
     assert (config.strategy, own.controller.separable_bias, own.entropy_in) == ("reinforce", 10.0, "reward")
     assert own.controller.policy_learning_rate == 0.25
