@@ -30,14 +30,18 @@ class Resident:
 
 def measure_trainings(*, trainings: int = 1000, every: int = 100) -> Iterator[Resident]:
     """Train tries of two new paths of four layers on a few digits; read the memory after each `every` trainings."""
-    statm = FilePath("/proc/self/statm")
-    if not statm.is_file():
-        raise ConfigError("this needs Linux: resident memory is read from /proc/self/statm")
     data = load_data("digits", train_limit=100)
     space = LayerSpace(xu24(0.25), input_shape=data.image_shape, num_classes=data.num_classes, max_layers=4)
     evaluator = JointEvaluator(space, data, recipe=Recipe(crop_padding=1), device=torch.device("cpu"))
-    page = os.sysconf("SC_PAGE_SIZE")
     for done in range(0, trainings + 1, PATHS):
         if done % every == 0:
-            yield Resident(done, int(statm.read_text().split()[1]) * page)
+            yield Resident(done, resident())
         evaluator.evaluate(tree_paths(space, depth=4, count=PATHS, seed=done), budget=Budget(1), seed=done)
+
+
+def resident() -> int:
+    """Resident bytes of this process; ConfigError where the system does not tell."""
+    statm = FilePath("/proc/self/statm")
+    if not statm.is_file():
+        raise ConfigError("this needs Linux: resident memory is read from /proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -13,7 +13,7 @@ from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.bench_gpu import gpu
 from replaytree.cli.bench_searches import digits_table, spaces, strategies
 from replaytree.cli.bench_sharing import sharing
-from replaytree.cli.bench_weights import weights
+from replaytree.cli.bench_weights import supernet, weights
 from replaytree.cli.help import Commands
 from replaytree.cli.options import whole
 from replaytree.cli.text import say
@@ -154,6 +154,7 @@ def storage(
 bench.command()(evaluator)
 bench.command("truth-table")(truth_table)
 bench.command()(weights)
+bench.command()(supernet)
 
 
 @bench.command()

@@ -1,4 +1,4 @@
-"""`replaytree bench weights`: how far scores with shared weights can be trusted, and what they cost."""
+"""`replaytree bench weights`, `supernet`: how far scores with shared weights can be trusted, and what they cost."""
 
 from __future__ import annotations
 
@@ -50,3 +50,34 @@ def weights(
             flush=True,
         )
     finish({"weights": [asdict(way) for way in found]}, json_)
+
+
+def supernet(
+    turns: Annotated[int, whole("Instead, the resident memory over so many turns; 0: the steps.", least=0)] = 0,
+    every: Annotated[int, whole("Turns between two looks.")] = 500,
+    paths: Annotated[int, whole("Paths whose steps are timed.")] = 30,
+    json_: Json = None,
+) -> None:
+    """Processor time of a supernet's training step, as a ratio to a step of the path that it takes.
+
+    With --turns, resident memory over thousands of turns of two paths: a curve that must be flat.
+    """
+    from replaytree.bench.supernet import SPACES, measure_steps, measure_turns
+
+    if turns:
+        curve = []
+        for point in measure_turns(turns=turns, every=every):
+            curve.append(point)
+            say(f"{point.trainings:>6} turns  {point.resident_bytes / 2**20:.1f} MiB", flush=True)
+        finish({"curve": [asdict(point) for point in curve]}, json_)
+        return
+    costs = []
+    for space, layers, options in SPACES:
+        cost = measure_steps(space, layers=layers, paths=paths, options=options)
+        costs.append(cost)
+        say(
+            f"{space:<10}  {layers:>2} layers  a path's step {cost.path_ms:.1f} ms  supernet {cost.again:.2f} of it, "
+            f"{cost.new:.2f} on a new path (medians of {paths} paths)",
+            flush=True,
+        )
+    finish({"steps": [asdict(cost) for cost in costs]}, json_)
