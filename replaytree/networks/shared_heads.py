@@ -14,11 +14,22 @@ class SharedHead(nn.Module):
 
     With `units` > 0: averages of the cells of a grid of (rows, columns); on each the same linear layer with batch norm
     and ReLU; their average over the cells; a linear layer. With 0 units: global average pooling and a linear layer.
-    `passes_on` is the factor on the gradient that the head passes back to the feature map.
+    `passes_on` is the factor on the gradient that the head passes back to the feature map. With `reads_all` every value
+    of the map is a channel.
     """
 
-    def __init__(self, channels: int, units: int, num_classes: int, *, grid: tuple[int, int], passes_on: float) -> None:
+    def __init__(
+        self,
+        channels: int,
+        units: int,
+        num_classes: int,
+        *,
+        grid: tuple[int, int],
+        passes_on: float,
+        reads_all: bool = False,
+    ) -> None:
         super().__init__()
+        self._reads_all = reads_all
         self._grid = grid if units else (1, 1)
         self._passes_on = passes_on
         self.hidden = (
@@ -30,6 +41,8 @@ class SharedHead(nn.Module):
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Logits (B, K)."""
+        if self._reads_all:
+            features_BCHW = features_BCHW.flatten(1)[:, :, None, None]
         cells_BCHW = features_BCHW
         if self._grid != features_BCHW.shape[2:]:
             cells_BCHW = functional.adaptive_avg_pool2d(features_BCHW, self._grid)

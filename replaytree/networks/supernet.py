@@ -24,7 +24,7 @@ from replaytree.space import GraphSpace, prefixes
 from replaytree.space.building import build_layer
 from replaytree.space.graph import IMAGE, Graph
 from replaytree.space.layers import OWN_KIND, Layer, layer_to_json
-from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
+from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_shape, head_units, reads_all
 
 # The least recently used are dropped. They are small: their weights are the supernet's.
 MAX_BLOCKS = 2048
@@ -199,7 +199,10 @@ class Supernet:
 
         def made() -> Block:
             with torch.random.fork_rng(devices=[]):
-                head = SharedHead(graph.end_shape[0], units, self._num_classes, grid=grid, passes_on=factor)
+                head = SharedHead(
+                    head_shape(self._space, path)[0], units, self._num_classes,
+                    grid=grid, passes_on=factor, reads_all=reads_all(graph),
+                )  # fmt: skip
             return self._tied(f"{name} {units}", head)
 
         return self._cached(self._blocks, (name, (units, grid), (graph.end_shape,)), made, most=MAX_BLOCKS)

@@ -20,7 +20,7 @@ from replaytree.records import Path
 from replaytree.space import GraphSpace, prefixes
 from replaytree.space.building import build_layer
 from replaytree.space.graph import IMAGE, Graph
-from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_units
+from replaytree.space.trie import HEAD_HIDDEN, head_grid, head_shape, head_units, reads_all
 
 # How much of a head's gradient each layer passes on to the one before it. With the plain sum (1) a layer serves every
 # later head alike: its own prefix reads low, and the first layers get the gradients of all heads at a rate meant for
@@ -42,7 +42,7 @@ class PrefixNetwork(nn.Module):
 
     A head has a hidden layer with `hidden` units a channel, on averages of a few cells: it does the work that a linear
     head would ask of the layers below it. With `hidden` 0, and behind pooling alone, a head is global average pooling
-    and a linear layer.
+    and a linear layer. Where the head of a prefix's network reads every value, it is that head.
 
     A prefix that paths share is one node: computed once, with one head. A single path gives a chain with a head after
     every layer. `nodes` is in depth-first order: a node comes after its parent and its parent's earlier subtrees.
@@ -75,7 +75,7 @@ class PrefixNetwork(nn.Module):
         self._steps = steps
         self._weights = [discount ** (len(node) - 1) for node in self.nodes]
         self.heads = Heads(
-            [space.network(node).end_shape for node in self.nodes],
+            [head_shape(space, node) for node in self.nodes],
             [head_grid(space, node) for node in self.nodes],
             [head_units(space, node, hidden) for node in self.nodes],
             num_classes,
@@ -97,7 +97,8 @@ class PrefixNetwork(nn.Module):
                     if len(maps[-1]) != len(images_BCHW):
                         raise ValueError(f"{len(images_BCHW)} images went in, {len(maps[-1])} feature maps came out")
                 ends = [maps[source] for source in step.ends]
-                read[place] = self.heads.read(place, modules["merge"](*ends) if "merge" in modules else ends[0])
+                end = modules["merge"](*ends) if "merge" in modules else ends[0]
+                read[place] = self.heads.read(place, end.flatten(1)[:, :, None, None] if step.reads_all else end)
             except Exception as error:
                 raise NodeError(node) from error
         logits_TBK: Tensor = self.heads(read)
@@ -142,12 +143,13 @@ class _Step:
     since: int
     own: tuple[tuple[str, tuple[int, ...]], ...]
     ends: tuple[int, ...]
+    reads_all: bool
 
     @classmethod
     def of(cls, graph: Graph, *, since: int) -> _Step:
         """The nodes of a graph from number `since` on."""
         own = tuple((node.name, tuple(source - IMAGE for source in node.inputs)) for node in graph.nodes[since:])
-        return cls(since - IMAGE, own, tuple(source - IMAGE for source in graph.ends))
+        return cls(since - IMAGE, own, tuple(source - IMAGE for source in graph.ends), reads_all(graph))
 
 
 def _modules(graph: Graph, *, since: int) -> nn.ModuleDict:

@@ -47,9 +47,8 @@ class MetaQnn:
     * fully connected `fc512`, `fc256`, `fc128`: where sides are at most 7, at most two in a row, never growing;
     * `softmax`, `gap` (not behind fully connected layers, where it would be the same): everywhere; they end the path.
 
-    The head of every prefix reads all values. So an unfinished prefix is the same network as the prefix with `softmax`;
-    `gap` averages the channels first. In a joint training an unfinished prefix has the head with a hidden layer that
-    all prefixes have, and an ending its own: one linear layer. Dropout is left out.
+    The head of every prefix reads all values. So an unfinished prefix is the same network as the prefix with `softmax`,
+    also in a joint training; `gap` averages the channels first. Dropout is left out.
     """
 
     name = "metaqnn"

@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from replaytree.records import Path
+from replaytree.records import Path, Shape
 from replaytree.space.graph import Graph, GraphSpace
-from replaytree.space.layers import Ending
+from replaytree.space.layers import Classifier, Ending
 
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.
 COPIES_OF_WEIGHTS = 4
@@ -30,9 +30,20 @@ def prefixes(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(sorted({path[:depth] for path in paths for depth in range(1, len(path) + 1)}))
 
 
+def reads_all(graph: Graph) -> bool:
+    """Whether the head of a network reads every value of its feature map, and not the average of each channel."""
+    return isinstance(graph.head, Classifier) and graph.head.pool == "flatten"
+
+
+def head_shape(space: GraphSpace, node: Path) -> Shape:
+    """What a node's head reads: its feature map, or a column of all values where the head of its network reads all."""
+    graph = space.network(node)
+    return (math.prod(graph.end_shape), 1, 1) if reads_all(graph) else graph.end_shape
+
+
 def head_grid(space: GraphSpace, node: Path) -> tuple[int, int]:
     """The grid of averages of its feature map that a node's head reads: (rows, columns)."""
-    _, rows, columns = space.network(node).end_shape
+    _, rows, columns = head_shape(space, node)
     side = SHALLOW_CELLS if len(node) <= SHALLOW else HEAD_CELLS
     return min(rows, side), min(columns, side)
 
@@ -41,9 +52,13 @@ def head_units(space: GraphSpace, node: Path, hidden: int = HEAD_HIDDEN) -> int:
     """The number of hidden units of a node's head; 0 where no layer up to the node has weights, as behind pooling.
 
     A hidden layer would there be the only one that learns, and would overrate the prefix. It is also 0 behind an
-    ending: a path that chose its head is scored with that head. A hidden layer rates every ending alike.
+    ending: a path that chose its head is scored with that head. A hidden layer rates every ending alike. And it is 0
+    where the network's head reads every value: averages of cells leave out where in the image things are, which such
+    a network tells apart (reports/benchmarks/heads.md).
     """
     graph = space.network(node)
+    if reads_all(graph):
+        return 0
     if graph.nodes and isinstance(graph.nodes[-1].layer, Ending):
         return 0
     if graph.params == graph.head.params(graph.end_shape):
@@ -73,7 +88,7 @@ def trie_cost(space: GraphSpace, paths: Iterable[Path], *, hidden: int = HEAD_HI
     for node in prefixes(paths):
         graph = space.network(node)
         own = _own_cost(graph, len(node))
-        channels, units = graph.end_shape[0], head_units(space, node, hidden)
+        channels, units = head_shape(space, node)[0], head_units(space, node, hidden)
         width = units or channels
         params += own.params + (width + 1) * space.num_classes
         flops += own.flops + width * space.num_classes

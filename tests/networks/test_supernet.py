@@ -1,10 +1,22 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from replaytree.errors import SpaceError
 from replaytree.networks.supernet import Supernet
-from replaytree.space import Convolution, CustomLayer, LayerSpace, Pooling, prefixes
+from replaytree.records import Decision
+from replaytree.space import (
+    ChainPlan,
+    Classifier,
+    Convolution,
+    CustomLayer,
+    DecisionSpace,
+    LayerSpace,
+    Pooling,
+    prefixes,
+)
 from replaytree.space.catalogue import named_space
 
 CPU = torch.device("cpu")
@@ -119,3 +131,32 @@ def test_a_layer_of_ones_own_has_no_shared_weights():
     space = LayerSpace([Convolution(4, 3), own], input_shape=(1, 8, 8), num_classes=10, max_layers=2)
     with pytest.raises(SpaceError, match="layer 'own' is one of your own"):
         supernet(space).network([(0, 1)])
+
+
+def test_where_a_network_reads_every_value_so_do_its_shared_heads():
+    """A head of 4 x 8 x 8 values a class, and one of 4 x 4 x 4 behind a stride of 2."""
+
+    class Flat(ChainPlan):
+        def network(self, path):
+            return replace(super().network(path), head=Classifier(self.num_classes, "flatten"))
+
+    space = DecisionSpace(
+        Flat(
+            [Decision("stride", ("1", "2"))], lambda options: Convolution(4, 3, int(options["stride"])),
+            input_shape=(1, 8, 8), num_classes=10, max_layers=2,
+        )
+    )  # fmt: skip
+    gradients = []
+    for discount in (1.0, 0.5):
+        network = supernet(space, discount=discount).network([(0, 1)])
+        logits = network(images())
+        assert logits.shape == (2, 4, 10)
+        logits[1].square().sum().backward()
+        gradients.append(
+            {tuple(p.shape): p.grad for module in network._modules_used for p in module.parameters() if p.grad.any()}
+        )
+    whole, halved = gradients
+    # The head of depth 2 passes on half of its gradient; the one of depth 1 read nothing of it.
+    assert [shape for shape in whole if len(shape) == 2] == [(10, 4 * 4 * 4)]
+    torch.testing.assert_close(halved[4, 1, 3, 3], 0.5 * whole[4, 1, 3, 3])
+    torch.testing.assert_close(halved[10, 64], whole[10, 64])

@@ -10,7 +10,7 @@ from replaytree.space.catalogue import about, named_space
 from replaytree.space.coding import ended, legal_actions
 from replaytree.space.layers import BiasedConvolution, Ending, FullyConnected, UnpaddedPooling
 from replaytree.space.metaqnn import size_bin
-from replaytree.space.trie import head_units, trie_cost
+from replaytree.space.trie import head_shape, head_units, trie_cost
 
 FILTERS = ["conv64", "conv128", "conv256", "conv512"]
 
@@ -160,18 +160,22 @@ def test_a_layer_that_there_is_not():
         space().parse("conv64k1 conv32k3")
 
 
-def test_in_a_trie_an_ending_has_the_head_of_its_network():
+def test_in_a_trie_every_prefix_has_the_head_of_its_network():
+    """An unfinished one, too: as averages of cells, it would not see where in the image things are."""
     own = space(sides=6, width=0.25)
     softmax, gap = own.parse("conv64k3 softmax"), own.parse("conv64k3 gap")
-    assert [head_units(own, path) for path in (softmax[:1], softmax, gap)] == [64, 0, 0]
+    assert [head_units(own, path) for path in (softmax[:1], softmax, gap)] == [0, 0, 0]
+    assert [head_shape(own, path) for path in (softmax[:1], softmax, gap)] == [(576, 1, 1), (576, 1, 1), (16, 1, 1)]
     network = PrefixNetwork(own, [softmax, gap], 10)
     cost = trie_cost(own, [softmax, gap])
     assert sum(parameter.numel() for parameter in network.parameters()) == cost.params
-    # The convolution; a head of 64 units on 16 channels; linear heads of 16 x 36 values and of 16 averages.
-    assert cost.params == 28 * 16 + (16 * 64 + 2 * 64 + 65 * 10) + 577 * 10 + 17 * 10
+    # The convolution; two linear heads of 16 x 36 values, unfinished and ended, and one of 16 averages.
+    assert cost.params == 28 * 16 + 577 * 10 + 577 * 10 + 17 * 10
+    # Forward, one image: the convolution, and the heads' multiply-adds.
+    assert cost.flops == 27 * 16 * 36 + 576 * 10 * 2 + 16 * 10
     images = torch.rand(3, 3, 6, 6)
     logits = network(images)
-    for path in (softmax, gap):
+    for path in (softmax[:1], softmax, gap):
         alone = own.build(path)
         place = network.nodes.index(path)
         weights = list(network.layers[network.nodes.index(path[:1])].parameters())
