@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from replaytree.config import Budget, Pruning, SearchConfig
 from replaytree.policy import PolicyUpdate
-from replaytree.records import PathEvaluation, Proposal
+from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.search.learner import Learner, Lesson
 from replaytree.search.turns import Turn
 from replaytree.space import LabelSpace, SoftReward
@@ -98,3 +99,21 @@ def test_the_episodes_of_a_lesson():
     assert (stopped.epochs, stopped.trained, stopped.evaluation) == (1, True, evaluations[0])
     assert (replayed.epochs, replayed.trained, replayed.evaluation) == (8, False, None)
     assert {(e.depth_bound, e.policy_loss, e.entropy) for e in (stopped, replayed)} == {(2, 0.25, 0.125)}
+
+
+def test_the_temperature_of_draws_is_that_of_the_strategy(tree):
+    nodes = [((0,), 0.9), ((1,), 0.5)]
+
+    def drawn(**options):
+        learner = learner_of(SearchConfig(dataset=None, min_layers=1, max_layers=3, **options))
+        learner.memory.update([NodeStats(path, 1, (BudgetSums(2, 1, accuracy),)) for path, accuracy in nodes])
+        generator = torch.Generator().manual_seed(0)
+        return [learner.memory.draw(generator) for _ in range(100)].count((1,))
+
+    # The worse of two, at 0.5 of 0.9: 1 / (1 + e^(0.4 / t)) of the draws.
+    assert drawn(strategy="replay") == drawn(strategy="guided") == 0
+    assert 35 <= drawn(strategy="replay", temperature=10.0) <= 65
+    assert 35 <= drawn(strategy="guided", temperature=10.0) <= 65
+    restored = learner_of(SearchConfig(dataset=None, min_layers=1, max_layers=3, strategy="replay", temperature=10.0))
+    restored.restore(tree)
+    assert restored.memory._temperature == 10.0
