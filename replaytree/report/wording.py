@@ -44,9 +44,9 @@ def joined(names: Sequence[str]) -> str:
 
 
 def broken(label: str, most: int = LINE) -> str:
-    """A label as HTML for a figure: long ones of several decisions go over lines, '3x5f36@<br>1+2+3'."""
+    """A label as HTML for a figure: long ones of several decisions go over lines, 'max3@0+<br>identity@1'."""
     lines = [""]
-    for part in re.findall(r"[^-+@]*[-+@]|[^-+@]+", label):
+    for part in re.findall(r"[^-+]*[-+]|[^-+]+", label):
         if lines[-1] and len(lines[-1]) + len(part) > most:
             lines.append("")
         lines[-1] += part

@@ -8,7 +8,7 @@ operation to each of two maps, which are inputs of the cell or earlier nodes of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,6 +40,16 @@ class Node:
     number: int
     depth: int
     edges: tuple[Edge, Edge]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A cell to be drawn: what its inputs 0 and 1 are, its nodes, and the inputs and nodes that it gives."""
+
+    kind: str
+    inputs: tuple[str, str]
+    nodes: tuple[Node, ...]
+    ends: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,16 @@ class CellNodes:
     def cells(self, path: Path) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
         """The nodes of the normal cell and of the reduction cell."""
         return self._cells([decode(self.decisions(depth), action) for depth, action in enumerate(path, start=1)])
+
+    def sketches(self, path: Path, ends: Callable[[tuple[Node, ...], bool], tuple[int, ...]]) -> tuple[Sketch, Sketch]:
+        """Both cells of a path; `ends` says what nodes give, of a reduction cell if it is True."""
+        far, near = "the cell before the last", "the last cell"
+        inputs = (far, near) if self.far_first else (near, far)
+        normal, reduction = (
+            Sketch(kind, inputs, nodes, ends(nodes, kind == "reduction"))
+            for kind, nodes in zip(KINDS, self.cells(path), strict=True)
+        )
+        return normal, reduction
 
     def written(self, normal: Sequence[str], reduction: Sequence[str]) -> str:
         """A path from the nodes of two cells, as in 'sep3@0+skip@1': normal and reduction in turn."""

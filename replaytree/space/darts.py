@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import CellNodes, Drawing, Node, require_halves
+from replaytree.space.cells import CellNodes, Drawing, Node, Sketch, require_halves
 from replaytree.space.coding import Values
 from replaytree.space.genotypes import DARTS
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
@@ -184,6 +184,10 @@ class Darts:
     def values(self, prefix: Path, label: str) -> Values:
         """The inverse of `label`; the edges may stand in either order."""
         return NODES.values(len(prefix) + 1, label)
+
+    def sketches(self, path: Path) -> tuple[Sketch, Sketch]:
+        """The cells: what each gives are its nodes."""
+        return NODES.sketches(path, lambda nodes, _: tuple(node.number for node in nodes) or (0, 1))
 
     def network(self, path: Path) -> Graph:
         """The network with its head."""

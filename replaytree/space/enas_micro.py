@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import CellNodes, Drawing, Node, loose_ends, require_halves
+from replaytree.space.cells import CellNodes, Drawing, Node, Sketch, loose_ends, require_halves
 from replaytree.space.coding import Values
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
@@ -182,6 +182,10 @@ class EnasMicro:
     def values(self, prefix: Path, label: str) -> Values:
         """The inverse of `label`."""
         return NODES.values(len(prefix) + 1, label)
+
+    def sketches(self, path: Path) -> tuple[Sketch, Sketch]:
+        """The cells: what each gives are its loose ends."""
+        return NODES.sketches(path, lambda nodes, _: loose_ends(nodes))
 
     def network(self, path: Path) -> Graph:
         """The network with its head."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import CellNodes, Drawing, Node, loose_ends, require_halves
+from replaytree.space.cells import CellNodes, Drawing, Node, Sketch, loose_ends, require_halves
 from replaytree.space.coding import Values
 from replaytree.space.genotypes import NASNET
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
@@ -149,6 +149,10 @@ class Nasnet:
         """The inverse of `label`."""
         return NODES.values(len(prefix) + 1, label)
 
+    def sketches(self, path: Path) -> tuple[Sketch, Sketch]:
+        """The cells, and what each gives."""
+        return NODES.sketches(path, self._given)
+
     def network(self, path: Path) -> Graph:
         """The network with its head."""
         nodes = NODES.cells(path)
@@ -193,7 +197,7 @@ class Nasnet:
                 ends.append(end)
             maps.append(drawing.add(name, Sum(), *ends, depth=node.depth))
         given = []
-        for place in self._given(cell):
+        for place in self._given(cell.nodes, cell.reduces):
             end = maps[place]
             if drawing.shape(end) != shape:
                 is_large = drawing.shape(end)[1:] != shape[1:]
@@ -216,11 +220,11 @@ class Nasnet:
             layer = NormedConvolution(cell.channels, 1, relu="before")
         return drawing.add(f"{cell.name}_fit1", layer, before)
 
-    def _given(self, cell: _Cell) -> tuple[int, ...]:
+    def _given(self, nodes: Sequence[Node], reduces: bool) -> tuple[int, ...]:
         """The maps that a cell concatenates."""
-        if self._concatenated is None or len(cell.nodes) < NODES.most:
-            return loose_ends(cell.nodes)
-        return self._concatenated[cell.reduces]
+        if self._concatenated is None or len(nodes) < NODES.most:
+            return loose_ends(nodes)
+        return self._concatenated[reduces]
 
 
 def _operation(operation: str, inputs: int, channels: int, stride: int) -> tuple[Layer, ...]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
+from replaytree.space.cells import Sketch
 from replaytree.space.coding import Values, named
 from replaytree.space.graph import Graph
 
@@ -108,6 +109,15 @@ class Frugal(Protocol):
 
     def cheapest(self, prefix: Path, chosen: Values) -> int:
         """The value of the next decision with which a layer that begins with `chosen` costs least."""
+        ...
+
+
+@runtime_checkable
+class Cellular(Protocol):
+    """What a plan has beside, if its networks are rows of cells."""
+
+    def sketches(self, path: Path) -> Sequence[Sketch]:
+        """The cells of a path."""
         ...
 
 

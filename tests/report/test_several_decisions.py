@@ -75,6 +75,8 @@ def test_the_type_of_a_layer(label, kind):
         ("conv32k3", "conv32k3"),
         ("3x5f36@1+2+3+4+5+6+7+8+9", "3x5f36@1+2+3+4+5+<br>6+7+8+9"),
         ("kernel3-filters16-pool2", "kernel3-filters16-<br>pool2"),
+        # Between the edges of a node of a cell, never within one.
+        ("identity@0+identity@1", "identity@0+<br>identity@1"),
         ("a<b" + "x" * 20, "a&lt;b" + "x" * 20),
     ],
 )

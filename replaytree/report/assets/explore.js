@@ -59,13 +59,15 @@ function drawIcicle() {
   const style = getComputedStyle(document.documentElement);
   const [line, ink, surface, best] = ["--line", "--ink", "--surface", "--best"].map((name) => style.getPropertyValue(name).trim());
   const colours = slices.map((slice) => colourOf(slice.average) || line);
+  // Labels that are wider than a column are hidden, so they go over lines there.
+  const signs = Math.floor(document.getElementById("icicle").clientWidth / (levelsDrawn() + 1) / 6.8);
   const chosen = (slice) => slice.place === state.chosen && slice.place !== null;
   const trace = {
     type: "icicle", branchvalues: "total", sort: false, tiling: { orientation: "h", pad: 1 },
     pathbar: { visible: false }, leaf: { opacity: 1 }, root: { color: "rgba(0,0,0,0)" },
     ids: slices.map((slice) => slice.key),
     parents: slices.map((slice) => slice.parent),
-    labels: slices.map((slice) => broken(slice.label)),
+    labels: slices.map((slice) => broken(slice.label, Math.min(18, signs))),
     values: slices.map((slice) => slice.visits),
     text: slices.map((slice) => (slice.average < 0 ? "" : accuracyText(slice.average))),
     textinfo: "label+text",

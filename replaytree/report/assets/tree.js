@@ -54,7 +54,7 @@ const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replac
 /** A label for a figure: long ones of several decisions go over lines, as in wording.py. */
 function broken(label, most = 18) {
   const lines = [""];
-  for (const part of label.match(/[^-+@]*[-+@]|[^-+@]+/g) || []) {
+  for (const part of label.match(/[^-+]*[-+]|[^-+]+/g) || []) {
     if (lines.at(-1) && lines.at(-1).length + part.length > most) lines.push("");
     lines[lines.length - 1] += part;
   }

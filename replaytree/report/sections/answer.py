@@ -10,7 +10,10 @@ from replaytree.records import Shape
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section, always
-from replaytree.report.wording import counted, layers
+from replaytree.report.wiring import Wiring, cell_wiring, reads, skip_wiring
+from replaytree.report.wording import counted, layers, short
+from replaytree.space.coding import decode
+from replaytree.space.plan import Cellular
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +88,58 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRows:
-    """The answer, its chain as boxes, and in words what its interval rests on and what it counts."""
+    """The answer, its chain as boxes, and in words what its interval rests on and what it counts.
+
+    `cells` are the drawings of a network of cells, which is no chain; `skips` that of a chain with skips.
+    """
 
     found: Answer
     blocks: tuple[Block, ...]
     basis: str
     counts: str
+    cells: tuple[Wiring, ...] = ()
+    skips: Wiring | None = None
+
+    def colour(self, depth: int) -> str:
+        """That of the accuracy of the prefix which ends at a depth."""
+        return self.blocks[depth - 1].colour
+
+    def about(self, depth: int) -> str:
+        """The prefix which ends at a depth, in a line."""
+        step = self.blocks[depth - 1].step
+        return (
+            f"layer {depth}, {step.label}: with it, {short(step.params)} parameters, {short(step.flops)} FLOPs, "
+            f"accuracy {metric.shown(step.average_accuracy, unknown='unknown')}"
+        )
 
 
 def answer_rows(data: SearchData) -> AnswerRows | None:
     """None before the first training."""
     found = answer(data)
-    return None if found is None else AnswerRows(found, blocks(found, data), basis(found), what_counts(found))
+    if found is None:
+        return None
+    return AnswerRows(
+        found, blocks(found, data), basis(found), what_counts(found), cells=_cells(data), skips=_skips(data)
+    )
+
+
+def _cells(data: SearchData) -> tuple[Wiring, ...]:
+    """The cells of the best prefix; none where its network has none, or only the space's author has it."""
+    plan = getattr(data.space, "plan", None)
+    if data.best is None or not isinstance(plan, Cellular):
+        return ()
+    return tuple(cell_wiring(sketch) for sketch in plan.sketches(data.best.path) if sketch.nodes)
+
+
+def _skips(data: SearchData) -> Wiring | None:
+    """What the layers of the best prefix read beside the one before."""
+    if data.best is None or _cells(data):
+        return None
+    read = {
+        depth: reads(data.decisions(depth), decode(data.decisions(depth), action), depth)
+        for depth, action in enumerate(data.best.path, start=1)
+    }
+    return skip_wiring(data.best.labels, read)
 
 
 def answer(data: SearchData) -> Answer | None:
