@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from replaytree.config.option import Options, option
+from replaytree.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +49,12 @@ class ControllerOptions(Options):
         least=-1e3,
         most=1e3,
     )
+
+    def __post_init__(self) -> None:
+        """Check the values, each and together."""
+        super().__post_init__()
+        if self.tanh_constant is None and self.op_tanh_reduce != 1.0:
+            raise ConfigError(
+                f"op_tanh_reduce is {self.op_tanh_reduce:g}, and there is no tanh constant that it could make smaller; "
+                f"give --tanh-constant, too"
+            )

@@ -7,8 +7,12 @@ from typing import Literal
 
 from replaytree.config.controller import ControllerOptions
 from replaytree.config.option import Options, group, option
+from replaytree.errors import ConfigError
 
 EntropyPlace = Literal["loss", "reward", "drawn"]
+
+# That of ENAS.
+SKIP_TARGET = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,15 @@ class PolicyGradientOptions(Options):
         most=1e6,
     )  # fmt: skip
     skip_target: float = option(
-        0.4, "replay, reinforce, puct: probability that each skip is to have.", "Strategy", above=0.0, below=1.0
+        SKIP_TARGET, "replay, reinforce, puct: probability that each skip is to have.", "Strategy", above=0.0, below=1.0
     )
     controller: ControllerOptions = group(ControllerOptions)
+
+    def __post_init__(self) -> None:
+        """Check the values, each and together."""
+        super().__post_init__()
+        if not self.skip_weight and self.skip_target != SKIP_TARGET:
+            raise ConfigError(
+                f"skip_target is {self.skip_target:g}, and its weight is 0, so that nothing would come of it; give "
+                f"--skip-weight, too"
+            )

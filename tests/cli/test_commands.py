@@ -281,7 +281,7 @@ EVERY_OPTION = {
     "population": 4, "tournament": 2, "exploration": 0.5, "threads": 1, "q_trainings": 9, "q_rate": 0.5, "q_replays": 7,
     "adam_beta": 0.0, "adam_epsilon": 1e-3, "init_range": 0.1, "softmax_temperature": 5.0, "tanh_constant": 1.5,
     "removal": "worst", "mutation": "amoebanet", "identity": 0.5,
-    "op_tanh_reduce": 2.5, "entropy_in": "drawn", "baseline_first": True, "skip_target": 0.3,
+    "op_tanh_reduce": 2.5, "entropy_in": "drawn", "baseline_first": True,
 }  # fmt: skip
 
 
@@ -294,9 +294,11 @@ def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
     # The options of other spaces than xu24 are tested with spaces (test_spaces.py).
     unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width"), "warm_start"}
     # What only shared weights have is tested with them (tests/config/test_weights.py).
-    unset |= set(declared(WeightOptions))
+    unset |= {*declared(WeightOptions), "state_dir"}
     # xu24 has neither skips, nor options named sep..., nor cells (tests/policy/test_scores.py).
-    unset |= {"skip_weight", "separable_bias", "cell_bias"} - set(foreign(strategy, declared(SearchConfig)))
+    unset |= {"skip_weight", "skip_target", "separable_bias", "cell_bias"} - set(
+        foreign(strategy, declared(SearchConfig))
+    )
     assert set(same) - set(foreign(strategy, same)) - {"strategy"} == unset
     assert replaytree("run", "--name", "all", "--trainings", 1, "--quiet", *config.to_arguments())[0] == 0
     with sqlite3.connect("replaytree.db") as connection:

@@ -135,3 +135,20 @@ def test_a_stored_search_keeps_what_nothing_came_of_and_no_command_repeats_it():
     assert config.to_arguments() == ["--max-layers", "9", "--strategy", "random"]
     companion = SearchConfig(strategy="replay", gamma=0.5, hidden_size=8).with_options(strategy="random")
     assert companion.to_arguments() == ["--strategy", "random"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"op_tanh_reduce": 2.5},
+            "op_tanh_reduce is 2.5, and there is no tanh constant that it could make smaller; give --tanh-constant",
+        ),
+        ({"skip_target": 0.2}, "skip_target is 0.2, and its weight is 0, so that nothing would come of it"),
+    ],
+)
+def test_an_option_that_changes_another_is_not_given_without_it(options, told):
+    with pytest.raises(ConfigError) as raised:
+        SearchConfig(strategy="reinforce", **options)
+    assert str(raised.value).startswith(told)
+    SearchConfig(strategy="reinforce", tanh_constant=1.5, skip_weight=0.8, **options)
