@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -31,6 +31,7 @@ from replaytree.search.assembly import data_of
 from replaytree.space.catalogue import space_of
 from replaytree.space.graph import GraphSpace, require_networks
 from replaytree.training import Recipe
+from replaytree.training.recipe import BATCH
 
 CPU = torch.device("cpu")
 BEST = 10
@@ -215,9 +216,9 @@ def _short(known: Known, epochs: int, seed: int) -> Scored:
 
 def _shared(known: Known, passes: float, seed: int) -> Scored:
     """A supernet that is trained on random paths, and scores all paths."""
-    evaluator = SharedEvaluator(
-        known.space, known.data, recipe=known.recipe, device=CPU, weights=WeightOptions(weights="shared"), seed=seed
-    )
+    recipe = replace(known.recipe, batch_size=BATCH)
+    weights = WeightOptions(weights="shared")
+    evaluator = SharedEvaluator(known.space, known.data, recipe=recipe, device=CPU, weights=weights, seed=seed)
     started = time.process_time()
     evaluator.prepare(passes, seed=seed)
     trained = time.process_time()

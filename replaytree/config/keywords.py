@@ -244,7 +244,7 @@ class SearchKeywords(TypedDict, total=False):
     """With --restart-passes: the learning rate at the end of a fall."""
 
     supernet_clip: float | None
-    """With shared weights: the longest gradient of a path; longer ones are shortened to it."""
+    """With shared weights: the longest gradient of a path; longer ones are shortened to it; or 'none'."""
 
     keep_weights: int
     """With inherited weights: how many prefixes' weights are kept, those of the best."""

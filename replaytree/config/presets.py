@@ -51,6 +51,7 @@ _ENAS_SUPERNET: Mapping[str, Any] = {
     "restart_passes": 10.0,
     "restart_factor": 2.0,
     "lowest_rate": 5e-4,
+    "supernet_clip": None,
     "final": False,
     "prune": False,
 }
@@ -172,7 +173,6 @@ PRESETS: dict[str, Preset] = {
             "label_smoothing": 0.0,
             "restart_passes": 150.0,
             "lowest_rate": 1e-3,
-            "supernet_clip": 1.0,
             "min_layers": 8,
             "max_layers": 8,
             "prune": False,

@@ -65,12 +65,12 @@ class WeightOptions(Options):
         0.0, "With --restart-passes: the learning rate at the end of a fall.", "Training", least=0.0, most=1e6
     )
     supernet_clip: float | None = option(
-        None,
-        "With shared weights: the longest gradient of a path; longer ones are shortened to it.",
+        1.0,
+        "With shared weights: the longest gradient of a path; longer ones are shortened to it; or 'none'.",
         "Training",
         above=0.0,
         most=1e12,
-        unset="none is shortened",
+        unset_word="none",
     )
     keep_weights: int = option(
         16,

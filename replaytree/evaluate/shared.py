@@ -38,6 +38,8 @@ from replaytree.training.threads import Threads, threads_on, using
 
 # Batch norm takes the statistics of so many validation images at once, where memory suffices.
 SCORE_BATCH = 512
+# With gradients shortened to 1 (reports/benchmarks/weights.md).
+PREPARED_RATE = 0.3
 # Random paths by which a space is judged.
 LOOKED_AT = 8
 # Paths whose network is made at once.
@@ -154,21 +156,21 @@ class SharedEvaluator:
             factor=own.restart_factor,
         )
 
-    def prepare(self, passes: float, *, seed: int, paths: Iterator[Path] | None = None) -> None:
+    def prepare(
+        self, passes: float, *, seed: int, paths: Iterator[Path] | None = None, rate: float = PREPARED_RATE
+    ) -> None:
         """Train the supernet on other paths first, for so many passes: one turn, a new path a minibatch.
 
-        They are random ones, as deep as the space, where none are given. The rate falls to 0, and what was learned is
-        best scored then. A path that fails is left out.
+        They are random ones, as deep as the space, where none are given. The learning rate rises to `rate` and falls to
+        0, where scores are best. A step that fails is left out.
         """
         generator = torch.Generator().manual_seed(seed)
-        if paths is None:
-            paths = (random_path(self._space, self._space.max_layers, generator).path for _ in count())
+        drawn = (random_path(self._space, self._space.max_layers, generator).path for _ in count())
         steps = self._training.steps(passes)
-        with self._prepared([], seed=seed):
+        with self._prepared([next(drawn)], seed=seed):
             batches = islice(self._training.batches(seed=seed), steps)
-            for step, ((inputs_BCHW, labels_B), path) in enumerate(zip(batches, paths, strict=False)):
-                rate = one_cycle(step, steps, peak=self._recipe.learning_rate)
-                self._step(path, inputs_BCHW, labels_B, rate)
+            for step, ((inputs_BCHW, labels_B), path) in enumerate(zip(batches, paths or drawn, strict=False)):
+                self._step(path, inputs_BCHW, labels_B, one_cycle(step, steps, peak=rate))
         self._turns += 1
 
     def _step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, rate: float) -> Failure | None:

@@ -256,7 +256,7 @@ def test_cells_are_scored_whole_or_each_prefix_by_itself(digits, random_paths):
 
 
 def test_a_supernet_is_prepared_on_random_paths_at_a_rate_that_falls(digits, monkeypatch):
-    own = evaluator(digits, learning_rate=0.4)
+    own = evaluator(digits)
     trained = []
     step = own._training.step
 
@@ -265,7 +265,7 @@ def test_a_supernet_is_prepared_on_random_paths_at_a_rate_that_falls(digits, mon
         return step(path, inputs, labels, rate=rate, share=share)
 
     monkeypatch.setattr(own._training, "step", told)
-    own.prepare(5.0, seed=3)
+    own.prepare(5.0, seed=3, rate=0.4)
     paths, rates = zip(*trained, strict=True)
     assert len(set(paths)) > 10
     assert {len(path) for path in paths} <= {2, 3}
@@ -276,6 +276,7 @@ def test_a_supernet_is_prepared_on_random_paths_at_a_rate_that_falls(digits, mon
     trained.clear()
     own.prepare(0.5, seed=0, paths=iter([(0,), (1, 1)]))
     assert [path for path, _ in trained] == [(0,), (1, 1)]
+    assert trained[0][1] == pytest.approx(0.3 / 25)
 
 
 def test_the_rate_falls_and_begins_anew_over_the_passes_of_all_turns(digits, monkeypatch):
