@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path as FilePath
 
 import numpy as np
@@ -24,7 +25,7 @@ from replaytree.config import Budget, SearchConfig
 from replaytree.config.weights import WeightOptions
 from replaytree.data import ImageData, load_data
 from replaytree.errors import DataError
-from replaytree.evaluate import SharedEvaluator, WholeEvaluator
+from replaytree.evaluate import InheritedEvaluator, SharedEvaluator, WholeEvaluator
 from replaytree.evaluate.tabular import read_table
 from replaytree.records import Path
 from replaytree.search.assembly import data_of
@@ -97,11 +98,13 @@ def measure_weights(
     passes: Sequence[float],
     short_epochs: Sequence[int],
     seeds: Sequence[int],
+    inherited_epochs: Sequence[int] = (),
     data_dir: str | None = None,
 ) -> Iterator[Agreement]:
     """Each way to score the paths of a table, one after the other; a supernet for each number of passes and each seed.
 
     `table` is the digits table or a truth table. Short trainings are those of the paths by themselves.
+    Inherited ones start from the weights of the longest prefix that the table has, where it has one.
     """
     torch.set_num_threads(1)
     known = read_known(table, data_dir=data_dir)
@@ -111,6 +114,9 @@ def measure_weights(
     for epochs in short_epochs:
         scored = [_short(known, epochs, seed) for seed in seeds]
         yield agreement(known, f"fresh, {epochs} epochs", scored, unit=unit)
+    for epochs in inherited_epochs:
+        scored = [_inherited(known, epochs, seed) for seed in seeds]
+        yield agreement(known, f"inherited, {epochs} epochs", scored, unit=unit)
     for number in passes:
         yield agreement(known, f"shared, {number:g} passes", [_shared(known, number, s) for s in seeds], unit=unit)
 
@@ -211,6 +217,26 @@ def _short(known: Known, epochs: int, seed: int) -> Scored:
     started = time.process_time()
     found = evaluator.evaluate(known.paths, budget=Budget(epochs), seed=1_000_000 * (seed + 1))
     scores = np.array([0.0 if each.failure else each.accuracies[-1] for each in found], dtype=float)
+    return Scored(scores, train_seconds=time.process_time() - started)
+
+
+def _inherited(known: Known, epochs: int, seed: int) -> Scored:
+    """Every path trained for a few epochs from the weights of its longest prefix, shallow paths first.
+
+    Paths without a prefix in the table are trained at the full budget.
+    """
+    evaluator = InheritedEvaluator(
+        partial(WholeEvaluator, known.space, known.data, recipe=known.recipe, device=CPU),
+        keep=len(known.paths),
+        share=epochs / known.epochs,
+    )
+    order = sorted(range(len(known.paths)), key=lambda place: len(known.paths[place]))
+    started = time.process_time()
+    found = evaluator.evaluate(
+        [known.paths[place] for place in order], budget=Budget(known.epochs), seed=1_000_000 * (seed + 1)
+    )
+    scores = np.zeros(len(order))
+    scores[order] = [0.0 if each.failure else each.accuracies[-1] for each in found]
     return Scored(scores, train_seconds=time.process_time() - started)
 
 

@@ -22,12 +22,16 @@ def weights(
     short: Annotated[
         list[int] | None, whole("Epochs of short fresh trainings; repeat, 0 for none.  [default: 2]", least=0)
     ] = None,
+    inherited: Annotated[
+        list[int] | None,
+        whole("Epochs of trainings that start from a prefix's weights; repeat, 0 for none.  [default: 2]", least=0),
+    ] = None,
     seeds: Annotated[int, whole("Supernets, and short trainings of every path.")] = 2,
     first_seed: Annotated[int, whole("The first of the seeds.", least=0)] = 0,
     data_dir: DataDir = None,
     json_: Json = None,
 ) -> None:
-    """Kendall's tau of shared, short fresh and other scores with full trainings: pooled, within a depth, better half.
+    """Kendall's tau of shared, inherited and other scores with full trainings: pooled, within a depth, better half.
 
     Regret is of the ten that are ranked first, in points. Cost is in processor seconds, and in trainings of a path.
     """
@@ -38,6 +42,7 @@ def weights(
         table,
         passes=passes or [70.0],
         short_epochs=[epochs for epochs in (short or [2]) if epochs],
+        inherited_epochs=[epochs for epochs in (inherited or [2]) if epochs],
         seeds=range(first_seed, first_seed + seeds),
         data_dir=data_dir,
     ):

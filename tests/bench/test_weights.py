@@ -6,6 +6,8 @@ import pytest
 
 from replaytree.bench import weights
 from replaytree.bench.weights import Scored, agreement, measure_weights, read_known
+from replaytree.config import Budget
+from replaytree.evaluate.inherited import KeptWeights
 from replaytree.space.coding import labels
 
 TABLES = Path(__file__).parents[1] / "tables"
@@ -73,8 +75,29 @@ def test_every_way_is_measured(digits, monkeypatch):
     known = replace(known, epochs=1)
     monkeypatch.setattr(weights, "read_known", lambda table, data_dir: known)
     monkeypatch.setattr(weights, "TIMED", 1)
-    found = list(measure_weights(Path("x"), passes=[0.5], short_epochs=[1], seeds=[0, 1]))
-    assert [each.method for each in found] == ["another seed", "FLOPs", "fresh, 1 epochs", "shared, 0.5 passes"]
-    assert [len(each.taus) for each in found] == [3, 1, 2, 2]
+    found = list(measure_weights(Path("x"), passes=[0.5], short_epochs=[1], inherited_epochs=[1], seeds=[0, 1]))
+    assert [each.method for each in found] == [
+        "another seed", "FLOPs", "fresh, 1 epochs", "inherited, 1 epochs", "shared, 0.5 passes",
+    ]  # fmt: skip
+    assert [len(each.taus) for each in found] == [3, 1, 2, 2, 2]
     assert all(-1.0 <= each.tau <= 1.0 for each in found)
-    assert found[3].train_seconds > 0.0 < found[3].score_seconds
+    assert found[4].train_seconds > 0.0 < found[4].score_seconds
+
+
+def test_inherited_trainings_are_those_of_paths_whose_prefix_came_before(digits, monkeypatch):
+    # Deep first in the table: a whole path, its prefix, and a path without one.
+    known = replace(few(digits, [(0, 1), (0,), (2, 1)], [0.1, 0.2, 0.3]), epochs=4)
+    asked = []
+
+    def spent(self, path, budget):
+        asked.append((path, self.source(path)))
+        return replace(budget, epochs=1)
+
+    monkeypatch.setattr(KeptWeights, "budget", spent)
+    scored = weights._inherited(known, 2, seed=0)
+    assert asked == [((0,), None), ((0, 1), (0,)), ((2, 1), None)]
+    # Each score stands where its path does.
+    alone = weights.WholeEvaluator(known.space, known.data, recipe=known.recipe, device=weights.CPU)
+    [first] = alone.evaluate([(0,)], budget=Budget(1), seed=1_000_000)
+    assert scored.scores[1] == first.accuracies[0]
+    assert scored.train_seconds > 0.0
