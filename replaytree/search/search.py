@@ -6,33 +6,31 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path as FilePath
 from typing import Any, Unpack
 
 from replaytree import metric
-from replaytree.config import EvaluatorName, Growth, SearchConfig, command, removed_notes, storage_url
-from replaytree.config.final_recipes import with_final
+from replaytree.config import EvaluatorName, Growth, SearchConfig, removed_notes, storage_url
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import ImageData, load_again
-from replaytree.deliver import Model, search_subject, train_and_load
-from replaytree.deliver.final_recipe import full_recipe
-from replaytree.deliver.subject import data_options
-from replaytree.errors import ConfigError, DataError, LeaseLost, SearchExists, SpaceError
+from replaytree.data import ImageData
+from replaytree.deliver import Model, search_subject
+from replaytree.errors import LeaseLost, SpaceError
 from replaytree.evaluate import RayOptions
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
 from replaytree.search.assembly import assembled, configured, created_tree
+from replaytree.search.beginning import data_again, engine_for_a_new, require_same_images, require_same_limits
 from replaytree.search.callbacks import Callback, Callbacks, EndEvent
+from replaytree.search.course import Course
 from replaytree.search.evaluator_state import EvaluatorState
 from replaytree.search.progress import telling
 from replaytree.search.raising import raised, rebuilt, require_depth
+from replaytree.search.retrained import retrained
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
 from replaytree.space.graph import require_networks
-from replaytree.training import Threads, resolve_device
-from replaytree.tree import Goal, ReplayTree, open_engine, require_name, require_writable, search_names
+from replaytree.tree import Goal, ReplayTree, require_writable
 
 _log = logging.getLogger("replaytree")
 
@@ -71,19 +69,7 @@ class Search:
             given["evaluator"], evaluator = evaluator, None
         space = None if space is None else checked(space)
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
-        if name is not None:
-            require_name(name)
-        engine = open_engine(storage_url(storage))
-        require_writable(engine)
-        if name is not None and name in search_names(engine):
-            ReplayTree.open(engine, name).require_free()
-            # No command gives a search its own data or evaluator again.
-            how = f"Search.resume({name!r}, ...)"
-            if evaluator is None and data is None:
-                how = f"`{command('resume', name, storage=storage)}` or {how}"
-            raise SearchExists(
-                f"a search named {name!r} exists already; go on with {how}, or choose another name (--name, name=)"
-            )
+        engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         self._state.require_folder(engine.url)
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
@@ -136,21 +122,14 @@ class Search:
         begun = info.config
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
-        if config.source.dataset is None and data is None and evaluator is None:
-            raise ConfigError(
-                f"search {name!r} has data or an evaluator of its own; continue it in Python with "
-                f"replaytree.Search.resume({name!r}, ...), giving them again"
-            )
         if data is None and evaluator is None:
-            stored = {**data_options(config), "data_dir": config.source.data_dir}
-            data = load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
+            data = data_again(config, info, name)
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
         ray = RayOptions(workers, ray_address, gpus_per_worker)
         self._equip(config, space, evaluator, data, ray, state_dir=state_dir, restart_weights=restart_weights)
-        if self.data is not None and info.data_json != (found := self.data.fingerprint.to_json()):
-            raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
-        _require_limits(config, self.config, name)
+        require_same_images(self.data, info, name)
+        require_same_limits(config, self.config, name)
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
         require_depth(self.space, self.tree, max_layers=asked.space.max_layers)
         self._raised = None if asked == begun else (begun, asked)
@@ -180,8 +159,7 @@ class Search:
         )
         self._stop = self._take_over = self._stale = False
         self.lost: LeaseLost | None = None
-        self._limits: Limits | None = None
-        self._used_seconds = 0.0
+        self._course = Course()
         self._raised: tuple[SearchConfig, SearchConfig] | None = None
 
     def _restore(self) -> None:
@@ -254,7 +232,7 @@ class Search:
         if not is_new and self.goal_left() is None and self._state.needs_rescoring(self.tree):
             # A run was killed behind its last turn.
             return self._rescored()
-        limits = Limits(episodes, trainings, hours) if is_new else self._to_the_goal()
+        limits = Limits(episodes, trainings, hours) if is_new else self._course.to_the_goal(self.tree)
         self._stop, self.lost = False, None
         try:
             with self.tree.driving(take_over=self._take_over):
@@ -267,17 +245,18 @@ class Search:
                 if self._raised is not None:
                     self.tree.store_raised(self._raised[1].to_json(), state=self.learner.state())
                     self._raised = None
-                self._limits = self._aim(limits) if is_new else self._to_the_goal()
-                self.learner.aim(self._limits.trainings)
-                with telling(on_turn, self._limits, progress=progress) as tell:
-                    self._run(self._limits, tell)
+                done = {"episodes": self.episode_count, "trainings": self.training_count}
+                limits = self._course.begin(self.tree, limits if is_new else None, **done)
+                self.learner.aim(limits.trainings)
+                with telling(on_turn, limits, progress=progress) as tell:
+                    self._run(limits, tell)
                 self._rescore()
                 self._stale = False
         except LeaseLost as lost:
             self.lost = lost
             _log.warning("%s", lost)
         finally:
-            self._limits = None
+            self._course.end()
             self.workers.close()
             end = EndEvent(self.name, self.episode_count, self.training_count, self.learner.best_accuracy)
             self.callbacks.tell("on_end", end)
@@ -303,23 +282,6 @@ class Search:
     def goal_left(self) -> Goal | None:
         """What is left of how far the search was last asked to go; None where that is reached, or was never said."""
         return self.tree.goal_left()
-
-    def _to_the_goal(self) -> Limits:
-        goal, left = self.tree.goal(), self.goal_left()
-        if left is None:
-            reached = "" if goal is None else f"; the goal of {goal.text} in all is reached"
-            raise ConfigError(f"nothing says when to stop{reached}; give episodes, trainings or hours")
-        self._used_seconds = left.used_seconds
-        return Limits.towards(left)
-
-    def _aim(self, limits: Limits) -> Limits:
-        """Store where a run leads, now that the search is ours."""
-        goal = self.tree.goal()
-        self._used_seconds = 0.0 if goal is None else goal.used_seconds
-        self.tree.set_goal(
-            limits.goal(episodes=self.episode_count, trainings=self.training_count, used_seconds=self._used_seconds)
-        )
-        return limits
 
     def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
         """Keep the workers busy until a limit is reached, and record turns as they end."""
@@ -391,7 +353,7 @@ class Search:
             lesson.episodes,
             state=self.learner.state(),
             checkpoints=lesson.checkpoints,
-            used_seconds=None if self._limits is None else self._used_seconds + self._limits.seconds,
+            used_seconds=self._course.used_seconds,
             evaluator_state=written,
         )
         self._state.recorded(self.tree)
@@ -431,31 +393,8 @@ class Search:
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
         require_known(RetrainOptions, recipe)
-        options = RetrainOptions(**with_final(preset, recipe))
         subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
-        full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs)
-        return train_and_load(
-            subject,
-            recipe=full,
-            epochs=epochs,
-            mirror=mirror,
-            seed=seed,
-            folder=None if folder is None else FilePath(folder),
-            device=resolve_device(self.config.machine.device),
-            engine=self.tree.engine,
-            threads=Threads.of(self.config.machine.threads),
-        )
-
-
-def _require_limits(stored: SearchConfig, found: SearchConfig, name: str) -> None:
-    """SpaceError where a space was given whose own limits are stricter than the search's."""
-    for limit in ("max_params", "max_flops"):
-        before, now = getattr(stored.space, limit), getattr(found.space, limit)
-        if before != now:
-            raise SpaceError(f"search {name!r} was made with {limit} {before}, and the space given has {now}")
-
-
-def _difference(stored: str | None, found: str) -> str:
-    before, after = json.loads(stored or "{}"), json.loads(found)
-    changed = next((key for key in after if before.get(key) != after[key]), None)
-    return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"
+        return retrained(
+            subject, self.config, self.tree.engine, preset=preset, epochs=epochs, seed=seed, folder=folder,
+            mirror=mirror, recipe=recipe,
+        )  # fmt: skip

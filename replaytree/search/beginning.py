@@ -1,0 +1,65 @@
+"""What must hold before a search begins or goes on: its name is free, and what is given again is what it had."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Engine
+
+from replaytree.config import SearchConfig, command, storage_url
+from replaytree.data import ImageData, load_again
+from replaytree.deliver.subject import data_options
+from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
+from replaytree.tree import ReplayTree, SearchInfo, open_engine, require_name, require_writable, search_names
+
+
+def engine_for_a_new(name: str | None, storage: str | None, *, own: bool) -> Engine:
+    """The engine of the database of a new search; SearchExists where it has one of that name.
+
+    `own`: its data or its evaluator are given in Python.
+    """
+    if name is not None:
+        require_name(name)
+    engine = open_engine(storage_url(storage))
+    require_writable(engine)
+    if name is not None and name in search_names(engine):
+        ReplayTree.open(engine, name).require_free()
+        how = f"Search.resume({name!r}, ...)"
+        if not own:
+            # No command gives a search its own data or evaluator again.
+            how = f"`{command('resume', name, storage=storage)}` or {how}"
+        raise SearchExists(
+            f"a search named {name!r} exists already; go on with {how}, or choose another name (--name, name=)"
+        )
+    return engine
+
+
+def data_again(config: SearchConfig, info: SearchInfo, name: str) -> ImageData:
+    """The images of a search, loaded again; ConfigError where they, or its evaluator, were given in Python."""
+    if config.source.dataset is None:
+        raise ConfigError(
+            f"search {name!r} has data or an evaluator of its own; continue it in Python with "
+            f"replaytree.Search.resume({name!r}, ...), giving them again"
+        )
+    stored = {**data_options(config), "data_dir": config.source.data_dir}
+    return load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
+
+
+def require_same_images(data: ImageData | None, info: SearchInfo, name: str) -> None:
+    """DataError where images are given that are not those of the search."""
+    if data is not None and info.data_json != (found := data.fingerprint.to_json()):
+        raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
+
+
+def require_same_limits(stored: SearchConfig, found: SearchConfig, name: str) -> None:
+    """SpaceError where a space was given whose own limits are stricter than the search's."""
+    for limit in ("max_params", "max_flops"):
+        before, now = getattr(stored.space, limit), getattr(found.space, limit)
+        if before != now:
+            raise SpaceError(f"search {name!r} was made with {limit} {before}, and the space given has {now}")
+
+
+def _difference(stored: str | None, found: str) -> str:
+    before, after = json.loads(stored or "{}"), json.loads(found)
+    changed = next((key for key in after if before.get(key) != after[key]), None)
+    return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"

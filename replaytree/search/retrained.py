@@ -1,0 +1,45 @@
+"""From a node of a search to its model, with the options of `Search.best_model`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from replaytree.config import SearchConfig
+from replaytree.config.final_recipes import with_final
+from replaytree.config.retraining import RetrainOptions
+from replaytree.deliver import Model, Subject, train_and_load
+from replaytree.deliver.final_recipe import full_recipe
+from replaytree.training import Threads, resolve_device
+
+
+def retrained(
+    subject: Subject,
+    config: SearchConfig,
+    engine: Engine,
+    *,
+    preset: str | None,
+    epochs: int | None,
+    seed: int,
+    folder: str | os.PathLike[str] | None,
+    mirror: bool,
+    recipe: Mapping[str, Any],
+) -> Model:
+    """The subject trained in full, on the device of its search. `recipe` are fields of RetrainOptions."""
+    options = RetrainOptions(**with_final(preset, recipe))
+    full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs)
+    return train_and_load(
+        subject,
+        recipe=full,
+        epochs=epochs,
+        mirror=mirror,
+        seed=seed,
+        folder=None if folder is None else Path(folder),
+        device=resolve_device(config.machine.device),
+        engine=engine,
+        threads=Threads.of(config.machine.threads),
+    )
