@@ -312,7 +312,7 @@ def test_a_space_and_an_evaluator_may_be_named_or_given(storage):
     named = replaytree.Search(storage=storage, space="xu24", evaluator="separate", train_limit=100, max_layers=3)
     stored = json.loads(named.tree.info().config_json)
     assert (stored["space"], stored["evaluator"]) == ("xu24", "separate")
-    assert type(named.workers._evaluator).__name__ == "SeparateEvaluator"
+    assert type(named.workers.evaluator).__name__ == "SeparateEvaluator"
     # A space of one's own has no name; an option that it does not have would be believed.
     assert json.loads(make(storage, name="own").tree.info().config_json)["space"] is None
 
