@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from replaytree.bench.digits_table import BATCH_SIZE, EPOCHS, VAL_FRACTION, digits_space
+from replaytree.bench.truth import EPOCHS as SHORT_EPOCHS
 from replaytree.bench.truth import SETTINGS, TRUE_EPOCHS, chain_path, read_truth_table, tau
 from replaytree.config import Budget, SearchConfig
 from replaytree.config.weights import WeightOptions
@@ -47,7 +48,7 @@ Scores = NDArray[np.float64]
 class Known:
     """Paths whose accuracy is known. `trainings[s]` are the accuracies of one seed; their mean is the truth.
 
-    `epochs` is the full budget, with `recipe` on `data`.
+    `epochs` is the full budget, with `recipe` on `data`. `stored` are other scores that the table has, by their names.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Known:
     epochs: int
     paths: tuple[Path, ...]
     trainings: tuple[Scores, ...]
+    stored: tuple[tuple[str, Scores], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def measure_weights(
     unit = _training_seconds(known)
     yield agreement(known, "another seed", _other_seeds(known), unit=unit)
     yield agreement(known, "FLOPs", [Scored(_flops(known))], unit=unit)
+    for method, scores in known.stored:
+        yield agreement(known, method, [Scored(scores)], unit=unit)
     for epochs in short_epochs:
         scored = [_short(known, epochs, seed) for seed in seeds]
         yield agreement(known, f"fresh, {epochs} epochs", scored, unit=unit)
@@ -133,12 +137,21 @@ def read_known(table: FilePath, *, data_dir: str | None = None) -> Known:
     if space is None:
         raise DataError(f"the table is of {truth.space.get('kind')!r}, which is no space with a name")
     known = require_networks(space, nested=True)
-    by_path: dict[Path, tuple[float, float]] = {}
+    by_path: dict[Path, tuple[float, ...]] = {}
     for chain in truth.chains:
         path = chain_path(known, chain.number)
-        by_path |= {path[:depth]: chain.trainings[depth] for depth in chain.truth}
-    seeds = tuple(np.array(each) for each in zip(*by_path.values(), strict=True))
-    return Known(truth.dataset, known, data, Recipe.of(config, data), TRUE_EPOCHS, tuple(by_path), seeds)
+        by_path |= {path[:depth]: (*chain.trainings[depth], chain.separate[depth - 1]) for depth in chain.truth}
+    first, second, short = (np.array(each) for each in zip(*by_path.values(), strict=True))
+    return Known(
+        f"{truth.dataset} prefixes",
+        known,
+        data,
+        Recipe.of(config, data),
+        TRUE_EPOCHS,
+        tuple(by_path),
+        (first, second),
+        ((f"fresh, {SHORT_EPOCHS} epochs (table)", short),),
+    )
 
 
 def _digits(table: FilePath) -> Known:

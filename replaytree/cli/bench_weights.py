@@ -17,7 +17,7 @@ def weights(
     table: Annotated[Path, typer.Argument(metavar="FILE", help="A digits table or a truth table.", callback=readable)],
     passes: Annotated[
         list[float] | None,
-        decimal("Passes over the training images, of a supernet; repeat.  [default: 70]", low=1e-3, high=1e6),
+        decimal("Passes over the training images, of a supernet; repeat.  [default: 80]", low=1e-3, high=1e6),
     ] = None,
     short: Annotated[
         list[int] | None, whole("Epochs of short fresh trainings; repeat, 0 for none.  [default: 2]", least=0)
@@ -40,7 +40,7 @@ def weights(
     found = []
     for way in measure_weights(
         table,
-        passes=passes or [70.0],
+        passes=passes or [80.0],
         short_epochs=[epochs for epochs in (short or [2]) if epochs],
         inherited_epochs=[epochs for epochs in (inherited or [2]) if epochs],
         seeds=range(first_seed, first_seed + seeds),
@@ -48,7 +48,7 @@ def weights(
     ):
         found.append(way)
         say(
-            f"{way.table}, {way.paths} paths  {way.method:<18} tau {way.tau:.3f} ({min(way.taus):.3f} to "
+            f"{way.table}, {way.paths} paths  {way.method:<23} tau {way.tau:.3f} ({min(way.taus):.3f} to "
             f"{max(way.taus):.3f}, n = {len(way.taus)}), within a depth {way.within:.3f}, better half "
             f"{way.better_half:.3f}, regret of ten {way.regret:.2f}, training {way.train_seconds:.1f} s "
             f"({way.trainings:.1f} trainings), scores {way.score_seconds:.1f} s",

@@ -32,6 +32,8 @@ def test_a_truth_table_is_the_prefixes_whose_truth_is_known():
     assert 24 * 7 < len(known.paths) <= 24 * 8
     assert labels(known.space, known.paths[0]) == ("avg3s1",)
     assert [each[0] for each in known.trainings] == [0.108018, 0.119154]
+    [(method, short)] = known.stored
+    assert (method, short[0]) == ("fresh, 6 epochs (table)", 0.103563)
 
 
 def few(known, paths, *trainings):
