@@ -140,7 +140,7 @@ def _lines(known: About, space: LayerSpace | DecisionSpace, size: Size) -> Itera
     counted = f"{size.paths:,}" + (f" ({short(size.paths)})" if size.paths >= 10**6 else "")
     if not size.is_exact:
         counted += ", counted as if every combination were legal,"
-    nested = "one training scores all prefixes" if known.nested else "every prefix is trained by itself"
+    nested = "one training scores all prefixes" if known.nested else "a training scores the whole path alone"
     for what, value in (
         ("space", f"{known.name}: {known.about}"),
         ("source", known.source),

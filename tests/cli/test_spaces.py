@@ -46,6 +46,23 @@ def test_one_space_in_full(replaytree):
     assert "stride_height choice 1-3 1 2 3" in strided
 
 
+def test_a_space_of_cells_in_full(replaytree):
+    out = replaytree("spaces", "darts", "--max-layers", 8)[1]
+    cell = 1 * 3 * 6 * 10 * 7**8
+    assert f"{cell**2:,} (1.1e18) at --max-layers 8, on images of 3x32x32" in out
+    assert "nested  no: a training scores the whole path alone" in out
+    assert re.search(r"^input1 +input +7-8 +0 1 2 3 4$", out, re.M)
+    assert re.search(r"^DARTS_V2 +3x32x32 +10 +3,349,342 +--channels 36 --cells 20 --final ", out, re.M)
+    loose = replaytree("spaces", "nasnet")[1]
+    assert re.search(r"^--concat +loose ", loose, re.M)
+
+
+def test_a_published_cell_has_its_published_parameters(replaytree):
+    words = ("describe", "--space", "darts", "--path", "DARTS_V2", "--channels", 36, "--cells", 20)
+    out = replaytree(*words, "--input", "3x32x32", "--classes", 10)[1]
+    assert re.search(r"^params +3,349,342$", out, re.M)
+
+
 def test_one_space_for_programs(replaytree):
     found = json.loads(replaytree("spaces", "nascell", "--no-two-dimensional", "--max-layers", 2, "--json")[1])
     assert (found["options"], found["nested"], found["input_shape"]) == ({"two_dimensional": False}, True, [3, 32, 32])

@@ -218,7 +218,7 @@ def test_a_state_of_more_layers_is_refused(name):
         strategy_of(name, 2).load_state_dict(strategy_of(name, 3).state_dict())
 
 
-@pytest.mark.parametrize(("name", "raises"), [("enas-macro", True), ("zoph", False)])
+@pytest.mark.parametrize(("name", "raises"), [("enas-macro", True), ("zoph", False), ("nasnet", False)])
 def test_a_space_whose_networks_depend_on_its_depth_is_not_raised(storage, name, raises):
     images = {"input_shape": (1, 8, 8), "num_classes": 10}
     replaytree.Search(
