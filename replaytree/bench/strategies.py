@@ -22,6 +22,7 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
+from replaytree.bench.weights import require_digits_table, supernet_prior
 from replaytree.config import STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
 from replaytree.config.strategies import foreign, require_own, without_foreign
 from replaytree.errors import ConfigError
@@ -56,7 +57,10 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search on one table. `options` are fields of SearchConfig."""
+    """One search on one table. `options` are fields of SearchConfig.
+
+    `prior_passes`: it learns first from a supernet that was trained so long, which only the digits table can have.
+    """
 
     table: TableFile
     strategy: str
@@ -64,6 +68,7 @@ class Job:
     trainings: int
     options: tuple[tuple[str, object], ...] = ()
     warm_start: WarmStart | None = None
+    prior_passes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +136,21 @@ def require_warm(warm: WarmStart | None, strategies: Sequence[str], file: TableF
     """ConfigError for a strategy that learns from no other search, DataError for columns that cannot be used."""
     if warm is None:
         return
+    _require_warm_strategies(strategies, "--warm-start")
+    check_table(replace(file, accuracy=warm.accuracy))
+
+
+def require_prior(passes: float | None, strategies: Sequence[str], file: TableFile) -> None:
+    """ConfigError for a strategy that learns from no prior, DataError for a table that is not of the digits."""
+    if passes is not None:
+        _require_warm_strategies(strategies, "--prior")
+        require_digits_table(FilePath(file.file))
+
+
+def _require_warm_strategies(strategies: Sequence[str], flag: str) -> None:
     for name in strategies:
         if name not in WARM_STRATEGIES:
-            raise ConfigError(f"--warm-start is for --strategy {' and '.join(WARM_STRATEGIES)}, not {name}")
-    check_table(replace(file, accuracy=warm.accuracy))
+            raise ConfigError(f"{flag} is for --strategy {' and '.join(WARM_STRATEGIES)}, not {name}")
 
 
 def described(summaries: Sequence[Summary]) -> str:
@@ -215,6 +231,11 @@ def _search_regrets(job: Job, table: Table) -> list[float]:
             source.run(trainings=job.warm_start.trainings).tree.engine.dispose()
             options["warm_start"] = source.name
         search = _search(job.table, storage, "bench", options)
+        if job.prior_passes is not None:
+            epochs = search.config.budget.epochs_last
+            nodes = supernet_prior(FilePath(job.table.file), passes=job.prior_passes, seed=job.seed, epochs=epochs)
+            search.tree.store_prior(nodes)
+            search.learner.restore(search.tree)
         regrets = []
         for checkpoint in checkpoints(job.trainings):
             search.run(trainings=checkpoint - search.training_count)

@@ -28,7 +28,7 @@ from replaytree.data import ImageData, load_data
 from replaytree.errors import DataError
 from replaytree.evaluate import InheritedEvaluator, SharedEvaluator, WholeEvaluator
 from replaytree.evaluate.tabular import read_table
-from replaytree.records import Path
+from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.search.assembly import data_of
 from replaytree.space.catalogue import space_of
 from replaytree.space.graph import GraphSpace, require_networks
@@ -264,6 +264,26 @@ def _shared(known: Known, passes: float, seed: int) -> Scored:
     found = evaluator.rescore(known.paths)
     scores = np.array([0.0 if each.failure else each.accuracies[-1] for each in found], dtype=float)
     return Scored(scores, train_seconds=trained - started, score_seconds=time.process_time() - trained)
+
+
+def require_digits_table(table: FilePath) -> None:
+    """DataError for another table."""
+    rows, labels = read_table(table), {layer.label for layer in digits_space().layers}
+    if not labels >= set(rows.labels):
+        raise DataError(
+            f"{table} is not the digits table: its layers are {', '.join(rows.labels)[:80]}; `replaytree bench "
+            f"digits-table` makes one"
+        )
+
+
+def supernet_prior(table: FilePath, *, passes: float, seed: int, epochs: int) -> list[NodeStats]:
+    """What a supernet says of all paths of the digits table, as actions of the table, each as one training."""
+    known = _digits(table)
+    scores = _shared(known, passes, seed).scores
+    told = dict(zip(read_table(table).accuracies, scores.tolist(), strict=True))
+    return [
+        NodeStats(path, 0, (BudgetSums(epochs, 1, told[path]),)) for path in sorted(told, key=lambda p: (len(p), p))
+    ]
 
 
 def _flops(known: Known) -> Scores:

@@ -43,6 +43,14 @@ def strategies(
         typer.Option(help="Learn first from a search on this column, as if it were other images; may be repeated."),
     ] = None,
     warm_start_trainings: Annotated[int, whole("Trainings of that search.")] = 100,
+    prior: Annotated[
+        float | None,
+        typer.Option(
+            help="Learn first from a supernet trained for so many passes; for the digits table.",
+            metavar="PASSES",
+            min=0.01,
+        ),
+    ] = None,
     processes: Annotated[int, whole("Searches at a time.")] = 2,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write an HTML figure to this file.", callback=writable)
@@ -59,7 +67,8 @@ def strategies(
     options = measured.parse_options(option or [], names)
     warm = measured.WarmStart(tuple(warm_start), warm_start_trainings) if warm_start else None
     measured.require_warm(warm, names, file)
-    jobs = [measured.Job(file, name, seed, trainings, options, warm) for name in names for seed in range(seeds)]
+    measured.require_prior(prior, names, file)
+    jobs = [measured.Job(file, name, seed, trainings, options, warm, prior) for name in names for seed in range(seeds)]
     results = []
     for result in measured.run_jobs(jobs, processes=processes):
         results.append(result)

@@ -79,6 +79,9 @@ class SearchKeywords(TypedDict, total=False):
     warm_start: str | None
     """guided, replay: learn first from this search; same layers, any images."""
 
+    prior: str | None
+    """guided, replay: learn first from a supernet, trained for so many passes on random paths."""
+
     num_paths: int
     """Episodes a turn, sampled and learned from together."""
 

@@ -32,6 +32,8 @@ from replaytree.config.strategy import StrategyOptions
 from replaytree.config.weights import WeightOptions, require_meaning
 from replaytree.errors import ConfigError
 
+MOST_PASSES = 1e6
+
 
 @dataclass(frozen=True, kw_only=True, init=False)
 class SearchConfig(Options):
@@ -55,6 +57,12 @@ class SearchConfig(Options):
         f"{', '.join(WARM_STRATEGIES)}: learn first from this search; same layers, any images.",
         "Strategy",
         metavar="SEARCH",
+    )
+    prior: str | None = option(
+        None,
+        f"{', '.join(WARM_STRATEGIES)}: learn first from a supernet, trained for so many passes on random paths.",
+        "Strategy",
+        metavar="shared:PASSES",
     )
     num_paths: int = option(1, "Episodes a turn, sampled and learned from together.", "Strategy", least=1, most=10_000)
     strategies: tuple[StrategyOptions, ...] = groups(STRATEGY_OPTIONS.values())
@@ -80,7 +88,38 @@ class SearchConfig(Options):
                 f"strategy is {self.strategy!r}, which does not learn from the tree of another search "
                 f"(--warm-start {self.warm_start}); choose --strategy {' or '.join(WARM_STRATEGIES)}"
             )
+        if self.prior is not None:
+            self._require_prior(self.prior)
         require_meaning(self.to_options(), declared(type(self)))
+
+    def _require_prior(self, prior: str) -> None:
+        if self.prior_passes is None:
+            raise ConfigError(
+                f"prior is {prior!r:.80}; write for how many passes over the training images the supernet is trained, "
+                f"as in shared:12 (--prior)"
+            )
+        if self.strategy not in WARM_STRATEGIES:
+            raise ConfigError(
+                f"strategy is {self.strategy!r}, which learns from no prior (--prior {prior}); choose --strategy "
+                f"{' or '.join(WARM_STRATEGIES)}"
+            )
+        if self.warm_start is not None:
+            raise ConfigError("a search has one prior: leave out --prior or --warm-start")
+        if self.weights.weights == "shared":
+            raise ConfigError(
+                "--prior is for trainings with weights of their own, and with --weights shared all have a supernet's "
+                "already; leave out one of them"
+            )
+
+    @property
+    def prior_passes(self) -> float | None:
+        """For how many passes the supernet of the prior is trained; None without one."""
+        kind, _, passes = (self.prior or "").partition(":")
+        try:
+            number = float(passes)
+        except ValueError:
+            return None
+        return number if kind == "shared" and 0.0 < number <= MOST_PASSES else None
 
     @property
     def strategy_options(self) -> Any:

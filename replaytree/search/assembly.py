@@ -28,10 +28,12 @@ from replaytree.evaluate import (
     Workers,
     connect,
     require_evaluator,
+    rescoring,
     stateful,
 )
 from replaytree.policy.random_search import random_path
-from replaytree.records import Evaluator, Space, StatefulEvaluator
+from replaytree.policy.states import folded
+from replaytree.records import Evaluator, NodeStats, Space, StatefulEvaluator
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
@@ -114,7 +116,7 @@ def assembled(
             final_space(whole), target.target_params, target.target_flops, target.cost_weight, target.reward_power
         ),
         # Inherited weights are a state, too, but their budgets are epochs.
-        is_stateful=state is not None and config.weights.weights != "inherited",
+        counts_states=rescoring(state) is not None,
     )
     return Parts(config, data, whole, within, workers, state, learner)
 
@@ -343,7 +345,13 @@ def created_tree(
     engine: Engine, name: str | None, *, space: Space, config: SearchConfig, data: ImageData | None
 ) -> ReplayTree:
     """The new search's tree, with what `warm_start` names copied into it; without a name it gets a free one."""
-    prior = () if config.warm_start is None else ReplayTree.open(engine, config.warm_start).prior_for(space)
+    prior: Sequence[NodeStats] = ()
+    if config.warm_start is not None:
+        source = ReplayTree.open(engine, config.warm_start)
+        # Every turn of a supernet is a budget of its own.
+        prior = (
+            [folded(node) for node in source.prior_for(space)] if source.evaluator_state() else source.prior_for(space)
+        )
     while True:
         try:
             return ReplayTree.create(

@@ -102,7 +102,9 @@ class EvaluatorState:
         self._folder = tree.state_folder(self._state_dir)
         first = None
         if self._restart or not self._files:
-            before = (tree.info().max_epochs or 0) if self._restart else 0
+            # Epochs count states only where leaders can be scored by one.
+            counts = self._restart and rescoring(self._evaluator) is not None
+            before = (tree.info().max_epochs or 0) if counts else 0
             first = self._folder.write(self._packed(), episode_count=tree.episode_count, epochs_before=before)
         before_it = tree.begin_state(first, self._folder)
         now = first or self._files[-1]

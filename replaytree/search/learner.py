@@ -51,15 +51,15 @@ class Learner:
     another process has gone on with the search, `restore` goes back to what the tree holds.
     """
 
-    def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward, is_stateful: bool = False) -> None:
+    def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward, counts_states: bool = False) -> None:
         """The start of a search; ConfigError or SpaceError where its strategy cannot be made.
 
-        `is_stateful`: the evaluator has a state, so that every turn may be a budget of its own (policy/states.py).
+        `counts_states`: epochs of the evaluator's scores say of which state they are (policy/states.py).
         """
         self._config = config
         self._space = space
         self._reward = reward
-        self._is_stateful = is_stateful
+        self._counts_states = counts_states
         self._last_epochs = 0
         self.strategy = self._new_strategy()
         self.memory = ReplayMemory(temperature=self._temperature)
@@ -114,7 +114,7 @@ class Learner:
                 self.memory,
                 num_paths=num_paths,
                 depth_bound=self.growth.depth_bound,
-                epochs=power_below(self._last_epochs) if self._is_stateful and self._last_epochs else budget.epochs,
+                epochs=power_below(self._last_epochs) if self._counts_states and self._last_epochs else budget.epochs,
                 pending=pending,
             )
         turn = Turn(self.proposed_count, proposals, self.growth.depth_bound, budget)
@@ -179,7 +179,7 @@ class Learner:
 
     def _seen(self, node: NodeStats) -> NodeStats:
         """A node as the strategy sees it."""
-        return self._reward.of_node(folded(node) if self._is_stateful else node)
+        return self._reward.of_node(folded(node) if self._counts_states else node)
 
     def _prior(self, tree: ReplayTree) -> ReplayMemory | None:
         """The nodes copied from another search (config.warm_start), weighed against cost like this search's own."""

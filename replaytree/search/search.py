@@ -24,6 +24,7 @@ from replaytree.search.beginning import data_again, engine_for_a_new, require_sa
 from replaytree.search.callbacks import Callback, Callbacks, EndEvent
 from replaytree.search.course import Course
 from replaytree.search.evaluator_state import EvaluatorState
+from replaytree.search.prior import require_prior, shared_prior
 from replaytree.search.progress import telling
 from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.retrained import retrained
@@ -72,6 +73,7 @@ class Search:
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
         self._state.require_folder(engine.url)
+        require_prior(self.config, self._whole_space, self.data)
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
         self.callbacks = Callbacks(callbacks)
         self.learner.restore(self.tree)
@@ -247,6 +249,7 @@ class Search:
                     self._raised = None
                 done = {"episodes": self.episode_count, "trainings": self.training_count}
                 limits = self._course.begin(self.tree, limits if is_new else None, **done)
+                self._learn_first()
                 self.learner.aim(limits.trainings)
                 with telling(on_turn, limits, progress=progress) as tell:
                     self._run(limits, tell)
@@ -261,6 +264,16 @@ class Search:
             end = EndEvent(self.name, self.episode_count, self.training_count, self.learner.best_accuracy)
             self.callbacks.tell("on_end", end)
         return self
+
+    def _learn_first(self) -> None:
+        """Make the prior that was asked for, where none is stored: before the first training, or it was interrupted."""
+        if self.config.prior_passes is None or self.training_count or self.tree.prior():
+            return
+        assert self.data is not None, "a prior was refused without images"
+        prior = shared_prior(self.config, self.space, self._whole_space, self.data, is_stopped=lambda: self._stop)
+        if prior is not None:
+            self.tree.store_prior(prior)
+            self._restore()
 
     def _rescored(self) -> Search:
         """The search, whose leaders are scored once more, and nothing else."""

@@ -311,6 +311,16 @@ class ReplayTree:
         """What the search was told by the one that it was warm-started from, parents before children."""
         return stored_prior(self.engine, self._search_id)
 
+    def store_prior(self, nodes: Sequence[NodeStats]) -> None:
+        """Store what the search is told before its first training."""
+
+        def work(connection: Connection) -> None:
+            if self._lease is not None:
+                self._lease.require(connection)
+            insert_prior(connection, self._search_id, nodes)
+
+        write(self.engine, work)
+
     def prior_for(self, space: Space) -> list[NodeStats]:
         """What this search can tell one in `space`: its measured prefixes that are legal there, without their visits.
 

@@ -68,6 +68,9 @@ class During:
             self.action()
         return answer
 
+    def rescore(self, paths):
+        return self.inner.rescore(paths)
+
     def state_dict(self):
         return self.inner.state_dict()
 
