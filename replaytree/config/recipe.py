@@ -29,7 +29,7 @@ class RecipeOptions(Options):
         "Training",
         above=0.0,
         most=1e6,
-        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm",
+        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm; 0.3 with shared weights",
     )
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
     weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)

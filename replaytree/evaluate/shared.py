@@ -31,15 +31,13 @@ from replaytree.training.capture import release_memory
 from replaytree.training.device import on, usable_bytes
 from replaytree.training.loop import epoch_steps
 from replaytree.training.precision import whole_float32
-from replaytree.training.recipe import Recipe
+from replaytree.training.recipe import SHARED_RATE, Recipe
 from replaytree.training.schedule import cosine, one_cycle
 from replaytree.training.shared import SupernetTraining
 from replaytree.training.threads import Threads, threads_on, using
 
 # Batch norm takes the statistics of so many validation images at once, where memory suffices.
 SCORE_BATCH = 512
-# With gradients shortened to 1 (reports/benchmarks/weights.md).
-PREPARED_RATE = 0.3
 # Random paths by which a space is judged.
 LOOKED_AT = 8
 # Paths whose network is made at once.
@@ -157,7 +155,7 @@ class SharedEvaluator:
         )
 
     def prepare(
-        self, passes: float, *, seed: int, paths: Iterator[Path] | None = None, rate: float = PREPARED_RATE
+        self, passes: float, *, seed: int, paths: Iterator[Path] | None = None, rate: float = SHARED_RATE
     ) -> None:
         """Train the supernet on other paths first, for so many passes: one turn, a new path a minibatch.
 

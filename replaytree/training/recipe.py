@@ -31,16 +31,20 @@ RATE, HIGHEST_RATE = 0.1, 0.4
 # Without batch norm the same rate kills networks. At 0.1, 10 of 15 short trainings of five chains of metaqnn and
 # nascell on the digits never learned; at 0.03 one, and at 0.01 none (reports/benchmarks/spaces.md).
 PLAIN_RATE = 0.01
+# Of a supernet, whose gradients are shortened to 1 (reports/benchmarks/weights.md).
+SHARED_RATE = 0.3
 
 
 def with_batches(config: SearchConfig, *, device: str, images: int, normed: bool = True) -> SearchConfig:
     """The configuration with its batch size and learning rate, by the kind of device and the number of images.
 
     A rate that is not given belongs to the batch that is chosen here; with a batch that is given it is 0.1. It is a
-    tenth of that where networks are not `normed` (Graph.is_normed).
+    tenth of that where networks are not `normed` (Graph.is_normed). That of a supernet does not depend on the batch.
     """
     scale = 1.0 if normed else PLAIN_RATE / RATE
     batch, rate = config.recipe.batch_size, config.recipe.learning_rate
+    if config.weights.weights == "shared" and rate is None:
+        rate = SHARED_RATE
     if batch is None:
         batch = GPU_BATCH if device == "cuda" else BATCH
         while batch > BATCH and images < STEPS_AN_EPOCH * batch:

@@ -65,6 +65,9 @@ def test_values_that_cannot_be_used(digits, options, message):
         ("cuda", 45_000, {"learning_rate": 0.05}, 512, 0.05),
         ("cuda", 45_000, {"batch_size": 256}, 256, 0.1),
         ("cpu", 45_000, {"batch_size": 7, "learning_rate": 0.3}, 7, 0.3),
+        ("cpu", 1_000, {"weights": "shared"}, 64, 0.3),
+        ("cuda", 45_000, {"weights": "shared"}, 512, 0.3),
+        ("cpu", 45_000, {"weights": "shared", "learning_rate": 0.05}, 64, 0.05),
     ],
 )
 def test_batches_are_large_on_a_gpu_where_images_are_many(device, images, options, batch, rate):
