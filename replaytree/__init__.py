@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from replaytree.search.stored import import_search
     from replaytree.search.turns import Progress
     from replaytree.space import (
+        Auxiliary,
         ChainPlan,
         Convolution,
         CustomLayer,
@@ -41,6 +42,7 @@ wait_passively()
 
 # Loaded when first asked for: torch takes two seconds to import, and `replaytree best` needs none of it.
 _HOMES = {
+    "Auxiliary": "space",
     "Budget": "config",
     "Callback": "search.callbacks",
     "ChainPlan": "space",
@@ -90,6 +92,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Auxiliary",
     "Budget",
     "Callback",
     "ChainPlan",
