@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from replaytree.config.option import Options, option
+from replaytree.config.option import Options, option, own
 from replaytree.errors import ConfigError
 
 ScheduleName = Literal["one-cycle", "cosine"]
@@ -62,5 +62,5 @@ class RetrainOptions(Options):
                 if value := getattr(self, name):
                     raise ConfigError(
                         f"{name} is {value}, and the schedule is {self.schedule}; give --schedule cosine, or leave out "
-                        f"--{name.replace('_', '-')}"
+                        f"{own(type(self))[name].flag}"
                     )
