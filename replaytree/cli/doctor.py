@@ -13,7 +13,7 @@ from replaytree.config import command, storage_url
 from replaytree.data import data_folder, found
 from replaytree.errors import StorageError
 from replaytree.training import Precision, Threads, available_devices, why_no_gpu
-from replaytree.tree import head_revision, list_searches, open_engine, shown
+from replaytree.tree import head_revision, list_searches, lost_states, open_engine, shown
 
 GIB = 2**30
 
@@ -30,7 +30,7 @@ class Finding:
 
 def examine(*, storage: str | None = None, data_dir: str | None = None) -> list[Finding]:
     """Look at packages, devices, memory, disk, database and data sets; changes nothing."""
-    return [*_packages(), *_devices(), _memory(), _database(storage), *_data_sets(data_dir)]
+    return [*_packages(), *_devices(), _memory(), _database(storage), *_weights(storage), *_data_sets(data_dir)]
 
 
 def _packages() -> list[Finding]:
@@ -71,6 +71,24 @@ def _database(storage: str | None) -> Finding:
     except StorageError as error:
         return Finding("database", False, str(error), f"{command('run', storage=storage)} makes one")
     return Finding("database", True, f"{shown(url)}: schema {head_revision()}, searches: {len(searches)}")
+
+
+def _weights(storage: str | None) -> list[Finding]:
+    """The weights of supernets that searches keep, which are files."""
+    try:
+        engine = open_engine(storage_url(storage), create=False)
+        lost = lost_states(engine)
+    except StorageError:
+        return []
+    return [
+        Finding(
+            f"weights of {name}",
+            False,
+            f"{file} is {why}",
+            command("resume", name, "--restart-weights", storage=storage),
+        )
+        for name, file, why in lost
+    ]
 
 
 def _data_sets(data_dir: str | None) -> list[Finding]:

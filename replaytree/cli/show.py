@@ -80,7 +80,8 @@ def _print_children(tree: ReplayTree, path: Path, form: Format) -> None:
         say("nothing continues it" if path else escaped(f"search {tree.name!r} has no nodes yet"))
         return
     epochs = next((child.best.epochs for child in children if child.best is not None), None)
-    order = "" if epochs is None else f", best first, of what was measured with {console.counting(epochs, 'epoch')}"
+    when = "" if epochs is None else tree.info().config.weights.measured(epochs)
+    order = f", best first, of what was measured {when}" if when else ""
     what = console.counting(len(children), "next layer" if path else "first layer")
     say(escaped(f"{'' if path else f'{tree.name}: '}{what}{order}"))
     say("\n".join(children_lines(children, width=table.terminal_width())))

@@ -87,6 +87,12 @@ class WeightOptions(Options):
         most=1.0,
     )
 
+    def measured(self, epochs: int) -> str:
+        """When scores were measured, for people: 'at 8 epochs', or 'after 12 turns of the supernet'."""
+        if self.weights == "shared":
+            return f"after {epochs:,} {'turn' if epochs == 1 else 'turns'} of the supernet"
+        return f"at {epochs:,} {'epoch' if epochs == 1 else 'epochs'}"
+
 
 # What says how the rate falls, where it does.
 _OF_RESTARTS = ("restart_factor", "lowest_rate")

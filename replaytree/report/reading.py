@@ -102,6 +102,10 @@ class SearchData:
         """The largest budget that any prefix was measured at; None before a training."""
         return max((node.epochs for node in self.nodes if node.epochs is not None), default=None)
 
+    def measured_when(self, epochs: int | None) -> str:
+        """'at 8 epochs', or 'after 12 turns of the supernet'."""
+        return self.whole_config.weights.measured(epochs or 0)
+
     @cached_property
     def by_path(self) -> Mapping[Path, Node]:
         """The nodes by their path."""

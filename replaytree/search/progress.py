@@ -137,10 +137,15 @@ def described(turn: Turn, shares: Shares) -> str:
 
 
 def _best(turn: Turn) -> str:
-    """'0.9000 at 8 epochs': only prefixes of the largest budget are ranked, so the best falls when it rises."""
+    """'0.9000 at 8 epochs': only prefixes of the largest budget are ranked, so the best falls when it rises.
+
+    With a supernet '0.9000 in turn 8': its leaders are scored together at the end of the run.
+    """
     if turn.leader is None:
         return metric.shown(None)
     epochs = turn.leader.epochs
+    if turn.counts_turns:
+        return f"{metric.shown(turn.leader.average_accuracy)} in turn {epochs}"
     return f"{metric.shown(turn.leader.average_accuracy)} at {epochs} {'epoch' if epochs == 1 else 'epochs'}"
 
 

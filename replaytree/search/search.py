@@ -315,6 +315,7 @@ class Search:
                     proposals=turn.proposals,
                     evaluations=evaluations,
                     leader=self.learner.leader,
+                    counts_turns=self.config.weights.weights == "shared",
                 )
             )
 

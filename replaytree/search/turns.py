@@ -46,6 +46,7 @@ class Progress:
     """The state of a run after a turn. Counts are of the search; `run_*` and seconds are of this call of run().
 
     `leader` is the prefix that `best` ranks first, at the largest budget so far: its accuracy falls where that rises.
+    `counts_turns`: the budget is the turns of a supernet, so that it is the best of the last turn alone.
     """
 
     episode_count: int
@@ -58,6 +59,7 @@ class Progress:
     proposals: Sequence[Proposal]
     evaluations: Sequence[PathEvaluation]
     leader: Leader | None
+    counts_turns: bool = False
 
 
 @dataclass

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from replaytree.tree.changes import Measured
     from replaytree.tree.check import Repaired, check, repair
     from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
+    from replaytree.tree.evaluator_states import lost_states
     from replaytree.tree.goals import Goal
     from replaytree.tree.manage import delete_search, rename_search
     from replaytree.tree.mean_accuracy import MeanAccuracy
@@ -54,6 +55,7 @@ _HOMES = {
     "import_search": "transfer",
     "list_models": "models",
     "list_searches": "search_queries",
+    "lost_states": "evaluator_states",
     "needs_folder": "state_files",
     "noise_of": "noise",
     "open_engine": "engine",
@@ -101,6 +103,7 @@ __all__ = [
     "import_search",
     "list_models",
     "list_searches",
+    "lost_states",
     "needs_folder",
     "noise_of",
     "open_engine",

@@ -48,12 +48,23 @@ def folder_for(engine: Engine, search_id: int, name: str, *, folder: str | None)
     return StateFolder(engine.url, folder, name=own)
 
 
+def lost_states(engine: Engine) -> list[tuple[str, str, str]]:
+    """(search, file, why) of every state whose file is missing, or is not what was stored."""
+    with reading(engine) as connection:
+        return list(_lost(connection, engine))
+
+
 def state_problems(connection: Connection, engine: Engine) -> Iterator[Problem]:
-    """The states whose files are missing, or are not what was stored."""
+    """As lost_states, within a transaction."""
+    for name, file, why in _lost(connection, engine):
+        yield Problem(name, f"the evaluator's state, {file},", "there, and whole", why)
+
+
+def _lost(connection: Connection, engine: Engine) -> Iterator[tuple[str, str, str]]:
     query = select(searches.c.name, *_COLUMNS).join(searches, searches.c.id == evaluator_states.c.search_id)
     for name, *stored in connection.execute(query.order_by(searches.c.id)):
         file = StateFile(*stored)
         try:
             read_state(file, engine.url)
         except StateUnusable as error:
-            yield Problem(name, f"the evaluator's state, {file.file},", "there, and whole", error.why)
+            yield name, file.file, error.why

@@ -30,7 +30,7 @@ def storage(here):
 
 
 FIRST_LAYERS = """\
-mine: 3 first layers, best first, of what was measured with 4 epochs
+mine: 3 first layers, best first, of what was measured at 4 epochs
 node  layer  prefixes  visits  best below  at least  best node  own accuracy
    5  c             3       2      0.8750    0.8750          7        0.2500
    1  a             2       1      0.6000    0.6000          2        0.5000

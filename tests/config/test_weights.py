@@ -1,6 +1,7 @@
 import pytest
 
 from replaytree.config import SearchConfig
+from replaytree.config.weights import WeightOptions
 from replaytree.errors import ConfigError
 
 
@@ -35,3 +36,10 @@ def test_shared_weights_as_arguments_and_back():
         *("--no-prune", "--weights", "shared", "--passes", "0.25", "--score-images", "200", "--no-capture")
     ]
     assert SearchConfig.from_json(config.to_json()) == config
+
+
+def test_when_a_score_was_measured_is_said_in_epochs_or_turns():
+    assert [WeightOptions().measured(n) for n in (1, 8)] == ["at 1 epoch", "at 8 epochs"]
+    assert [WeightOptions(weights="shared").measured(n) for n in (1, 1200)] == [
+        "after 1 turn of the supernet", "after 1,200 turns of the supernet",
+    ]  # fmt: skip

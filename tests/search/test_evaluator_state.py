@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import replaytree
+from replaytree.cli.doctor import examine
 from replaytree.errors import ConfigError, EvaluationError, LeaseLost, StateUnusable, StorageError, StorageUnavailable
 from replaytree.records import PathEvaluation
 from replaytree.tree import ReplayTree, check, delete_search, export_search, rename_search
@@ -174,6 +175,10 @@ def test_without_its_file_a_search_says_how_to_go_on(tmp_path, begin, resume):
         r"--restart-weights --storage .*copy.db` \(in Python: restart",
     ):
         resume(tmp_path / "copy.db")
+    [finding] = [each for each in examine(storage=f"sqlite:///{tmp_path}/copy.db") if each.what == "weights of first"]
+    assert not finding.good
+    assert finding.found.endswith(".pt is missing")
+    assert finding.fix.startswith("replaytree resume first --restart-weights --storage")
     [problem] = check(ReplayTree.open(str(tmp_path / "copy.db"), "first").engine)
     assert problem.text.startswith("search 'first': the evaluator's state, first-")
     assert problem.text.endswith(".pt, is 'missing', expected 'there, and whole'")

@@ -1,5 +1,7 @@
 """How a run shows where it stands."""
 
+from dataclasses import replace
+
 from replaytree.records import PathEvaluation, Proposal
 from replaytree.search.progress import BAR, Shares, clock, described, telling
 from replaytree.search.turns import Limits, Progress
@@ -58,6 +60,11 @@ def test_the_line_fits_beside_the_bar_of_a_terminal_of_80_columns():
     line = described(long, Shares(trainings=9990))
     assert line == "best 0.9000 at 16 epochs  999/9990 trainings  9:00:00 left  last 0.7500"
     assert len(line) <= 80 - BAR - 1
+
+
+def test_of_a_supernet_the_line_says_in_which_turn_the_best_was_scored():
+    line = described(replace(turn(), counts_turns=True), Shares(trainings=20))
+    assert line == "best 0.9000 in turn 8  5/20 trainings  3:00 left  last 0.7500"
 
 
 def test_where_the_budget_rises_the_line_says_why_the_best_falls():

@@ -14,7 +14,7 @@ from replaytree.report import theme
 from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.report.section import Section
-from replaytree.report.wording import counted, layers
+from replaytree.report.wording import layers
 from replaytree.tree import ReplayTree
 
 
@@ -132,7 +132,7 @@ def depth_finding(rows: Sequence[DepthRow]) -> str:
 def _caption(data: SearchData, rows: Sequence[DepthRow]) -> str:
     text = (
         f"Average accuracy by depth, over the prefixes measured at the largest budget, "
-        f"{counted(data.max_epochs or 0, 'epoch')}; the line shows the prefix of each depth that ranks first."
+        f"{data.measured_when(data.max_epochs)}; the line shows the prefix of each depth that ranks first."
     )
     # Where it is not given it is `joint` if the space is nested, which the trainings show.
     all_measured = not any(None in training.accuracies for training in data.trainings)

@@ -16,7 +16,7 @@ from replaytree.report import theme
 from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search, shown_bound
 from replaytree.report.section import Section
-from replaytree.report.wording import counted, short
+from replaytree.report.wording import short
 from replaytree.tree import ReplayTree
 
 Cost = Literal["params", "flops"]
@@ -165,7 +165,7 @@ def pareto_finding(rows: Sequence[ParetoRow], cost: Cost) -> str:
 
 def _caption(data: SearchData, found: Tradeoffs) -> str:
     text = (
-        f"Prefixes measured at {counted(data.max_epochs or 0, 'epoch')}, by “at least”, the cautious figure that "
+        f"Prefixes measured {data.measured_when(data.max_epochs)}, by “at least”, the cautious figure that "
         "ranks; the heading and the vertical axis have the same. The lowest prefixes can lie outside of the drawing. "
         "Diamonds are the Pareto front: nothing is both cheaper and better. Click a mark to see its node in the tree."
     )
