@@ -273,10 +273,17 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
     images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
     return (
         f"search {search.name}: {images}{config.strategy}, up to {config.space.max_layers} layers, "
-        f"epochs {config.budget.epochs_first} to {config.budget.epochs_last}, {_layers(config)}"
+        f"{_budget(config)}, {_layers(config)}"
         f"{Threads.of(config.machine.threads)}; "
         f"{goal}; Ctrl-C stops and keeps what is done"
     )
+
+
+def _budget(config: SearchConfig) -> str:
+    """What a training spends: 'epochs 4 to 8'; or a turn, with a supernet."""
+    if config.weights.weights == "shared":
+        return f"shared weights, {config.weights.passes:g} passes a turn"
+    return f"epochs {config.budget.epochs_first} to {config.budget.epochs_last}"
 
 
 def _layers(config: SearchConfig) -> str:
