@@ -6,40 +6,34 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, SupportsIndex
 
 from sqlalchemy import URL, Connection, Engine
 
-from replaytree.errors import DatabaseGone, LeaseLost, NodeNotFound, SearchExists, SearchHeld
+from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
-from replaytree.tree import node_queries, rescoring, search_queries
-from replaytree.tree.checkpoints import add_checkpoints, stored_checkpoints
+from replaytree.tree import rescoring, search_queries
+from replaytree.tree.checkpoints import add_checkpoints
 from replaytree.tree.engine import open_engine
 from replaytree.tree.evaluator_states import folder_for, refer, state_in, stored_state
-from replaytree.tree.goals import Goal, spend, store_goal, stored_goal
+from replaytree.tree.goals import Goal, spend, store_goal
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.leases import Lease, held_text, holder_of
 from replaytree.tree.lost_file import require_file, rescued
-from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.names import require_name
-from replaytree.tree.prior import fitting, insert_prior, stored_prior
+from replaytree.tree.prior import insert_prior
 from replaytree.tree.raised import raise_limits
-from replaytree.tree.ranking import Uncertainty
 from replaytree.tree.recording import record_episodes, record_late
-from replaytree.tree.records import Episode, EpisodeInfo, Leader, Node, SearchInfo
+from replaytree.tree.records import Episode, Node
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.state_files import StateFile, StateFolder
 from replaytree.tree.storage_errors import advice, shown
-from replaytree.tree.stored_space import require_same_layers, require_same_space, space_to_json
-
-if TYPE_CHECKING:
-    import networkx as nx
-    import pandas as pd
+from replaytree.tree.stored_search import StoredSearch
+from replaytree.tree.stored_space import require_same_space, space_to_json
 
 
-class ReplayTree:
+class ReplayTree(StoredSearch):
     """The stored prefixes of one search: the replay memory and the answer.
 
     Every call is a transaction of its own, and none is open between calls. An engine that is passed in must come
@@ -48,9 +42,7 @@ class ReplayTree:
 
     def __init__(self, engine: Engine, name: str, *, search_id: int, space: Space | None) -> None:
         """For `create` and `open`."""
-        self.engine = engine
-        self.name = name
-        self._search_id = search_id
+        super().__init__(engine, name, search_id=search_id)
         self._space = None if space is None else checked(space)
         self._lease: Lease | None = None
 
@@ -114,10 +106,6 @@ class ReplayTree:
             space = checked(space)
             require_same_space(space, space_json, name)
         return cls(engine, name, search_id=search_id, space=space)
-
-    def __repr__(self) -> str:
-        """Name and storage, without a password."""
-        return f"ReplayTree({shown(self.engine.url)!r}, {self.name!r})"
 
     def record(
         self,
@@ -251,10 +239,6 @@ class ReplayTree:
         """How many processes in a row died in this training while they drove the search; the caller names it."""
         return 0 if self._lease is None else self._lease.deaths.counts.get(training, 0)
 
-    def failed_paths(self, beginning: str) -> set[Path]:
-        """The paths one of whose trainings failed with a text that begins so."""
-        return search_queries.failed_paths(self.engine, self._search_id, beginning)
-
     @contextmanager
     def training(self, training: str) -> Iterator[None]:
         """Note that this training is under way until the end of the block. Outside of `driving` nothing is noted."""
@@ -286,30 +270,9 @@ class ReplayTree:
 
         write(self.engine, work)
 
-    def goal(self) -> Goal | None:
-        """How far the search was last asked to go; None where nobody has said."""
-        return stored_goal(self.engine, self._search_id)
-
-    def goal_left(self) -> Goal | None:
-        """What is left of the goal; None where it is reached, or was never said."""
-        goal = self.goal()
-        return None if goal is None else goal.left(episodes=self.episode_count, trainings=self.training_count)
-
     def set_goal(self, goal: Goal) -> None:
         """Say how far the search shall go."""
         store_goal(self.engine, self._search_id, goal)
-
-    def node_stats(self) -> list[NodeStats]:
-        """All nodes, in the order of insertion, as strategies see them."""
-        return node_queries.node_stats(self.engine, self._search_id)
-
-    def checkpoints(self) -> list[tuple[int, float]]:
-        """(epochs of the budget, accuracy) of every path that came to its checkpoint, in ascending order."""
-        return stored_checkpoints(self.engine, self._search_id)
-
-    def prior(self) -> list[NodeStats]:
-        """What the search was told by the one that it was warm-started from, parents before children."""
-        return stored_prior(self.engine, self._search_id)
 
     def store_prior(self, nodes: Sequence[NodeStats]) -> None:
         """Store what the search is told before its first training."""
@@ -320,115 +283,3 @@ class ReplayTree:
             insert_prior(connection, self._search_id, nodes)
 
         write(self.engine, work)
-
-    def prior_for(self, space: Space) -> list[NodeStats]:
-        """What this search can tell one in `space`: its measured prefixes that are legal there, without their visits.
-
-        Raises SpaceError for other layers, ConfigError where nothing fits.
-        """
-        space = checked(space)
-        require_same_layers(space, self.info().space_json, self.name)
-        return fitting(self.node_stats(), space, name=self.name)
-
-    def strategy_state(self) -> bytes | None:
-        """The state given with the last record; None before."""
-        return search_queries.strategy_state(self.engine, self._search_id)
-
-    @property
-    def episode_count(self) -> int:
-        """Episodes recorded so far; the next one's number."""
-        return search_queries.count_episodes(self.engine, self._search_id)
-
-    @property
-    def training_count(self) -> int:
-        """Episodes that went to the evaluator, failures included."""
-        return search_queries.count_episodes(self.engine, self._search_id, trained_only=True)
-
-    def best(
-        self,
-        k: int = 10,
-        *,
-        max_depth: int | None = None,
-        max_params: int | None = None,
-        max_flops: int | None = None,
-        epochs: int | None = None,
-    ) -> list[Node]:
-        """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
-
-        Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
-        """
-        return node_queries.best(
-            self.engine,
-            self._search_id,
-            k=k,
-            max_depth=max_depth,
-            max_params=max_params,
-            max_flops=max_flops,
-            epochs=epochs,
-        )
-
-    def comparable_count(self) -> int:
-        """How many prefixes were measured at the largest budget: those that `best` ranks."""
-        return node_queries.comparable_count(self.engine, self._search_id)
-
-    def leader(self) -> Leader | None:
-        """What `best` ranks first; None before a training."""
-        return node_queries.leader(self.engine, self._search_id)
-
-    def models(self) -> list[ModelInfo]:
-        """What was retrained from this search, in the order of training."""
-        return list_models(self.engine, search=self.name)
-
-    def uncertainties(self) -> dict[int, Uncertainty]:
-        """By budget, in epochs: the noise of trainings and the number of validation images."""
-        return node_queries.uncertainties(self.engine, self._search_id)
-
-    def node(self, node: SupportsIndex | Path) -> Node:
-        """One node by its id or its path; NodeNotFound otherwise."""
-        return node_queries.find_node(self.engine, self._search_id, node, search=self.name)
-
-    def find(self, text: str) -> Node:
-        """A node as a person names it: its id ('12'), its path ('5.0') or its labels ('conv32k3 max2s2')."""
-        return node_queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
-
-    def find_or_best(self, text: str | None) -> Node:
-        """As `find`, or what `best` ranks first; NodeNotFound, saying how to go on, where nothing was measured."""
-        if text is not None:
-            return self.find(text)
-        best = self.best(1)
-        if not best:
-            raise NodeNotFound(
-                f"search {self.name!r} has no evaluated prefix yet; "
-                f"{advice(self.engine.url, 'resume', self.name, '--trainings', 10)} goes on with it"
-            )
-        return best[0]
-
-    def children(self, path: Path) -> list[Node]:
-        """The nodes one layer below `path`, where () is the root; NodeNotFound if there is no such path."""
-        parent_id = self.node(tuple(path)).node_id if path else None
-        return node_queries.child_nodes(self.engine, self._search_id, parent_id)
-
-    def nodes(self) -> list[Node]:
-        """All nodes, in the order of insertion, as people see them."""
-        return node_queries.all_nodes(self.engine, self._search_id)
-
-    def episodes(self) -> list[EpisodeInfo]:
-        """All episodes, in order."""
-        return search_queries.list_episodes(self.engine, self._search_id)
-
-    def info(self) -> SearchInfo:
-        """The search as a whole."""
-        return search_queries.search_info(self.engine, self._search_id)
-
-    def to_networkx(self) -> nx.DiGraph[Path]:
-        """The tree as a graph: see analysis.to_networkx."""
-        # pandas and networkx take 0.5 s to import; a search needs neither.
-        from replaytree.tree.analysis import to_networkx
-
-        return to_networkx(self.nodes())
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """One row a node: see analysis.to_dataframe."""
-        from replaytree.tree.analysis import to_dataframe
-
-        return to_dataframe(self.nodes())

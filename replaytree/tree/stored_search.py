@@ -1,0 +1,175 @@
+"""What a stored search can be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, SupportsIndex
+
+from sqlalchemy import Engine
+
+from replaytree.errors import NodeNotFound
+from replaytree.records import NodeStats, Path, Space
+from replaytree.space import checked
+from replaytree.tree import node_queries, search_queries
+from replaytree.tree.checkpoints import stored_checkpoints
+from replaytree.tree.goals import Goal, stored_goal
+from replaytree.tree.models import ModelInfo, list_models
+from replaytree.tree.prior import fitting, stored_prior
+from replaytree.tree.ranking import Uncertainty
+from replaytree.tree.records import EpisodeInfo, Leader, Node, SearchInfo
+from replaytree.tree.storage_errors import advice, shown
+from replaytree.tree.stored_space import require_same_layers
+
+if TYPE_CHECKING:
+    import networkx as nx
+    import pandas as pd
+
+
+class StoredSearch:
+    """The reading half of ReplayTree. Every call is a transaction of its own."""
+
+    def __init__(self, engine: Engine, name: str, *, search_id: int) -> None:
+        """For ReplayTree."""
+        self.engine = engine
+        self.name = name
+        self._search_id = search_id
+
+    def __repr__(self) -> str:
+        """Name and storage, without a password."""
+        return f"{type(self).__name__}({shown(self.engine.url)!r}, {self.name!r})"
+
+    def failed_paths(self, beginning: str) -> set[Path]:
+        """The paths one of whose trainings failed with a text that begins so."""
+        return search_queries.failed_paths(self.engine, self._search_id, beginning)
+
+    def goal(self) -> Goal | None:
+        """How far the search was last asked to go; None where nobody has said."""
+        return stored_goal(self.engine, self._search_id)
+
+    def goal_left(self) -> Goal | None:
+        """What is left of the goal; None where it is reached, or was never said."""
+        goal = self.goal()
+        return None if goal is None else goal.left(episodes=self.episode_count, trainings=self.training_count)
+
+    def node_stats(self) -> list[NodeStats]:
+        """All nodes, in the order of insertion, as strategies see them."""
+        return node_queries.node_stats(self.engine, self._search_id)
+
+    def checkpoints(self) -> list[tuple[int, float]]:
+        """(epochs of the budget, accuracy) of every path that came to its checkpoint, in ascending order."""
+        return stored_checkpoints(self.engine, self._search_id)
+
+    def prior(self) -> list[NodeStats]:
+        """What the search was told by the one that it was warm-started from, parents before children."""
+        return stored_prior(self.engine, self._search_id)
+
+    def prior_for(self, space: Space) -> list[NodeStats]:
+        """What this search can tell one in `space`: its measured prefixes that are legal there, without their visits.
+
+        Raises SpaceError for other layers, ConfigError where nothing fits.
+        """
+        space = checked(space)
+        require_same_layers(space, self.info().space_json, self.name)
+        return fitting(self.node_stats(), space, name=self.name)
+
+    def strategy_state(self) -> bytes | None:
+        """The state given with the last record; None before."""
+        return search_queries.strategy_state(self.engine, self._search_id)
+
+    @property
+    def episode_count(self) -> int:
+        """Episodes recorded so far; the next one's number."""
+        return search_queries.count_episodes(self.engine, self._search_id)
+
+    @property
+    def training_count(self) -> int:
+        """Episodes that went to the evaluator, failures included."""
+        return search_queries.count_episodes(self.engine, self._search_id, trained_only=True)
+
+    def best(
+        self,
+        k: int = 10,
+        *,
+        max_depth: int | None = None,
+        max_params: int | None = None,
+        max_flops: int | None = None,
+        epochs: int | None = None,
+    ) -> list[Node]:
+        """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
+
+        Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
+        """
+        return node_queries.best(
+            self.engine,
+            self._search_id,
+            k=k,
+            max_depth=max_depth,
+            max_params=max_params,
+            max_flops=max_flops,
+            epochs=epochs,
+        )
+
+    def comparable_count(self) -> int:
+        """How many prefixes were measured at the largest budget: those that `best` ranks."""
+        return node_queries.comparable_count(self.engine, self._search_id)
+
+    def leader(self) -> Leader | None:
+        """What `best` ranks first; None before a training."""
+        return node_queries.leader(self.engine, self._search_id)
+
+    def models(self) -> list[ModelInfo]:
+        """What was retrained from this search, in the order of training."""
+        return list_models(self.engine, search=self.name)
+
+    def uncertainties(self) -> dict[int, Uncertainty]:
+        """By budget, in epochs: the noise of trainings and the number of validation images."""
+        return node_queries.uncertainties(self.engine, self._search_id)
+
+    def node(self, node: SupportsIndex | Path) -> Node:
+        """One node by its id or its path; NodeNotFound otherwise."""
+        return node_queries.find_node(self.engine, self._search_id, node, search=self.name)
+
+    def find(self, text: str) -> Node:
+        """A node as a person names it: its id ('12'), its path ('5.0') or its labels ('conv32k3 max2s2')."""
+        return node_queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
+
+    def find_or_best(self, text: str | None) -> Node:
+        """As `find`, or what `best` ranks first; NodeNotFound, saying how to go on, where nothing was measured."""
+        if text is not None:
+            return self.find(text)
+        best = self.best(1)
+        if not best:
+            raise NodeNotFound(
+                f"search {self.name!r} has no evaluated prefix yet; "
+                f"{advice(self.engine.url, 'resume', self.name, '--trainings', 10)} goes on with it"
+            )
+        return best[0]
+
+    def children(self, path: Path) -> list[Node]:
+        """The nodes one layer below `path`, where () is the root; NodeNotFound if there is no such path."""
+        parent_id = self.node(tuple(path)).node_id if path else None
+        return node_queries.child_nodes(self.engine, self._search_id, parent_id)
+
+    def nodes(self) -> list[Node]:
+        """All nodes, in the order of insertion, as people see them."""
+        return node_queries.all_nodes(self.engine, self._search_id)
+
+    def episodes(self) -> list[EpisodeInfo]:
+        """All episodes, in order."""
+        return search_queries.list_episodes(self.engine, self._search_id)
+
+    def info(self) -> SearchInfo:
+        """The search as a whole."""
+        return search_queries.search_info(self.engine, self._search_id)
+
+    def to_networkx(self) -> nx.DiGraph[Path]:
+        """The tree as a graph: see analysis.to_networkx."""
+        # pandas and networkx take 0.5 s to import; a search needs neither.
+        from replaytree.tree.analysis import to_networkx
+
+        return to_networkx(self.nodes())
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a node: see analysis.to_dataframe."""
+        from replaytree.tree.analysis import to_dataframe
+
+        return to_dataframe(self.nodes())
