@@ -282,7 +282,8 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
 def _budget(config: SearchConfig) -> str:
     """What a training spends: 'epochs 4 to 8'; or a turn, with a supernet."""
     if config.weights.weights == "shared":
-        return f"shared weights, {config.weights.passes:g} passes a turn"
+        passes = config.weights.passes
+        return f"shared weights, {passes:g} {'pass' if passes == 1.0 else 'passes'} a turn"
     return f"epochs {config.budget.epochs_first} to {config.budget.epochs_last}"
 
 

@@ -81,6 +81,7 @@ class SharedEvaluator:
         self._threads = threads_on(threads, device)
         self._data = data = data.to(device)
         self._require_images(weights)
+        _require_fall(weights, peak=recipe.learning_rate)
         self._all_N = self._in_random_order(seed)
         self._training = SupernetTraining(
             Supernet(self._space, data.num_classes, seed=seed, device=device, hidden=0, discount=recipe.discount),
@@ -148,8 +149,7 @@ class SharedEvaluator:
         return cosine(
             self._training.passes,
             peak=peak,
-            # A rate that is given below it is constant.
-            lowest=min(peak, own.lowest_rate),
+            lowest=own.lowest_rate,
             first=own.restart_passes,
             factor=own.restart_factor,
         )
@@ -257,11 +257,12 @@ class SharedEvaluator:
         reported: set[Path] = set()
         for path in paths:
             every = [path[:depth] for depth in range(1, len(path) + 1)]
-            failure = next((failures[prefix] for prefix in every if prefix in failures), None)
+            # With whole cells the network of a prefix is another one, whose failure is its own.
+            own = [path] if self._whole else every
+            failure = next((failures[prefix] for prefix in own if prefix in failures), None)
             measured = [accuracies.get(prefix) if prefix == path or not self._whole else None for prefix in every]
             shared = 0
             if failure is None:
-                own = [path] if self._whole else every
                 shared = len(path) if path in reported else sum(prefix in reported for prefix in own)
                 reported.update(own)
             evaluations.append(
@@ -335,6 +336,15 @@ def require_supernet(space: Space, *, nested: bool = False) -> GraphSpace:
             "take fresh weights (--weights fresh)"
         )
     return known
+
+
+def _require_fall(weights: WeightOptions, *, peak: float) -> None:
+    """ConfigError where the rate would rise to the lowest one."""
+    if weights.restart_passes is not None and weights.lowest_rate > peak:
+        raise ConfigError(
+            f"lowest_rate is {weights.lowest_rate:g}, over the peak of {peak:g}; give a lower one (--lowest-rate), or "
+            f"a higher --learning-rate"
+        )
 
 
 def _parts(paths: Sequence[Path], *, most: int) -> list[Sequence[Path]]:

@@ -178,6 +178,35 @@ def test_a_path_that_diverges_fails(digits):
     assert "infinite" in first.failure_text
 
 
+def test_with_whole_cells_the_failure_of_a_prefix_is_its_own(digits, monkeypatch):
+    space = named_space("enas-micro", input_shape=(1, 8, 8), num_classes=10, max_layers=2, channels=4)
+    prefix, path = (0,), (0, 0)
+    own = evaluator(digits, space)
+    step = own._training.step
+
+    def diverging(trained, *batch, **how):
+        return trained != prefix and step(trained, *batch, **how)
+
+    monkeypatch.setattr(own._training, "step", diverging)
+    first, second = own.evaluate([prefix, path], budget=Budget(1), seed=0)
+    assert first.failure == "diverged"
+    assert second.failure is None
+    assert second.accuracies[0] is None
+    assert second.accuracies[1] is not None
+
+
+def test_a_rate_that_would_rise_to_its_lowest_is_refused(digits):
+    def made(lowest_rate):
+        weights = WeightOptions(weights="shared", restart_passes=1.0, lowest_rate=lowest_rate)
+        return SharedEvaluator(
+            SPACE, digits, recipe=Recipe(batch_size=32, learning_rate=0.1), device=CPU, weights=weights, seed=0
+        )
+
+    made(0.1)
+    with pytest.raises(ConfigError, match=r"lowest_rate is 0.2, over the peak of 0.1; give a lower one"):
+        made(0.2)
+
+
 def test_a_state_of_another_space_is_refused(digits):
     own, other = (
         evaluator(digits, named_space(n, input_shape=(1, 8, 8), num_classes=10, max_layers=2)) for n in ("xu24", "tiny")
