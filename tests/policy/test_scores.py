@@ -69,6 +69,10 @@ def test_at_their_defaults_options_leave_scores_as_they_are():
     assert Shaping(ControllerOptions(), [step(1)], Cells())(scores, [step(1)]) is scores
 
 
+def test_without_a_bias_separable_convolutions_start_as_the_rest():
+    assert Shaping(ControllerOptions(), [step(1)], Cells()).starting_bias("operation") is None
+
+
 def test_separable_convolutions_start_with_their_bias_and_the_rest_of_that_head_without():
     controller = Controller(Cells(), ENAS, generator=generator())
     assert controller.logits["operation"].bias.tolist() == [10.0, 10.0, 0.0, 0.0, 0.0]
@@ -204,3 +208,9 @@ def test_options_that_nothing_would_come_of():
     with pytest.raises(ConfigError, match=r"cell_bias is 0\.25, and the space has no normal and reduction cells"):
         Shaping(ControllerOptions(cell_bias=0.25), Vocabulary(macro).steps(5), macro)
     assert SearchConfig().strategy_options.controller == ControllerOptions()
+
+
+def test_a_space_that_does_not_say_so_has_no_cells(monkeypatch):
+    monkeypatch.delattr(Cells, "nested")
+    with pytest.raises(ConfigError, match="the space has no normal and reduction cells"):
+        Shaping(ControllerOptions(cell_bias=0.25), [step(1)], Cells())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from replaytree.errors import SpaceError
 from replaytree.space import ConstrainedSpace, darts, enas_micro, nasnet
 from replaytree.space.catalogue import named_space
 from replaytree.space.cells import Edge, Node, loose_ends
@@ -34,6 +35,14 @@ def test_the_nodes_of_a_path(name):
         Node(2, 1, (Edge("sep3", 0), Edge("max3", 1))), Node(3, 3, (Edge("sep5", 0), Edge("avg3", 2))),
     )  # fmt: skip
     assert reduction == (Node(2, 2, (Edge("max3", 0), Edge("sep5", 1))),)
+
+
+def test_cells_are_written_in_turn_and_have_as_many_nodes():
+    node, other = "sep3@0+max3@1", "max3@0+max3@1"
+    assert darts.NODES.written([node, node], [other]) == f"{node} {other} {node}"
+    for normal, reduction in (([node] * 3, [other]), ([node], [other] * 2)):
+        with pytest.raises(SpaceError, match=f"the normal cell has {len(normal)} nodes and the reduction cell"):
+            darts.NODES.written(normal, reduction)
 
 
 @pytest.mark.parametrize("name", NODES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from sqlalchemy import text
 
@@ -100,6 +102,31 @@ def test_leaders_are_the_best_of_all_and_the_best_of_every_part(two_turns):
     assert [by_path[path] for path in chosen[:2]] == best[:2] == [0.2, 0.2]
     assert len(chosen) == len(set(chosen)) == 4
     assert set(leaders(nodes, k=1000)) == set(by_path), "all, where there is room"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What decides who leads."""
+
+    node_id: int
+
+    @property
+    def path(self):
+        return (self.node_id,)
+
+    @property
+    def epochs(self):
+        return self.node_id
+
+    @property
+    def average_accuracy(self):
+        return self.node_id / 100
+
+
+def test_beside_the_best_leaders_are_one_of_every_tenth_from_the_last_on():
+    # Scores rise with age, so the ten best are the last tenth, which has no other.
+    chosen = leaders([Measured(number) for number in range(100)], k=20)
+    assert chosen == [(number,) for number in [*range(99, 89, -1), *range(89, 0, -10)]]
 
 
 def test_a_driver_that_lost_its_lease_stores_no_rescores(two_turns):
