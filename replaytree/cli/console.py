@@ -46,19 +46,27 @@ def node_row(node: Node) -> dict[str, Any]:
 
 
 def print_nodes(
-    nodes: Sequence[Node], form: Format, *, title: str = "", latencies: Sequence[float] | None = None
+    nodes: Sequence[Node],
+    form: Format,
+    *,
+    title: str = "",
+    latencies: Sequence[float] | None = None,
+    unit: str = "epochs",
 ) -> None:
-    """Nodes as a table for people, or as JSON or CSV for programs; latencies are in milliseconds."""
+    """Nodes as a table for people, or as JSON or CSV for programs; latencies are in milliseconds.
+
+    `unit` is what budgets are counted in (WeightOptions.unit).
+    """
     rows = [node_row(node) for node in nodes]
     for row, latency in zip(rows, latencies or (), strict=False):
         row["latency_ms"] = round(latency, 4)
     if form != "table":
         print_rows(rows, NODE_COLUMNS, form)
     else:
-        say("\n".join(([escaped(title)] if title else []) + nodes_lines(rows, width=table.terminal_width())))
+        say("\n".join(([escaped(title)] if title else []) + nodes_lines(rows, width=table.terminal_width(), unit=unit)))
 
 
-def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
+def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int, unit: str = "epochs") -> list[str]:
     """The table at the end of `run` and `best`; layers go below their figures if there is no room beside them."""
     timed = bool(rows) and "latency_ms" in rows[0]
     columns: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -66,7 +74,7 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
         "accuracy": lambda row: metric.shown(row["average_accuracy"]),
         "at least": lambda row: metric.shown(row["lower_bound"]),
         "trainings": itemgetter("budget_evaluation_count"),
-        "epochs": lambda row: "-" if row["epochs"] is None else row["epochs"],
+        unit: lambda row: "-" if row["epochs"] is None else row["epochs"],
         "visits": itemgetter("visit_count"),
         "depth": itemgetter("depth"),
         "params": lambda row: counted(row["params"]),
@@ -75,7 +83,7 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int) -> list[str]:
         "layers": itemgetter("labels"),
     }
     cells = [[value(row) for value in columns.values()] for row in rows]
-    return table.lines(list(columns), cells, width=width, spare=("visits", "epochs"), last="layers")
+    return table.lines(list(columns), cells, width=width, spare=("visits", unit), last="layers")
 
 
 SEARCH_COLUMNS = (

@@ -66,7 +66,7 @@ def show(
     from replaytree.tree import list_models, retrainings
 
     retrained = retrainings(list_models(tree.engine, search=tree.name, node_id=found.node_id))
-    say("\n".join(node_lines(found, retrained)))
+    say("\n".join(node_lines(found, retrained, unit=tree.info().config.weights.unit)))
     say()
     _print_children(tree, found.path, format_)
 
@@ -132,23 +132,23 @@ def children_lines(children: Sequence[Child], *, width: int) -> list[str]:
     return table.lines(headings, cells, width=width, left=("layer",), spare=("own accuracy", "visits"))
 
 
-def node_lines(node: Node, retrained: Sequence[Retraining] = ()) -> list[str]:
+def node_lines(node: Node, retrained: Sequence[Retraining] = (), *, unit: str = "epochs") -> list[str]:
     """Everything of one node, a line each; also how its retrained models did on the test images."""
-    rows = [*_figures(node), *(("retrained", console.retrained_text(each)) for each in retrained)]
+    rows = [*_figures(node, unit), *(("retrained", console.retrained_text(each)) for each in retrained)]
     size = max(len(what) for what, _ in rows)
     return [f"{what:<{size}}  {escaped(value)}" for what, value in rows]
 
 
-def _figures(node: Node) -> Iterator[tuple[str, str]]:
+def _figures(node: Node, unit: str) -> Iterator[tuple[str, str]]:
     """What is known of a node, under the names that its column has in tables."""
     yield "node", str(node.node_id)
     yield "layers", " ".join(node.labels)
     yield metric.NAME, metric.shown(node.average_accuracy)
     yield "at least", metric.shown(node.lower_bound)
     yield "trainings", _whole(node.budget_evaluation_count)
-    yield "epochs", _whole(node.epochs)
+    yield unit, _whole(node.epochs)
     if node.evaluation_count != node.budget_evaluation_count:
-        yield "trainings of any epochs", _whole(node.evaluation_count)
+        yield f"trainings of any {unit}", _whole(node.evaluation_count)
     yield "visits", _whole(node.visit_count)
     yield "depth", _whole(node.depth)
     yield "params", _whole(node.params)

@@ -87,6 +87,11 @@ class WeightOptions(Options):
         most=1.0,
     )
 
+    @property
+    def unit(self) -> str:
+        """What budgets are counted in: epochs, or turns of the supernet."""
+        return "turns" if self.weights == "shared" else "epochs"
+
     def measured(self, epochs: int) -> str:
         """When scores were measured, for people: 'at 8 epochs', or 'after 12 turns of the supernet'."""
         if self.weights == "shared":

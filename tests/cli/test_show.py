@@ -1,6 +1,7 @@
 """`replaytree show`: nodes, and what continues them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,9 @@ def test_a_node_is_labelled_as_in_tables():
         params=12345, flops=1234567, epochs=4, average_accuracy=2 / 3, budget_evaluation_count=2, evaluation_count=2,
         visit_count=1200, training_bound=0.6, lower_bound=0.5556,
     )  # fmt: skip
+    turns = node_lines(replace(node, evaluation_count=3), unit="turns")
+    assert [line.split("  ")[0] for line in turns if "turns" in line] == ["turns", "trainings of any turns"]
+    assert not any("epochs" in line for line in turns)
     assert node_lines(node) == [
         "node          7", "layers        c b", "accuracy      0.6667", "at least      0.5556", "trainings     2",
         "epochs        4", "visits        1,200", "depth         2", "params        12,345", "FLOPs         1,234,567",

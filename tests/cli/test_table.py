@@ -62,5 +62,8 @@ def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency():
     assert max(map(len, narrow)) <= 80
     assert " ".join(" ".join(narrow[2:]).split()) == row["labels"]
     wide = nodes_lines([row], width=300)
+    assert nodes_lines([row], width=300, unit="turns")[0].split() == [
+        "turns" if word == "epochs" else word for word in wide[0].split()
+    ]
     assert len(wide) == 2
     assert wide[1].endswith(row["labels"])

@@ -39,6 +39,11 @@ def test_shared_weights_as_arguments_and_back():
 
 
 def test_when_a_score_was_measured_is_said_in_epochs_or_turns():
+    assert [WeightOptions(weights=name).unit for name in ("fresh", "shared", "inherited")] == [
+        "epochs",
+        "turns",
+        "epochs",
+    ]
     assert [WeightOptions().measured(n) for n in (1, 8)] == ["at 1 epoch", "at 8 epochs"]
     assert [WeightOptions(weights="shared").measured(n) for n in (1, 1200)] == [
         "after 1 turn of the supernet", "after 1,200 turns of the supernet",
