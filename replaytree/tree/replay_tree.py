@@ -193,11 +193,17 @@ class ReplayTree(StoredSearch):
 
     @property
     def needs_rescoring(self) -> bool:
-        """Whether the evaluator's state has changed since leaders were scored once more, and they were not by it."""
+        """Whether the evaluator's state has changed since leaders were scored once more, and they were not by it.
+
+        Where turns are scored on a part of the images (`score_images`), leaders were not, even if all are of one turn.
+        """
         if self.evaluator_state() is None:
             return False
         measured, rescored = rescoring.last_epochs(self.engine, self._search_id)
-        return rescored < measured and any(node.epochs != measured for node in self._leaders())
+        if rescored >= measured:
+            return False
+        on_a_part = self.info().config.weights.score_images is not None
+        return on_a_part or any(node.epochs != measured for node in self._leaders())
 
     def leaders(self) -> list[Path]:
         """The paths that may be the best by the evaluator's last state (rescoring.py)."""

@@ -49,6 +49,19 @@ def test_a_supernet_is_resumed_to_the_bit(tmp_path):
     assert check(parts.tree.engine) == []
 
 
+@pytest.mark.parametrize(("score_images", "epochs"), [(None, 1), (6, 2)])
+def test_leaders_of_one_turn_are_scored_on_all_images_where_the_turn_was_on_a_part(tmp_path, score_images, epochs):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    search = replaytree.Search(storage=storage, **SMALL, weights="shared", score_images=score_images)
+    search.run(trainings=1)
+    best = search.tree.best(9)
+    assert {node.epochs for node in best} == {epochs}
+    # Whole numbers of right answers, of all validation images.
+    images = len(search.data.val_labels)
+    assert all(round(node.average_accuracy * images, 6).is_integer() for node in best)
+    assert not search.tree.needs_rescoring
+
+
 @pytest.fixture
 def begin(tmp_path, monkeypatch):
     monkeypatch.setattr(prior_module, "NESTED_PATHS", 12)
