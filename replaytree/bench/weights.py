@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from replaytree.bench.digits_table import BATCH_SIZE, EPOCHS, VAL_FRACTION, digits_space
 from replaytree.bench.truth import EPOCHS as SHORT_EPOCHS
 from replaytree.bench.truth import SETTINGS, TRUE_EPOCHS, chain_path, read_truth_table, tau
-from replaytree.config import Budget, SearchConfig
+from replaytree.config import Budget, SearchConfig, command
 from replaytree.config.weights import WeightOptions
 from replaytree.data import ImageData, load_data
 from replaytree.errors import DataError
@@ -271,8 +271,8 @@ def require_digits_table(table: FilePath) -> None:
     rows, labels = read_table(table), {layer.label for layer in digits_space().layers}
     if not labels >= set(rows.labels):
         raise DataError(
-            f"{table} is not the digits table: its layers are {', '.join(rows.labels)[:80]}; `replaytree bench "
-            f"digits-table` makes one"
+            f"{table} is not the digits table: its layers are {', '.join(rows.labels)[:80]}; "
+            f"`{command('bench', 'digits-table')}` makes one"
         )
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 
 from replaytree.config import SearchConfig
-from replaytree.config.final_recipes import with_final
 from replaytree.config.retraining import RetrainOptions
 from replaytree.deliver import Model, Subject, train_and_load
 from replaytree.deliver.final_recipe import full_recipe
@@ -27,10 +24,9 @@ def retrained(
     seed: int,
     folder: str | os.PathLike[str] | None,
     mirror: bool,
-    recipe: Mapping[str, Any],
+    options: RetrainOptions,
 ) -> Model:
-    """The subject trained in full, on the device of its search. `recipe` are fields of RetrainOptions."""
-    options = RetrainOptions(**with_final(preset, recipe))
+    """The subject trained in full, on the device of its search; `options` are already with those of the preset."""
     full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs)
     return train_and_load(
         subject,

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 from replaytree import metric
 from replaytree.config import EvaluatorName, Growth, SearchConfig, removed_notes, storage_url
+from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
@@ -407,8 +408,9 @@ class Search:
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
         require_known(RetrainOptions, recipe)
+        options = RetrainOptions(**with_final(preset, recipe))
         subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
         return retrained(
             subject, self.config, self.tree.engine, preset=preset, epochs=epochs, seed=seed, folder=folder,
-            mirror=mirror, recipe=recipe,
+            mirror=mirror, options=options,
         )  # fmt: skip

@@ -292,7 +292,9 @@ def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
     config = SearchConfig(strategy=strategy, **own)
     same = [f.name for f in declared(SearchConfig).values() if config.to_options()[f.name] == f.default]
     # The options of other spaces than xu24 are tested with spaces (test_spaces.py).
-    unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width"), "warm_start"}
+    unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width")}
+    # They need other searches, or a supernet (tests/tree/test_prior.py, tests/search/test_shared_search.py).
+    unset |= {"warm_start", "prior"}
     # What only shared weights have is tested with them (tests/config/test_weights.py).
     unset |= {*declared(WeightOptions), "state_dir"}
     # xu24 has neither skips, nor options named sep..., nor cells (tests/policy/test_scores.py).

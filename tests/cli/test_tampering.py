@@ -13,6 +13,7 @@ from replaytree.search import stored
 from replaytree.tree import open_engine, record_model
 from replaytree.tree.check import find_problems
 from replaytree.tree.engine import OPENED, reading
+from replaytree.tree.evaluator_states import state_problems as lost_files
 
 HOSTILE = {
     "null": "NULL",
@@ -48,6 +49,8 @@ LEGAL = {
     ("leases", "holder"): (*ANY_TEXT, "empty"),
     ("leases", "host"): (*ANY_TEXT, "empty"),
     ("leases", "process"): (*ANY_TEXT, "empty"),
+    # A path of two layers: what was measured of whole paths alone has no shorter ones.
+    ("priors", "path"): ("half",),
     ("priors", "total_accuracy"): ("half",),
     ("checkpoints", "accuracy"): ("half",),
     ("goals", "episodes"): ("null", "huge"),
@@ -66,9 +69,12 @@ LEGAL = {
 def template(tmp_path_factory):
     """A database with rows in every table."""
     file = tmp_path_factory.mktemp("tampering") / "search.db"
-    own = {"dataset": "digits", "train_limit": 100, "width": 0.0625, "max_layers": 2, "epochs_first": 2}
-    own["epochs_last"] = 2
+    images = {"dataset": "digits", "train_limit": 100}
+    own = {**images, "width": 0.0625, "max_layers": 2, "epochs_first": 2, "epochs_last": 2}
     told = {"warm_start": "first"}
+    # Alone in having a state of its evaluator, and rescores; what is changed elsewhere is of the second.
+    shared = Search(name="shared", storage=f"sqlite:///{file}", weights="shared", width=0.0625, max_layers=2, **images)
+    shared.run(trainings=2)
     first = Search(name="first", storage=f"sqlite:///{file}", **own).run(trainings=2)
     second = Search(name="second", storage=f"sqlite:///{file}", **told, **own).run(trainings=4)
     node = second.tree.best(1)[0]
@@ -76,12 +82,12 @@ def template(tmp_path_factory):
         second.tree.engine, labels=node.labels, seed=0, epochs=1, test_accuracy=0.5, weights_path="/models/a",
         search="second", node_id=node.node_id,
     )  # fmt: skip
-    for search in (first, second):
+    for search in (shared, first, second):
         search.tree.engine.dispose()
     with closing(sqlite3.connect(file)) as connection:
         now = "'2026-01-01 00:00:00.000000'"
-        connection.execute(f"INSERT INTO leases VALUES (1, 'h', 'host', 1, 'p', {now}, {now}, NULL)")
-        connection.execute("INSERT OR IGNORE INTO goals VALUES (2, 4, 4, 60.0, 1.0)")
+        connection.execute(f"INSERT INTO leases VALUES (2, 'h', 'host', 1, 'p', {now}, {now}, NULL)")
+        connection.execute("INSERT OR IGNORE INTO goals VALUES (3, 4, 4, 60.0, 1.0)")
         connection.commit()
         connection.execute("PRAGMA journal_mode=DELETE")
         empty = [table for table, _ in columns(file) if not connection.execute(f"SELECT 1 FROM {table}").fetchone()]
@@ -126,6 +132,8 @@ def test_check_finds_every_value_that_may_not_be_there(template, every):
                     found = find_problems(connection)
                     if column in ("payload", "episode_count"):
                         found += stored.state_problems(connection)
+                    if table == "evaluator_states" and not found:
+                        found += lost_files(connection, engine)
                     legal = name in LEGAL.get((table, column), ())
                     if bool(found) == legal:
                         (needless if legal else missed).append((table, column, name, [p.text for p in found][:2]))
@@ -140,7 +148,7 @@ COMMANDS = (
     ("list",),
     ("best", "second"),
     ("best", "second", "--pareto"),
-    ("show", "second", "5"),
+    ("show", "second", "{node}"),
     ("report", "second"),
     ("db", "export", "second", "second.gz"),
     ("db", "check"),
@@ -159,10 +167,12 @@ def test_no_command_ends_in_a_traceback(template, every, tmp_path, monkeypatch, 
         (tmp_path / "second.gz").unlink(missing_ok=True)
         file = shutil.copy(template, f"{number}.db")
         with closing(sqlite3.connect(file)) as connection:
+            (node,) = connection.execute("SELECT MAX(id) FROM nodes").fetchone()
             tamper(connection, table, column, HOSTILE[name])
             connection.commit()
+        words = [word.format(node=node) for word in command]
         with pytest.raises(SystemExit) as ended:
-            cli.main([*command, "--storage", f"sqlite:///{file}"])
+            cli.main([*words, "--storage", f"sqlite:///{file}"])
         told = capsys.readouterr().err.splitlines()
         if ended.value.code not in (0, 1, 2) or len(told) > 1 or any("\x1b" in line for line in told):
             ends.append((table, column, name, command, ended.value.code, told))
@@ -175,18 +185,18 @@ RESUME = "resume first --trainings 1 --take-over"
 @pytest.mark.parametrize(
     ("change", "commands"),
     [
-        ("nodes SET params = 'many'", ("best first", "show first 1", "best first --json")),
-        ("nodes SET visit_count = x'00'", ("best first", "show first 1", "report first --out {}/r.html")),
+        ("nodes SET params = 'many'", ("best first", "show first {node}", "best first --json")),
+        ("nodes SET visit_count = x'00'", ("best first", "show first {node}", "report first --out {folder}/r.html")),
         ("node_budgets SET params_rank = 'many'", ("best first", "list")),
         ("node_budgets SET average_accuracy = 'many'", ("best first", "list")),
         (
             "episodes SET trained = 'yes'",
-            ("list", "report first --out {}/r.html", RESUME),
+            ("list", "report first --out {folder}/r.html", RESUME),
         ),
-        ("episodes SET train_seconds = 'long'", ("report first --out {}/r.html",)),
+        ("episodes SET train_seconds = 'long'", ("report first --out {folder}/r.html",)),
         (
             "searches SET seed = 'seven'",
-            ("list", "compare first second --out {}/r.html", RESUME),
+            ("list", "compare first second --out {folder}/r.html", RESUME),
         ),
         ("searches SET versions_json = '[]'", ("list",)),
         ("searches SET data_json = '{}'", ("list", "best first")),
@@ -195,13 +205,15 @@ RESUME = "resume first --trainings 1 --take-over"
 def test_a_value_of_a_wrong_type_is_named_by_every_command_that_needs_it(template, change, commands, tmp_path, capsys):
     file = shutil.copy(template, tmp_path / "t.db")
     with closing(sqlite3.connect(file)) as connection:
+        named = "SELECT MIN(nodes.id) FROM nodes JOIN searches ON searches.id = search_id WHERE name = 'first'"
+        (node,) = connection.execute(named).fetchone()
         connection.execute(f"UPDATE {change}")
         connection.commit()
     for command in commands:
         # Those of earlier cases, which a process of its own would not have.
         OPENED.clear()
         with pytest.raises(SystemExit) as ended:
-            cli.main([*command.format(tmp_path).split(), "--storage", str(file)])
+            cli.main([*command.format(folder=tmp_path, node=node).split(), "--storage", str(file)])
         out, told = capsys.readouterr()
         column = change.split(" SET ")[1].partition(" ")[0]
         assert (ended.value.code, out, told.count("\n")) == (2, "", 1), (command, out, told)
