@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
@@ -182,6 +183,40 @@ class CellNodes:
 
     def _edges(self, values: Values) -> tuple[Edge, Edge]:
         return Edge(self.operations[values[1]], values[0]), Edge(self.operations[values[3]], values[2])
+
+
+class CellPlan:
+    """The part of a Plan (plan.py) that all spaces of cells share: layers are nodes, as `nodes` says."""
+
+    nodes: ClassVar[CellNodes]
+
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """Two inputs and two operations."""
+        return self.nodes.decisions(depth)
+
+    def fixed(self, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
+        """The masks that are the same everywhere: all but that of the second input of a pair."""
+        return self.nodes.fixed(depth)
+
+    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
+        """Everything; in a pair two different inputs, the lower one first."""
+        return self.nodes.legal(prefix, chosen)
+
+    def state(self, prefix: Path) -> int | None:
+        """What legality depends on."""
+        return self.nodes.state(prefix)
+
+    def cheapest(self, prefix: Path, chosen: Values) -> int:
+        """Pooling of a map that is not read yet."""
+        return self.nodes.cheapest(prefix, chosen)
+
+    def label(self, prefix: Path, values: Values) -> str:
+        """As in 'sep3@0+skip@1'."""
+        return self.nodes.label(values)
+
+    def values(self, prefix: Path, label: str) -> Values:
+        """The inverse of `label`; the edges of a pair may stand in either order."""
+        return self.nodes.values(len(prefix) + 1, label)
 
 
 def number_of(depth: int) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
-from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import CellNodes, Drawing, Node, Sketch, require_halves
+from replaytree.records import Path, Shape
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, require_halves
 from replaytree.space.coding import Values
 from replaytree.space.genotypes import DARTS
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
@@ -82,7 +82,7 @@ def genotype_of_path(path: str) -> tuple[list[tuple[str, int]], list[tuple[str, 
     return normal, reduce
 
 
-class Darts:
+class Darts(CellPlan):
     """A Plan (plan.py). `cells` counts all cells; the one behind each third of them is a reduction cell.
 
     A 3x3 convolution to 3 x `channels` and batch norm are the stem. A cell fits its inputs with ReLU, a 1x1 convolution
@@ -103,6 +103,7 @@ class Darts:
         "layers of the reduction cell; a node reads 0 (the cell before the last), 1 (the last cell) or earlier nodes, "
         "from 2."
     )
+    nodes = NODES
     source = "Liu et al. (2019), arXiv 1806.09055"
     nested = False
     # As the released search has it.
@@ -153,37 +154,9 @@ class Darts:
             channels=self.channels, cells=self.cells, final=True,
         )  # fmt: skip
 
-    def decisions(self, depth: int) -> tuple[Decision, ...]:
-        """Two inputs and two operations."""
-        return NODES.decisions(depth)
-
-    def fixed(self, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
-        """The second input depends on the first."""
-        return NODES.fixed(depth)
-
-    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
-        """Two different inputs, the lower one first."""
-        return NODES.legal(prefix, chosen)
-
-    def state(self, prefix: Path) -> int | None:
-        """The depth."""
-        return NODES.state(prefix)
-
     def why(self, prefix: Path, chosen: Values, option: int) -> str:
         """Why an input is illegal."""
         return NODES.why(chosen, option)
-
-    def cheapest(self, prefix: Path, chosen: Values) -> int:
-        """Pooling of a map that is not read yet."""
-        return NODES.cheapest(prefix, chosen)
-
-    def label(self, prefix: Path, values: Values) -> str:
-        """As in 'sep3@0+skip@1'."""
-        return NODES.label(values)
-
-    def values(self, prefix: Path, label: str) -> Values:
-        """The inverse of `label`; the edges may stand in either order."""
-        return NODES.values(len(prefix) + 1, label)
 
     def sketches(self, path: Path) -> tuple[Sketch, Sketch]:
         """The cells: what each gives are its nodes."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
-from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import CellNodes, Drawing, Node, Sketch, loose_ends, require_halves
-from replaytree.space.coding import Values
+from replaytree.records import Path, Shape
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends, require_halves
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
     AuxiliaryClassifier,
@@ -84,7 +83,7 @@ class _Cell:
     drop: float
 
 
-class EnasMicro:
+class EnasMicro(CellPlan):
     """A Plan (plan.py). `cells` counts all cells, two of which are reduction cells: layers + 2 of the released program.
 
     A 3x3 convolution to 3 x `channels` and batch norm are the stem. Channels double at each reduction. The ends of a
@@ -101,6 +100,7 @@ class EnasMicro:
         "Cells of ENAS: 5 nodes, 5 operations. Odd layers are nodes of the normal cell, even layers of the reduction "
         "cell; a node reads 0 (the cell before the last), 1 (the last cell) or earlier nodes, from 2."
     )
+    nodes = NODES
     source = "Pham et al. (2018), arXiv 1802.03268"
     nested = False
     # As the released search has it: 6 layers, and 2 reductions.
@@ -154,34 +154,6 @@ class EnasMicro:
             input_shape=self.input_shape, num_classes=self.num_classes, max_layers=self.max_layers,
             channels=self.channels, cells=self.cells, final=True,
         )  # fmt: skip
-
-    def decisions(self, depth: int) -> tuple[Decision, ...]:
-        """Two inputs and two operations."""
-        return NODES.decisions(depth)
-
-    def fixed(self, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
-        """Everything is legal everywhere."""
-        return NODES.fixed(depth)
-
-    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
-        """Everything."""
-        return NODES.legal(prefix, chosen)
-
-    def state(self, prefix: Path) -> int | None:
-        """Nothing decides what may follow."""
-        return NODES.state(prefix)
-
-    def cheapest(self, prefix: Path, chosen: Values) -> int:
-        """Pooling of a map that is not read yet."""
-        return NODES.cheapest(prefix, chosen)
-
-    def label(self, prefix: Path, values: Values) -> str:
-        """As in 'sep3@0+identity@1'."""
-        return NODES.label(values)
-
-    def values(self, prefix: Path, label: str) -> Values:
-        """The inverse of `label`."""
-        return NODES.values(len(prefix) + 1, label)
 
     def sketches(self, path: Path) -> tuple[Sketch, Sketch]:
         """The cells: what each gives are its loose ends."""

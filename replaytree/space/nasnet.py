@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
-from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import CellNodes, Drawing, Node, Sketch, loose_ends, require_halves
-from replaytree.space.coding import Values
+from replaytree.records import Path, Shape
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends, require_halves
 from replaytree.space.genotypes import NASNET
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
@@ -61,7 +60,7 @@ class _Cell:
     drop: float
 
 
-class Nasnet:
+class Nasnet(CellPlan):
     """A Plan (plan.py). `cells` counts the normal cells; two reduction cells stand before those behind each third.
 
     A 3x3 convolution to 3 x `channels` and batch norm are the stem, which the first cell reads as it is for input 1.
@@ -79,6 +78,7 @@ class Nasnet:
         "Cells of NASNet and AmoebaNet: 5 nodes, 8 operations. Odd layers are nodes of the normal cell, even layers of "
         "the reduction cell; a node reads 0 (the last cell), 1 (the cell before it) or earlier nodes, from 2."
     )
+    nodes = NODES
     source = "Zoph et al. (2018), arXiv 1707.07012; Real et al. (2019), arXiv 1802.01548"
     nested = False
     # As AmoebaNet was searched: N = 3, F = 24.
@@ -120,34 +120,6 @@ class Nasnet:
     def options(self) -> dict[str, Any]:
         """The channels of the first cells, how many normal cells, and what cells concatenate."""
         return {"channels": self.channels, "cells": self.cells, "concat": self.concat}
-
-    def decisions(self, depth: int) -> tuple[Decision, ...]:
-        """Two inputs and two operations."""
-        return NODES.decisions(depth)
-
-    def fixed(self, depth: int) -> tuple[tuple[bool, ...] | None, ...]:
-        """Everything is legal everywhere."""
-        return NODES.fixed(depth)
-
-    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
-        """Everything."""
-        return NODES.legal(prefix, chosen)
-
-    def state(self, prefix: Path) -> int | None:
-        """Nothing decides what may follow."""
-        return NODES.state(prefix)
-
-    def cheapest(self, prefix: Path, chosen: Values) -> int:
-        """Pooling of a map that is not read yet."""
-        return NODES.cheapest(prefix, chosen)
-
-    def label(self, prefix: Path, values: Values) -> str:
-        """As in 'sep5@0+sep3@1'."""
-        return NODES.label(values)
-
-    def values(self, prefix: Path, label: str) -> Values:
-        """The inverse of `label`."""
-        return NODES.values(len(prefix) + 1, label)
 
     def sketches(self, path: Path) -> tuple[Sketch, Sketch]:
         """The cells, and what each gives."""

@@ -63,10 +63,9 @@ def test_nowhere(at_home):
 def test_a_folder_whose_name_is_near_is_suggested(at_home):
     with pytest.raises(DataError, match="'picture' is neither a data set nor a folder; did you mean pictures"):
         find_folder("picture")
-    with pytest.raises(
-        DataError, match=rf"{at_home}/work/Pictures does not exist; did you mean {at_home}/work/pictures"
-    ):
-        find_folder(str(at_home / "work" / "Pictures"))
+    here = at_home / "work"
+    with pytest.raises(DataError, match=f"{here}/Pictures does not exist; did you mean {here}/pictures"):
+        find_folder(f"{here}/Pictures")
     # A named data set whose name is near, where no folder's is; and nothing where nothing is.
     with pytest.raises(DataError, match="'cifar_10' is neither a data set nor a folder; did you mean cifar10"):
         find_folder("cifar_10")
