@@ -23,96 +23,7 @@ from replaytree.training.recipe import Recipe
 from replaytree.training.threads import Threads, threads_on, using
 
 
-class SeparateEvaluator:
-    """Every prefix is trained by itself (the poster): as faithful as its budget allows, at T times the cost.
-
-    `memory_bytes`, `memory_share`, `threads` and `inherits` are as for JointEvaluator.
-    """
-
-    def __init__(
-        self,
-        space: Space,
-        data: ImageData,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        memory_bytes: int | None = None,
-        memory_share: float = 1.0,
-        threads: Threads | None = None,
-        inherits: KeptWeights | None = None,
-    ) -> None:
-        self._trainer = _Trainer(
-            space, data, recipe=recipe, device=device, memory_bytes=memory_bytes, memory_share=memory_share,
-            threads=threads, inherits=inherits,
-        )  # fmt: skip
-
-    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
-        """One training a prefix, shallow to deep. A failure ends its path; the accuracies before it are kept."""
-        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
-
-    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
-        accuracies: list[float | None] = []
-        bests: list[float | None] = []
-        started = time.perf_counter()
-        # A prefix that is stopped early would be measured at another budget than the others.
-        budget = replace(budget, checkpoint=None)
-        for depth in range(1, len(path) + 1):
-            outcome = self._trainer.train(path[:depth], budget, seed)
-            if isinstance(outcome, Failure):
-                return failed_evaluation(outcome, accuracies, seconds=time.perf_counter() - started)
-            accuracies += outcome.accuracies
-            bests += outcome.best_accuracies or outcome.accuracies
-        return PathEvaluation(
-            accuracies,
-            train_seconds=time.perf_counter() - started,
-            best_accuracies=None if self._trainer.recipe.reward_epochs == 1 else bests,
-        )
-
-
-class WholeEvaluator:
-    """One training a path, of the whole path: its prefixes are not measured. Arguments as for SeparateEvaluator.
-
-    For spaces in which the network of a prefix is no part of its continuations', as in cells.
-    """
-
-    def __init__(
-        self,
-        space: Space,
-        data: ImageData,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        memory_bytes: int | None = None,
-        memory_share: float = 1.0,
-        threads: Threads | None = None,
-        inherits: KeptWeights | None = None,
-    ) -> None:
-        self._trainer = _Trainer(
-            space, data, recipe=recipe, device=device, memory_bytes=memory_bytes, memory_share=memory_share,
-            threads=threads, inherits=inherits,
-        )  # fmt: skip
-
-    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
-        """One evaluation a path, in order; None for all prefixes but the whole path."""
-        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
-
-    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
-        started = time.perf_counter()
-        outcome = self._trainer.train(path, budget, seed)
-        seconds = time.perf_counter() - started
-        if isinstance(outcome, Failure):
-            return failed_evaluation(outcome, seconds=seconds)
-        unmeasured = [None] * (len(path) - 1)
-        best = outcome.best_accuracies
-        return replace(
-            outcome,
-            accuracies=[*unmeasured, *outcome.accuracies],
-            best_accuracies=None if best is None else [*unmeasured, *best],
-            train_seconds=seconds,
-        )
-
-
-class _Trainer:
+class _Alone:
     """Trains the network of one path with its own head."""
 
     def __init__(
@@ -122,20 +33,20 @@ class _Trainer:
         *,
         recipe: Recipe,
         device: torch.device,
-        memory_bytes: int | None,
-        memory_share: float,
-        threads: Threads | None,
-        inherits: KeptWeights | None,
+        memory_bytes: int | None = None,
+        memory_share: float = 1.0,
+        threads: Threads | None = None,
+        inherits: KeptWeights | None = None,
     ) -> None:
         self._space = require_networks(space)
-        self.recipe = recipe
+        self._recipe = recipe
         self._device = device
         self._memory_bytes = usable_bytes(device, share=memory_share) if memory_bytes is None else memory_bytes
         self._threads = threads_on(threads, device)
         self._data = data.to(device)
         self._inherits = inherits
 
-    def train(self, path: Path, budget: Budget, seed: int) -> PathEvaluation | Failure:
+    def _train(self, path: Path, budget: Budget, seed: int) -> PathEvaluation | Failure:
         """The one accuracy of a path, or why there is none. Below the budget's bar at its checkpoint it ends there."""
         if self._inherits is not None:
             budget = self._inherits.budget(path, budget)
@@ -164,8 +75,63 @@ class _Trainer:
         with using(1):
             return attempt_in_smaller_batches(
                 run,
-                recipe=self.recipe,
+                recipe=self._recipe,
                 fits=lambda recipe: cost.train_bytes(recipe.batch_size) <= self._memory_bytes,
                 seed=seed,
                 device=self._device,
             )
+
+
+class SeparateEvaluator(_Alone):
+    """Every prefix is trained by itself (the poster): as faithful as its budget allows, at T times the cost.
+
+    `memory_bytes`, `memory_share`, `threads` and `inherits` are as for JointEvaluator.
+    """
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """One training a prefix, shallow to deep. A failure ends its path; the accuracies before it are kept."""
+        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
+
+    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
+        accuracies: list[float | None] = []
+        bests: list[float | None] = []
+        started = time.perf_counter()
+        # A prefix that is stopped early would be measured at another budget than the others.
+        budget = replace(budget, checkpoint=None)
+        for depth in range(1, len(path) + 1):
+            outcome = self._train(path[:depth], budget, seed)
+            if isinstance(outcome, Failure):
+                return failed_evaluation(outcome, accuracies, seconds=time.perf_counter() - started)
+            accuracies += outcome.accuracies
+            bests += outcome.best_accuracies or outcome.accuracies
+        return PathEvaluation(
+            accuracies,
+            train_seconds=time.perf_counter() - started,
+            best_accuracies=None if self._recipe.reward_epochs == 1 else bests,
+        )
+
+
+class WholeEvaluator(_Alone):
+    """One training a path, of the whole path: its prefixes are not measured. Arguments as for SeparateEvaluator.
+
+    For spaces in which the network of a prefix is no part of its continuations', as in cells.
+    """
+
+    def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
+        """One evaluation a path, in order; None for all prefixes but the whole path."""
+        return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
+
+    def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
+        started = time.perf_counter()
+        outcome = self._train(path, budget, seed)
+        seconds = time.perf_counter() - started
+        if isinstance(outcome, Failure):
+            return failed_evaluation(outcome, seconds=seconds)
+        unmeasured = [None] * (len(path) - 1)
+        best = outcome.best_accuracies
+        return replace(
+            outcome,
+            accuracies=[*unmeasured, *outcome.accuracies],
+            best_accuracies=None if best is None else [*unmeasured, *best],
+            train_seconds=seconds,
+        )

@@ -18,6 +18,7 @@ from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import Values, decode
 from replaytree.space.graph import Auxiliary, Graph, GraphNode
 from replaytree.space.layers import Layer, legal_output, require_whole
+from replaytree.space.returned import require_shape
 
 KINDS = ("normal", "reduction")
 
@@ -188,7 +189,21 @@ class CellNodes:
 class CellPlan:
     """The part of a Plan (plan.py) that all spaces of cells share: layers are nodes, as `nodes` says."""
 
+    name: str
     nodes: ClassVar[CellNodes]
+
+    def __init__(
+        self, *, input_shape: Shape, num_classes: int, max_layers: int, channels: int, cells: int, least_cells: int
+    ) -> None:
+        require_whole(f"channels of {self.name} (--channels)", channels, least=1)
+        require_whole(f"cells of {self.name} (--cells)", cells, least=least_cells)
+        self.nodes.require_depth(max_layers)
+        self.input_shape = require_shape("input_shape", input_shape)
+        require_halves(self.name, self.input_shape)
+        self.num_classes = num_classes
+        self.max_layers = max_layers
+        self.channels = channels
+        self.cells = cells
 
     def decisions(self, depth: int) -> tuple[Decision, ...]:
         """Two inputs and two operations."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, require_halves
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch
 from replaytree.space.coding import Values
 from replaytree.space.genotypes import DARTS
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
@@ -27,10 +27,8 @@ from replaytree.space.layers import (
     StackedSeparable,
     Sum,
     require_switch,
-    require_whole,
 )
 from replaytree.space.plan import Published
-from replaytree.space.returned import require_shape
 
 # Short names, as labels have them, and those of the released program.
 _LONG_NAMES = {
@@ -129,17 +127,12 @@ class Darts(CellPlan):
         cells: int = 8,
         final: bool = False,
     ) -> None:
-        require_whole("channels of darts (--channels)", channels, least=1)
-        # With fewer there would be no normal cell.
-        require_whole("cells of darts (--cells)", cells, least=3)
+        super().__init__(
+            input_shape=input_shape, num_classes=num_classes, max_layers=max_layers, channels=channels, cells=cells,
+            # With fewer there would be no normal cell.
+            least_cells=3,
+        )  # fmt: skip
         require_switch("final of darts", final)
-        NODES.require_depth(max_layers)
-        self.input_shape = require_shape("input_shape", input_shape)
-        require_halves(self.name, self.input_shape)
-        self.num_classes = num_classes
-        self.max_layers = max_layers
-        self.channels = channels
-        self.cells = cells
         self.is_final = final
         self._reductions = (cells // 3 + 1, 2 * cells // 3 + 1)
 

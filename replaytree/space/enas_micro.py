@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends, require_halves
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
     AuxiliaryClassifier,
@@ -29,10 +29,8 @@ from replaytree.space.layers import (
     StackedSeparable,
     Sum,
     require_switch,
-    require_whole,
 )
 from replaytree.space.plan import Published
-from replaytree.space.returned import require_shape
 
 # By their codes.
 OPERATIONS = ("sep3", "sep5", "avg3", "max3", "identity")
@@ -129,17 +127,12 @@ class EnasMicro(CellPlan):
         cells: int = 8,
         final: bool = False,
     ) -> None:
-        require_whole("channels of enas-micro (--channels)", channels, least=1)
-        # One layer, and 2 reductions.
-        require_whole("cells of enas-micro (--cells)", cells, least=3)
+        super().__init__(
+            input_shape=input_shape, num_classes=num_classes, max_layers=max_layers, channels=channels, cells=cells,
+            # One layer, and 2 reductions.
+            least_cells=3,
+        )  # fmt: skip
         require_switch("final of enas-micro", final)
-        NODES.require_depth(max_layers)
-        self.input_shape = require_shape("input_shape", input_shape)
-        require_halves(self.name, self.input_shape)
-        self.num_classes = num_classes
-        self.max_layers = max_layers
-        self.channels = channels
-        self.cells = cells
         self.is_final = final
         third = (cells - 2) // 3
         self._reductions = (third + 1, 2 * third + 2)

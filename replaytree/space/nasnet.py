@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends, require_halves
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends
 from replaytree.space.genotypes import NASNET
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
@@ -27,10 +27,8 @@ from replaytree.space.layers import (
     SplitConvolution,
     StackedSeparable,
     Sum,
-    require_whole,
 )
 from replaytree.space.plan import Published
-from replaytree.space.returned import require_shape
 
 OPERATIONS = ("identity", "sep3", "sep5", "sep7", "avg3", "max3", "dil3", "conv1x7")
 NODES = CellNodes("nasnet", OPERATIONS, most=5, far_first=False)
@@ -104,16 +102,11 @@ class Nasnet(CellPlan):
         cells: int = 9,
         concat: str = LOOSE,
     ) -> None:
-        require_whole("channels of nasnet (--channels)", channels, least=1)
-        # With one, both reductions would stand before it.
-        require_whole("cells of nasnet (--cells)", cells, least=2)
-        NODES.require_depth(max_layers)
-        self.input_shape = require_shape("input_shape", input_shape)
-        require_halves(self.name, self.input_shape)
-        self.num_classes = num_classes
-        self.max_layers = max_layers
-        self.channels = channels
-        self.cells = cells
+        super().__init__(
+            input_shape=input_shape, num_classes=num_classes, max_layers=max_layers, channels=channels, cells=cells,
+            # With one, both reductions would stand before it.
+            least_cells=2,
+        )  # fmt: skip
         self.concat = concat
         self._concatenated = _maps_of(concat)
 
