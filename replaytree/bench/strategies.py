@@ -17,18 +17,21 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import torch
 
+from replaytree.bench.synthetic import is_synthetic, synthetic_table
 from replaytree.bench.weights import require_digits_table, supernet_prior
 from replaytree.config import STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
 from replaytree.config.strategies import foreign, require_own, without_foreign
 from replaytree.errors import ConfigError
 from replaytree.evaluate.tabular import Table, TabularEvaluator, read_table
+from replaytree.records import Path, Space
 from replaytree.search.search import Search
-from replaytree.space import LabelSpace
+from replaytree.space.coding import Values, allows, encode, ended
 
 CHECKPOINTS = (10, 25, 50, 100, 200)
 OPTUNA_SAMPLERS = ("optuna-tpe", "optuna-gp")
@@ -39,12 +42,17 @@ OTHER_SEED = 1000
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """Where a table is and how to read it; see read_table."""
+    """Where a table is and how to read it; see read_table. `file` may also name a synthetic table (synthetic.py)."""
 
     file: str
     accuracy: tuple[str, ...] | None = None
     percent: bool = False
     complete: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report: a file without its folder."""
+        return self.file if is_synthetic(self.file) else FilePath(self.file).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class Result:
 class Summary:
     """Mean regret over the seeds at one checkpoint, in percentage points, with a 95 % bootstrap interval."""
 
+    table: str
     strategy: str
     trainings: int
     mean: float
@@ -127,6 +136,31 @@ def parse_options(texts: Sequence[str], strategies: Sequence[str]) -> tuple[tupl
     return tuple(options.items())
 
 
+def parse_table(text: str, *, default: TableFile) -> TableFile:
+    """'cells.csv,accuracy=val_acc,percent,complete=none' -> where the table is and how to read it.
+
+    What the text does not say is as in `default`. A synthetic table needs none of it. ConfigError for other words.
+    """
+    file, *words = [text] if FilePath(text).is_file() else text.split(",")
+    found = TableFile(file) if is_synthetic(file) else replace(default, file=file)
+    columns = []
+    for word in words:
+        name, _, value = word.partition("=")
+        if name == "accuracy" and value:
+            columns.append(value)
+        elif word == "percent":
+            found = replace(found, percent=True)
+        elif name == "complete" and value:
+            found = replace(found, complete=value)
+        else:
+            raise ConfigError(
+                f"{text!r} has {word!r} behind the file; write accuracy=COLUMN, percent or complete=LAYER"
+            )
+    if is_synthetic(file) and words:
+        raise ConfigError(f"{text!r} has {words[0]!r} behind a synthetic table, which needs nothing to be read")
+    return replace(found, accuracy=tuple(columns)) if columns else found
+
+
 def check_table(file: TableFile) -> None:
     """DataError where the table cannot be used, before any process is started."""
     _table(file)
@@ -160,10 +194,11 @@ def described(summaries: Sequence[Summary]) -> str:
 
 
 def drawn(summaries: Sequence[Summary], *, title: str) -> go.Figure:
-    """Mean regret with its interval against trainings, a line a strategy, both axes logarithmic."""
+    """Mean regret with its interval against trainings, a line a table and strategy, both axes logarithmic."""
     figure = go.Figure()
-    for strategy in dict.fromkeys(summary.strategy for summary in summaries):
-        own = [summary for summary in summaries if summary.strategy == strategy]
+    tables = list(dict.fromkeys(summary.table for summary in summaries))
+    for table, strategy in dict.fromkeys((summary.table, summary.strategy) for summary in summaries):
+        own = [summary for summary in summaries if (summary.table, summary.strategy) == (table, strategy)]
         figure.add_scatter(
             x=[s.trainings for s in own],
             y=[s.mean for s in own],
@@ -173,7 +208,7 @@ def drawn(summaries: Sequence[Summary], *, title: str) -> go.Figure:
                 "array": [s.high - s.mean for s in own],
                 "arrayminus": [s.mean - s.low for s in own],
             },
-            name=strategy,
+            name=strategy if len(tables) == 1 else f"{strategy}, {table}",
             mode="lines+markers",
         )
     figure.update_layout(
@@ -197,20 +232,19 @@ def run_job(job: Job) -> Result:
 
 
 def summarize(results: Sequence[Result], *, seed: int = 0) -> list[Summary]:
-    """One row a strategy and checkpoint."""
+    """One row a table, strategy and checkpoint."""
     generator = np.random.default_rng(seed)
     summaries = []
-    for strategy in dict.fromkeys(result.job.strategy for result in results):
-        own = [result for result in results if result.job.strategy == strategy]
+    for table, strategy in dict.fromkeys((result.job.table, result.job.strategy) for result in results):
+        own = [result for result in results if (result.job.table, result.job.strategy) == (table, strategy)]
         regrets_SC = np.array([result.regrets for result in own])
         cost = 1e3 * float(np.mean([result.seconds / result.job.trainings for result in own]))
         for c, trainings in enumerate(checkpoints(own[0].job.trainings)):
             values_S = regrets_SC[:, c]
             means_B = generator.choice(values_S, (BOOTSTRAPS, len(own))).mean(axis=1)
             low, high = np.percentile(means_B, [2.5, 97.5])
-            summaries.append(
-                Summary(strategy, trainings, float(values_S.mean()), float(low), float(high), len(own), cost)
-            )
+            mean = float(values_S.mean())
+            summaries.append(Summary(table.name, strategy, trainings, mean, float(low), float(high), len(own), cost))
     return summaries
 
 
@@ -252,7 +286,7 @@ def _search(file: TableFile, storage: str, name: str, options: Mapping[str, obje
 
 
 def _optuna_regrets(job: Job, table: Table) -> list[float]:
-    """Optuna on the same table: one categorical parameter a layer, the whole path's accuracy as its value."""
+    """Optuna on the same table: one categorical parameter a decision, the whole path's accuracy as its value."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -263,12 +297,7 @@ def _optuna_regrets(job: Job, table: Table) -> list[float]:
     regrets = []
     for number in range(1, job.trainings + 1):
         trial = study.ask()
-        path: tuple[int, ...] = ()
-        for layer in range(table.max_layers):
-            action = trial.suggest_categorical(f"layer{layer}", list(range(space.num_actions)))
-            if not space.legal(path)[action]:
-                break
-            path = (*path, action)
+        path = _suggested(trial, space)
         accuracies = _evaluated(evaluator, path, seed=job.seed * 10_000 + number)
         study.tell(trial, accuracies[-1] if accuracies else 0.0)
         # Like replaytree, Optuna is credited with every prefix that its training measured.
@@ -276,6 +305,21 @@ def _optuna_regrets(job: Job, table: Table) -> list[float]:
         if number in checkpoints(job.trainings):
             regrets.append(_regret(table, best[1]))
     return regrets
+
+
+def _suggested(trial: Any, space: Space) -> Path:
+    """The path of a trial, one categorical parameter a decision; it ends before what is illegal."""
+    path: Path = ()
+    while not ended(space, path):
+        decisions = space.decisions(len(path) + 1)
+        chosen: Values = ()
+        for decision in decisions:
+            value = trial.suggest_categorical(f"{decision.name}{len(path)}", list(range(decision.size)))
+            if not allows(decision, space.legal(path, chosen), value):
+                return path
+            chosen = (*chosen, value)
+        path = (*path, encode(decisions, chosen))
+    return path
 
 
 def _evaluated(evaluator: TabularEvaluator, path: tuple[int, ...], *, seed: int) -> Sequence[float]:
@@ -289,11 +333,13 @@ def _regret(table: Table, path: tuple[int, ...]) -> float:
 
 @cache
 def _table(file: TableFile) -> Table:
+    if is_synthetic(file.file):
+        return synthetic_table(file.file)
     return read_table(FilePath(file.file), accuracy=file.accuracy, percent=file.percent, complete=file.complete)
 
 
 @cache
-def _space(file: TableFile) -> LabelSpace:
+def _space(file: TableFile) -> Space:
     return _table(file).space()
 
 

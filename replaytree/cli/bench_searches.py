@@ -9,15 +9,16 @@ from typing import Annotated
 import typer
 
 from replaytree.cli.bench_figures import Json, finish
-from replaytree.cli.options import readable, whole, writable
+from replaytree.cli.options import whole, writable
 from replaytree.cli.text import say
 
 
 def strategies(
     table: Annotated[
-        Path,
+        list[str],
         typer.Argument(
-            help="CSV or Parquet file: arch, accuracy columns, perhaps params and flops.", callback=readable
+            help="CSV or Parquet files: arch, accuracy columns, perhaps params and flops. How to read one may follow "
+            "its name: FILE,accuracy=COLUMN,percent,complete=LAYER. Or tables made here: synthetic:rugged."
         ),
     ],
     strategy: Annotated[
@@ -62,22 +63,32 @@ def strategies(
 
     names = strategy or measured.known_strategies()
     measured.require_strategies(names)
-    file = measured.TableFile(str(table), tuple(accuracy) if accuracy else None, percent, complete)
-    measured.check_table(file)
+    default = measured.TableFile("", tuple(accuracy) if accuracy else None, percent, complete)
+    files = [measured.parse_table(text, default=default) for text in table]
     options = measured.parse_options(option or [], names)
     warm = measured.WarmStart(tuple(warm_start), warm_start_trainings) if warm_start else None
-    measured.require_warm(warm, names, file)
-    measured.require_prior(prior, names, file)
-    jobs = [measured.Job(file, name, seed, trainings, options, warm, prior) for name in names for seed in range(seeds)]
-    results = []
+    for file in files:
+        measured.check_table(file)
+        measured.require_warm(warm, names, file)
+        measured.require_prior(prior, names, file)
+    jobs = [
+        measured.Job(file, name, seed, trainings, options, warm, prior)
+        for file in files
+        for name in names
+        for seed in range(seeds)
+    ]
+    results: list[measured.Result] = []
     for result in measured.run_jobs(jobs, processes=processes):
+        job = result.job
+        if not results or results[-1].job.table != job.table:
+            say(job.table.name)
         results.append(result)
-        if result.job.seed == seeds - 1:
-            own = [r for r in results if r.job.strategy == result.job.strategy]
+        if job.seed == seeds - 1:
+            own = [r for r in results if (r.job.table, r.job.strategy) == (job.table, job.strategy)]
             say(measured.described(measured.summarize(own)), flush=True)
     summaries = measured.summarize(results)
     if figure is not None:
-        measured.drawn(summaries, title=table.name).write_html(figure)
+        measured.drawn(summaries, title=", ".join(file.name for file in files)).write_html(figure)
     finish({"summaries": [asdict(summary) for summary in summaries], "options": dict(options)}, json_)
 
 

@@ -2,6 +2,10 @@
 
 A table is a CSV or Parquet file with a column `arch` (layer labels in order), one or more accuracy columns (several are
 repeated trainings: one is drawn for each evaluation) and optionally `params` and `flops`.
+
+A prefix that the table has no training of is not measured: None, and never 0. That is so where only whole architectures
+have rows. Where a layer stands for "no more layers" (`complete`), a prefix is filled up with it, and is not measured if
+the result is no network: it has no row, its accuracy is 0, or it is a cell whose input does not reach its output.
 """
 
 from __future__ import annotations
@@ -19,21 +23,28 @@ from numpy.typing import NDArray
 from replaytree.border import LARGEST, whole
 from replaytree.config import Budget
 from replaytree.errors import DataError
-from replaytree.records import Path, PathEvaluation
+from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import LabelSpace
 
 # NAS-Bench-201 writes a cell as |op~0|+|op~0|op~1|+...: the operations in order, which is what a path is.
 _PUNCTUATION = re.compile(r"~\d+|[|+,]")
+_EDGE = re.compile(r"([^|+~]+)~(\d+)")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Accuracies of architectures: `accuracies[path]` are repeated trainings, fractions in [0, 1]."""
+    """Accuracies of architectures: `accuracies[path]` are repeated trainings, fractions in [0, 1].
+
+    `complete` is the action that fills up a prefix; `no_networks` are rows that are none, if they stand for a prefix.
+    `own_space` is the space of a table whose layers are more than labels.
+    """
 
     labels: tuple[str, ...]
     accuracies: dict[Path, tuple[float, ...]]
     costs: dict[Path, tuple[int, int]]
     complete: int | None = None
+    no_networks: frozenset[Path] = frozenset()
+    own_space: Space | None = None
 
     @cached_property
     def max_layers(self) -> int:
@@ -46,33 +57,52 @@ class Table:
             return path
         return path + (self.complete,) * (self.max_layers - len(path))
 
+    def trainings(self, path: Path) -> tuple[float, ...] | None:
+        """The repeated trainings of a path; None for a prefix that was not measured.
+
+        DataError where the table has neither the path nor a continuation of it.
+        """
+        row = self.completed(path)
+        found = self.accuracies.get(row)
+        if found is not None and not (row in self.no_networks and len(path) < self.max_layers):
+            return found
+        if path in self._prefixes:
+            return None
+        raise DataError(f"the table has no row for {self._named(path)!r}; add it")
+
     def true_accuracy(self, path: Path) -> float:
-        """Mean over the repeated trainings; DataError where the table lacks the path."""
-        return float(np.mean(self._row(path)))
+        """Mean over the repeated trainings; DataError where the table has none of the path."""
+        row = self.trainings(path)
+        if row is None:
+            raise DataError(f"the table has no training of {self._named(path)!r}, only of what begins with it")
+        return float(np.mean(row))
 
     @cached_property
     def best_accuracy(self) -> float:
         """The best mean accuracy of the table."""
         return max(float(np.mean(values)) for values in self.accuracies.values())
 
-    def space(self) -> LabelSpace:
+    def space(self) -> Space:
         """The space of all chains of the table: a layer is legal after a prefix if some chain has it there."""
-        if self.complete is not None:
+        if self.own_space is not None:
+            return self.own_space
+        if self.complete is not None and len(self.accuracies) == len(self.labels) ** self.max_layers:
             return LabelSpace(self.labels, max_layers=self.max_layers, cost=self._cost)
-        prefixes = {path[:t] for path in self.accuracies for t in range(len(path) + 1)}
+        prefixes = self._prefixes.union(self.accuracies)
         actions = range(len(self.labels))
         masks = {prefix: tuple((*prefix, action) in prefixes for action in actions) for prefix in prefixes}
         return LabelSpace(self.labels, max_layers=self.max_layers, legal=masks.__getitem__, cost=self._cost)
 
+    @cached_property
+    def _prefixes(self) -> frozenset[Path]:
+        """What the table's architectures begin with, and are not themselves."""
+        return frozenset(path[:t] for path in self.accuracies for t in range(len(path)))
+
     def _cost(self, prefix: Path) -> tuple[int, int]:
         return self.costs.get(self.completed(prefix), (0, 0))
 
-    def _row(self, path: Path) -> tuple[float, ...]:
-        row = self.accuracies.get(self.completed(path))
-        if row is None:
-            named = " ".join(self.labels[action] for action in path)
-            raise DataError(f"the table has no row for {named!r}; add it, or give the label that completes a prefix")
-        return row
+    def _named(self, path: Path) -> str:
+        return " ".join(self.labels[action] for action in path)
 
 
 class TabularEvaluator:
@@ -82,12 +112,14 @@ class TabularEvaluator:
         self._table = table
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
-        """One evaluation a path, all prefixes from the table."""
+        """One evaluation a path, of all prefixes that the table has trainings of."""
         generator = np.random.default_rng(seed)
         evaluations = []
         for path in paths:
-            rows = [self._table._row(path[: t + 1]) for t in range(len(path))]
-            evaluations.append(PathEvaluation([row[generator.integers(len(row))] for row in rows]))
+            rows = [self._table.trainings(path[: t + 1]) for t in range(len(path))]
+            evaluations.append(
+                PathEvaluation([None if row is None else row[generator.integers(len(row))] for row in rows])
+            )
         return evaluations
 
 
@@ -132,9 +164,15 @@ def read_table(
         accuracies[path] = tuple(found[~np.isnan(found)].tolist())
         if has_cost:
             costs[path] = _cost(number, row, cost_rows[number - 1])
-    table = Table(labels, accuracies, costs, None if complete is None else index[complete])
-    _check_complete(table, str(file))
-    return table
+    if complete is None:
+        _check_prefixes(list(accuracies), labels, str(file))
+        return Table(labels, accuracies, costs)
+    no_networks = frozenset(
+        path
+        for (path, row), arch in zip(accuracies.items(), frame["arch"], strict=True)
+        if not any(row) or _leads_nowhere(str(arch), complete)
+    )
+    return Table(labels, accuracies, costs, index[complete], no_networks)
 
 
 def _read_frame(file: FilePath) -> pd.DataFrame:
@@ -183,12 +221,32 @@ def _cost(number: int, row: list[str], found: np.ndarray) -> tuple[int, int]:
     return params, flops
 
 
-def _check_complete(table: Table, file: str) -> None:
-    for path in table.accuracies:
+def _check_prefixes(paths: Sequence[Path], labels: Sequence[str], file: str) -> None:
+    """DataError unless at every depth the prefixes of longer architectures have a row, or none of them has."""
+    known = set(paths)
+    first: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for number, path in enumerate(paths):
         for t in range(1, len(path)):
-            if table.completed(path[:t]) not in table.accuracies:
-                prefix = " ".join(table.labels[action] for action in path[:t])
-                raise DataError(
-                    f"{file} has {' '.join(table.labels[a] for a in path)!r} but not its prefix {prefix!r}; "
-                    f"add that row, or say which layer stands for no more layers (--complete)"
-                )
+            first[path[:t] in known].setdefault(t, number)
+    lacking, having = first
+    for t in sorted(lacking.keys() & having.keys()):
+        less, more = (" ".join(labels[action] for action in paths[of[t]]) for of in (lacking, having))
+        prefix = " ".join(less.split()[:t])
+        raise DataError(
+            f"row {lacking[t] + 1} of {file} ({less}) lacks one for its prefix {prefix!r}, which row {having[t] + 1} "
+            f"({more}) has for its own; add that row, leave out all rows of prefixes as long, or say which layer "
+            f"stands for no more layers (--complete)"
+        )
+
+
+def _leads_nowhere(arch: str, absent: str) -> bool:
+    """Whether this is a cell in the notation of NAS-Bench-201 whose last node nothing from node 0 reaches.
+
+    A node's edges stand between two '+', each as operation~source; the operation `absent` is no edge.
+    """
+    reached = {0}
+    nodes = [_EDGE.findall(text) for text in arch.split("+")]
+    for node, edges in enumerate(nodes, start=1):
+        if any(operation.strip() != absent and int(source) in reached for operation, source in edges):
+            reached.add(node)
+    return all(nodes) and len(nodes) not in reached

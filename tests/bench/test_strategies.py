@@ -6,7 +6,7 @@ import pytest
 
 from replaytree import cli
 from replaytree.bench.digits_table import all_paths, digits_space, make_table
-from replaytree.bench.strategies import Job, Result, TableFile, WarmStart, checkpoints, run_job, summarize
+from replaytree.bench.strategies import Job, Result, TableFile, WarmStart, checkpoints, parse_table, run_job, summarize
 from replaytree.config import STRATEGY_NAMES
 from replaytree.space import LabelSpace
 
@@ -70,19 +70,24 @@ def run(*args):
 def test_the_command_prints_writes_and_draws(table, tmp_path, capsys):
     report, figure = tmp_path / "s.json", tmp_path / "s.html"
     options = ["--strategy", "random", "--strategy", "evolution", "--seeds", 2, "--trainings", 12, "--processes", 1]
-    assert run("strategies", table.file, *options, "--json", report, "--figure", figure) == 0
+    assert run("strategies", table.file, "synthetic:cells", *options, "--json", report, "--figure", figure) == 0
     summaries = json.loads(report.read_text())["summaries"]
-    assert [(s["strategy"], s["trainings"]) for s in summaries] == [
-        ("random", 10), ("random", 12), ("evolution", 10), ("evolution", 12)
-    ]  # fmt: skip
-    assert f"random      10: {summaries[0]['mean']:.3f} [" in capsys.readouterr().out
+    assert [(s["table"], s["strategy"], s["trainings"]) for s in summaries] == list(
+        itertools.product(["chains.csv", "synthetic:cells"], ["random", "evolution"], [10, 12])
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[3]) == ("chains.csv", "synthetic:cells")
+    assert lines[1].startswith(f"random      10: {summaries[0]['mean']:.3f} [")
     assert "plotly" in figure.read_text()
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["missing.csv"], "missing.csv: No such file"),
+        (["missing.csv"], "there is no table missing.csv; give a CSV or Parquet file"),
+        (["synthetic:hard"], "'synthetic:hard' is no table; one of synthetic:additive, "),
+        (["synthetic:cells,percent"], "has 'percent' behind a synthetic table"),
+        (["missing.csv,percents"], "has 'percents' behind the file; write accuracy=COLUMN, percent or complete=LAYER"),
         (["TABLE", "--strategy", "magic"], "strategy is 'magic'; it must be one of evolution, guided"),
         (["TABLE", "--option", "gamma"], "--option is 'gamma'; write NAME=VALUE"),
         (["TABLE", "--option", "gama=1"], "unknown option 'gama'"),
@@ -117,3 +122,19 @@ def test_a_warm_start_of_what_learns_from_no_tree(table, capsys):
         cli.main(["bench", "strategies", table.file, "--strategy", "random", "--warm-start", "accuracy_1"])
     assert ended.value.code == 2
     assert "--warm-start is for --strategy guided and replay, not random" in capsys.readouterr().err
+
+
+def test_how_to_read_a_table_stands_behind_its_name(table):
+    default = TableFile("", ("acc",), percent=True)
+    assert parse_table("c.csv,accuracy=x,accuracy=y,complete=none", default=default) == TableFile(
+        "c.csv", ("x", "y"), percent=True, complete="none"
+    )
+    assert parse_table("c.csv", default=default) == TableFile("c.csv", ("acc",), percent=True)
+    assert parse_table("synthetic:cells", default=default) == TableFile("synthetic:cells")
+
+
+@pytest.mark.parametrize("kind", ["cells", "decisions"])
+@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+def test_every_strategy_searches_unmeasured_prefixes_and_several_decisions(kind, strategy):
+    [regret] = run_job(Job(TableFile(f"synthetic:{kind}"), strategy, seed=1, trainings=10)).regrets
+    assert 0.0 <= regret < 60.0

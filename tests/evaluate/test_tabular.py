@@ -52,17 +52,58 @@ def test_every_look_up_is_a_training_of_its_own(table):
     assert {evaluation.shared for both in together for evaluation in both} == {0}
 
 
+CELLS = """arch,acc
+|x~0|+|none~0|none~1|,50
+|x~0|+|x~0|none~1|,60
+|none~0|+|none~0|none~1|,10
+|x~0|+|x~0|x~1|,70
+|none~0|+|none~0|x~1|,20
+|x~0|+|none~0|x~1|,40
+"""
+
+
+def read_cells(tmp_path, text=CELLS):
+    return read_table(write(tmp_path, text), accuracy=["acc"], percent=True, complete="none")
+
+
 def test_cells_in_the_notation_of_nas_bench_201_and_completion(tmp_path):
-    cells = (
-        "arch,acc\n|x~0|+|none~0|none~1|,50\n|x~0|+|x~0|none~1|,60\n|none~0|+|none~0|none~1|,10\n|x~0|+|x~0|x~1|,70\n"
-    )
-    table = read_table(write(tmp_path, cells), accuracy=["acc"], percent=True, complete="none")
+    table = read_cells(tmp_path)
     x, none = (table.labels.index(label) for label in ("x", "none"))
-    assert table.true_accuracy((x,)) == pytest.approx(0.5)
     assert table.true_accuracy((x, x)) == pytest.approx(0.6)
-    assert table.true_accuracy((none,)) == pytest.approx(0.1)
+    assert table.true_accuracy((x, none, x)) == pytest.approx(0.4)
     with pytest.raises(DataError, match="no row for 'none x'"):
         table.true_accuracy((none, x))
+    assert table.space().legal((none,)) == tuple(label == "none" for label in table.labels)
+
+
+def test_a_prefix_that_is_no_network_is_not_measured_and_never_0(tmp_path):
+    """Of x none none nothing reaches the last node. A whole architecture has the accuracy of its row, whatever it is.
+
+    (none, none, x) is reached from node 1 alone, which nothing reaches.
+    """
+    table = read_cells(tmp_path)
+    x, none = (table.labels.index(label) for label in ("x", "none"))
+    assert table.trainings((x,)) is None
+    with pytest.raises(DataError, match="no training of 'x', only of what begins with it"):
+        table.true_accuracy((x,))
+    of = TabularEvaluator(table).evaluate([(x, x, none), (none, none, x)], budget=Budget(1), seed=0)
+    assert [each.accuracies for each in of] == [(None, 0.6, 0.6), (None, None, 0.2)]
+
+
+def test_a_prefix_whose_completion_has_accuracy_0_or_no_row_is_not_measured(tmp_path):
+    table = read_cells(tmp_path, "arch,acc\na none none,0\na a none,60\na a a,70\nb a a,50\n")
+    a, b = (table.labels.index(label) for label in ("a", "b"))
+    assert [table.trainings(path) for path in ((a,), (a, a), (b,), (b, a))] == [None, (0.6,), None, None]
+
+
+def test_whole_architectures_alone_leave_all_prefixes_unmeasured(tmp_path):
+    table = read_table(write(tmp_path, "arch,accuracy\na b,0.5\nb b,0.6\nb a b,0.7\n"))
+    assert (table.labels, table.best_accuracy) == (("a", "b"), 0.7)
+    [found] = TabularEvaluator(table).evaluate([(1, 0, 1)], budget=Budget(1), seed=0)
+    assert found.accuracies == (None, None, 0.7)
+    # 'b b' ends there, and is no prefix.
+    assert table.space().legal((1, 1)) == (False, False)
+    assert table.space().legal((1,)) == (True, True)
 
 
 def test_parquet_is_read_like_csv(tmp_path, table):
@@ -84,7 +125,10 @@ def test_parquet_is_read_like_csv(tmp_path, table):
         ("arch,accuracy\na,-0.5\n", r"row 1 \(a\) has accuracy -0.5; it must be in \[0, 1\]$"),
         ("arch,accuracy\na,0.5\na,0.6\n", "row 2 of .* has 'a' a second time"),
         ("arch,accuracy\na,\n", r"row 1 \(a\) has no accuracy"),
-        ("arch,accuracy\na b,0.5\n", "has 'a b' but not its prefix 'a'"),
+        (
+            "arch,accuracy\nb,0.5\nb b,0.5\na b,0.5\n",
+            r"row 3 of .* \(a b\) lacks one for its prefix 'a', which row 2 \(b b\) has for its own; add that row, ",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_used_names_the_row(tmp_path, text, message):
