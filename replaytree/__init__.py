@@ -7,7 +7,7 @@ from replaytree.cpus import wait_passively
 
 if TYPE_CHECKING:
     from replaytree.config import Budget, SearchConfig
-    from replaytree.data import ImageData, from_arrays, load_data
+    from replaytree.data import ImageData, TextData, from_arrays, load_data, load_text
     from replaytree.deliver import Model
     from replaytree.deliver.load import load
     from replaytree.errors import ReplayTreeError
@@ -73,6 +73,7 @@ _HOMES = {
     "ResidualBlock": "space",
     "Search": "search.search",
     "SearchConfig": "config",
+    "TextData": "data",
     "Space": "records",
     "TensorBoardLog": "search.callbacks",
     "TrainingEvent": "search.callbacks",
@@ -82,6 +83,7 @@ _HOMES = {
     "import_search": "search.stored",
     "load": "deliver",
     "load_data": "data",
+    "load_text": "data",
     "named_space": "space.catalogue",
     "plot_depth": "report",
     "plot_history": "report",
@@ -125,6 +127,7 @@ __all__ = [
     "SearchConfig",
     "Space",
     "TensorBoardLog",
+    "TextData",
     "TrainingEvent",
     "chain_space",
     "export_search",
@@ -132,6 +135,7 @@ __all__ = [
     "import_search",
     "load",
     "load_data",
+    "load_text",
     "named_space",
     "plot_depth",
     "plot_history",

@@ -1,6 +1,7 @@
 """Every named space, and a made-up one of skips, joins and loose ends, for whatever reads graphs."""
 
 import os
+import random
 import tempfile
 
 import pytest
@@ -114,3 +115,27 @@ def empty_postgresql(postgresql_url):
         connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
     return postgresql_url
+
+
+_NOUNS = ("cat", "dog", "bird", "fish", "horse", "mouse", "child", "farmer")
+_VERBS = ("sees", "hears", "follows", "feeds", "likes")
+_ENDS = ("in the garden", "near the old house", "every day", "at night", "")
+
+
+def sentences(count, seed):
+    """Lines of a small grammar, so that a network can learn what comes next."""
+    draw = random.Random(seed)
+    return "".join(
+        f"the {draw.choice(_NOUNS)} {draw.choice(_VERBS)} a {draw.choice(_NOUNS)} {draw.choice(_ENDS)}".strip() + " .\n"
+        for _ in range(count)
+    )
+
+
+@pytest.fixture
+def text_folder(tmp_path):
+    """A folder with train.txt (120 lines), valid.txt (30) and test.txt (30) of a small grammar."""
+    folder = tmp_path / "stories"
+    folder.mkdir()
+    for seed, (part, count) in enumerate({"train": 120, "valid": 30, "test": 30}.items()):
+        (folder / f"{part}.txt").write_text(sentences(count, seed))
+    return folder

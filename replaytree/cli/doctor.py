@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from replaytree.config import command, storage_url
-from replaytree.data import data_folder, found
+from replaytree.data import TEXTS, data_folder, found, texts_found
 from replaytree.errors import StorageError
 from replaytree.training import Precision, Threads, available_devices, why_no_gpu
 from replaytree.tree import head_revision, list_searches, lost_states, open_engine, shown
@@ -100,7 +100,9 @@ def _data_sets(data_dir: str | None) -> list[Finding]:
             name,
             False,
             f"not in {folder}",
-            f"{command('run', '--dataset', name)} downloads it; or --data-dir says where it is",
+            "copy it there; or --data-dir says where it is"
+            if name in TEXTS
+            else f"{command('run', '--dataset', name)} downloads it; or --data-dir says where it is",
         )
-        for name, here in found(data_dir).items()
+        for name, here in {**found(data_dir), **texts_found(folder)}.items()
     ]

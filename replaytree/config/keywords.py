@@ -13,7 +13,11 @@ class SearchKeywords(TypedDict, total=False):
     """Seed of all random choices."""
 
     dataset: str | PathLike[str] | None
-    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or a folder with train/<class>/<image>."""
+    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, ptb, or a folder with train/<class>/<image> or
+    train.txt, valid.txt and test.txt."""
+
+    task: Literal["images", "text"] | None
+    """images are classified; text is modelled word by word."""
 
     data_dir: str | PathLike[str] | None
     """Folder of the named data sets; missing ones are downloaded to it."""
@@ -22,13 +26,16 @@ class SearchKeywords(TypedDict, total=False):
     """Resize images to this many pixels square."""
 
     train_limit: int | None
-    """Train on a stratified part of this many images."""
+    """Train on a stratified part of this many images, or on the first words of a text."""
 
     val_fraction: float
     """Share of train kept for validation."""
 
     skip_bad: bool
     """Leave out images that cannot be read."""
+
+    min_count: int
+    """Text: words that train has fewer times become <unk>."""
 
     width: float | None
     """Factor on all channel numbers, of spaces that have it."""

@@ -1,22 +1,32 @@
-"""The images that a search trains on."""
+"""The images or the text that a search trains on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from replaytree.config.option import Options, option
+
+Task = Literal["images", "text"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions(Options):
-    """Where the images come from, and which part of them is used. `dataset` None: they are given in Python, or none."""
+    """Where the data come from, and which part of them is used. `dataset` None: they are given in Python, or none.
+
+    `task` None: the data set's own (data/load_text.py).
+    """
 
     dataset: str | None = option(
         "digits",
-        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or a folder with train/<class>/<image>.",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, ptb, or a folder with train/<class>/<image> or "
+        "train.txt, valid.txt and test.txt.",
         "Data",
         first=True,
         path=True,
+    )
+    task: Task | None = option(
+        None, "images are classified; text is modelled word by word.", "Data", unset="by what the folder holds"
     )
     data_dir: str | None = option(
         None,
@@ -31,7 +41,9 @@ class SourceOptions(Options):
         None, "Resize images to this many pixels square.", "Data", least=1, most=4096, unset="32 for folders"
     )
     train_limit: int | None = option(
-        None, "Train on a stratified part of this many images.", "Data", least=1, unset="all"
-    )
+        None, "Train on a stratified part of this many images, or on the first words of a text.", "Data", least=1,
+        unset="all",
+    )  # fmt: skip
     val_fraction: float = option(0.1, "Share of train kept for validation.", "Data", above=0.0, below=1.0)
     skip_bad: bool = option(False, "Leave out images that cannot be read.", "Data")
+    min_count: int = option(1, "Text: words that train has fewer times become <unk>.", "Data", least=1, most=10**9)

@@ -1,4 +1,4 @@
-"""Image data sets as uint8 tensors in memory: named ones and folders. Only train and validation images, never test."""
+"""Data sets in memory: images as uint8 tensors, texts as numbers of words. Only train and validation, never test."""
 
 from replaytree.data.arrays import as_image_data, channels_last, from_arrays
 from replaytree.data.augment import augment, cutout, normalise
@@ -6,16 +6,27 @@ from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
 from replaytree.data.decode import read_images
 from replaytree.data.images import Fingerprint, ImageData
-from replaytree.data.load import load_again, load_data
+from replaytree.data.load import Data, load_again, load_data, load_source
+from replaytree.data.load_text import load_text, read_part, task_of
 from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
-from replaytree.data.place import find_folder, stored_path
+from replaytree.data.named_texts import TEXTS, NamedText, texts_found
+from replaytree.data.place import KNOWN, find_folder, stored_path
 from replaytree.data.split import stratified_split, stratified_subset
+from replaytree.data.text import END, UNKNOWN, TextData, TextFingerprint
 
 __all__ = [
+    "END",
+    "KNOWN",
     "NAMED",
+    "TEXTS",
+    "UNKNOWN",
+    "Data",
     "Fingerprint",
     "ImageData",
     "NamedDataSet",
+    "NamedText",
+    "TextData",
+    "TextFingerprint",
     "as_image_data",
     "augment",
     "balance_notes",
@@ -27,10 +38,15 @@ __all__ = [
     "from_arrays",
     "load_again",
     "load_data",
+    "load_source",
+    "load_text",
     "match_channels",
     "normalise",
     "read_images",
+    "read_part",
     "stored_path",
     "stratified_split",
     "stratified_subset",
+    "task_of",
+    "texts_found",
 ]

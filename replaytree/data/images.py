@@ -110,6 +110,26 @@ class ImageData:
         return self.fingerprint.image_shape
 
     @property
+    def input_shape(self) -> Shape:
+        """What a network reads at once: an image."""
+        return self.image_shape
+
+    @property
+    def train_count(self) -> int:
+        """Images that are trained on."""
+        return len(self.train_labels)
+
+    @property
+    def val_count(self) -> int:
+        """Images that validate."""
+        return len(self.val_labels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.train_images.device
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all images and labels."""
         parts = (self.train_images, self.train_labels, self.val_images, self.val_labels)

@@ -1,4 +1,5 @@
-"""load_data(): from the name of a data set, or the path of a folder, to ImageData.
+"""load_data(): from the name of a data set, or the path of a folder, to ImageData; and whatever a search was made of.
+
 
 Shapes: N images, C channels, H rows, W columns.
 """
@@ -12,13 +13,20 @@ from typing import Any
 
 import torch
 
+from replaytree.config.source import Task
 from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
 from replaytree.data.images import ImageData, Labelled
+from replaytree.data.load_text import load_text, task_of
 from replaytree.data.named import NAMED, data_folder, read_named, resized, tree_of
+from replaytree.data.named_texts import TEXTS
 from replaytree.data.names import as_text, some
 from replaytree.data.place import find_folder
 from replaytree.data.split import stratified_split, stratified_subset
+from replaytree.data.text import TextData
 from replaytree.errors import DataError
+
+Data = ImageData | TextData
+"""What a search is made on."""
 
 
 def load_data(
@@ -47,6 +55,8 @@ def load_data(
             f"images in memory go through replaytree.from_arrays(images, labels)"
         )
     name = os.fspath(dataset)
+    if name in TEXTS:
+        raise DataError(f"{name} is a text, and load_data() reads images; take load_text({name!r})")
     known = NAMED.get(name)
     source = _read(name, data_dir, image_size=image_size, skip_bad=skip_bad)
     whole, val = source.train, source.val
@@ -69,24 +79,44 @@ def load_data(
     return replace(data, ranges=source.ranges, notes=source.notes)
 
 
+def load_source(
+    dataset: str | os.PathLike[str],
+    *,
+    task: Task | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    train_limit: int | None = None,
+    min_count: int = 1,
+    **of_images: Any,
+) -> Data:
+    """The images or the text that a search is of; keywords of load_data() that a text has no use for are left out."""
+    if task_of(dataset, data_dir=data_dir, task=task) == "text":
+        return load_text(dataset, data_dir=data_dir, min_count=min_count, train_limit=train_limit)
+    return load_data(dataset, data_dir=data_dir, train_limit=train_limit, **of_images)
+
+
 def load_again(
     whose: str, fingerprint: str | None, *, flip: bool | None = None, data_dir: str | None = None, **options: Any
-) -> ImageData:
-    """The images of an earlier search, from its keywords of load_data(); `data_dir` says where they were moved to.
+) -> Data:
+    """The data of an earlier search, from its keywords of load_source(); `data_dir` says where they were moved to.
 
     `fingerprint` is the search's, as JSON. Unreadable files are left out: either they were left out then, too, or the
     images have changed, which raises a DataError that says what differs. `flip` is what the search stored. A search of
     a folder that stored nothing is older than the present default and mirrored its images.
     """
-    data = load_data(**{**options, "skip_bad": True}, data_dir=data_dir)
+    data = load_source(**{**options, "skip_bad": True}, data_dir=data_dir)
     found = json.loads(data.fingerprint.to_json())
     before = json.loads(fingerprint or "{}") or found
     if changed := next((key for key in sorted(found, key="sha256".__eq__) if before.get(key) != found[key]), None):
-        bad = f"; {some(data.skipped, 3)} cannot be read" if data.skipped and not options.get("skip_bad") else ""
+        images = isinstance(data, ImageData)
+        skipped = data.skipped if isinstance(data, ImageData) else ()
+        bad = f"; {some(skipped, 3)} cannot be read" if skipped and not options.get("skip_bad") else ""
         raise DataError(
-            f"the images of {as_text(options['dataset'])} are not those of {whose}: {changed} was "
-            f"{before.get(changed)}, is {found[changed]}{bad}; put them back, or say where those are with --data-dir"
+            f"the {'images' if images else 'words'} of {as_text(options['dataset'])} are not those of {whose}: "
+            f"{changed} was {before.get(changed)}, is {found[changed]}{bad}; put them back, or say where those are "
+            f"with --data-dir"
         )
+    if isinstance(data, TextData):
+        return data
     if flip is None:
         flip = data.flip or options["dataset"] not in NAMED
     return replace(data, flip=flip)

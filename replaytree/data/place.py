@@ -7,8 +7,12 @@ import os
 from pathlib import Path
 
 from replaytree.data.named import NAMED
+from replaytree.data.named_texts import TEXTS
 from replaytree.data.names import as_text
 from replaytree.errors import DataError
+
+KNOWN = (*NAMED, *TEXTS)
+"""The data sets known by name, of images and of text."""
 
 
 def find_folder(dataset: str, data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -34,7 +38,7 @@ def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
 
     DataError where there is no such folder.
     """
-    if dataset in NAMED:
+    if dataset in KNOWN:
         return dataset
     path = _path(dataset)
     found = _by_name(path, data_dir)
@@ -46,7 +50,7 @@ def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
 def _path(given: str | os.PathLike[str]) -> Path:
     """The path with ~ replaced if the home folder is known; Path.expanduser raises if it is not."""
     if not os.fspath(given):
-        raise DataError(f"the data set's name is empty; give one of {', '.join(NAMED)}, or the path of a folder")
+        raise DataError(f"the data set's name is empty; give one of {', '.join(KNOWN)}, or the path of a folder")
     return Path(os.path.expanduser(given))
 
 
@@ -65,11 +69,11 @@ def _nowhere(dataset: str, path: Path, data_dir: str | os.PathLike[str] | None) 
         return f"{as_text(path)} is a file; give the folder that holds the class folders"
     near = difflib.get_close_matches(path.name, _folders_beside(path), n=1, cutoff=0.7)
     if len(path.parts) == 1 and not path.is_absolute():
-        guess = near or difflib.get_close_matches(dataset.lower().replace("_", "-"), NAMED, n=1)
+        guess = near or difflib.get_close_matches(dataset.lower().replace("_", "-"), KNOWN, n=1)
         hint = f"; did you mean {as_text(guess[0])}?" if guess else "."
         return (
-            f"{as_text(dataset)!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(NAMED)}; or "
-            f"give the path of a folder with train/<class>/ images"
+            f"{as_text(dataset)!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(KNOWN)}; or "
+            f"give the path of a folder with train/<class>/ images, or of one with train.txt and valid.txt"
         )
     if near:
         return f"the folder {as_text(path)} does not exist; did you mean {as_text(path.with_name(near[0]))}?"

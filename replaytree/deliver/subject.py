@@ -60,13 +60,13 @@ class Subject:
 
 
 def data_options(config: SearchConfig) -> dict[str, Any]:
-    """The keywords with which load_data() reads a search's images again; ConfigError if they were in memory."""
+    """The keywords with which load_source() reads a search's images again; ConfigError if they were in memory."""
     if config.source.dataset is None:
         raise ConfigError(
             "this search ran on images from memory or with an evaluator of its own; retrain in Python: "
             "Search.resume(name, data=...).best_model()"
         )
-    names = ("dataset", "image_size", "train_limit", "val_fraction", "seed", "skip_bad")
+    names = ("dataset", "task", "image_size", "train_limit", "val_fraction", "seed", "skip_bad", "min_count")
     options = config.to_options()
     return {name: options[name] for name in names}
 
@@ -96,9 +96,12 @@ def node_subject(
     if data is None:
         options = data_options(config)
         data_dir = data_dir or config.source.data_dir
-        data = load_again(
+        again = load_again(
             f"search {tree.name!r}", info.data_json, flip=config.recipe.flip, data_dir=data_dir, **options
         )
+        if not isinstance(again, ImageData):
+            raise ConfigError(f"search {tree.name!r} is of a text, and retraining is of images")
+        data = again
         options["skip_bad"] = config.source.skip_bad or skip_bad
         if config.source.dataset not in NAMED:
             options["dataset"] = os.path.abspath(find_folder(options["dataset"], data_dir))

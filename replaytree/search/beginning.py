@@ -7,7 +7,7 @@ import json
 from sqlalchemy import Engine
 
 from replaytree.config import SearchConfig, command, storage_url
-from replaytree.data import ImageData, load_again
+from replaytree.data import Data, ImageData, load_again
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
 from replaytree.tree import ReplayTree, SearchInfo, open_engine, require_name, require_writable, search_names
@@ -42,10 +42,13 @@ def data_again(config: SearchConfig, info: SearchInfo, name: str) -> ImageData:
             f"replaytree.Search.resume({name!r}, ...), giving them again"
         )
     stored = {**data_options(config), "data_dir": config.source.data_dir}
-    return load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
+    data = load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
+    if not isinstance(data, ImageData):
+        raise ConfigError(f"search {name!r} is of a text, and searches are of images")
+    return data
 
 
-def require_same_images(data: ImageData | None, info: SearchInfo, name: str) -> None:
+def require_same_images(data: Data | None, info: SearchInfo, name: str) -> None:
     """DataError where images are given that are not those of the search."""
     if data is not None and info.data_json != (found := data.fingerprint.to_json()):
         raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")

@@ -1,4 +1,4 @@
-"""What the JSON columns of a search may hold: its configuration, its space, its images and its versions."""
+"""What the JSON columns of a search may hold: its configuration, its space, its data and its versions."""
 
 from __future__ import annotations
 
@@ -64,14 +64,18 @@ def read_data(text: str) -> dict[str, Any]:
     for name in ("train_count", "val_count"):
         if type(values.get(name)) is not int or values[name] < 0:
             raise ValueError(f"{name} is {values.get(name)!r}")
+    if not isinstance(values.get("sha256"), str) or not _SHA256.fullmatch(values["sha256"]):
+        raise ValueError(f"sha256 is {values.get('sha256')!r}")
+    if values.get("task") == "text":
+        if type(values.get("word_count")) is not int or values["word_count"] < 1:
+            raise ValueError(f"word_count is {values.get('word_count')!r}")
+        return values
     for name, fits in _LISTS.items():
         found = values.get(name)
         if not isinstance(found, list) or not all(map(fits, found)):
             raise ValueError(f"{name} is {found!r}")
     if len(values["image_shape"]) != 3 or len(values["train_counts"]) != len(values["classes"]):
         raise ValueError(f"image_shape is {values['image_shape']!r}, and {len(values['classes'])} classes are named")
-    if not isinstance(values.get("sha256"), str) or not _SHA256.fullmatch(values["sha256"]):
-        raise ValueError(f"sha256 is {values.get('sha256')!r}")
     return values
 
 

@@ -4,7 +4,7 @@ from PIL import Image
 from torch.nn import functional
 
 import replaytree.data
-from replaytree.data import NAMED, load_data
+from replaytree.data import KNOWN, load_data
 from replaytree.errors import DataError
 
 
@@ -86,7 +86,7 @@ def test_unknown_name_suggests(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=rf"'{name}' is neither .*did you mean cifar10\?") as caught:
         load_data(name)
-    assert ", ".join(NAMED) in str(caught.value)
+    assert ", ".join(KNOWN) in str(caught.value)
 
 
 def test_unknown_name_without_a_guess(tmp_path, monkeypatch):
@@ -94,8 +94,8 @@ def test_unknown_name_without_a_guess(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         load_data("zzz")
     assert str(caught.value) == (
-        f"'zzz' is neither a data set nor a folder. Known data sets: {', '.join(NAMED)}; or give the path of a folder "
-        f"with train/<class>/ images"
+        f"'zzz' is neither a data set nor a folder. Known data sets: {', '.join(KNOWN)}; or give the path of a folder "
+        f"with train/<class>/ images, or of one with train.txt and valid.txt"
     )
 
 
