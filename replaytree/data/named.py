@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
-from torchvision import datasets
 
 from replaytree.data.cache import cache_folder
 from replaytree.data.images import Labelled
@@ -29,7 +28,7 @@ _MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for ki
 class NamedDataSet:
     """A data set known by name.
 
-    `reader` is its torchvision class, None for digits, which scikit-learn ships. `files` are the files under
+    `reader` names its torchvision class, None for digits, which scikit-learn ships. `files` are the files under
     `data_dir` that torchvision reads; it unpacks them from `archive` if only the archive is there. `crop_padding` is
     for images of `side` pixels.
     """
@@ -37,10 +36,18 @@ class NamedDataSet:
     side: int
     crop_padding: int
     flip: bool
-    reader: Any = None
+    reader: str | None = None
     files: tuple[str, ...] = ()
     archive: str | None = None
     classes: tuple[str, ...] | None = None
+
+    def read(self, root: Path, *, download: bool, **split: Any) -> Any:
+        """torchvision's data set of a split."""
+        # Here, because it takes as long as torch itself, and neither digits nor folders need it.
+        from torchvision import datasets
+
+        assert self.reader is not None, "torchvision does not have this data set"
+        return getattr(datasets, self.reader)(str(root), download=download, **split)
 
 
 NAMED: dict[str, NamedDataSet] = {
@@ -49,7 +56,7 @@ NAMED: dict[str, NamedDataSet] = {
         side=28,
         crop_padding=2,
         flip=False,
-        reader=datasets.MNIST,
+        reader="MNIST",
         files=tuple(f"MNIST/raw/{file}" for file in _MNIST_FILES),
         classes=_DIGITS,
     ),
@@ -57,14 +64,14 @@ NAMED: dict[str, NamedDataSet] = {
         side=28,
         crop_padding=2,
         flip=True,
-        reader=datasets.FashionMNIST,
+        reader="FashionMNIST",
         files=tuple(f"FashionMNIST/raw/{file}" for file in _MNIST_FILES),
     ),
     "cifar10": NamedDataSet(
         side=32,
         crop_padding=4,
         flip=True,
-        reader=datasets.CIFAR10,
+        reader="CIFAR10",
         files=(
             *(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
             "cifar-10-batches-py/test_batch",
@@ -76,12 +83,12 @@ NAMED: dict[str, NamedDataSet] = {
         side=32,
         crop_padding=4,
         flip=True,
-        reader=datasets.CIFAR100,
+        reader="CIFAR100",
         files=tuple(f"cifar-100-python/{file}" for file in ("train", "test", "meta")),
         archive="cifar-100-python.tar.gz",
     ),
     "svhn": NamedDataSet(
-        side=32, crop_padding=4, flip=False, reader=datasets.SVHN, files=("train_32x32.mat",), classes=_DIGITS
+        side=32, crop_padding=4, flip=False, reader="SVHN", files=("train_32x32.mat",), classes=_DIGITS
     ),
 }
 
@@ -151,10 +158,10 @@ def _read_digits() -> Labelled:
 
 def _open(name: str, root: Path) -> Any:
     known = NAMED[name]
-    train = {"split": "train"} if name == "svhn" else {"train": True}
+    train: dict[str, Any] = {"split": "train"} if name == "svhn" else {"train": True}
     complete = all((root / file).is_file() for file in known.files)
     try:
-        return known.reader(str(root), **train, download=not complete)
+        return known.read(root, download=not complete, **train)
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError, IndexError) as error:
         if complete:
             raise DataError(

@@ -71,9 +71,9 @@ def _read_torchvision(name: str, root: Path, data: ImageData) -> Labelled:
     test: dict[str, Any] = {"split": "test"} if name == "svhn" else {"train": False}
     try:
         try:
-            dataset = NAMED[name].reader(str(root), **test, download=False)
+            dataset = NAMED[name].read(root, download=False, **test)
         except RuntimeError:
-            dataset = NAMED[name].reader(str(root), **test, download=True)
+            dataset = NAMED[name].read(root, download=True, **test)
     except (OSError, RuntimeError, ValueError, AssertionError, EOFError, IndexError) as error:
         raise DataError(
             f"the test images of {name} under {root} cannot be read ({error}); copy the files again, or say where they "

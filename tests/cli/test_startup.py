@@ -61,3 +61,9 @@ def test_looking_at_a_database_imports_sqlalchemy_alone(replaytree, here):
     assert replaytree("run", "--name", "a", "--trainings", 1, "--epochs", 1, "--train-limit", 200, "--quiet")[0] == 0
     for words in (["list"], ["best", "a"], ["list", "--json"], ["resume", "a"]):
         assert imported(here, *words) == ({"sqlalchemy"}, 0), words
+
+
+def test_a_search_does_not_wait_for_torchvision_until_a_data_set_of_its_is_read(here):
+    code = "import replaytree.search.search, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & {"torch", "torchvision", "sklearn"} == {"torch"}
