@@ -33,7 +33,7 @@ from replaytree.search.search import Search
 from replaytree.space.coding import labels
 from replaytree.space.graph import final_space
 from replaytree.training import Recipe
-from replaytree.training.loop import epoch_steps
+from replaytree.training.images import epoch_steps
 
 # By the space: few layers and channels, so that a search takes minutes on a CPU.
 SMALL: dict[str, dict[str, Any]] = {

@@ -25,7 +25,8 @@ from replaytree.networks.trie import SingleHead
 from replaytree.space import Graph
 from replaytree.training import Recipe, Threads
 from replaytree.training.device import on
-from replaytree.training.loop import Diverged, Training
+from replaytree.training.diverged import Diverged
+from replaytree.training.loop import Training
 
 # 2: trained by the loop that searches train with.
 CHECKPOINT_FORMAT = 2

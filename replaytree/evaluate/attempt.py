@@ -15,7 +15,7 @@ from replaytree.networks.trie import NodeError
 from replaytree.records import FailureKind, Path, PathEvaluation
 from replaytree.training.capture import holds_memory, release_memory
 from replaytree.training.device import on
-from replaytree.training.loop import Diverged
+from replaytree.training.diverged import Diverged
 from replaytree.training.recipe import Recipe
 
 # Batch norm and the gradient are noisy in smaller batches. It is better to record that a path needs too much memory.

@@ -19,7 +19,8 @@ from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import batches_of_paths, prefixes, trie_cost
 from replaytree.space.graph import require_networks
 from replaytree.training.device import usable_bytes
-from replaytree.training.loop import Diverged, Training
+from replaytree.training.diverged import Diverged
+from replaytree.training.loop import Training
 from replaytree.training.recipe import Recipe
 from replaytree.training.threads import Threads, threads_on, using
 

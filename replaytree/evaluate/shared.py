@@ -29,7 +29,7 @@ from replaytree.space.layers import KINDS
 from replaytree.space.trie import TrieCost, trie_cost
 from replaytree.training.capture import release_memory
 from replaytree.training.device import on, usable_bytes
-from replaytree.training.loop import epoch_steps
+from replaytree.training.images import epoch_steps
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import SHARED_RATE, Recipe
 from replaytree.training.schedule import cosine, one_cycle

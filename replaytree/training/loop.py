@@ -1,47 +1,34 @@
-"""The training loop: one network with T heads on images that lie on the device.
+"""The training loop: one network with T heads on examples that lie on the device.
 
-Shapes: N training images, B images a batch, C channels, H rows, W columns, K classes, T heads.
+Shapes: B examples a batch, T heads.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from replaytree.data import ImageData, augment, cutout, normalise
+from replaytree.data import ImageData
 from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.training.averaging import WeightAverage
 from replaytree.training.device import on
+from replaytree.training.diverged import Diverged
+from replaytree.training.images import ImageExamples
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
-from replaytree.training.step import Step, logits_of
+from replaytree.training.step import Step
 from replaytree.training.threads import using
-
-# Images are augmented and normalised for several batches at once, up to this many numbers: 16 MiB.
-NUMBERS_AT_ONCE = 2**22
-
-
-class Diverged(Exception):
-    """The loss of a training is not finite: an outcome, not a fault. `heads` had such a loss first."""
-
-    def __init__(self, text: str, heads: tuple[int, ...]) -> None:
-        super().__init__(text)
-        self.heads = heads
 
 
 class Training:
-    """One network in training, in place, on the sum of its heads' cross-entropies, on the device of the images.
+    """One network in training, in place, on the sum of its heads' cross-entropies, on the device of its data.
 
-    An epoch is one pass in a fresh order, cut into equal batches of at most `batch_size` images; the first images of
-    the order fill the last batch up (equal, because batch norm cannot bear a last batch of one, and because a captured
-    step takes one size). Nothing waits for the device inside an epoch. `threads` is asked at the beginning of each.
-
-    The network is moved to the device of the images, into the layout in which convolutions are fastest (a third faster
-    at 16x16, also on a CPU).
+    What an epoch is, and how a network is validated, is the examples' own (images.py). Nothing waits for the device
+    inside an epoch. `threads` is asked at the beginning of each. The network is moved to the device of the data.
     """
 
     def __init__(
@@ -54,13 +41,13 @@ class Training:
         seed: int,
         threads: Callable[[], int] = torch.get_num_threads,
     ) -> None:
-        self._device = device = data.train_images.device
-        self._network = network.to(device).to(memory_format=torch.channels_last)
-        self._data = data
+        self._device = device = data.device
+        self._examples = ImageExamples(data, recipe)
+        self._network = self._examples.placed(network)
         self._recipe = recipe
         self._threads = threads
         self._generator = torch.Generator(device).manual_seed(seed)
-        self._epoch_steps = epoch_steps(data, recipe)
+        self._epoch_steps = self._examples.epoch_steps
         self._steps = self._epoch_steps * epochs
         self._average = (
             WeightAverage(self._network, share=recipe.average_share, steps=self._steps)
@@ -98,7 +85,7 @@ class Training:
 
     @property
     def loss(self) -> float:
-        """The loss of the last epoch, the mean over its images, summed over the heads as they are weighted."""
+        """The loss of the last epoch, the mean over its batches, summed over the heads as they are weighted."""
         losses = self._step.losses()
         weights = self._head_weights or (1.0,) * len(losses)
         return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / self._epoch_steps
@@ -123,20 +110,19 @@ class Training:
 
     def _run_epoch(self) -> None:
         self._step.begin()
-        for step, (inputs_BCHW, labels_B) in enumerate(
-            epoch_batches(self._data, self._recipe, generator=self._generator), start=self.epoch * self._epoch_steps
-        ):
+        batches = self._examples.batches(self._network, generator=self._generator)
+        for step, (inputs, labels_B) in enumerate(batches, start=self.epoch * self._epoch_steps):
             self._set_rate(self._recipe.rate(step, self._steps, epoch_steps=self._epoch_steps))
             if self._final is not None:
                 self._final.set_rate(self._recipe.drop_path * step / self._steps)
-            self._step(inputs_BCHW, labels_B)
+            self._step(inputs, labels_B)
             if self._average is not None:
                 self._average.update(step)
 
     def validate(self) -> list[float]:
         """The validation accuracy of each head as it is now."""
         with using(self._threads()), on(self._device), whole_float32(self._device):
-            return validation_accuracies(self.trained, self._data, recipe=self._recipe)
+            return self._examples.validated(self.trained)
 
     def finish(self, *, until: int) -> tuple[list[float], list[float] | None]:
         """Train until this many epochs are done. Returns the validation accuracy of each head then, and its best.
@@ -213,60 +199,3 @@ def train(
 ) -> None:
     """A Training from beginning to end. Raises Diverged."""
     Training(network, data, epochs=epochs, recipe=recipe, seed=seed, threads=threads).run(until=epochs)
-
-
-def epoch_steps(data: ImageData, recipe: Recipe) -> int:
-    """The steps of a pass over the training images."""
-    return math.ceil(len(data.train_labels) / recipe.batch_size)
-
-
-def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one pass over the training images in a fresh order: inputs (B, C, H, W) and labels (B,)."""
-    images_NCHW, labels_N = data.train_images, data.train_labels
-    steps = epoch_steps(data, recipe)
-    order_N = torch.randperm(len(labels_N), generator=generator, device=images_NCHW.device)
-    batch = math.ceil(len(labels_N) / steps)
-    order_N = torch.cat([order_N, order_N[: batch * steps - len(labels_N)]])
-    batches_at_once = max(1, NUMBERS_AT_ONCE // (batch * images_NCHW[0].numel()))
-    for index_N in torch.split(order_N, batches_at_once * batch):
-        chunk_NCHW = augment(
-            images_NCHW[index_N], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
-        )
-        chunk_NCHW = cutout(chunk_NCHW, size=recipe.cutout, fill=data.mean, generator=generator)
-        inputs_NCHW = inputs_of(chunk_NCHW, data)
-        yield from zip(torch.split(inputs_NCHW, batch), torch.split(labels_N[index_N], batch), strict=True)
-
-
-@torch.no_grad()
-def validation_accuracies(network: nn.Module, data: ImageData, *, recipe: Recipe) -> list[float]:
-    """The accuracy of each head on the validation images, all heads in one pass; T fractions (see shares_right)."""
-    network.eval()
-    right: list[Tensor] = []
-    # Twice the training batch: what evaluation needs for an image is less than half of what training keeps of it.
-    size = 2 * recipe.batch_size
-    for images_BCHW, labels_B in zip(
-        torch.split(data.val_images, size), torch.split(data.val_labels, size), strict=True
-    ):
-        right.append(logits_of(network, inputs_of(images_BCHW, data)).argmax(dim=2) == labels_B)
-    return shares_right(
-        torch.cat(right, dim=1), data.val_labels, num_classes=data.num_classes, balanced=recipe.balanced
-    )
-
-
-def shares_right(right_TN: Tensor, labels_N: Tensor, *, num_classes: int, balanced: bool) -> list[float]:
-    """The accuracy of each head, T fractions: the share of its answers that are right.
-
-    `balanced`: the mean over the classes of that share within each class that there is.
-    """
-    if not balanced:
-        return [count / len(labels_N) for count in right_TN.sum(dim=1).tolist()]
-    members_KN = torch.arange(num_classes, device=right_TN.device)[:, None] == labels_N
-    shares_TK = (right_TN[:, None] & members_KN).sum(dim=2).double() / members_KN.sum(dim=1)
-    shares: list[float] = shares_TK.nanmean(dim=1).tolist()
-    return shares
-
-
-def inputs_of(images_BCHW: Tensor, data: ImageData) -> Tensor:
-    """Images as networks read them: normalised, in the layout in which convolutions are fastest."""
-    inputs_BCHW = normalise(images_BCHW, data.mean, data.std, torch.float32)
-    return inputs_BCHW.contiguous(memory_format=torch.channels_last)

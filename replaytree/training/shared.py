@@ -17,7 +17,7 @@ from torch.optim.sgd import sgd
 from replaytree.data import ImageData
 from replaytree.networks.supernet import PathNetwork, Supernet
 from replaytree.records import Path
-from replaytree.training.loop import epoch_batches, epoch_steps, inputs_of, shares_right
+from replaytree.training.images import epoch_batches, epoch_steps, inputs_of, shares_right
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
 

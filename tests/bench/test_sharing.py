@@ -10,7 +10,7 @@ from replaytree.data import load_data
 from replaytree.errors import ConfigError
 from replaytree.records import PathEvaluation
 from replaytree.training import Recipe
-from replaytree.training.loop import epoch_steps
+from replaytree.training.images import epoch_steps
 
 FEW = {"turns": 2, "paths": 3, "derived": 4, "search_epochs": 1, "epochs": 1, "repeats": 1}
 

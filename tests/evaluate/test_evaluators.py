@@ -9,7 +9,7 @@ from replaytree.evaluate import EVALUATORS, JointEvaluator, SeparateEvaluator, W
 from replaytree.evaluate.evaluators import _with_shared
 from replaytree.records import PathEvaluation
 from replaytree.space import Convolution, CustomLayer, LabelSpace, LayerSpace, Pooling, trie_cost
-from replaytree.training import Recipe, loop
+from replaytree.training import Recipe, images, loop
 
 CPU = torch.device("cpu")
 
@@ -248,7 +248,7 @@ def test_a_path_that_trails_is_stopped_with_what_it_has_reached(space, digits):
 
 def test_a_path_is_as_good_as_its_best_prefix_at_the_checkpoint(space, digits, monkeypatch):
     # Nodes are depth first: (0,), (0, 1), (1,), (1, 0).
-    monkeypatch.setattr(loop, "validation_accuracies", lambda *_, **__: [0.5, 0.25, 0.125, 0.375])
+    monkeypatch.setattr(images, "validation_accuracies", lambda *_, **__: [0.5, 0.25, 0.125, 0.375])
     best_first, best_last = pruned(space, digits, [(0, 1), (1, 0)], None)
     assert (best_first.checkpoint_accuracy, best_last.checkpoint_accuracy) == (0.5, 0.375)
     first, last = pruned(space, digits, [(0, 1), (1, 0)], 0.4)

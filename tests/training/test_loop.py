@@ -8,7 +8,9 @@ from replaytree.data import ImageData, augment, cutout
 from replaytree.data.images import Labelled
 from replaytree.networks.trie import SingleHead
 from replaytree.training.averaging import average_decay
-from replaytree.training.loop import Diverged, Training, train, validation_accuracies
+from replaytree.training.diverged import Diverged
+from replaytree.training.images import validation_accuracies
+from replaytree.training.loop import Training, train
 from replaytree.training.recipe import Recipe
 
 

@@ -7,7 +7,8 @@ from torch import nn
 from replaytree.data import load_data
 from replaytree.networks.trie import DISCOUNT, PrefixNetwork
 from replaytree.space import LayerSpace, xu24
-from replaytree.training.loop import train, validation_accuracies
+from replaytree.training.images import validation_accuracies
+from replaytree.training.loop import train
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import EAGER_STEPS, Step, logits_of

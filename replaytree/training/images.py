@@ -1,0 +1,109 @@
+"""Training on images: batches in a fresh order, augmented on the device, and accuracies.
+
+Shapes: N images, B images a batch, C channels, H rows, W columns, K classes, T heads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from replaytree.data import ImageData, augment, cutout, normalise
+from replaytree.training.recipe import Recipe
+from replaytree.training.step import logits_of
+
+# Images are augmented and normalised for several batches at once, up to this many numbers: 16 MiB.
+NUMBERS_AT_ONCE = 2**22
+
+
+class ImageExamples:
+    """Images as a training reads them.
+
+    An epoch is one pass in a fresh order, cut into equal batches of at most `batch_size` images; the first images of
+    the order fill the last batch up (equal, because batch norm cannot bear a last batch of one, and because a captured
+    step takes one size).
+    """
+
+    def __init__(self, data: ImageData, recipe: Recipe) -> None:
+        self._data = data
+        self._recipe = recipe
+
+    @property
+    def epoch_steps(self) -> int:
+        """The steps of an epoch."""
+        return epoch_steps(self._data, self._recipe)
+
+    def placed(self, network: nn.Module) -> nn.Module:
+        """The network on the device of the images, in the layout in which convolutions are fastest.
+
+        That is a third faster at 16x16, also on a CPU.
+        """
+        return network.to(self._data.device).to(memory_format=torch.channels_last)
+
+    def batches(self, network: nn.Module, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch: inputs (B, C, H, W) and labels (B,)."""
+        return epoch_batches(self._data, self._recipe, generator=generator)
+
+    def validated(self, network: nn.Module) -> list[float]:
+        """The validation accuracy of each head."""
+        return validation_accuracies(network, self._data, recipe=self._recipe)
+
+
+def epoch_steps(data: ImageData, recipe: Recipe) -> int:
+    """The steps of a pass over the training images."""
+    return math.ceil(len(data.train_labels) / recipe.batch_size)
+
+
+def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one pass over the training images in a fresh order: inputs (B, C, H, W) and labels (B,)."""
+    images_NCHW, labels_N = data.train_images, data.train_labels
+    steps = epoch_steps(data, recipe)
+    order_N = torch.randperm(len(labels_N), generator=generator, device=images_NCHW.device)
+    batch = math.ceil(len(labels_N) / steps)
+    order_N = torch.cat([order_N, order_N[: batch * steps - len(labels_N)]])
+    batches_at_once = max(1, NUMBERS_AT_ONCE // (batch * images_NCHW[0].numel()))
+    for index_N in torch.split(order_N, batches_at_once * batch):
+        chunk_NCHW = augment(
+            images_NCHW[index_N], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
+        )
+        chunk_NCHW = cutout(chunk_NCHW, size=recipe.cutout, fill=data.mean, generator=generator)
+        inputs_NCHW = inputs_of(chunk_NCHW, data)
+        yield from zip(torch.split(inputs_NCHW, batch), torch.split(labels_N[index_N], batch), strict=True)
+
+
+@torch.no_grad()
+def validation_accuracies(network: nn.Module, data: ImageData, *, recipe: Recipe) -> list[float]:
+    """The accuracy of each head on the validation images, all heads in one pass; T fractions (see shares_right)."""
+    network.eval()
+    right: list[Tensor] = []
+    # Twice the training batch: what evaluation needs for an image is less than half of what training keeps of it.
+    size = 2 * recipe.batch_size
+    for images_BCHW, labels_B in zip(
+        torch.split(data.val_images, size), torch.split(data.val_labels, size), strict=True
+    ):
+        right.append(logits_of(network, inputs_of(images_BCHW, data)).argmax(dim=2) == labels_B)
+    return shares_right(
+        torch.cat(right, dim=1), data.val_labels, num_classes=data.num_classes, balanced=recipe.balanced
+    )
+
+
+def shares_right(right_TN: Tensor, labels_N: Tensor, *, num_classes: int, balanced: bool) -> list[float]:
+    """The accuracy of each head, T fractions: the share of its answers that are right.
+
+    `balanced`: the mean over the classes of that share within each class that there is.
+    """
+    if not balanced:
+        return [count / len(labels_N) for count in right_TN.sum(dim=1).tolist()]
+    members_KN = torch.arange(num_classes, device=right_TN.device)[:, None] == labels_N
+    shares_TK = (right_TN[:, None] & members_KN).sum(dim=2).double() / members_KN.sum(dim=1)
+    shares: list[float] = shares_TK.nanmean(dim=1).tolist()
+    return shares
+
+
+def inputs_of(images_BCHW: Tensor, data: ImageData) -> Tensor:
+    """Images as networks read them: normalised, in the layout in which convolutions are fastest."""
+    inputs_BCHW = normalise(images_BCHW, data.mean, data.std, torch.float32)
+    return inputs_BCHW.contiguous(memory_format=torch.channels_last)
