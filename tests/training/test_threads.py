@@ -5,7 +5,8 @@ from replaytree.config import Budget
 from replaytree.data import load_data
 from replaytree.evaluate import JointEvaluator, SeparateEvaluator
 from replaytree.space import LayerSpace, xu24
-from replaytree.training import Recipe, threads
+from replaytree.training import Recipe, images, threads
+from replaytree.training.step import Step
 from replaytree.training.threads import WORK_A_THREAD, Threads, using
 
 CPU = torch.device("cpu")
@@ -130,13 +131,10 @@ def test_small_trainings_give_the_same_to_the_last_bit_whatever_the_machine_has(
 @pytest.mark.parametrize("kind", [JointEvaluator, SeparateEvaluator])
 def test_steps_and_validation_take_the_threads_that_were_asked_for_and_no_other(digits, kind, monkeypatch):
     seen = {"step": set(), "validation": set()}
-    module = __import__("replaytree.training.loop", fromlist=["logits_of"])
-    step, logits = module.Step.__call__, module.logits_of
+    step, logits = Step.__call__, images.logits_of
+    monkeypatch.setattr(Step, "__call__", lambda *given: seen["step"].add(torch.get_num_threads()) or step(*given))
     monkeypatch.setattr(
-        module.Step, "__call__", lambda *given: seen["step"].add(torch.get_num_threads()) or step(*given)
-    )
-    monkeypatch.setattr(
-        module, "logits_of", lambda *given: seen["validation"].add(torch.get_num_threads()) or logits(*given)
+        images, "logits_of", lambda *given: seen["validation"].add(torch.get_num_threads()) or logits(*given)
     )
     evaluator = kind(space_of(digits), digits, recipe=Recipe(), device=CPU, threads=Threads(3, fixed=True))
     with using(2):
