@@ -58,21 +58,29 @@ def skipping():
     return Skipping
 
 
-def variants():
-    """Every named space, and once more with each switch among its options turned."""
-    for name in names():
+def variants(task):
+    """Every named space of a task, and once more with each switch among its options turned."""
+    for name in names(task):
         yield pytest.param((name, {}), id=name)
         for option, default in PLANS[name].defaults.items() if name in PLANS else ():
             if isinstance(default, bool):
                 yield pytest.param((name, {option: not default}), id=f"{name}-{option}")
 
 
-@pytest.fixture(params=variants())
+@pytest.fixture(params=variants("images"))
 def every_space(request):
-    """Makes each named space in turn, of 7 layers on images of 3x16x16 unless other keywords are given."""
+    """Makes each named space of images in turn, of 7 layers on images of 3x16x16 unless other keywords are given."""
     name, options = request.param
     common = {"input_shape": (3, 16, 16), "num_classes": 10, "max_layers": 7}
     return lambda **changes: named_space(name, **common | few_cells(name) | options | changes)
+
+
+@pytest.fixture(params=variants("text"))
+def every_text_space(request):
+    """Makes each named space of text in turn, 7 layers, 23 words and 6 hidden numbers unless keywords say else."""
+    name, options = request.param
+    common = {"input_shape": (1, 1, 1), "num_classes": 23, "max_layers": 7, "hidden": 6}
+    return lambda **changes: named_space(name, **common | options | changes)
 
 
 def few_cells(name):

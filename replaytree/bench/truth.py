@@ -34,7 +34,7 @@ from replaytree.records import Path
 from replaytree.search.assembly import data_of, default_space, with_layer_options
 from replaytree.space.catalogue import space_of
 from replaytree.space.coding import labels
-from replaytree.space.graph import GraphSpace, require_networks
+from replaytree.space.graph import GraphSpace, require_graphs, require_networks
 from replaytree.training import Recipe
 
 DEPTH = 15
@@ -140,7 +140,7 @@ def make_truth_table(
     config = _config(dataset, data_dir, {"space": space, "min_layers": 1, "max_layers": depth, **(options or {})})
     config = with_layer_options(config, device="cpu")
     data = data_of(config)
-    known = require_networks(default_space(config, data))
+    known = require_graphs(default_space(config, data))
     described = json.dumps(default_space(config, data).describe(), sort_keys=True)
     separate = WholeEvaluator(known, data, recipe=Recipe.of(config, data), device=torch.device("cpu"))
     done = set()

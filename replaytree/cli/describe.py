@@ -18,10 +18,14 @@ from replaytree.config.space import LayerOptions, SpaceOptions
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
-    from replaytree.records import Path, Shape
-    from replaytree.space import DecisionSpace, Graph, Layer, LayerSpace
+    from replaytree.records import Path
+    from replaytree.space import DecisionSpace, LayerSpace
+    from replaytree.space.network import Network, Row
     from replaytree.tree import ReplayTree
 
+# Of an image or a word, in words.
+_ONE = {"image": "an image", "word": "a word"}
+_ALIVE = {"image": "feature maps at once, one image", "word": "vectors at once, one word"}
 COLUMNS = ("name", "depth", "layer", "inputs", "shape", "params", "flops")
 
 
@@ -65,7 +69,7 @@ def describe(
     format_: Format = "table",
     json: Json = False,
 ) -> None:
-    """Show the network of any path: layers, shapes, parameters, FLOPs (multiply-adds an image), bytes.
+    """Show the network of any path: layers, shapes, parameters, FLOPs (multiply-adds an image or a word), bytes.
 
     With NAME: of a node of a search, as it is searched; with --width, --input and the like as it would be then.
     """
@@ -82,7 +86,7 @@ def describe(
         title, made, actions = _of_search(tree_of(storage, name), node, path, given, common)
     form = "json" if json else format_
     graph = made.network(actions)
-    rows = [_row(*part) for part in _parts(graph)]
+    rows = [_row(row) for row in graph.rows()]
     if form == "csv":
         console.print_rows(rows, COLUMNS, form)
     elif form == "json":
@@ -95,7 +99,7 @@ def _of_space(
     space: str, node: str | None, path: str | None, given: dict[str, Any], common: dict[str, Any]
 ) -> tuple[list[str], LayerSpace | DecisionSpace, Path]:
     """A path of a named space."""
-    from replaytree.space.catalogue import all_options, meant, named_space, parse_path_of
+    from replaytree.space.catalogue import USUAL_DATA, about, all_options, meant, named_space, parse_path_of
 
     if node is not None:
         raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
@@ -109,7 +113,7 @@ def _of_space(
         path = each.path
         given = {**each.options, **given}
         common = {"input_shape": each.input_shape, "num_classes": each.num_classes, **common}
-    usual = {"input_shape": shape_of(None), "num_classes": 10, "max_layers": _depth(path)}
+    usual = {**USUAL_DATA[about(space).task], "max_layers": _depth(path)}
     made = named_space(space, **{**usual, **common}, **given)
     return [], made, parse_path_of(made, path)
 
@@ -147,34 +151,19 @@ def _depth(path: str) -> int:
     return max(1, len(words) if len(words) != 1 or not words[0].replace(".", "").isdigit() else words[0].count(".") + 1)
 
 
-def _parts(graph: Graph) -> Iterator[tuple[str, int | None, Layer, tuple[str, ...], tuple[Shape, ...]]]:
-    """(name, depth, layer, names of its inputs, their shapes) of every node, the merge and the head."""
-    names = ("image", *(node.name for node in graph.nodes))
-    for node in graph.nodes:
-        inputs = tuple(names[source + 1] for source in node.inputs)
-        yield node.name, node.depth, node.layer, inputs, graph.input_shapes(node)
-    ends = tuple(names[source + 1] for source in graph.ends)
-    if graph.merge is not None:
-        yield "merge", None, graph.merge, ends, graph.end_shapes
-    yield "head", None, graph.head, ends if graph.merge is None else ("merge",), (graph.end_shape,)
-
-
-def _row(
-    name: str, depth: int | None, layer: Layer, inputs: tuple[str, ...], shapes: tuple[Shape, ...]
-) -> dict[str, Any]:
-    shape = layer.output_shape(*shapes)
+def _row(row: Row) -> dict[str, Any]:
     return {
-        "name": name,
-        "depth": depth,
-        "layer": layer.label,
-        "inputs": " ".join(inputs),
-        "shape": "x".join(map(str, shape or ())),
-        "params": layer.params(*shapes),
-        "flops": layer.flops(*shapes),
+        "name": row.name,
+        "depth": row.depth,
+        "layer": row.layer,
+        "inputs": " ".join(row.inputs),
+        "shape": "x".join(map(str, row.shape)),
+        "params": row.params,
+        "flops": row.flops,
     }
 
 
-def _whole(space: LayerSpace | DecisionSpace, path: Path, graph: Graph) -> dict[str, Any]:
+def _whole(space: LayerSpace | DecisionSpace, path: Path, graph: Network) -> dict[str, Any]:
     """What is known of the whole network."""
     from replaytree.space import coding
 
@@ -189,14 +178,18 @@ def _whole(space: LayerSpace | DecisionSpace, path: Path, graph: Graph) -> dict[
     }
 
 
-def _lines(space: LayerSpace | DecisionSpace, path: Path, graph: Graph, rows: list[dict[str, Any]]) -> Iterator[str]:
+def _lines(space: LayerSpace | DecisionSpace, path: Path, graph: Network, rows: list[dict[str, Any]]) -> Iterator[str]:
     """A table of the network, and its totals."""
-    shape = "x".join(map(str, graph.input_shape))
+    from replaytree.space.network import data_words, task_of
+
+    data = data_words(task_of(space), space.input_shape, space.num_classes)
     width = table.terminal_width()
-    given = {name: value for name, value in space.describe().items() if name in vars(LayerOptions())}
+    given = {
+        name: value for name, value in space.describe().items() if name in vars(LayerOptions()) and value is not None
+    }
     options = "".join(f", {given_text(name, value)}" for name, value in given.items())
     layers = console.counting(len(path), "layer")
-    yield f"{space.name or 'layers of your own'}: {layers} on images of {shape}, {space.num_classes} classes{options}"
+    yield f"{space.name or 'layers of your own'}: {layers} on {data}{options}"
     yield ""
     cells = [
         (row["name"], row["layer"], row["inputs"], row["shape"], f"{row['params']:,}", f"{row['flops']:,}")
@@ -210,7 +203,7 @@ def _lines(space: LayerSpace | DecisionSpace, path: Path, graph: Graph, rows: li
     yield ""
     for what, number, unit in (
         ("params", graph.params, ""),
-        ("flops", graph.flops, " multiply-adds an image"),
-        ("peak", graph.peak_bytes, " bytes of feature maps at once, one image"),
+        ("flops", graph.flops, f" multiply-adds {_ONE[graph.unit]}"),
+        ("peak", graph.peak_bytes, f" bytes of {_ALIVE[graph.unit]}"),
     ):
         yield f"{what:<6}  {number:,}{unit}"

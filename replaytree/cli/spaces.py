@@ -42,22 +42,22 @@ def spaces(
     json: Json = False,
 ) -> None:
     """Show the spaces that can be searched; of one, its decisions, options, size and published architectures."""
-    from replaytree.space.catalogue import about, all_options, named_space, names
+    from replaytree.space.catalogue import USUAL_DATA, about, all_options, named_space, names
 
     format_ = "json" if json else format_
-    common: dict[str, Any] = {
-        "input_shape": shape_of(input_), "num_classes": 10 if classes is None else classes, "max_layers": max_layers,
-    }  # fmt: skip
+    asked: dict[str, Any] = {"input_shape": None if input_ is None else shape_of(input_), "num_classes": classes}
+    common = {"max_layers": max_layers} | {option: value for option, value in asked.items() if value is not None}
     given = layers.given()
     if name is not None:
         all_options(name, given)
-        _print_one(about(name), named_space(name, **common, **given), given, format_)
+        one = about(name)
+        _print_one(one, named_space(name, **{**USUAL_DATA[one.task], **common}, **given), given, format_)
         return
     rows = []
     for each in map(about, names()):
         own = {option: value for option, value in given.items() if option in each.defaults}
         try:
-            space = named_space(each.name, **common, **own)
+            space = named_space(each.name, **{**USUAL_DATA[each.task], **common}, **own)
         except SpaceError as error:
             say(f"note: {each.name}: {escaped(error)}", error=True)
             continue
@@ -135,8 +135,10 @@ def _published_row(space: str, each: Published) -> dict[str, Any]:
 
 def _lines(known: About, space: LayerSpace | DecisionSpace, size: Size) -> Iterator[str]:
     """A space for people: facts, decisions, options, published architectures."""
+    from replaytree.space.network import data_words
+
     width = table.terminal_width()
-    shape = "x".join(map(str, space.input_shape))
+    data = data_words(known.task, space.input_shape, space.num_classes, classes=False)
     counted = f"{size.paths:,}" + (f" ({short(size.paths)})" if size.paths >= 10**6 else "")
     if not size.is_exact:
         counted += ", counted as if every combination were legal,"
@@ -144,7 +146,7 @@ def _lines(known: About, space: LayerSpace | DecisionSpace, size: Size) -> Itera
     for what, value in (
         ("space", f"{known.name}: {known.about}"),
         ("source", known.source),
-        ("paths", f"{counted} at --max-layers {space.max_layers}, on images of {shape}"),
+        ("paths", f"{counted} at --max-layers {space.max_layers}, on {data}"),
         ("nested", f"{'yes' if known.nested else 'no'}: {nested}"),
     ):
         yield from table.hanging(f"{what:<8}", value, width)
@@ -264,6 +266,8 @@ def _on_a_cpu(known: About, option: str) -> str:
 
 
 def _default(value: object) -> str:
+    if value is None:
+        return "-"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else written(value)
 
 

@@ -59,6 +59,16 @@ class SearchKeywords(TypedDict, total=False):
     final: bool | None
     """Search networks in the form that they are delivered in, where a space has two."""
 
+    hidden: int | None
+    """Numbers of the state of a recurrent cell."""
+
+    embedding: int | None
+    """Numbers of the vector of a word, in spaces of recurrent cells."""
+
+    ends: str | None
+    """What a recurrent cell gives, in spaces that have this: the mean of the nodes that no node reads (loose), or
+    of all."""
+
     min_layers: int
     """Depth bound at the start, in layers."""
 

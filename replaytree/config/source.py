@@ -8,6 +8,7 @@ from typing import Literal
 from replaytree.config.option import Options, option
 
 Task = Literal["images", "text"]
+"""What networks are for: images are classified, text is modelled word by word."""
 
 
 @dataclass(frozen=True, kw_only=True)

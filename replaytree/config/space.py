@@ -63,6 +63,31 @@ class LayerOptions(Options):
         unset="the space's own",
     )
 
+    hidden: int | None = option(
+        None,
+        "Numbers of the state of a recurrent cell.",
+        "What to search",
+        least=1,
+        most=2**16,
+        unset="the space's own",
+    )
+    embedding: int | None = option(
+        None,
+        "Numbers of the vector of a word, in spaces of recurrent cells.",
+        "What to search",
+        least=1,
+        most=2**16,
+        unset="as --hidden",
+    )
+    ends: str | None = option(
+        None,
+        "What a recurrent cell gives, in spaces that have this: the mean of the nodes that no node reads (loose), or "
+        "of all.",
+        "What to search",
+        metavar="NODES",
+        unset="the space's own",
+    )
+
     def given(self) -> dict[str, Any]:
         """Those that were given, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}

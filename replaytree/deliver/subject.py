@@ -22,7 +22,7 @@ from replaytree.space.building import build
 from replaytree.space.catalogue import meant, named_space, names, parse_path_of
 from replaytree.space.coding import labels
 from replaytree.space.description import decision_difference
-from replaytree.space.graph import final_space
+from replaytree.space.graph import final_space, require_graphs
 from replaytree.space.notation import read_path
 from replaytree.space.plan import Published
 from replaytree.tree import Node, ReplayTree
@@ -157,7 +157,9 @@ def path_subject(
         space, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=_deepest(path), **given
     )
     actions = parse_path_of(known, path)
-    return Subject(final_space(known).network(actions), labels(known, actions), data, options, data_dir=data_dir)
+    return Subject(
+        require_graphs(final_space(known)).network(actions), labels(known, actions), data, options, data_dir=data_dir
+    )
 
 
 def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
@@ -190,7 +192,7 @@ def _search_space(
     space = rebuilt_space(description, name, changes)
     if given and (differing := decision_difference(description, space.describe())) is not None:
         raise ConfigError(f"search {name!r} has {differing}; leave out {', '.join(map(option_name, given))}")
-    return space
+    return require_graphs(space)
 
 
 def _require_final(given: Mapping[str, Any]) -> None:

@@ -54,7 +54,7 @@ class _Alone:
 
         def run(recipe: Recipe) -> PathEvaluation:
             network = SingleHead(self._space.build(path, self._data.num_classes))
-            modules = {node.name: network.network.get_submodule(node.name) for node in graph.nodes}
+            modules = {name: network.network.get_submodule(name) for name in graph.module_names}
             if self._inherits is not None:
                 self._inherits.start(path, modules)
             _, flops = self._space.cost(path) or (0, 0)

@@ -24,7 +24,7 @@ from replaytree.networks.supernet import Supernet
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import LayerSpace, prefixes
-from replaytree.space.graph import GraphSpace, require_networks
+from replaytree.space.graph import GraphSpace, require_graphs, require_networks
 from replaytree.space.layers import KINDS
 from replaytree.space.trie import TrieCost, trie_cost
 from replaytree.training.capture import release_memory
@@ -321,7 +321,7 @@ class SharedEvaluator:
 
 def require_supernet(space: Space, *, nested: bool = False) -> GraphSpace:
     """The space, if a supernet can have the weights of its paths, judged by a few random ones; else SpaceError."""
-    known = require_networks(space, nested=nested)
+    known = require_networks(space, nested=True) if nested else require_graphs(space)
     generator = torch.Generator().manual_seed(0)
     graphs = [known.network(random_path(known, known.max_layers, generator).path) for _ in range(LOOKED_AT)]
     layers = [*(known.layers if isinstance(known, LayerSpace) else ()), *(n.layer for g in graphs for n in g.nodes)]

@@ -19,7 +19,7 @@ from replaytree.errors import ConfigError
 from replaytree.evaluate import SharedEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import BudgetSums, NodeStats, Path, Space
-from replaytree.space.graph import GraphSpace, require_networks
+from replaytree.space.graph import GraphSpace, require_graphs
 from replaytree.training import Recipe, Threads, resolve_device
 
 # A nested space scores all prefixes of paths together; in others each prefix is a validation pass of its own.
@@ -39,7 +39,7 @@ def require_prior(config: SearchConfig, space: Space, data: ImageData | None) ->
         raise ConfigError(
             "prior is a supernet's, which is trained on images, and this search has none; leave out --prior"
         )
-    _supernet(config, require_networks(space), data)
+    _supernet(config, require_graphs(space), data)
 
 
 def shared_prior(
@@ -51,7 +51,7 @@ def shared_prior(
     """
     passes = config.prior_passes
     assert passes is not None, "a prior was asked for"
-    supernet = _supernet(config, require_networks(whole), data)
+    supernet = _supernet(config, require_graphs(whole), data)
     generator = torch.Generator().manual_seed(config.seed)
     steps = max(1, round(passes * -(-len(data.train_labels) // _batch_size(config, data))))
     told = _Telling(f"the supernet of the prior is trained for {passes:g} passes")

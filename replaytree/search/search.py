@@ -31,7 +31,7 @@ from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.retrained import retrained
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
-from replaytree.space.graph import require_networks
+from replaytree.space.graph import require_graphs
 from replaytree.tree import Goal, ReplayTree, require_writable
 
 _log = logging.getLogger("replaytree")
@@ -409,7 +409,7 @@ class Search:
             raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
         require_known(RetrainOptions, recipe)
         options = RetrainOptions(**with_final(preset, recipe))
-        subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
+        subject = search_subject(self.tree, require_graphs(self._whole_space), self.data, self.config, node=node)
         return retrained(
             subject, self.config, self.tree.engine, preset=preset, epochs=epochs, seed=seed, folder=folder,
             mirror=mirror, options=options,

@@ -1,16 +1,23 @@
-"""From graphs to nn.Modules, which map (images, channels, height, width) to logits (images, classes)."""
+"""From networks as plain values to nn.Modules.
+
+Those of images map (images, channels, height, width) to logits (images, classes); those of text are LanguageModels.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.graph import IMAGE, Graph
+from replaytree.space.language_model import LanguageModel
 from replaytree.space.layers import Layer, legal_output
 from replaytree.space.layers.modules.subsampled import subsample_first
+from replaytree.space.network import Network
+from replaytree.space.recurrent import RecurrentGraph
 
 
 class GraphNetwork(nn.Module):
@@ -38,11 +45,13 @@ class GraphNetwork(nn.Module):
         return logits
 
 
-def build(graph: Graph) -> nn.Module:
-    """The network, from (images, channels, height, width) to (images, classes); SpaceError where a layer is illegal.
+def build(network: Network) -> nn.Module:
+    """The network; SpaceError where a layer is illegal."""
+    return _BUILDERS[type(network)](network)
 
-    A chain is an nn.Sequential.
-    """
+
+def build_graph(graph: Graph) -> nn.Module:
+    """A network of image layers. A chain is an nn.Sequential."""
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for node in graph.nodes:
         modules[node.name] = build_layer(node.layer, *graph.input_shapes(node))
@@ -61,3 +70,7 @@ def build_layer(layer: Layer, *shapes: Shape) -> nn.Module:
     module = layer.module(*shapes)
     subsample_first(module)
     return module
+
+
+# One line a kind of network.
+_BUILDERS: dict[type, Callable[..., nn.Module]] = {Graph: build_graph, RecurrentGraph: LanguageModel}

@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from replaytree.config.source import Task
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.darts import Darts
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
 from replaytree.space.enas_micro import EnasMicro
+from replaytree.space.enas_rnn import EnasRnn
 from replaytree.space.label_space import LabelSpace
 from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import OWN_KIND, layer_from_json
 from replaytree.space.metaqnn import MetaQnn
 from replaytree.space.nascell import Nascell
 from replaytree.space.nasnet import Nasnet
+from replaytree.space.network import task_of
 from replaytree.space.plan import FORMAT, Plan, Published
 from replaytree.space.tiny import Tiny
 from replaytree.space.xu24 import xu24
@@ -30,8 +33,18 @@ MOST_LAYERS = 10_000
 _COMMON = ("input_shape", "num_classes", "max_layers")
 
 
+# What a space is described for where nobody says: CIFAR-10, and Penn Treebank, whose words come one at a time.
+USUAL_DATA: dict[Task, dict[str, Any]] = {
+    "images": {"input_shape": (3, 32, 32), "num_classes": 10},
+    "text": {"input_shape": (1, 1, 1), "num_classes": 10_000},
+}
+
+
 class PlanClass(Protocol):
-    """The class of a built-in plan. `defaults` are its options with their defaults; `about` is one sentence."""
+    """The class of a built-in plan. `defaults` are its options with their defaults; `about` is one sentence.
+
+    One whose networks are for text has `task`, too.
+    """
 
     name: str
     about: str
@@ -51,6 +64,7 @@ PLANS: dict[str, PlanClass] = {
     "darts": Darts,
     "enas-macro": EnasMacro,
     "enas-micro": EnasMicro,
+    "enas-rnn": EnasRnn,
     "metaqnn": MetaQnn,
     "nascell": Nascell,
     "nasnet": Nasnet,
@@ -65,7 +79,10 @@ CPU_WIDTH = 0.25
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a named space before it is made. `cpu_width` is the width of a search on a CPU."""
+    """What is known of a named space before it is made. `cpu_width` is the width of a search on a CPU.
+
+    `task` is what its networks are for.
+    """
 
     name: str
     about: str
@@ -74,6 +91,7 @@ class About:
     published: Mapping[str, Published]
     nested: bool = True
     cpu_width: float = CPU_WIDTH
+    task: Task = "images"
 
 
 def about(name: str) -> About:
@@ -98,12 +116,13 @@ def about(name: str) -> About:
         raise SpaceError(f"there is no space {name!r} (--space); {asked} spaces are {', '.join(names())}")
     plan = PLANS[name]
     width = getattr(plan, "cpu_width", CPU_WIDTH)
-    return About(plan.name, plan.about, plan.source, plan.defaults, plan.published, plan.nested, width)
+    return About(plan.name, plan.about, plan.source, plan.defaults, plan.published, plan.nested, width, task_of(plan))
 
 
-def names() -> tuple[str, ...]:
-    """The named spaces."""
-    return ("xu24", *PLANS)
+def names(task: Task | None = None) -> tuple[str, ...]:
+    """The named spaces; with `task`, those whose networks are for it."""
+    own = (name for name, plan in PLANS.items() if task is None or task_of(plan) == task)
+    return tuple(own) if task == "text" else ("xu24", *own)
 
 
 def meant(name: str, path: str) -> Published | None:

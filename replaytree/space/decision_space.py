@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from replaytree.config.source import Task
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import MOST_ACTIONS, Values, allows, count, decode, encode, labels
-from replaytree.space.graph import Graph
-from replaytree.space.layers import Classifier, require_whole
+from replaytree.space.layers import require_whole
+from replaytree.space.network import Network, data_words, task_of
 from replaytree.space.notation import check_path, parse_path, require_depth
 from replaytree.space.plan import FORMAT, Explaining, Frugal, Plan, Unconditional
 
@@ -37,19 +37,24 @@ class DecisionSpace:
         self._nothing = (False,) * len(self._decisions[-1][0].options)
         self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
         self._known: set[Path] = {()}
-        self._graphs: dict[Path, Graph] = {}
+        self._graphs: dict[Path, Network] = {}
         if not any(self.legal(())):
             raise SpaceError(f"no layer of {plan.name} may stand first on images of {plan.input_shape}")
 
     def __repr__(self) -> str:
-        """The plan's name, how deep, and for which images."""
-        shape = "x".join(map(str, self.input_shape))
-        return f"DecisionSpace({self.name}, up to {self.max_layers} layers on images of {shape})"
+        """The plan's name, how deep, and for which images or text."""
+        data = data_words(self.task, self.input_shape, self.num_classes)
+        return f"DecisionSpace({self.name}, up to {self.max_layers} layers on {data})"
 
     @property
     def name(self) -> str:
         """How the space is called on the command line."""
         return self.plan.name
+
+    @property
+    def task(self) -> Task:
+        """What the networks are for."""
+        return task_of(self.plan)
 
     @property
     def nested(self) -> bool:
@@ -120,8 +125,8 @@ class DecisionSpace:
             )
         return encode(self.decisions(len(prefix) + 1), self.plan.values(prefix, label))
 
-    def network(self, prefix: Path) -> Graph:
-        """The prefix with its head, as a graph of layers. SpaceError if the prefix is illegal."""
+    def network(self, prefix: Path) -> Network:
+        """The prefix with its head, as plain values. SpaceError if the prefix is illegal."""
         graph = self._graphs.get(prefix)
         if graph is None:
             self.check(prefix)
@@ -141,19 +146,18 @@ class DecisionSpace:
         return self.network(prefix).end_shape
 
     def cost(self, prefix: Path) -> tuple[int, int]:
-        """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image."""
-        graph = self.network(prefix)
-        return graph.params, graph.flops
+        """(parameters, FLOPs) of the prefix with its head; FLOPs are multiply-adds for one image, or one word."""
+        network = self.network(prefix)
+        return network.params, network.flops
 
     def build(self, prefix: Path, num_classes: int | None = None) -> Any:
-        """The prefix with its head, as an nn.Module from (images, channels, height, width) to (images, num_classes)."""
-        graph = self.network(prefix)
+        """The prefix with its head, as an nn.Module: from images (B, C, H, W) to logits (B, K), or a LanguageModel."""
+        network = self.network(prefix)
         if num_classes is not None and num_classes != self.num_classes:
-            assert isinstance(graph.head, Classifier), "built-in heads are classifiers"
-            graph = replace(graph, head=replace(graph.head, num_classes=num_classes))
+            network = network.with_classes(num_classes)
         from replaytree.space.building import build
 
-        return build(graph)
+        return build(network)
 
     def check(self, path: Path) -> None:
         """SpaceError, saying at which layer, which decision and why, unless `path` is legal."""

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from keyword import iskeyword
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, overload
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
-from replaytree.space.layers import Layer, layer_from_json, layer_to_json
+from replaytree.space.layers import Classifier, Layer, layer_from_json, layer_to_json
+from replaytree.space.network import BYTES, NetworkSpace, Row, Unit, most_alive, task_of
 from replaytree.space.returned import require_shape
 
 IMAGE = -1
 """Among the inputs and ends of a graph: what goes into the network."""
 
 SpaceT = TypeVar("SpaceT", bound=Space)
-
-_BYTES = 4
 
 # Names that a network, or the exported source of one, has for something else.
 _OTHER_NAMES = ("head", "merge", "image", "self")
@@ -68,6 +67,7 @@ class Graph:
     head: Layer
     merge: Layer | None = None
     auxiliary: Auxiliary | None = None
+    unit: ClassVar[Unit] = "image"
 
     def __post_init__(self) -> None:
         names: set[str] = set()
@@ -181,14 +181,46 @@ class Graph:
             sizes.append(math.prod(self.end_shape))
         steps.append(self.ends if self.merge is None else (len(steps) - 1,))
         sizes.append(math.prod(self.head.output_shape(self.end_shape) or ()))
-        last = {source: step for step, inputs in enumerate(steps) for source in inputs}
-        alive, peak = {IMAGE: math.prod(self.input_shape)}, 0
-        for step in range(len(steps)):
-            alive[step] = sizes[step]
-            peak = max(peak, sum(alive.values()))
-            # A loose end that nothing reads dies at once.
-            alive = {source: size for source, size in alive.items() if last.get(source, -1) > step}
-        return _BYTES * peak
+        return BYTES * most_alive(steps, sizes, {IMAGE: math.prod(self.input_shape)})
+
+    def own_params(self, depth: int) -> int:
+        """Numbers to train of the layer at `depth`, and of the merge."""
+        return sum(layer.params(*shapes) for layer, shapes in self.parts(own=depth, head=False))
+
+    def rows(self) -> tuple[Row, ...]:
+        """Every node, the merge, the head."""
+        names = ("image", *(node.name for node in self.nodes))
+
+        def row(name: str, depth: int | None, layer: Layer, inputs: tuple[str, ...], shapes: tuple[Shape, ...]) -> Row:
+            shape = layer.output_shape(*shapes) or ()
+            return Row(name, depth, layer.label, inputs, shape, layer.params(*shapes), layer.flops(*shapes))
+
+        def read(sources: tuple[int, ...]) -> tuple[str, ...]:
+            return tuple(names[source - IMAGE] for source in sources)
+
+        rows = [
+            row(node.name, node.depth, node.layer, read(node.inputs), self.input_shapes(node)) for node in self.nodes
+        ]
+        ends = read(self.ends)
+        if self.merge is not None:
+            rows.append(row("merge", None, self.merge, ends, self.end_shapes))
+            ends = ("merge",)
+        return (*rows, row("head", None, self.head, ends, (self.end_shape,)))
+
+    def with_classes(self, number: int) -> Graph:
+        """The same network for another number of classes."""
+        assert isinstance(self.head, Classifier), "built-in heads are classifiers"
+        return replace(self, head=replace(self.head, num_classes=number))
+
+    @property
+    def module_names(self) -> tuple[str, ...]:
+        """The modules of the nodes; heads and merges start anew."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether drop-path may drop the outputs of some nodes."""
+        return any(node.drop for node in self.nodes)
 
     @property
     def is_normed(self) -> bool:
@@ -258,29 +290,27 @@ class Graph:
         return tuple(self.input_shape if source == IMAGE else shapes[source] for source in inputs)
 
 
-class GraphSpace(Space, Protocol):
-    """A space that knows the network of every prefix. Shapes and costs are read from there.
-
-    `nested`: the network of a prefix is a part of the networks of its continuations, so that one training scores all.
-    """
-
-    @property
-    def nested(self) -> bool:
-        """See above."""
-        ...
-
-    @property
-    def num_classes(self) -> int:
-        """What the heads tell apart."""
-        ...
+class GraphSpace(NetworkSpace, Protocol):
+    """A space of image layers, whose networks are graphs."""
 
     def network(self, prefix: Path) -> Graph:
         """The graph of a prefix with its head; SpaceError where the prefix is illegal."""
         ...
 
 
-def require_networks(space: Space, *, nested: bool = False) -> GraphSpace:
-    """The space, if it knows its networks, and is nested where that is asked for; else SpaceError."""
+@overload
+def require_networks(space: Space, *, nested: Literal[True]) -> GraphSpace: ...
+
+
+@overload
+def require_networks(space: Space, *, nested: bool = False) -> NetworkSpace: ...
+
+
+def require_networks(space: Space, *, nested: bool = False) -> NetworkSpace:
+    """The space, if it knows its networks, and is nested where that is asked for; else SpaceError.
+
+    Nested spaces are made of image layers.
+    """
     if not hasattr(space, "network"):
         raise SpaceError("a space of plain labels needs an evaluator of your own: give evaluator=")
     if nested and not getattr(space, "nested", False):
@@ -288,7 +318,15 @@ def require_networks(space: Space, *, nested: bool = False) -> GraphSpace:
             "the network of a prefix is no part of its continuations' in this space, so one training cannot score all "
             "prefixes; train each path by itself (--evaluator whole), or each prefix (--evaluator separate)"
         )
-    return cast(GraphSpace, space)
+    return cast(NetworkSpace, space)
+
+
+def require_graphs(space: Space) -> GraphSpace:
+    """The space, if its networks are graphs of image layers; else SpaceError."""
+    known = require_networks(space)
+    if (task := task_of(space)) != "images":
+        raise SpaceError(f"the networks of this space are for {task}, and this is for images")
+    return cast(GraphSpace, known)
 
 
 def final_space(space: SpaceT) -> SpaceT:

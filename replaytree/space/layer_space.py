@@ -16,6 +16,7 @@ from replaytree.space.layers import (
     layer_to_json,
     require_whole,
 )
+from replaytree.space.network import data_words
 from replaytree.space.notation import action_of, checked_labels, read_path, require_actions, require_depth
 from replaytree.space.plan import FORMAT
 from replaytree.space.returned import require_shape
@@ -80,7 +81,7 @@ class LayerSpace:
 
     def __repr__(self) -> str:
         """How many layers, how deep, and for which images."""
-        images = f"images of {format_shape(self.input_shape)}, {self.num_classes} classes"
+        images = data_words("images", self.input_shape, self.num_classes)
         return f"LayerSpace({len(self.layers)} layers, up to {self._max_layers} of them on {images})"
 
     @property

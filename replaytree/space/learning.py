@@ -26,14 +26,14 @@ def can_learn(space: Space) -> bool | None:
         for prefix in frontier.values():
             for action in _layers(space, prefix):
                 path = (*prefix, action)
-                graph = networks.network(path)
-                if any(layer.params(*shapes) for layer, shapes in graph.parts(own=len(path), head=False)):
+                network = networks.network(path)
+                if network.own_params(len(path)):
                     return True
                 looked_at += 1
                 if looked_at > MOST_LAYERS:
                     return None
                 if not ended(space, path):
-                    following.setdefault(graph.end_shape, path)
+                    following.setdefault(network.end_shape, path)
         frontier = following
     return False
 

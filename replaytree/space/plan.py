@@ -11,7 +11,7 @@ from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.cells import Sketch
 from replaytree.space.coding import Values, named
-from replaytree.space.graph import Graph
+from replaytree.space.network import Network
 
 # Version of describe(); a newer one is refused, not guessed at.
 FORMAT = 1
@@ -38,7 +38,8 @@ class Plan(Protocol):
 
     `nested`: the network of a prefix is a part of the network of its continuations, so that one training can score all
     prefixes. `options()` are the keywords, beside the shapes and max_layers, that make an equal plan. A plan whose
-    networks are delivered in another form than they are searched in has a method `final()`: the plan of that form.
+    networks are delivered in another form than they are searched in has a method `final()`: the plan of that form. One
+    whose networks are for text has `task`, "text", and its shape of input is (1, 1, 1): one word at a time.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Plan(Protocol):
         """The inverse of `label`; SpaceError for another word."""
         ...
 
-    def network(self, path: Path) -> Graph:
+    def network(self, path: Path) -> Network:
         """The network of a legal path, with its head."""
         ...
 

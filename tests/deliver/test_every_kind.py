@@ -23,7 +23,7 @@ SHAPE = (3, 12, 12)
 def layers(random_paths):
     """Two layers of each kind that the named spaces have, with the number of maps that each reads."""
     found = {}
-    for name in names():
+    for name in names("images"):
         switches = [{option: not value} for option, value in about(name).defaults.items() if isinstance(value, bool)]
         for options in ({}, *switches):
             space = named_space(name, input_shape=SHAPE, num_classes=3, max_layers=4, **options)

@@ -5,14 +5,14 @@ import pytest
 
 from replaytree.config.space import LayerOptions
 from replaytree.errors import SpaceError
-from replaytree.space.catalogue import about, named_space, names, space_of
+from replaytree.space.catalogue import USUAL_DATA, about, named_space, names, space_of
 
 IMAGES = {"input_shape": (3, 32, 32), "num_classes": 10, "max_layers": 8}
 
 
 @pytest.mark.parametrize("name", names())
 def test_a_space_is_made_again_from_its_description(name):
-    space = named_space(name, **IMAGES)
+    space = named_space(name, **USUAL_DATA[about(name).task], max_layers=8)
     again = space_of(json.loads(json.dumps(space.describe())))
     assert again.describe() == space.describe()
     assert [again.decisions(depth) for depth in (1, 8)] == [space.decisions(depth) for depth in (1, 8)]

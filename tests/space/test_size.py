@@ -5,7 +5,7 @@ import pytest
 from replaytree import LayerSpace
 from replaytree.records import Decision
 from replaytree.space import ChainPlan, Convolution, DecisionSpace, Pooling
-from replaytree.space.catalogue import named_space, names
+from replaytree.space.catalogue import USUAL_DATA, about, named_space, names
 from replaytree.space.coding import ended, legal_actions
 from replaytree.space.plan import Countable
 from replaytree.space.size import Size, size_of
@@ -22,7 +22,8 @@ def walked(space, path=()):
 @pytest.mark.parametrize(("side", "depth"), [(8, 1), (2, 2)])
 def test_a_named_space_counts_the_paths_that_there_are(name, side, depth):
     try:
-        space = named_space(name, input_shape=(1, side, side), num_classes=2, max_layers=depth)
+        shape = {"input_shape": (1, side, side)} if about(name).task == "images" else {}
+        space = named_space(name, **{**USUAL_DATA[about(name).task], **shape}, max_layers=depth)
     except ValueError:
         pytest.skip("these images are too small for the space")
     found = size_of(space)
