@@ -23,7 +23,7 @@ def print_closing(
     trainings = console.counting(search.training_count, "training")
     prefixes = console.counting(search.tree.comparable_count(), "prefix", "prefixes")
     title = f"{search.name}: best of {prefixes}, {trainings}"
-    console.print_nodes(nodes, "table", title=title, unit=search.config.weights.unit)
+    console.print_nodes(nodes, "table", metric=search.metric, title=title, unit=search.config.weights.unit)
     goal = search.tree.goal()
     # The goal may have been reached while the last training ended.
     is_early = is_stopped and goal is not None and search.goal_left() is not None

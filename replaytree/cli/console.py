@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from replaytree import metric
 from replaytree.cli import table
 from replaytree.cli.text import LogFormatter, escaped, say
 from replaytree.config import command
+from replaytree.metric import Metric
 from replaytree.search.progress import RunBar, Shares, clock, described
 
 if TYPE_CHECKING:
@@ -39,16 +39,22 @@ NODE_COLUMNS = (
 )  # fmt: skip
 
 
-def node_row(node: Node) -> dict[str, Any]:
-    """A node as plain values, in the order of NODE_COLUMNS."""
+def node_row(node: Node, metric: Metric) -> dict[str, Any]:
+    """A node as plain values, in the order of NODE_COLUMNS; of text with its perplexity, too."""
     row = {column: getattr(node, column) for column in NODE_COLUMNS}
-    return row | {"labels": " ".join(node.labels)}
+    return row | {"labels": " ".join(node.labels)} | beside(metric, "", node.average_accuracy)
+
+
+def beside(metric: Metric, prefix: str, fraction: float | None) -> dict[str, float | None]:
+    """What people read, beside a stored fraction, where the two are not the same: {'best_perplexity': 120.5}."""
+    return {f"{prefix}{metric.name}": metric.numbers([fraction])[0]} if metric.is_inverse else {}
 
 
 def print_nodes(
     nodes: Sequence[Node],
     form: Format,
     *,
+    metric: Metric,
     title: str = "",
     latencies: Sequence[float] | None = None,
     unit: str = "epochs",
@@ -57,22 +63,23 @@ def print_nodes(
 
     `unit` is what budgets are counted in (WeightOptions.unit).
     """
-    rows = [node_row(node) for node in nodes]
+    rows = [node_row(node, metric) for node in nodes]
     for row, latency in zip(rows, latencies or (), strict=False):
         row["latency_ms"] = round(latency, 4)
     if form != "table":
-        print_rows(rows, NODE_COLUMNS, form)
+        print_rows(rows, (*NODE_COLUMNS, *beside(metric, "", None)), form)
     else:
-        say("\n".join(([escaped(title)] if title else []) + nodes_lines(rows, width=table.terminal_width(), unit=unit)))
+        lines = nodes_lines(rows, width=table.terminal_width(), metric=metric, unit=unit)
+        say("\n".join(([escaped(title)] if title else []) + lines))
 
 
-def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int, unit: str = "epochs") -> list[str]:
+def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int, metric: Metric, unit: str = "epochs") -> list[str]:
     """The table at the end of `run` and `best`; layers go below their figures if there is no room beside them."""
     timed = bool(rows) and "latency_ms" in rows[0]
     columns: dict[str, Callable[[dict[str, Any]], object]] = {
         "node": itemgetter("node_id"),
-        "accuracy": lambda row: metric.shown(row["average_accuracy"]),
-        "at least": lambda row: metric.shown(row["lower_bound"]),
+        metric.name: lambda row: metric.shown(row["average_accuracy"]),
+        metric.bound: lambda row: metric.shown(row["lower_bound"]),
         "trainings": itemgetter("budget_evaluation_count"),
         unit: lambda row: "-" if row["epochs"] is None else row["epochs"],
         "visits": itemgetter("visit_count"),
@@ -95,12 +102,14 @@ SEARCH_COLUMNS = (
 def search_row(info: SearchInfo) -> dict[str, Any]:
     """A search as plain values, in the order of SEARCH_COLUMNS."""
     row = {column: getattr(info, column) for column in SEARCH_COLUMNS}
-    return row | {"created_at": info.created_at.isoformat(timespec="seconds")}
+    row |= {"created_at": info.created_at.isoformat(timespec="seconds")}
+    return row | beside(info.metric, "best_", info.best_accuracy)
 
 
 def print_searches(searches: Sequence[SearchInfo], form: Format) -> None:
-    """Searches as JSON or CSV."""
-    print_rows([search_row(info) for info in searches], SEARCH_COLUMNS, form)
+    """Searches as JSON or CSV; where one is of text, all have a column for its perplexity."""
+    more = {name: None for info in searches for name in beside(info.metric, "best_", None)}
+    print_rows([search_row(info) | (more | search_row(info)) for info in searches], SEARCH_COLUMNS, form)
 
 
 def print_report(info: SearchInfo, page: Path) -> None:
@@ -122,11 +131,12 @@ def print_rows(rows: list[dict[str, Any]], columns: Sequence[str], form: Format)
 
 def retrained_text(retraining: Retraining) -> str:
     """'2 seeds, 30 epochs: test accuracy 0.73, 95 % interval ...'."""
+    metric = retraining.metric
     seeds = "1 seed" if len(retraining.models) == 1 else f"{len(retraining.models)} seeds"
     begin = f"{seeds}, {retraining.models[0].epochs} epochs"
     if retraining.test is None:
-        return f"{begin}: no test images"
-    return f"{begin}: test {metric.NAME} {metric.shown(retraining.test.mean)}, {retraining.test.interval_text}"
+        return f"{begin}: no test {metric.items}"
+    return f"{begin}: test {metric.name} {metric.written(retraining.test.mean)}, {retraining.test.interval_text}"
 
 
 def findings_lines(findings: Sequence[Finding], *, width: int) -> list[str]:
@@ -142,15 +152,28 @@ def findings_lines(findings: Sequence[Finding], *, width: int) -> list[str]:
 
 def searches_lines(searches: Sequence[SearchInfo], *, width: int) -> list[str]:
     """The table of `list`."""
-    headings = ("search", "episodes", "trainings", "nodes", "deepest", "best accuracy", "at least", "started")
+    found = {info.metric for info in searches}
+    # Where searches of both kinds stand in one table, their numbers say what they are.
+    best, bound = "best", "bound"
+    if len(found) == 1:
+        [metric] = found
+        best, bound = f"best {metric.name}", metric.bound
+    headings = ("search", "episodes", "trainings", "nodes", "deepest", best, bound, "started")
     cells = [
         (
             info.name, info.episode_count, info.training_count, info.node_count, info.max_depth or "-",
-            metric.shown(info.best_accuracy), metric.shown(info.best_lower_bound), f"{info.created_at:%Y-%m-%d %H:%M}",
+            _told(info, info.best_accuracy, mixed=len(found) > 1), info.metric.shown(info.best_lower_bound),
+            f"{info.created_at:%Y-%m-%d %H:%M}",
         )
         for info in searches
     ]  # fmt: skip
     return table.lines(headings, cells, width=width, left=("search", "started"), spare=("episodes", "deepest"))
+
+
+def _told(info: SearchInfo, fraction: float | None, *, mixed: bool) -> str:
+    """'0.9876'; 'accuracy 0.9876' beside searches of text."""
+    shown = info.metric.shown(fraction)
+    return f"{info.metric.name} {shown}" if mixed and fraction is not None else shown
 
 
 def counting(number: int, one: str, many: str | None = None) -> str:

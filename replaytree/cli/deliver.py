@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from replaytree import metric
 from replaytree.cli import console
 from replaytree.cli.declared import configured
 from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
@@ -305,12 +304,13 @@ def _described(result: Retrained) -> str:
 
 
 def _accuracy(description: Description) -> str:
+    metric = description.metric
     mirror = " with the mirror image" if description.mirror else ""
     if description.test_accuracy is not None:
-        return f"test {metric.NAME} {metric.shown(description.test_accuracy)}{mirror}"
+        return f"test {metric.name} {metric.shown(description.test_accuracy)}{mirror}"
     if description.validation_accuracy is not None:
-        return f"validation {metric.NAME} {metric.shown(description.validation_accuracy)}{mirror} (no test split)"
-    return "accuracy not measured"
+        return f"validation {metric.name} {metric.shown(description.validation_accuracy)}{mirror} (no test split)"
+    return f"{metric.name} not measured"
 
 
 def _summary(results: list[Retrained]) -> str:
@@ -318,14 +318,15 @@ def _summary(results: list[Retrained]) -> str:
 
     tested = [result.test_accuracy for result in results if result.test_accuracy is not None]
     held_out = [result.validation_accuracy for result in results if result.validation_accuracy is not None]
-    found = MeanAccuracy(tuple(tested or held_out), min(result.image_count for result in results))
-    what = "test accuracy" if tested else "validation accuracy"
-    spread = "" if found.deviation is None else f", standard deviation {metric.shown(found.deviation)}"
+    metric = results[0].description.metric
+    found = MeanAccuracy(tuple(tested or held_out), min(result.image_count for result in results), metric)
+    what = f"{'test' if tested else 'validation'} {metric.name}"
+    spread = "" if found.deviation is None else f", standard deviation {metric.written(found.deviation)}"
     seeds = "1 seed" if len(results) == 1 else f"{len(results)} seeds"
-    text = f"{what}: mean {metric.shown(found.mean)}{spread}, over {seeds}\n{found.interval_text}"
+    text = f"{what}: mean {metric.written(found.mean)}{spread}, over {seeds}\n{found.interval_text}"
     if not tested:
         text += (
-            "\nThese images have no test split, so this is the accuracy on validation images that were held out of the "
-            "training. If a search chose the layers by them, the figure is optimistic."
+            f"\nThese {metric.items} have no test split, so this is the {metric.name} on validation {metric.items} "
+            f"that were held out of the training. If a search chose the layers by them, the figure is optimistic."
         )
     return text

@@ -63,14 +63,16 @@ def best(
     """Show the prefixes with the best lower bound of validation accuracy, at one budget."""
     tree = search_of(storage, name, last=last)
     format_ = "json" if json else format_
-    unit = tree.info().config.weights.unit
+    info = tree.info()
+    unit, metric = info.config.weights.unit, info.metric
     limits = {"max_depth": max_depth, "max_params": max_params, "max_flops": max_flops, "epochs": epochs}
     # One more than is shown tells whether there are more.
     nodes = tree.best(max(k, PARETO_CANDIDATES) if pareto else min(k, LARGEST - 1) + 1, **limits)
     if (pareto or measure_latency) and nodes:
         front = _front(tree, nodes if pareto else nodes[:k], pareto=pareto, device=device if measure_latency else None)
         chosen, latencies = front
-        console.print_nodes(chosen[:k], format_, latencies=latencies and latencies[:k], unit=unit)
+        latencies = latencies and latencies[:k]
+        console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies, unit=unit)
         if pareto and len(chosen) > k and format_ == "table":
             say(f"{k} of {len(chosen)} on the front; -k shows more")
         return
@@ -83,7 +85,7 @@ def best(
         else:
             say(escaped(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs"))
     else:
-        console.print_nodes(nodes[:k], format_, unit=unit)
+        console.print_nodes(nodes[:k], format_, metric=metric, unit=unit)
         if len(nodes) > k and format_ == "table":
             is_all = all(limit is None for limit in limits.values())
             say(f"the best {k}{f' of {tree.comparable_count():,}' if is_all else ''}; -k shows more")

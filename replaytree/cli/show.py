@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from replaytree import metric
 from replaytree.cli import console, table
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of
 from replaytree.cli.text import escaped, say
 
 if TYPE_CHECKING:
+    from replaytree.metric import Metric
     from replaytree.records import Path
     from replaytree.tree import Node, ReplayTree, Retraining
 
@@ -59,22 +59,24 @@ def show(
     if node is None or node.strip() in ROOT:
         _print_children(tree, (), format_)
         return
-    found = tree.find(node)
+    found, info = tree.find(node), tree.info()
     if format_ != "table":
-        console.print_nodes([found], format_)
+        console.print_nodes([found], format_, metric=info.metric)
         return
     from replaytree.tree import list_models, retrainings
 
-    retrained = retrainings(list_models(tree.engine, search=tree.name, node_id=found.node_id))
-    say("\n".join(node_lines(found, retrained, unit=tree.info().config.weights.unit)))
+    retrained = retrainings(list_models(tree.engine, search=tree.name, node_id=found.node_id), info.metric)
+    say("\n".join(node_lines(found, retrained, metric=info.metric, unit=info.config.weights.unit)))
     say()
     _print_children(tree, found.path, format_)
 
 
 def _print_children(tree: ReplayTree, path: Path, form: Format) -> None:
-    children = children_of(tree.nodes(), path)
+    children, metric = children_of(tree.nodes(), path), tree.info().metric
     if form != "table":
-        console.print_rows([_row(child) for child in children], (*console.NODE_COLUMNS, *CHILD_COLUMNS), form)
+        more = console.beside(metric, "", None), console.beside(metric, "best_", None)
+        columns = (*console.NODE_COLUMNS, *more[0], *CHILD_COLUMNS, *more[1])
+        console.print_rows([_row(child, metric) for child in children], columns, form)
         return
     if not children:
         say("nothing continues it" if path else escaped(f"search {tree.name!r} has no nodes yet"))
@@ -84,7 +86,7 @@ def _print_children(tree: ReplayTree, path: Path, form: Format) -> None:
     order = f", best first, of what was measured {when}" if when else ""
     what = console.counting(len(children), "next layer" if path else "first layer")
     say(escaped(f"{'' if path else f'{tree.name}: '}{what}{order}"))
-    say("\n".join(children_lines(children, width=table.terminal_width())))
+    say("\n".join(children_lines(children, width=table.terminal_width(), metric=metric)))
 
 
 def children_of(nodes: Sequence[Node], path: Path) -> list[Child]:
@@ -109,16 +111,18 @@ def children_of(nodes: Sequence[Node], path: Path) -> list[Child]:
 CHILD_COLUMNS = ("prefix_count", "best_node_id", "best_average_accuracy", "best_lower_bound")
 
 
-def _row(child: Child) -> dict[str, Any]:
+def _row(child: Child, metric: Metric) -> dict[str, Any]:
     """A child as plain values: its own, then those of what grew from it."""
     best = child.best
     values = (None, None, None) if best is None else (best.node_id, best.average_accuracy, best.lower_bound)
-    return console.node_row(child.node) | dict(zip(CHILD_COLUMNS, (child.prefix_count, *values), strict=True))
+    row = console.node_row(child.node, metric) | dict(zip(CHILD_COLUMNS, (child.prefix_count, *values), strict=True))
+    return row | console.beside(metric, "best_", values[1])
 
 
-def children_lines(children: Sequence[Child], *, width: int) -> list[str]:
+def children_lines(children: Sequence[Child], *, width: int, metric: Metric) -> list[str]:
     """The table: each child's layer, how much grew from it, and the best of that."""
-    headings = ("node", "layer", "prefixes", "visits", "best below", "at least", "best node", "own accuracy")
+    own = f"own {metric.name}"
+    headings = ("node", "layer", "prefixes", "visits", "best below", metric.bound, "best node", own)
     cells = [
         (
             child.node.node_id, child.node.label, f"{child.prefix_count:,}", f"{child.node.visit_count:,}",
@@ -129,22 +133,22 @@ def children_lines(children: Sequence[Child], *, width: int) -> list[str]:
         )
         for child in children
     ]  # fmt: skip
-    return table.lines(headings, cells, width=width, left=("layer",), spare=("own accuracy", "visits"))
+    return table.lines(headings, cells, width=width, left=("layer",), spare=(own, "visits"))
 
 
-def node_lines(node: Node, retrained: Sequence[Retraining] = (), *, unit: str = "epochs") -> list[str]:
-    """Everything of one node, a line each; also how its retrained models did on the test images."""
-    rows = [*_figures(node, unit), *(("retrained", console.retrained_text(each)) for each in retrained)]
+def node_lines(node: Node, retrained: Sequence[Retraining] = (), *, metric: Metric, unit: str = "epochs") -> list[str]:
+    """Everything of one node, a line each; also how its retrained models did on the test split."""
+    rows = [*_figures(node, metric, unit), *(("retrained", console.retrained_text(each)) for each in retrained)]
     size = max(len(what) for what, _ in rows)
     return [f"{what:<{size}}  {escaped(value)}" for what, value in rows]
 
 
-def _figures(node: Node, unit: str) -> Iterator[tuple[str, str]]:
+def _figures(node: Node, metric: Metric, unit: str) -> Iterator[tuple[str, str]]:
     """What is known of a node, under the names that its column has in tables."""
     yield "node", str(node.node_id)
     yield "layers", " ".join(node.labels)
-    yield metric.NAME, metric.shown(node.average_accuracy)
-    yield "at least", metric.shown(node.lower_bound)
+    yield metric.name, metric.shown(node.average_accuracy)
+    yield metric.bound, metric.shown(node.lower_bound)
     yield "trainings", _whole(node.budget_evaluation_count)
     yield unit, _whole(node.epochs)
     if node.evaluation_count != node.budget_evaluation_count:

@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from replaytree.errors import ModelError, SpaceError
+from replaytree.metric import ACCURACY, Metric
 from replaytree.records import Shape
 from replaytree.space import Classifier, Graph, chain
 from replaytree.space.layers import KINDS, layer_from_json
@@ -83,6 +84,11 @@ class Description:
     def input_shape(self) -> Shape:
         """That of the images."""
         return self.graph.input_shape
+
+    @property
+    def metric(self) -> Metric:
+        """What its accuracies are, and how people read them."""
+        return ACCURACY
 
     @property
     def test_accuracy(self) -> float | None:

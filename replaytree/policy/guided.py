@@ -32,6 +32,7 @@ from torch import Tensor
 
 from replaytree import metric
 from replaytree.config.strategies.guided import GuidedOptions
+from replaytree.metric import Metric
 from replaytree.policy.controller import Controller, optimizer_of
 from replaytree.policy.evolution import mutant
 from replaytree.policy.memory import ReplayMemory
@@ -41,6 +42,7 @@ from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.policy.value_model import ValueEnsemble
 from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
+from replaytree.space.task import task_of
 
 UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8
@@ -72,7 +74,8 @@ class GuidedStrategy:
         self._nodes = NodeTable(space.max_layers)
         self._prior: PriorValues | None = None
         self._proposed = 0
-        self._noise = Noise()
+        self._metric = metric.of(task_of(space))
+        self._noise = Noise(self._metric)
         self._update = PolicyUpdate()
 
     def propose(
@@ -222,7 +225,7 @@ class GuidedStrategy:
         leaders = self._nodes.leaders(epochs, LEADERS)
         if len(leaders) < 2:
             return None
-        means = [metric.value(leader.average_accuracy) for leader in leaders]
+        means = [self._metric.value(leader.average_accuracy) for leader in leaders]
         gains = []
         for n, leader in enumerate(leaders):
             rival = max(means[:n] + means[n + 1 :])
@@ -247,7 +250,8 @@ class Noise:
     variance.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
         self.total, self.count = 0.0, 0
 
     def add(self, accuracy: float, before: NodeStats | None) -> None:
@@ -257,7 +261,8 @@ class Noise:
         sums = before.budgets[-1]
         if sums.evaluation_count and sums.average_accuracy is not None:
             n = sums.evaluation_count
-            self.total += (metric.value(accuracy) - metric.value(sums.average_accuracy)) ** 2 * n / (n + 1)
+            value = self._metric.value
+            self.total += (value(accuracy) - value(sums.average_accuracy)) ** 2 * n / (n + 1)
             self.count += 1
 
     @property

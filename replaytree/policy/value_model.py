@@ -1,7 +1,7 @@
 """The value model: an ensemble of small networks that predict the accuracy of any prefix from its actions.
 
 Every training labels all prefixes on its path, so a few trainings give many examples. The networks learn the normal
-scores of the examples (normal_scores.py). Their predictions are converted to values y = metric.value(accuracy).
+scores of the examples (normal_scores.py). Their predictions are converted to values y of the metric.
 
 Shapes: N nodes, E examples (a node at a budget), S steps, B examples a step, F features, M members, H hidden units.
 """
@@ -22,6 +22,7 @@ from replaytree.policy.features import NO_LAYER, PathFeatures
 from replaytree.policy.node_table import NodeTable
 from replaytree.policy.normal_scores import NormalScores
 from replaytree.records import Path, Space
+from replaytree.space.task import task_of
 
 MEMBERS = 5
 HIDDEN = 32
@@ -42,6 +43,7 @@ class ValueEnsemble(nn.Module):
     def __init__(self, space: Space, *, generator: torch.Generator, spread: float = 1.0) -> None:
         super().__init__()
         self._spread = spread
+        self._metric = metric.of(task_of(space))
         self._features = PathFeatures(space)
         F = self._features.count
 
@@ -69,7 +71,7 @@ class ValueEnsemble(nn.Module):
     def fit(self, table: NodeTable) -> None:
         """A few Adam steps on all evaluated nodes, at every budget. A fit starts from the weights of the last one."""
         rows_E, epochs_E, averages_E, counts_E = table.examples()
-        values_E = metric.values(averages_E)
+        values_E = self._metric.values(averages_E)
         E = len(rows_E)
         if E > BATCH:
             chosen_SB = torch.randint(E, (STEPS, BATCH), generator=self._generator).numpy()

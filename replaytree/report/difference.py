@@ -1,4 +1,4 @@
-"""Whether two accuracies differ: differences with 95 % intervals."""
+"""Whether two accuracies or perplexities differ: differences with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -9,23 +9,39 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
+from replaytree.metric import ACCURACY, Z95, Metric
 from replaytree.report.leading import Leader
-from replaytree.tree import Z95
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`value` is the first less the second, in accuracy; the interval is None if the errors are unknown."""
+    """`value` is the first less the second, in the numbers that people read (metric.py): of text, in perplexity.
+
+    The interval is None if the errors are unknown.
+    """
 
     value: float
     interval: tuple[float, float] | None
+    metric: Metric = ACCURACY
 
     @property
     def sign(self) -> int:
-        """1 or -1 if the interval shows which is better, else 0."""
+        """1 if the interval shows that the first is better, -1 if the second is, else 0."""
         if self.interval is None:
             return 0
-        return (self.interval[0] > 0.0) - (self.interval[1] < 0.0)
+        return self.metric.direction * ((self.interval[0] > 0.0) - (self.interval[1] < 0.0))
+
+    @property
+    def text(self) -> str:
+        """'+1.7 points, 95 % interval −1.2 to +4.6'."""
+        value = f"{self.metric.signed(self.value)} {self.metric.difference_unit}"
+        if self.interval is None:
+            return (
+                f"{value}; how far luck reaches is unknown, with neither {self.metric.items} nor repeated trainings to "
+                f"tell it by"
+            )
+        low, high = map(self.metric.signed, self.interval)
+        return f"{value}, 95 % interval {low} to {high}"
 
 
 def between(first: Leader, second: Leader) -> Difference:
@@ -34,13 +50,13 @@ def between(first: Leader, second: Leader) -> Difference:
     d - sqrt((p1 - l1)^2 + (u2 - p2)^2) to d + sqrt((u1 - p1)^2 + (p2 - l2)^2). That both were measured on the same
     images would narrow it, but which image each got right is not stored.
     """
-    value = first.accuracy - second.accuracy
-    one, other = first.interval, second.interval
-    if one is None or other is None:
-        return Difference(value, None)
-    down = math.hypot(first.accuracy - one[0], other[1] - second.accuracy)
-    up = math.hypot(one[1] - first.accuracy, second.accuracy - other[0])
-    return Difference(value, (value - down, value + up))
+    metric = first.known.metric
+    p1, p2 = (metric.number(each.accuracy) for each in (first, second))
+    value = p1 - p2
+    if first.interval is None or second.interval is None:
+        return Difference(value, None, metric)
+    (l1, u1), (l2, u2) = (sorted(map(metric.number, each)) for each in (first.interval, second.interval))
+    return Difference(value, (value - math.hypot(p1 - l1, u2 - p2), value + math.hypot(u1 - p1, p2 - l2)), metric)
 
 
 def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: bool) -> Difference:
@@ -49,15 +65,16 @@ def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: boo
     Seeds may share their validation images and so the error of that sample, which more seeds do not reduce. It is
     added to Student's interval as independent. If a group is one search, the widest of the single intervals is taken.
     """
+    metric = first[0].known.metric
     if len(first) == 1 or len(second) == 1:
         pairs = [between(one, other) for one in first for other in second]
         value = fmean(pair.value for pair in pairs)
         known = [(pair.value, *pair.interval) for pair in pairs if pair.interval is not None]
         if len(known) < len(pairs):
-            return Difference(value, None)
+            return Difference(value, None, metric)
         down, up = max(v - low for v, low, _ in known), max(high - v for v, _, high in known)
-        return Difference(value, (value - down, value + up))
-    groups = [[leader.accuracy for leader in group] for group in (first, second)]
+        return Difference(value, (value - down, value + up), metric)
+    groups = [[metric.number(leader.accuracy) for leader in group] for group in (first, second)]
     if paired:
         differences = [one - other for one, other in zip(*groups, strict=True)]
         seeds = float(stdtrit(len(differences) - 1, 0.975)) * stdev(differences) / math.sqrt(len(differences))
@@ -65,7 +82,7 @@ def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: boo
         seeds = welch_half(*groups)
     half = math.hypot(seeds, _sampling(first, second))
     value = fmean(groups[0]) - fmean(groups[1])
-    return Difference(value, (value - half, value + half))
+    return Difference(value, (value - half, value + half), metric)
 
 
 def welch_half(first: Sequence[float], second: Sequence[float], *, level: float = 0.95, comparisons: int = 1) -> float:
@@ -87,15 +104,7 @@ def _sampling(first: Sequence[Leader], second: Sequence[Leader]) -> float:
     images = [leader.known.images for leader in (*first, *second)]
     if any(count is None for count in images):
         return 0.0
-    shares = [fmean(leader.accuracy for leader in group) for group in (first, second)]
+    metric = first[0].known.metric
+    means = [metric.fraction(fmean(metric.number(leader.accuracy) for leader in group)) for group in (first, second)]
     least = min(count for count in images if count is not None)
-    return Z95 * math.sqrt(sum(share * (1.0 - share) for share in shares) / least)
-
-
-def difference_text(found: Difference) -> str:
-    """'1.7 points, 95 % interval -1.2 to 4.6'."""
-    value = f"{100.0 * found.value:+.1f} points".replace("-", "\N{MINUS SIGN}")
-    if found.interval is None:
-        return f"{value}; how far luck reaches is unknown, with neither images nor repeated trainings to tell it by"
-    low, high = (f"{100.0 * end:+.1f}".replace("-", "\N{MINUS SIGN}") for end in found.interval)
-    return f"{value}, 95 % interval {low} to {high}"
+    return Z95 * math.sqrt(sum(metric.variance(mean) for mean in means) / least)

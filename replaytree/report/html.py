@@ -16,9 +16,7 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from replaytree import metric
 from replaytree.report import theme, wording
-from replaytree.report.difference import difference_text
 from replaytree.report.section import HasMeasured, Section, draw_sections, every_section
 
 SCRIPTS = ("draw.js", "tree.js", "panel.js", "explore.js", "stay.js")
@@ -51,6 +49,8 @@ def render(template: str, data: HasMeasured, sections: Sequence[Section[Any, Any
             payload=script_json(payload),
             sections=drawn,
             data=data,
+            metric=data.metric,
+            fixed=partial(data.metric.shown, unknown="unknown"),
             written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
             **values,
         )
@@ -105,9 +105,6 @@ def _environment() -> Environment:
     environment.filters |= {
         "short": wording.short,
         "counted": wording.counted,
-        "difference": difference_text,
-        "fixed": partial(metric.shown, unknown="unknown"),
-        "rounded": metric.rounded,
         "json": script_json,
     }
     return environment

@@ -8,7 +8,7 @@ from html import escape
 
 from plotly import graph_objects as go
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.report import theme
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.report.wording import broken
@@ -59,9 +59,9 @@ def icicle_rows(data: SearchData, most: int = MOST_NODES) -> list[IcicleRow]:
     ]
 
 
-def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
-    """Layers across, visits down, coloured by average accuracy; a click goes deeper."""
-    scale = theme.Scale.of([row.average_accuracy for row in rows if row.average_accuracy is not None])
+def draw_icicle(rows: Sequence[IcicleRow], metric: Metric) -> go.Figure:
+    """Layers across, visits down, coloured by average accuracy or perplexity; a click goes deeper."""
+    scale = theme.Scale.of([row.average_accuracy for row in rows if row.average_accuracy is not None], metric)
     trace = go.Icicle(
         ids=["root" if not row.key else row.key for row in rows],
         parents=["" if not row.key else row.parent_key or "root" for row in rows],
@@ -72,7 +72,7 @@ def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
         tiling={"orientation": "h"},
         marker=scale.marker([row.average_accuracy for row in rows], colours="colors") | {"showscale": True},
         text=[
-            f"{escape(row.labels)}<br>average accuracy "
+            f"{escape(row.labels)}<br>average {metric.name} "
             f"{metric.shown(row.average_accuracy, unknown='unknown')}<br>"
             f"{row.visit_count} visits, {row.evaluation_count} evaluations"
             for row in rows
@@ -85,4 +85,5 @@ def draw_icicle(rows: Sequence[IcicleRow]) -> go.Figure:
 
 def plot_tree(search: HasTree | ReplayTree) -> go.Figure:
     """The tree as an icicle: the most visited nodes, coloured by average accuracy."""
-    return draw_icicle(icicle_rows(read_search(search)))
+    data = read_search(search)
+    return draw_icicle(icicle_rows(data), data.metric)

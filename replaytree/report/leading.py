@@ -81,7 +81,7 @@ class _Ranking:
             self._epochs = max(self._epochs, epochs)
 
     def leader(self) -> Leader | None:
-        known = Uncertainty(noise_of(*self._noise[self._epochs]), self._data.images)
+        known = Uncertainty(noise_of(*self._noise[self._epochs]), self._data.images, self._data.metric)
         measured = self._measured[self._epochs]
         best: tuple[float, float, float, int, Path] | None = None
         for (depth, count), group in list(self._groups[self._epochs].items()):

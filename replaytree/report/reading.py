@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from replaytree.config import SearchConfig, without_unused
+from replaytree.metric import Metric
 from replaytree.records import Decision, Path
 from replaytree.space.description import outline
 from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
@@ -49,6 +50,11 @@ class SearchData:
         return self.info.name
 
     @cached_property
+    def metric(self) -> Metric:
+        """What its accuracies are, and how people read them."""
+        return self.info.metric
+
+    @cached_property
     def config(self) -> Mapping[str, Any]:
         """The stored configuration, as it was written: a report needs no field in particular.
 
@@ -75,7 +81,7 @@ class SearchData:
     @property
     def known(self) -> Uncertainty:
         """What blurs the accuracies at the largest budget."""
-        return self.uncertainties.get(self.max_epochs or 0, Uncertainty())
+        return self.uncertainties.get(self.max_epochs or 0, Uncertainty(metric=self.metric))
 
     @cached_property
     def space(self) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from plotly import graph_objects as go
 
+from replaytree.metric import Metric
+
 
 class HasMeasured(Protocol):
     """What a page is about: a search, or several that are compared."""
@@ -15,6 +17,11 @@ class HasMeasured(Protocol):
     @property
     def measured(self) -> bool:
         """Whether anything was measured: most sections say nothing before."""
+        ...
+
+    @property
+    def metric(self) -> Metric:
+        """What its accuracies are, and how people read them."""
         ...
 
 
@@ -54,15 +61,15 @@ class Section(Generic[Data, Rows]):
     name: str
     title: str
     rows: Callable[[Data], Rows | None]
-    finding: Callable[[Rows], str]
-    figure: Callable[[Rows], go.Figure] | None = None
+    finding: Callable[[Data, Rows], str]
+    figure: Callable[[Data, Rows], go.Figure] | None = None
     caption: Callable[[Data, Rows], str] = no_caption
     shown: Callable[[Data], bool] = measured
     empty: str | None = None
     eyebrow: str = ""
     within: str = ""
     wide: bool = False
-    label: str = ""
+    label: str | Callable[[Data], str] = ""
     template: str = ""
     columns: Callable[[Data], dict[str, Any]] | None = None
 
@@ -77,6 +84,8 @@ class DrawnSection:
     figure: go.Figure | None
     caption: str
     parts: tuple[DrawnSection, ...]
+    label: str = ""
+    """What the figure shows, in words."""
 
     @property
     def name(self) -> str:
@@ -87,11 +96,6 @@ class DrawnSection:
     def template(self) -> str:
         """The file of assets/ that shows it."""
         return self.section.template or ("part.html" if self.section.within else "section.html")
-
-    @property
-    def label(self) -> str:
-        """What the figure shows, in words."""
-        return self.section.label or self.finding
 
     @property
     def is_matrix(self) -> bool:
@@ -128,6 +132,8 @@ def _draw(section: Section[Any, Any], data: HasMeasured, sections: Sequence[Sect
     rows = section.rows(data)
     parts = tuple(_within(section.name, data, sections))
     if rows:
-        figure = None if section.figure is None else section.figure(rows)
-        return DrawnSection(section, rows, section.finding(rows), figure, section.caption(data, rows), parts)
+        figure = None if section.figure is None else section.figure(data, rows)
+        finding = section.finding(data, rows)
+        label = section.label(data) if callable(section.label) else section.label
+        return DrawnSection(section, rows, finding, figure, section.caption(data, rows), parts, label or finding)
     return None if section.empty is None else DrawnSection(section, None, section.empty, None, "", parts)

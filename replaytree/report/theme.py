@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plotly import graph_objects as go
 
-from replaytree import metric
+from replaytree.metric import Metric
 
 # Perceptually uniform, and safe for all common kinds of colour blindness (S. van der Walt and N. Smith, 2015).
 VIRIDIS = (
@@ -24,9 +23,6 @@ SAMPLE, CONTINUE, REPLAY = "#2f80c2", "#d9731a", "#868e96"
 BEST, FAILED = "#14937a", "#d1495b"
 SERIES = ("#2f80c2", "#d9731a", "#14937a", "#9a6fc9", "#b0722e", "#d1495b", "#868e96", "#4c9fb5")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
-
-ERROR_SHIFT = 0.002
-"""Added to errors before their logarithm is taken: an accuracy of 1 has a colour, too."""
 
 INK = {"light": "#1c2126", "dark": "#e4e7e5"}
 MUTED = {"light": "#5a646d", "dark": "#9ba5ac"}
@@ -50,12 +46,6 @@ def counts(scheme: str) -> list[list[Any]]:
 def sequential() -> list[list[Any]]:
     """Low to high accuracy."""
     return [[position / (len(VIRIDIS) - 1), colour] for position, colour in enumerate(VIRIDIS)]
-
-
-def only_value(values: Iterable[float | None]) -> list[float] | None:
-    """A range for an axis on which all values are one, around which plotly would show accuracies below 0; else None."""
-    found = {value for value in values if value is not None}
-    return [min(found) - 0.05, min(found) + 0.05] if len(found) == 1 else None
 
 
 def template(scheme: str) -> dict[str, Any]:
@@ -99,57 +89,49 @@ def figure(*traces: Any, height: int, **layout: Any) -> go.Figure:
     return drawn
 
 
-def log_error(accuracy: float) -> float:
-    """-log10(1 - accuracy + ERROR_SHIFT): colours tell 0.98 from 0.99 as they tell 0.8 from 0.9."""
-    return -math.log10(1.0 - accuracy + ERROR_SHIFT)
-
-
-def accuracy_of(place: float) -> float:
-    """The inverse of log_error."""
-    return 1.0 + ERROR_SHIFT - math.pow(10.0, -place)
-
-
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The colours of accuracies, from `low` to `high`, even steps in the logarithm of the error between them."""
+    """The colours of accuracies, from `low` to `high`, even steps of the metric's shade between them."""
 
     low: float
     high: float
+    metric: Metric
 
     @classmethod
-    def of(cls, accuracies: Sequence[float]) -> Scale:
+    def of(cls, accuracies: Sequence[float], metric: Metric) -> Scale:
         """From the 10th percentile to the best, so that a few failures do not flatten the rest."""
         if not accuracies:
-            return cls(0.0, 1.0)
+            return cls(0.0, 1.0, metric)
         ordered = sorted(accuracies)
         low, high = ordered[len(ordered) // 10], ordered[-1]
-        return cls(low, high) if high - low > 1e-6 else cls(max(0.0, high - 0.05), max(high, 0.05))
+        return cls(low, high, metric) if high - low > 1e-6 else cls(*metric.near_ends(high), metric)
 
     @property
     def middle(self) -> float:
         """The accuracy of the middle colour."""
-        return accuracy_of((log_error(self.low) + log_error(self.high)) / 2.0)
+        return self.metric.shaded((self.metric.shade(self.low) + self.metric.shade(self.high)) / 2.0)
 
     def colour(self, accuracy: float) -> str:
         """The colour of an accuracy, '#rrggbb'."""
-        low, high = log_error(self.low), log_error(self.high)
-        return colour_at((log_error(accuracy) - low) / (high - low))
+        low, high = self.metric.shade(self.low), self.metric.shade(self.high)
+        return colour_at((self.metric.shade(accuracy) - low) / (high - low))
 
     def marker(self, accuracies: Sequence[float | None], *, colours: str) -> dict[str, Any]:
         """A Plotly marker of these accuracies, unknown ones as the lowest; `colours` is the key the trace wants."""
-        ends = log_error(self.low), log_error(self.high)
+        shade = self.metric.shade
+        ends = shade(self.low), shade(self.high)
         shown = (self.low, self.middle, self.high)
         return {
-            colours: [ends[0] if accuracy is None else log_error(accuracy) for accuracy in accuracies],
+            colours: [ends[0] if accuracy is None else shade(accuracy) for accuracy in accuracies],
             "colorscale": sequential(),
             "cmin": ends[0],
             "cmax": ends[1],
             "colorbar": {
-                "title": {"text": metric.NAME, "side": "top"},
+                "title": {"text": self.metric.name, "side": "top"},
                 "thickness": 10,
                 "outlinewidth": 0,
-                "tickvals": [log_error(accuracy) for accuracy in shown],
-                "ticktext": [metric.rounded(accuracy) for accuracy in shown],
+                "tickvals": [shade(accuracy) for accuracy in shown],
+                "ticktext": [self.metric.rounded(accuracy) for accuracy in shown],
             },
         }
 

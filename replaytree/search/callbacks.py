@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from replaytree import metric
 from replaytree.border import reason
 from replaytree.errors import ConfigError
+from replaytree.metric import Task
 from replaytree.records import FailureKind, Path, PathEvaluation, Proposal, Source, Space
 from replaytree.space.coding import labels
 
@@ -21,7 +23,8 @@ from replaytree.space.coding import labels
 class EpisodeEvent:
     """One episode of a search, replays included. `entropy` and `policy_loss` are those of the update after it.
 
-    `best_accuracy`, here and at the end, is the average of the prefix that `best` ranks first after this turn.
+    `best_accuracy`, here and at the end, is the average of the prefix that `best` ranks first after this turn. Of the
+    task `text` every accuracy is 1 / perplexity.
     """
 
     search: str
@@ -34,6 +37,7 @@ class EpisodeEvent:
     best_accuracy: float | None
     policy_loss: float | None
     entropy: float | None
+    task: Task = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class TrainingEvent:
     accuracies: tuple[float | None, ...]
     failure: FailureKind | None
     train_seconds: float | None
+    task: Task = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class EndEvent:
     episode_count: int
     training_count: int
     best_accuracy: float | None
+    task: Task = "images"
 
 
 class Callback(Protocol):
@@ -95,6 +101,7 @@ class Callbacks:
         best_accuracy: float | None,
         policy_loss: float | None,
         entropy: float | None,
+        task: Task = "images",
     ) -> None:
         """Report the episodes of a turn one by one, after they have been stored."""
         if not self._active:
@@ -105,12 +112,22 @@ class Callbacks:
             if proposal.rewards is None:
                 event = TrainingEvent(
                     search, training, number, path, names, tuple(evaluation.accuracies), evaluation.failure,
-                    evaluation.train_seconds,
+                    evaluation.train_seconds, task,
                 )  # fmt: skip
                 self.tell("on_training", event)
                 training += 1
             episode = EpisodeEvent(
-                search, number, path, names, proposal.source, depth_bound, epochs, best_accuracy, policy_loss, entropy
+                search,
+                number,
+                path,
+                names,
+                proposal.source,
+                depth_bound,
+                epochs,
+                best_accuracy,
+                policy_loss,
+                entropy,
+                task,
             )
             self.tell("on_episode", episode)
 
@@ -132,7 +149,8 @@ class TensorBoardLog:
     """Scalars for TensorBoard, one event file a run; needs the extra `tensorboard`.
 
     By episode: search/depth_bound, search/epochs, search/best_accuracy, policy/entropy, policy/loss. By training:
-    training/accuracy (the best prefix of the path), training/depth, training/seconds.
+    training/accuracy (the best prefix of the path), training/depth, training/seconds. Of text, perplexity stands for
+    accuracy in these names, and is logged instead.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -194,7 +212,7 @@ def _episode_scalars(event: EpisodeEvent) -> dict[str, float]:
     scalars = {
         "search/depth_bound": event.depth_bound,
         "search/epochs": event.epochs,
-        "search/best_accuracy": event.best_accuracy,
+        **_measured("search/best_", event.best_accuracy, event.task),
         "policy/entropy": event.entropy,
         "policy/loss": event.policy_loss,
     }
@@ -203,8 +221,14 @@ def _episode_scalars(event: EpisodeEvent) -> dict[str, float]:
 
 def _training_scalars(event: TrainingEvent) -> dict[str, float]:
     scalars = {
-        "training/accuracy": max((a for a in event.accuracies if a is not None), default=None),
+        **_measured("training/", max((a for a in event.accuracies if a is not None), default=None), event.task),
         "training/depth": len(event.path),
         "training/seconds": event.train_seconds,
     }
     return {name: float(value) for name, value in scalars.items() if value is not None}
+
+
+def _measured(prefix: str, fraction: float | None, task: Task) -> dict[str, float | None]:
+    """{'training/accuracy': 0.9}; of text, {'training/perplexity': 120.5}."""
+    asked = metric.of(task)
+    return {f"{prefix}{asked.name}": None if fraction is None else asked.number(fraction)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from replaytree import metric
 from replaytree.config import Growth, Pruning, SearchConfig
 from replaytree.config.drawing import TEMPERATURE
 from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
@@ -13,6 +14,7 @@ from replaytree.records import NodeStats, Path, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
 from replaytree.search.turns import Turn
 from replaytree.space import SoftReward
+from replaytree.space.task import task_of
 from replaytree.training import using
 from replaytree.tree import Episode, Leader, ReplayTree
 
@@ -58,6 +60,7 @@ class Learner:
         """
         self._config = config
         self._space = space
+        self.metric = metric.of(task_of(space))
         self._reward = reward
         self._counts_states = counts_states
         self._last_epochs = 0

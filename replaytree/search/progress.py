@@ -9,8 +9,6 @@ from itertools import accumulate
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from replaytree import metric
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -141,19 +139,20 @@ def _best(turn: Turn) -> str:
 
     With a supernet '0.9000 in turn 8': its leaders are scored together at the end of the run.
     """
+    shown = turn.metric.shown
     if turn.leader is None:
-        return metric.shown(None)
+        return shown(None)
     epochs = turn.leader.epochs
     if turn.counts_turns:
-        return f"{metric.shown(turn.leader.average_accuracy)} in turn {epochs}"
-    return f"{metric.shown(turn.leader.average_accuracy)} at {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+        return f"{shown(turn.leader.average_accuracy)} in turn {epochs}"
+    return f"{shown(turn.leader.average_accuracy)} at {epochs} {'epoch' if epochs == 1 else 'epochs'}"
 
 
 def _came(turn: Turn) -> str:
     """The best accuracy that a turn measured, or why it has none."""
     accuracies = [each.highest for each in turn.evaluations if each.highest is not None]
     if accuracies:
-        return f"last {metric.shown(max(accuracies))}"
+        return f"last {turn.metric.shown(max(accuracies))}"
     failures = [evaluation.failure for evaluation in turn.evaluations if evaluation.failure is not None]
     return FAILED[failures[0]] if failures else "last -"
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-from replaytree import metric
 from replaytree.config import EvaluatorName, Growth, SearchConfig, removed_notes, storage_url
 from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
@@ -18,6 +17,7 @@ from replaytree.data import ImageData
 from replaytree.deliver import Model, search_subject
 from replaytree.errors import LeaseLost, SpaceError
 from replaytree.evaluate import RayOptions
+from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
 from replaytree.search.assembly import assembled, configured, created_tree
@@ -172,7 +172,7 @@ class Search:
     def __repr__(self) -> str:
         """Name, strategy and how far it is."""
         done = (
-            f"{self.training_count} trainings, best {metric.shown(self.learner.best_accuracy or 0.0)}"
+            f"{self.training_count} trainings, best {self.metric.shown(self.learner.best_accuracy or 0.0)}"
             if self.training_count
             else "new"
         )
@@ -182,6 +182,11 @@ class Search:
     def name(self) -> str:
         """The search's name in its database."""
         return self.tree.name
+
+    @property
+    def metric(self) -> Metric:
+        """What its accuracies are, and how people read them."""
+        return self.learner.metric
 
     @property
     def strategy(self) -> Strategy:
@@ -262,7 +267,9 @@ class Search:
         finally:
             self._course.end()
             self.workers.close()
-            end = EndEvent(self.name, self.episode_count, self.training_count, self.learner.best_accuracy)
+            end = EndEvent(
+                self.name, self.episode_count, self.training_count, self.learner.best_accuracy, task=self.metric.task
+            )
             self.callbacks.tell("on_end", end)
         return self
 
@@ -317,6 +324,7 @@ class Search:
                     evaluations=evaluations,
                     leader=self.learner.leader,
                     counts_turns=self.config.weights.weights == "shared",
+                    metric=self.metric,
                 )
             )
 
@@ -384,6 +392,7 @@ class Search:
             best_accuracy=self.learner.best_accuracy,
             policy_loss=lesson.update.loss,
             entropy=lesson.update.entropy,
+            task=self.metric.task,
         )
         return lesson.evaluations
 

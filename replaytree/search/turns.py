@@ -12,6 +12,7 @@ from replaytree.border import number, whole
 from replaytree.config import Budget
 from replaytree.config.option import LARGEST
 from replaytree.errors import ConfigError
+from replaytree.metric import ACCURACY, Metric
 from replaytree.records import Path, PathEvaluation, Proposal
 from replaytree.tree import Goal, Leader
 
@@ -47,6 +48,7 @@ class Progress:
 
     `leader` is the prefix that `best` ranks first, at the largest budget so far: its accuracy falls where that rises.
     `counts_turns`: the budget is the turns of a supernet, so that it is the best of the last turn alone.
+    `metric` says how people read accuracies.
     """
 
     episode_count: int
@@ -60,6 +62,7 @@ class Progress:
     evaluations: Sequence[PathEvaluation]
     leader: Leader | None
     counts_turns: bool = False
+    metric: Metric = ACCURACY
 
 
 @dataclass

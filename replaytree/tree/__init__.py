@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from replaytree.tree.names import require_name, usable_name
     from replaytree.tree.noise import noise_of
     from replaytree.tree.problem import Problem
-    from replaytree.tree.ranking import Z95, Uncertainty, rank, wilson
+    from replaytree.tree.ranking import Uncertainty, rank
     from replaytree.tree.records import Episode, EpisodeInfo, Leader, Node, SearchInfo
     from replaytree.tree.replay_tree import ReplayTree
     from replaytree.tree.search_queries import list_searches, search_names
@@ -45,7 +45,6 @@ _HOMES = {
     "Transferred": "transfer",
     "Uncertainty": "ranking",
     "Upgraded": "engine",
-    "Z95": "ranking",
     "advice": "storage_errors",
     "check": "check",
     "current_revision": "engine",
@@ -71,11 +70,9 @@ _HOMES = {
     "shown": "storage_errors",
     "upgrade": "engine",
     "usable_name": "names",
-    "wilson": "ranking",
 }
 
 __all__ = [
-    "Z95",
     "Episode",
     "EpisodeInfo",
     "Goal",
@@ -119,7 +116,6 @@ __all__ = [
     "shown",
     "upgrade",
     "usable_name",
-    "wilson",
 ]
 
 

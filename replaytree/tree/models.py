@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from replaytree.errors import ConfigError
+from replaytree.metric import ACCURACY, Metric
 from replaytree.tree.engine import reading
 from replaytree.tree.mean_accuracy import MeanAccuracy
 from replaytree.tree.retrying import write
@@ -107,22 +108,24 @@ class Retraining:
     """The models of one architecture and one number of epochs, one a seed; `test` is None where none was tested."""
 
     models: tuple[ModelInfo, ...]
+    metric: Metric = ACCURACY
 
     @property
     def test(self) -> MeanAccuracy | None:
-        """On the test images. Where they were not always as many, the fewest are counted."""
+        """On the test split. Where its images or words were not always as many, the fewest are counted."""
         tested = [model for model in self.models if model.test_accuracy is not None]
         if not tested:
             return None
         counts = [model.test_image_count for model in tested]
         least = None if None in counts else min(count for count in counts if count is not None)
-        return MeanAccuracy(tuple(model.test_accuracy for model in tested if model.test_accuracy is not None), least)
+        values = tuple(model.test_accuracy for model in tested if model.test_accuracy is not None)
+        return MeanAccuracy(values, least, self.metric)
 
 
-def retrainings(models: Sequence[ModelInfo]) -> list[Retraining]:
+def retrainings(models: Sequence[ModelInfo], metric: Metric = ACCURACY) -> list[Retraining]:
     """Models by node, layers and epochs, in the order in which each was trained last."""
     groups: dict[tuple[int | None, tuple[str, ...], int], list[ModelInfo]] = {}
     for model in models:
         key = model.node_id, model.labels, model.epochs
         groups[key] = [*groups.pop(key, []), model]
-    return [Retraining(tuple(group)) for group in groups.values()]
+    return [Retraining(tuple(group), metric) for group in groups.values()]

@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replaytree import metric
+from replaytree.metric import ACCURACY, Z95, Metric
 from replaytree.tree.records import Node
 
-# Standard errors of `lower_bound`, and of a 95 % interval.
+# Standard errors of `lower_bound`.
 Z_BOUND = 1.0
-Z95 = 1.959963984540054
 
 
 def training_bound(average: float, count: int, *, noise: float | None) -> float:
@@ -49,19 +49,6 @@ def least_average(bound: float, count: int, *, noise: float | None) -> float:
     return bound if noise is None else 1.0 - (1.0 - bound) / noise_factor(noise, count)
 
 
-def wilson(share: float, n: int, *, z: float = Z95) -> tuple[float, float]:
-    """The score interval of a binomial share (E. B. Wilson, 1927): never outside [0, 1], sound near 1.
-
-    (p + z^2/2n -+ z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)
-    """
-    if n < 1 or not 0.0 <= share <= 1.0:
-        raise ValueError(f"share is {share} and n is {n}; the share must be in [0, 1] and n at least 1")
-    z2 = z * z
-    half = z * math.sqrt(share * (1.0 - share) / n + z2 / (4.0 * n * n))
-    middle = share + z2 / (2.0 * n)
-    return max(0.0, (middle - half) / (1.0 + z2 / n)), min(1.0, (middle + half) / (1.0 + z2 / n))
-
-
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
     """The sources of error of a search's accuracies at one budget; None: unknown.
@@ -71,6 +58,7 @@ class Uncertainty:
 
     noise: float | None = None
     images: int | None = None
+    metric: Metric = ACCURACY
 
     def training_bound(self, average: float, count: int) -> float:
         """The bound that ranks; see the function of this name."""
@@ -97,7 +85,8 @@ class Uncertainty:
             error, factor = metric.error(average), noise_factor(z * self.noise, count)
             low, high = max(1.0 - error * factor, 0.0), min(max(1.0 - error / factor, average), 1.0)
         if self.images is not None:
-            low, high = wilson(low, self.images, z=z)[0], wilson(high, self.images, z=z)[1]
+            sampling = self.metric.sampling
+            low, high = sampling(low, self.images, z=z)[0], sampling(high, self.images, z=z)[1]
         return low, high
 
 

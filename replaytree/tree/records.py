@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar, get_args
 
+from replaytree import metric
 from replaytree.border import LARGEST_INTEGER, items, number, whole
 from replaytree.config import SearchConfig
 from replaytree.errors import CorruptTree, EvaluationError, SpaceError
+from replaytree.metric import Metric, Task
 from replaytree.records import FailureKind, Path, PathEvaluation, Shape, Source
 from replaytree.space.coding import MOST_ACTIONS
 from replaytree.tree.stored_json import read_config, read_data
@@ -141,6 +143,20 @@ class SearchInfo:
         if self.best_accuracy is None or self.max_epochs is None:
             return None
         return Leader(self.best_accuracy, self.max_epochs)
+
+    @property
+    def task(self) -> Task:
+        """What the search is of; images where its configuration cannot be read."""
+        try:
+            task: Task | None = getattr(read_config(self.config_json).source, "task", None)
+        except ValueError:
+            task = None
+        return task or "images"
+
+    @property
+    def metric(self) -> Metric:
+        """What its accuracies are, and how people read them."""
+        return metric.of(self.task)
 
     @property
     def config(self) -> SearchConfig:

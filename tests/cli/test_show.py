@@ -7,6 +7,7 @@ import pytest
 
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
 from replaytree.cli.show import node_lines
+from replaytree.metric import ACCURACY
 from replaytree.tree import Episode, Node
 
 SPACE = LabelSpace(("a", "b", "c"), max_layers=2)
@@ -83,10 +84,10 @@ def test_a_node_is_labelled_as_in_tables():
         params=12345, flops=1234567, epochs=4, average_accuracy=2 / 3, budget_evaluation_count=2, evaluation_count=2,
         visit_count=1200, training_bound=0.6, lower_bound=0.5556,
     )  # fmt: skip
-    turns = node_lines(replace(node, evaluation_count=3), unit="turns")
+    turns = node_lines(replace(node, evaluation_count=3), unit="turns", metric=ACCURACY)
     assert [line.split("  ")[0] for line in turns if "turns" in line] == ["turns", "trainings of any turns"]
     assert not any("epochs" in line for line in turns)
-    assert node_lines(node) == [
+    assert node_lines(node, metric=ACCURACY) == [
         "node          7", "layers        c b", "accuracy      0.6667", "at least      0.5556", "trainings     2",
         "epochs        4", "visits        1,200", "depth         2", "params        12,345", "FLOPs         1,234,567",
         "output shape  8x4x4", "path          2.1",

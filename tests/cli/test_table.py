@@ -2,6 +2,7 @@
 
 from replaytree.cli.console import nodes_lines
 from replaytree.cli.table import lines
+from replaytree.metric import ACCURACY
 
 HEADINGS = ("node", "visits", "layers")
 ROWS = [(7, 12, "conv32k3 res64"), (123, 1, "max2s2")]
@@ -45,7 +46,7 @@ def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency():
         "budget_evaluation_count": 2, "epochs": 8, "visit_count": 7, "depth": 15, "params": 1_234_567, "flops": 999,
         "latency_ms": 0.123456, "labels": " ".join(["res128s2"] * 15),
     }  # fmt: skip
-    narrow = nodes_lines([row], width=80)
+    narrow = nodes_lines([row], width=80, metric=ACCURACY)
     assert narrow[0].split() == [
         "node",
         "accuracy",
@@ -61,8 +62,8 @@ def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency():
     assert narrow[1].split() == ["12345", "0.9944", "-", "2", "8", "15", "1.23M", "999", "0.123"]
     assert max(map(len, narrow)) <= 80
     assert " ".join(" ".join(narrow[2:]).split()) == row["labels"]
-    wide = nodes_lines([row], width=300)
-    assert nodes_lines([row], width=300, unit="turns")[0].split() == [
+    wide = nodes_lines([row], width=300, metric=ACCURACY)
+    assert nodes_lines([row], width=300, unit="turns", metric=ACCURACY)[0].split() == [
         "turns" if word == "epochs" else word for word in wide[0].split()
     ]
     assert len(wide) == 2

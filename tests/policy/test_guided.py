@@ -4,9 +4,9 @@ from collections import Counter
 import pytest
 import torch
 
-from replaytree import metric
 from replaytree.config.option import made
 from replaytree.config.strategies.guided import GuidedOptions
+from replaytree.metric import ACCURACY
 from replaytree.policy.guided import GuidedStrategy, Noise, knowledge_gradient
 from replaytree.policy.memory import ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
@@ -36,17 +36,17 @@ def test_the_knowledge_gradient_is_symmetric_falls_with_the_lead_and_is_0_for_th
 
 def test_noise_is_estimated_without_bias():
     # A second training at distance d from the first tells d^2 / 2; a third at distance d from their mean 2 d^2 / 3.
-    noise = Noise()
+    noise = Noise(ACCURACY)
     noise.add(0.6, None)
     noise.add(0.6, NodeStats((0,), 1, (BudgetSums(4, 1, 0.5),)))
-    d = metric.value(0.6) - metric.value(0.5)
+    d = ACCURACY.value(0.6) - ACCURACY.value(0.5)
     assert noise.variance == pytest.approx(d * d / 2)
     noise.add(0.5, NodeStats((0,), 2, (BudgetSums(4, 2, 0.5 + 0.5),)))
     assert noise.variance == pytest.approx(d * d / 4)
 
 
 def test_equal_trainings_show_no_noise():
-    noise = Noise()
+    noise = Noise(ACCURACY)
     for n in range(1, 50):
         noise.add(0.9, NodeStats((0,), n, (BudgetSums(4, n, sum([0.9] * n)),)))
     assert noise.variance < 1e-12
@@ -61,7 +61,7 @@ def test_a_copy_of_another_training_is_no_repetition():
     proposals = [Proposal((0, action), "sample", (0.5, 0.5)) for action in (0, 1)]
     strategy.observe(memory, proposals, [PathEvaluation([0.6, 0.7]), PathEvaluation([0.6, 0.5], shared=1)])
     # Of (0,) once, of (0, 1) once; (0, 0) is new. A second value at distance d from the first tells d^2 / 2.
-    d = metric.value(0.6) - metric.value(0.5)
+    d = ACCURACY.value(0.6) - ACCURACY.value(0.5)
     assert strategy.state_dict()["noise"] == [pytest.approx(d * d / 2), 2]
 
 

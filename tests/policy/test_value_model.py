@@ -3,7 +3,7 @@ from itertools import product
 import pytest
 import torch
 
-from replaytree import metric
+from replaytree.metric import ACCURACY
 from replaytree.policy import ReplayMemory
 from replaytree.policy.node_table import NodeTable
 from replaytree.policy.value_model import BATCH, MEMBERS, ValueEnsemble
@@ -36,7 +36,7 @@ def test_values_are_read_back_among_the_examples_of_the_last_fit():
     model.fit(table_of_accuracies({(0,): 0.5, (1,): 0.7, (1, 2): 0.8}))
     # The middle of three examples has score 0, and the quantiles 1/6 and 5/6 are -0.967 and 0.967.
     values = model.values(torch.tensor([[0.0, -0.967422, 0.967422]])).tolist()[0]
-    assert values == pytest.approx([metric.value(0.7), metric.value(0.5), metric.value(0.8)], abs=1e-5)
+    assert values == pytest.approx([ACCURACY.value(0.7), ACCURACY.value(0.5), ACCURACY.value(0.8)], abs=1e-5)
 
 
 @pytest.mark.parametrize(("examples", "draws"), [(BATCH - 8, False), (BATCH + 8, True)])
@@ -69,7 +69,7 @@ def test_it_learns_which_action_is_good():
     for _ in range(6):
         model.fit(memory)
     good, bad = predicted(model, [(1, 1, 1, 1), (0, 2, 0, 2)], epochs=4).mean(dim=0)
-    assert good > metric.value(0.75) > metric.value(0.6) > bad
+    assert good > ACCURACY.value(0.75) > ACCURACY.value(0.6) > bad
 
 
 def test_members_disagree_more_about_what_was_never_seen():
@@ -108,7 +108,7 @@ def test_the_budget_is_an_input():
     for _ in range(6):
         model.fit(table_of(nodes))
     low, high = (predicted(model, [(1,)], epochs=epochs).mean() for epochs in (2, 16))
-    assert high - low > 0.5 * (metric.value(0.9) - metric.value(0.5))
+    assert high - low > 0.5 * (ACCURACY.value(0.9) - ACCURACY.value(0.5))
     assert model.scores([(1,)], epochs=4).shape == (MEMBERS, 1)
 
 

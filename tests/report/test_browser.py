@@ -112,8 +112,8 @@ def test_a_section_that_no_script_knows_is_drawn(visit, data, tmp_path):
         name="visits",
         title="Visits",
         rows=lambda data: [node.visit_count for node in data.nodes],
-        figure=lambda rows: theme.figure({"type": "bar", "y": rows}, height=200),
-        finding=lambda rows: f"{sum(rows)} visits",
+        figure=lambda data, rows: theme.figure({"type": "bar", "y": rows}, height=200),
+        finding=lambda data, rows: f"{sum(rows)} visits",
     )
     path = tmp_path / "index.html"
     path.write_text(report_html(data, sections=[*SECTIONS, bars]), encoding="utf-8")
@@ -170,7 +170,7 @@ def test_a_click_drills_down_and_the_panel_shows_what_the_database_holds(visit, 
 
 def test_every_accuracy_of_the_tree_is_that_of_the_database(visit, site):
     page = visit(site[0], drawn=False)
-    shown = page.evaluate("columns.id.map((id, at) => [id, labelsOf(at), accuracyText(columns.average[at])])")
+    shown = page.evaluate("columns.id.map((id, at) => [id, labelsOf(at), numberText(columns.average[at])])")
     with sqlite3.connect(site[1]) as connection:
         rows = connection.execute(
             "select n.id, n.labels, printf('%.4f', b.total_accuracy / b.evaluation_count) "

@@ -58,8 +58,8 @@ def test_one_entry_of_the_list_is_a_section_of_the_page(grow, training):
         name="counts",
         title="Counts",
         rows=lambda data: [len(each.trainings) for each in data.searches],
-        figure=lambda rows: theme.figure({"type": "bar", "y": rows}, height=200),
-        finding=lambda rows: f"{sum(rows)} trainings in all",
+        figure=lambda data, rows: theme.figure({"type": "bar", "y": rows}, height=200),
+        finding=lambda data, rows: f"{sum(rows)} trainings in all",
     )
     page = comparison_html(searches, sections=[*COMPARISON, counts])
     assert '<h2 id="counts-title">6 trainings in all</h2>' in page

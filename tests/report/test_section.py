@@ -28,8 +28,8 @@ VISITS = Section(
     name="visits",
     title="Who was visited",
     rows=visit_rows,
-    figure=draw_visits,
-    finding=lambda rows: f"{rows[0][0]} & co. were visited {rows[0][1]} times",
+    figure=lambda data, rows: draw_visits(rows),
+    finding=lambda data, rows: f"{rows[0][0]} & co. were visited {rows[0][1]} times",
     caption=lambda data, rows: f"Of {len(data.nodes)} nodes <{len(rows)}> were visited twice.",
     empty="No node was visited twice",
 )

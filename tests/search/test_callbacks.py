@@ -8,6 +8,7 @@ import pytest
 import replaytree
 from replaytree.errors import ConfigError
 from replaytree.records import PathEvaluation
+from replaytree.search.callbacks import EpisodeEvent, TrainingEvent, _episode_scalars, _training_scalars
 
 
 class Table:
@@ -189,3 +190,11 @@ def test_what_is_not_installed(monkeypatch, tmp_path):
         replaytree.TensorBoardLog(tmp_path)
     with pytest.raises(ConfigError, match=r"pip install 'replaytree\[mlflow\]'"):
         replaytree.MLflowLog()
+
+
+def test_text_is_logged_as_perplexity():
+    event = TrainingEvent("s", 0, 0, (0, 1), ("a", "b"), (0.01, 0.0125), None, 2.0, "text")
+    assert _training_scalars(event) == {"training/perplexity": 80.0, "training/depth": 2.0, "training/seconds": 2.0}
+    end = EpisodeEvent("s", 0, (0,), ("a",), "sample", 1, 1, 0.01, None, None, "text")
+    assert _episode_scalars(end)["search/best_perplexity"] == 100.0
+    assert "search/best_accuracy" not in _episode_scalars(end)

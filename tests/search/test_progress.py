@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from replaytree.metric import PERPLEXITY
 from replaytree.records import PathEvaluation, Proposal
 from replaytree.search.progress import BAR, Shares, clock, described, telling
 from replaytree.search.turns import Limits, Progress
@@ -44,6 +45,8 @@ def test_the_line_of_a_turn_has_the_best_the_counts_and_the_time_left():
     assert described(turn(), Shares(episodes=12)) == "best 0.9000 at 8 epochs  6/12 episodes  1:00 left  last 0.7500"
     assert described(turn(), Shares(hours=0.1)) == "best 0.9000 at 8 epochs  5 trainings  5:00 left  last 0.7500"
     whole = turn(evaluations=[PathEvaluation((None, 0.75)), PathEvaluation((), failure="diverged")])
+    text = turn(leader=Leader(0.01, 8), evaluations=[PathEvaluation([0.0125])], metric=PERPLEXITY)
+    assert described(text, Shares(trainings=20)) == "best 100.00 at 8 epochs  5/20 trainings  3:00 left  last 80.00"
     assert described(whole, Shares(trainings=20)).endswith("last 0.7500")
     failed = turn(leader=None, evaluations=[PathEvaluation((), failure="out_of_memory")])
     assert described(failed, Shares(trainings=20)) == "best -  5/20 trainings  3:00 left  out of memory"

@@ -1,6 +1,6 @@
 import pytest
 
-from replaytree.tree.mean_accuracy import MeanAccuracy, mean_interval
+from replaytree.tree.mean_accuracy import MeanAccuracy
 
 # Student's, t of 2 degrees 4.302653 and a deviation of 0.02: 4.302653 * 0.02 / sqrt(3) = 0.0496828 either way.
 # Wilson's at 0.72 of 300: z^2 = 3.841459, middle (0.72 + 0.0064024) / 1.0128049 = 0.7172185,
@@ -47,6 +47,6 @@ def test_perfect_accuracies_stay_within_0_and_1():
 
 def test_the_interval_of_a_mean_by_hand():
     # Mean 0.8, deviation 0.1 over sqrt(2), t of 1 degree 12.7062: beyond [0, 1] on both sides.
-    assert mean_interval([0.7, 0.9]) == (0.0, 1.0)
-    assert mean_interval([0.79, 0.8, 0.81]) == pytest.approx((0.8 - 0.0248414, 0.8 + 0.0248414), abs=1e-6)
-    assert mean_interval([0.8]) is None
+    assert MeanAccuracy((0.7, 0.9), None).of_seeds == (0.0, 1.0)
+    found = MeanAccuracy((0.79, 0.8, 0.81), None).of_seeds
+    assert found == pytest.approx((0.8 - 0.0248414, 0.8 + 0.0248414), abs=1e-6)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replaytree.metric import wilson
 from replaytree.tree import Node
 from replaytree.tree.ranking import (
     Uncertainty,
@@ -13,7 +14,6 @@ from replaytree.tree.ranking import (
     rank,
     relative_squares,
     training_bound,
-    wilson,
 )
 
 NODE = Node(

@@ -22,7 +22,7 @@ function levelsDrawn() {
 function visibleSlices() {
   const levels = levelsDrawn();
   const total = Math.max(1, visitsOf(state.root));
-  const found = [{ key: "root", parent: "", place: state.root, label: state.root === ROOT ? "images" : labelOf(state.root), visits: total,
+  const found = [{ key: "root", parent: "", place: state.root, label: state.root === ROOT ? tree.metric.items : labelOf(state.root), visits: total,
     average: state.root === ROOT ? -1 : columns.average[state.root] }];
   let level = [{ place: state.root, key: "root" }];
   for (let depth = 0; depth < levels; depth += 1) {
@@ -69,7 +69,7 @@ function drawIcicle() {
     parents: slices.map((slice) => slice.parent),
     labels: slices.map((slice) => broken(slice.label, Math.min(18, signs))),
     values: slices.map((slice) => slice.visits),
-    text: slices.map((slice) => (slice.average < 0 ? "" : accuracyText(slice.average))),
+    text: slices.map((slice) => (slice.average < 0 ? "" : numberText(slice.average))),
     textinfo: "label+text",
     textfont: { size: 12, color: colours.map((colour) => (colour.startsWith("#") ? (colour === line ? ink : inkOn(colour)) : ink)) },
     marker: { colors: colours, line: { color: slices.map((slice) => (chosen(slice) ? ink : bestPath.has(slice.place) ? best : surface)),
@@ -95,10 +95,10 @@ function drawIcicle() {
 }
 
 function hoverOf(slice) {
-  if (slice.place === ROOT) return "the images";
+  if (slice.place === ROOT) return `the ${tree.metric.items}`;
   const path = labelsOf(slice.place === null ? slice.above : slice.place);
-  const name = slice.place === null ? `${slice.label} below ${path || "the images"}` : path;
-  return `${plain(name)}<br>${whole(slice.visits)} visits, accuracy ${accuracyText(slice.average)}`;
+  const name = slice.place === null ? `${slice.label} below ${path || `the ${tree.metric.items}`}` : path;
+  return `${plain(name)}<br>${whole(slice.visits)} visits, ${tree.metric.name} ${numberText(slice.average)}`;
 }
 
 function clicked(slice) {

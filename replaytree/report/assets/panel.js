@@ -60,18 +60,18 @@ function childList(place, choose) {
     swatch.style.background = colourOf(columns.average[kid]) || "var(--line)";
     list.append(make("li", {}, make("button", { type: "button", onclick: () => choose(kid, true) },
       swatch, make("span", { class: "mono" }, labelOf(kid)),
-      make("span", {}, accuracyText(columns.average[kid])),
+      make("span", {}, numberText(columns.average[kid])),
       make("span", { class: "quiet" }, `${whole(columns.visits[kid])}×`))));
   }
   const more = kids.length > MOST_CHILDREN ? `, the ${MOST_CHILDREN} most visited shown` : "";
   const heading = kids.length ? `${kids.length} next layer${kids.length === 1 ? "" : "s"}${more}` : "No layer follows";
-  return [make("p", { class: "quiet" }, `${heading}${kids.length ? ": accuracy, visits" : ""}`), list];
+  return [make("p", { class: "quiet" }, `${heading}${kids.length ? `: ${tree.metric.name}, visits` : ""}`), list];
 }
 
 function fillPanel(place, choose) {
   const panel = document.getElementById("panel");
   if (place === ROOT) {
-    panel.replaceChildren(make("h3", {}, "The images"),
+    panel.replaceChildren(make("h3", {}, `The ${tree.metric.items}`),
       make("p", { class: "quiet" }, `${whole(visitsOf(ROOT))} episode${visitsOf(ROOT) === 1 ? "" : "s"} began here. Choose a node to see its numbers.`),
       ...childList(ROOT, choose));
     panel.dataset.node = "";
@@ -82,12 +82,13 @@ function fillPanel(place, choose) {
     facts.append(make("dt", {}, name), make("dd", { "data-fact": name }, value));
   }
   const id = columns.id[place];
+  const average = `average ${tree.metric.name}`;
   panel.replaceChildren(
     make("h3", {}, labelsOf(place)),
     make("div", { class: "big" },
-      make("div", {}, make("b", { "data-fact": "average accuracy" }, accuracyText(columns.average[place])), "average accuracy"),
-      make("div", {}, make("b", { "data-fact": "at least" }, accuracyText(columns.bound[place])), "at least"),
-      make("div", {}, make("b", { "data-fact": "highest training" }, accuracyText(columns.best[place])), "highest training")),
+      make("div", {}, make("b", { "data-fact": average }, numberText(columns.average[place])), average),
+      make("div", {}, make("b", { "data-fact": tree.metric.bound }, numberText(columns.bound[place])), tree.metric.bound),
+      make("div", {}, make("b", { "data-fact": tree.metric.best }, numberText(columns.best[place])), tree.metric.best)),
     facts,
     ...tree.commands.map((pieces) => command(pieces.join(id))),
     make("p", { class: "quiet" }, "Retrain a node before you export it."),

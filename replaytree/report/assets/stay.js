@@ -8,7 +8,7 @@ function showFound(text) {
   const none = text.trim() ? [make("li", {}, make("p", {}, "No stored prefix matches"))] : [];
   one("#found").replaceChildren(...(found.length ? found.map((place) => make("li", {},
     make("button", { type: "button", onclick: () => goTo(place) }, labelsOf(place),
-      make("span", {}, accuracyText(columns.average[place]))))) : none));
+      make("span", {}, numberText(columns.average[place]))))) : none));
   return found;
 }
 

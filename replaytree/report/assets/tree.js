@@ -33,12 +33,15 @@ function pathOf(place) {
 const actionOf = (place) => String((columns.action || columns.label)[place]);
 const actionsOf = (place) => pathOf(place).map(actionOf);
 const labelsOf = (place) => pathOf(place).map(labelOf).join(" ");
-const accuracyText = (whole) => (whole < 0 ? "unknown" : (whole / 10000).toFixed(4));
+// Accuracies and perplexities travel as whole numbers: as they are shown, without the point.
+const numberOf = (whole) => whole / 10 ** tree.metric.digits;
+const numberText = (whole) => (whole < 0 ? "unknown" : numberOf(whole).toFixed(tree.metric.digits));
 
 function colourOf(whole) {
   if (whole < 0) return null;
   const [low, high] = tree.range;
-  const place = -Math.log10(1 - whole / 10000 + tree.leastError);
+  const { leastError } = tree.metric;
+  const place = -Math.log10(leastError === null ? numberOf(whole) : 1 - numberOf(whole) + leastError);
   const share = Math.min(1, Math.max(0, (place - low) / (high - low)));
   return tree.colours[Math.round(share * (tree.colours.length - 1))];
 }

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from replaytree.metric import ACCURACY
 from replaytree.report.comparison.searches import Comparison, Group
 from replaytree.report.difference import Difference, over_seeds
+from replaytree.report.leading import Leader
 from replaytree.report.section import Section, always
 from replaytree.report.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
 class GroupStanding:
-    """A group after the common number of trainings: the mean of what ranked first, and the difference to the
-    group with the highest mean (None for that one itself).
+    """A group after the common number of trainings: the mean of what ranked first, as people read it, and the
+    difference to the group with the best mean (None for that one itself).
     """
 
     label: str
@@ -37,14 +39,19 @@ def group_standings(found: Sequence[Group]) -> list[GroupStanding]:
         there = [(one.seed, leader) for one in group.curves if (leader := one.leaders[common - 1]) is not None]
         if there:
             at.append((group.label, sorted(there, key=lambda pair: pair[0])))
-    at.sort(key=lambda each: -fmean(leader.accuracy for _, leader in each[1]))
+    metric = at[0][1][0][1].known.metric if at else ACCURACY
+
+    def mean(there: Sequence[tuple[int, Leader]]) -> float:
+        return fmean(metric.number(leader.accuracy) for _, leader in there)
+
+    at.sort(key=lambda each: -metric.direction * mean(each[1]))
     standings: list[GroupStanding] = []
     for label, there in at:
         first = at[0][1]
         seeds = [[seed for seed, _ in each] for each in (first, there)]
         paired = seeds[0] == seeds[1] and len(set(seeds[0])) == len(seeds[0])
         behind = over_seeds([x for _, x in first], [x for _, x in there], paired=paired) if standings else None
-        standings.append(GroupStanding(label, len(there), fmean(x.accuracy for _, x in there), behind))
+        standings.append(GroupStanding(label, len(there), mean(there), behind))
     return standings
 
 
@@ -74,6 +81,6 @@ SECTION = Section(
     wide=True,
     shown=always,
     rows=apart,
-    finding=lambda rows: f"What can be told apart after {counted(rows.trainings, 'training')}",
+    finding=lambda data, rows: f"What can be told apart after {counted(rows.trainings, 'training')}",
     template="apart.html",
 )

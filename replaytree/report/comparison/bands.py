@@ -10,7 +10,7 @@ from typing import Literal
 
 from plotly import graph_objects as go
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.report import theme
 from replaytree.report.comparison.searches import Comparison, Curve, Group
 from replaytree.report.quantile import quantile
@@ -48,7 +48,7 @@ def band_rows(group: Group, axis: Axis) -> list[BandRow]:
     return rows
 
 
-def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
+def draw_bands(found: Sequence[Group], axis: Axis, metric: Metric) -> go.Figure:
     """A median line a group, with a band if it has several searches."""
     figure = theme.figure(height=420)
     for place, group in enumerate(found):
@@ -56,7 +56,8 @@ def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
         colour = theme.SERIES[place % len(theme.SERIES)]
         xs = [row.x for row in rows]
         if len(group.curves) > 1:
-            for values, fill in (([row.high for row in rows], None), ([row.low for row in rows], "tonexty")):
+            ends = [metric.numbers(row.high for row in rows), metric.numbers(row.low for row in rows)]
+            for values, fill in zip(ends, (None, "tonexty"), strict=True):
                 figure.add_scatter(
                     x=xs, y=values, mode="lines", line={"width": 0, "shape": "hv"}, fill=fill,
                     fillcolor=_faint(colour), legendgroup=str(place), showlegend=False, hoverinfo="skip",
@@ -64,17 +65,17 @@ def draw_bands(found: Sequence[Group], axis: Axis) -> go.Figure:
         figure.add_scatter(
             name=escape(group.label),
             x=xs,
-            y=[row.median for row in rows],
+            y=metric.numbers(row.median for row in rows),
             mode="lines",
             legendgroup=str(place),
             line={"color": colour, "width": 2, "shape": "hv", "dash": theme.DASHES[place % len(theme.DASHES)]},
-            customdata=[[row.low, row.high] for row in rows],
-            hovertemplate=f"%{{y:{metric.FORMAT}}} (%{{customdata[0]:{metric.FORMAT}}} to "
-            f"%{{customdata[1]:{metric.FORMAT}}}) at %{{x:,.0f}}<extra>%{{fullData.name}}</extra>",
+            customdata=[sorted(map(metric.number, (row.low, row.high))) for row in rows],
+            hovertemplate=f"%{{y:{metric.format}}} (%{{customdata[0]:{metric.format}}} to "
+            f"%{{customdata[1]:{metric.format}}}) at %{{x:,.0f}}<extra>%{{fullData.name}}</extra>",
         )
     figure.update_xaxes(title_text="trainings" if axis == "trainings" else "seconds of training", rangemode="tozero")
-    drawn = theme.only_value(value for group in found for one in group.curves for value in one.best)
-    figure.update_yaxes(title_text="ranked first so far", tickformat=".2f", range=drawn)
+    within = metric.around(value for group in found for one in group.curves for value in one.best)
+    figure.update_yaxes(**metric.axis(metric.leading, within=within))
     return figure
 
 
@@ -106,8 +107,8 @@ TRAININGS = Section(
     title="Against trainings",
     within="answer",
     rows=_groups,
-    figure=lambda groups: draw_bands(groups, "trainings"),
-    finding=lambda groups: "Against trainings",
+    figure=lambda data, groups: draw_bands(groups, "trainings", data.metric),
+    finding=lambda data, groups: "Against trainings",
     label="Ranked first so far, against trainings",
 )
 SECONDS = Section(
@@ -116,7 +117,7 @@ SECONDS = Section(
     within="answer",
     shown=_timed,
     rows=_groups,
-    figure=lambda groups: draw_bands(groups, "seconds"),
-    finding=lambda groups: "Against seconds of training",
+    figure=lambda data, groups: draw_bands(groups, "seconds", data.metric),
+    finding=lambda data, groups: "Against seconds of training",
     label="Ranked first so far, against seconds of training",
 )

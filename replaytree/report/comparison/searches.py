@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, takewhile
 
+from replaytree.metric import Metric
 from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import SearchData
 
@@ -48,6 +49,11 @@ class Comparison:
     def of(cls, searches: Sequence[SearchData]) -> Comparison:
         """Of at least two searches."""
         return cls(tuple(searches), tuple(groups(searches, curves(searches))))
+
+    @property
+    def metric(self) -> Metric:
+        """Of all of them: searches of images and of text are not compared."""
+        return self.searches[0].metric
 
     @property
     def curves(self) -> tuple[Curve, ...]:

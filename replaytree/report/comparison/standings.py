@@ -71,6 +71,6 @@ SECTION = Section(
     wide=True,
     shown=always,
     rows=_rows,
-    finding=lambda rows: "Where each stands",
+    finding=lambda data, rows: "Where each stands",
     template="standings.html",
 )

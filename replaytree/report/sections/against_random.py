@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from replaytree import metric
 from replaytree.report.difference import Difference, between
 from replaytree.report.leading import Leader, leaders
 from replaytree.report.reading import SearchData
@@ -26,6 +25,20 @@ class RandomComparison:
     random: Leader
     difference: Difference
     caution: str = ""
+
+    @property
+    def floor(self) -> float:
+        """Where the bars begin: below the lower accuracy; of perplexities at 0."""
+        worst = min(self.search.accuracy, self.random.accuracy)
+        return 0.0 if self.search.known.metric.is_inverse else max(0.0, worst - 0.05)
+
+    @property
+    def lengths(self) -> tuple[float, float]:
+        """The bars of the search and of random search, in per cent of the room for them."""
+        numbers = [self.search.known.metric.number(each.accuracy) for each in (self.search, self.random)]
+        room = max(numbers) if self.search.known.metric.is_inverse else 1.0 - self.floor
+        search, random = (100.0 * (number - self.floor) / room for number in numbers)
+        return search, random
 
 
 def compare_with_random(data: SearchData, against: SearchData | None) -> RandomComparison | None:
@@ -64,7 +77,8 @@ def random_finding(found: RandomComparison) -> str:
     if not found.difference.sign:
         return f"Not told apart from random search after the same {trainings}"
     better = "better" if found.difference.sign > 0 else "worse"
-    return f"{metric.points(abs(found.difference.value))} {better} than random search after the same {trainings}"
+    more = found.difference.metric.points(abs(found.difference.value))
+    return f"{more} {better} than random search after the same {trainings}"
 
 
 def _caution(data: SearchData, against: SearchData) -> str:
@@ -72,7 +86,7 @@ def _caution(data: SearchData, against: SearchData) -> str:
     if against.config.get("strategy") != "random":
         parts.append(f"its strategy is {against.config.get('strategy', 'unknown')!s}, not random")
     if data.info.data_json != against.info.data_json:
-        parts.append("its images, or their split, are others")
+        parts.append(f"its {data.metric.items}, or their split, are others")
     if data.info.space_json != against.info.space_json:
         parts.append("its layers are others")
     if data.max_epochs != against.max_epochs:
@@ -85,7 +99,7 @@ SECTION = Section(
     title="Against random search",
     within="answer",
     rows=against_random,
-    finding=random_finding,
+    finding=lambda data, found: random_finding(found),
     empty="No random search to compare with",
     template="against_random.html",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.records import Shape
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
@@ -97,6 +97,7 @@ class AnswerRows:
     blocks: tuple[Block, ...]
     basis: str
     counts: str
+    metric: Metric
     cells: tuple[Wiring, ...] = ()
     skips: Wiring | None = None
 
@@ -109,7 +110,7 @@ class AnswerRows:
         step = self.blocks[depth - 1].step
         return (
             f"layer {depth}, {step.label}: with it, {short(step.params)} parameters, {short(step.flops)} FLOPs, "
-            f"accuracy {metric.shown(step.average_accuracy, unknown='unknown')}"
+            f"{self.metric.name} {self.metric.shown(step.average_accuracy, unknown='unknown')}"
         )
 
 
@@ -119,7 +120,13 @@ def answer_rows(data: SearchData) -> AnswerRows | None:
     if found is None:
         return None
     return AnswerRows(
-        found, blocks(found, data), basis(found), what_counts(found), cells=_cells(data), skips=_skips(data)
+        found,
+        blocks(found, data),
+        basis(found, data.metric),
+        what_counts(found, data.metric),
+        data.metric,
+        cells=_cells(data),
+        skips=_skips(data),
     )
 
 
@@ -191,7 +198,7 @@ def _limits(data: SearchData, params: int | None, flops: int | None) -> tuple[Li
 
 def blocks(found: Answer, data: SearchData) -> tuple[Block, ...]:
     """Boxes for the chain: the side grows with the map's side, the thickness with the logarithm of its channels."""
-    scale = theme.Scale.of(data.averages)
+    scale = theme.Scale.of(data.averages, data.metric)
     widest = max((max(step.output_shape[1:]) for step in found.steps if step.output_shape), default=1)
     drawn = []
     for step in found.steps:
@@ -208,25 +215,27 @@ def blocks(found: Answer, data: SearchData) -> tuple[Block, ...]:
     return tuple(drawn)
 
 
-def answer_finding(found: Answer) -> str:
+def answer_finding(found: Answer, metric: Metric) -> str:
     """'Best: 0.989 after 8 layers'."""
     return f"Best: {metric.rounded(found.accuracy)} after {layers(len(found.steps))}"
 
 
-def basis(found: Answer) -> str:
+def basis(found: Answer, metric: Metric) -> str:
     """The basis of the interval, in a few words."""
-    parts = [f"n = {found.images:,} validation images"] if found.images else []
+    parts = [f"n = {found.images:,} validation {metric.items}"] if found.images else []
     if found.noise is not None:
         parts.append(counted(found.evaluation_count, "training"))
-    return ", ".join(parts) or "neither images nor repeated trainings"
+    return ", ".join(parts) or f"neither {metric.items} nor repeated trainings"
 
 
-def what_counts(found: Answer) -> str:
+def what_counts(found: Answer, metric: Metric) -> str:
     """What bound and interval count, as a part of a sentence."""
-    images = f"the sampling error of {found.images:,} validation images (Wilson’s interval)" if found.images else ""
+    how = f"as {metric.word_deviation:g} nats a word" if metric.is_inverse else "Wilson’s interval"
+    images = f"the sampling error of {found.images:,} validation {metric.items} ({how})" if found.images else ""
     if found.noise is None:
         return f"{images or 'nothing yet'}, but not chance in training: no prefix was trained twice"
-    noise = f"chance in training (trained again, a prefix’s error rate changes by about {found.noise:.0%} of its value)"
+    what = metric.name if metric.is_inverse else "error rate"
+    noise = f"chance in training (trained again, a prefix’s {what} changes by about {found.noise:.0%} of its value)"
     return f"{noise} and {images}" if images else noise
 
 
@@ -236,7 +245,7 @@ SECTION = Section(
     eyebrow="The answer",
     shown=always,
     rows=answer_rows,
-    finding=lambda rows: answer_finding(rows.found),
+    finding=lambda data, rows: answer_finding(rows.found, data.metric),
     empty="Nothing has been measured yet",
     template="answer.html",
 )

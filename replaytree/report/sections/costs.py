@@ -55,7 +55,7 @@ SECTION = Section(
     within="history",
     wide=True,
     rows=depth_cost_rows,
-    figure=draw_depth_cost,
-    finding=lambda rows: "What each depth costs",
+    figure=lambda data, rows: draw_depth_cost(rows),
+    finding=lambda data, rows: "What each depth costs",
     label="Median seconds of a training by depth",
 )

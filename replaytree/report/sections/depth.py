@@ -9,7 +9,7 @@ from html import escape
 
 from plotly import graph_objects as go
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.report import theme
 from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search
@@ -65,17 +65,20 @@ def depth_rows(data: SearchData) -> list[DepthRow]:
     return rows
 
 
-def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
+def draw_depth(rows: Sequence[DepthRow], metric: Metric) -> go.Figure:
     """A box a depth (quartiles; whiskers to the lowest and the highest) and a line through those ranked first."""
     depths = [row.depth for row in rows]
+    # From the lowest number to the highest, which of perplexities is the worst.
+    ends = ("low", "first_quartile", "third_quartile", "high")[:: metric.direction]
+    fences = [metric.numbers(getattr(row, end) for row in rows) for end in ends]
     box = go.Box(
         name="all prefixes: quartiles, lowest and highest",
         x=depths,
-        lowerfence=[row.low for row in rows],
-        q1=[row.first_quartile for row in rows],
-        median=[row.median for row in rows],
-        q3=[row.third_quartile for row in rows],
-        upperfence=[row.high for row in rows],
+        lowerfence=fences[0],
+        q1=fences[1],
+        median=metric.numbers(row.median for row in rows),
+        q3=fences[2],
+        upperfence=fences[3],
         marker={"color": theme.SAMPLE},
         line={"width": 1.2},
         hoverinfo="skip",
@@ -83,43 +86,42 @@ def draw_depth(rows: Sequence[DepthRow]) -> go.Figure:
     line = go.Scatter(
         name="ranked first",
         x=depths,
-        y=[row.best for row in rows],
+        y=metric.numbers(row.best for row in rows),
         mode="lines+markers",
         marker={"color": theme.BEST, "size": 8},
         line={"color": theme.BEST, "width": 2},
         text=[
-            f"{escape(row.best_labels)}<br>{at_least(row.at_least)}median {metric.shown(row.median)} of "
+            f"{escape(row.best_labels)}<br>{at_least(row.at_least, metric)}median {metric.shown(row.median)} of "
             f"{row.nodes} prefix{'' if row.nodes == 1 else 'es'}"
             for row in rows
         ],
-        hovertemplate=f"%{{x}} layers: %{{y:{metric.FORMAT}}} on average<br>%{{text}}<extra></extra>",
+        hovertemplate=f"%{{x}} layers: %{{y:{metric.format}}} on average<br>%{{text}}<extra></extra>",
     )
     figure = theme.figure(box, line, height=360)
     figure.update_xaxes(title_text="layers", dtick=1 if len(rows) <= 16 else None)
-    figure.update_yaxes(title_text="average accuracy", tickformat=".2f", range=_window(rows))
+    figure.update_yaxes(**metric.axis(f"average {metric.name}", within=_window(rows, metric)))
     return figure
 
 
-def at_least(bound: float | None) -> str:
+def at_least(bound: float | None, metric: Metric) -> str:
     """'at least 0.9876; ', or nothing where that is unknown."""
-    return "" if bound is None else f"at least {metric.shown(bound)}; "
+    return "" if bound is None else f"{metric.bound} {metric.shown(bound)}; "
 
 
 def plot_depth(search: HasTree | ReplayTree) -> go.Figure:
     """Accuracy by depth, over the prefixes measured at the search's largest budget."""
-    return draw_depth(depth_rows(read_search(search)))
+    data = read_search(search)
+    return draw_depth(depth_rows(data), data.metric)
 
 
-def _window(rows: Sequence[DepthRow]) -> list[float] | None:
+def _window(rows: Sequence[DepthRow], metric: Metric) -> list[float] | None:
     """The quartiles and the best fill the panel; the longest whiskers may leave it."""
     if not rows:
         return None
-    low, high = min(row.first_quartile for row in rows), max(row.high for row in rows)
-    room = max(high - low, 0.01)
-    return [max(0.0, low - 0.35 * room), min(1.005, high + 0.08 * room)]
+    return metric.window(min(row.first_quartile for row in rows), max(row.high for row in rows), below=0.35)
 
 
-def depth_finding(rows: Sequence[DepthRow]) -> str:
+def depth_finding(rows: Sequence[DepthRow], metric: Metric) -> str:
     """The best number of layers, and the result of deeper prefixes."""
     best = next(row for row in rows if row.leads)
     deepest = rows[-1]
@@ -131,7 +133,7 @@ def depth_finding(rows: Sequence[DepthRow]) -> str:
 
 def _caption(data: SearchData, rows: Sequence[DepthRow]) -> str:
     text = (
-        f"Average accuracy by depth, over the prefixes measured at the largest budget, "
+        f"Average {data.metric.name} by depth, over the prefixes measured at the largest budget, "
         f"{data.measured_when(data.max_epochs)}; the line shows the prefix of each depth that ranks first."
     )
     # Where it is not given it is `joint` if the space is nested, which the trainings show.
@@ -146,8 +148,8 @@ SECTION = Section(
     title="What was learned",
     eyebrow="What the tree learned",
     rows=depth_rows,
-    figure=draw_depth,
-    finding=depth_finding,
+    figure=lambda data, rows: draw_depth(rows, data.metric),
+    finding=lambda data, rows: depth_finding(rows, data.metric),
     caption=_caption,
     empty="No prefix was measured at the largest budget yet",
 )

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from plotly import graph_objects as go
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.records import Path, filled
 from replaytree.report import theme
 from replaytree.report.difference import welch_half
@@ -40,8 +40,8 @@ class EffectRow:
 
     `place` is that of the option among all options of the space.
 
-    `effect` is that in accuracy, on average; None where there is no other to compare with. `gains` has a value a
-    training, against the mean of all: two options' gains differ by what their trainings reached.
+    `effect` is that in accuracy, of text in its logarithm, on average; None where there is no other to compare with.
+    `gains` has a value a training, against the mean of all: two options' gains differ by what their trainings reached.
     """
 
     position: int
@@ -93,11 +93,14 @@ def effect_rows(data: SearchData) -> list[EffectRow]:
             for option in taken(decision, value)
         ]
 
-    return option_effects(data.trainings, options, list(chain.from_iterable(by_decision.values())))
+    return option_effects(data.trainings, options, list(chain.from_iterable(by_decision.values())), data.metric)
 
 
 def option_effects(
-    trainings: Sequence[EpisodeInfo], options: Callable[[int, int], Sequence[Option]], order: Sequence[Option]
+    trainings: Sequence[EpisodeInfo],
+    options: Callable[[int, int], Sequence[Option]],
+    order: Sequence[Option],
+    metric: Metric,
 ) -> list[EffectRow]:
     """Effects, by position, then in `order`; `options(position, action)` are what makes up a layer.
 
@@ -111,7 +114,8 @@ def option_effects(
     groups = defaultdict(list)
     for training in trainings:
         if training.accuracies:
-            best = tuple(accumulate(filled(training.accuracies, len(training.accuracies)), max))
+            reached = accumulate(filled(training.accuracies, len(training.accuracies)), max)
+            best = tuple(map(metric.gained, reached))
             lacking = tuple(depth for depth, accuracy in enumerate(training.accuracies) if accuracy is None)
             groups[training.epochs, lacking].append(_Course(training.path[: len(best)], best))
     effects: defaultdict[_Cell, list[tuple[float, int]]] = defaultdict(list)
@@ -161,7 +165,7 @@ def _surplus(course: _Course, position: int, everything: _Sums, own: _Sums) -> t
     return total, others
 
 
-def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
+def draw_effects(rows: Sequence[EffectRow], metric: Metric) -> go.Figure:
     """Layers down, positions across; orange gains, blue costs. A cell with nothing to compare with is empty."""
     options = {row.place: _named(row.decision, row.option) for row in sorted(rows, key=lambda row: row.place)}
     places = {place: down for down, place in enumerate(options)}
@@ -184,7 +188,7 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
         xgap=1,
         ygap=1,
         hoverongaps=False,
-        hovertemplate="%{y} at position %{x}: %{z:+.2f} points<br>%{text}<extra></extra>",
+        hovertemplate=f"%{{y}} at position %{{x}}: %{{z:+.2f}} {metric.gain_words}<br>%{{text}}<extra></extra>",
     )
     figure = theme.figure(cells, height=max(260, 90 + 20 * len(places)))
     figure.update_layout(
@@ -192,7 +196,7 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
             "cmin": -end,
             "cmax": end,
             "colorscale": theme.diverging("light"),
-            "colorbar": {"title": {"text": "points", "side": "top", "font": {"size": 11}}, "ticksuffix": " "},
+            "colorbar": {"title": {"text": metric.gain_unit, "side": "top", "font": {"size": 11}}, "ticksuffix": " "},
         },
         meta={"scale": "diverging"},
     )
@@ -203,11 +207,14 @@ def draw_effects(rows: Sequence[EffectRow]) -> go.Figure:
 
 def plot_layer_effects(search: HasTree | ReplayTree) -> go.Figure:
     """The effect of each layer at each position, against trainings with another layer there."""
-    return draw_effects(effect_rows(read_search(search)))
+    data = read_search(search)
+    return draw_effects(effect_rows(data), data.metric)
 
 
-def effect_finding(rows: Sequence[EffectRow]) -> str:
-    """The best and the worst type of first layer, in percentage points of accuracy; only where they are told apart.
+def effect_finding(rows: Sequence[EffectRow], metric: Metric) -> str:
+    """The best and the worst type of first layer, in percentage points of accuracy, or per cent of perplexity.
+
+    Only where they are told apart.
 
     Of layers that are several decisions, the options of the one decision that makes the largest difference.
     """
@@ -230,7 +237,7 @@ def effect_finding(rows: Sequence[EffectRow]) -> str:
         best, worst = (choose(kinds, key=lambda kind: fmean(kinds[kind])) for choose in (max, min))
         more = fmean(kinds[best]) - fmean(kinds[worst])
         if more > welch_half(kinds[best], kinds[worst], level=0.95, comparisons=pairs):
-            told.append((more, f"First layer: {_named(decision, best)} came {metric.points(more)} above {worst}"))
+            told.append((more, f"First layer: {_named(decision, best)} came {metric.ahead(more)} {worst}"))
     return max(told)[1] if told else f"No {what} is told apart from the others yet"
 
 
@@ -241,12 +248,13 @@ def _named(decision: str, option: str) -> str:
 
 def _caption(data: SearchData, rows: Sequence[EffectRow]) -> str:
     what = "layer" if all(row.decision == LAYER for row in rows) else "option"
+    name = data.metric.name
     return (
-        f"Percentage points of accuracy: what whole trainings with this {what} at this position reached, less what "
+        f"{data.metric.gain_caption}: what whole trainings with this {what} at this position reached, less what "
         f"trainings with another {what} there reached. A training is never compared with itself: a cell is blank "
         "where nothing was trained, or where no other training can be compared. Two trainings are compared at the"
-        " same budget and number of layers, by the best accuracy up to there, so the layers that follow count "
-        "too. That is another question than the tree’s, where a node’s accuracy is that of the one network that "
+        f" same budget and number of layers, by the best {name} up to there, so the layers that follow count "
+        f"too. That is another question than the tree’s, where a node’s {name} is that of the one network that "
         "ends with it; the best prefix can hold a layer that did badly elsewhere. Hover gives n, the number of "
         f"trainings: a cell with n below {LEAST_TRAININGS} says little. The heading names two of a kind only "
         "where a 95 % interval of their difference (Welch’s, widened for choosing among all pairs) leaves out 0."
@@ -258,8 +266,8 @@ SECTION = Section(
     title="What a layer is worth",
     within="depth",
     rows=effect_rows,
-    figure=draw_effects,
-    finding=effect_finding,
+    figure=lambda data, rows: draw_effects(rows, data.metric),
+    finding=lambda data, rows: effect_finding(rows, data.metric),
     caption=_caption,
     empty="No training has measured anything yet",
 )

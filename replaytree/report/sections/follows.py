@@ -104,8 +104,8 @@ SECTION = Section(
     title="Which layer follows which",
     within="depth",
     rows=follow_rows,
-    figure=draw_follows,
-    finding=follow_finding,
+    figure=lambda data, rows: draw_follows(rows),
+    finding=lambda data, rows: follow_finding(rows),
     caption=lambda data, rows: (
         "The last two layers of each prefix in the best tenth. Hover compares a pair with its share of all prefixes."
     ),

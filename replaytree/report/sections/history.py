@@ -10,7 +10,7 @@ from typing import Any
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.records import FailureKind, Path, Source
 from replaytree.report import theme
 from replaytree.report.leading import Leader, leaders
@@ -88,8 +88,8 @@ def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[History
     return kept
 
 
-def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
-    """Three panels over the episodes, counted from 1: accuracy, bounds, policy."""
+def draw_history(rows: Sequence[HistoryRow], metric: Metric) -> go.Figure:
+    """Three panels over the episodes, counted from 1: accuracy or perplexity, bounds, policy."""
     rows = thinned(rows)
     learned = any(row.entropy is not None for row in rows)
     shares = [0.58, 0.2, 0.22] if learned else [0.72, 0.28]
@@ -102,7 +102,7 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
         specs=[[{"secondary_y": row == 2}] for row in range(len(shares))],
     )
     numbers = [row.number + 1 for row in rows]
-    for trace in _accuracy_traces(rows, numbers):
+    for trace in _measured_traces(rows, numbers, metric):
         figure.add_trace(trace, row=1, col=1)
     for name, field, colour, dash in (
         ("depth bound, layers", "depth_bound", theme.SERIES[3], "solid"),
@@ -123,8 +123,8 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
     figure.update_xaxes(title_text="episode", row=len(shares), col=1)
     if len(numbers) == 1:
         figure.update_xaxes(range=[numbers[0] - 1, numbers[0] + 1], dtick=1)
-    accuracies = theme.only_value(value for row in rows for value in (row.accuracy, row.best))
-    figure.update_yaxes(title_text="accuracy", tickformat=".2f", range=accuracies, row=1, col=1)
+    within = metric.around(value for row in rows for value in (row.accuracy, row.best))
+    figure.update_yaxes(**metric.axis(within=within), row=1, col=1)
     figure.update_yaxes(title_text="bounds", rangemode="tozero", row=2, col=1)
     if learned:
         figure.update_yaxes(title_text="entropy", rangemode="tozero", row=3, col=1, secondary_y=False)
@@ -134,10 +134,11 @@ def draw_history(rows: Sequence[HistoryRow]) -> go.Figure:
 
 def plot_history(search: HasTree | ReplayTree) -> go.Figure:
     """Accuracy of each training, the leader so far, bounds and policy over the episodes of a search."""
-    return draw_history(history_rows(read_search(search)))
+    data = read_search(search)
+    return draw_history(history_rows(data), data.metric)
 
 
-def _accuracy_traces(rows: Sequence[HistoryRow], numbers: list[int]) -> list[Any]:
+def _measured_traces(rows: Sequence[HistoryRow], numbers: list[int], metric: Metric) -> list[Any]:
     marks: tuple[tuple[Source, str, str, str], ...] = (
         ("sample", "sampled", theme.SAMPLE, "circle"),
         ("continue", "continued from the tree", theme.CONTINUE, "diamond"),
@@ -147,35 +148,56 @@ def _accuracy_traces(rows: Sequence[HistoryRow], numbers: list[int]) -> list[Any
     for source, name, colour, symbol in marks:
         chosen = [row for row in rows if row.source == source and row.accuracy is not None and row.failure is None]
         if chosen:
-            traces.append(_points(name, chosen, [row.accuracy for row in chosen], colour, symbol))
+            traces.append(_points(name, chosen, [row.accuracy for row in chosen], colour, symbol, metric=metric))
     traces.append(
-        _line("ranked first so far", numbers, [row.best for row in rows], theme.BEST, "solid", shape="hv", width=2)
+        _line(
+            "ranked first so far",
+            numbers,
+            metric.numbers(row.best for row in rows),
+            theme.BEST,
+            "solid",
+            shape="hv",
+            width=2,
+        )
     )
     # Replayed episodes measure nothing, and failures may not: both stand on the floor of the panel.
     floor = min((row.accuracy for row in rows if row.accuracy is not None), default=0.0)
     replayed = [row for row in rows if not row.trained]
     if replayed:
         traces.append(
-            _points("replayed, nothing trained", replayed, [floor] * len(replayed), theme.REPLAY, "line-ns-open")
+            _points(
+                "replayed, nothing trained",
+                replayed,
+                [floor] * len(replayed),
+                theme.REPLAY,
+                "line-ns-open",
+                metric=metric,
+            )
         )
     failed = [row for row in rows if row.failure is not None]
     if failed:
         values = [floor if row.accuracy is None else row.accuracy for row in failed]
-        traces.append(_points("failed", failed, values, theme.FAILED, "x"))
+        traces.append(_points("failed", failed, values, theme.FAILED, "x", metric=metric))
     return traces
 
 
 def _points(
-    name: str, rows: Sequence[HistoryRow], values: Sequence[float | None], colour: str, symbol: str
+    name: str,
+    rows: Sequence[HistoryRow],
+    fractions: Sequence[float | None],
+    colour: str,
+    symbol: str,
+    *,
+    metric: Metric,
 ) -> go.Scatter:
     return go.Scatter(
         name=name,
         x=[row.number + 1 for row in rows],
-        y=list(values),
+        y=metric.numbers(fractions),
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.8},
         text=[f"{escape(row.labels)}<br>{row.failure or _budget(row.epochs)}" for row in rows],
-        hovertemplate=f"episode %{{x}}: %{{y:{metric.FORMAT}}}<br>%{{text}}<extra></extra>",
+        hovertemplate=f"episode %{{x}}: %{{y:{metric.format}}}<br>%{{text}}<extra></extra>",
     )
 
 
@@ -216,14 +238,15 @@ def history_finding(rows: Sequence[HistoryRow]) -> str:
 
 def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
     parts = [
-        "Each mark is one training: the highest accuracy of any prefix on its path, with the epochs of that time. The "
-        "line is the average accuracy of the prefix that ranked first by then; it can fall when more trainings, or "
-        "longer ones, measure less. Below: the most layers (depth bound) and the epochs (budget) that were allowed."
+        f"Each mark is one training: the {data.metric.best} {data.metric.name} of any prefix on its path, with the "
+        f"epochs of that time. The line is the average {data.metric.name} of the prefix that ranked first by then; it "
+        f"can {data.metric.worsens} when more trainings, or longer ones, measure {data.metric.worse}. Below: the most "
+        f"layers (depth bound) and the epochs (budget) that were allowed."
     ]
     if any(row.entropy is not None for row in rows):
         parts.append(
             "At the bottom: the controller, the small network that proposes layers. Its entropy says how undecided it "
-            "is; the loss is what its training minimises, and its height says nothing about accuracy."
+            f"is; the loss is what its training minimises, and its height says nothing about {data.metric.name}."
         )
     parts.append("Episodes count from 1 here, and from 0 in the database.")
     if hidden := len(rows) - len(thinned(rows)):
@@ -236,8 +259,8 @@ SECTION = Section(
     title="Over time",
     eyebrow="The search over time",
     rows=history_rows,
-    figure=draw_history,
-    finding=history_finding,
+    figure=lambda data, rows: draw_history(rows, data.metric),
+    finding=lambda data, rows: history_finding(rows),
     caption=_caption,
     empty=NOTHING,
 )

@@ -10,7 +10,6 @@ from html import escape
 import networkx as nx
 from plotly import graph_objects as go
 
-from replaytree import metric
 from replaytree.records import Path
 from replaytree.report import theme
 from replaytree.report.reading import SearchData
@@ -96,8 +95,8 @@ def draw_network(rows: Sequence[NetworkRow], scale: theme.Scale) -> go.Figure:
         textfont={"size": 10},
         customdata=[row.place for row in shown],
         hovertext=[
-            f"{escape(row.labels)}<br>{row.visit_count} visits, average accuracy "
-            f"{metric.shown(row.average_accuracy, unknown='unknown')}"
+            f"{escape(row.labels)}<br>{row.visit_count} visits, average {scale.metric.name} "
+            f"{scale.metric.shown(row.average_accuracy, unknown='unknown')}"
             for row in shown
         ],
         hoverinfo="text",
@@ -107,7 +106,7 @@ def draw_network(rows: Sequence[NetworkRow], scale: theme.Scale) -> go.Figure:
         y=[row.y for row in rows if not row.path],
         mode="markers",
         marker={"size": 12, "symbol": "square", "color": theme.REPLAY},
-        hovertext=["the root: the images"],
+        hovertext=[f"the root: the {scale.metric.items}"],
         hoverinfo="text",
     )
     figure = theme.figure(edges, root, nodes, height=560, showlegend=False, meta={"marks": "places"})
@@ -147,7 +146,7 @@ def _walk(children: dict[Path, list[Path]]) -> list[Path]:
 
 
 def _rows_and_scale(data: SearchData) -> tuple[list[NetworkRow], theme.Scale]:
-    return network_rows(data), theme.Scale.of(data.averages)
+    return network_rows(data), theme.Scale.of(data.averages, data.metric)
 
 
 SECTION = Section(
@@ -155,6 +154,6 @@ SECTION = Section(
     title="Graph",
     within="tree",
     rows=_rows_and_scale,
-    figure=lambda found: draw_network(*found),
-    finding=lambda found: "The most visited part of the tree as a graph",
+    figure=lambda data, found: draw_network(*found),
+    finding=lambda data, found: "The most visited part of the tree as a graph",
 )

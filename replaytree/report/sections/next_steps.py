@@ -23,11 +23,11 @@ def next_steps(data: SearchData) -> list[NextStep]:
     assert data.best is not None, "something was measured"
     whats = (
         ("show", "See the best prefix and what follows it in the tree:"),
-        ("retrain", "Train the best prefix from scratch and measure it on the test images, where there are any:"),
+        ("retrain", "Train the best prefix from scratch and measure it on the test {items}, where there are any:"),
         ("export", "Then write that model as an ONNX file for use elsewhere:"),
     )
     steps = [
-        NextStep(name, what, text)
+        NextStep(name, what.format(items=data.metric.items), text)
         for (name, what), text in zip(whats, node_commands(data, str(data.best.node_id)), strict=False)
     ]
     resume = commands_of(data).resume
@@ -39,6 +39,6 @@ SECTION = Section(
     title="Next steps",
     within="answer",
     rows=next_steps,
-    finding=lambda steps: "Next steps",
+    finding=lambda data, steps: "Next steps",
     template="next_steps.html",
 )

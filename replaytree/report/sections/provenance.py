@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
+from replaytree.metric import Metric
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section, always
 from replaytree.report.sections.retrained import looked_at_test, retrained_rows
@@ -114,11 +115,12 @@ def provenance(data: SearchData) -> Provenance:
     )
 
 
-def provenance_finding(rows: Provenance) -> str:
-    """What kind of accuracies the page's are."""
+def provenance_finding(rows: Provenance, metric: Metric) -> str:
+    """What kind of accuracies or perplexities the page's are."""
     if not rows.measured:
         return "Where this search comes from"
-    return f"All accuracies here are {'validation accuracies' if rows.data else 'the evaluator’s own'}"
+    what = metric.plural
+    return f"All {what} here are {f'validation {what}' if rows.data else 'the evaluator’s own'}"
 
 
 SECTION = Section(
@@ -126,6 +128,6 @@ SECTION = Section(
     title="Provenance",
     shown=always,
     rows=provenance,
-    finding=provenance_finding,
+    finding=lambda data, rows: provenance_finding(rows, data.metric),
     template="provenance.html",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replaytree import metric
+from replaytree.metric import Metric
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
 from replaytree.tree import MeanAccuracy, retrainings
@@ -27,7 +27,7 @@ class RetrainedRow:
 def retrained_rows(data: SearchData) -> list[RetrainedRow]:
     """One row a prefix and number of epochs, in the order in which they were trained last."""
     rows = []
-    for each in retrainings(data.models):
+    for each in retrainings(data.models, data.metric):
         first = each.models[0]
         rows.append(
             RetrainedRow(
@@ -43,14 +43,14 @@ def retrained_rows(data: SearchData) -> list[RetrainedRow]:
     return rows
 
 
-def retrained_finding(rows: Sequence[RetrainedRow]) -> str:
+def retrained_finding(rows: Sequence[RetrainedRow], metric: Metric) -> str:
     """What the last retraining came to."""
     last = rows[-1]
     seeds = f"{len(last.seeds)} seed{'' if len(last.seeds) == 1 else 's'}"
     if last.test is None:
-        return f"Retrained with {seeds}; these images have no test split"
+        return f"Retrained with {seeds}; these {metric.items} have no test split"
     mean_of = "mean of " if len(last.seeds) > 1 else ""
-    return f"Retrained: {metric.rounded(last.test.mean)} on the test images, {mean_of}{seeds}"
+    return f"Retrained: {metric.brief(last.test.mean)} on the test {metric.items}, {mean_of}{seeds}"
 
 
 def looked_at_test(rows: Sequence[RetrainedRow]) -> bool:
@@ -63,6 +63,6 @@ SECTION = Section(
     title="Retrained",
     within="answer",
     rows=retrained_rows,
-    finding=retrained_finding,
+    finding=lambda data, rows: retrained_finding(rows, data.metric),
     template="retrained.html",
 )

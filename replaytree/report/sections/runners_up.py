@@ -19,6 +19,6 @@ SECTION = Section(
     title="The next best",
     within="answer",
     rows=runners_up,
-    finding=lambda nodes: "The next best",
+    finding=lambda data, nodes: "The next best",
     template="runners_up.html",
 )

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from plotly import graph_objects as go
 
-from replaytree import metric
 from replaytree.errors import ConfigError
+from replaytree.metric import Metric
 from replaytree.report import theme
 from replaytree.report.quantile import quantile
 from replaytree.report.reading import HasTree, SearchData, read_search, shown_bound
@@ -67,62 +67,63 @@ def shown_rows(rows: Sequence[ParetoRow], most: int = MOST_POINTS) -> list[Paret
     return [row for place, row in enumerate(rows) if row.on_front or row.rank < bar or place % step == 0]
 
 
-def draw_pareto(rows: Sequence[ParetoRow], cost: Cost) -> go.Figure:
+def draw_pareto(rows: Sequence[ParetoRow], cost: Cost, metric: Metric) -> go.Figure:
     """All prefixes as points, coloured by depth, and the front as steps."""
     points = shown_rows(rows)
     front = [row for row in rows if row.on_front]
     everything = go.Scatter(
         name="prefix",
         x=[row.cost for row in points],
-        y=[row.bound for row in points],
+        y=metric.numbers(row.bound for row in points),
         mode="markers",
         marker={"color": theme.SAMPLE, "size": 5, "opacity": 0.45},
         customdata=[row.node_id for row in points],
-        text=[_text(row) for row in points],
-        hovertemplate=f"at least %{{y:{metric.FORMAT}}} at %{{x:,}}<br>%{{text}}<extra></extra>",
+        text=[_text(row, metric) for row in points],
+        hovertemplate=f"{metric.bound} %{{y:{metric.format}}} at %{{x:,}}<br>%{{text}}<extra></extra>",
     )
     best = go.Scatter(
         name="Pareto front",
         x=[row.cost for row in front],
-        y=[row.bound for row in front],
+        y=metric.numbers(row.bound for row in front),
         mode="lines+markers",
         line={"color": theme.CONTINUE, "width": 2, "shape": "hv"},
         marker={"color": theme.CONTINUE, "size": 8, "symbol": "diamond"},
         customdata=[row.node_id for row in front],
-        text=[_text(row) for row in front],
-        hovertemplate=f"front: at least %{{y:{metric.FORMAT}}} at %{{x:,}}<br>%{{text}}<extra></extra>",
+        text=[_text(row, metric) for row in front],
+        hovertemplate=f"front: {metric.bound} %{{y:{metric.format}}} at %{{x:,}}<br>%{{text}}<extra></extra>",
     )
     figure = theme.figure(everything, best, height=380, meta={"marks": "nodes"})
-    heights = _window([row.bound for row in rows])
+    heights = _window([row.bound for row in rows], metric)
     # A cost of 0 cannot be shown on a logarithmic axis.
     kind = "log" if rows and rows[0].cost > 0 else "linear"
-    title = "parameters" if cost == "params" else "FLOPs (multiply-adds an image)"
-    across = _costs(rows, heights) if kind == "log" else None
+    title = "parameters" if cost == "params" else f"FLOPs (multiply-adds {metric.each})"
+    across = _costs(rows, heights, metric) if kind == "log" else None
     step = None if across is None else 1 if across[1] - across[0] > 2 else "D2"
     figure.update_xaxes(title_text=title, type=kind, dtick=step, tickformat="~s", range=across)
-    figure.update_yaxes(title_text="accuracy, at least", tickformat=".2f", range=heights)
+    figure.update_yaxes(**metric.axis(f"{metric.name}, {metric.bound}", within=heights))
     return figure
 
 
 def plot_pareto(search: HasTree | ReplayTree, *, cost: Cost = "params") -> go.Figure:
-    """Accuracy against 'params' or 'flops', over the prefixes measured at the search's largest budget."""
-    return draw_pareto(pareto_rows(read_search(search), cost), cost)
+    """Accuracy or perplexity against 'params' or 'flops', over the prefixes measured at the search's largest budget."""
+    data = read_search(search)
+    return draw_pareto(pareto_rows(data, cost), cost, data.metric)
 
 
-def _text(row: ParetoRow) -> str:
+def _text(row: ParetoRow, metric: Metric) -> str:
     return f"{escape(row.labels)}<br>average {metric.shown(row.accuracy)}"
 
 
-def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None) -> list[float] | None:
+def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None, metric: Metric) -> list[float] | None:
     """The decades of what the heights leave in sight: a tiny network below them must not stretch the axis."""
-    shown = [math.log10(row.cost) for row in rows if heights is None or heights[0] <= row.bound <= heights[1]]
+    shown = [math.log10(row.cost) for row in rows if heights is None or metric.is_within(row.bound, heights)]
     if not shown:
         return None
     room = max(0.05 * (max(shown) - min(shown)), 0.05)
     return [min(shown) - room, max(shown) + room]
 
 
-def _window(accuracies: Sequence[float]) -> list[float] | None:
+def _window(accuracies: Sequence[float], metric: Metric) -> list[float] | None:
     """Without the lowest 5 %, and those more than 3 quartile ranges below the quartiles (Tukey's "far out").
 
     A few hopeless prefixes must not press the front against the ceiling.
@@ -133,8 +134,7 @@ def _window(accuracies: Sequence[float]) -> list[float] | None:
     lower, upper = (quantile(ordered, share) for share in (0.25, 0.75))
     far = lower - 3.0 * (upper - lower)
     low, high = next(each for each in ordered[len(ordered) // 20 :] if each >= far), ordered[-1]
-    room = max(high - low, 0.01)
-    return [max(0.0, low - 0.05 * room), min(1.005, high + 0.08 * room)]
+    return metric.window(low, high, below=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,21 +151,21 @@ def tradeoffs(data: SearchData) -> Tradeoffs | None:
     return next((each for each in found if each.rows), None)
 
 
-def pareto_finding(rows: Sequence[ParetoRow], cost: Cost) -> str:
-    """The cheapest prefix whose bound is within a point of the best one's."""
+def pareto_finding(rows: Sequence[ParetoRow], cost: Cost, metric: Metric) -> str:
+    """The cheapest prefix whose bound is within a point of the best one's, of text within 2 % of it."""
     best = min(rows, key=lambda row: row.rank)
-    near = next(row for row in rows if row.bound >= best.bound - 0.01)
+    near = next(row for row in rows if metric.is_near(row.bound, best.bound))
     if near.cost >= best.cost or near.cost <= 0:
-        return f"Nothing cheaper comes within a point of the best, at least {metric.rounded(best.bound)}"
+        return f"Nothing cheaper comes within {metric.near} of the best, {metric.bound} {metric.rounded(best.bound)}"
     return (
-        f"At least {metric.rounded(near.bound)} {metric.NAME} for {short(near.cost)} {NOUNS[cost]}, "
-        f"at least {metric.rounded(best.bound)} for {short(best.cost)}"
+        f"{metric.bound.capitalize()} {metric.rounded(near.bound)} {metric.name} for {short(near.cost)} {NOUNS[cost]}, "
+        f"{metric.bound} {metric.rounded(best.bound)} for {short(best.cost)}"
     )
 
 
 def _caption(data: SearchData, found: Tradeoffs) -> str:
     text = (
-        f"Prefixes measured {data.measured_when(data.max_epochs)}, by “at least”, the cautious figure that "
+        f"Prefixes measured {data.measured_when(data.max_epochs)}, by “{data.metric.bound}”, the cautious figure that "
         "ranks; the heading and the vertical axis have the same. The lowest prefixes can lie outside of the drawing. "
         "Diamonds are the Pareto front: nothing is both cheaper and better. Click a mark to see its node in the tree."
     )
@@ -175,15 +175,19 @@ def _caption(data: SearchData, found: Tradeoffs) -> str:
 
 def _against(cost: Cost) -> Section[SearchData, list[ParetoRow]]:
     """The part that draws one cost."""
-    heading = f"Accuracy against {NOUNS[cost]}"
+    against = f"against {NOUNS[cost]}"
+
+    def heading(data: SearchData) -> str:
+        return f"{data.metric.name.capitalize()} {against}"
+
     return Section(
         name=cost,
-        title=heading,
+        title=against.capitalize(),
         within="tradeoffs",
         rows=lambda data: pareto_rows(data, cost),
-        figure=lambda rows: draw_pareto(rows, cost),
-        finding=lambda rows: heading,
-        label=f"{heading}, with the Pareto front",
+        figure=lambda data, rows: draw_pareto(rows, cost, data.metric),
+        finding=lambda data, rows: heading(data),
+        label=lambda data: f"{heading(data)}, with the Pareto front",
     )
 
 
@@ -191,7 +195,7 @@ SECTION = Section(
     name="tradeoffs",
     title="Trade-offs",
     rows=tradeoffs,
-    finding=lambda found: pareto_finding(found.rows, found.cost),
+    finding=lambda data, found: pareto_finding(found.rows, found.cost, data.metric),
     caption=_caption,
 )
 PARAMS, FLOPS = _against("params"), _against("flops")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from replaytree import metric
+from replaytree.metric import ERROR_SHIFT, Metric
 from replaytree.records import Path, Shape
 from replaytree.report import theme
 from replaytree.report.commands import node_commands
 from replaytree.report.reading import SearchData, kind_of
 from replaytree.report.section import Section
 from replaytree.report.wording import counted, layers
-
-ACCURACY_UNIT = 1e-4
-"""Accuracies travel as whole numbers of this unit: the four decimals that people are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
     shapes = {shape: place for place, shape in enumerate(dict.fromkeys(row.output_shape for row in rows))}
     labels = {label: place for place, label in enumerate(data.labels)}
     kinds = {kind: place for place, kind in enumerate(dict.fromkeys(map(kind_of, data.labels)))}
-    scale = theme.Scale.of(data.averages)
+    scale = theme.Scale.of(data.averages, data.metric)
     # Where a command has the node's number it is cut, and the page puts the pieces together.
     mark = next(f"NODE{n}" for n in count() if f"NODE{n}" not in f"{data.name} {data.storage}")
     return {
@@ -94,8 +92,15 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
         "kinds": list(kinds),
         "kindOf": [kinds[kind_of(label)] for label in data.labels],
         "shapes": [None if shape is None else "×".join(map(str, shape)) for shape in shapes],
-        "range": [theme.log_error(scale.low), theme.log_error(scale.high)],
-        "leastError": theme.ERROR_SHIFT,
+        "range": [data.metric.shade(scale.low), data.metric.shade(scale.high)],
+        "metric": {
+            "name": data.metric.name,
+            "bound": data.metric.bound,
+            "best": f"{data.metric.best} training",
+            "items": data.metric.items,
+            "digits": data.metric.digits,
+            "leastError": None if data.metric.is_inverse else ERROR_SHIFT,
+        },
         "maxEpochs": data.max_epochs,
         "best": None if data.best is None else data.best.node_id,
         "colours": [theme.colour_at(step / 63) for step in range(64)],
@@ -111,9 +116,9 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
             "evaluations": [row.evaluation_count for row in rows],
             "budgetEvaluations": [row.budget_evaluation_count for row in rows],
             "epochs": _known([row.epochs for row in rows]),
-            "average": [whole_accuracy(row.average_accuracy) for row in rows],
-            "bound": [whole_accuracy(row.lower_bound) for row in rows],
-            "best": [whole_accuracy(row.best_accuracy) for row in rows],
+            "average": [whole_number(row.average_accuracy, data.metric) for row in rows],
+            "bound": [whole_number(row.lower_bound, data.metric) for row in rows],
+            "best": [whole_number(row.best_accuracy, data.metric) for row in rows],
             "params": _known([row.params for row in rows]),
             "flops": _known([row.flops for row in rows]),
             "shape": [shapes[row.output_shape] for row in rows],
@@ -121,9 +126,14 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
     }
 
 
-def whole_accuracy(accuracy: float | None) -> int:
-    """0.98765 -> 9876 (rounded as it is shown); -1 for None."""
-    return -1 if accuracy is None else int(metric.shown(accuracy).replace(".", ""))
+def whole_number(fraction: float | None, metric: Metric) -> int:
+    """0.98765 -> 9876, of text 1 / 120.5 -> 12050: as it is shown, without its point; -1 for None.
+
+    Of a perplexity that is infinite, too: the page has no whole number for it.
+    """
+    if fraction is None or math.isinf(metric.number(fraction)):
+        return -1
+    return int(metric.shown(fraction).replace(".", ""))
 
 
 def _known(values: Sequence[int | None]) -> list[int]:
@@ -141,7 +151,7 @@ class TreeSize:
 
 def tree_size(data: SearchData) -> TreeSize:
     """Of a search that has measured something."""
-    return TreeSize(len(data.nodes), max(node.depth for node in data.nodes), theme.Scale.of(data.averages))
+    return TreeSize(len(data.nodes), max(node.depth for node in data.nodes), theme.Scale.of(data.averages, data.metric))
 
 
 def tree_finding(size: TreeSize) -> str:
@@ -154,7 +164,7 @@ SECTION = Section(
     title="Tree",
     eyebrow="The tree",
     rows=tree_size,
-    finding=tree_finding,
+    finding=lambda data, size: tree_finding(size),
     template="tree.html",
     columns=tree_columns,
 )

@@ -1,5 +1,6 @@
 import pytest
 
+from replaytree.metric import ACCURACY
 from replaytree.report.comparison.answer import standing_finding
 from replaytree.report.comparison.apart import group_standings
 from replaytree.report.comparison.searches import curves, groups
@@ -26,6 +27,6 @@ def test_groups_of_the_same_seeds_are_compared_seed_by_seed(grow, training):
     assert behind["luck (3 seeds)"].value == pytest.approx(0.29 / 3)
     assert behind["luck (3 seeds)"].sign == 1
     assert behind["firm (3 seeds)"].sign == 0
-    assert standing_finding(standings, 1) == (
+    assert standing_finding(standings, 1, metric=ACCURACY) == (
         "After 1 training own (3 seeds) and firm (3 seeds) are not told apart; own (3 seeds) is ahead of luck (3 seeds)"
     )

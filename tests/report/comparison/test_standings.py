@@ -1,5 +1,6 @@
 import pytest
 
+from replaytree.metric import ACCURACY
 from replaytree.report.comparison.answer import standing_finding
 from replaytree.report.comparison.apart import group_standings
 from replaytree.report.comparison.searches import curves, groups
@@ -24,4 +25,4 @@ def test_the_table_and_its_heading(searches):
         ("luck", 1, 0.9),
         ("toys (2 seeds)", 2, pytest.approx(0.3)),
     ]
-    assert standing_finding(standings, 1) == "After 1 training luck is ahead of toys (2 seeds)"
+    assert standing_finding(standings, 1, metric=ACCURACY) == "After 1 training luck is ahead of toys (2 seeds)"

@@ -1,8 +1,8 @@
 import pytest
 
+from replaytree.metric import ACCURACY, wilson
 from replaytree.report.reading import read_search
 from replaytree.report.sections.answer import Limit, answer, basis, what_counts
-from replaytree.tree import wilson
 
 
 def test_the_answer_is_the_best_at_the_largest_budget(data):
@@ -15,7 +15,7 @@ def test_the_answer_is_the_best_at_the_largest_budget(data):
     assert found.interval == pytest.approx(wilson(0.75, 100))
     assert found.at_least == pytest.approx(wilson(0.75, 100, z=1.0)[0])
     assert (found.images, found.noise) == (100, None)
-    assert basis(found) == "n = 100 validation images"
+    assert basis(found, ACCURACY) == "n = 100 validation images"
 
 
 def test_without_images_there_is_no_interval_and_without_trainings_no_answer(grow, golden):
@@ -27,9 +27,9 @@ def test_trainings_and_images_are_both_counted_where_both_are_known(grow, traini
     found = answer(read_search(grow([training((0,), 0.5), training((0,), 0.7)])))
     # 0.6 of 0.5 and 0.7: squares 0.02 over an error of 0.4 squared, one repeat.
     assert found.noise == pytest.approx((0.02 / 0.16) ** 0.5)
-    assert basis(found) == "n = 100 validation images, 2 trainings"
-    assert "trained again, a prefix’s error rate changes by about 35% of its value" in what_counts(found)
-    assert "100 validation images" in what_counts(found)
+    assert basis(found, ACCURACY) == "n = 100 validation images, 2 trainings"
+    assert "trained again, a prefix’s error rate changes by about 35% of its value" in what_counts(found, ACCURACY)
+    assert "100 validation images" in what_counts(found, ACCURACY)
     assert found.interval[0] < wilson(0.6, 100)[0]
     assert found.interval[1] > wilson(0.6, 100)[1]
 

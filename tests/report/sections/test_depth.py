@@ -1,10 +1,10 @@
 import pytest
 
 from replaytree import plot_depth
+from replaytree.metric import ACCURACY, wilson
 from replaytree.report.reading import read_search
 from replaytree.report.sections.answer import answer, answer_finding
 from replaytree.report.sections.depth import DepthRow, depth_finding, depth_rows
-from replaytree.tree import wilson
 
 
 def test_depths_at_the_largest_budget_by_hand(data):
@@ -24,8 +24,8 @@ def test_the_best_of_a_depth_is_the_one_ranked_first_with_its_own_labels_and_ave
         ("conv1", pytest.approx(0.88), 0.9),
         ("res1 conv1", 0.895, 0.895),
     ]
-    assert depth_finding(rows) == "1 layer gave the best prefix, 0.880; 2 came to 0.895"
-    assert answer_finding(answer(data)) == "Best: 0.880 after 1 layer"
+    assert depth_finding(rows, ACCURACY) == "1 layer gave the best prefix, 0.880; 2 came to 0.895"
+    assert answer_finding(answer(data), ACCURACY) == "Best: 0.880 after 1 layer"
 
 
 def test_the_figure_draws_the_rows(tree):

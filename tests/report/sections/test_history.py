@@ -1,6 +1,7 @@
 import pytest
 
 from replaytree import plot_history
+from replaytree.metric import ACCURACY
 from replaytree.report.sections.history import SECTION, HistoryRow, draw_history, history_finding, history_rows, thinned
 
 
@@ -43,7 +44,7 @@ def test_thinning_keeps_new_leaders_failures_and_the_last():
 
 def test_the_figure_marks_sources_replays_and_failures(tree, data):
     figure = plot_history(tree)
-    assert figure == draw_history(history_rows(data))
+    assert figure == draw_history(history_rows(data), ACCURACY)
     names = [trace.name for trace in figure.data]
     assert names == [
         "sampled", "continued from the tree", "ranked first so far", "replayed, nothing trained", "failed",
@@ -56,13 +57,13 @@ def test_the_figure_marks_sources_replays_and_failures(tree, data):
 
 
 def test_a_policy_that_learns_nothing_has_no_panel():
-    names = [trace.name for trace in draw_history([row(0, 0.5, 0.5)]).data]
+    names = [trace.name for trace in draw_history([row(0, 0.5, 0.5)], ACCURACY).data]
     assert names == ["sampled", "ranked first so far", "depth bound, layers", "budget, epochs"]
 
 
 @pytest.mark.parametrize("rows", [[], [row(0, None, None, "error")]])
 def test_nothing_measured_can_be_drawn(rows):
-    assert draw_history(rows) is not None
+    assert draw_history(rows, ACCURACY) is not None
 
 
 def test_the_caption_says_what_is_left_out_and_explains_the_controller_where_there_is_one(data):

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from replaytree.metric import ACCURACY
 from replaytree.report.sections.network import NetworkRow, _radial, draw_network, network_rows
 from replaytree.report.theme import Scale
 
@@ -41,7 +42,7 @@ ROWS = [
 
 
 def test_the_figure_by_hand():
-    scale = Scale(0.5, 0.9)
+    scale = Scale(0.5, 0.9, ACCURACY)
     edges, root, nodes = draw_network(ROWS, scale).data
     # From each node to its parent, and a gap.
     assert list(edges.x) == [0.0, 1.0, None, 1.0, 1.0, None]
@@ -63,10 +64,10 @@ def test_the_figure_by_hand():
 
 def test_only_the_most_visited_carry_a_name():
     rows = [ROWS[0], *(NetworkRow((n,), n, f"l{n}", f"l{n}", n + 1, 0.5, 0.0, float(n)) for n in range(30))]
-    nodes = draw_network(rows, Scale.of([0.5])).data[2]
+    nodes = draw_network(rows, Scale.of([0.5], ACCURACY)).data[2]
     assert list(nodes.text) == [""] * 6 + [f"l{n}" for n in range(6, 30)]
 
 
 def test_an_empty_tree_is_an_empty_figure():
-    edges, root, nodes = draw_network([], Scale.of([])).data
+    edges, root, nodes = draw_network([], Scale.of([], ACCURACY)).data
     assert (len(edges.x), len(root.x), len(nodes.x)) == (0, 0, 0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from replaytree import plot_pareto
 from replaytree.errors import ConfigError
+from replaytree.metric import ACCURACY
 from replaytree.report.reading import read_search
 from replaytree.report.sections.tradeoffs import (
     FLOPS,
@@ -63,16 +64,16 @@ def test_the_axes_are_those_of_what_is_in_sight():
     """A network of 16 parameters below the drawing does not stretch its axis."""
     hopeless = ParetoRow(0, "", 1, 16, 0.1, 0.1, 30, True)
     rows = [hopeless, *(ParetoRow(n, "", 1, 1000 * n, 0.5, 0.6 + n / 1000, 30 - n, True) for n in range(1, 26))]
-    layout = draw_pareto(rows, "params").layout
+    layout = draw_pareto(rows, "params", ACCURACY).layout
     assert layout.yaxis.range[0] > hopeless.bound
     # The thousand to the 25 thousand, 1.398 decades, and a twentieth of that on either side.
     assert layout.xaxis.range == (pytest.approx(3 - 0.0699, abs=1e-3), pytest.approx(4.3979 + 0.0699, abs=1e-3))
     assert layout.yaxis.title.text == "accuracy, at least"
     # Nor do two of them, which are more than a twentieth: the quartiles of the rest are far above.
     twice = [hopeless, replace(hopeless, bound=0.2, cost=18), *rows[1:]]
-    assert draw_pareto(twice, "params").layout.xaxis.range == layout.xaxis.range
+    assert draw_pareto(twice, "params", ACCURACY).layout.xaxis.range == layout.xaxis.range
     free = [ParetoRow(0, "", 1, 0, 0.1, 0.1, 30, True)]
-    assert draw_pareto(free, "params").layout.xaxis.range is None
+    assert draw_pareto(free, "params", ACCURACY).layout.xaxis.range is None
 
 
 def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training):
@@ -82,15 +83,23 @@ def test_the_front_ends_at_the_best_and_the_heading_speaks_of_it(grow, training)
     front = [row for row in rows if row.on_front]
     assert front[-1].node_id == data.best.node_id
     assert min(rows, key=lambda row: row.rank).labels == "conv1"
-    assert pareto_finding(rows, "params") == "Nothing cheaper comes within a point of the best, at least 0.823"
+    assert (
+        pareto_finding(rows, "params", ACCURACY) == "Nothing cheaper comes within a point of the best, at least 0.823"
+    )
 
 
 def test_the_heading_takes_the_cheapest_within_a_point():
     def rows(bound):
         return [ParetoRow(1, "", 1, 10, 0.8, bound, 1, True), ParetoRow(2, "", 1, 20, 0.81, 0.8, 0, True)]
 
-    assert pareto_finding(rows(0.7901), "params") == "At least 0.790 accuracy for 10 parameters, at least 0.800 for 20"
-    assert pareto_finding(rows(0.7899), "params") == "Nothing cheaper comes within a point of the best, at least 0.800"
+    assert (
+        pareto_finding(rows(0.7901), "params", ACCURACY)
+        == "At least 0.790 accuracy for 10 parameters, at least 0.800 for 20"
+    )
+    assert (
+        pareto_finding(rows(0.7899), "params", ACCURACY)
+        == "Nothing cheaper comes within a point of the best, at least 0.800"
+    )
 
 
 def test_without_parameters_the_heading_speaks_of_flops_and_without_costs_there_is_none(grow, training):
@@ -98,7 +107,7 @@ def test_without_parameters_the_heading_speaks_of_flops_and_without_costs_there_
     free = replace(data, nodes=tuple(replace(node, params=None) for node in data.nodes))
     found = tradeoffs(free)
     # Of one layer and of two, 1,000 FLOPs each: their bounds are less than a point apart.
-    assert SECTION.finding(found).startswith("At least")
-    assert " accuracy for 1k FLOPs, " in SECTION.finding(found)
+    assert SECTION.finding(free, found).startswith("At least")
+    assert " accuracy for 1k FLOPs, " in SECTION.finding(free, found)
     assert [section.rows(free) != [] for section in (PARAMS, FLOPS)] == [False, True]
     assert tradeoffs(replace(free, nodes=tuple(replace(node, flops=None) for node in free.nodes))) is None

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replaytree.report.sections.tree import tree_columns, tree_rows, whole_accuracy
+from replaytree.metric import ACCURACY
+from replaytree.report.sections.tree import tree_columns, tree_rows, whole_number
 
 
 def test_rows_by_hand(data):
@@ -34,4 +35,4 @@ def test_columns_are_whole_numbers_from_which_paths_can_be_rebuilt(data):
 
 @given(st.floats(0, 1))
 def test_accuracies_travel_as_they_are_shown(accuracy):
-    assert f"{whole_accuracy(accuracy) / 10000:.4f}" == f"{accuracy:.4f}"
+    assert f"{whole_number(accuracy, ACCURACY) / 10000:.4f}" == f"{accuracy:.4f}"
