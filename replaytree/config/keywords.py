@@ -65,6 +65,12 @@ class SearchKeywords(TypedDict, total=False):
     embedding: int | None
     """Numbers of the vector of a word, in spaces of recurrent cells."""
 
+    base: int | None
+    """Leaves of the tree of nas-rnn: 2, 4, 8 or more."""
+
+    bias: bool | None
+    """Recurrent cells have biases, in spaces that have this option."""
+
     ends: str | None
     """What a recurrent cell gives, in spaces that have this: the mean of the nodes that no node reads (loose), or
     of all."""

@@ -79,6 +79,20 @@ class LayerOptions(Options):
         most=2**16,
         unset="as --hidden",
     )
+    base: int | None = option(
+        None,
+        "Leaves of the tree of nas-rnn: 2, 4, 8 or more.",
+        "What to search",
+        least=2,
+        most=64,
+        unset="the space's own",
+    )
+    bias: bool | None = option(
+        None,
+        "Recurrent cells have biases, in spaces that have this option.",
+        "What to search",
+        unset="the space's own",
+    )
     ends: str | None = option(
         None,
         "What a recurrent cell gives, in spaces that have this: the mean of the nodes that no node reads (loose), or "

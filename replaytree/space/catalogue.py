@@ -11,6 +11,7 @@ from replaytree.config.source import Task
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.darts import Darts
+from replaytree.space.darts_rnn import DartsRnn
 from replaytree.space.decision_space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
 from replaytree.space.enas_micro import EnasMicro
@@ -19,9 +20,11 @@ from replaytree.space.label_space import LabelSpace
 from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import OWN_KIND, layer_from_json
 from replaytree.space.metaqnn import MetaQnn
+from replaytree.space.nas_rnn import NasRnn
 from replaytree.space.nascell import Nascell
 from replaytree.space.nasnet import Nasnet
 from replaytree.space.network import task_of
+from replaytree.space.plain_rnn import PlainRnn
 from replaytree.space.plan import FORMAT, Plan, Published
 from replaytree.space.tiny import Tiny
 from replaytree.space.xu24 import xu24
@@ -62,12 +65,15 @@ class PlanClass(Protocol):
 # One line a space whose layers are decisions.
 PLANS: dict[str, PlanClass] = {
     "darts": Darts,
+    "darts-rnn": DartsRnn,
     "enas-macro": EnasMacro,
     "enas-micro": EnasMicro,
     "enas-rnn": EnasRnn,
     "metaqnn": MetaQnn,
+    "nas-rnn": NasRnn,
     "nascell": Nascell,
     "nasnet": Nasnet,
+    "plain-rnn": PlainRnn,
     "tiny": Tiny,
     "zoph": Zoph,
 }

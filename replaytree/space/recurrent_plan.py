@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ WORD: Shape = (1, 1, 1)
 ENDS = ("loose", "all")
 
 
-class RecurrentPlan:
+class RecurrentPlan(ABC):
     """The part of a Plan (plan.py) that all spaces of recurrent cells share.
 
     `hidden` is the size of the state, `embedding` that of the vector of a word; None: the same. `num_classes` is the
@@ -27,9 +28,10 @@ class RecurrentPlan:
     """
 
     name: str
+    # Layers of a whole cell.
+    most: int
     task: Task = "text"
     nested = False
-    most: ClassVar[int]
 
     def __init__(
         self, *, input_shape: Shape, num_classes: int, max_layers: int, hidden: int, embedding: int | None
@@ -57,6 +59,18 @@ class RecurrentPlan:
         """The sizes."""
         return {"hidden": self.hidden, "embedding": self.embedding}
 
+    @abstractmethod
+    def decisions(self, depth: int) -> tuple[Decision, ...]:
+        """The decisions of the layer at `depth`."""
+
+    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
+        """Everything."""
+        return (True,) * self.decisions(len(prefix) + 1)[len(chosen)].size
+
+    def state(self, prefix: Path) -> int | None:
+        """Legality depends on the depth alone."""
+        return None
+
     def cheapest(self, prefix: Path, chosen: Values) -> int:
         """The first option: what a layer costs does not depend on what is chosen."""
         return 0
@@ -65,6 +79,8 @@ class RecurrentPlan:
         self, nodes: Sequence[CellNode], ends: Sequence[int], *, memory: int | None = None, decoder_bias: bool
     ) -> RecurrentGraph:
         """The language model with a cell."""
+        if not nodes:
+            raise SpaceError(f"a cell of {self.name} has at least one layer, and this path has none")
         embedding = self.hidden if self.embedding is None else self.embedding
         return RecurrentGraph(
             tuple(nodes), tuple(ends), self.hidden, embedding, self.num_classes, memory, decoder_bias
@@ -108,18 +124,6 @@ class HighwayPlan(RecurrentPlan):
     def decisions(self, depth: int) -> tuple[Decision, ...]:
         """The earlier node and the activation; of a first node that is chosen, the activation alone."""
         return _decisions(self.activations, 0 if self.first_is_given else 1, depth)
-
-    def fixed(self, depth: int) -> tuple[tuple[bool, ...], ...]:
-        """Everything is legal."""
-        return tuple((True,) * decision.size for decision in self.decisions(depth))
-
-    def legal(self, prefix: Path, chosen: Values) -> tuple[bool, ...]:
-        """Everything."""
-        return self.fixed(len(prefix) + 1)[len(chosen)]
-
-    def state(self, prefix: Path) -> None:
-        """Legality depends on the depth alone."""
-        return
 
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'relu@2'; of a first node 'relu'."""
