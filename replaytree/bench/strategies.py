@@ -13,31 +13,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path as FilePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import plotly.graph_objects as go
 import torch
 
+from replaytree.bench.paired import Ledger, PairedEvaluator
+from replaytree.bench.peers import PEERS, installed_peers, new_peer
+from replaytree.bench.standings import Outcome
 from replaytree.bench.synthetic import is_synthetic, synthetic_table
 from replaytree.bench.weights import require_digits_table, supernet_prior
 from replaytree.config import STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
 from replaytree.config.strategies import foreign, require_own, without_foreign
 from replaytree.errors import ConfigError
-from replaytree.evaluate.tabular import Table, TabularEvaluator, read_table
-from replaytree.records import Path, Space
+from replaytree.evaluate.tabular import Table, read_table
+from replaytree.records import Space
 from replaytree.search.search import Search
-from replaytree.space.coding import Values, allows, encode, ended
+from replaytree.training import using
 
 CHECKPOINTS = (10, 25, 50, 100, 200)
-OPTUNA_SAMPLERS = ("optuna-tpe", "optuna-gp")
-BOOTSTRAPS = 10_000
 # The prior search draws other trainings than the search that learns from it.
-OTHER_SEED = 1000
+OTHER_SEED = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +77,19 @@ class Job:
     prior_passes: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """`regrets` in percentage points at the checkpoints reached; `seconds` of the whole search."""
-
-    job: Job
-    regrets: tuple[float, ...]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Mean regret over the seeds at one checkpoint, in percentage points, with a 95 % bootstrap interval."""
-
-    table: str
-    strategy: str
-    trainings: int
-    mean: float
-    low: float
-    high: float
-    seeds: int
-    milliseconds: float
-
-
 def known_strategies() -> list[str]:
-    """replaytree's strategies, and Optuna's samplers where Optuna is installed."""
-    return [*STRATEGY_NAMES, *(OPTUNA_SAMPLERS if find_spec("optuna") else ())]
+    """replaytree's strategies, and the peers that can run here."""
+    return [*STRATEGY_NAMES, *installed_peers()]
 
 
 def require_strategies(names: Sequence[str]) -> None:
-    """ConfigError for a name that is not known, listing those that are."""
-    known = [*STRATEGY_NAMES, *OPTUNA_SAMPLERS]
+    """ConfigError for a name that is not known, listing those that are, or that needs what is not installed."""
+    known = [*STRATEGY_NAMES, *PEERS]
     for name in names:
         if name not in known:
             raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(known)} (--strategy)")
+        if name not in known_strategies():
+            raise ConfigError(f"{name} needs Optuna, which is not installed: pip install optuna")
 
 
 def parse_options(texts: Sequence[str], strategies: Sequence[str]) -> tuple[tuple[str, object], ...]:
@@ -161,6 +138,15 @@ def parse_table(text: str, *, default: TableFile) -> TableFile:
     return replace(found, accuracy=tuple(columns)) if columns else found
 
 
+def require_apart(files: Sequence[TableFile]) -> Sequence[TableFile]:
+    """The tables; ConfigError where two have one name, by which their searches are told apart."""
+    names = [file.name for file in files]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"two tables are called {name}; give one of them another name, or leave it out")
+    return files
+
+
 def check_table(file: TableFile) -> None:
     """DataError where the table cannot be used, before any process is started."""
     _table(file)
@@ -187,65 +173,24 @@ def _require_warm_strategies(strategies: Sequence[str], flag: str) -> None:
             raise ConfigError(f"{flag} is for --strategy {' and '.join(WARM_STRATEGIES)}, not {name}")
 
 
-def described(summaries: Sequence[Summary]) -> str:
-    """A line: strategy, mean regret [interval] at each checkpoint, milliseconds a training."""
-    cells = "  ".join(f"{s.trainings}: {s.mean:.3f} [{s.low:.3f}, {s.high:.3f}]" for s in summaries)
-    return f"{summaries[0].strategy:<11} {cells}  ({summaries[0].seeds} seeds, {summaries[0].milliseconds:.0f} ms)"
-
-
-def drawn(summaries: Sequence[Summary], *, title: str) -> go.Figure:
-    """Mean regret with its interval against trainings, a line a table and strategy, both axes logarithmic."""
-    figure = go.Figure()
-    tables = list(dict.fromkeys(summary.table for summary in summaries))
-    for table, strategy in dict.fromkeys((summary.table, summary.strategy) for summary in summaries):
-        own = [summary for summary in summaries if (summary.table, summary.strategy) == (table, strategy)]
-        figure.add_scatter(
-            x=[s.trainings for s in own],
-            y=[s.mean for s in own],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [s.high - s.mean for s in own],
-                "arrayminus": [s.mean - s.low for s in own],
-            },
-            name=strategy if len(tables) == 1 else f"{strategy}, {table}",
-            mode="lines+markers",
-        )
-    figure.update_layout(
-        title=title, xaxis={"title": "trainings", "type": "log"}, yaxis={"title": "mean regret, points", "type": "log"}
-    )
-    return figure
-
-
-def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Result]:
-    """All jobs, `processes` at a time with one thread each, in order."""
+def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Outcome]:
+    """All jobs, `processes` at a time with one thread each, in order; one at a time here, in this process."""
+    if processes == 1:
+        with using(1):
+            yield from map(run_job, jobs)
+        return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         yield from pool.map(run_job, jobs)
 
 
-def run_job(job: Job) -> Result:
+def run_job(job: Job) -> Outcome:
     """One search; its incumbent's regret at every checkpoint."""
     started = time.perf_counter()
     table = _table(job.table)
-    regrets = _optuna_regrets(job, table) if job.strategy in OPTUNA_SAMPLERS else _search_regrets(job, table)
-    return Result(job, tuple(regrets), time.perf_counter() - started)
-
-
-def summarize(results: Sequence[Result], *, seed: int = 0) -> list[Summary]:
-    """One row a table, strategy and checkpoint."""
-    generator = np.random.default_rng(seed)
-    summaries = []
-    for table, strategy in dict.fromkeys((result.job.table, result.job.strategy) for result in results):
-        own = [result for result in results if (result.job.table, result.job.strategy) == (table, strategy)]
-        regrets_SC = np.array([result.regrets for result in own])
-        cost = 1e3 * float(np.mean([result.seconds / result.job.trainings for result in own]))
-        for c, trainings in enumerate(checkpoints(own[0].job.trainings)):
-            values_S = regrets_SC[:, c]
-            means_B = generator.choice(values_S, (BOOTSTRAPS, len(own))).mean(axis=1)
-            low, high = np.percentile(means_B, [2.5, 97.5])
-            mean = float(values_S.mean())
-            summaries.append(Summary(table.name, strategy, trainings, mean, float(low), float(high), len(own), cost))
-    return summaries
+    regrets = _peer_regrets(job, table) if job.strategy in PEERS else _search_regrets(job, table)
+    milliseconds = 1e3 * (time.perf_counter() - started) / job.trainings
+    reached = dict(zip(checkpoints(job.trainings), regrets, strict=True))
+    return Outcome(job.table.name, job.strategy, job.seed, reached, milliseconds)
 
 
 def checkpoints(trainings: int) -> list[int]:
@@ -260,11 +205,12 @@ def _search_regrets(job: Job, table: Table) -> list[float]:
         if job.warm_start is not None:
             # Two searches share a database; one in memory has one owner.
             storage = f"sqlite:///{folder}/bench.db"
+            other_seed = OTHER_SEED + job.seed
             other = replace(job.table, accuracy=job.warm_start.accuracy)
-            source = _search(other, storage, "other", {"strategy": "evolution", "seed": OTHER_SEED + job.seed})
+            source = _search(other, storage, "other", {"strategy": "evolution", "seed": other_seed}, seed=other_seed)
             source.run(trainings=job.warm_start.trainings).tree.engine.dispose()
             options["warm_start"] = source.name
-        search = _search(job.table, storage, "bench", options)
+        search = _search(job.table, storage, "bench", options, seed=job.seed)
         if job.prior_passes is not None:
             epochs = search.config.budget.epochs_last
             nodes = supernet_prior(FilePath(job.table.file), passes=job.prior_passes, seed=job.seed, epochs=epochs)
@@ -278,53 +224,29 @@ def _search_regrets(job: Job, table: Table) -> list[float]:
     return regrets
 
 
-def _search(file: TableFile, storage: str, name: str, options: Mapping[str, object]) -> Search:
+def _search(file: TableFile, storage: str, name: str, options: Mapping[str, Any], *, seed: int) -> Search:
     table = _table(file)
+    evaluator = PairedEvaluator(table, seed=seed)
     layers = {"dataset": None, "min_layers": table.max_layers, "max_layers": table.max_layers}
     config = SearchConfig.from_options({**layers, **options})
-    return Search(name=name, storage=storage, space=_space(file), evaluator=TabularEvaluator(table), config=config)
+    return Search(name=name, storage=storage, space=_space(file), evaluator=evaluator, config=config)
 
 
-def _optuna_regrets(job: Job, table: Table) -> list[float]:
-    """Optuna on the same table: one categorical parameter a decision, the whole path's accuracy as its value."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    samplers = {"optuna-tpe": optuna.samplers.TPESampler, "optuna-gp": optuna.samplers.GPSampler}
-    study = optuna.create_study(direction="maximize", sampler=samplers[job.strategy](seed=job.seed))
-    evaluator, space = TabularEvaluator(table), _space(job.table)
-    best: tuple[float, tuple[int, ...]] = (-1.0, ())
+def _peer_regrets(job: Job, table: Table) -> list[float]:
+    """A peer on the same table. Like a strategy, it is credited with every prefix that its trainings measured."""
+    evaluator, space, ledger = PairedEvaluator(table, seed=job.seed), _space(job.table), Ledger()
+    peer = new_peer(job.strategy, space, seed=job.seed)
     regrets = []
     for number in range(1, job.trainings + 1):
-        trial = study.ask()
-        path = _suggested(trial, space)
-        accuracies = _evaluated(evaluator, path, seed=job.seed * 10_000 + number)
-        study.tell(trial, accuracies[-1] if accuracies else 0.0)
-        # Like replaytree, Optuna is credited with every prefix that its training measured.
-        best = max([best, *((value, path[: t + 1]) for t, value in enumerate(accuracies))])
+        path = peer.propose()
+        accuracies = evaluator.evaluate([path], budget=Budget(1), seed=job.seed)[0].accuracies
+        ledger.add(path, accuracies)
+        reached = accuracies[-1] if accuracies else None
+        peer.observe(path, 0.0 if reached is None else reached)
         if number in checkpoints(job.trainings):
-            regrets.append(_regret(table, best[1]))
+            best = ledger.best()
+            regrets.append(100.0 * table.best_accuracy if best is None else _regret(table, best))
     return regrets
-
-
-def _suggested(trial: Any, space: Space) -> Path:
-    """The path of a trial, one categorical parameter a decision; it ends before what is illegal."""
-    path: Path = ()
-    while not ended(space, path):
-        decisions = space.decisions(len(path) + 1)
-        chosen: Values = ()
-        for decision in decisions:
-            value = trial.suggest_categorical(f"{decision.name}{len(path)}", list(range(decision.size)))
-            if not allows(decision, space.legal(path, chosen), value):
-                return path
-            chosen = (*chosen, value)
-        path = (*path, encode(decisions, chosen))
-    return path
-
-
-def _evaluated(evaluator: TabularEvaluator, path: tuple[int, ...], *, seed: int) -> Sequence[float]:
-    found = evaluator.evaluate([path], budget=Budget(1), seed=seed)[0].accuracies if path else ()
-    return [accuracy for accuracy in found if accuracy is not None]
 
 
 def _regret(table: Table, path: tuple[int, ...]) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,10 +25,18 @@ def strategies(
     ],
     strategy: Annotated[
         list[str] | None,
-        typer.Option(help="A strategy; may be repeated.  [default: all, and optuna-tpe, optuna-gp if installed]"),
+        typer.Option(help="A strategy, or a peer such as gp-ei; may be repeated.  [default: all that can run here]"),
     ] = None,
     seeds: Annotated[int, whole("Searches a strategy.", least=2)] = 30,
+    first_seed: Annotated[int, whole("The seed of the first search; the others follow it.", least=0)] = 0,
     trainings: Annotated[int, whole("Trainings a search.")] = 200,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Compare with searches of an earlier call, which --json wrote to this file; may be repeated.",
+            metavar="FILE",
+        ),
+    ] = None,
     accuracy: Annotated[
         list[str] | None,
         typer.Option(help="Accuracy column; may be repeated.  [default: those that begin with 'accuracy']"),
@@ -59,7 +69,9 @@ def strategies(
     json_: Json = None,
 ) -> None:
     """Regret of every strategy by the number of trainings, on a table of known accuracies."""
+    from replaytree.bench import standings
     from replaytree.bench import strategies as measured
+    from replaytree.bench.peers import PEERS
 
     names = strategy or measured.known_strategies()
     measured.require_strategies(names)
@@ -71,25 +83,35 @@ def strategies(
         measured.check_table(file)
         measured.require_warm(warm, names, file)
         measured.require_prior(prior, names, file)
+    outcomes = [outcome for file in beside or () for outcome in standings.read_outcomes(file)]
     jobs = [
         measured.Job(file, name, seed, trainings, options, warm, prior)
-        for file in files
+        for file in measured.require_apart(files)
         for name in names
-        for seed in range(seeds)
+        for seed in range(first_seed, first_seed + seeds)
     ]
-    results: list[measured.Result] = []
-    for result in measured.run_jobs(jobs, processes=processes):
-        job = result.job
-        if not results or results[-1].job.table != job.table:
-            say(job.table.name)
-        results.append(result)
-        if job.seed == seeds - 1:
-            own = [r for r in results if (r.job.table, r.job.strategy) == (job.table, job.strategy)]
-            say(measured.described(measured.summarize(own)), flush=True)
-    summaries = measured.summarize(results)
+    last = None
+    for (name, _), group in groupby(measured.run_jobs(jobs, processes=processes), key=lambda o: (o.table, o.strategy)):
+        if name != last:
+            say(name)
+            last = name
+        own = list(group)
+        say(standings.described(standings.summarize(own)), flush=True)
+        outcomes += own
+    summaries = standings.summarize(outcomes)
+    differences = standings.differences(outcomes, list(PEERS))
+    ratios = standings.ratios(outcomes, list(PEERS))
+    for line in [*standings.compared(differences), *standings.rated(ratios)]:
+        say(line)
     if figure is not None:
-        measured.drawn(summaries, title=", ".join(file.name for file in files)).write_html(figure)
-    finish({"summaries": [asdict(summary) for summary in summaries], "options": dict(options)}, json_)
+        standings.drawn(summaries, title=", ".join(file.name for file in files)).write_html(figure)
+    figures: dict[str, Sequence[Any]] = {
+        "summaries": summaries,
+        "differences": differences,
+        "ratios": ratios,
+        "outcomes": outcomes,
+    }
+    finish({name: [asdict(row) for row in rows] for name, rows in figures.items()} | {"options": dict(options)}, json_)
 
 
 def spaces(
