@@ -85,6 +85,7 @@ class RayWorkers:
         self._queue: deque[_Job] = deque()
         self._idle: list[_Actor] = []
         self._running: dict[Any, tuple[_Actor, _Job | None]] = {}
+        self.ahead, self.in_order = cluster.workers, False
         self._actors = self._false_starts = 0
         self._complained = False
         self._daemon: RayDaemon | None = None

@@ -24,6 +24,16 @@ class Workers(Protocol):
     """Turns are submitted by number while a worker is free, and returned in the order in which they end."""
 
     @property
+    def ahead(self) -> int:
+        """How many trainings a search may have proposed and not recorded."""
+        ...
+
+    @property
+    def in_order(self) -> bool:
+        """Whether the search takes results in the order of proposal, and not as they come."""
+        ...
+
+    @property
     def free(self) -> int:
         """How many more turns can be under way."""
         ...
@@ -32,8 +42,11 @@ class Workers(Protocol):
         """Begin a turn; only while one is free."""
         ...
 
-    def next(self, *, wait: bool = True) -> tuple[int, Sequence[PathEvaluation]] | None:
-        """A turn that has ended, or None where none has. With `wait`, None comes after about a second."""
+    def next(self, *, wait: bool = True) -> tuple[int, Sequence[PathEvaluation] | Exception] | None:
+        """A turn that has ended, or None where none has. With `wait`, None comes after about a second.
+
+        An exception is what the evaluator raised; the search raises it when the turn's record is due.
+        """
         ...
 
     def close(self) -> None:
@@ -43,6 +56,9 @@ class Workers(Protocol):
 
 class InProcess:
     """This process: one turn at a time, evaluated when it is asked for, by `ask`."""
+
+    ahead = 1
+    in_order = True
 
     def __init__(self, evaluator: Evaluator, *, ask: Ask = answer_of) -> None:
         require_evaluator(evaluator)

@@ -10,7 +10,7 @@ from replaytree.config import Growth, Pruning, SearchConfig
 from replaytree.config.drawing import TEMPERATURE
 from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
 from replaytree.policy.states import folded, power_below
-from replaytree.records import NodeStats, Path, PathEvaluation, Space
+from replaytree.records import NodeStats, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
 from replaytree.search.turns import Turn
 from replaytree.space import SoftReward
@@ -50,7 +50,8 @@ class Learner:
     """The strategy of a search and all that its choices depend on, from turn to turn.
 
     A turn goes through `propose`, `learn` and, once its lesson is stored, `recorded`. Where that was interrupted, or
-    another process has gone on with the search, `restore` goes back to what the tree holds.
+    another process has gone on with the search, `restore` goes back to what the tree holds. `pending` are the turns
+    between `propose` and `learn`, in the order of their proposal.
     """
 
     def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward, counts_states: bool = False) -> None:
@@ -69,6 +70,7 @@ class Learner:
         self.growth = Growth.start(config)
         self.pruning = Pruning()
         self.episode_count = self.training_count = self.proposed_count = 0
+        self.pending: list[Turn] = []
         self.leader: Leader | None = None
         self._unstored: list[tuple[int, float]] = []
         self._state_proven = False
@@ -87,14 +89,16 @@ class Learner:
         self.memory = ReplayMemory(stats, temperature=self._temperature, prior=self._prior(tree))
         self.strategy = self._new_strategy()
         self.growth = Growth.start(self._config)
-        self._unstored = []
+        self._unstored, self.pending = [], []
         if (payload := tree.strategy_state()) is not None:
             # Until revision 0008 a state held the checkpoints that the database holds now; the next record moves them.
-            self.growth, self._unstored, self.proposed_count = restore(
+            self.growth, self._unstored, self.proposed_count, self.pending = restore(
                 payload, self.strategy, config=self._config, episode_count=self.episode_count
             )
         if raised_from is not None:
             self.growth = self.growth.raised_from(raised_from)
+            # They were proposed under the limits before.
+            self.pending = []
         self.pruning = Pruning([*tree.checkpoints(), *self._unstored])
 
     def aim(self, trainings: int | None) -> None:
@@ -107,8 +111,8 @@ class Learner:
         """The average accuracy of what `best` ranks first."""
         return None if self.leader is None else self.leader.average_accuracy
 
-    def propose(self, num_paths: int, pending: Sequence[Path] = ()) -> Turn:
-        """The next turn. `pending` are the paths that are being trained."""
+    def propose(self, num_paths: int) -> Turn:
+        """The next turn, which is the last of the pending ones from now on."""
         budget = self.growth.budget(self._config)
         if self._config.budget.prune:
             budget = self.pruning.budget(budget)
@@ -118,15 +122,25 @@ class Learner:
                 num_paths=num_paths,
                 depth_bound=self.growth.depth_bound,
                 epochs=power_below(self._last_epochs) if self._counts_states and self._last_epochs else budget.epochs,
-                pending=pending,
+                pending=[path for turn in self.pending for path in turn.paths],
             )
         turn = Turn(self.proposed_count, proposals, self.growth.depth_bound, budget)
         self.proposed_count += len(proposals)
+        self.pending.append(turn)
         return turn
+
+    def shortened(self, turn: Turn, episodes: int) -> Turn:
+        """A pending turn; where it has more episodes than that, the first of them, with the rest pending behind it."""
+        if len(turn.proposals) <= episodes:
+            return turn
+        place = self.pending.index(turn)
+        self.pending[place : place + 1] = turn.parted(episodes)
+        return self.pending[place]
 
     def learn(self, turn: Turn, trained: Sequence[PathEvaluation]) -> Lesson:
         """Learn from a turn whose paths are trained."""
         evaluations = turn.evaluations(trained)
+        self.pending = [other for other in self.pending if other.number != turn.number]
         with using(1):
             update = self.strategy.observe(self.memory, turn.proposals, self._rewarded(turn, evaluations))
         if turn.depth_bound == self.growth.depth_bound:
@@ -161,6 +175,7 @@ class Learner:
             "strategy": self.strategy.state_dict(),
             "growth": asdict(self.growth),
             "proposed_count": self.proposed_count,
+            "pending": [turn.to_plain() for turn in self.pending],
             "of": owner(self._config),
         }
         payload = pack(state)

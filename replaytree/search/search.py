@@ -29,6 +29,7 @@ from replaytree.search.prior import require_prior, shared_prior
 from replaytree.search.progress import telling
 from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.retrained import retrained
+from replaytree.search.turn_queue import TurnQueue
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
 from replaytree.space.graph import require_graphs
@@ -305,11 +306,14 @@ class Search:
         return self.tree.goal_left()
 
     def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
-        """Keep the workers busy until a limit is reached, and record turns as they end."""
+        """Keep the workers busy until a limit is reached, and record their turns."""
         before = self.episode_count, self.training_count
-        under_way: dict[int, Turn] = {}
-
-        def finish(turn: Turn, trained: Sequence[PathEvaluation]) -> None:
+        queue = TurnQueue(
+            self.learner, self.workers, limits, num_paths=self.config.num_paths, seed=self.config.seed,
+            is_stopped=lambda: self._stop,
+        )  # fmt: skip
+        while (done := queue.next()) is not None:
+            turn, trained = done
             evaluations = self._finish(turn, trained)
             on_turn(
                 Progress(
@@ -328,43 +332,26 @@ class Search:
                 )
             )
 
-        while True:
-            while not self._stop and self.workers.free and (room := limits.room(self.config.num_paths)) > 0:
-                turn = self.learner.propose(
-                    room, pending=[path for other in under_way.values() for path in other.paths]
-                )
-                limits.spend(turn)
-                if turn.paths:
-                    under_way[turn.number] = turn
-                    self._submit(turn)
-                else:
-                    finish(turn, ())
-            if not under_way:
-                return
-            stopping = self._stop
-            ended = self.workers.next(wait=not stopping)
-            if ended is not None:
-                finish(under_way.pop(ended[0]), ended[1])
-            elif stopping:
-                return
-
     def stop(self) -> None:
-        """Ask a run to end with what its workers have finished by then; safe to call from a signal handler."""
+        """Ask a run to end with what its workers have finished by then; safe to call from a signal handler.
+
+        Turns under way are trained again when the search goes on.
+        """
         self._stop = True
 
     def turn(self, num_paths: int) -> tuple[Sequence[Proposal], list[PathEvaluation]]:
         """One turn of the loop by itself: propose, evaluate, observe, record."""
         turn = self.learner.propose(num_paths)
-        ended: tuple[int, Sequence[PathEvaluation]] | None = None
+        ended: tuple[int, Sequence[PathEvaluation] | Exception] | None = None
         if turn.paths:
-            self._submit(turn)
+            seed = episode_seed(self.config.seed, turn.number)
+            self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
             while ended is None:
                 ended = self.workers.next()
-        return turn.proposals, self._finish(turn, ended[1] if ended else ())
-
-    def _submit(self, turn: Turn) -> None:
-        seed = episode_seed(self.config.seed, turn.number)
-        self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
+        trained = ended[1] if ended else ()
+        if isinstance(trained, Exception):
+            raise trained
+        return turn.proposals, self._finish(turn, trained)
 
     def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
         """Learn from a turn whose paths are trained, and record it. Returns one evaluation an episode."""

@@ -14,6 +14,7 @@ from replaytree.border import reason
 from replaytree.config import Growth, SearchConfig
 from replaytree.errors import CorruptTree, StorageError
 from replaytree.policy import Strategy
+from replaytree.search.turns import Turn
 
 
 def pack(state: Mapping[str, Any], *, of: str = "strategy", prove: bool = True) -> bytes:
@@ -63,11 +64,15 @@ def require_loads(fresh: Strategy, payload: bytes) -> None:
 
 
 class Standing(NamedTuple):
-    """The rest of a search's state, beside tree and strategy; `checkpoints` is set in states before revision 0008."""
+    """The rest of a search's state, beside tree and strategy; `checkpoints` is set in states before revision 0008.
+
+    `pending`: the turns that were proposed and not recorded.
+    """
 
     growth: Growth
     checkpoints: list[tuple[int, float]]
     proposed_count: int
+    pending: list[Turn]
 
 
 def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode_count: int) -> Standing:
@@ -80,8 +85,10 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
         growth = Growth(**state["growth"])
         seen = [(int(epochs), float(accuracy)) for epochs, accuracy in state.get("pruning", {}).get("seen", ())]
         proposed = state.get("proposed_count", episode_count)
+        pending = [Turn.from_plain(turn) for turn in state.get("pending", ())]
         counts = (
             growth.depth_bound, growth.trainings, growth.episodes, growth.stale, growth.least_epochs, proposed,
+            *(turn.number for turn in pending),
         )  # fmt: skip
         if any(type(count) is not int or count < 0 for count in counts) or growth.depth_bound < 1:
             raise ValueError(f"it counts {counts}")
@@ -90,7 +97,7 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
             f"the stored state of the strategy does not fit the search ({reason(error)}); import the search from an "
             f"export, or start anew"
         ) from error
-    return Standing(growth, seen, proposed)
+    return Standing(growth, seen, proposed, pending)
 
 
 def owner(config: SearchConfig) -> str:

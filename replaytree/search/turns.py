@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,21 @@ class Turn:
         assert len(trained) == len(self.paths), "workers answer for every path"
         rest = iter(trained)
         return [next(rest) if p.rewards is None else PathEvaluation(p.rewards) for p in self.proposals]
+
+    def parted(self, episodes: int) -> tuple[Turn, Turn]:
+        """Its first episodes, and the others as a turn of their own; their trainings have other seeds then."""
+        rest = replace(self, number=self.number + episodes, proposals=self.proposals[episodes:])
+        return replace(self, proposals=self.proposals[:episodes]), rest
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values, which a search's state holds."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Turn:
+        """The inverse; whatever is raised where they are no such values."""
+        proposals = [Proposal(**proposal) for proposal in values["proposals"]]
+        return cls(**{**values, "proposals": proposals, "budget": Budget(**values["budget"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +122,17 @@ class Limits:
         return time.monotonic() - self.started
 
     def room(self, num_paths: int) -> int:
-        """How many episodes the next turn may have, at most `num_paths`; 0 or less where there is none."""
+        """How many episodes a turn that begins now may have, at most `num_paths`; 0 or less where there is none."""
         if self.hours is not None and self.seconds >= self.hours * 3600.0:
             return 0
-        return min(left for left in (num_paths, self.episodes, self.trainings) if left is not None)
+        return self.left(num_paths)
+
+    def left(self, num_paths: int, *, behind: Sequence[Turn] = ()) -> int:
+        """The same without the hours, and behind turns that are yet to begin."""
+        episodes = sum(len(turn.proposals) for turn in behind)
+        trainings = sum(len(turn.paths) for turn in behind)
+        counts = ((self.episodes, episodes), (self.trainings, trainings))
+        return min([num_paths, *(limit - used for limit, used in counts if limit is not None)])
 
     def spend(self, turn: Turn) -> None:
         """Take a turn off what is left."""

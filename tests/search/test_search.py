@@ -508,6 +508,9 @@ def test_a_disk_that_fills_up_in_mid_search_ends_the_run_and_the_search_resumes(
 class Lifo:
     """Three turns at once, in this process; the last to come in is the first to come out."""
 
+    ahead = 3
+    in_order = False
+
     def __init__(self, evaluator):
         self.evaluator, self.turns, self.most = evaluator, [], 0
 
@@ -550,17 +553,18 @@ def test_what_a_path_gets_does_not_depend_on_the_order_in_which_trainings_end(tm
     assert sorted(orders[0]) == sorted(orders[1])
 
 
-def test_a_stop_drops_what_is_under_way_and_a_resumed_search_uses_no_seed_twice(storage):
+def test_a_stop_leaves_what_is_under_way_to_the_search_that_goes_on_with_the_same_seeds(storage):
     search = crowded(storage, strategy="random")
     search.run(trainings=9, on_turn=lambda progress: progress.training_count == 4 and search.stop())
     assert search.tree.training_count == 4
     again = resume(storage)
+    # The last to come in was the first to come out: 2, 3, 4 and 5.
     assert (again.episode_count, again.learner.proposed_count) == (4, 6)
+    assert [turn.number for turn in again.learner.pending] == [0, 1]
     later = Table()
-    again = resume(storage, evaluator=later).run(trainings=2)
-    seeds = [seed for *_, seed in [*search.workers.evaluator.calls, *later.calls]]
-    assert seeds == [episode_seed(0, n) for n in range(8)]
-    assert again.training_count == 6
+    again = resume(storage, evaluator=later).run(trainings=3)
+    assert [seed for *_, seed in later.calls] == [episode_seed(0, n) for n in (0, 1, 6)]
+    assert again.training_count == 7
 
 
 def test_what_was_proposed_under_an_earlier_bound_does_not_raise_the_next(storage):

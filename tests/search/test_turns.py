@@ -32,6 +32,21 @@ def test_limits_give_room_for_what_is_left_of_the_tightest():
     assert Limits(hours=1).room(4) == 4
 
 
+def test_what_is_left_behind_turns_that_wait_forgets_the_hours():
+    limits = Limits(episodes=9, trainings=5, hours=1e-12)
+    assert (limits.room(4), limits.left(4)) == (0, 4)
+    assert limits.left(9, behind=[turn(TRAINED, REPLAYED), turn(REPLAYED)]) == 4
+    assert limits.left(9, behind=[turn(*[REPLAYED] * 9)]) == 0
+
+
+def test_a_turn_in_two_parts_is_numbered_on_and_plain_values_are_read_back():
+    whole = Turn(7, [TRAINED, REPLAYED, TRAINED], depth_bound=3, budget=Budget(4, checkpoint=2, bar=0.5))
+    first, rest = whole.parted(2)
+    assert (first.number, first.proposals, rest.number, rest.proposals) == (7, [TRAINED, REPLAYED], 9, [TRAINED])
+    assert (rest.depth_bound, rest.budget) == (3, whole.budget)
+    assert Turn.from_plain(whole.to_plain()) == whole
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
