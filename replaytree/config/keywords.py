@@ -230,10 +230,10 @@ class SearchKeywords(TypedDict, total=False):
     """Stop a path half-way if it is worse than half of the earlier paths."""
 
     batch_size: int | None
-    """Images a training step."""
+    """Images a training step; of a text, the columns that it is read in side by side."""
 
     learning_rate: float | None
-    """Peak of the one-cycle schedule."""
+    """Peak of the one-cycle schedule; on text the rate is constant."""
 
     momentum: float
     """Nesterov momentum."""
@@ -249,6 +249,31 @@ class SearchKeywords(TypedDict, total=False):
 
     flip: bool | None
     """Random horizontal flip."""
+
+    bptt: int
+    """Text: words that a step reads in each of its columns; gradients end there, and the state goes on."""
+
+    text_clip: float | None
+    """Text: the longest gradient; longer ones are shortened to it; or 'none'."""
+
+    text_weight_decay: float
+    """Text: weight decay."""
+
+    nonmono: int
+    """Text: weights are averaged from the epoch on that is worse in validation than one more than N epochs
+    before."""
+
+    embedding_dropout: float
+    """Text: dropout of whole words."""
+
+    input_dropout: float
+    """Text: dropout of what the cell reads."""
+
+    hidden_dropout: float
+    """Text: dropout of the states that the cell multiplies."""
+
+    output_dropout: float
+    """Text: dropout of what the decoder reads."""
 
     weights: Literal["fresh", "shared", "inherited"]
     """fresh: each training starts anew; shared: a supernet has the weights of all paths; inherited: a training
@@ -329,8 +354,8 @@ class RetrainKeywords(TypedDict, total=False):
     learning_rate: float | None
     """Peak of the schedule."""
 
-    schedule: Literal["one-cycle", "cosine"]
-    """one-cycle: up and down in straight lines; cosine: down from the peak."""
+    schedule: Literal["one-cycle", "cosine", "constant"]
+    """one-cycle: up and down in straight lines; cosine: down from the peak; constant."""
 
     lowest_rate: float
     """cosine: where the learning rate ends."""

@@ -21,15 +21,19 @@ class RecipeOptions(Options):
         unset="joint; whole where the network of a prefix is no part of its continuations'",
     )
     batch_size: int | None = option(
-        None, "Images a training step.", "Training", least=1, unset="64; up to 512 on a GPU if images are many"
+        None,
+        "Images a training step; of a text, the columns that it is read in side by side.",
+        "Training",
+        least=1,
+        unset="64; up to 512 on a GPU if images are many; 20 columns, fewer of short texts",
     )
     learning_rate: float | None = option(
         None,
-        "Peak of the one-cycle schedule.",
+        "Peak of the one-cycle schedule; on text the rate is constant.",
         "Training",
         above=0.0,
         most=1e6,
-        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm; 0.3 with shared weights",
+        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm; 0.3 with shared weights; 20 on text",
     )
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
     weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)

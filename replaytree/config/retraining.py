@@ -8,7 +8,7 @@ from typing import Literal
 from replaytree.config.option import Options, option, own
 from replaytree.errors import ConfigError
 
-ScheduleName = Literal["one-cycle", "cosine"]
+ScheduleName = Literal["one-cycle", "cosine", "constant"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class RetrainOptions(Options):
         None, "Peak of the schedule.", "Training", above=0.0, unset="0.1; 0.01 without batch norm"
     )
     schedule: ScheduleName = option(
-        "one-cycle", "one-cycle: up and down in straight lines; cosine: down from the peak.", "Training"
+        "one-cycle", "one-cycle: up and down in straight lines; cosine: down from the peak; constant.", "Training"
     )
     lowest_rate: float = option(0.0, "cosine: where the learning rate ends.", "Training", least=0.0)
     restart_epochs: int | None = option(

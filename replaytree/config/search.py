@@ -29,6 +29,7 @@ from replaytree.config.source import SourceOptions
 from replaytree.config.space import SpaceOptions
 from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES, foreign, require_own
 from replaytree.config.strategy import StrategyOptions
+from replaytree.config.text import TextOptions
 from replaytree.config.weights import WeightOptions, require_meaning
 from replaytree.errors import ConfigError
 
@@ -68,6 +69,7 @@ class SearchConfig(Options):
     strategies: tuple[StrategyOptions, ...] = groups(STRATEGY_OPTIONS.values())
     budget: BudgetOptions = group(BudgetOptions)
     recipe: RecipeOptions = group(RecipeOptions)
+    text: TextOptions = group(TextOptions)
     weights: WeightOptions = group(WeightOptions)
     machine: MachineOptions = group(MachineOptions)
     objective: ObjectiveOptions = group(ObjectiveOptions)

@@ -10,9 +10,10 @@ from functools import partial
 import torch
 
 from replaytree.config import Budget
-from replaytree.data import ImageData
+from replaytree.data import Data, TextData
 from replaytree.evaluate.attempt import Failure, attempt_in_smaller_batches, failed_evaluation
 from replaytree.evaluate.inherited import KeptWeights
+from replaytree.networks.reading import Reading
 from replaytree.networks.trie import SingleHead
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space.graph import require_networks
@@ -29,7 +30,7 @@ class _Alone:
     def __init__(
         self,
         space: Space,
-        data: ImageData,
+        data: Data,
         *,
         recipe: Recipe,
         device: torch.device,
@@ -53,12 +54,13 @@ class _Alone:
         graph = self._space.network(path)
 
         def run(recipe: Recipe) -> PathEvaluation:
-            network = SingleHead(self._space.build(path, self._data.num_classes))
-            modules = {name: network.network.get_submodule(name) for name in graph.module_names}
+            built = self._space.build(path, self._data.num_classes)
+            network = Reading(built) if isinstance(self._data, TextData) else SingleHead(built)
+            modules = {name: built.get_submodule(name) for name in graph.module_names}
             if self._inherits is not None:
                 self._inherits.start(path, modules)
             _, flops = self._space.cost(path) or (0, 0)
-            threads = partial(self._threads.number, flops * recipe.batch_size)
+            threads = partial(self._threads.number, flops * recipe.step_units)
             training = Training(network, self._data, epochs=budget.epochs, recipe=recipe, seed=seed, threads=threads)
             reached = None
             if budget.checkpoint is not None and budget.checkpoint < budget.epochs:
@@ -76,7 +78,7 @@ class _Alone:
             return attempt_in_smaller_batches(
                 run,
                 recipe=self._recipe,
-                fits=lambda recipe: cost.train_bytes(recipe.batch_size) <= self._memory_bytes,
+                fits=lambda recipe: cost.train_bytes(recipe.step_units) <= self._memory_bytes,
                 seed=seed,
                 device=self._device,
             )

@@ -91,11 +91,11 @@ def attempt_in_smaller_batches(
             if not (isinstance(outcome, Failure) and outcome.kind == "out_of_memory"):
                 return outcome
         else:
-            outcome = Failure("out_of_memory", f"batches of {recipe.batch_size} images are estimated not to fit")
+            outcome = Failure("out_of_memory", f"batches of {recipe.batch_size} {recipe.unit} are estimated not to fit")
         half = recipe.batch_size // 2
         if half < LEAST_BATCH:
             return outcome
-        _log.warning("out of memory with batches of %d images; trying %d", recipe.batch_size, half)
+        _log.warning("out of memory with batches of %d %s; trying %d", recipe.batch_size, recipe.unit, half)
         rate = recipe.learning_rate * half / recipe.batch_size
         recipe = replace(recipe, batch_size=half, learning_rate=rate)
 

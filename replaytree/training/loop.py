@@ -12,29 +12,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from replaytree.data import ImageData
+from replaytree.data import Data, ImageData
 from replaytree.networks.regularised import RegularisedNetwork
-from replaytree.training.averaging import WeightAverage
+from replaytree.training.averaging import TriggeredAverage, WeightAverage
 from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
+from replaytree.training.examples import Examples
 from replaytree.training.images import ImageExamples
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import Step
+from replaytree.training.text import TextExamples
 from replaytree.training.threads import using
 
 
 class Training:
     """One network in training, in place, on the sum of its heads' cross-entropies, on the device of its data.
 
-    What an epoch is, and how a network is validated, is the examples' own (images.py). Nothing waits for the device
-    inside an epoch. `threads` is asked at the beginning of each. The network is moved to the device of the data.
+    What an epoch is, and how a network is validated, is the examples' own (images.py, text.py). Nothing waits for the
+    device inside an epoch. `threads` is asked at the beginning of each. The network is moved to the device of the data.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        data: ImageData,
+        data: Data,
         *,
         epochs: int,
         recipe: Recipe,
@@ -42,18 +44,15 @@ class Training:
         threads: Callable[[], int] = torch.get_num_threads,
     ) -> None:
         self._device = device = data.device
-        self._examples = ImageExamples(data, recipe)
+        self._examples = examples_of(data, recipe)
         self._network = self._examples.placed(network)
         self._recipe = recipe
         self._threads = threads
         self._generator = torch.Generator(device).manual_seed(seed)
         self._epoch_steps = self._examples.epoch_steps
+        self._epochs = epochs
         self._steps = self._epoch_steps * epochs
-        self._average = (
-            WeightAverage(self._network, share=recipe.average_share, steps=self._steps)
-            if recipe.average_share
-            else None
-        )
+        self._average = _average_of(self._network, recipe, steps=self._steps)
         self._optimizer = torch.optim.SGD(
             self._network.parameters(),
             # A captured step reads the rate from the device; a number would be captured as it was.
@@ -97,8 +96,8 @@ class Training:
 
     def run(self, *, until: int) -> None:
         """Train until this many epochs are done. Raises Diverged when a loss of an epoch is not finite."""
-        self._network.train()
         while self.epoch < until:
+            self._network.train()
             with using(self._threads()), on(self._device), whole_float32(self._device):
                 self._run_epoch()
             self.epoch += 1
@@ -107,6 +106,9 @@ class Training:
                 raise Diverged(
                     f"the training loss became {sum(losses)} in epoch {self.epoch}", self._step.first_to_fail()
                 )
+            average = self._average
+            if isinstance(average, TriggeredAverage) and average.can_begin(epoch=self.epoch, epochs=self._epochs):
+                average.heard(self.validate()[0])
 
     def _run_epoch(self) -> None:
         self._step.begin()
@@ -120,7 +122,7 @@ class Training:
                 self._average.update(step)
 
     def validate(self) -> list[float]:
-        """The validation accuracy of each head as it is now."""
+        """What validation says of each head as it is now: a fraction, higher is better."""
         with using(self._threads()), on(self._device), whole_float32(self._device):
             return self._examples.validated(self.trained)
 
@@ -149,7 +151,7 @@ class Training:
             "device": self._device.type,
             "epoch": self.epoch,
             "network": self._network.state_dict(),
-            "average": None if self._average is None else self._average.network.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "step": self._step.state_dict(),
             "generator": self._generator.get_state(),
@@ -165,7 +167,7 @@ class Training:
             raise ValueError(f"it was trained on {state['device']}, and this is {self._device.type}")
         self._network.load_state_dict(state["network"])
         if self._average is not None:
-            self._average.network.load_state_dict(state["average"])
+            self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"].cpu())
         own, *others = (each.cpu() for each in state["global generators"])
@@ -188,9 +190,21 @@ class Training:
                 group["lr"] = rate
 
 
+def examples_of(data: Data, recipe: Recipe) -> Examples:
+    """The data as a training reads them."""
+    return ImageExamples(data, recipe) if isinstance(data, ImageData) else TextExamples(data, recipe)
+
+
+def _average_of(network: nn.Module, recipe: Recipe, *, steps: int) -> WeightAverage | TriggeredAverage | None:
+    """The average that a recipe asks for."""
+    if recipe.average_share:
+        return WeightAverage(network, share=recipe.average_share, steps=steps)
+    return None if recipe.nonmono is None else TriggeredAverage(network, patience=recipe.nonmono)
+
+
 def train(
     network: nn.Module,
-    data: ImageData,
+    data: Data,
     *,
     epochs: int,
     recipe: Recipe,

@@ -7,7 +7,8 @@ from typing import Any
 
 from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions, ScheduleName
-from replaytree.data import ImageData
+from replaytree.data import Data, ImageData, TextData
+from replaytree.data.names import count_of
 from replaytree.errors import ConfigError
 from replaytree.networks.trie import DISCOUNT
 from replaytree.space.trie import HEAD_HIDDEN
@@ -16,7 +17,8 @@ from replaytree.training.schedule import cosine, one_cycle
 # Options that came later. At these values a training is what it was before: its model and checkpoints stay valid.
 _LATER = {
     "schedule": "one-cycle", "lowest_rate": 0.0, "restart_epochs": None, "restart_factor": 2.0, "nesterov": True,
-    "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0,
+    "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0, "bptt": None, "nonmono": None,
+    "embedding_dropout": 0.0, "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0,
 }  # fmt: skip
 
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
@@ -33,6 +35,8 @@ RATE, HIGHEST_RATE = 0.1, 0.4
 PLAIN_RATE = 0.01
 # Of a supernet, whose gradients are shortened to 1 (reports/benchmarks/weights.md).
 SHARED_RATE = 0.3
+# Of texts, as AWD-LSTM and ENAS have both; shorter gradients than 0.25 make so high a rate bearable.
+COLUMNS, TEXT_RATE = 20, 20.0
 
 
 def with_batches(config: SearchConfig, *, device: str, images: int, normed: bool = True) -> SearchConfig:
@@ -53,9 +57,38 @@ def with_batches(config: SearchConfig, *, device: str, images: int, normed: bool
     return config.with_options(batch_size=batch, learning_rate=RATE * scale if rate is None else rate)
 
 
+def with_columns(config: SearchConfig, data: TextData) -> SearchConfig:
+    """The configuration of a search on a text with its columns and learning rate; ConfigError for too short a text."""
+    recipe = Recipe.of(config, data)
+    return config.with_options(batch_size=recipe.batch_size, learning_rate=recipe.learning_rate)
+
+
+def _columns(data: TextData, bptt: int) -> int:
+    """As many columns as there may be while an epoch has enough steps."""
+    columns = COLUMNS
+    while columns > 1 and data.train_count < columns * bptt * STEPS_AN_EPOCH:
+        columns //= 2
+    return columns
+
+
+def require_rows(data: TextData, *, columns: int, bptt: int) -> None:
+    """ConfigError where a column of a text has fewer words than a step is to read of it."""
+    # A word is read, and the next one is to be predicted.
+    rows = (data.train_count - 1) // columns
+    if rows >= bptt:
+        return
+    most = (data.train_count - 1) // bptt
+    fewer = f"--batch-size {most} or less, or " if most else ""
+    raise ConfigError(
+        f"bptt is {bptt}, and {count_of(data.train_count, 'word')} of {data.name} in {count_of(columns, 'column')} "
+        f"make {rows} a column; give "
+        f"{fewer}" + (f"--bptt {rows} or less" if rows else "a longer text")
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a network is trained: SGD with momentum, a schedule of its rate, augmentation, label smoothing.
+    """How a network is trained: SGD, a schedule of its rate, and what is done to images, or to texts.
 
     The defaults are those of a search; `of` and `full` make the recipe of a search and of a retraining.
 
@@ -71,6 +104,10 @@ class Recipe:
     `restart_epochs` and each time in `restart_factor` times as many. `grad_clip`: the longest gradient; None: any.
     `drop_path` is the rate that drop-path rises to in a straight line, and `auxiliary_weight` that of the auxiliary
     classifier's loss; both act where the network has parts for them.
+
+    Of a text, which `bptt` is not None of: `batch_size` columns are read side by side, `bptt` words of each a step.
+    `nonmono`: weights are averaged from the epoch on that is worse in validation than one more than so many epochs
+    before it. The dropouts are those of LanguageModel (space/language_model.py).
     """
 
     batch_size: int = BATCH
@@ -95,9 +132,27 @@ class Recipe:
     grad_clip: float | None = None
     drop_path: float = 0.0
     auxiliary_weight: float = 0.0
+    bptt: int | None = None
+    nonmono: int | None = None
+    embedding_dropout: float = 0.0
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    output_dropout: float = 0.0
+
+    @property
+    def step_units(self) -> int:
+        """What a step computes at once: images, or words."""
+        return self.batch_size * (self.bptt or 1)
+
+    @property
+    def unit(self) -> str:
+        """What a batch is counted in."""
+        return "images" if self.bptt is None else "columns"
 
     def rate(self, step: int, steps: int, *, epoch_steps: int) -> float:
         """The learning rate of step 0..steps - 1 of a training."""
+        if self.schedule == "constant":
+            return self.learning_rate
         if self.schedule == "one-cycle":
             return one_cycle(step, steps, peak=self.learning_rate)
         first = steps / epoch_steps if self.restart_epochs is None else self.restart_epochs
@@ -110,12 +165,14 @@ class Recipe:
         )
 
     @classmethod
-    def of(cls, config: SearchConfig, data: ImageData) -> Recipe:
+    def of(cls, config: SearchConfig, data: Data) -> Recipe:
         """The recipe a configuration asks for; augmentation is the data set's own unless it says otherwise.
 
-        Without `with_batches` a batch that is not given is that of a CPU.
+        Without `with_batches` a batch that is not given is that of a CPU. ConfigError for a text too short for it.
         """
         own = config.recipe
+        if isinstance(data, TextData):
+            return cls._of_text(config, data)
         return cls(
             batch_size=own.batch_size or BATCH,
             learning_rate=own.learning_rate or RATE,
@@ -127,6 +184,29 @@ class Recipe:
             balanced=config.objective.reward == "balanced",
             capture=config.machine.capture is not False,
             reward_epochs=config.objective.reward_epochs,
+        )
+
+    @classmethod
+    def _of_text(cls, config: SearchConfig, data: TextData) -> Recipe:
+        own, text = config.recipe, config.text
+        columns = own.batch_size or _columns(data, text.bptt)
+        require_rows(data, columns=columns, bptt=text.bptt)
+        return cls(
+            batch_size=columns,
+            learning_rate=own.learning_rate or TEXT_RATE,
+            momentum=0.0,
+            weight_decay=text.text_weight_decay,
+            label_smoothing=0.0,
+            capture=False,
+            reward_epochs=config.objective.reward_epochs,
+            schedule="constant",
+            grad_clip=text.text_clip,
+            bptt=text.bptt,
+            nonmono=text.nonmono,
+            embedding_dropout=text.embedding_dropout,
+            input_dropout=text.input_dropout,
+            hidden_dropout=text.hidden_dropout,
+            output_dropout=text.output_dropout,
         )
 
     @classmethod

@@ -1,12 +1,13 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import load_data
+from replaytree.data import TextData, load_data
 from replaytree.errors import ConfigError
-from replaytree.training.recipe import Recipe, with_batches
+from replaytree.training.recipe import Recipe, with_batches, with_columns
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,47 @@ def test_networks_without_batch_norm_are_trained_at_a_tenth_of_the_rate(digits):
     assert given.recipe.learning_rate == 0.2
     assert Recipe.full(digits, RetrainOptions(), normed=False).learning_rate == 0.01
     assert Recipe.full(digits, RetrainOptions(learning_rate=0.3), normed=False).learning_rate == 0.3
+
+
+def text(count):
+    words_N = torch.zeros(count, dtype=torch.int64)
+    return TextData.of_words("cats", ("a", "b", "<eos>", "<unk>"), words_N, words_N)
+
+
+def test_of_a_text():
+    config = SearchConfig(
+        bptt=10, text_clip=None, text_weight_decay=0.5, nonmono=2, embedding_dropout=0.1, input_dropout=0.2,
+        hidden_dropout=0.3, output_dropout=0.4, reward_epochs=3, batch_size=7,
+    )  # fmt: skip
+    assert Recipe.of(config, text(100)) == Recipe(
+        batch_size=7, learning_rate=20.0, momentum=0.0, weight_decay=0.5, label_smoothing=0.0, schedule="constant",
+        capture=False, reward_epochs=3, grad_clip=None, bptt=10, nonmono=2, embedding_dropout=0.1, input_dropout=0.2,
+        hidden_dropout=0.3, output_dropout=0.4,
+    )  # fmt: skip
+    usual = Recipe.of(SearchConfig(), text(929_589))
+    assert (usual.batch_size, usual.bptt, usual.grad_clip, usual.weight_decay) == (20, 35, 0.25, 1.2e-6)
+    assert (usual.step_units, usual.unit, usual.rate(3, 10, epoch_steps=5)) == (700, "columns", 20.0)
+    assert (Recipe(batch_size=9).step_units, Recipe(batch_size=9).unit) == (9, "images")
+
+
+@pytest.mark.parametrize(("words", "columns"), [(28_000, 20), (27_999, 10), (3_000, 2), (36, 1)])
+def test_short_texts_have_fewer_columns(words, columns):
+    found = with_columns(SearchConfig(), text(words))
+    assert (found.recipe.batch_size, found.recipe.learning_rate) == (columns, 20.0)
+    assert with_columns(SearchConfig(batch_size=1, learning_rate=3.0), text(words)).recipe.learning_rate == 3.0
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (351, {"batch_size": 11}, "in 11 columns make 31 a column; give --batch-size 10 or less, or --bptt 31"),
+        (11, {"batch_size": 20, "bptt": 5}, "in 20 columns make 0 a column; give --batch-size 2 or less, or a longer"),
+        (30, {}, "bptt is 35, and 30 words of cats in 1 column make 29 a column; give --bptt 29 or less"),
+        (1, {}, "bptt is 35, and 1 word of cats in 1 column make 0 a column; give a longer text"),
+    ],
+)  # fmt: skip
+def test_a_text_shorter_than_its_steps(words, options, message):
+    with pytest.raises(ConfigError, match=message):
+        with_columns(SearchConfig(**options), text(words))
+    with pytest.raises(ConfigError, match=message):
+        Recipe.of(SearchConfig(**options), text(words))
