@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from replaytree.records import Decision
-from replaytree.space.cells import Sketch
+from replaytree.space import sketch as drawing
 from replaytree.space.coding import Values, taken
+from replaytree.space.sketch import Sketch
 
 # In pixels; a box has a title and two lines.
 WIDTH, HEIGHT, LINE = 132.0, 58.0, 16.0
@@ -45,32 +46,37 @@ class Wiring:
 
 def cell_wiring(sketch: Sketch) -> Wiring:
     """A cell: inputs at left, each node right of what it reads and in a row of its own, what it gives at right."""
-    column = {0: 0, 1: 0}
+    inputs, outputs = len(sketch.inputs), len(sketch.outputs)
+    columns = [0] * inputs
     for node in sketch.nodes:
-        column[node.number] = 1 + max(column[edge.source] for edge in node.edges)
-    rows = max(2, len(sketch.nodes))
+        columns.append(1 + max(columns[source] for source in node.reads))
+    rows = max(inputs, outputs, len(sketch.nodes))
     middle = MARGIN + (rows - 1) * DOWN / 2
-    # Inputs and output stand between the rows, so that their lines do not run along those of the nodes.
-    boxes = {
-        number: Box(MARGIN, middle + (number - 0.5) * DOWN, WIDTH, HEIGHT, f"input {number}", _wrapped(words))
-        for number, words in enumerate(sketch.inputs)
-    }
-    for row, node in enumerate(sketch.nodes):
-        lines = tuple(map(str, node.edges))
-        x = MARGIN + column[node.number] * ACROSS
-        boxes[node.number] = Box(x, MARGIN + row * DOWN, WIDTH, HEIGHT, f"node {node.number}", lines, node.depth)
-    last = MARGIN + (1 + max(column.values())) * ACROSS
-    output = Box(last, middle, WIDTH, HEIGHT, "output", ("+".join(map(str, sketch.ends)),))
-    wires = [
-        _wire(boxes[edge.source], boxes[node.number], line)
-        for node in sketch.nodes
-        for line, edge in enumerate(node.edges)
+    last = MARGIN + (1 + max(columns)) * ACROSS
+    # Inputs and outputs stand between the rows, so that their lines do not run along those of the nodes.
+    boxes = [_box(each, MARGIN, middle + (place - (inputs - 1) / 2) * DOWN) for place, each in enumerate(sketch.inputs)]
+    boxes += [
+        _box(node, MARGIN + columns[inputs + row] * ACROSS, MARGIN + row * DOWN)
+        for row, node in enumerate(sketch.nodes)
     ]
-    wires += [_wire(boxes[end], output, 0) for end in sketch.ends]
-    title = f"The {sketch.kind} cell{', which halves the maps' if sketch.kind == 'reduction' else ''}"
+    boxes += [
+        _box(each, last, middle + (place - (outputs - 1) / 2) * DOWN) for place, each in enumerate(sketch.outputs)
+    ]
+    drawn = (*sketch.inputs, *sketch.nodes, *sketch.outputs)
+    # The lines of a node are what it reads; the wires of an output end in its middle.
+    wires = [
+        _wire(boxes[source], box, line if place < len(columns) else 0)
+        for place, (each, box) in enumerate(zip(drawn, boxes, strict=True))
+        for line, source in enumerate(each.reads)
+    ]
     return Wiring(
-        title, last + WIDTH + MARGIN, 2 * MARGIN + (rows - 1) * DOWN + HEIGHT, (*boxes.values(), output), tuple(wires)
+        sketch.title, last + WIDTH + MARGIN, 2 * MARGIN + (rows - 1) * DOWN + HEIGHT, tuple(boxes), tuple(wires)
     )
+
+
+def _box(drawn: drawing.Box, x: float, y: float) -> Box:
+    lines = tuple(line for words in drawn.lines for line in _wrapped(words))
+    return Box(x, y, WIDTH, HEIGHT, drawn.title, lines, drawn.depth)
 
 
 def reads(decisions: Sequence[Decision], values: Values, depth: int) -> tuple[int, ...]:

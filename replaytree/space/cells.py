@@ -19,6 +19,7 @@ from replaytree.space.coding import Values, decode
 from replaytree.space.graph import Auxiliary, Graph, GraphNode
 from replaytree.space.layers import Layer, legal_output, require_whole
 from replaytree.space.returned import require_shape
+from replaytree.space.sketch import Box, Sketch
 
 KINDS = ("normal", "reduction")
 
@@ -42,16 +43,6 @@ class Node:
     number: int
     depth: int
     edges: tuple[Edge, Edge]
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """A cell to be drawn: what its inputs 0 and 1 are, its nodes, and the inputs and nodes that it gives."""
-
-    kind: str
-    inputs: tuple[str, str]
-    nodes: tuple[Node, ...]
-    ends: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -153,10 +144,10 @@ class CellNodes:
 
     def sketches(self, path: Path, ends: Callable[[tuple[Node, ...], bool], tuple[int, ...]]) -> tuple[Sketch, Sketch]:
         """Both cells of a path; `ends` says what nodes give, of a reduction cell if it is True."""
-        far, near = "the cell before the last", "the last cell"
-        inputs = (far, near) if self.far_first else (near, far)
+        words = ("the cell before the last", "the last cell")[:: 1 if self.far_first else -1]
+        inputs = tuple(Box(f"input {number}", (what,)) for number, what in enumerate(words))
         normal, reduction = (
-            Sketch(kind, inputs, nodes, ends(nodes, kind == "reduction"))
+            _sketch(kind, inputs, nodes, ends(nodes, kind == "reduction"))
             for kind, nodes in zip(KINDS, self.cells(path), strict=True)
         )
         return normal, reduction
@@ -232,6 +223,15 @@ class CellPlan:
     def values(self, prefix: Path, label: str) -> Values:
         """The inverse of `label`; the edges of a pair may stand in either order."""
         return self.nodes.values(len(prefix) + 1, label)
+
+
+def _sketch(kind: str, inputs: tuple[Box, ...], nodes: tuple[Node, ...], ends: tuple[int, ...]) -> Sketch:
+    boxes = tuple(
+        Box(f"node {node.number}", tuple(map(str, node.edges)), tuple(edge.source for edge in node.edges), node.depth)
+        for node in nodes
+    )
+    title = f"The {kind} cell{', which halves the maps' if kind == 'reduction' else ''}"
+    return Sketch(title, inputs, boxes, (Box("output", ("+".join(map(str, ends)),), ends),))
 
 
 def number_of(depth: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node
 from replaytree.space.coding import Values
 from replaytree.space.genotypes import DARTS
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
@@ -29,6 +29,7 @@ from replaytree.space.layers import (
     require_switch,
 )
 from replaytree.space.plan import Published
+from replaytree.space.sketch import Sketch
 
 # Short names, as labels have them, and those of the released program.
 _LONG_NAMES = {

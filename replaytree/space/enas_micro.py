@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, loose_ends
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
     AuxiliaryClassifier,
@@ -31,6 +31,7 @@ from replaytree.space.layers import (
     require_switch,
 )
 from replaytree.space.plan import Published
+from replaytree.space.sketch import Sketch
 
 # By their codes.
 OPERATIONS = ("sep3", "sep5", "avg3", "max3", "identity")

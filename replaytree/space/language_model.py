@@ -80,7 +80,9 @@ class LanguageModel(nn.Module):
             weight_VE = weight_VE * self._mask(self.embedding_dropout, weight_VE.shape[0], 1)
         x_TBE = functional.embedding(words_TB, weight_VE)
         x_TBE = self._locked(x_TBE, self.input_dropout)
-        return _Cell(self).run(x_TBE, state_SBH)
+        # States keep their precision, and products of single words are too small to win by another.
+        with torch.autocast(x_TBE.device.type, enabled=False):
+            return _Cell(self).run(x_TBE, state_SBH)
 
     def decoded(self, outputs_TBH: Tensor) -> Tensor:
         """The logits (T, B, V) of what the cell gave."""

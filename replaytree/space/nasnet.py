@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, Sketch, loose_ends
+from replaytree.space.cells import CellNodes, CellPlan, Drawing, Node, loose_ends
 from replaytree.space.genotypes import NASNET
 from replaytree.space.graph import IMAGE, Auxiliary, Graph
 from replaytree.space.layers import (
@@ -29,6 +29,7 @@ from replaytree.space.layers import (
     Sum,
 )
 from replaytree.space.plan import Published
+from replaytree.space.sketch import Sketch
 
 OPERATIONS = ("identity", "sep3", "sep5", "sep7", "avg3", "max3", "dil3", "conv1x7")
 NODES = CellNodes("nasnet", OPERATIONS, most=5, far_first=False)

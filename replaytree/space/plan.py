@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, Path, Shape
-from replaytree.space.cells import Sketch
 from replaytree.space.coding import Values, named
 from replaytree.space.network import Network
+from replaytree.space.sketch import Sketch
 
 # Version of describe(); a newer one is refused, not guessed at.
 FORMAT = 1

@@ -6,6 +6,7 @@ decoder makes logits of the new h with the embedding's own weights. Costs, build
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers import require_switch, require_whole
 from replaytree.space.network import BYTES, Row, Unit, most_alive
+from replaytree.space.sketch import Box, Sketch
 
 X, H, C = -1, -2, -3
 """What a node may read beside earlier nodes: the embedded word, and the two parts of the state before it."""
@@ -46,6 +48,11 @@ class CellNode:
     weighted: bool = False
     gated: bool = False
     bias: float | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name without what it reads, as in 'node 3'."""
+        return re.sub(r"(?<=[a-z])(?=[0-9])", " ", re.sub(r"_in[0-9]+$", "", self.name)).replace("_", " ")
 
     @property
     def label(self) -> str:
@@ -155,6 +162,26 @@ class RecurrentGraph:
     def source_name(self, source: int) -> str:
         """What a node reads, in a word: 'x', 'h', 'c', or the name of a node."""
         return GIVEN[source] if source < 0 else self.nodes[source].name
+
+    def sketch(self) -> Sketch:
+        """The cell, to be drawn."""
+        words = (("x", "the word"), ("h", "the state before"), ("c", "the memory before"))
+        given = tuple(Box(title, (what,)) for title, what in words[: 1 + self.states])
+        # Places of what nodes read: the boxes of the state and the word come first.
+        places = {X: 0, H: 1, C: 2} | {index: len(given) + index for index in range(len(self.nodes))}
+
+        def place(sources: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(places[source] for source in sources)
+
+        nodes = tuple(Box(node.title, (node.label,), place(node.reads), node.depth or None) for node in self.nodes)
+        ends = [self.nodes[end].title.removeprefix("node ") for end in self.ends]
+        what = f"mean of {'+'.join(ends)}" if len(ends) > 1 else self.nodes[self.ends[0]].title
+        outputs = [Box("new h", (what,), place(self.ends))]
+        if self.memory is not None:
+            outputs.append(
+                Box("new c", (f"{self.nodes[self.memory].title}, before activation",), place((self.memory,)))
+            )
+        return Sketch("The recurrent cell", given, nodes, tuple(outputs))
 
     @cached_property
     def params(self) -> int:

@@ -13,6 +13,7 @@ from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import Values, decode
 from replaytree.space.layers import format_shape, require_whole
 from replaytree.space.recurrent import Activation, CellNode, H, RecurrentGraph, X
+from replaytree.space.sketch import Sketch
 
 WORD: Shape = (1, 1, 1)
 """The shape of input of all spaces of text: one word at a time."""
@@ -74,6 +75,14 @@ class RecurrentPlan(ABC):
     def cheapest(self, prefix: Path, chosen: Values) -> int:
         """The first option: what a layer costs does not depend on what is chosen."""
         return 0
+
+    @abstractmethod
+    def network(self, path: Path) -> RecurrentGraph:
+        """The language model with a cell."""
+
+    def sketches(self, path: Path) -> tuple[Sketch]:
+        """The cell."""
+        return (self.network(path).sketch(),)
 
     def graph(
         self, nodes: Sequence[CellNode], ends: Sequence[int], *, memory: int | None = None, decoder_bias: bool

@@ -22,13 +22,13 @@ from replaytree.report.wiring import (
     reads,
     skip_wiring,
 )
-from replaytree.space.cells import Edge, Node, Sketch
+from replaytree.space.sketch import Box, Sketch
 
 SKETCH = Sketch(
-    "reduction",
-    ("the cell before the last", "the last cell"),
-    (Node(2, 2, (Edge("sep3", 0), Edge("max3", 1))), Node(3, 4, (Edge("skip", 2), Edge("sep3", 0)))),
-    (1, 3),
+    "The reduction cell, which halves the maps",
+    (Box("input 0", ("the cell before the last",)), Box("input 1", ("the last cell",))),
+    (Box("node 2", ("sep3@0", "max3@1"), (0, 1), 2), Box("node 3", ("skip@2", "sep3@0"), (2, 0), 4)),
+    (Box("output", ("1+3",), (1, 3)),),
 )
 
 

@@ -86,6 +86,18 @@ def test_a_dropout_acts_in_training_only_and_keeps_the_mean(which):
     assert torch.equal(net.eval()(words, net.initial_state(2))[0], still)
 
 
+@pytest.mark.parametrize("path", [PATH, "tanh"])
+def test_mixed_precision_is_of_the_decoder_alone(path):
+    net = model(path, hidden=8)
+    words = torch.randint(11, (5, 3), generator=torch.Generator().manual_seed(1))
+    logits, state = net(words, net.initial_state(3))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded, same = net(words, net.initial_state(3))
+    assert torch.equal(same, state)
+    assert rounded.dtype == torch.bfloat16
+    assert torch.allclose(rounded.float(), logits, atol=0.02)
+
+
 def test_an_output_mask_is_one_for_all_words_of_a_chunk():
     net = model(hidden=8)
     net.output_dropout = 0.5

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from replaytree.errors import SpaceError
 from replaytree.space.network import Row
 from replaytree.space.recurrent import C, CellNode, H, RecurrentGraph, X
+from replaytree.space.sketch import Box, Sketch
 
 # A leaf, a highway that reads it, and their product; c is the leaf before its activation.
 LEAF = CellNode("leaf", (X, H), "tanh", 1, weighted=True, bias=1.0)
@@ -40,6 +42,33 @@ def test_costs_by_hand():
     assert made.peak_bytes == 4 * (3 + 3 + 3 + 7)
     assert (made.states, graph(HIGHWAY_OF_H, ends=(0,), memory=None).states) == (2, 1)
     assert made.module_names == ("embedding", "leaf", "highway")
+
+
+def test_a_cell_to_be_drawn_by_hand():
+    assert graph().sketch() == Sketch(
+        "The recurrent cell",
+        (Box("x", ("the word",)), Box("h", ("the state before",)), Box("c", ("the memory before",))),
+        (
+            Box("leaf", ("add-tanh",), (0, 1), 1),
+            Box("highway", ("highway-relu",), (3,), 2),
+            Box("product", ("mult-identity",), (3, 4, 2)),
+        ),
+        (Box("new h", ("product",), (5,)), Box("new c", ("leaf, before activation",), (3,))),
+    )
+    two = graph(HIGHWAY_OF_H, replace(HIGHWAY_OF_H, name="node12_in3"), ends=(0, 1), memory=None).sketch()
+    assert [box.title for box in (*two.inputs, *two.nodes)] == ["x", "h", "highway", "node 12"]
+    assert two.outputs == (Box("new h", ("mean of highway+12",), (2, 3)),)
+
+
+def test_every_space_of_text_draws_its_cells(every_text_space, random_paths):
+    space = every_text_space()
+    for path in random_paths(space, 6, seed=4):
+        [sketch] = space.plan.sketches(path)
+        assert [box.depth for box in sketch.nodes if box.depth] == sorted(
+            box.depth for box in sketch.nodes if box.depth
+        )
+        for place, box in enumerate(sketch.nodes, start=len(sketch.inputs)):
+            assert all(source < place for source in box.reads)
 
 
 HIGHWAY_OF_H = CellNode("highway", (X, H), "relu", 1, weighted=True, gated=True)
