@@ -98,7 +98,9 @@ Input = Annotated[
     str | None,
     typer.Option("--input", help="Channels, height and width of the images.  [default: 3x32x32]", metavar="CxHxW"),
 ]
-Classes = Annotated[int | None, whole("Classes of the images.  [default: 10]", "--classes", least=2)]
+Classes = Annotated[
+    int | None, whole("Classes of the images, or words of the vocabulary.  [default: 10; 10000]", "--classes", least=2)
+]
 Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Episodes = Annotated[
     int | None,

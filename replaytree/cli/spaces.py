@@ -46,18 +46,22 @@ def spaces(
 
     format_ = "json" if json else format_
     asked: dict[str, Any] = {"input_shape": None if input_ is None else shape_of(input_), "num_classes": classes}
-    common = {"max_layers": max_layers} | {option: value for option, value in asked.items() if value is not None}
+    data = {option: value for option, value in asked.items() if value is not None}
     given = layers.given()
     if name is not None:
         all_options(name, given)
         one = about(name)
-        _print_one(one, named_space(name, **{**USUAL_DATA[one.task], **common}, **given), given, format_)
+        _print_one(
+            one, named_space(name, **{**USUAL_DATA[one.task], **data}, max_layers=max_layers, **given), given, format_
+        )
         return
     rows = []
     for each in map(about, names()):
         own = {option: value for option, value in given.items() if option in each.defaults}
+        # In a list of spaces of all tasks, what is asked of images says nothing of texts.
+        usual = USUAL_DATA[each.task] | (data if each.task == "images" else {})
         try:
-            space = named_space(each.name, **{**USUAL_DATA[each.task], **common}, **own)
+            space = named_space(each.name, **usual, max_layers=max_layers, **own)
         except SpaceError as error:
             say(f"note: {each.name}: {escaped(error)}", error=True)
             continue
@@ -197,16 +201,19 @@ def _written(space: LayerSpace | DecisionSpace) -> str:
 
 
 def _published_lines(known: About, width: int) -> Iterator[str]:
+    # Of images the shape and the classes, of texts the words.
+    of_images = known.task == "images"
     cells = [
         (
-            name, "x".join(map(str, row["input_shape"])), row["num_classes"], f"{row['params']:,}",
+            name, *(["x".join(map(str, row["input_shape"]))] if of_images else []), row["num_classes"],
+            f"{row['params']:,}",
             " ".join(given_text(option, value) for option, value in row["options"].items()) or "-",
             row["note"] or "-",
         )
         for name, each in known.published.items()
         for row in (_published_row(known.name, each),)
     ]  # fmt: skip
-    headings = ("published", "input", "classes", "params", "options", "note")
+    headings = ("published", *(("input", "classes") if of_images else ("words",)), "params", "options", "note")
     yield from table.lines(headings, cells, width=width, left=("published", "options"), last="note")
     example = next(iter(known.published))
     yield ""

@@ -85,7 +85,7 @@ class SearchKeywords(TypedDict, total=False):
     """Only networks of at most this many parameters, as in 100k."""
 
     max_flops: int | None
-    """Only networks of at most this many FLOPs (multiply-adds an image), as in 5M."""
+    """Only networks of at most this many FLOPs (multiply-adds an image, or a word), as in 5M."""
 
     grow_every: int | None
     """Raise the depth bound every N episodes, or 'auto': when it stops improving."""

@@ -127,7 +127,7 @@ class SpaceOptions(Options):
     )
     max_flops: int | None = option(
         None,
-        "Only networks of at most this many FLOPs (multiply-adds an image), as in 5M.",
+        "Only networks of at most this many FLOPs (multiply-adds an image, or a word), as in 5M.",
         "What to search",
         first=True,
         least=1,

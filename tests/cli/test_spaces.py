@@ -74,10 +74,39 @@ def test_one_space_for_programs(replaytree):
     assert rows[:2] == ["depth,name,kind,options", "1,kernel,choice,1 3 5 7"]
 
 
+def test_the_published_cells_of_a_text_have_words_and_no_images(replaytree):
+    out = replaytree("spaces", "darts-rnn", "--max-layers", 8)[1]
+    assert "nested  no: a training scores the whole path alone" in out
+    assert re.search(r"^paths +2,642,411,520 \(2.6e9\) at --max-layers 8, on text of 10,000 words$", out, re.M)
+    assert re.search(r"^published +words +params +options +note$", out, re.M)
+    assert re.search(
+        r"^ENAS +10000 +27,295,000 +--hidden 850 --ends loose +the ENAS cell in the DARTS code$", out, re.M
+    )
+    assert re.search(r"^--embedding +- +Numbers of the vector of a word", out, re.M)
+
+
+def test_a_recurrent_cell_is_described_by_the_word(replaytree):
+    out = replaytree("describe", "--space", "enas-rnn", "--path", "ENAS")[1]
+    assert out.startswith("enas-rnn: 12 layers on text of 10,000 words, --hidden 748, --ends loose\n")
+    assert re.search(r"^node3_in2 +highway-relu +node2_in1 +748 +1,119,008 +1,119,008$", out, re.M)
+    assert re.search(r"^params +22,027,104$", out, re.M)
+    assert re.search(r"^flops +22,027,104 multiply-adds a word$", out, re.M)
+    found = json.loads(
+        replaytree(
+            "describe", "--space", "nas-rnn", "--path", "NASCell", "--hidden", 6, "--embedding", 4, "--classes", 3,
+            "--json",
+        )[1]
+    )  # fmt: skip
+    # 8 leaves of 6x4 and 6x6; the embedding, the decoder's bias, and the projection.
+    assert found["params"] == 8 * 60 + 3 * 4 + 3 + 24
+    assert (found["space"]["hidden"], found["space"]["embedding"], found["nodes"][1]["inputs"]) == (6, 4, "x h")
+
+
 def test_a_space_that_these_images_are_too_small_for_is_left_out(replaytree):
     code, out, err = replaytree("spaces", "--input", "1x2x2", "--format", "csv")
     assert code == 0
     assert "note: enas-macro: images of 2x2 pixels cannot be halved twice" in err
+    assert "enas-rnn" not in err
     assert out.splitlines()[1].startswith("xu24,layer,")
     assert not any(line.startswith("enas-macro") for line in out.splitlines())
 
@@ -174,6 +203,11 @@ def test_a_path_of_numbers(replaytree):
         (["describe", "--node", "3"], "--node 3 is a node of a search; give the search's name, too"),
         (["describe", "--path", ""], "path '' has no layers"),
         (["describe", "--path", "poser"], "layer 1 is 'poser', which is not in this space"),
+        (
+            ["describe", "--space", "enas-rnn", "--path", "ENAS", "--input", "3x32x32"],
+            "enas-rnn is for text, one word at a time (shape 1x1x1), and not for images of 3x32x32",
+        ),
+        (["describe", "--space", "plain-rnn", "--path", "gru"], "layer 1 is 'gru'; cells of plain-rnn are rnn, lstm"),
         (["describe", "--path", "poser"], "; published architectures: poster"),
         (["describe", "--path", "conv32k3 avg"], "layer 2 is 'avg', which is not in this space; did you mean avg3s2"),
         (

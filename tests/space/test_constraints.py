@@ -80,3 +80,19 @@ def test_a_whole_path_has_nothing_after_it_in_a_space_of_decisions():
     path = constrained.parse("1x1f24 3x3f24@1")
     assert not any(constrained.legal(path))
     assert ended(constrained, path)
+
+
+def test_limits_hold_for_recurrent_cells():
+    # The first node has 4 H^2, each other one 2 H^2, and the embedding 10 H.
+    small = named_space("enas-rnn", input_shape=(1, 1, 1), num_classes=10, max_layers=3, hidden=5)
+    whole = small.parse("tanh relu@1 relu@2")
+    assert small.cost(whole) == (250, 250)
+    assert ConstrainedSpace(small, max_params=250).legal(whole[:2], (1,)) == (True,) * 4
+    with pytest.raises(
+        SpaceError, match="no path of 3 layers obeys --max-params 249: already the cheapest layers, tanh"
+    ):
+        ConstrainedSpace(small, max_params=249)
+    plain = named_space("plain-rnn", input_shape=(1, 1, 1), num_classes=10, max_layers=2, hidden=5)
+    # 2 H^2 + H against four times that, an embedding and a decoder's bias.
+    assert ConstrainedSpace(plain, max_params=115).legal(()) == (True, False)
+    assert ConstrainedSpace(plain, max_params=280).legal(()) == (True, True)
