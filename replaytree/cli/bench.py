@@ -11,6 +11,7 @@ import typer
 from replaytree.cli.bench_evaluator import evaluator, truth_table
 from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.bench_gpu import gpu
+from replaytree.cli.bench_recurrent import recurrent
 from replaytree.cli.bench_searches import digits_table, spaces, strategies
 from replaytree.cli.bench_sharing import sharing
 from replaytree.cli.bench_weights import supernet, weights
@@ -70,6 +71,7 @@ def _steps(space: str, *, depth: int, nodes: int, json_: Path | None) -> None:
 bench.command()(strategies)
 bench.command()(spaces)
 bench.command()(sharing)
+bench.command()(recurrent)
 bench.command("digits-table")(digits_table)
 
 

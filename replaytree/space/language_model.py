@@ -20,7 +20,7 @@ from replaytree.space.recurrent import C, H, RecurrentGraph, X
 # First values of embeddings are uniform from minus to plus this, as in AWD-LSTM.
 EMBEDDING_SPREAD = 0.1
 
-_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda values: values,
 }  # fmt: skip
 
@@ -165,9 +165,9 @@ class _Cell:
             if node.gated:
                 inner_BH, gate_BH = combined.chunk(2, dim=1)
                 before_BH = values[node.reads[-1]]
-                value = torch.lerp(before_BH, _ACTIVATIONS[node.activation](inner_BH), torch.sigmoid(gate_BH))
+                value = torch.lerp(before_BH, ACTIVATIONS[node.activation](inner_BH), torch.sigmoid(gate_BH))
             else:
-                value = _ACTIVATIONS[node.activation](combined)
+                value = ACTIVATIONS[node.activation](combined)
             values[index] = value
             products[index] = self._products(index, value)
             if index == graph.memory:
