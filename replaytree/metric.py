@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Task = Literal["images", "text"]
+"""What networks are for: images are classified, text is modelled word by word."""
+
 TASKS: tuple[Task, ...] = get_args(Task)
 
 # Errors are read as at least this: a network without any was partly lucky, and its value would be infinite.
@@ -143,6 +145,24 @@ class Metric:
     def difference_unit(self) -> str:
         """'points', or 'in perplexity'."""
         return f"in {self.name}" if self.is_inverse else "points"
+
+    def lowered(self, fraction: float, factor: float) -> float:
+        """The fraction whose value is log(factor) lower: an error that is so many times as large, or a perplexity."""
+        return fraction / factor if self.is_inverse else 1.0 - error(fraction) * factor
+
+    def raised(self, fraction: float, factor: float) -> float:
+        """The fraction whose value is log(factor) higher, but at most 1."""
+        if self.is_inverse:
+            return min(fraction * factor, 1.0)
+        return min(max(1.0 - error(fraction) / factor, fraction), 1.0)
+
+    def least(self, bound: float, factor: float) -> float:
+        """The inverse of `lowered`, for the fractions whose error is not read as LEAST_ERROR."""
+        return bound * factor if self.is_inverse else 1.0 - (1.0 - bound) / factor
+
+    def unit(self, fraction: float) -> float:
+        """The change of a small part of which is one of the value: the error, or of text the fraction itself."""
+        return max(fraction, LEAST_PROBABILITY) if self.is_inverse else error(fraction)
 
     def sampling(self, fraction: float, n: int, *, z: float = Z95) -> tuple[float, float]:
         """How far a fraction may be wrong because it was measured on `n` items: `z` standard errors, low and high.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from replaytree.config.option import Options, option
+from replaytree.metric import Task
 
-Task = Literal["images", "text"]
-"""What networks are for: images are classified, text is modelled word by word."""
+__all__ = ["SourceOptions", "Task"]
 
 
 @dataclass(frozen=True, kw_only=True)

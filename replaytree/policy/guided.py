@@ -42,7 +42,7 @@ from replaytree.policy.random_search import random_path
 from replaytree.policy.strategy import PolicyUpdate
 from replaytree.policy.value_model import ValueEnsemble
 from replaytree.records import NodeStats, Path, PathEvaluation, Proposal, Space
-from replaytree.space.task import task_of
+from replaytree.space.network import task_of
 
 UNIFORM_SHARE = 0.1
 ELITE_SHARE = 1 / 8

@@ -22,7 +22,7 @@ from replaytree.policy.features import NO_LAYER, PathFeatures
 from replaytree.policy.node_table import NodeTable
 from replaytree.policy.normal_scores import NormalScores
 from replaytree.records import Path, Space
-from replaytree.space.task import task_of
+from replaytree.space.network import task_of
 
 MEMBERS = 5
 HIDDEN = 32

@@ -72,7 +72,7 @@ class _Ranking:
             repeats, squares = self._noise[epochs]
             self._noise[epochs] = (
                 repeats + (before.count > 0),
-                squares + after.relative_squares - before.relative_squares,
+                squares + after.relative_squares(self._data.metric) - before.relative_squares(self._data.metric),
             )
             node = self._data.by_path[path]
             params = float("inf") if node.params is None else node.params

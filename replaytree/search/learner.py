@@ -14,7 +14,7 @@ from replaytree.records import NodeStats, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
 from replaytree.search.turns import Turn
 from replaytree.space import SoftReward
-from replaytree.space.task import task_of
+from replaytree.space.network import task_of
 from replaytree.training import using
 from replaytree.tree import Episode, Leader, ReplayTree
 

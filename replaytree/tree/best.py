@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from replaytree.metric import ACCURACY, Metric
 from replaytree.tree.ranking import least_average, training_bound
 from replaytree.tree.schema import node_budgets
 
@@ -68,6 +69,7 @@ def best_ids(
     max_params: int | None = None,
     max_flops: int | None = None,
     noise: float | None,
+    metric: Metric = ACCURACY,
 ) -> list[int]:
     """The ids of the k nodes of the best training bound at one budget, best first; `noise` is its training_noise.
 
@@ -82,17 +84,17 @@ def best_ids(
     ).columns(node_budgets.c.node_id, node_budgets.c.average_accuracy, node_budgets.c.params_rank)
     heads = connection.execute(_GROUPS, own | {"max_depth": _MAX_DEPTH if max_depth is None else max_depth}).all()
     best: list[_Place] = []
-    groups = ((training_bound(row[2], row[1], noise=noise), *row[:2]) for row in heads)
+    groups = ((training_bound(row[2], row[1], noise=noise, metric=metric), *row[:2]) for row in heads)
     for bound, depth, count in sorted(groups, reverse=True):
         least = -1.0
         if len(best) == k:
             if bound < -best[-1].bound:
                 break
             # Rounding must not break a tie.
-            least = least_average(-best[-1].bound, count, noise=noise) - 1e-12
+            least = least_average(-best[-1].bound, count, noise=noise, metric=metric) - 1e-12
         group = own | within | {"depth": depth, "count": count, "least": least, "k": k}
         places = [
-            _Place(-training_bound(average, count, noise=noise), -average, params, node_id)
+            _Place(-training_bound(average, count, noise=noise, metric=metric), -average, params, node_id)
             for node_id, average, params in connection.execute(members, group)
         ]
         best = sorted([*best, *places])[:k]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from replaytree.errors import EvaluationError
+from replaytree.metric import Metric
 from replaytree.records import Path
 from replaytree.tree.ranking import added_squares, relative_squares
 from replaytree.tree.records import Episode
@@ -48,10 +49,9 @@ class Measured:
             self.squares + added_squares(self.count, self.total, accuracies),
         )
 
-    @property
-    def relative_squares(self) -> float:
+    def relative_squares(self, metric: Metric) -> float:
         """The share of the node in the noise estimate; 0 where nothing is measured."""
-        return relative_squares(self.total / self.count, self.squares) if self.count else 0.0
+        return relative_squares(self.total / self.count, self.squares, metric) if self.count else 0.0
 
 
 @dataclass

@@ -70,12 +70,17 @@ JOIN ({sums_by("node_id, epochs", where="node_id = :node AND epochs = :budget")}
 _OWNED = sums_by("search_id, node_id, epochs")
 _NOISE = text(f"""
 SELECT search_id, epochs, CAST(SUM(n) - COUNT(*) AS BIGINT) AS repeat_count,
-       SUM(squares / (error * error)) AS relative_squares
-FROM (SELECT e.search_id, e.epochs, e.n, {_SQUARES} AS squares,
-             CASE WHEN 1.0 - e.total / e.n < :least THEN :least ELSE 1.0 - e.total / e.n END AS error
-      FROM ({_OWNED}) e) AS sums
+       SUM(squares / (unit * unit)) AS relative_squares
+FROM (SELECT search_id, epochs, n, squares, CASE WHEN raw < least THEN least ELSE raw END AS unit
+      FROM (SELECT e.search_id, e.epochs, e.n, {_SQUARES} AS squares,
+                   CASE WHEN s.task = 'text' THEN e.total / e.n ELSE 1.0 - e.total / e.n END AS raw,
+                   CASE WHEN s.task = 'text' THEN :least_probability ELSE :least_error END AS least
+            FROM ({_OWNED}) e LEFT JOIN searches s ON s.id = e.search_id) AS units) AS sums
 GROUP BY search_id, epochs
 """)
+
+# metric.unit, in SQL.
+_LEAST = {"least_error": metric.LEAST_ERROR, "least_probability": metric.LEAST_PROBABILITY}
 
 _COUNTS = text(f"""
 SELECT search_id, epochs, n, COUNT(*) AS node_count FROM ({_OWNED}) AS sums
@@ -118,7 +123,7 @@ def wrong_copies(connection: Connection) -> Sequence[Row[Any]]:
 def wrong_noise(connection: Connection) -> Iterator[WrongNoise]:
     """Rows of `budgets` that are wrong, missing or superfluous."""
     names = {row.id: row.name for row in connection.execute(_NAMES)}
-    expected = _noise_by_budget(connection.execute(_NOISE, {"least": metric.LEAST_ERROR}))
+    expected = _noise_by_budget(connection.execute(_NOISE, _LEAST))
     found = _noise_by_budget(connection.execute(budgets.select()))
     for search_id, epochs in sorted(expected.keys() | found.keys()):
         right, there = expected.get((search_id, epochs)), found.get((search_id, epochs))

@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, exists, func, select
 
 from replaytree.errors import ConfigError, NodeNotFound, StorageError
+from replaytree.metric import ACCURACY, METRICS, Metric
 from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.tree.best import best_ids
 from replaytree.tree.engine import reading
@@ -40,12 +41,13 @@ _NODE_STATS = (
     .where(nodes.c.search_id == bindparam("search"))
     .order_by(nodes.c.id, node_budgets.c.epochs)
 )
-_BUDGET_AND_IMAGES = select(
+_ABOUT = select(
     select(func.max(node_budgets.c.epochs))
     .where(node_budgets.c.search_id == bindparam("search"))
     .scalar_subquery()
     .label("epochs"),
     searches.c.data_json,
+    searches.c.task,
 ).where(searches.c.id == bindparam("search"))
 
 
@@ -95,7 +97,7 @@ def best_of(
     limits: Mapping[str, int | None] | None = None,
 ) -> list[Node]:
     """Like `best`, within a transaction."""
-    largest, images = _budget_and_images(connection, search_id)
+    largest, images, metric = _about(connection, search_id)
     epochs = largest if epochs is None else epochs
     if epochs is None:
         return []
@@ -106,10 +108,11 @@ def best_of(
         epochs=epochs,
         k=k,
         noise=noise,
+        metric=metric,
         **(limits or {}),
     )
     found = {
-        row.id: _node(row, Uncertainty(noise, images))
+        row.id: _node(row, Uncertainty(noise, images, metric))
         for start in range(0, len(node_ids), IN_AT_ONCE)
         for row in connection.execute(
             _NODES_AT_BUDGET, {"epochs": epochs, "node_ids": node_ids[start : start + IN_AT_ONCE]}
@@ -143,18 +146,21 @@ def uncertainties(engine: Engine, search_id: int) -> dict[int, Uncertainty]:
 
 
 def _uncertainties(connection: Connection, search_id: int) -> dict[int, Uncertainty]:
-    _, images = _budget_and_images(connection, search_id)
-    return {epochs: Uncertainty(noise, images) for epochs, noise in noises(connection, search_id).items()}
+    _, images, metric = _about(connection, search_id)
+    return {epochs: Uncertainty(noise, images, metric) for epochs, noise in noises(connection, search_id).items()}
 
 
-def _budget_and_images(connection: Connection, search_id: int) -> tuple[int | None, int | None]:
-    """The largest budget that the search has used, and the number of its validation images; None where unknown."""
-    row = connection.execute(_BUDGET_AND_IMAGES, {"search": search_id}).one_or_none()
-    return (None, None) if row is None else (row.epochs, validation_images(row.data_json))
+def _about(connection: Connection, search_id: int) -> tuple[int | None, int | None, Metric]:
+    """The largest budget that the search has used, the number of its validation images or words, and its metric.
+
+    None where they are unknown.
+    """
+    row = connection.execute(_ABOUT, {"search": search_id}).one_or_none()
+    return (None, None, ACCURACY) if row is None else (row.epochs, validation_images(row.data_json), METRICS[row.task])
 
 
 def validation_images(data_json: str | None) -> int | None:
-    """How many images a search's accuracies were measured on, from its data's fingerprint; None if unknown."""
+    """How many images or words a search's accuracies were measured on, from its data's fingerprint; None if unknown."""
     if data_json is None:
         return None
     try:

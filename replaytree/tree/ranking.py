@@ -4,9 +4,9 @@ An accuracy has two sources of error. Trainings differ from seed to seed: among 
 the best average is mostly luck, and one that holds after three trainings deserves more trust. And the validation images
 are a sample: 180 of 180 right does not mean that all other images would be right.
 
-The noise of a training is measured relative to its error 1 - a, because good prefixes vary less from seed to seed than
-bad ones. One deviation in points for all would rank good prefixes by how often they were trained
-(reports/benchmarks/strategies.md).
+The noise of a training is measured on the metric's scale: of an accuracy relative to its error 1 - a, because good
+prefixes vary less from seed to seed than bad ones. One deviation in points for all would rank good prefixes by how
+often they were trained (reports/benchmarks/strategies.md). Of text it is relative to the perplexity 1 / a.
 
 All prefixes of a search are measured on the same images, so the sampling error changes no order. Rankings therefore use
 `training_bound` alone, which an index can serve. People are shown `lower_bound`, which counts both errors.
@@ -21,7 +21,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replaytree import metric
 from replaytree.metric import ACCURACY, Z95, Metric
 from replaytree.tree.records import Node
 
@@ -29,31 +28,34 @@ from replaytree.tree.records import Node
 Z_BOUND = 1.0
 
 
-def training_bound(average: float, count: int, *, noise: float | None) -> float:
-    """1 - (1 - average) exp(noise / sqrt(count)): one standard error below on the scale -log(1 - accuracy).
+def training_bound(average: float, count: int, *, noise: float | None, metric: Metric = ACCURACY) -> float:
+    """One standard error below on the metric's scale: 1 - (1 - average) exp(noise / sqrt(count)).
 
-    `noise` is the relative deviation of the error of a single training, `count` the trainings of this prefix. The
-    average itself where the noise is unknown; below 0 for a prefix that is hopeless.
+    Of text average / exp(noise / sqrt(count)).
+
+    `noise` is the deviation of the value of a single training, that is the relative one of its error or its perplexity;
+    `count` the trainings of this prefix. The average itself where the noise is unknown; an accuracy is below 0 for a
+    prefix that is hopeless.
     """
-    return average if noise is None else 1.0 - metric.error(average) * noise_factor(noise, count)
+    return average if noise is None else metric.lowered(average, noise_factor(noise, count))
 
 
 def noise_factor(noise: float, count: int) -> float:
-    """How much larger the error may be than its average over `count` trainings: exp(noise / sqrt(count))."""
+    """How much larger error or perplexity may be than the average over `count` trainings: exp(noise / sqrt(count))."""
     # exp(700) is about the largest number there is; a noise like that is of a damaged database.
     return math.exp(min(noise / math.sqrt(count), 700.0))
 
 
-def least_average(bound: float, count: int, *, noise: float | None) -> float:
+def least_average(bound: float, count: int, *, noise: float | None, metric: Metric = ACCURACY) -> float:
     """The average from which on training_bound is at least `bound`: its inverse."""
-    return bound if noise is None else 1.0 - (1.0 - bound) / noise_factor(noise, count)
+    return bound if noise is None else metric.least(bound, noise_factor(noise, count))
 
 
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
     """The sources of error of a search's accuracies at one budget; None: unknown.
 
-    `noise` is the relative deviation of the error of a single training, `images` the number of validation images.
+    `noise` is the deviation of the value of a single training, `images` the number of validation images, or words.
     """
 
     noise: float | None = None
@@ -62,7 +64,7 @@ class Uncertainty:
 
     def training_bound(self, average: float, count: int) -> float:
         """The bound that ranks; see the function of this name."""
-        return training_bound(average, count, noise=self.noise)
+        return training_bound(average, count, noise=self.noise, metric=self.metric)
 
     def lower_bound(self, average: float, count: int) -> float | None:
         """The bound that people see as "at least": one standard error of trainings lower, then one of images.
@@ -75,24 +77,27 @@ class Uncertainty:
     def interval(self, average: float, count: int, *, z: float = Z95) -> tuple[float, float] | None:
         """From the worse end of both to the better one, `z` standard errors each: wider than needed, never too narrow.
 
-        The noise moves the average by z deviations either way on the scale -log(1 - accuracy); Wilson's interval is
-        taken at both ends. None where neither noise nor images are known.
+        The noise moves the average by z deviations either way on the metric's scale; the sampling error is taken at
+        both ends. None where neither noise nor images are known.
         """
         if self.noise is None and self.images is None:
             return None
         low = high = min(max(average, 0.0), 1.0)
         if self.noise is not None:
-            error, factor = metric.error(average), noise_factor(z * self.noise, count)
-            low, high = max(1.0 - error * factor, 0.0), min(max(1.0 - error / factor, average), 1.0)
+            factor = noise_factor(z * self.noise, count)
+            low, high = max(self.metric.lowered(average, factor), 0.0), self.metric.raised(average, factor)
         if self.images is not None:
             sampling = self.metric.sampling
             low, high = sampling(low, self.images, z=z)[0], sampling(high, self.images, z=z)[1]
         return low, high
 
 
-def relative_squares(average: float, squares: float) -> float:
-    """Squared deviations from an average, relative to its error: the share of one prefix in the noise estimate."""
-    return squares / metric.error(average) ** 2
+def relative_squares(average: float, squares: float, metric: Metric = ACCURACY) -> float:
+    """Squared deviations from an average, relative to its error, or of text to itself: about those of the values.
+
+    The share of one prefix in the noise estimate.
+    """
+    return squares / metric.unit(average) ** 2
 
 
 def added_squares(count: int, total: float, accuracies: Sequence[float]) -> float:

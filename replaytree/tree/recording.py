@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Double, Integer, Select, Table, and_, bindparam, func, insert, select, text, update
 
 from replaytree.errors import SearchNotFound, SpaceError
+from replaytree.metric import METRICS
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.space.coding import count, decisions_json
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _LOCK = select(searches.c.id).where(searches.c.id == bindparam("search")).with_for_update()
+_TASK = select(searches.c.task).where(searches.c.id == bindparam("search"))
 _LAST_NUMBER = select(func.max(episodes.c.number)).where(episodes.c.search_id == bindparam("search"))
 _KNOWN = (
     select(
@@ -274,6 +276,7 @@ def add_to_budgets(
     connection: Connection, search_id: int, changes: dict[Path, Change], stored: dict[Path, Stored]
 ) -> None:
     """Add the accuracies to the sums of their budgets, here and in the database, and to the noise of the budgets."""
+    metric = METRICS[connection.execute(_TASK, {"search": search_id}).scalar_one()]
     rows = []
     noise: dict[int, tuple[int, float]] = {}
     moved: Counter[tuple[int, int]] = Counter()
@@ -295,7 +298,7 @@ def add_to_budgets(
             repeats, squares = noise.get(epochs, (0, 0.0))
             noise[epochs] = (
                 repeats + len(accuracies) - (before.count == 0),
-                squares + after.relative_squares - before.relative_squares,
+                squares + after.relative_squares(metric) - before.relative_squares(metric),
             )
             moved[epochs, after.count] += 1
             if before.count:

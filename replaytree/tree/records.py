@@ -123,6 +123,7 @@ class SearchInfo:
     """
 
     name: str
+    task: Task
     created_at: datetime
     seed: int
     config_json: str
@@ -143,15 +144,6 @@ class SearchInfo:
         if self.best_accuracy is None or self.max_epochs is None:
             return None
         return Leader(self.best_accuracy, self.max_epochs)
-
-    @property
-    def task(self) -> Task:
-        """What the search is of; images where its configuration cannot be read."""
-        try:
-            task: Task | None = getattr(read_config(self.config_json).source, "task", None)
-        except ValueError:
-            task = None
-        return task or "images"
 
     @property
     def metric(self) -> Metric:

@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
+from replaytree.space.network import task_of
 from replaytree.tree import rescoring, search_queries
 from replaytree.tree.checkpoints import add_checkpoints
 from replaytree.tree.engine import open_engine
@@ -70,6 +71,7 @@ class ReplayTree(StoredSearch):
         engine = storage if isinstance(storage, Engine) else open_engine(storage)
         row = {
             "name": name,
+            "task": task_of(space),
             "created_at": datetime.now(UTC),
             "seed": seed,
             "config_json": config_json,

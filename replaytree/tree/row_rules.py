@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, LargeBinary
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from replaytree.metric import TASKS
 from replaytree.records import FAILURE_KINDS, Source
 from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_space, is_versions
 
@@ -192,6 +193,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "created_at": Rule("time"),
         "seed": _SEED,
         "config_json": _json(is_config, "a configuration"),
+        "task": Rule("text", words=TASKS),
         "space_json": _json(is_space, "the description of a space that this version knows"),
         "data_json": _json(is_data, "the fingerprint of the images", nullable=True),
         "versions_json": _json(is_versions, "names and versions"),

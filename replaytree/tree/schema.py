@@ -45,12 +45,13 @@ class Base(DeclarativeBase):
 
 
 class SearchRow(Base):
-    """One named search."""
+    """One named search. `task` says what is measured: the accuracy on images, or 1 / perplexity of text (metric.py)."""
 
     __tablename__ = "searches"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    task: Mapped[str] = mapped_column(server_default="images")
     created_at: Mapped[datetime]
     seed: Mapped[int] = mapped_column(LargeWhole)
     config_json: Mapped[str]

@@ -174,6 +174,7 @@ def _search_info(connection: Connection, row: Row[Any]) -> SearchInfo:
     first = next(iter(best_of(connection, row.id, k=1)), None)
     return SearchInfo(
         name=row.name,
+        task=row.task,
         created_at=row.created_at,
         seed=row.seed,
         config_json=row.config_json,
