@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
-from replaytree.config.source import Task
+from replaytree.errors import SpaceError
+from replaytree.metric import TASKS, Task
 from replaytree.records import Path, Shape, Space
 
 BYTES = 4
@@ -130,8 +131,13 @@ class NetworkSpace(Space, Protocol):
 
 
 def task_of(space: object) -> Task:
-    """What the networks of a space are for. Spaces of one's own are for images, where they do not say."""
+    """What the networks of a space are for. Spaces of one's own are for images, where they do not say.
+
+    SpaceError where one says what is no task.
+    """
     task: Task = getattr(space, "task", "images")
+    if task not in TASKS:
+        raise SpaceError(f"task of the space is {task!r:.80}; it must be {' or '.join(TASKS)}")
     return task
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import event, text
 
 from replaytree import metric
-from replaytree.errors import StorageError
+from replaytree.errors import SpaceError, StorageError
 from replaytree.records import PathEvaluation
 from replaytree.space import LabelSpace
-from replaytree.tree import Episode, Leader, ReplayTree, check, open_engine
+from replaytree.tree import Episode, Leader, ReplayTree, check, open_engine, repair
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import training_noise
 from replaytree.tree.ranking import rank, training_bound
@@ -255,3 +255,51 @@ def test_postgresql_reads_the_ranking_index(empty_postgresql):
     # Of the prefixes of 0.9 the one of the fewest parameters.
     assert tree.best(1)[0].labels == ("a", "a", "a")
     engine.dispose()
+
+
+class TextSpace(CostlySpace):
+    task = "text"
+
+
+def text_tree(storage):
+    """Perplexity 95.2 of a, once; 100 and 96.2 of b."""
+    tree = ReplayTree.create(storage, "text", space=TextSpace(), seed=0, config_json='{"seed": 0}', versions={})
+    recorded(tree, [((0,), [0.0105], 4), ((1,), [0.01], 4), ((1,), [0.0104], 4)], at_once=2)
+    return tree
+
+
+def test_text_is_ranked_by_the_logarithm_of_its_perplexity(url):
+    tree = text_tree(url)
+    assert tree.info().task == "text"
+    # Two deviations of 0.0002 from 0.0102, of one repeat.
+    noise = math.sqrt(2 * 0.0002**2 / 0.0102**2)
+    bounds = [0.0105 / math.exp(noise), 0.0102 / math.exp(noise / math.sqrt(2))]
+    assert [node.training_bound for node in tree.best()] == pytest.approx(bounds)
+    assert [node.path for node in tree.best()] == [(0,), (1,)]
+    # One deviation further, on the scale of the loss.
+    assert tree.best()[0].lower_bound == pytest.approx(bounds[0])
+    assert check(tree.engine) == []
+    with reading(tree.engine) as connection:
+        rows = connection.execute(text("SELECT average_accuracy, training_bound FROM best_prefixes")).all()
+    assert [tuple(row) for row in rows] == [
+        pytest.approx((average, bound), abs=1e-8) for average, bound in zip((0.0105, 0.0102), bounds, strict=True)
+    ]
+
+
+def test_the_noise_of_text_that_was_changed_is_found_and_made_again(url):
+    tree = text_tree(url)
+    before = [node.training_bound for node in tree.best()]
+    with tree.engine.begin() as connection:
+        connection.execute(text("UPDATE budgets SET relative_squares = 1.0"))
+    assert {problem.invariant for problem in check(tree.engine)} >= {"noise at 4 epochs"}
+    repair(tree.engine)
+    assert check(tree.engine) == []
+    assert [node.training_bound for node in tree.best()] == pytest.approx(before)
+
+
+def test_a_space_of_no_known_task_is_refused():
+    class Speech(CostlySpace):
+        task = "speech"
+
+    with pytest.raises(SpaceError, match="task of the space is 'speech'; it must be images or text"):
+        ReplayTree.create("sqlite://", "s", space=Speech(), seed=0, config_json='{"seed": 0}', versions={})

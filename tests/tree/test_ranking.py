@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replaytree.metric import wilson
+from replaytree.metric import PERPLEXITY, wilson
 from replaytree.tree import Node
 from replaytree.tree.ranking import (
     Uncertainty,
@@ -76,6 +76,23 @@ def test_squares_are_relative_to_the_error():
     assert relative_squares(0.9, 0.25) == pytest.approx(25.0)
     # The least error is 1e-4.
     assert relative_squares(1.0, 1e-8) == relative_squares(0.99999, 1e-8) == pytest.approx(1.0)
+
+
+def test_squares_of_text_are_relative_to_what_is_stored():
+    # 1 / 100, one part in ten of which is 0.001: the square of a tenth. The least is a millionth.
+    assert relative_squares(0.01, 1e-6, PERPLEXITY) == pytest.approx(0.01)
+    assert relative_squares(0.0, 1e-12, PERPLEXITY) == pytest.approx(1.0)
+
+
+def test_bounds_of_text_by_hand():
+    # Noise of ln 4 over sqrt(4): the perplexity may be twice 100.
+    assert training_bound(0.01, 4, noise=math.log(4), metric=PERPLEXITY) == pytest.approx(0.01 / 2)
+    assert least_average(0.005, 4, noise=math.log(4), metric=PERPLEXITY) == pytest.approx(0.01)
+    assert Uncertainty(math.log(4), None, PERPLEXITY).interval(0.01, 4, z=1.0) == pytest.approx((0.005, 0.02))
+    # And 9 words, of 3 nats each: a factor e on either side.
+    both = Uncertainty(math.log(4), 9, PERPLEXITY).interval(0.01, 4, z=1.0)
+    assert both == pytest.approx((0.005 / math.e, 0.02 * math.e))
+    assert Uncertainty(1.0, 9, PERPLEXITY).lower_bound(0.0, 1) == 0.0
 
 
 @pytest.mark.parametrize(
