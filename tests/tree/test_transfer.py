@@ -120,7 +120,7 @@ def test_references_count_from_one_and_ids_are_left_out(full, tmp_path):
     export_search(full.engine, "first", tmp_path / "first.gz")
     rows = lines(tmp_path / "first.gz")[1:-1]
     assert rows[0] == {
-        "table": "searches", "name": "first", "created_at": rows[0]["created_at"], "seed": 7,
+        "table": "searches", "name": "first", "task": "images", "created_at": rows[0]["created_at"], "seed": 7,
         "config_json": '{"seed": 7}', "space_json": rows[0]["space_json"], "data_json": None,
         "versions_json": '{"python": "3.11"}',
     }  # fmt: skip

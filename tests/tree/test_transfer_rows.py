@@ -62,6 +62,7 @@ BAD = [
     ("searches", having(created_at="2026-11-22T05:00:00"), "created_at is .*a time without its zone"),
     ("searches", having(created_at="yesterday"), 'created_at is "yesterday"'),
     ("searches", having(config_json="{"), "config_json is"),
+    ("searches", having(task="speech"), 'task is "speech", which is no value of it'),
     ("searches", having(versions_json="[]"), "versions_json is .*it must be names and versions"),
     ("searches", having(space_json='{"labels": 5}'), "space_json is .*it must be the description of a space"),
     ("searches", having(surprise=1), "the columns are not those of searches"),
