@@ -201,14 +201,20 @@ class RecurrentGraph:
     def activations(self) -> int:
         """Numbers of 32 bits kept for the backward pass of one word.
 
-        x and h; of a highway its activation, gate and output; of another node its output, and its factors if it
-        multiplies; the logits, their logarithmic softmax, and its gradient.
+        x, c, and h where it is a mean; of a highway its activation, gate and output; of another node its output; the
+        logits, their logarithmic softmax, and its gradient. Products of matrices are kept where they are factors
+        themselves: then all products of what was multiplied are, because they lie in one piece of memory.
         """
-        numbers = self.embedding + self.hidden + 3 * self.vocabulary
-        for node in self.nodes:
-            kept = 3 if node.gated else 1 + (len(node.reads) if node.combination == "mult" else 0)
-            numbers += kept * self.hidden
-        return numbers
+        nodes = sum(3 if node.gated else 1 for node in self.nodes)
+        factors = {source for node in self.nodes if node.weighted and _keeps_products(node) for source in node.reads}
+        products = sum(
+            rows
+            for node in self.nodes
+            for source, (rows, _) in zip(node.reads, self.matrices(node), strict=False)
+            if source in factors
+        )
+        states = (len(self.ends) > 1) + (self.memory is not None)
+        return self.embedding + (states + nodes) * self.hidden + products + 3 * self.vocabulary
 
     @cached_property
     def peak_bytes(self) -> int:
@@ -265,6 +271,11 @@ class RecurrentGraph:
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
             raise SpaceError(f"this does not describe a recurrent cell ({reason})") from error
+
+
+def _keeps_products(node: CellNode) -> bool:
+    """Whether the products of a node are factors: of each other, or, unchanged, of the gate."""
+    return node.combination == "mult" or (node.gated and node.activation == "identity" and len(node.reads) == 1)
 
 
 def _require_earlier(who: str, reads: tuple[int, ...], lowest: int, before: int) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from replaytree.errors import SpaceError
+from replaytree.space.catalogue import meant, named_space
 from replaytree.space.network import Row
 from replaytree.space.recurrent import C, CellNode, H, RecurrentGraph, X
 from replaytree.space.sketch import Box, Sketch
@@ -36,12 +37,47 @@ def test_costs_by_hand():
     )
     assert (made.params, made.flops) == (63, 53)
     assert [made.own_params(depth) for depth in (1, 2, 3)] == [18, 18, 0]
-    # x and h, three times the words; the leaf, three of the highway, the product and its three factors.
-    assert made.activations == 2 + 3 + 21 + 3 + 9 + 12
+    # x and c; the leaf, three of the highway, the product; three times the words.
+    assert made.activations == 2 + 3 + 3 + 9 + 3 + 21
     # While logits are made: the product, the leaf (for c), the new h, and 7 logits.
     assert made.peak_bytes == 4 * (3 + 3 + 3 + 7)
     assert (made.states, graph(HIGHWAY_OF_H, ends=(0,), memory=None).states) == (2, 1)
     assert made.module_names == ("embedding", "leaf", "highway")
+
+
+CELLS = [
+    ("enas-rnn", "ENAS"),
+    ("darts-rnn", "DARTS_V1"),
+    ("darts-rnn", "DARTS_V2"),
+    ("nas-rnn", "NASCell"),
+    ("plain-rnn", "rnn"),
+    ("plain-rnn", "lstm"),
+]
+
+
+@pytest.mark.parametrize(("name", "path"), CELLS)
+def test_what_is_kept_for_the_backward_pass_is_what_torch_keeps(name, path):
+    each = meant(name, path)
+    written = each.path if each else path
+    space = named_space(name, input_shape=(1, 1, 1), num_classes=11, max_layers=len(written.split()), hidden=50)
+    model = space.build(space.parse(written))
+    # Not of a word: parameters, the first state, and the copies of matrices side by side.
+    state = model.initial_state(3)
+    kept, own = {}, {tensor.untyped_storage().data_ptr() for tensor in (state, *model.parameters())}
+    copies = sum(parameter.numel() for name, parameter in model.named_parameters() if "weight" in name) - 11 * 50
+    words = torch.arange(8 * 3).view(8, 3) % 11
+
+    def look(tensor):
+        storage = tensor.untyped_storage()
+        if tensor.is_floating_point() and storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = (tensor, storage.nbytes() // 4)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+        model.outputs(words, state)
+    found = (sum(size for _, size in kept.values()) - copies) / words.numel()
+    # What the decoder keeps is beside this.
+    assert found <= model.graph.activations - 3 * 11 <= 1.3 * found
 
 
 def test_a_cell_to_be_drawn_by_hand():
