@@ -28,7 +28,7 @@ from replaytree.errors import ConfigError
 from replaytree.evaluate import InProcess, SharedEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path
-from replaytree.search.assembly import data_of
+from replaytree.search.assembly import images_of
 from replaytree.search.search import Search
 from replaytree.space.coding import labels
 from replaytree.space.graph import final_space
@@ -171,7 +171,7 @@ def _small(job: Job) -> dict[str, Any]:
 
 @cache
 def _data(dataset: str, data_dir: str | None) -> ImageData:
-    return data_of(SearchConfig.from_options({"dataset": dataset, "data_dir": data_dir, **SETTINGS[dataset]}))
+    return images_of(SearchConfig.from_options({"dataset": dataset, "data_dir": data_dir, **SETTINGS[dataset]}))
 
 
 def _random_search(config: SearchConfig, data: ImageData, *, seconds: float) -> tuple[Path, float, float]:

@@ -90,7 +90,7 @@ def run_job(job: Job) -> Found:
     if not best:
         raise ConfigError(f"no training of {job.space} with seed {job.seed} succeeded; nothing can be compared")
     node, config, data = best[0], search.config, search.data
-    assert data is not None, "the search trains on images"
+    assert isinstance(data, ImageData), "the search trains on images"
     mean = trained_anew(search.space, data, config, node.path, seed=job.seed, repeats=job.repeats)
     seen, params = node.average_accuracy, node.params
     search.tree.engine.dispose()

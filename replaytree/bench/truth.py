@@ -31,7 +31,7 @@ from replaytree.errors import ConfigError, DataError
 from replaytree.evaluate import JointEvaluator, WholeEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path
-from replaytree.search.assembly import data_of, default_space, with_layer_options
+from replaytree.search.assembly import default_space, images_of, with_layer_options
 from replaytree.space.catalogue import space_of
 from replaytree.space.coding import labels
 from replaytree.space.graph import GraphSpace, require_graphs, require_networks
@@ -139,7 +139,7 @@ def make_truth_table(
     """
     config = _config(dataset, data_dir, {"space": space, "min_layers": 1, "max_layers": depth, **(options or {})})
     config = with_layer_options(config, device="cpu")
-    data = data_of(config)
+    data = images_of(config)
     known = require_graphs(default_space(config, data))
     described = json.dumps(default_space(config, data).describe(), sort_keys=True)
     separate = WholeEvaluator(known, data, recipe=Recipe.of(config, data), device=torch.device("cpu"))
@@ -249,7 +249,7 @@ def measure_truth(
             f"lengths are {list(lengths)}; chains with a known truth have 1 to {truth.depth} layers (--length)"
         )
     config = _config(truth.dataset, data_dir, {})
-    data = data_of(config)
+    data = images_of(config)
     space, joint = _joint(truth.space, config, data, discount=discount, hidden=hidden)
     results = []
     for length in lengths:

@@ -29,7 +29,7 @@ from replaytree.errors import DataError
 from replaytree.evaluate import InheritedEvaluator, SharedEvaluator, WholeEvaluator
 from replaytree.evaluate.tabular import read_table
 from replaytree.records import BudgetSums, NodeStats, Path
-from replaytree.search.assembly import data_of
+from replaytree.search.assembly import images_of
 from replaytree.space.catalogue import space_of
 from replaytree.space.graph import GraphSpace, require_networks
 from replaytree.training import Recipe
@@ -132,7 +132,7 @@ def read_known(table: FilePath, *, data_dir: str | None = None) -> Known:
     except DataError:
         return _digits(table)
     config = SearchConfig.from_options({"dataset": truth.dataset, "data_dir": data_dir, **SETTINGS[truth.dataset]})
-    data = data_of(config)
+    data = images_of(config)
     space = space_of(truth.space)
     if space is None:
         raise DataError(f"the table is of {truth.space.get('kind')!r}, which is no space with a name")

@@ -47,7 +47,13 @@ DEFAULT_TRAININGS = 400
 def _with_preset(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     dataset = given.get("dataset", "digits")
     trainings = _trainings(dataset, values["trainings"], values["episodes"], values["hours"])
-    return with_preset(values["preset"], given, trainings=trainings or values["episodes"])
+    found = with_preset(values["preset"], given, trainings=trainings or values["episodes"])
+    if "space" in found or "dataset" not in found:
+        return found
+    # Here, because it loads torch, which takes seconds, and a run on the usual images needs no look at them.
+    from replaytree.search.tasks import with_task_space
+
+    return with_task_space(found)
 
 
 @configured(SearchConfig, by_panel=True, complete=_with_preset)
@@ -221,10 +227,15 @@ def _logs(tensorboard: Path | None) -> list[Callback]:
 
 
 def _report_balance(search: Search) -> None:
-    """Print notes on the images to standard error: skipped ones, rare classes, imbalance."""
-    from replaytree.data import balance_notes
+    """Print notes on the data to standard error: images skipped, rare classes, imbalance; words that are <unk>."""
+    from replaytree.data import ImageData, balance_notes
 
-    for note in balance_notes(search.data, flip=search.config.recipe.flip) if search.data is not None else ():
+    data = search.data
+    if isinstance(data, ImageData):
+        notes = balance_notes(data, flip=search.config.recipe.flip)
+    else:
+        notes = [] if data is None else list(data.notes)
+    for note in notes:
         say(f"note: {escaped(note)}", error=True)
 
 
@@ -270,7 +281,8 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
         goal += f", {about(seconds)} on this machine"
 
     config, data = search.config, search.data
-    images = f"{data.name}: {len(data.train_labels)} train, {len(data.val_labels)} validation images; " if data else ""
+    unit = "words" if search.config.space.space and search.metric.task == "text" else "images"
+    images = f"{data.name}: {data.train_count} train, {data.val_count} validation {unit}; " if data else ""
     return (
         f"search {search.name}: {images}{config.strategy}, up to {config.space.max_layers} layers, "
         f"{_budget(config)}, {_layers(config)}"

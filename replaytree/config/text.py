@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from replaytree.config.option import Declared, Options, option
-from replaytree.config.source import Task
 from replaytree.errors import ConfigError
+from replaytree.metric import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,12 @@ _OF_TEXT: Mapping[str, str] = {
 
 
 def require_task(task: Task, given: Mapping[str, Any], known: Mapping[str, Declared]) -> None:
-    """ConfigError for an option of the other task that is not at its default.
+    """ConfigError for an option of the other task that is not at its default, and for a `task` that is not this one.
 
     `given` are the values of all options, `known` their declarations.
     """
+    if given["task"] not in (None, task):
+        raise ConfigError(f"task is {given['task']}, and the data are {task}; leave out --task")
     for name, why in (_OF_IMAGES if task == "text" else _OF_TEXT).items():
         if given[name] != known[name].default and given[name] is not False:
             other = "images" if task == "text" else "text"

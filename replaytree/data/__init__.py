@@ -1,6 +1,6 @@
 """Data sets in memory: images as uint8 tensors, texts as numbers of words. Only train and validation, never test."""
 
-from replaytree.data.arrays import as_image_data, channels_last, from_arrays
+from replaytree.data.arrays import as_data, channels_last, from_arrays
 from replaytree.data.augment import augment, cutout, normalise
 from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
@@ -27,7 +27,7 @@ __all__ = [
     "NamedText",
     "TextData",
     "TextFingerprint",
-    "as_image_data",
+    "as_data",
     "augment",
     "balance_notes",
     "channels_last",

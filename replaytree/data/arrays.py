@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from replaytree.data.images import ImageData, Labelled
 from replaytree.data.names import as_text
 from replaytree.data.split import stratified_split
+from replaytree.data.text import TextData
 from replaytree.errors import DataError
 
 _CHANNELS = (1, 3)
@@ -68,9 +69,9 @@ def from_arrays(
     return ImageData.from_parts(name, train=train, val=val, crop_padding=int(padding), flip=bool(flip))
 
 
-def as_image_data(data: Any) -> ImageData:
-    """ImageData from what users pass: an ImageData, or a pair (images, labels) for from_arrays(); else DataError."""
-    if isinstance(data, ImageData):
+def as_data(data: Any) -> ImageData | TextData:
+    """What users pass as data: itself, or ImageData from a pair (images, labels) for from_arrays(); else DataError."""
+    if isinstance(data, ImageData | TextData):
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
         return from_arrays(*data)
@@ -84,7 +85,8 @@ def as_image_data(data: Any) -> ImageData:
         raise DataError(f"data is the Dataset {type(data).__name__}, and replaytree augments on its own; {collect}")
     raise DataError(
         f"data is a {type(data).__name__}; it must be replaytree.from_arrays(images, labels), "
-        f"replaytree.load_data(...), or a pair (images, labels); a folder or the name of a data set goes to dataset="
+        f"replaytree.load_data(...), replaytree.load_text(...), or a pair (images, labels); a folder or the name of a "
+        f"data set goes to dataset="
     )
 
 

@@ -135,6 +135,16 @@ class ImageData:
         parts = (self.train_images, self.train_labels, self.val_images, self.val_labels)
         return sum(tensor.nbytes for tensor in parts)
 
+    def first(self, train: int, *, validation: int) -> ImageData:
+        """The first images of both parts; the fingerprint stays that of all."""
+        return replace(
+            self,
+            train_images=self.train_images[:train],
+            train_labels=self.train_labels[:train],
+            val_images=self.val_images[:validation],
+            val_labels=self.val_labels[:validation],
+        )
+
     def to(self, device: torch.device | str) -> ImageData:
         """A copy with its tensors on the device."""
         return replace(

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from replaytree.config.source import Task
 from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
 from replaytree.data.images import ImageData, Labelled
 from replaytree.data.load_text import load_text, task_of
@@ -24,6 +23,7 @@ from replaytree.data.place import find_folder
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
+from replaytree.metric import Task
 
 Data = ImageData | TextData
 """What a search is made on."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from replaytree.config.source import Task
 from replaytree.data.named import NAMED, data_folder
 from replaytree.data.named_texts import TEXTS, holds_text, read_text, text_files
 from replaytree.data.names import as_text, quoted
 from replaytree.data.place import find_folder
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
+from replaytree.metric import Task
 
 DataDir = str | os.PathLike[str] | None
 

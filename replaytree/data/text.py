@@ -129,6 +129,10 @@ class TextData:
         """Bytes of the numbers of all words."""
         return self.train_N.nbytes + self.val_N.nbytes
 
+    def first(self, train: int, *, validation: int) -> TextData:
+        """So many words to predict of both parts, behind a first one; the fingerprint stays that of all."""
+        return replace(self, train_N=self.train_N[: train + 1], val_N=self.val_N[: validation + 1])
+
     def to(self, device: torch.device | str) -> TextData:
         """A copy with its tensors on the device."""
         return replace(self, train_N=self.train_N.to(device), val_N=self.val_N.to(device))

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy
 import torch
 
 from replaytree.config import Budget
-from replaytree.data import ImageData
+from replaytree.data import Data, ImageData, TextData
 from replaytree.errors import ConfigError, EvaluationError, WorkersLost
 from replaytree.evaluate import ray_worker
 from replaytree.evaluate.ray_cluster import RayCluster, import_ray, one_line
@@ -70,7 +71,8 @@ class RayWorkers:
         self._cluster = cluster
         self._ray.cloudpickle.register_pickle_by_value(ray_worker)
         self._class = self._ray.remote(ray_worker.Worker)
-        self._ray.util.register_serializer(ImageData, serializer=_to_arrays, deserializer=_from_arrays)
+        for kind in (ImageData, TextData):
+            self._ray.util.register_serializer(kind, serializer=_to_arrays, deserializer=partial(_from_arrays, kind))
         try:
             self._make = self._kept(make)
         except Exception as error:  # what cannot be pickled may raise anything
@@ -257,15 +259,15 @@ def _reason(error: Exception) -> str:
     return one_line(detail.split(" Some common causes include")[0])
 
 
-def _to_arrays(data: ImageData) -> dict[str, Any]:
+def _to_arrays(data: Data) -> dict[str, Any]:
     """Tensors as arrays: Ray shares the memory of arrays, and copies that of tensors."""
     values = {field.name: getattr(data, field.name) for field in fields(data)}
     return {name: value.cpu().numpy() if torch.is_tensor(value) else value for name, value in values.items()}
 
 
-def _from_arrays(values: dict[str, Any]) -> ImageData:
+def _from_arrays(kind: Callable[..., Data], values: dict[str, Any]) -> Data:
     """The inverse; the tensors are views of read-only memory, and nothing may write to them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensors = {name: torch.from_numpy(value) for name, value in values.items() if hasattr(value, "__array__")}
-    return ImageData(**values | tensors)
+    return kind(**values | tensors)

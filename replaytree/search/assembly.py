@@ -15,7 +15,7 @@ import torch
 from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.config.space import SpaceOptions
 from replaytree.config.weights import WeightsName
-from replaytree.data import NAMED, ImageData, as_image_data, load_data, stored_path
+from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
@@ -36,12 +36,13 @@ from replaytree.policy.states import folded
 from replaytree.records import Evaluator, NodeStats, Space, StatefulEvaluator
 from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
+from replaytree.search.tasks import require_fitting, with_task_space
 from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
 from replaytree.space.graph import final_space, require_networks
 from replaytree.space.learning import can_learn
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
-from replaytree.training.recipe import with_batches
+from replaytree.training.recipe import with_batches, with_columns
 from replaytree.tree import ReplayTree, search_names, usable_name
 from replaytree.versions import version_of
 
@@ -61,7 +62,7 @@ class Parts:
     """
 
     config: SearchConfig
-    data: ImageData | None
+    data: Data | None
     whole_space: Space
     space: Space
     workers: Workers
@@ -73,7 +74,7 @@ def assembled(
     config: SearchConfig,
     space: Space | None,
     evaluator: Evaluator | None,
-    data: ImageData | None,
+    data: Data | None,
     ray: RayOptions,
     *,
     tree: Callable[[], ReplayTree],
@@ -83,11 +84,12 @@ def assembled(
     `tree` is where this process notes what it trains; it is asked for when a training begins.
     """
     if data is not None:
-        data = as_image_data(data)
+        data = as_data(data)
     elif evaluator is None:
         data = data_of(config)
-        if config.recipe.flip is None and config.source.dataset not in NAMED:
-            config = config.with_options(flip=data.flip)
+    require_fitting(config, data)
+    if isinstance(data, ImageData) and config.recipe.flip is None and config.source.dataset not in (*KNOWN, None):
+        config = config.with_options(flip=data.flip)
     if config.weights.weights != "fresh":
         _require_own_weights(config.weights.weights, evaluator, ray)
     if ray and stateful(evaluator) is not None:
@@ -101,9 +103,11 @@ def assembled(
         whole: Space = default_space(config, data)
     else:
         whole, config = without_limits(_own_space(space, data), config)
-    if config.recipe.batch_size is None or config.recipe.learning_rate is None:
+    if isinstance(data, TextData):
+        config = with_columns(config, data)
+    elif config.recipe.batch_size is None or config.recipe.learning_rate is None:
         place = cluster.device if cluster else resolve_device(config.machine.device).type
-        images = len(data.train_labels) if data else 0
+        images = data.train_count if data else 0
         config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
     within = within_limits(whole, config)
     workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
@@ -133,7 +137,7 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         if space is not None:
             options.setdefault("max_layers", space.max_layers)
             options.setdefault("min_layers", min(SpaceOptions.min_layers, options["max_layers"]))
-        config = SearchConfig.from_options(options)
+        config = SearchConfig.from_options(options if space is not None else with_task_space(options))
     if space is not None and config.space.max_layers > space.max_layers:
         raise ConfigError(f"max_layers is {config.space.max_layers}, but the space ends at {space.max_layers} layers")
     given = config.space.layers.given()
@@ -173,28 +177,38 @@ def _require_capturable(space: Space | None, config: SearchConfig) -> None:
 
 
 def _located(config: SearchConfig) -> SearchConfig:
-    """The configuration with absolute paths, so that another working directory finds the images again."""
+    """The configuration with absolute paths, so that another working directory finds the data again."""
     if config.machine.state_dir is not None:
         config = config.with_options(state_dir=os.path.abspath(os.path.expanduser(config.machine.state_dir)))
     data_dir = None if config.source.data_dir is None else os.path.abspath(os.path.expanduser(config.source.data_dir))
-    if config.source.dataset is None or config.source.dataset in NAMED:
+    if config.source.dataset is None or config.source.dataset in KNOWN:
         return config.with_options(data_dir=data_dir)
     return config.with_options(dataset=stored_path(os.fspath(config.source.dataset), data_dir), data_dir=None)
 
 
-def data_of(config: SearchConfig) -> ImageData:
-    """The images that a configuration names."""
+def data_of(config: SearchConfig) -> Data:
+    """The images or the text that a configuration names."""
     assert config.source.dataset is not None, "a search without an evaluator has a data set"
     with using(1):
-        return load_data(
+        return load_source(
             config.source.dataset,
+            task=config.source.task,
             data_dir=config.source.data_dir,
             image_size=config.source.image_size,
             val_fraction=config.source.val_fraction,
             train_limit=config.source.train_limit,
             seed=config.seed,
             skip_bad=config.source.skip_bad,
+            min_count=config.source.min_count,
         )
+
+
+def images_of(config: SearchConfig) -> ImageData:
+    """The images that a configuration names; ConfigError where it names a text."""
+    data = data_of(config)
+    if not isinstance(data, ImageData):
+        raise ConfigError(f"dataset is {config.source.dataset!r}, a text, and this is for images (--dataset)")
+    return data
 
 
 def with_layer_options(config: SearchConfig, *, device: str | None) -> SearchConfig:
@@ -209,28 +223,29 @@ def with_layer_options(config: SearchConfig, *, device: str | None) -> SearchCon
     return config.with_options(**chosen)
 
 
-def default_space(config: SearchConfig, data: ImageData | None) -> LayerSpace | DecisionSpace:
-    """The named space, for the images; SpaceError where there are none."""
+def default_space(config: SearchConfig, data: Data | None) -> LayerSpace | DecisionSpace:
+    """The named space, for the data; SpaceError where there are none."""
     if data is None:
         raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
     return named_space(
         _name(config),
-        input_shape=data.image_shape,
+        input_shape=data.input_shape,
         num_classes=data.num_classes,
         max_layers=config.space.max_layers,
         **config.space.layers.given(),
     )
 
 
-def _own_space(space: Space, data: ImageData | None) -> Space:
-    """A space that was given; SpaceError where its networks are for other images, or it has another space's name."""
+def _own_space(space: Space, data: Data | None) -> Space:
+    """A space that was given; SpaceError where its networks are for other data, or it has another space's name."""
     space = checked(space)
     require_own_name(space)
     found = getattr(space, "input_shape", None), getattr(space, "num_classes", None)
-    if data is not None and hasattr(space, "network") and found != (data.image_shape, data.num_classes):
+    if data is not None and hasattr(space, "network") and found != (data.input_shape, data.num_classes):
+        what = "images" if isinstance(data, ImageData) else "words"
         raise SpaceError(
-            f"the space has input_shape={found[0]}, num_classes={found[1]}, and the images of {data.name} need "
-            f"input_shape={data.image_shape}, num_classes={data.num_classes}; make it with these"
+            f"the space has input_shape={found[0]}, num_classes={found[1]}, and the {what} of {data.name} need "
+            f"input_shape={data.input_shape}, num_classes={data.num_classes}; make it with these"
         )
     return space
 
@@ -278,7 +293,7 @@ def within_limits(space: Space, config: SearchConfig) -> Space:
 def default_evaluator(
     config: SearchConfig,
     space: Space,
-    data: ImageData | None,
+    data: Data | None,
     *,
     threads: Threads | None = None,
     memory_share: float = 1.0,
@@ -292,6 +307,8 @@ def default_evaluator(
     device, threads = resolve_device(config.machine.device), threads or Threads.of(config.machine.threads)
     recipe = Recipe.of(config, data)
     if config.weights.weights == "shared":
+        if not isinstance(data, ImageData):
+            raise ConfigError("--weights shared is for images; leave it out")
         return SharedEvaluator(
             space,
             data,
@@ -319,7 +336,7 @@ def evaluator_name(config: SearchConfig, space: Space) -> EvaluatorName:
 def workers_for(
     config: SearchConfig,
     space: Space,
-    data: ImageData | None,
+    data: Data | None,
     evaluator: Evaluator | None,
     cluster: RayCluster | None,
     *,
@@ -342,7 +359,7 @@ def workers_for(
 
 
 def created_tree(
-    engine: Engine, name: str | None, *, space: Space, config: SearchConfig, data: ImageData | None
+    engine: Engine, name: str | None, *, space: Space, config: SearchConfig, data: Data | None
 ) -> ReplayTree:
     """The new search's tree, with what `warm_start` names copied into it; without a name it gets a free one."""
     prior: Sequence[NodeStats] = ()

@@ -34,24 +34,22 @@ def engine_for_a_new(name: str | None, storage: str | None, *, own: bool) -> Eng
     return engine
 
 
-def data_again(config: SearchConfig, info: SearchInfo, name: str) -> ImageData:
-    """The images of a search, loaded again; ConfigError where they, or its evaluator, were given in Python."""
+def data_again(config: SearchConfig, info: SearchInfo, name: str) -> Data:
+    """The data of a search, loaded again; ConfigError where they, or its evaluator, were given in Python."""
     if config.source.dataset is None:
         raise ConfigError(
             f"search {name!r} has data or an evaluator of its own; continue it in Python with "
             f"replaytree.Search.resume({name!r}, ...), giving them again"
         )
     stored = {**data_options(config), "data_dir": config.source.data_dir}
-    data = load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
-    if not isinstance(data, ImageData):
-        raise ConfigError(f"search {name!r} is of a text, and searches are of images")
-    return data
+    return load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
 
 
-def require_same_images(data: Data | None, info: SearchInfo, name: str) -> None:
-    """DataError where images are given that are not those of the search."""
-    if data is not None and info.data_json != (found := data.fingerprint.to_json()):
-        raise DataError(f"the images are not those of search {name!r}: {_difference(info.data_json, found)}")
+def require_same_data(data: Data, info: SearchInfo, name: str) -> None:
+    """DataError where data are given that are not those of the search."""
+    if info.data_json != (found := data.fingerprint.to_json()):
+        what = "images" if isinstance(data, ImageData) else "words"
+        raise DataError(f"the {what} are not those of search {name!r}: {_difference(info.data_json, found)}")
 
 
 def require_same_limits(stored: SearchConfig, found: SearchConfig, name: str) -> None:

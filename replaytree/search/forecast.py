@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import accumulate
 from statistics import fmean
 
@@ -13,7 +12,7 @@ import torch
 
 from replaytree.config import Budget, Growth, SearchConfig
 from replaytree.config.weights import DEFAULTS
-from replaytree.data import ImageData
+from replaytree.data import Data
 from replaytree.errors import ReplayTreeError
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, Space
@@ -24,7 +23,7 @@ from replaytree.training import Recipe, resolve_device
 BATCHES = 3
 PATHS = 32
 TIMED = 4
-# A validation image costs as much as this many training images: there is no backward pass.
+# An example of validation costs as much as this many of training: there is no backward pass.
 VALIDATION = 1 / 3
 MOST_SECONDS = 0.5
 # More would be more than there is time for; counting them up one by one would fill the memory.
@@ -43,19 +42,16 @@ def path_epochs(growth: Growth, config: SearchConfig, trainings: int) -> list[tu
     return found
 
 
-def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: Growth, trainings: int) -> float | None:
+def seconds_of(config: SearchConfig, space: Space, data: Data, *, growth: Growth, trainings: int) -> float | None:
     """Seconds that the trainings will take, from timing a small part of one here; None if that says little.
 
     Accelerators are not timed: they spend long on preparation, and a single step is cheap.
     """
     if resolve_device(config.machine.device).type != "cpu" or trainings > MOST_TRAININGS:
         return None
-    few = min(len(data.train_labels), BATCHES * Recipe.of(config, data).batch_size)
-    part = replace(
-        data,
-        train_images=data.train_images[:few], train_labels=data.train_labels[:few],
-        val_images=data.val_images[:1], val_labels=data.val_labels[:1],
-    )  # fmt: skip
+    recipe = Recipe.of(config, data)
+    few = min(data.train_count, BATCHES * recipe.step_units)
+    part = data.first(few, validation=1)
     paths = _typical_paths(config, space)
     try:
         seconds = _measured_seconds(config, space, part, paths[:TIMED]) / few
@@ -64,16 +60,14 @@ def seconds_of(config: SearchConfig, space: Space, data: ImageData, *, growth: G
     return seconds * math.fsum(training_costs(config, space, data, growth=growth, trainings=trainings))
 
 
-def training_costs(
-    config: SearchConfig, space: Space, data: ImageData, *, growth: Growth, trainings: int
-) -> list[float]:
-    """What each of the next trainings costs, in training steps of one image through all layers."""
+def training_costs(config: SearchConfig, space: Space, data: Data, *, growth: Growth, trainings: int) -> list[float]:
+    """What each of the next trainings costs, in training steps of one image or word through all layers."""
     shares = _shares(config, space, _typical_paths(config, space))
-    validation = VALIDATION * len(data.val_labels)
+    validation = VALIDATION * data.val_count
     own = config.weights
     passes = own.passes / config.num_paths if own.weights == "shared" else None
     return [
-        shares[depth - 1] * ((epochs if passes is None else passes) * len(data.train_labels) + validation)
+        shares[depth - 1] * ((epochs if passes is None else passes) * data.train_count + validation)
         for depth, epochs in path_epochs(growth, config, trainings)
     ]
 
@@ -96,8 +90,8 @@ def _shares(config: SearchConfig, space: Space, paths: Sequence[Path]) -> list[f
     return [each / flops[-1] for each in flops]
 
 
-def _measured_seconds(config: SearchConfig, space: Space, part: ImageData, paths: Sequence[Path]) -> float:
-    """Seconds of one epoch on a few images, the mean of some paths."""
+def _measured_seconds(config: SearchConfig, space: Space, part: Data, paths: Sequence[Path]) -> float:
+    """Seconds of one epoch on a few examples, the mean of some paths."""
     whole = space.space if isinstance(space, ConstrainedSpace) else space
     # A step of a supernet costs what a step of the path costs.
     config = config.with_options(**DEFAULTS)

@@ -14,7 +14,7 @@ import torch
 
 from replaytree.config import SearchConfig
 from replaytree.config.weights import WeightOptions
-from replaytree.data import ImageData
+from replaytree.data import Data, ImageData
 from replaytree.errors import ConfigError
 from replaytree.evaluate import SharedEvaluator
 from replaytree.policy.random_search import random_path
@@ -31,7 +31,7 @@ TELL_EVERY = 0.1
 _log = logging.getLogger("replaytree")
 
 
-def require_prior(config: SearchConfig, space: Space, data: ImageData | None) -> None:
+def require_prior(config: SearchConfig, space: Space, data: Data | None) -> None:
     """ConfigError or SpaceError where no supernet can be trained for a prior, before anything is stored."""
     if config.prior_passes is None:
         return
@@ -43,7 +43,7 @@ def require_prior(config: SearchConfig, space: Space, data: ImageData | None) ->
 
 
 def shared_prior(
-    config: SearchConfig, space: Space, whole: Space, data: ImageData, *, is_stopped: Callable[[], bool]
+    config: SearchConfig, space: Space, whole: Space, data: Data, *, is_stopped: Callable[[], bool]
 ) -> list[NodeStats] | None:
     """What a supernet says of the prefixes of random paths; None where `is_stopped` said so. The seed decides all.
 
@@ -53,7 +53,7 @@ def shared_prior(
     assert passes is not None, "a prior was asked for"
     supernet = _supernet(config, require_graphs(whole), data)
     generator = torch.Generator().manual_seed(config.seed)
-    steps = max(1, round(passes * -(-len(data.train_labels) // _batch_size(config, data))))
+    steps = max(1, round(passes * -(-data.train_count // _batch_size(config, data))))
     told = _Telling(f"the supernet of the prior is trained for {passes:g} passes")
 
     def paths() -> Iterator[Path]:
@@ -96,7 +96,9 @@ def _drawn(space: Space, count: int, generator: torch.Generator) -> Sequence[Pat
     return sorted(drawn)
 
 
-def _supernet(config: SearchConfig, space: GraphSpace, data: ImageData) -> SharedEvaluator:
+def _supernet(config: SearchConfig, space: GraphSpace, data: Data) -> SharedEvaluator:
+    if not isinstance(data, ImageData):
+        raise ConfigError("--prior is for images; leave it out")
     return SharedEvaluator(
         space,
         data,
@@ -109,7 +111,7 @@ def _supernet(config: SearchConfig, space: GraphSpace, data: ImageData) -> Share
     )
 
 
-def _batch_size(config: SearchConfig, data: ImageData) -> int:
+def _batch_size(config: SearchConfig, data: Data) -> int:
     return Recipe.of(config, data).batch_size
 
 

@@ -13,7 +13,7 @@ from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import ImageData
+from replaytree.data import Data, ImageData, as_data
 from replaytree.deliver import Model, search_subject
 from replaytree.errors import LeaseLost, SpaceError
 from replaytree.evaluate import RayOptions
@@ -21,7 +21,7 @@ from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
 from replaytree.search.assembly import assembled, configured, created_tree
-from replaytree.search.beginning import data_again, engine_for_a_new, require_same_images, require_same_limits
+from replaytree.search.beginning import data_again, engine_for_a_new, require_same_data, require_same_limits
 from replaytree.search.callbacks import Callback, Callbacks, EndEvent
 from replaytree.search.course import Course
 from replaytree.search.evaluator_state import EvaluatorState
@@ -41,9 +41,9 @@ _log = logging.getLogger("replaytree")
 class Search:
     """One named search in a database: created here, continued by Search.resume.
 
-    Either `dataset` (a name or a folder), or `data` (an ImageData), or an `evaluator` of your own together with a
-    `space` of your own. `space` and `evaluator` may also be names. Every option of SearchConfig can be given as a
-    keyword, or all of them as `config`. Raises ConfigError, DataError, SpaceError or StorageError before anything is
+    Either `dataset` (a name or a folder), or `data` (an ImageData or a TextData), or an `evaluator` of your own, which
+    needs a `space` of your own. `space` and `evaluator` may also be names. Every option of SearchConfig can be given as
+    a keyword, or all of them as `config`. Raises ConfigError, DataError, SpaceError or StorageError before anything is
     stored.
 
     `workers`, `ray_address` and `gpus_per_worker` are the fields of RayOptions: where the trainings run this time. They
@@ -57,7 +57,7 @@ class Search:
         storage: str | None = None,
         space: Space | str | None = None,
         evaluator: Evaluator | EvaluatorName | None = None,
-        data: ImageData | None = None,
+        data: Data | None = None,
         config: SearchConfig | None = None,
         callbacks: Sequence[Callback] = (),
         workers: int | None = None,
@@ -88,7 +88,7 @@ class Search:
         storage: str | None = None,
         space: Space | None = None,
         evaluator: Evaluator | None = None,
-        data: ImageData | None = None,
+        data: Data | None = None,
         device: str | None = None,
         data_dir: str | None = None,
         threads: int | None = None,
@@ -114,7 +114,7 @@ class Search:
         goes on with the evaluator as it is given, or a new supernet: the tree stays, and its scores so far are compared
         with none of the later ones.
         Raises SearchNotFound, SearchHeld, ConfigError, SpaceError, StateUnusable where the state cannot be loaded, or
-        DataError where the images are not those of the search.
+        DataError where the data are not those of the search.
         """
         self = cls.__new__(cls)
         tree = ReplayTree.open(storage_url(storage), name)
@@ -126,13 +126,15 @@ class Search:
         begun = info.config
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
-        if data is None and evaluator is None:
+        if data is not None:
+            data = as_data(data)
+            require_same_data(data, info, name)
+        elif evaluator is None:
             data = data_again(config, info, name)
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
         ray = RayOptions(workers, ray_address, gpus_per_worker)
         self._equip(config, space, evaluator, data, ray, state_dir=state_dir, restart_weights=restart_weights)
-        require_same_images(self.data, info, name)
         require_same_limits(config, self.config, name)
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
         require_depth(self.space, self.tree, max_layers=asked.space.max_layers)
@@ -149,7 +151,7 @@ class Search:
         config: SearchConfig,
         space: Space | None,
         evaluator: Evaluator | None,
-        data: ImageData | None,
+        data: Data | None,
         ray: RayOptions,
         *,
         state_dir: str | os.PathLike[str] | None = None,
@@ -402,7 +404,9 @@ class Search:
         `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
-            raise SpaceError("this search has no layers to build or no images to train on, so it has no model")
+            raise SpaceError("this search has no layers to build or no data to train on, so it has no model")
+        if not isinstance(self.data, ImageData):
+            raise SpaceError(f"search {self.name!r} is of a text, and retraining is of images")
         require_known(RetrainOptions, recipe)
         options = RetrainOptions(**with_final(preset, recipe))
         subject = search_subject(self.tree, require_graphs(self._whole_space), self.data, self.config, node=node)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from replaytree.config.source import Task
 from replaytree.errors import SpaceError
+from replaytree.metric import Task
 from replaytree.records import Path, Shape, Space
 from replaytree.space.darts import Darts
 from replaytree.space.darts_rnn import DartsRnn

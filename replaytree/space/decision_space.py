@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from replaytree.config.source import Task
 from replaytree.errors import SpaceError
+from replaytree.metric import Task
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import MOST_ACTIONS, Values, allows, count, decode, encode, labels
 from replaytree.space.layers import require_whole

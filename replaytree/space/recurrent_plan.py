@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from replaytree.config.source import Task
 from replaytree.errors import SpaceError
+from replaytree.metric import Task
 from replaytree.records import Decision, Path, Shape
 from replaytree.space.coding import Values, decode
 from replaytree.space.layers import format_shape, require_whole

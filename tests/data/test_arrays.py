@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from replaytree.data import as_image_data, from_arrays, load_data
+from replaytree.data import as_data, from_arrays, load_data
 from replaytree.data.named import digits_to_bytes
 from replaytree.errors import DataError
 
@@ -96,8 +96,8 @@ def test_images_are_not_mirrored_unless_asked():
 def test_what_is_given_as_data():
     many = (np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8), [0, 1] * 10)
     data = from_arrays(*many)
-    assert as_image_data(data) is data
-    assert as_image_data(many).fingerprint == data.fingerprint
+    assert as_data(data) is data
+    assert as_data(many).fingerprint == data.fingerprint
     pairs = torch.utils.data.TensorDataset(torch.zeros(4, 1, 8, 8), torch.zeros(4))
     for given, message in (
         (pairs, "data is the Dataset TensorDataset, .*replaytree.from_arrays"),
@@ -106,7 +106,7 @@ def test_what_is_given_as_data():
         (many[0], "data is a ndarray; .*a pair"),
     ):
         with pytest.raises(DataError, match=message):
-            as_image_data(given)
+            as_data(given)
 
 
 @pytest.mark.parametrize(

@@ -375,3 +375,13 @@ def test_the_command_line_on_a_cluster_whose_workers_have_another_version_and_th
         head.terminate()
         head.wait(30)
         shutil.rmtree(short, ignore_errors=True)
+
+
+def test_texts_reach_the_workers(storage, text_folder):
+    options = {
+        "dataset": str(text_folder), "hidden": 6, "max_layers": 2, "min_layers": 2, "epochs_first": 1, "epochs_last": 1,
+        "bptt": 8, "strategy": "random", "seed": 1,
+    }  # fmt: skip
+    there = replaytree.Search(name="a", storage=storage, workers=2, **options).run(trainings=3)
+    here = replaytree.Search(name="b", storage=storage, **options).run(trainings=3)
+    assert there.tree.node_stats() == here.tree.node_stats()
