@@ -13,14 +13,14 @@ import torch
 from sqlalchemy import Engine
 from torch import Tensor
 
-from replaytree.data import ImageData, load_data, stratified_subset
+from replaytree.data import ImageData, stratified_subset
 from replaytree.data.images import Labelled
 from replaytree.data.names import as_text
 from replaytree.deliver.deployed import Deployed, both_accuracies
 from replaytree.deliver.description import Accuracies, Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
 from replaytree.deliver.model import Model
-from replaytree.deliver.subject import Subject
+from replaytree.deliver.subject import Subject, images_of
 from replaytree.deliver.test_split import has_test_split, read_test
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
@@ -329,7 +329,7 @@ def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor
 def images_again(description: Description, *, data_dir: str | None = None) -> ImageData:
     """The images that a model was trained on, found again even if they were moved; DataError for other images."""
     assert description.data is not None, "images from memory cannot be read again"
-    data = load_data(**{**description.data, "skip_bad": True}, data_dir=data_dir)
+    data = images_of(**{**description.data, "skip_bad": True}, data_dir=data_dir)
     subject = Subject(description.graph, tuple(description.labels.split()), data, description.data)
     trained_on = _digest(*_training_images(subject, with_validation=description.test_accuracy is not None))
     if description.trained_on not in ("", trained_on):

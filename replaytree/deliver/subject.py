@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from replaytree.config import SearchConfig, option_name
-from replaytree.data import NAMED, ImageData, find_folder, load_again, load_data, stored_path
+from replaytree.data import NAMED, ImageData, find_folder, load_again, load_source, stored_path
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.records import Path, Shape
 from replaytree.space import Classifier, Graph, GraphSpace
@@ -71,6 +71,14 @@ def data_options(config: SearchConfig) -> dict[str, Any]:
     return {name: options[name] for name in names}
 
 
+def images_of(**options: Any) -> ImageData:
+    """The images that keywords of load_source() name; ConfigError where that is a text."""
+    data = load_source(**options)
+    if not isinstance(data, ImageData):
+        raise ConfigError(f"{options['dataset']} is a text, and retraining is of images")
+    return data
+
+
 def node_subject(
     tree: ReplayTree,
     *,
@@ -107,7 +115,7 @@ def node_subject(
             options["dataset"] = os.path.abspath(find_folder(options["dataset"], data_dir))
         if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
-            data = replace(load_data(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
+            data = replace(images_of(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
     if path is not None and (each := _published(info.space, path)) is not None:
         path = each.path
     space = _search_space(info.space, tree.name, data=data, options=space_options, deep=_deepest(path))
@@ -127,7 +135,7 @@ def search_subject(
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
         if config.source.train_limit is not None:
-            data = replace(load_data(**options, data_dir=config.source.data_dir), flip=data.flip)
+            data = replace(images_of(**options, data_dir=config.source.data_dir), flip=data.flip)
     return Subject(
         final_space(space).network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
         data_dir=config.source.data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
@@ -151,7 +159,7 @@ def path_subject(
     _require_final(given)
     if each is not None:
         path, given = each.path, {**each.options, **given}
-    data = load_data(**options, data_dir=data_dir)
+    data = images_of(**options, data_dir=data_dir)
     options = options | {"dataset": stored_path(options["dataset"], data_dir)}
     known = named_space(
         space, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=_deepest(path), **given
