@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, get_args
 
 from replaytree.border import LARGEST_INTEGER, fraction, items, number, text, told, whole
@@ -145,17 +146,48 @@ class NodeStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Mixed:
+    """What the numbers of a differentiable strategy were like when they said a path.
+
+    `entropies` are those of each decision, in nats, by its name. `skip_share` is the share of the path's operations
+    that pass their input on; None where a space has no such operation. `eigenvalue` is the dominant one of the Hessian
+    of the validation loss in the numbers; None where it was not computed.
+    """
+
+    entropies: Mapping[str, float]
+    skip_share: float | None = None
+    eigenvalue: float | None = None
+
+    def to_json(self) -> str:
+        """As a JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text_: str) -> Mixed:
+        """The inverse of to_json; EvaluationError for a text that is none."""
+        try:
+            given = json.loads(text_)
+            entropies = {str(name): float(value) for name, value in given.pop("entropies").items()}
+            numbers = {name: None if value is None else float(value) for name, value in given.items()}
+            return cls(entropies, **numbers)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise EvaluationError(f"{text_[:60]!r} does not say what numbers were like ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """One episode that a strategy proposes.
 
     `behaviour[t]` is mu(a_t | a_<t), the probability with which this path's source chose the action. `rewards` is
-    None for a path to train; a replayed path brings the stored average accuracies of its prefixes.
+    None for a path to train; a replayed path brings the stored average accuracies of its prefixes. `mixed` is what a
+    differentiable strategy's numbers were like.
     """
 
     path: Path
     source: Source
     behaviour: tuple[float, ...]
     rewards: tuple[float, ...] | None = None
+    mixed: Mixed | None = None
 
 
 class Evaluator(Protocol):

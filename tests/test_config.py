@@ -55,7 +55,7 @@ def test_a_configuration_survives_json():
         ({"val_fraction": 1.0}, r"val_fraction is 1.0; it must be a number over 0 and less than 1 \(--val-fraction\)"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"width": 0.0}, "width is 0.0; it must be a number over 0"),
-        ({"strategy": "clever"}, "strategy is 'clever'; it must be one of evolution, guided"),
+        ({"strategy": "clever"}, "strategy is 'clever'; it must be one of darts, evolution, gdas, guided"),
         ({"seed": -1}, "seed is -1"),
         ({"train_limit": 0}, "train_limit is 0"),
         ({"num_paths": 1.5}, "num_paths is 1.5; it must be a whole number"),

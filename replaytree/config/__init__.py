@@ -6,10 +6,16 @@ from replaytree.config.recipe import EvaluatorName
 from replaytree.config.removed import REMOVED, Removed, refuse, removed_flag, removed_notes, without_unused
 from replaytree.config.search import SearchConfig, option_name, parse_flag
 from replaytree.config.storage import DEFAULT_STORAGE, command, file_url, storage_url, without_password
-from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES
+from replaytree.config.strategies import (
+    DIFFERENTIABLE_STRATEGIES,
+    STRATEGY_NAMES,
+    STRATEGY_OPTIONS,
+    WARM_STRATEGIES,
+)
 
 __all__ = [
     "DEFAULT_STORAGE",
+    "DIFFERENTIABLE_STRATEGIES",
     "REMOVED",
     "STRATEGY_NAMES",
     "STRATEGY_OPTIONS",

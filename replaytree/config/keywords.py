@@ -96,8 +96,20 @@ class SearchKeywords(TypedDict, total=False):
     grow_patience: int
     """With --grow-every auto: trainings without a new best before the bound rises."""
 
-    strategy: Literal["evolution", "guided", "puct", "q-learning", "random", "reinforce", "replay"]
-    """How paths are chosen: evolution, guided, puct, q-learning, random, reinforce, replay."""
+    strategy: Literal[
+        "darts",
+        "evolution",
+        "gdas",
+        "guided",
+        "pc-darts",
+        "puct",
+        "q-learning",
+        "random",
+        "reinforce",
+        "replay",
+    ]
+    """How paths are chosen: darts, evolution, gdas, guided, pc-darts, puct, q-learning, random, reinforce,
+    replay."""
 
     warm_start: str | None
     """guided, replay: learn first from this search; same layers, any images."""
@@ -107,6 +119,36 @@ class SearchKeywords(TypedDict, total=False):
 
     num_paths: int
     """Episodes a turn, sampled and learned from together."""
+
+    alpha_order: int
+    """darts: order of the numbers' gradient; 2 looks one step of the weights ahead, at about four times the
+    cost."""
+
+    search_epochs: int | None
+    """darts, pc-darts, gdas: epochs in which rates and temperatures fall; an epoch is a training."""
+
+    alpha_rate: float | None
+    """darts, pc-darts, gdas: learning rate of Adam on the numbers."""
+
+    alpha_decay: float
+    """darts, pc-darts, gdas: weight decay of the numbers."""
+
+    final_rate: float | None
+    """darts, pc-darts, gdas: what the learning rate of the weights falls to, as a cosine."""
+
+    frozen: float | None
+    """darts, pc-darts, gdas: share of the epochs, from the first, in which only weights are trained."""
+
+    stop_early: Literal["eigenvalue", "skips"] | None
+    """darts, pc-darts, gdas: end a search that collapses: eigenvalue, where that of the Hessian rises
+    (RobustDARTS); skips, where the normal cell has two or more (DARTS+); both from epoch 10 on."""
+
+    derive: Literal["largest", "perturbation"]
+    """darts, pc-darts: largest, the largest weight; perturbation: after the epochs, one more training for each
+    choice keeps what validation misses most (DARTS+PT)."""
+
+    tuning_epochs: int
+    """With --derive perturbation: epochs of weights after each choice."""
 
     population: int
     """evolution: paths kept in the population."""
@@ -122,6 +164,12 @@ class SearchKeywords(TypedDict, total=False):
 
     identity: float | None
     """evolution: probability that a child is its parent, which is trained again."""
+
+    tau_first: float
+    """gdas: temperature of the draws; falls in a straight line."""
+
+    tau_last: float
+    """gdas: temperature at the end."""
 
     warmup: int
     """guided: trainings before the value networks choose."""
@@ -173,6 +221,9 @@ class SearchKeywords(TypedDict, total=False):
 
     cell_bias: float
     """Fixed bias in normal cells: added to options named sep..., taken off the others; ENAS: 0.25."""
+
+    channel_parts: int
+    """pc-darts: operations see the first of so many equal parts of the channels."""
 
     rho_bar: float
     """replay: truncation of importance weights."""

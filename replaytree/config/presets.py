@@ -68,6 +68,28 @@ _ENAS_DEVIATIONS = (
     "distance, not the state there",
 )
 
+# What the searches of DARTS, PC-DARTS and GDAS have in common.
+_DARTS_SUPERNET: Mapping[str, Any] = {
+    "space": "darts",
+    "channels": 16,
+    "cells": 8,
+    "final": False,
+    "weights": "shared",
+    "momentum": 0.9,
+    "weight_decay": 3e-4,
+    "label_smoothing": 0.0,
+    "supernet_clip": 5.0,
+    "min_layers": 8,
+    "max_layers": 8,
+    "prune": False,
+}
+_DARTS_DEVIATIONS = (
+    "a tenth of the training images is kept for validation, which scores the path that each epoch derives, so that "
+    "each half of the others is a tenth smaller; --val-fraction 0.01 leaves nearly all",
+    "the halves are drawn anew by the seed, and the last, smaller batch of an epoch is filled up",
+    "convolutions start from He's normal distribution",
+)
+
 PRESETS: dict[str, Preset] = {
     "amoebanet": Preset(
         about="aging evolution as AmoebaNet was searched by (Real et al., 2019), for CIFAR-10; --trainings 20000.",
@@ -93,6 +115,20 @@ PRESETS: dict[str, Preset] = {
             "one process, not 450 workers, so that no child is made before the one before it is scored",
             "the 20 best are not trained at full size: see retrain --cells 18 --channels 32",
         ),
+    ),
+    "darts": Preset(
+        about="the released search of DARTS (Liu et al., 2019), of second order, for CIFAR-10; --trainings 50.",
+        options={
+            **_DARTS_SUPERNET,
+            "strategy": "darts",
+            "alpha_order": 2,
+            "alpha_rate": 3e-4,
+            "alpha_decay": 1e-3,
+            "batch_size": 64,
+            "learning_rate": 0.025,
+            "final_rate": 1e-3,
+        },
+        deviations=_DARTS_DEVIATIONS,
     ),
     "enas-macro": Preset(
         about="the released search of ENAS for whole networks (Pham et al., 2018), for CIFAR-10; --episodes 310000.",
@@ -152,6 +188,41 @@ PRESETS: dict[str, Preset] = {
             "the first and the second operation of a node have heads of their own",
             "no drop-path and no auxiliary head",
         ),
+    ),
+    "gdas": Preset(
+        about="the search of GDAS (Dong and Yang, 2019) in DARTS' cells, for CIFAR-10; --trainings 250.",
+        options={
+            **_DARTS_SUPERNET,
+            "strategy": "gdas",
+            "alpha_rate": 3e-4,
+            "alpha_decay": 1e-3,
+            "batch_size": 256,
+            "learning_rate": 0.025,
+            "final_rate": 1e-3,
+            "weight_decay": 5e-4,
+            "tau_first": 10.0,
+            "tau_last": 0.1,
+        },
+        deviations=(
+            *_DARTS_DEVIATIONS,
+            "the supernet's first layers and poolings are those of DARTS, and numbers take a step before weights",
+        ),
+    ),
+    "pc-darts": Preset(
+        about="the released search of PC-DARTS (Xu et al., 2020), for CIFAR-10; --trainings 50.",
+        options={
+            **_DARTS_SUPERNET,
+            "strategy": "pc-darts",
+            "channel_parts": 4,
+            "alpha_rate": 6e-4,
+            "alpha_decay": 1e-3,
+            "batch_size": 256,
+            "learning_rate": 0.1,
+            "final_rate": 0.0,
+            # Of 50 epochs the first 15.
+            "frozen": 0.3,
+        },
+        deviations=_DARTS_DEVIATIONS,
     ),
     "random-sharing": Preset(
         about="random search with weight sharing (Li and Talwalkar, 2019) in DARTS' cells; --trainings 5000.",

@@ -33,7 +33,8 @@ class RecipeOptions(Options):
         "Training",
         above=0.0,
         most=1e6,
-        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm; 0.3 with shared weights; 20 on text",
+        unset="0.1, up to 0.4 if batches are large; a tenth without batch norm; 0.3 with shared weights; 0.025 with "
+        "darts and gdas; 0.1 with pc-darts; 20 on text",
     )
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
     weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from replaytree.config.differentiable import require_differentiable
 from replaytree.config.keywords import ConfigKeywords
 from replaytree.config.machine import MachineOptions
 from replaytree.config.objective import ObjectiveOptions
@@ -77,7 +78,8 @@ class SearchConfig(Options):
     def __init__(self, **options: Unpack[ConfigKeywords]) -> None:
         refuse(options)
         require_known(type(self), options)
-        self._take(options)
+        kind = STRATEGY_OPTIONS.get(str(options.get("strategy")))
+        self._take({**({} if kind is None else kind.implied(options)), **options})
         require_own(self.strategy, options)
 
     def _take(self, values: Mapping[str, Any]) -> None:
@@ -92,6 +94,8 @@ class SearchConfig(Options):
             )
         if self.prior is not None:
             self._require_prior(self.prior)
+        if self.strategy_options.is_differentiable:
+            require_differentiable(self.strategy, self.to_options(), declared(type(self)))
         require_meaning(self.to_options(), declared(type(self)))
 
     def _require_prior(self, prior: str) -> None:

@@ -19,6 +19,7 @@ from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_sour
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
+    DifferentiableEvaluator,
     InheritedEvaluator,
     InProcess,
     RayCluster,
@@ -90,7 +91,9 @@ def assembled(
     require_fitting(config, data)
     if isinstance(data, ImageData) and config.recipe.flip is None and config.source.dataset not in (*KNOWN, None):
         config = config.with_options(flip=data.flip)
-    if config.weights.weights != "fresh":
+    if config.strategy_options.is_differentiable:
+        _require_one_supernet(config.strategy, evaluator, ray)
+    elif config.weights.weights != "fresh":
         _require_own_weights(config.weights.weights, evaluator, ray)
     if ray and stateful(evaluator) is not None:
         raise ConfigError(
@@ -121,6 +124,7 @@ def assembled(
         ),
         # Inherited weights are a state, too, but their budgets are epochs.
         counts_states=rescoring(state) is not None,
+        supernet=state if isinstance(state, DifferentiableEvaluator) else None,
     )
     return Parts(config, data, whole, within, workers, state, learner)
 
@@ -162,6 +166,19 @@ def _require_own_weights(weights: WeightsName, evaluator: Evaluator | None, ray:
         raise ConfigError(
             f"{weights} weights are in one process, and workers of Ray would each have others; leave out --workers and "
             f"--ray-address, or take --weights fresh"
+        )
+
+
+def _require_one_supernet(strategy: str, evaluator: Evaluator | None, ray: RayOptions) -> None:
+    """ConfigError where something else than the supernet of this process is to train."""
+    if evaluator is not None:
+        raise ConfigError(
+            f"strategy {strategy} learns from the gradient of a supernet that it trains, and the evaluator is of your "
+            f"own; leave out evaluator=, or choose another strategy"
+        )
+    if ray:
+        raise ConfigError(
+            f"strategy {strategy} trains one supernet, in this process; leave out --workers and --ray-address"
         )
 
 
@@ -306,6 +323,17 @@ def default_evaluator(
     assert data is not None, "without an evaluator there are data"
     device, threads = resolve_device(config.machine.device), threads or Threads.of(config.machine.threads)
     recipe = Recipe.of(config, data)
+    if config.strategy_options.is_differentiable and config.weights.weights == "shared":
+        return DifferentiableEvaluator(
+            space,
+            data,
+            recipe=recipe,
+            device=device,
+            options=config.strategy_options,
+            weights=config.weights,
+            seed=config.seed,
+            threads=threads,
+        )
     if config.weights.weights == "shared":
         if not isinstance(data, ImageData):
             raise ConfigError("--weights shared is for images; leave it out")

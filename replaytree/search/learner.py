@@ -9,6 +9,7 @@ from replaytree import metric
 from replaytree.config import Growth, Pruning, SearchConfig
 from replaytree.config.drawing import TEMPERATURE
 from replaytree.policy import STRATEGIES, PolicyUpdate, ReplayMemory, Strategy
+from replaytree.policy.differentiable import DifferentiableStrategy, MixedSupernet
 from replaytree.policy.states import folded, power_below
 from replaytree.records import NodeStats, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
@@ -41,6 +42,7 @@ class Lesson:
                 evaluation=evaluation if proposal.rewards is None else None,
                 policy_loss=self.update.loss,
                 entropy=self.update.entropy,
+                mixed=proposal.mixed,
             )
             for proposal, evaluation in zip(self.turn.proposals, self.evaluations, strict=True)
         ]
@@ -54,11 +56,21 @@ class Learner:
     between `propose` and `learn`, in the order of their proposal.
     """
 
-    def __init__(self, config: SearchConfig, space: Space, *, reward: SoftReward, counts_states: bool = False) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        space: Space,
+        *,
+        reward: SoftReward,
+        counts_states: bool = False,
+        supernet: MixedSupernet | None = None,
+    ) -> None:
         """The start of a search; ConfigError or SpaceError where its strategy cannot be made.
 
-        `counts_states`: epochs of the evaluator's scores say of which state they are (policy/states.py).
+        `counts_states`: epochs of the evaluator's scores say of which state they are (policy/states.py). `supernet`:
+        what a differentiable strategy derives its paths from.
         """
+        self._supernet = supernet
         self._config = config
         self._space = space
         self.metric = metric.of(task_of(space))
@@ -101,8 +113,13 @@ class Learner:
             self.pending = []
         self.pruning = Pruning([*tree.checkpoints(), *self._unstored])
 
-    def aim(self, trainings: int | None) -> None:
-        """Tell a strategy that wants to know it how many trainings there will be, after `trainings` more."""
+    def aim(self, trainings: int | None, *, episodes: int | None = None) -> None:
+        """Tell a strategy that wants to know it how many trainings there will be, after `trainings` more.
+
+        With a mixed supernet every episode is a training.
+        """
+        if self._supernet is not None:
+            trainings = min((limit for limit in (trainings, episodes) if limit is not None), default=None)
         if trainings is not None and hasattr(self.strategy, "aim"):
             self.strategy.aim(self.training_count + trainings)
 
@@ -187,7 +204,16 @@ class Learner:
 
     def _new_strategy(self) -> Strategy:
         config = self._config
-        return STRATEGIES[config.strategy](self._space, config.strategy_options, seed=config.seed)
+        strategy = STRATEGIES[config.strategy](self._space, config.strategy_options, seed=config.seed)
+        if self._supernet is not None:
+            assert isinstance(strategy, DifferentiableStrategy), "only these have a mixed supernet"
+            strategy.attach(self._supernet)
+        return strategy
+
+    @property
+    def ended(self) -> str | None:
+        """Why the strategy proposes nothing more, in words; None where it goes on."""
+        return self.strategy.ended if isinstance(self.strategy, DifferentiableStrategy) else None
 
     @property
     def _temperature(self) -> float:

@@ -259,7 +259,7 @@ class Search:
                 done = {"episodes": self.episode_count, "trainings": self.training_count}
                 limits = self._course.begin(self.tree, limits if is_new else None, **done)
                 self._learn_first()
-                self.learner.aim(limits.trainings)
+                self.learner.aim(limits.trainings, episodes=limits.episodes)
                 with telling(on_turn, limits, progress=progress) as tell:
                     self._run(limits, tell)
                 self._rescore()
@@ -312,7 +312,7 @@ class Search:
         before = self.episode_count, self.training_count
         queue = TurnQueue(
             self.learner, self.workers, limits, num_paths=self.config.num_paths, seed=self.config.seed,
-            is_stopped=lambda: self._stop,
+            is_stopped=lambda: self._stop or self.learner.ended is not None,
         )  # fmt: skip
         while (done := queue.next()) is not None:
             turn, trained = done
@@ -333,6 +333,11 @@ class Search:
                     metric=self.metric,
                 )
             )
+
+    @property
+    def ended(self) -> str | None:
+        """Why the strategy proposes nothing more, in words; None where it goes on."""
+        return self.learner.ended
 
     def stop(self) -> None:
         """Ask a run to end with what its workers have finished by then; safe to call from a signal handler.

@@ -163,21 +163,28 @@ class Darts(CellPlan):
         channels = self.channels
         before = last = second = drawing.add("stem", NormedConvolution(3 * channels, 3, relu="none"), IMAGE)
         for place in range(1, self.cells + 1):
-            reduces = place in self._reductions
+            reduces = self.reduces(place)
             channels *= 2 if reduces else 1
-            inputs = self._fitted(drawing, f"cell{place}", before, last, channels)
+            layers = self.fitting(drawing.shape(before), drawing.shape(last), channels)
+            inputs = [
+                drawing.add(f"cell{place}_fit{name}", layer, source)
+                for name, source, layer in zip("01", (before, last), layers, strict=True)
+            ]
             before, last = last, self._cell(drawing, f"cell{place}", nodes[reduces], inputs, channels, reduces=reduces)
             second = last if reduces else second
         return drawing.graph(
             last, Classifier(self.num_classes), Auxiliary(second, AuxiliaryClassifier(self.num_classes))
         )
 
-    def _fitted(self, drawing: Drawing, cell: str, before: int, last: int, channels: int) -> list[int]:
-        """The inputs of a cell, with its channels and the sides of the last cell."""
-        fitting = NormedConvolution(channels, 1, relu="before", affine=self.is_final)
-        is_larger = drawing.shape(before)[1:] != drawing.shape(last)[1:]
-        far = FactorizedReduction(channels, relu=True, affine=self.is_final) if is_larger else fitting
-        return [drawing.add(f"{cell}_fit0", far, before), drawing.add(f"{cell}_fit1", fitting, last)]
+    def reduces(self, place: int) -> bool:
+        """Whether the cell at a place, from 1, is a reduction cell."""
+        return place in self._reductions
+
+    def fitting(self, before: Shape, last: Shape, channels: int) -> tuple[Layer, Layer]:
+        """What gives the inputs of a cell its channels, and the sides of the last cell."""
+        near = NormedConvolution(channels, 1, relu="before", affine=self.is_final)
+        is_larger = before[1:] != last[1:]
+        return FactorizedReduction(channels, relu=True, affine=self.is_final) if is_larger else near, near
 
     def _cell(
         self, drawing: Drawing, cell: str, nodes: Sequence[Node], inputs: list[int], channels: int, *, reduces: bool
@@ -189,7 +196,7 @@ class Darts(CellPlan):
             ends = []
             for edge in node.edges:
                 stride = 2 if reduces and edge.source < 2 else 1
-                layer = self._operation(edge.operation, channels, stride)
+                layer = self.operation(edge.operation, channels, stride)
                 end = maps[edge.source]
                 if layer is not None:
                     end = drawing.add(
@@ -199,12 +206,12 @@ class Darts(CellPlan):
             maps.append(drawing.add(name, Sum(), *ends, depth=node.depth))
         given = maps[2:] or inputs
         if reduces and not nodes:
-            halving = self._operation("skip", channels, 2)
+            halving = self.operation("skip", channels, 2)
             assert halving is not None
             given = [drawing.add(f"{cell}_halved{place}", halving, source) for place, source in enumerate(inputs)]
         return drawing.add(f"{cell}_concat", Concatenation(), *given)
 
-    def _operation(self, operation: str, channels: int, stride: int) -> Layer | None:
+    def operation(self, operation: str, channels: int, stride: int) -> Layer | None:
         """The layer of an operation; None where it passes its input on."""
         if operation in _POOLS:
             pooling = Pooling if self.is_final else NormedPooling

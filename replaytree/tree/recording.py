@@ -247,6 +247,7 @@ def _insert_episodes(
                 "train_seconds": evaluation.train_seconds if evaluation else None,
                 "policy_loss": episode.policy_loss,
                 "entropy": episode.entropy,
+                "mixed_json": None if episode.mixed is None else episode.mixed.to_json(),
                 "created_at": now,
             }
         )

@@ -12,7 +12,7 @@ from replaytree.border import LARGEST_INTEGER, items, number, whole
 from replaytree.config import SearchConfig
 from replaytree.errors import CorruptTree, EvaluationError, SpaceError
 from replaytree.metric import Metric, Task
-from replaytree.records import FailureKind, Path, PathEvaluation, Shape, Source
+from replaytree.records import FailureKind, Mixed, Path, PathEvaluation, Shape, Source
 from replaytree.space.coding import MOST_ACTIONS
 from replaytree.tree.stored_json import read_config, read_data
 from replaytree.tree.stored_space import stored_description
@@ -35,6 +35,7 @@ class Episode:
     evaluation: PathEvaluation | None = None
     policy_loss: float | None = None
     entropy: float | None = None
+    mixed: Mixed | None = None
 
     def __post_init__(self) -> None:
         self._convert()
@@ -199,6 +200,7 @@ class EpisodeInfo:
     entropy: float | None
     created_at: datetime
     shared: int = 0
+    mixed: Mixed | None = None
 
     @property
     def highest(self) -> float | None:

@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from replaytree.metric import TASKS
 from replaytree.records import FAILURE_KINDS, Source
-from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_space, is_versions
+from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_mixed, is_space, is_versions
 
 Kind = Literal["integer", "real", "text", "bytes", "time", "boolean"]
 
@@ -235,6 +235,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "policy_loss": replace(_NUMBER, nullable=True),
         "entropy": replace(_NUMBER, nullable=True, low=-1e-3, want="a number of at least 0"),
         "created_at": Rule("time"),
+        "mixed_json": _json(is_mixed, "what numbers were like", nullable=True),
     },
     "evaluations": {"epochs": _SOME, "accuracy": _FRACTION},
     "rescores": {"epochs": _SOME, "accuracy": _FRACTION, "created_at": Rule("time")},

@@ -146,7 +146,10 @@ class NoiseFactorRow(Base):
 
 
 class EpisodeRow(Base):
-    """One root-to-end sequence that a strategy chose."""
+    """One root-to-end sequence that a strategy chose.
+
+    `mixed_json` is what the numbers of a differentiable strategy were like when they said it (records.Mixed).
+    """
 
     __tablename__ = "episodes"
     __table_args__ = (
@@ -169,6 +172,7 @@ class EpisodeRow(Base):
     policy_loss: Mapped[float | None]
     entropy: Mapped[float | None]
     created_at: Mapped[datetime]
+    mixed_json: Mapped[str | None]
 
 
 class EvaluationRow(Base):

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, func, select
 
-from replaytree.errors import SearchNotFound, StorageError
-from replaytree.records import Path
+from replaytree.errors import CorruptTree, EvaluationError, SearchNotFound, StorageError
+from replaytree.records import Mixed, Path
 from replaytree.tree.engine import reading
 from replaytree.tree.node_queries import best_of
 from replaytree.tree.records import EpisodeInfo, SearchInfo, path_from_text
@@ -152,7 +152,15 @@ def _episode_info(row: Row[Any], measured: Mapping[int, tuple[float, bool]]) -> 
         policy_loss=row.policy_loss,
         entropy=row.entropy,
         created_at=row.created_at,
+        mixed=None if row.mixed_json is None else _mixed(row.mixed_json, row.number),
     )
+
+
+def _mixed(text: str, number: int) -> Mixed:
+    try:
+        return Mixed.from_json(text)
+    except EvaluationError as error:
+        raise CorruptTree(f"episode {number}: {error}; `replaytree db check` says where else") from error
 
 
 def _select_searches() -> Select[Any]:

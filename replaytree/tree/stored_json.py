@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import Any
 from replaytree.config import SearchConfig
 from replaytree.config.option import declared
 from replaytree.errors import InputError
+from replaytree.records import Mixed
 from replaytree.space.description import outline
 from replaytree.tree.strict_json import strict_loads
 
@@ -95,6 +97,11 @@ def read_versions(text: str) -> dict[str, str]:
 def is_versions(text: str) -> bool:
     """Whether it says what a search ran on."""
     return _reads(read_versions, text)
+
+
+def is_mixed(text: str) -> bool:
+    """Whether it says what the numbers of a differentiable strategy were like (records.Mixed)."""
+    return _reads(lambda given: Mixed.from_json(json.dumps(_object(given))), text)
 
 
 def is_deaths(text: str) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from replaytree.config import SearchConfig, by_flag
+from replaytree.config import DIFFERENTIABLE_STRATEGIES, SearchConfig, by_flag
 from replaytree.config.option import PANELS, declared
 from replaytree.config.space import LayerOptions
 from replaytree.config.strategies import foreign
@@ -311,9 +311,9 @@ def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
 
 def test_together_the_strategies_of_that_test_have_every_option():
     names = set(declared(SearchConfig))
-    assert not set.intersection(
-        *(set(foreign(each, names)) for each in ("evolution", "guided", "q-learning", "replay"))
-    )
+    # Those of differentiable strategies are tested with them (tests/search/test_differentiable_search.py).
+    learned = ("evolution", "guided", "q-learning", "replay", *DIFFERENTIABLE_STRATEGIES)
+    assert not set.intersection(*(set(foreign(each, names)) for each in learned))
 
 
 def test_an_option_of_a_strategy_that_was_not_chosen_is_one_line(replaytree):
@@ -402,7 +402,7 @@ MISTAKES = [
     (["run", "--storage", "sqlite:what"], "not a database URL"),
     (["run", "--storage", "mysql://localhost/x"], "mysql"),
     (["run", "--seed", "9" * 20], "--seed is '9+'; the largest whole number is 9223372036854775807"),
-    (["run", "--strategy", "magic"], "strategy is 'magic'; it must be one of evolution, guided"),
+    (["run", "--strategy", "magic"], "strategy is 'magic'; it must be one of darts, evolution, gdas, guided"),
     (["run", "--no-such-option"], "No such option"),
     (["resume", "nobody"], "replaytree.db"),
     (["list", "--storage", "sqlite:///missing.db"], "missing.db"),

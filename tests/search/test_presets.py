@@ -6,7 +6,11 @@ from replaytree import Search
 from replaytree.config import SearchConfig
 from replaytree.config.presets import with_preset
 
+CELLS = {"max_layers": 2, "channels": 4, "cells": 3, "train_limit": 100}
 SMALL = {
+    "darts": CELLS,
+    "gdas": CELLS,
+    "pc-darts": CELLS,
     "enas-macro": {"max_layers": 3, "channels": 4, "passes": 0.4, "num_paths": 3, "score_images": 60},
     "enas-micro": {"max_layers": 4, "channels": 2, "cells": 3, "passes": 0.4, "num_paths": 3, "score_images": 60},
     "random-sharing": {"max_layers": 4, "channels": 2, "cells": 3, "passes": 0.4, "num_paths": 6},

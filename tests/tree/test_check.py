@@ -301,7 +301,7 @@ def test_what_sqlite_itself_finds():
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
         "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
         "INSERT INTO noise_factors VALUES (1, 4, 1, 1, NULL)",
-        "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '" + NOON + "')",
+        "INSERT INTO episodes VALUES (1, 1, 0, 1, 'sample', 1, 1, 4, NULL, '', NULL, NULL, NULL, '" + NOON + "', NULL)",
         "INSERT INTO evaluations VALUES (1, 1, 1, 1, 4, 1.5, 0)",
         f"INSERT INTO strategy_states VALUES (1, 1, x'', '{NOON}')",
         "PRAGMA ignore_check_constraints=OFF",

@@ -31,6 +31,7 @@ def _found() -> dict[str, type[StrategyOptions]]:
 STRATEGY_OPTIONS: dict[str, type[StrategyOptions]] = _found()
 STRATEGY_NAMES = tuple(STRATEGY_OPTIONS)
 WARM_STRATEGIES = tuple(name for name, options in STRATEGY_OPTIONS.items() if options.is_warm)
+DIFFERENTIABLE_STRATEGIES = tuple(name for name, options in STRATEGY_OPTIONS.items() if options.is_differentiable)
 
 # The strategies that have each option.
 _OWNERS: dict[str, tuple[str, ...]] = {
