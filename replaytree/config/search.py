@@ -79,7 +79,7 @@ class SearchConfig(Options):
         refuse(options)
         require_known(type(self), options)
         kind = STRATEGY_OPTIONS.get(str(options.get("strategy")))
-        self._take({**({} if kind is None else kind.implied(options)), **options})
+        self._take({**options, **({} if kind is None else _implied(kind, options))})
         require_own(self.strategy, options)
 
     def _take(self, values: Mapping[str, Any]) -> None:
@@ -179,22 +179,34 @@ class SearchConfig(Options):
     def to_arguments(self) -> list[str]:
         """The options of `replaytree run` that make this configuration, but for those of other strategies.
 
-        Those at their default are left out.
+        Those are left out that are at their default, or that the strategy implies.
         Raises ConfigError for a search of your own data, evaluator or space, which no command line can name.
         """
         if self.source.dataset is None or self.space.space is None:
             raise ConfigError("this search has data, an evaluator or a space of its own; no command line makes it")
         given = self.to_options()
+        implied = self.strategy_options.implied(given)
         words: list[str] = []
         for flag, together in by_flag(SearchConfig).items():
             values = [given[each.name] for each in together]
-            if values == [each.default for each in together] or foreign(self.strategy, [together[0].name]):
+            usual = [implied.get(each.name, each.default) for each in together]
+            if values == usual or foreign(self.strategy, [together[0].name]):
                 continue
             if together[0].kind is bool:
                 words.append(flag if values[0] else "--no-" + flag.removeprefix("--"))
             else:
                 words += [flag, ":".join(each.written(value) for each, value in zip(together, values, strict=True))]
         return words
+
+
+def _implied(kind: type[StrategyOptions], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a strategy implies and was not given; None is not given, unless there is a word for it."""
+    known = declared(SearchConfig)
+
+    def is_given(name: str) -> bool:
+        return name in given and (given[name] is not None or known[name].option.unset_word is not None)
+
+    return {name: value for name, value in kind.implied(given).items() if not is_given(name)}
 
 
 def option_name(field: str) -> str:

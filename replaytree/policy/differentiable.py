@@ -38,6 +38,8 @@ class DifferentiableStrategy:
     def __init__(self, space: Space, options: object, *, seed: int) -> None:
         self._supernet: MixedSupernet | None = None
         self._told: tuple[float | None, float | None] = None, None
+        # Whether a path was proposed whose score is not there yet.
+        self._waits = False
 
     def attach(self, supernet: MixedSupernet) -> None:
         """Give it the supernet; before it proposes."""
@@ -45,8 +47,8 @@ class DifferentiableStrategy:
 
     @property
     def ended(self) -> str | None:
-        """Why the search has ended, in words; None where it goes on."""
-        return None if self._supernet is None else self._supernet.ended
+        """Why the search has ended, in words; None where it goes on, and until its last path is scored."""
+        return None if self._supernet is None or self._waits else self._supernet.ended
 
     def aim(self, trainings: int) -> None:
         """The trainings of the search, in which rates and temperatures fall."""
@@ -63,12 +65,14 @@ class DifferentiableStrategy:
         path, mixed, loss = self._supernet.advance()
         entropies = mixed.entropies.values()
         self._told = loss, sum(entropies) / len(entropies)
+        self._waits = True
         return [Proposal(path, "sample", (1.0,) * len(path), mixed=mixed)]
 
     def observe(
         self, memory: ReplayMemory, proposals: Sequence[Proposal], evaluations: Sequence[PathEvaluation]
     ) -> PolicyUpdate:
         """Learns nothing from scores: the epoch has learned from gradients."""
+        self._waits = False
         return PolicyUpdate(*self._told)
 
     def state_dict(self) -> dict[str, Any]:
