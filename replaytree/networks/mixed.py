@@ -196,8 +196,9 @@ class MixedNetwork(nn.Module):
             # Their sum is 0, and the map is not, so that each has the gradient of the map's sum.
             idle = torch.stack(alone).sum()
             total = idle if total is None else total + idle
-        if edge.share > 1:
-            total = _beside(total, read_BCHW, seen, edge)
+        if edge.share > 1 and (not edge.passing or mix.takes(edge.passing)):
+            passing = mix.weight(edge.passing) if edge.passing else None
+            total = _beside(total, read_BCHW, seen, edge, passing)
         if total is not None and edge.factor is not None:
             total = total * mix.factor(edge.factor)
         return total
@@ -215,9 +216,9 @@ def _weights_of(option: MixedOption) -> list[Weight]:
     return [weight for weight, _ in option.masks] if option.masks else [option.weight]
 
 
-def _beside(total: Tensor | None, read_BCHW: Tensor, seen: int, edge: MixedEdge) -> Tensor:
+def _beside(total: Tensor | None, read_BCHW: Tensor, seen: int, edge: MixedEdge, passing: Tensor | None) -> Tensor:
     """What the options made of the first channels, beside the others, shuffled."""
-    rest = read_BCHW[:, seen:]
+    rest = read_BCHW[:, seen:] if passing is None else read_BCHW[:, seen:] * passing
     if edge.stride > 1:
         # Odd sides are rounded up, as those of the options.
         rest = functional.max_pool2d(rest, edge.stride, edge.stride, ceil_mode=True)

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
 from replaytree.space.cells import Node
-from replaytree.space.layers import Layer, legal_output
+from replaytree.space.layers import Layer, NormedPooling, Pooling, legal_output
 
 Factor = tuple[int, int]
 """A decision, and one of its options."""
@@ -64,7 +64,8 @@ class MixedEdge:
     """The options that read map `source`, all with output of one shape; fewer channels count as zeros beyond.
 
     `factor` weighs the edge among those of its node. With `share` s > 1 the options see the first 1/s of the channels,
-    the others pass by, and all are shuffled: PC-DARTS. With `stride` 2 what passes by is pooled.
+    the others pass by, weighed by `passing` where there is such a weight, and all are shuffled: PC-DARTS. With `stride`
+    2 what passes by is pooled.
     """
 
     source: int
@@ -72,6 +73,7 @@ class MixedEdge:
     factor: Factor | None = None
     share: int = 1
     stride: int = 1
+    passing: Weight = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,14 @@ class Mixture(Protocol):
 def read_shape(shape: Shape, edge: MixedEdge) -> Shape:
     """What the options of an edge see of its map."""
     return (shape[0] // edge.share, *shape[1:])
+
+
+def normed(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers of an option, with batch norm behind poolings, as DARTS searches with them."""
+    return tuple(
+        NormedPooling(layer.kind, layer.kernel, layer.stride) if isinstance(layer, Pooling) else layer
+        for layer in layers
+    )
 
 
 def one_hot(size: int, *places: int) -> Row:

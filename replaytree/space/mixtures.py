@@ -8,9 +8,10 @@ from replaytree.errors import SpaceError
 from replaytree.records import Space
 from replaytree.space.mixed import Mixture
 from replaytree.space.mixed_darts import DartsMixture
+from replaytree.space.mixed_nasnet import NasnetMixture
 
 # By the space's name: from its plan, and what share of the channels operations see.
-MIXTURES: dict[str, Callable[..., Mixture]] = {"darts": DartsMixture}
+MIXTURES: dict[str, Callable[..., Mixture]] = {"darts": DartsMixture, "nasnet": NasnetMixture}
 
 
 def mixture_of(space: Space, *, share: int = 1) -> Mixture:

@@ -125,7 +125,7 @@ class Nasnet(CellPlan):
         drawing = Drawing(self.input_shape)
         channels = self.channels
         before = last = second = drawing.add("stem", NormedConvolution(3 * channels, 3, relu="none"), IMAGE)
-        kinds = self._kinds()
+        kinds = self.kinds()
         for place, reduces in enumerate(kinds, start=1):
             if reduces:
                 channels *= 2
@@ -137,7 +137,7 @@ class Nasnet(CellPlan):
         auxiliary = Auxiliary(second, AuxiliaryClassifier(self.num_classes))
         return drawing.graph(end, Classifier(self.num_classes), auxiliary)
 
-    def _kinds(self) -> list[bool]:
+    def kinds(self) -> list[bool]:
         """Of each cell, whether it reduces."""
         behind = (self.cells // 3, 2 * self.cells // 3)
         return [reduces for cell in range(self.cells) for reduces in ((True, False) if cell in behind else (False,))]
@@ -145,7 +145,9 @@ class Nasnet(CellPlan):
     def _cell(self, drawing: Drawing, cell: _Cell, before: int, last: int) -> int:
         """What a cell gives."""
         maps = [drawing.add(f"{cell.name}_fit0", NormedConvolution(cell.channels, 1, relu="before"), last)]
-        maps.append(self._farther(drawing, cell, before, last))
+        far = farther(drawing.shape(before), drawing.shape(last), cell.channels, is_first=before == last)
+        # The first cell has no other before it.
+        maps.append(before if far is None else drawing.add(f"{cell.name}_fit1", far, before))
         _, height, width = drawing.shape(last)
         halves = 1 + cell.reduces
         shape = cell.channels, -(-height // halves), -(-width // halves)
@@ -155,7 +157,7 @@ class Nasnet(CellPlan):
             for side, edge in zip(_SIDES, node.edges, strict=True):
                 stride = halves if edge.source < 2 else 1
                 end = maps[edge.source]
-                layers = _operation(edge.operation, drawing.shape(end)[0], cell.channels, stride)
+                layers = operation(edge.operation, drawing.shape(end)[0], cell.channels, stride)
                 for place, layer in enumerate(layers, start=1):
                     drop = cell.drop if edge.operation != "identity" and place == len(layers) else 0.0
                     word = f"{side}_in{edge.source}_{edge.operation}{'_fit' if place > 1 else ''}"
@@ -165,45 +167,48 @@ class Nasnet(CellPlan):
         given = []
         for place in self._given(cell.nodes, cell.reduces):
             end = maps[place]
-            if drawing.shape(end) != shape:
-                is_large = drawing.shape(end)[1:] != shape[1:]
-                fitting = NormedConvolution(cell.channels, 1, relu="none")
-                layer = FactorizedReduction(cell.channels) if is_large else fitting
-                end = drawing.add(f"{cell.name}_out{place}", layer, end)
+            if (fitting := fitted(drawing.shape(end), shape)) is not None:
+                end = drawing.add(f"{cell.name}_out{place}", fitting, end)
             given.append(end)
         return drawing.add(f"{cell.name}_concat", Concatenation(), *given)
 
-    def _farther(self, drawing: Drawing, cell: _Cell, before: int, last: int) -> int:
-        """Input 1 of a cell, with the sides of the last cell."""
-        shape, wanted = drawing.shape(before), drawing.shape(last)
-        layer: Layer
-        if shape[1:] != wanted[1:]:
-            layer = FactorizedReduction(cell.channels, relu=True)
-        elif before == last or shape[0] == cell.channels:
-            # The first cell has no other before it.
-            return before
-        else:
-            layer = NormedConvolution(cell.channels, 1, relu="before")
-        return drawing.add(f"{cell.name}_fit1", layer, before)
-
     def _given(self, nodes: Sequence[Node], reduces: bool) -> tuple[int, ...]:
         """The maps that a cell concatenates."""
-        if self._concatenated is None or len(nodes) < NODES.most:
-            return loose_ends(nodes)
-        return self._concatenated[reduces]
+        listed = self.listed(len(nodes), reduces)
+        return loose_ends(nodes) if listed is None else listed
+
+    def listed(self, number: int, reduces: bool) -> tuple[int, ...] | None:
+        """The maps that `concat` lists for a cell of so many nodes; None where these are the loose ends."""
+        return self._concatenated[reduces] if self._concatenated is not None and number == NODES.most else None
 
 
-def _operation(operation: str, inputs: int, channels: int, stride: int) -> tuple[Layer, ...]:
+def farther(before: Shape, last: Shape, channels: int, *, is_first: bool) -> Layer | None:
+    """What gives input 1 of a cell its channels, and the sides of the last cell; None where nothing is to do."""
+    if before[1:] != last[1:]:
+        return FactorizedReduction(channels, relu=True)
+    if is_first or before[0] == channels:
+        return None
+    return NormedConvolution(channels, 1, relu="before")
+
+
+def fitted(found: Shape, wanted: Shape) -> Layer | None:
+    """What gives a map the shape of those that it is concatenated with; None where it has it."""
+    if found == wanted:
+        return None
+    return FactorizedReduction(wanted[0]) if found[1:] != wanted[1:] else NormedConvolution(wanted[0], 1, relu="none")
+
+
+def operation(name: str, inputs: int, channels: int, stride: int) -> tuple[Layer, ...]:
     """The layers of an operation in turn; none where it passes its input on."""
-    if operation == "identity":
+    if name == "identity":
         passes = stride == 1 and inputs == channels
         return () if passes else (NormedConvolution(channels, 1, relu="before", stride=stride),)
-    if operation in ("avg3", "max3"):
-        pooling = Pooling("avg" if operation == "avg3" else "max", 3, stride)
+    if name in ("avg3", "max3"):
+        pooling = Pooling("avg" if name == "avg3" else "max", 3, stride)
         return (pooling,) if inputs == channels else (pooling, NormedConvolution(channels, 1, relu="none"))
-    if operation == "conv1x7":
+    if name == "conv1x7":
         return (SplitConvolution(channels, 7, stride),)
-    return (StackedSeparable(channels, int(operation[-1]), stride, dilation=2 if operation == "dil3" else 1),)
+    return (StackedSeparable(channels, int(name[-1]), stride, dilation=2 if name == "dil3" else 1),)
 
 
 def _maps_of(concat: object) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
