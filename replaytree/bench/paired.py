@@ -31,12 +31,9 @@ class PairedEvaluator:
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
         """One evaluation a path; the seed of the episode plays no part."""
-        return [PathEvaluation([self._drawn(path[: t + 1]) for t in range(len(path))]) for path in paths]
+        return [self._table.evaluation(path, self._drawn) for path in paths]
 
-    def _drawn(self, prefix: Path) -> float | None:
-        row = self._table.trainings(prefix)
-        if row is None:
-            return None
+    def _drawn(self, prefix: Path, row: tuple[float, ...]) -> float:
         entropy = [self._seed, self._counts[prefix], *prefix]
         self._counts[prefix] += 1
         return row[int(np.random.SeedSequence(entropy).generate_state(1)[0]) % len(row)]

@@ -241,8 +241,8 @@ def _peer_regrets(job: Job, table: Table) -> list[float]:
         path = peer.propose()
         accuracies = evaluator.evaluate([path], budget=Budget(1), seed=job.seed)[0].accuracies
         ledger.add(path, accuracies)
-        reached = accuracies[-1] if accuracies else None
-        peer.observe(path, 0.0 if reached is None else reached)
+        # Of a path that ends too early to be a network there is none.
+        peer.observe(path, (accuracies[-1] or 0.0) if accuracies else 0.0)
         if number in checkpoints(job.trainings):
             best = ledger.best()
             regrets.append(100.0 * table.best_accuracy if best is None else _regret(table, best))

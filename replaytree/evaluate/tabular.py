@@ -5,13 +5,14 @@ repeated trainings: one is drawn for each evaluation) and optionally `params` an
 
 A prefix that the table has no training of is not measured: None, and never 0. That is so where only whole architectures
 have rows. Where a layer stands for "no more layers" (`complete`), a prefix is filled up with it, and is not measured if
-the result is no network: it has no row, its accuracy is 0, or it is a cell whose input does not reach its output.
+the result is no network: it has no row, its accuracy is 0, or it is a cell whose input does not reach its output. Only
+where such a path is trained as it is does its row count; without a row, that training fails.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -57,24 +58,36 @@ class Table:
             return path
         return path + (self.complete,) * (self.max_layers - len(path))
 
-    def trainings(self, path: Path) -> tuple[float, ...] | None:
-        """The repeated trainings of a path; None for a prefix that was not measured.
+    def trainings(self, path: Path, *, whole: bool = False) -> tuple[float, ...] | None:
+        """The repeated trainings of a path; None where there are none. DataError for what begins no architecture.
 
-        DataError where the table has neither the path nor a continuation of it.
+        A row that is no network counts only for a path that is trained as it is, as a `whole`.
         """
         row = self.completed(path)
         found = self.accuracies.get(row)
-        if found is not None and not (row in self.no_networks and len(path) < self.max_layers):
+        if found is not None and (whole or len(path) == self.max_layers or row not in self.no_networks):
             return found
-        if path in self._prefixes:
-            return None
-        raise DataError(f"the table has no row for {self._named(path)!r}; add it")
+        if found is None and path not in self._prefixes:
+            raise DataError(f"the table has no row for {self._named(path)!r}; add it")
+        return None
+
+    def evaluation(self, path: Path, draw: Callable[[Path, tuple[float, ...]], float]) -> PathEvaluation:
+        """A training of a path: of its prefixes those that are measured, by one of the trainings that `draw` takes.
+
+        It fails where the path has no training itself.
+        """
+        prefixes = [path[: t + 1] for t in range(len(path))]
+        rows = [self.trainings(prefix, whole=prefix == path) for prefix in prefixes]
+        drawn = [None if row is None else draw(prefix, row) for prefix, row in zip(prefixes, rows, strict=True)]
+        if drawn and drawn[-1] is None:
+            return PathEvaluation(drawn, failure="error", failure_text=self._only_begins(path))
+        return PathEvaluation(drawn)
 
     def true_accuracy(self, path: Path) -> float:
         """Mean over the repeated trainings; DataError where the table has none of the path."""
-        row = self.trainings(path)
+        row = self.trainings(path, whole=True)
         if row is None:
-            raise DataError(f"the table has no training of {self._named(path)!r}, only of what begins with it")
+            raise DataError(self._only_begins(path))
         return float(np.mean(row))
 
     @cached_property
@@ -98,8 +111,11 @@ class Table:
         """What the table's architectures begin with, and are not themselves."""
         return frozenset(path[:t] for path in self.accuracies for t in range(len(path)))
 
-    def _cost(self, prefix: Path) -> tuple[int, int]:
-        return self.costs.get(self.completed(prefix), (0, 0))
+    def _cost(self, prefix: Path) -> tuple[int, int] | None:
+        return self.costs.get(self.completed(prefix))
+
+    def _only_begins(self, path: Path) -> str:
+        return f"the table has no training of {self._named(path)!r}, only of what begins with it"
 
     def _named(self, path: Path) -> str:
         return " ".join(self.labels[action] for action in path)
@@ -114,13 +130,7 @@ class TabularEvaluator:
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
         """One evaluation a path, of all prefixes that the table has trainings of."""
         generator = np.random.default_rng(seed)
-        evaluations = []
-        for path in paths:
-            rows = [self._table.trainings(path[: t + 1]) for t in range(len(path))]
-            evaluations.append(
-                PathEvaluation([None if row is None else row[generator.integers(len(row))] for row in rows])
-            )
-        return evaluations
+        return [self._table.evaluation(path, lambda _, row: row[int(generator.integers(len(row)))]) for path in paths]
 
 
 def read_table(

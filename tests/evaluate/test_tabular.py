@@ -1,11 +1,15 @@
 import gzip
+from itertools import product
 
 import pandas as pd
 import pytest
+from sqlalchemy import text
 
+from replaytree import Search
 from replaytree.config import Budget
 from replaytree.errors import DataError
 from replaytree.evaluate.tabular import TabularEvaluator, read_table
+from replaytree.tree import check
 
 ROWS = "arch,accuracy_0,accuracy_1,params,flops\na,0.5,0.7,1,10\nb,0.4,0.4,2,20\na b,0.8,0.9,3,30\nb b,0.1,,4,40\n"
 
@@ -84,10 +88,9 @@ def test_a_prefix_that_is_no_network_is_not_measured_and_never_0(tmp_path):
     table = read_cells(tmp_path)
     x, none = (table.labels.index(label) for label in ("x", "none"))
     assert table.trainings((x,)) is None
-    with pytest.raises(DataError, match="no training of 'x', only of what begins with it"):
-        table.true_accuracy((x,))
-    of = TabularEvaluator(table).evaluate([(x, x, none), (none, none, x)], budget=Budget(1), seed=0)
-    assert [each.accuracies for each in of] == [(None, 0.6, 0.6), (None, None, 0.2)]
+    of = TabularEvaluator(table).evaluate([(x, x, none), (none, none, x), (x,)], budget=Budget(1), seed=0)
+    assert [each.accuracies for each in of] == [(None, 0.6, 0.6), (None, None, 0.2), (0.5,)]
+    assert table.true_accuracy((x,)) == pytest.approx(0.5)
 
 
 def test_a_prefix_whose_completion_has_accuracy_0_or_no_row_is_not_measured(tmp_path):
@@ -101,9 +104,20 @@ def test_whole_architectures_alone_leave_all_prefixes_unmeasured(tmp_path):
     assert (table.labels, table.best_accuracy) == (("a", "b"), 0.7)
     [found] = TabularEvaluator(table).evaluate([(1, 0, 1)], budget=Budget(1), seed=0)
     assert found.accuracies == (None, None, 0.7)
+    with pytest.raises(DataError, match="no training of 'b a', only of what begins with it"):
+        table.true_accuracy((1, 0))
+    # Parameters and FLOPs that no column says are unknown, and not 0.
+    assert table.space().cost((1, 1)) is None
     # 'b b' ends there, and is no prefix.
     assert table.space().legal((1, 1)) == (False, False)
     assert table.space().legal((1,)) == (True, True)
+
+
+def test_a_training_of_what_has_no_row_fails_and_keeps_what_was_measured(tmp_path):
+    table = read_cells(tmp_path, "arch,acc\na none none,50\na a a,70\n")
+    [found] = TabularEvaluator(table).evaluate([(0, 0)], budget=Budget(1), seed=0)
+    assert (found.accuracies, found.failure) == ((0.5, None), "error")
+    assert found.failure_text == "the table has no training of 'a a', only of what begins with it"
 
 
 def test_parquet_is_read_like_csv(tmp_path, table):
@@ -160,3 +174,28 @@ def test_no_table(tmp_path):
         read_table(tmp_path / "none.csv")
     with pytest.raises(DataError, match="has the layer 'zero'; its layers are a, b"):
         read_table(write(tmp_path, ROWS), complete="zero")
+
+
+def test_a_search_of_cells_keeps_what_is_no_network_without_accuracy(tmp_path):
+    """The depth bound grows from 1, at which nothing can be trained: these trainings fail, and all that is kept agrees.
+
+    `db check` finds nothing, and the replayed rewards of an unmeasured prefix are those of its continuation.
+    """
+    numbers = enumerate(product("abc", repeat=3), start=50)
+    rows = "\n".join(f"{' '.join(path)},0.{number}" for number, path in numbers)
+    table = read_table(write(tmp_path, f"arch,accuracy\n{rows}\n"))
+    storage = f"sqlite:///{tmp_path}/cells.db"
+    search = Search(
+        name="cells", storage=storage, space=table.space(), evaluator=TabularEvaluator(table), strategy="replay",
+        min_layers=1, max_layers=3, grow_every=4, seed=3,
+    )  # fmt: skip
+    search.run(episodes=40)
+    assert {len(node.path) for node in search.memory if node.average_accuracy is not None} == {3}
+    assert {len(node.path) for node in search.memory} == {1, 2, 3}
+    best = search.tree.best(1)[0]
+    assert best.average_accuracy == table.true_accuracy(best.path)
+    assert search.memory.rewards(best.path) == (best.average_accuracy,) * 3
+    with search.tree.engine.connect() as connection:
+        failures = connection.execute(text("SELECT depth_bound, failure FROM episodes WHERE trained")).all()
+    assert {(bound < 3, failure) for bound, failure in failures} == {(True, "error"), (False, None)}
+    assert check(search.tree.engine) == []

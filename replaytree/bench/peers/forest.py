@@ -12,7 +12,7 @@ from replaytree.bench.peers.encoding import Encoding
 from replaytree.bench.peers.model_based import ExpectedImprovement
 from replaytree.records import Path, Space
 
-TREES = 50
+TREES = 30
 
 
 class Forest:
