@@ -25,19 +25,56 @@ def highway(before, product, activation):
     return before + gate * (activation(inner) - before)
 
 
-def test_a_word_by_hand():
+def by_hand(net, words, state, *, words_kept=1.0, x_kept=1.0, states_kept=1.0, outputs_kept=1.0):
+    """The logits of a chunk, and the state behind it, with these factors of dropout."""
+    embedding, h, logits = net.embedding.weight * words_kept, state[0], []
+    for row in words:
+        x = embedding[row] * x_kept
+        first = highway(h, x @ net.node1.weight0.T + (h * states_kept) @ net.node1.weight1.T, torch.tanh)
+        second = highway(first, (first * states_kept) @ net.node2_in1.weight0.T, torch.relu)
+        third = highway(first, (first * states_kept) @ net.node3_in1.weight0.T, torch.sigmoid)
+        fourth = highway(second, (second * states_kept) @ net.node4_in2.weight0.T, lambda values: values)
+        h = (third + fourth) / 2
+        logits.append((h * outputs_kept) @ net.embedding.weight.T)
+    return torch.stack(logits), h[None]
+
+
+def test_two_words_by_hand():
     net = model(hidden=6)
-    words = torch.tensor([[3, 10]])
-    state = torch.rand(1, 2, 6)
+    words, state = torch.tensor([[3, 10], [4, 3]]), torch.rand(1, 2, 6)
     logits, after = net(words, state)
-    x, h = net.embedding.weight[words[0]], state[0]
-    first = highway(h, x @ net.node1.weight0.T + h @ net.node1.weight1.T, torch.tanh)
-    second = highway(first, first @ net.node2_in1.weight0.T, torch.relu)
-    third = highway(first, first @ net.node3_in1.weight0.T, torch.sigmoid)
-    fourth = highway(second, second @ net.node4_in2.weight0.T, lambda values: values)
-    expected = (third + fourth) / 2
-    assert torch.allclose(after[0], expected, atol=1e-6)
-    assert torch.allclose(logits[0], expected @ net.embedding.weight.T, atol=1e-6)
+    expected, last = by_hand(net, words, state)
+    assert torch.allclose(after, last, atol=1e-6)
+    assert torch.allclose(logits, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rate", "factor", "shape"),
+    [
+        # A word is dropped wherever it stands.
+        ("embedding_dropout", "words_kept", (11, 1)),
+        ("input_dropout", "x_kept", (2, 6)),
+        # Of what matrices multiply, and not of what a highway carries on.
+        ("hidden_dropout", "states_kept", (2, 6)),
+        ("output_dropout", "outputs_kept", (2, 6)),
+    ],
+)
+def test_a_dropout_has_one_mask_for_all_words_of_a_chunk(rate, factor, shape):
+    net = model(hidden=6)
+    words, state = torch.tensor([[3, 10], [4, 3]]), torch.rand(1, 2, 6)
+    still, _ = net(words, state)
+    setattr(net, rate, 0.25)
+    torch.manual_seed(7)
+    kept = functional.dropout(torch.ones(shape), 0.25)
+    assert {0.0} < set(kept.unique().tolist())
+    assert kept.max().item() == pytest.approx(4 / 3)
+    torch.manual_seed(7)
+    logits, after = net(words, state)
+    expected, last = by_hand(net, words, state, **{factor: kept})
+    assert torch.allclose(logits, expected, atol=1e-6)
+    assert torch.allclose(after, last, atol=1e-6)
+    assert not torch.allclose(logits, still, atol=1e-3)
+    assert torch.equal(net.eval()(words, state)[0], still)
 
 
 def test_a_long_text_in_pieces_gives_the_same_logits():
@@ -76,16 +113,6 @@ def test_parameters_are_those_that_were_counted():
         assert sum(parameter.numel() for parameter in net.parameters()) == net.graph.params
 
 
-@pytest.mark.parametrize("which", ["embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout"])
-def test_a_dropout_acts_in_training_only_and_keeps_the_mean(which):
-    net = model(hidden=8)
-    words = torch.randint(11, (3, 2), generator=torch.Generator().manual_seed(1))
-    still, _ = net(words, net.initial_state(2))
-    setattr(net, which, 0.5)
-    assert not torch.equal(net(words, net.initial_state(2))[0], still)
-    assert torch.equal(net.eval()(words, net.initial_state(2))[0], still)
-
-
 @pytest.mark.parametrize("path", [PATH, "tanh"])
 def test_mixed_precision_is_of_the_decoder_alone(path):
     net = model(path, hidden=8)
@@ -96,14 +123,3 @@ def test_mixed_precision_is_of_the_decoder_alone(path):
     assert torch.equal(same, state)
     assert rounded.dtype == torch.bfloat16
     assert torch.allclose(rounded.float(), logits, atol=0.02)
-
-
-def test_an_output_mask_is_one_for_all_words_of_a_chunk():
-    net = model(hidden=8)
-    net.output_dropout = 0.5
-    words = torch.zeros(2, 1, dtype=torch.long)
-    outputs = torch.ones(2, 1, 8)
-    torch.manual_seed(3)
-    first, second = net.decoded(outputs)
-    assert torch.equal(first, second)
-    assert words.shape == (2, 1)
