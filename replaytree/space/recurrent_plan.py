@@ -87,9 +87,9 @@ class RecurrentPlan(ABC):
     def graph(
         self, nodes: Sequence[CellNode], ends: Sequence[int], *, memory: int | None = None, decoder_bias: bool
     ) -> RecurrentGraph:
-        """The language model with a cell."""
+        """The language model with a cell; of no nodes, one that sees the last word alone."""
         if not nodes:
-            raise SpaceError(f"a cell of {self.name} has at least one layer, and this path has none")
+            nodes, ends = [CellNode("word", (X,), "identity", 0, weighted=True)], [0]
         embedding = self.hidden if self.embedding is None else self.embedding
         return RecurrentGraph(
             tuple(nodes), tuple(ends), self.hidden, embedding, self.num_classes, memory, decoder_bias

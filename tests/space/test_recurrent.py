@@ -125,6 +125,17 @@ def test_networks_have_the_parameters_and_flops_of_their_graphs(every_text_space
                 assert counter.get_total_flops() == 2 * made.with_classes(10).flops
 
 
+def test_a_path_of_no_layers_is_a_network_as_in_all_spaces(every_text_space):
+    space = every_text_space()
+    made, model = space.network(()), space.build(())
+    assert space.output_shape(()) == (6, 1, 1)
+    words = torch.tensor([[1, 1], [2, 1]])
+    logits, state = model(words, model.initial_state(2))
+    assert state.shape == (made.states, 2, 6)
+    # But for node 0 of DARTS, which all paths have, it sees the last word alone.
+    assert torch.allclose(logits[0, 0], logits[1, 1], atol=1e-5) is (space.name != "darts-rnn")
+
+
 def test_graphs_come_back_from_json(every_text_space, random_paths):
     space = every_text_space()
     for path in random_paths(space, 6, seed=3):
