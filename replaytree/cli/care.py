@@ -81,6 +81,14 @@ def export_(
     say(f"{escaped(file)}: {done.text}")
 
 
+@db.command()
+def digest(name: Name, storage: Storage = None) -> None:
+    """Print a hash of a search's tree: equal for searches that found the same, whatever their names and times."""
+    from replaytree.tree import tree_digest
+
+    say(tree_digest(engine_of(storage), name))
+
+
 @db.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A file that `replaytree db export` wrote.")],

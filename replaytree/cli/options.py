@@ -126,15 +126,28 @@ DataDir = Annotated[
 Workers = Annotated[
     int | None,
     whole(
-        "Train on this many Ray workers at once.  [default: no Ray, or all that --ray-address has]",
+        "Train on this many processes at once, each with one thread; the seed and this number decide the tree.  "
+        "[default: this process alone, or all that --ray-address has]",
         least=-LARGEST,
         panel="Machine",
     ),
 ]
+AsTheyCome = Annotated[
+    bool,
+    typer.Option(
+        "--as-they-come",
+        help="Take the results of workers as they come, not in the order of proposal: no seed repeats the tree.",
+        rich_help_panel="Machine",
+    ),
+]
+TimeoutPerTraining = Annotated[
+    float | None,
+    decimal("Record a training of a worker that takes more seconds than this as an error.", panel="Machine"),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(
-        help="A running Ray cluster, or 'auto' for the one of this machine.  [default: start one]",
+        help="Workers of Ray: a running cluster, 'auto' for the one of this machine, 'local' to start one.",
         metavar="ADDRESS",
         rich_help_panel="Machine",
     ),

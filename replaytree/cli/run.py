@@ -11,6 +11,7 @@ from replaytree.cli import console
 from replaytree.cli.closing import print_closing
 from replaytree.cli.declared import configured
 from replaytree.cli.options import (
+    AsTheyCome,
     DataDir,
     Episodes,
     GpusPerWorker,
@@ -22,6 +23,7 @@ from replaytree.cli.options import (
     Storage,
     Tensorboard,
     Threads,
+    TimeoutPerTraining,
     Trainings,
     Which,
     Workers,
@@ -81,6 +83,8 @@ def run(
     episodes: Episodes = None,
     hours: Hours = None,
     workers: Workers = None,
+    as_they_come: AsTheyCome = False,
+    timeout_per_training: TimeoutPerTraining = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
     tensorboard: Tensorboard = None,
@@ -106,6 +110,8 @@ def run(
         config=config,
         callbacks=_logs(tensorboard),
         workers=workers,
+        as_they_come=as_they_come,
+        timeout_per_training=timeout_per_training,
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
@@ -143,6 +149,8 @@ def resume(
         bool, typer.Option("--restart-weights", help="Go on with a new supernet; the tree stays.")
     ] = False,
     workers: Workers = None,
+    as_they_come: AsTheyCome = False,
+    timeout_per_training: TimeoutPerTraining = None,
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
     tensorboard: Tensorboard = None,
@@ -180,6 +188,8 @@ def resume(
         restart_weights=restart_weights,
         **higher,
         workers=workers,
+        as_they_come=as_they_come,
+        timeout_per_training=timeout_per_training,
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
@@ -311,13 +321,13 @@ def _layers(config: SearchConfig) -> str:
 
 
 def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
-    """Estimated seconds of the trainings; None if other limits apply or another process trains."""
-    from replaytree.evaluate import RayWorkers
+    """Estimated seconds of the trainings; None if other limits apply or other processes train."""
+    from replaytree.evaluate import InProcess
     from replaytree.search.forecast import seconds_of
 
     trainings = limits["trainings"]
     other = limits["hours"] is not None or limits["episodes"] is not None
-    if trainings is None or other or search.data is None or isinstance(search.workers, RayWorkers):
+    if trainings is None or other or search.data is None or not isinstance(search.workers, InProcess):
         return None
     return seconds_of(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
 
@@ -333,7 +343,8 @@ def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
 
 
 def _when(search: Search) -> str:
-    """When a run stops after a request. Ray workers are not awaited: the slowest may need long."""
-    from replaytree.evaluate import RayWorkers
+    """When a run stops after a request. Workers are not awaited: the slowest may need long."""
+    from replaytree.evaluate import InProcess
 
-    return "now, without the trainings under way" if isinstance(search.workers, RayWorkers) else "after this training"
+    alone = isinstance(search.workers, InProcess)
+    return "after this training" if alone else "now; what is under way is trained again when the search goes on"

@@ -6,9 +6,13 @@ from replaytree.evaluate.answer import answer_of, require_evaluator, rescores_of
 from replaytree.evaluate.differentiable import DifferentiableEvaluator
 from replaytree.evaluate.evaluators import JointEvaluator
 from replaytree.evaluate.inherited import InheritedEvaluator
-from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, connect
-from replaytree.evaluate.ray_workers import RayWorkers
+from replaytree.evaluate.parcel import given
+from replaytree.evaluate.pool import WorkerPool
+from replaytree.evaluate.process_crew import ProcessCrew
+from replaytree.evaluate.ray_cluster import RayCluster, connect
+from replaytree.evaluate.ray_crew import RayCrew
 from replaytree.evaluate.shared import SharedEvaluator
+from replaytree.evaluate.worker_options import WorkerOptions
 from replaytree.evaluate.workers import InProcess, Workers
 
 EVALUATORS: dict[EvaluatorName, type[JointEvaluator] | type[SeparateEvaluator] | type[WholeEvaluator]] = {
@@ -23,15 +27,18 @@ __all__ = [
     "InProcess",
     "InheritedEvaluator",
     "JointEvaluator",
+    "ProcessCrew",
     "RayCluster",
-    "RayOptions",
-    "RayWorkers",
+    "RayCrew",
     "SeparateEvaluator",
     "SharedEvaluator",
     "WholeEvaluator",
+    "WorkerOptions",
+    "WorkerPool",
     "Workers",
     "answer_of",
     "connect",
+    "given",
     "require_evaluator",
     "rescores_of",
     "rescoring",

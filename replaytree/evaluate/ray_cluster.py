@@ -14,40 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from replaytree.errors import ConfigError
+from replaytree.evaluate.worker_options import LOCAL, WorkerOptions
 
 # Ray counts in ten-thousandths of a GPU.
 GPU_PARTS = 10_000
 # Within this time, what listens at an address has taken the connection.
 ANSWER_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class RayOptions:
-    """How a search is spread over Ray workers. Which worker trains a path affects only when the training ends.
-
-    `workers` None: one a GPU, or one a CPU where there is no GPU. `address` None: a cluster of this machine alone,
-    which ends with the process; else `auto` or that of a cluster. `gpus_per_worker` None: an equal share of the GPUs
-    there are; it may be a fraction.
-    """
-
-    workers: int | None = None
-    address: str | None = None
-    gpus_per_worker: float | None = None
-
-    def __post_init__(self) -> None:
-        workers, gpus = self.workers, self.gpus_per_worker
-        if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-            raise ConfigError(f"workers is {workers!r}; it must be a whole number of at least 1 (--workers)")
-        if gpus is not None and not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or float(gpus).is_integer())):
-            raise ConfigError(
-                f"gpus_per_worker is {gpus!r}; it must be a fraction up to 1, or a whole number (--gpus-per-worker)"
-            )
-        if workers is None and self.address is None and gpus is not None:
-            raise ConfigError("gpus_per_worker is for Ray workers; give --workers or --ray-address, too")
-
-    def __bool__(self) -> bool:
-        """Whether Ray is asked for at all."""
-        return self.workers is not None or self.address is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +40,7 @@ class RayCluster:
         return "cuda" if self.gpus_per_worker else "cpu"
 
 
-def connect(options: RayOptions, *, device: str = "auto", shared_bytes: int | None = None) -> RayCluster:
+def connect(options: WorkerOptions, *, device: str = "auto", shared_bytes: int | None = None) -> RayCluster:
     """Connect, unless this process is connected already, and see that the workers fit.
 
     `device` is that of the configuration: `cpu` needs no GPU. `shared_bytes` is the size of what the object store will
@@ -118,7 +90,7 @@ def one_line(error: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
-def fitting(options: RayOptions, nodes: Sequence[Mapping[str, float]], *, wants_gpu: bool | None) -> RayCluster:
+def fitting(options: WorkerOptions, nodes: Sequence[Mapping[str, float]], *, wants_gpu: bool | None) -> RayCluster:
     """The cluster for the options; `wants_gpu` None: if there are any."""
     cpus, gpus = (math.floor(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
     has = f"{cpus} CPUs and {gpus or 'no'} GPUs"
@@ -148,11 +120,11 @@ def fitting(options: RayOptions, nodes: Sequence[Mapping[str, float]], *, wants_
     return RayCluster(workers, share, has, memory_share=min(1.0, share) if share else 1 / beside)
 
 
-def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:
+def _init(ray: Any, options: WorkerOptions, shared_bytes: int | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     with _own_signal_handlers():
         try:
-            if options.address is not None:
+            if options.address not in (None, LOCAL):
                 _require_answer(options.address)
                 ray.init(address=options.address, **quiet)
                 return
@@ -165,7 +137,7 @@ def _init(ray: Any, options: RayOptions, shared_bytes: int | None) -> None:
                 **quiet,
             )
         except (RuntimeError, ValueError, OSError, OverflowError, ray.exceptions.RayError) as error:
-            if options.address is None:
+            if options.address in (None, LOCAL):
                 raise ConfigError(f"Ray cannot be started here ({one_line(error)}); leave out --workers") from error
             raise ConfigError(
                 f"Ray at {options.address!r} cannot be reached ({one_line(error)}); start one with `ray start --head`, "

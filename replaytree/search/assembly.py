@@ -14,7 +14,6 @@ import torch
 
 from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.config.space import SpaceOptions
-from replaytree.config.weights import WeightsName
 from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
@@ -22,22 +21,18 @@ from replaytree.evaluate import (
     DifferentiableEvaluator,
     InheritedEvaluator,
     InProcess,
-    RayCluster,
-    RayOptions,
-    RayWorkers,
     SharedEvaluator,
+    WorkerOptions,
     Workers,
-    connect,
-    require_evaluator,
     rescoring,
     stateful,
 )
 from replaytree.policy.random_search import random_path
 from replaytree.policy.states import folded
 from replaytree.records import Evaluator, NodeStats, Space, StatefulEvaluator
-from replaytree.search.guard import Guard
 from replaytree.search.learner import Learner
 from replaytree.search.tasks import require_fitting, with_task_space
+from replaytree.search.workforce import cluster_for, require_able, workers_for
 from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
 from replaytree.space.graph import final_space, require_networks
@@ -76,7 +71,7 @@ def assembled(
     space: Space | None,
     evaluator: Evaluator | None,
     data: Data | None,
-    ray: RayOptions,
+    options: WorkerOptions,
     *,
     tree: Callable[[], ReplayTree],
 ) -> Parts:
@@ -91,16 +86,8 @@ def assembled(
     require_fitting(config, data)
     if isinstance(data, ImageData) and config.recipe.flip is None and config.source.dataset not in (*KNOWN, None):
         config = config.with_options(flip=data.flip)
-    if config.strategy_options.is_differentiable:
-        _require_one_supernet(config.strategy, evaluator, ray)
-    elif config.weights.weights != "fresh":
-        _require_own_weights(config.weights.weights, evaluator, ray)
-    if ray and stateful(evaluator) is not None:
-        raise ConfigError(
-            f"evaluator {type(evaluator).__name__} has a state, which one process keeps, and workers of Ray would each "
-            f"have another; leave out --workers and --ray-address"
-        )
-    cluster = connect(ray, device=config.machine.device, shared_bytes=data.nbytes if data else None) if ray else None
+    require_able(options, config, evaluator)
+    cluster = cluster_for(options, device=config.machine.device, shared_bytes=data.nbytes if data else None)
     config = with_layer_options(config, device=cluster.device if cluster else None)
     if space is None:
         whole: Space = default_space(config, data)
@@ -113,7 +100,15 @@ def assembled(
         images = data.train_count if data else 0
         config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
     within = within_limits(whole, config)
-    workers = workers_for(config, whole, data, evaluator, cluster, tree=tree)
+    if evaluator is None:
+        require_networks(whole)
+    workers = workers_for(
+        options, cluster, config,
+        evaluator=evaluator,
+        make=partial(default_evaluator, space=whole, data=data),
+        parts={"space": whole, "data": data},
+        tree=tree,
+    )  # fmt: skip
     state = stateful(workers.evaluator) if isinstance(workers, InProcess) else None
     target = config.objective
     learner = Learner(
@@ -153,33 +148,6 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         )
     _require_capturable(space, config)
     return _located(config if space is None else config.with_options(space=None))
-
-
-def _require_own_weights(weights: WeightsName, evaluator: Evaluator | None, ray: RayOptions) -> None:
-    """ConfigError where weights are to outlive trainings, and something else than this process is to train."""
-    if evaluator is not None:
-        raise ConfigError(
-            f"weights are {weights}, and the evaluator is of your own, which has weights of its own; leave out one of "
-            f"them"
-        )
-    if ray:
-        raise ConfigError(
-            f"{weights} weights are in one process, and workers of Ray would each have others; leave out --workers and "
-            f"--ray-address, or take --weights fresh"
-        )
-
-
-def _require_one_supernet(strategy: str, evaluator: Evaluator | None, ray: RayOptions) -> None:
-    """ConfigError where something else than the supernet of this process is to train."""
-    if evaluator is not None:
-        raise ConfigError(
-            f"strategy {strategy} learns from the gradient of a supernet that it trains, and the evaluator is of your "
-            f"own; leave out evaluator=, or choose another strategy"
-        )
-    if ray:
-        raise ConfigError(
-            f"strategy {strategy} trains one supernet, in this process; leave out --workers and --ray-address"
-        )
 
 
 def _require_capturable(space: Space | None, config: SearchConfig) -> None:
@@ -361,31 +329,6 @@ def evaluator_name(config: SearchConfig, space: Space) -> EvaluatorName:
     """The evaluator that was chosen; else `joint`, which scores most for its time, where it can train the space."""
     whole = space.space if isinstance(space, ConstrainedSpace) else space
     return config.recipe.evaluator or ("joint" if getattr(whole, "nested", False) else "whole")
-
-
-def workers_for(
-    config: SearchConfig,
-    space: Space,
-    data: Data | None,
-    evaluator: Evaluator | None,
-    cluster: RayCluster | None,
-    *,
-    tree: Callable[[], ReplayTree],
-) -> Workers:
-    """The workers: this process, or those of a Ray cluster, which make their evaluators on their own devices.
-
-    `tree` is where this process notes what it trains; it is asked for when a training begins.
-    """
-    if cluster is None:
-        own = default_evaluator(config, space, data) if evaluator is None else evaluator
-        return InProcess(own, ask=Guard(tree).ask)
-    if evaluator is not None:
-        require_evaluator(evaluator)
-        return RayWorkers(cluster, lambda: evaluator)
-    there = config.with_options(device=cluster.device) if config.machine.device == "auto" else config
-    threads = Threads.of(config.machine.threads).shared_by(cluster.workers)
-    make = partial(default_evaluator, there, require_networks(space), data, threads=threads)
-    return RayWorkers(cluster, partial(make, memory_share=cluster.memory_share))
 
 
 def created_tree(

@@ -16,7 +16,7 @@ from replaytree.config.retraining import RetrainOptions
 from replaytree.data import Data, ImageData, as_data
 from replaytree.deliver import Model, search_subject
 from replaytree.errors import LeaseLost, SpaceError
-from replaytree.evaluate import RayOptions
+from replaytree.evaluate import WorkerOptions
 from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
@@ -46,8 +46,8 @@ class Search:
     a keyword, or all of them as `config`. Raises ConfigError, DataError, SpaceError or StorageError before anything is
     stored.
 
-    `workers`, `ray_address` and `gpus_per_worker` are the fields of RayOptions: where the trainings run this time. They
-    are not stored.
+    `workers`, `ray_address`, `gpus_per_worker`, `as_they_come` and `timeout_per_training` say where the trainings run
+    this time, as the fields of WorkerOptions. They are not stored.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class Search:
         workers: int | None = None,
         ray_address: str | None = None,
         gpus_per_worker: float | None = None,
+        as_they_come: bool = False,
+        timeout_per_training: float | None = None,
         **options: Unpack[SearchKeywords],
     ) -> None:
         given: dict[str, Any] = dict(options)
@@ -73,7 +75,8 @@ class Search:
         space = None if space is None else checked(space)
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
-        self._equip(config, space, evaluator, data, RayOptions(workers, ray_address, gpus_per_worker))
+        told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
+        self._equip(config, space, evaluator, data, told)
         self._state.require_folder(engine.url)
         require_prior(self.config, self._whole_space, self.data)
         self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
@@ -101,6 +104,8 @@ class Search:
         workers: int | None = None,
         ray_address: str | None = None,
         gpus_per_worker: float | None = None,
+        as_they_come: bool = False,
+        timeout_per_training: float | None = None,
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
@@ -133,8 +138,8 @@ class Search:
             data = data_again(config, info, name)
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
-        ray = RayOptions(workers, ray_address, gpus_per_worker)
-        self._equip(config, space, evaluator, data, ray, state_dir=state_dir, restart_weights=restart_weights)
+        told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
+        self._equip(config, space, evaluator, data, told, state_dir=state_dir, restart_weights=restart_weights)
         require_same_limits(config, self.config, name)
         self.tree = ReplayTree.open(tree.engine, name, space=self.space)
         require_depth(self.space, self.tree, max_layers=asked.space.max_layers)
@@ -152,12 +157,12 @@ class Search:
         space: Space | None,
         evaluator: Evaluator | None,
         data: Data | None,
-        ray: RayOptions,
+        workers: WorkerOptions,
         *,
         state_dir: str | os.PathLike[str] | None = None,
         restart_weights: bool = False,
     ) -> None:
-        parts = assembled(config, space, evaluator, data, ray, tree=lambda: self.tree)
+        parts = assembled(config, space, evaluator, data, workers, tree=lambda: self.tree)
         self.config, self.data, self.space, self._whole_space = parts.config, parts.data, parts.space, parts.whole_space
         self.workers, self.learner = parts.workers, parts.learner
         self._state = EvaluatorState(

@@ -48,8 +48,14 @@ class Threads:
         return cls(usable) if asked is None else cls(min(asked, usable), fixed=True, asked=asked)
 
     def shared_by(self, workers: int) -> Threads:
-        """What each of some workers on this machine has of them."""
-        return Threads(max(1, self.most // workers), self.fixed, self.asked)
+        """What each of some workers on this machine has of them: a fixed number, one unless more were asked for.
+
+        What several workers measure would differ from worker to worker, and with it the last digits of accuracies.
+        """
+        if workers == 1:
+            return self
+        most = max(1, usable_cpus() // workers)
+        return Threads(min(self.most, most) if self.fixed else 1, fixed=True, asked=self.asked)
 
     def number(self, multiply_adds: float) -> int:
         """For steps whose forward pass has so many multiply-adds. It may take a fraction of a second to measure."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from replaytree.tree.changes import Measured
     from replaytree.tree.check import Repaired, check, repair
+    from replaytree.tree.digest import tree_digest
     from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
     from replaytree.tree.evaluator_states import lost_states
     from replaytree.tree.goals import Goal
@@ -68,6 +69,7 @@ _HOMES = {
     "retrainings": "models",
     "search_names": "search_queries",
     "shown": "storage_errors",
+    "tree_digest": "digest",
     "upgrade": "engine",
     "usable_name": "names",
 }
@@ -114,6 +116,7 @@ __all__ = [
     "retrainings",
     "search_names",
     "shown",
+    "tree_digest",
     "upgrade",
     "usable_name",
 ]

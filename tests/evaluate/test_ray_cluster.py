@@ -1,4 +1,4 @@
-"""What fits on a cluster, without one; Ray itself is started in test_ray_workers.py."""
+"""What fits on a cluster, without one; Ray itself is started in test_ray_crew.py."""
 
 import socket
 import sys
@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from replaytree.errors import ConfigError
-from replaytree.evaluate.ray_cluster import RayCluster, RayOptions, capacity, connect, fitting
+from replaytree.evaluate.ray_cluster import RayCluster, capacity, connect, fitting
+from replaytree.evaluate.worker_options import WorkerOptions
 
 CPUS = [{"CPU": 2.0, "memory": 1e9}]
 GPUS = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 4.0}, {"CPU": 16.0}]
@@ -34,14 +35,14 @@ def test_a_worker_has_one_cpu_and_its_share_of_a_gpu_on_one_node(nodes, gpus_per
 @pytest.mark.parametrize(
     ("options", "nodes", "wants_gpu", "workers", "share"),
     [
-        (RayOptions(address="auto"), CPUS, None, 2, 0.0),
-        (RayOptions(workers=1), CPUS, None, 1, 0.0),
-        (RayOptions(address="auto"), [{"CPU": 8.0, "GPU": 2.0}], None, 2, 1.0),
-        (RayOptions(address="auto"), [{"CPU": 8.0, "GPU": 2.0}], False, 8, 0.0),
-        (RayOptions(workers=3), [{"CPU": 8.0, "GPU": 2.0}], None, 3, 0.5),
-        (RayOptions(workers=6), [{"CPU": 8.0, "GPU": 2.0}], None, 6, 0.3333),
-        (RayOptions(address="auto", gpus_per_worker=0.25), [{"CPU": 8.0, "GPU": 1.0}], None, 4, 0.25),
-        (RayOptions(workers=2, gpus_per_worker=0), [{"CPU": 8.0, "GPU": 1.0}], None, 2, 0.0),
+        (WorkerOptions(address="auto"), CPUS, None, 2, 0.0),
+        (WorkerOptions(workers=1), CPUS, None, 1, 0.0),
+        (WorkerOptions(address="auto"), [{"CPU": 8.0, "GPU": 2.0}], None, 2, 1.0),
+        (WorkerOptions(address="auto"), [{"CPU": 8.0, "GPU": 2.0}], False, 8, 0.0),
+        (WorkerOptions(workers=3), [{"CPU": 8.0, "GPU": 2.0}], None, 3, 0.5),
+        (WorkerOptions(workers=6), [{"CPU": 8.0, "GPU": 2.0}], None, 6, 0.3333),
+        (WorkerOptions(address="auto", gpus_per_worker=0.25), [{"CPU": 8.0, "GPU": 1.0}], None, 4, 0.25),
+        (WorkerOptions(workers=2, gpus_per_worker=0), [{"CPU": 8.0, "GPU": 1.0}], None, 2, 0.0),
     ],
 )
 def test_workers_and_shares_that_are_not_given_follow_from_what_is_there(options, nodes, wants_gpu, workers, share):
@@ -53,12 +54,12 @@ def test_workers_and_shares_that_are_not_given_follow_from_what_is_there(options
 @pytest.mark.parametrize(
     ("options", "nodes", "wants_gpu", "message"),
     [
-        (RayOptions(2, None, 0.5), CPUS, None, "Ray has no GPU for its workers: the cluster has 2 CPUs and no GPUs"),
-        (RayOptions(2), CPUS, True, "the cluster has 2 CPUs and no GPUs"),
-        (RayOptions(2, None, 0.5), [{"CPU": 2.0, "GPU": 1.0}], False, "gpus_per_worker is 0.5, and the device"),
-        (RayOptions(3, "auto"), CPUS, None, r"3 workers with 1 CPU and 0 GPUs each do not fit.* room for 2; lower"),
+        (WorkerOptions(2, None, 0.5), CPUS, None, "Ray has no GPU for its workers: the cluster has 2 CPUs and no GPUs"),
+        (WorkerOptions(2), CPUS, True, "the cluster has 2 CPUs and no GPUs"),
+        (WorkerOptions(2, None, 0.5), [{"CPU": 2.0, "GPU": 1.0}], False, "gpus_per_worker is 0.5, and the device"),
+        (WorkerOptions(3, "auto"), CPUS, None, r"3 workers with 1 CPU and 0 GPUs each do not fit.* room for 2; lower"),
         (
-            RayOptions(3, "auto", 0.5),
+            WorkerOptions(3, "auto", 0.5),
             [{"CPU": 8.0, "GPU": 1.0}],
             None,
             "the cluster has 8 CPUs and 1 GPUs, room for 2; lower --workers or --gpus-per-worker",
@@ -70,38 +71,28 @@ def test_what_does_not_fit_is_told_with_what_there_is(options, nodes, wants_gpu,
         fitting(options, nodes, wants_gpu=wants_gpu)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"workers": 0}, r"workers is 0; it must be a whole number of at least 1 \(--workers\)"),
-        ({"workers": 1.5}, "workers is 1.5"),
-        ({"workers": 1, "gpus_per_worker": -1}, "gpus_per_worker is -1; it must be a fraction up to 1, or a whole"),
-        ({"workers": 1, "gpus_per_worker": 1.5}, "gpus_per_worker is 1.5"),
-        ({"workers": 1, "gpus_per_worker": float("nan")}, "gpus_per_worker is nan"),
-        ({"gpus_per_worker": 0.5}, "give --workers or --ray-address, too"),
-    ],
-)
-def test_options_that_cannot_be(options, message):
-    with pytest.raises(ConfigError, match=message):
-        RayOptions(**options)
-
-
-def test_ray_is_asked_for_by_workers_or_an_address():
-    assert not RayOptions()
-    assert RayOptions(workers=1)
-    assert RayOptions(address="auto")
+def test_ray_is_for_an_address_and_for_gpus():
+    assert not WorkerOptions()
+    assert WorkerOptions(workers=1)
+    assert WorkerOptions(address="auto")
+    needs = [
+        options.needs_ray(on_gpu=on_gpu)
+        for options in (WorkerOptions(), WorkerOptions(2), WorkerOptions(2, "auto"), WorkerOptions(2, None, 0.5))
+        for on_gpu in (False, True)
+    ]
+    assert needs == [False, False, False, True, True, True, True, True]
     assert RayCluster(1, 0.0, "1 CPUs and no GPUs").device == "cpu"
 
 
 def test_without_ray_the_command_that_installs_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"Ray is not installed; pip install 'replaytree\[ray\]'"):
-        connect(RayOptions(workers=1))
+        connect(WorkerOptions(workers=1))
 
 
 def test_one_gpu_of_this_machine_means_nothing_to_a_cluster():
     with pytest.raises(ConfigError, match="device is 'cuda:1', but Ray gives each worker its GPU"):
-        connect(RayOptions(workers=1), device="cuda:1")
+        connect(WorkerOptions(workers=1), device="cuda:1")
 
 
 @pytest.mark.ray
@@ -116,7 +107,7 @@ def test_an_address_where_nothing_listens_is_told_at_once(monkeypatch, spelt):
     with pytest.raises(
         ConfigError, match=f"Ray at '{address}' cannot be reached .*refused.*; start one with `ray start"
     ):
-        connect(RayOptions(address=address))
+        connect(WorkerOptions(address=address))
 
 
 @pytest.mark.ray
@@ -124,16 +115,16 @@ def test_an_address_where_nothing_listens_is_told_at_once(monkeypatch, spelt):
 def test_an_address_that_is_none_is_told(address):
     pytest.importorskip("ray", reason="needs Ray: pip install 'replaytree[ray]'")
     with pytest.raises(ConfigError, match=f"Ray at '{address}' cannot be reached"):
-        connect(RayOptions(address=address))
+        connect(WorkerOptions(address=address))
 
 
 @pytest.mark.parametrize(
     ("options", "nodes", "share"),
     [
-        (RayOptions(workers=6), [{"CPU": 8.0, "GPU": 2.0}], 0.3333),
-        (RayOptions(workers=1, gpus_per_worker=2), [{"CPU": 8.0, "GPU": 2.0}], 1.0),
-        (RayOptions(workers=4), [{"CPU": 8.0}], 0.25),
-        (RayOptions(address="auto"), [{"CPU": 2.0}, {"CPU": 8.0}], 0.125),
+        (WorkerOptions(workers=6), [{"CPU": 8.0, "GPU": 2.0}], 0.3333),
+        (WorkerOptions(workers=1, gpus_per_worker=2), [{"CPU": 8.0, "GPU": 2.0}], 1.0),
+        (WorkerOptions(workers=4), [{"CPU": 8.0}], 0.25),
+        (WorkerOptions(address="auto"), [{"CPU": 2.0}, {"CPU": 8.0}], 0.125),
     ],
 )
 def test_a_worker_plans_with_its_share_of_the_memory(options, nodes, share):

@@ -1,4 +1,4 @@
-"""Noticing that Ray is gone, on real sockets; a real daemon is killed in test_ray_workers.py."""
+"""Noticing that Ray is gone, on real sockets; a real daemon is killed in test_ray_crew.py."""
 
 import socket
 import tempfile

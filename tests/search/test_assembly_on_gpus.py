@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,9 +9,10 @@ from replaytree import Search
 from replaytree.config import SearchConfig
 from replaytree.data import load_data
 from replaytree.errors import ConfigError
-from replaytree.evaluate import RayCluster
-from replaytree.search import assembly
-from replaytree.search.assembly import default_space, versions, workers_for
+from replaytree.evaluate import RayCluster, WorkerOptions
+from replaytree.search import assembly, workforce
+from replaytree.search.assembly import default_evaluator, default_space, versions
+from replaytree.search.workforce import workers_for
 from replaytree.space import Convolution, CustomLayer, LayerSpace
 from replaytree.training.device import usable_bytes
 
@@ -55,14 +57,20 @@ def test_doctor_says_what_each_gpu_trains_in(monkeypatch):
 
 def test_rays_workers_plan_with_their_share_of_the_memory(monkeypatch, digits):
     made = []
-    monkeypatch.setattr(assembly, "RayWorkers", lambda cluster, make: made.append(make))
+    for crew in ("RayCrew", "ProcessCrew"):
+        monkeypatch.setattr(workforce, crew, lambda where, make, parts: made.append(make))
     config = SearchConfig(device="cpu", max_layers=2)
-    space = default_space(config, digits)
-    workers_for(config, space, digits, None, RayCluster(4, 0.0, "4 CPUs", memory_share=0.25), tree=None)
-    workers_for(config.with_options(evaluator="separate"), space, digits, None, RayCluster(4, 0.0, "4 CPUs"), tree=None)
-    joint, separate = (make() for make in made)
+    make = partial(default_evaluator, space=default_space(config, digits), data=digits)
+    given = {"evaluator": None, "make": make, "parts": {}, "tree": None}
+    workers_for(WorkerOptions(4, "local"), RayCluster(4, 0.0, "4 CPUs", memory_share=0.25), config, **given)
+    separate = config.with_options(evaluator="separate")
+    workers_for(WorkerOptions(4, "local"), RayCluster(4, 0.0, "4 CPUs"), separate, **given)
+    workers_for(WorkerOptions(2), None, config, **given)
+    joint, separate, half = (make() for make in made)
     assert joint._memory_bytes == usable_bytes(torch.device("cpu"), share=0.25)
     assert type(separate).__name__ == "SeparateEvaluator"
+    assert half._memory_bytes == usable_bytes(torch.device("cpu"), share=0.5)
+    assert (half._threads.most, half._threads.fixed) == (1, True)
 
 
 def own(**options):
@@ -84,9 +92,9 @@ def test_a_search_stores_the_batch_that_its_device_has(monkeypatch, digits):
     assert (search.config.recipe.batch_size, search.config.recipe.learning_rate) == (64, 0.1)
     asked = []
     monkeypatch.setattr(assembly, "with_batches", lambda config, **named: asked.append(named) or config)
-    monkeypatch.setattr(assembly, "connect", lambda *_, **__: RayCluster(1, 1.0, "1 GPU"))
-    monkeypatch.setattr(assembly, "RayWorkers", lambda cluster, make: None)
-    Search(storage="sqlite://", data=digits, max_layers=2, workers=1)
+    monkeypatch.setattr(workforce, "connect", lambda *_, **__: RayCluster(1, 1.0, "1 GPU"))
+    monkeypatch.setattr(workforce, "RayCrew", lambda cluster, make, parts: None)
+    Search(storage="sqlite://", data=digits, max_layers=2, workers=1, ray_address="local")
     assert asked == [{"device": "cuda", "images": len(digits.train_labels), "normed": True}]
 
 

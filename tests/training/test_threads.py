@@ -81,9 +81,11 @@ def test_a_fixed_number_is_neither_measured_nor_weighed(monkeypatch):
 
 
 def test_workers_share(monkeypatch):
-    assert Threads.of().shared_by(2) == Threads(2)
-    assert Threads.of(3).shared_by(2) == Threads(1, fixed=True, asked=3)
-    assert Threads.of().shared_by(9).most == 1
+    assert Threads.of().shared_by(1) == Threads.of()
+    assert Threads.of().shared_by(2) == Threads(1, fixed=True)
+    assert Threads.of(2).shared_by(2) == Threads(2, fixed=True, asked=2)
+    assert Threads.of(3).shared_by(2) == Threads(2, fixed=True, asked=3)
+    assert Threads.of(3).shared_by(9) == Threads(1, fixed=True, asked=3)
 
 
 def test_a_measurement_leaves_threads_and_random_numbers_as_they_were():

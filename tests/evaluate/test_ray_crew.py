@@ -20,7 +20,7 @@ import replaytree
 from replaytree.config import Budget
 from replaytree.data import load_data
 from replaytree.errors import ConfigError, EvaluationError
-from replaytree.evaluate import RayCluster, RayOptions, RayWorkers, connect
+from replaytree.evaluate import RayCluster, RayCrew, WorkerOptions, WorkerPool, connect
 from replaytree.records import PathEvaluation
 from replaytree.search.turns import episode_seed
 from replaytree.tree import ReplayTree, check, list_searches, open_engine
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.ray
 def cluster():
     """A Ray of two CPUs, and this module sent by value: workers cannot import tests by name."""
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    found = connect(RayOptions(workers=2), shared_bytes=0)
+    found = connect(WorkerOptions(workers=2), shared_bytes=0)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield found
@@ -95,7 +95,13 @@ class Together(Seeded):
 def search_on(workers, storage, evaluator, **options):
     options = {"strategy": "random", "min_layers": 1, "max_layers": 2, "grow_every": 3} | options
     space = replaytree.LabelSpace(["a", "b", "c"], max_layers=2)
-    return replaytree.Search(space=space, evaluator=evaluator, storage=storage, name="s", workers=workers, **options)
+    return replaytree.Search(
+        space=space, evaluator=evaluator, storage=storage, name="s", workers=workers, ray_address="local", **options
+    )
+
+
+def workers_on(cluster, make):
+    return WorkerPool(RayCrew(cluster, make, parts={}), cluster.workers)
 
 
 def results(workers, count):
@@ -122,8 +128,10 @@ def test_one_worker_gives_what_no_worker_gives(tmp_path, strategy, num_paths):
         "seed": 3, "strategy": strategy, "num_paths": num_paths, **({"warmup": 2} if strategy == "guided" else {}),
     }  # fmt: skip
     alone, on_ray = (
-        replaytree.Search(storage=f"sqlite:///{tmp_path}/{workers}.db", workers=workers, **options).run(trainings=5)
-        for workers in (None, 1)
+        replaytree.Search(
+            storage=f"sqlite:///{tmp_path}/{count}.db", workers=count, ray_address=address, **options
+        ).run(trainings=5)
+        for count, address in ((None, None), (1, "local"))
     )
     assert everything(on_ray) == everything(alone)
 
@@ -137,9 +145,9 @@ def test_two_workers_record_each_training_once_with_the_seed_of_its_proposal(sto
     assert check(search.tree.engine) == []
 
 
-def test_the_slowest_is_not_waited_for_and_a_stop_leaves_it_behind(storage, tmp_path):
+def test_as_they_come_the_slowest_is_not_waited_for_and_a_stop_leaves_it_behind(storage, tmp_path):
     first = episode_seed(0, 0)
-    search = search_on(2, storage, Blocking(first, tmp_path / "go"))
+    search = search_on(2, storage, Blocking(first, tmp_path / "go"), as_they_come=True)
     search.run(trainings=20, on_turn=lambda progress: progress.run_trainings == 5 and search.stop())
     seeds = {round(e.accuracies[0] * 2**32) for e in search.tree.episodes()}
     assert seeds == {episode_seed(0, number) for number in range(1, 6)}
@@ -149,7 +157,7 @@ def test_the_slowest_is_not_waited_for_and_a_stop_leaves_it_behind(storage, tmp_
 
 
 def test_a_path_that_kills_its_worker_goes_to_others_and_the_third_time_it_is_an_error(cluster, tmp_path, caplog):
-    workers = RayWorkers(cluster, lambda: Deadly(tmp_path / "tried"))
+    workers = workers_on(cluster, lambda: Deadly(tmp_path / "tried"))
     with caplog.at_level(logging.INFO, "replaytree"):
         workers.submit(0, [(0,), (1,)], budget=Budget(1), seed=2**30)
         workers.submit(1, [(2,)], budget=Budget(1), seed=2**31)
@@ -167,14 +175,14 @@ def test_a_path_that_kills_its_worker_goes_to_others_and_the_third_time_it_is_an
     assert [line for line in said if "died training 1, the 3. to do so: recorded as an error" in line]
 
 
-def test_paths_share_what_one_call_trained_and_nothing_after_their_worker_died(cluster, tmp_path):
-    workers = RayWorkers(cluster, lambda: Together(tmp_path / "tried"))
+def test_paths_share_what_one_call_trained_though_a_worker_died_of_it_once(cluster, tmp_path):
+    workers = workers_on(cluster, lambda: Together(tmp_path / "tried"))
     shared = []
     for number in range(2):
         workers.submit(number, [(0, 1), (0, 2)], budget=Budget(1), seed=number)
         shared.append([evaluation.shared for evaluation in results(workers, 1)[number]])
     workers.close()
-    assert shared == [[0, 0], [0, 1]]
+    assert shared == [[0, 1], [0, 1]]
 
 
 def test_a_worker_killed_in_a_training_costs_the_search_nothing(storage, tmp_path):
@@ -192,7 +200,7 @@ def test_a_worker_killed_in_a_training_costs_the_search_nothing(storage, tmp_pat
     killer.join()
     seeds = [round(e.accuracies[0] * 2**32) for e in search.tree.episodes()]
     assert seeds == [episode_seed(0, number) for number in range(4)]
-    assert search.workers._actors >= 2
+    assert search.workers._began >= 2
 
 
 def _training_processes():
@@ -214,8 +222,9 @@ def test_the_end_of_rays_daemon_ends_a_run_with_one_line_and_loses_nothing(tmp_p
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment |= {"PYTHONPATH": str(pathlib.Path(replaytree.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     command = [
-        sys.executable, "-m", "replaytree", "run", "--name", "s", "--storage", storage, "--workers", "1",
-        "--trainings", "5000", "--train-limit", "200", "--max-layers", "2", "--epochs", "1", "--strategy", "random",
+        sys.executable, "-m", "replaytree", "run", "--name", "s", "--storage", storage, "--ray-address", "local",
+        "--workers", "1", "--trainings", "5000", "--train-limit", "200", "--max-layers", "2", "--epochs", "1",
+        "--strategy", "random",
     ]  # fmt: skip
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         said = iter(run.stdout.readline, "")
@@ -261,7 +270,7 @@ def test_the_images_lie_in_memory_once_and_cannot_be_written(cluster):
             total = int(data.train_images.sum()) + int(data.val_images.sum())
             return [PathEvaluation([float(good), total / 2**32]) for _ in paths]
 
-    workers = RayWorkers(cluster, Looks)
+    workers = workers_on(cluster, Looks)
     for number in range(2):
         workers.submit(number, [(0, 0)], budget=Budget(1), seed=0)
     ended = results(workers, 2)
@@ -287,7 +296,7 @@ def test_an_evaluator_that_raises_ends_the_run_with_its_own_error(storage):
 def test_an_evaluator_that_cannot_be_sent_is_told_before_anything_is_stored(storage):
     evaluator = Seeded()
     evaluator.lock = threading.Lock()
-    with pytest.raises(ConfigError, match=r"cannot be sent to Ray workers \(.*lock.*make what cannot be pickled"):
+    with pytest.raises(ConfigError, match=r"evaluator.lock cannot be sent to workers \(.*lock.*make what cannot be"):
         search_on(2, storage, evaluator)
     assert list_searches(open_engine(storage)) == []
 
@@ -296,7 +305,7 @@ def test_an_evaluator_that_cannot_be_made_there_is_told(cluster):
     def make():
         raise RuntimeError("no such device")
 
-    workers = RayWorkers(cluster, make)
+    workers = workers_on(cluster, make)
     workers.submit(0, [(0,)], budget=Budget(1), seed=0)
     with pytest.raises(EvaluationError, match=r"worker 0 .* cannot begin: RuntimeError: no such device"):
         results(workers, 1)
@@ -314,7 +323,7 @@ def test_workers_that_never_begin_are_told(cluster):
     def make():
         os.kill(os.getpid(), signal.SIGKILL)
 
-    workers = RayWorkers(RayCluster(1, 0.0, cluster.has), make)
+    workers = workers_on(RayCluster(1, 0.0, cluster.has), make)
     workers.submit(0, [(0,)], budget=Budget(1), seed=0)
     with pytest.raises(EvaluationError, match="3 workers in a row ended before they began; the last: "):
         results(workers, 1)
@@ -365,7 +374,8 @@ def test_the_command_line_on_a_cluster_whose_workers_have_another_version_and_th
         info.rmdir()
         same = run("resume", "s", *on_it)
         assert same.returncode == 0, same.stderr
-        assert re.fullmatch(r"\S+ INFO worker 0 \(process \d+ on \S+\) has begun: .*\n", same.stderr)
+        begun = r"\S+ INFO 1 worker has begun in [\d.]+ seconds: worker 0 \(process \d+ on \S+\)\n"
+        assert re.fullmatch(begun, same.stderr)
         lines = same.stdout.splitlines()
         assert lines[0].startswith("search s: digits: 200 train")
         assert [line.split()[0] for line in lines[1:3]] == ["best", "best"]
