@@ -23,6 +23,9 @@ X, H, C = -1, -2, -3
 
 GIVEN = {X: "x", H: "h", C: "c"}
 
+# Signs of a list of nodes in a drawing.
+MOST_LISTED = 30
+
 Activation = Literal["tanh", "relu", "sigmoid", "identity"]
 Combination = Literal["add", "mult"]
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
@@ -174,14 +177,22 @@ class RecurrentGraph:
             return tuple(places[source] for source in sources)
 
         nodes = tuple(Box(node.title, (node.label,), place(node.reads), node.depth or None) for node in self.nodes)
-        ends = [self.nodes[end].title.removeprefix("node ") for end in self.ends]
-        what = f"mean of {'+'.join(ends)}" if len(ends) > 1 else self.nodes[self.ends[0]].title
-        outputs = [Box("new h", (what,), place(self.ends))]
+        outputs = [Box("new h", (self._mean_in_words(),), place(self.ends))]
         if self.memory is not None:
             outputs.append(
                 Box("new c", (f"{self.nodes[self.memory].title}, before activation",), place((self.memory,)))
             )
         return Sketch("The recurrent cell", given, nodes, tuple(outputs))
+
+    def _mean_in_words(self) -> str:
+        """What the new h is, in the two lines that a box has."""
+        names = [self.nodes[end].title.removeprefix("node ") for end in self.ends]
+        if len(names) == 1:
+            return self.nodes[self.ends[0]].title
+        if len(names) > 2 and self.ends == tuple(range(self.ends[0], self.ends[-1] + 1)):
+            return f"mean of {names[0]} to {names[-1]}"
+        listed = f"mean of {', '.join(names)}"
+        return listed if len(listed) <= MOST_LISTED else f"mean of {len(names)} nodes"
 
     @cached_property
     def params(self) -> int:

@@ -93,7 +93,22 @@ def test_a_cell_to_be_drawn_by_hand():
     )
     two = graph(HIGHWAY_OF_H, replace(HIGHWAY_OF_H, name="node12_in3"), ends=(0, 1), memory=None).sketch()
     assert [box.title for box in (*two.inputs, *two.nodes)] == ["x", "h", "highway", "node 12"]
-    assert two.outputs == (Box("new h", ("mean of highway+12",), (2, 3)),)
+    assert two.outputs == (Box("new h", ("mean of highway, 12",), (2, 3)),)
+
+
+@pytest.mark.parametrize(
+    ("ends", "words"),
+    [
+        ((2,), "node 2"),
+        ((1, 2, 3), "mean of 1 to 3"),
+        ((1, 3), "mean of 1, 3"),
+        ((1, 3, 5, 7, 9, 11, 13, 14), "mean of 8 nodes"),
+    ],
+)
+def test_the_new_h_in_few_words(ends, words):
+    nodes = (replace(HIGHWAY_OF_H, name=f"node{number}") for number in range(15))
+    [output] = graph(*nodes, ends=ends, memory=None).sketch().outputs
+    assert output.lines == (words,)
 
 
 def test_every_space_of_text_draws_its_cells(every_text_space, random_paths):
