@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from replaytree.cli.bench_differentiable import differentiable
 from replaytree.cli.bench_evaluator import evaluator, truth_table
 from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.bench_gpu import gpu
@@ -42,9 +43,9 @@ def loop(
         _steps(space, depth=depth, nodes=nodes, json_=json_)
         return
     from replaytree.bench.loop import measure_loop
-    from replaytree.config import STRATEGY_NAMES
+    from replaytree.config import SCORED_STRATEGIES
 
-    costs = [measure_loop(name, depth=depth, nodes=nodes, episodes=episodes) for name in STRATEGY_NAMES]
+    costs = [measure_loop(name, depth=depth, nodes=nodes, episodes=episodes) for name in SCORED_STRATEGIES]
     for cost in costs:
         say(
             f"{cost.strategy:<10}  median {cost.median_ms:.1f} ms an episode, 95th percentile {cost.p95_ms:.1f} "
@@ -154,6 +155,7 @@ def storage(
 
 
 bench.command()(evaluator)
+bench.command()(differentiable)
 bench.command("truth-table")(truth_table)
 bench.command()(weights)
 bench.command()(supernet)
@@ -186,13 +188,13 @@ def memory(
 ) -> None:
     """Memory of a search over thousands of episodes on a table whose tree is complete after some hundreds."""
     from replaytree.bench.memory import measure_memory
-    from replaytree.config import STRATEGY_NAMES
+    from replaytree.config import SCORED_STRATEGIES
     from replaytree.errors import ConfigError
 
     points = []
     for name in strategy or ["guided", "replay"]:
-        if name not in STRATEGY_NAMES:
-            raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(STRATEGY_NAMES)} (--strategy)")
+        if name not in SCORED_STRATEGIES:
+            raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(SCORED_STRATEGIES)} (--strategy)")
         for point in measure_memory(name, episodes=episodes, every=every):
             points.append(point)
             say(

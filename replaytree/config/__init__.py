@@ -8,6 +8,7 @@ from replaytree.config.search import SearchConfig, option_name, parse_flag
 from replaytree.config.storage import DEFAULT_STORAGE, command, file_url, storage_url, without_password
 from replaytree.config.strategies import (
     DIFFERENTIABLE_STRATEGIES,
+    SCORED_STRATEGIES,
     STRATEGY_NAMES,
     STRATEGY_OPTIONS,
     WARM_STRATEGIES,
@@ -17,6 +18,7 @@ __all__ = [
     "DEFAULT_STORAGE",
     "DIFFERENTIABLE_STRATEGIES",
     "REMOVED",
+    "SCORED_STRATEGIES",
     "STRATEGY_NAMES",
     "STRATEGY_OPTIONS",
     "WARM_STRATEGIES",

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from replaytree.config import DIFFERENTIABLE_STRATEGIES, STRATEGY_OPTIONS
+from replaytree.config import SCORED_STRATEGIES, STRATEGY_OPTIONS
 from replaytree.config.controller import ControllerOptions
 from replaytree.config.option import made
 from replaytree.policy import STRATEGIES, ReplayMemory
@@ -13,9 +13,6 @@ from replaytree.policy.random_search import random_path
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
 from replaytree.space import ConstrainedSpace, LabelSpace
 from replaytree.space.coding import ended
-
-# Those that learn from scores, and not from the gradient of a supernet (test_differentiable_search.py).
-SCORED = [name for name in STRATEGIES if name not in DIFFERENTIABLE_STRATEGIES]
 
 STOP = 2
 SPACE = LabelSpace(
@@ -35,7 +32,7 @@ def is_whole(path, bound):
     return STOP not in path[:-1] and (len(path) == bound or path[-1] == STOP)
 
 
-@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("name", SCORED_STRATEGIES)
 def test_strategies_propose_whole_paths_and_learn_from_them(name):
     strategy = STRATEGIES[name](SPACE, made(STRATEGY_OPTIONS[name], {"warmup": 2, "continue_": 0.3}), seed=0)
     memory, lengths = ReplayMemory(), set()

@@ -7,14 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from replaytree.config import DIFFERENTIABLE_STRATEGIES, STRATEGY_OPTIONS
+from replaytree.config import SCORED_STRATEGIES, STRATEGY_OPTIONS
 from replaytree.config.option import made
 from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.space import LabelSpace
-
-# Those that learn from scores, and not from the gradient of a supernet (test_differentiable_search.py).
-SCORED = [name for name in STRATEGIES if name not in DIFFERENTIABLE_STRATEGIES]
 
 SPACE = LabelSpace(["a", "b", "c", "d"], max_layers=4)
 
@@ -48,7 +45,7 @@ def play(strategy, memory, turns, *, num_paths=2, depth_bound=4):
     return history
 
 
-@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("name", SCORED_STRATEGIES)
 def test_a_resumed_strategy_goes_on_as_if_never_stopped(name):
     strategy, memory = new(name, continue_=0.3), ReplayMemory()
     play(strategy, memory, 5)
@@ -58,7 +55,7 @@ def test_a_resumed_strategy_goes_on_as_if_never_stopped(name):
     assert play(strategy, memory, 8) == play(resumed, same, 8)
 
 
-@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("name", SCORED_STRATEGIES)
 def test_what_another_has_proposed_is_learned_from_alike(name):
     # A strategy that proposed from another tree before learns the same as one that has proposed nothing.
     memory = ReplayMemory(
@@ -79,7 +76,7 @@ def test_what_another_has_proposed_is_learned_from_alike(name):
         assert repr(states[0]) != repr(start)
 
 
-@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("name", SCORED_STRATEGIES)
 def test_paths_are_legal_and_within_the_bound(name):
     space = LabelSpace(["a", "b"], max_layers=4, legal=lambda prefix: (bool(prefix), True))
     strategy = new(name, space)

@@ -7,7 +7,7 @@ import torch
 from sqlalchemy import text
 
 import replaytree
-from replaytree.config import DIFFERENTIABLE_STRATEGIES, STRATEGY_NAMES, Pruning, SearchConfig
+from replaytree.config import SCORED_STRATEGIES, Pruning, SearchConfig
 from replaytree.config.strategies import without_foreign
 from replaytree.data import from_arrays, load_data
 from replaytree.errors import (
@@ -26,9 +26,6 @@ from replaytree.search.state import unpack
 from replaytree.search.turns import episode_seed
 from replaytree.tree import check, list_searches, open_engine
 from replaytree.tree.engine import reading
-
-# Those that learn from scores, and not from the gradient of a supernet (test_differentiable_search.py).
-SCORED = [name for name in STRATEGY_NAMES if name not in DIFFERENTIABLE_STRATEGIES]
 
 LABELS = ["identity", "good", "bad"]
 
@@ -119,7 +116,7 @@ def test_searches_that_begin_together_without_a_name_get_one_each(storage, monke
         make(storage, name="search-2")
 
 
-@pytest.mark.parametrize("strategy", SCORED)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 @pytest.mark.parametrize("num_paths", [1, 3])
 def test_interrupted_after_any_turn_and_resumed_is_as_if_uninterrupted(tmp_path, strategy, num_paths):
     options = {"strategy": strategy, "num_paths": num_paths, "seed": 5}
@@ -367,7 +364,7 @@ def test_layers_of_ones_own_on_images_of_ones_own(storage):
     assert all(set(node.labels) <= {"conv8k3", "depthwise"} for node in search.tree.best(k=20))
 
 
-@pytest.mark.parametrize("strategy", SCORED)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 def test_exported_imported_and_resumed_is_as_if_nothing_had_been(tmp_path, strategy):
     first, second = f"sqlite:///{tmp_path}/first.db", f"sqlite:///{tmp_path}/second.db"
     search = make(first, strategy=strategy, num_paths=2, warmup=2).run(episodes=6)
@@ -538,7 +535,7 @@ def crowded(storage, **options):
     return search
 
 
-@pytest.mark.parametrize("strategy", SCORED)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 def test_results_are_taken_as_they_come_and_each_is_recorded_once(tmp_path, strategy):
     search = crowded(f"sqlite:///{tmp_path}/crowded.db", strategy=strategy, replay=0.4, continue_=0.0)
     assert search.run(trainings=13).training_count == 13 == search.tree.training_count

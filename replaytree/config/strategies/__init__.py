@@ -31,6 +31,8 @@ def _found() -> dict[str, type[StrategyOptions]]:
 STRATEGY_OPTIONS: dict[str, type[StrategyOptions]] = _found()
 STRATEGY_NAMES = tuple(STRATEGY_OPTIONS)
 WARM_STRATEGIES = tuple(name for name, options in STRATEGY_OPTIONS.items() if options.is_warm)
+# Those that learn from scores, whoever measured them; the others learn from the gradient of a supernet.
+SCORED_STRATEGIES = tuple(name for name, options in STRATEGY_OPTIONS.items() if not options.is_differentiable)
 DIFFERENTIABLE_STRATEGIES = tuple(name for name, options in STRATEGY_OPTIONS.items() if options.is_differentiable)
 
 # The strategies that have each option.
