@@ -156,6 +156,10 @@ class EnasMacro:
     def state(self, prefix: Path) -> None:
         """Nothing decides what may follow."""
 
+    def reduces(self, depth: int) -> bool:
+        """Whether all maps are reduced before the layer at a depth."""
+        return depth in self._reduced
+
     def label(self, prefix: Path, values: Values) -> str:
         """As in 'conv3', and 'sep5+0+2' where maps 0 and 2 are joined to it."""
         operation, *bits = values
@@ -180,14 +184,14 @@ class EnasMacro:
         for depth, action in enumerate(path, start=1):
             if depth == 1:
                 maps.append(add(1, "stem", NormedConvolution(channels, 3, relu="none"), IMAGE))
-            if depth in self._reduced:
+            if self.reduces(depth):
                 channels *= 2 if self.is_final else 1
                 reduction = FactorizedReduction(channels)
                 maps = [add(depth, f"reduce{place}", reduction, source) for place, source in enumerate(maps)]
             decisions = self.decisions(depth)
             operation, *bits = decode(decisions, action)
             end = maps[-1]
-            for word, layer in self._branch(OPERATIONS[operation], channels):
+            for word, layer in self.branch(OPERATIONS[operation], channels):
                 end = add(depth, word, layer, end)
             if bits:
                 sources = [maps[source] for source in taken(decisions[1], bits[0])]
@@ -200,7 +204,7 @@ class EnasMacro:
         ends = (maps[-1],) if maps else (IMAGE,)
         return Graph(self.input_shape, tuple(nodes), ends, Classifier(self.num_classes, bias=False))
 
-    def _branch(self, operation: str, channels: int) -> tuple[tuple[str, Layer], ...]:
+    def branch(self, operation: str, channels: int) -> tuple[tuple[str, Layer], ...]:
         """A 1x1 convolution and the operation. In a final network ReLU stands before a convolution, else after it."""
         relu: Relu = "before" if self.is_final else "after"
         kernel = int(operation[-1])

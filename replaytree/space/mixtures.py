@@ -7,11 +7,19 @@ from collections.abc import Callable
 from replaytree.errors import SpaceError
 from replaytree.records import Space
 from replaytree.space.mixed import Mixture
+from replaytree.space.mixed_chain import mixed_layers, mixed_tiny
 from replaytree.space.mixed_darts import DartsMixture
+from replaytree.space.mixed_macro import MacroMixture
 from replaytree.space.mixed_nasnet import NasnetMixture
 
 # By the space's name: from its plan, and what share of the channels operations see.
-MIXTURES: dict[str, Callable[..., Mixture]] = {"darts": DartsMixture, "nasnet": NasnetMixture}
+MIXTURES: dict[str, Callable[..., Mixture]] = {
+    "darts": DartsMixture,
+    "nasnet": NasnetMixture,
+    "enas-macro": MacroMixture,
+    "tiny": mixed_tiny,
+    "xu24": mixed_layers,
+}
 
 
 def mixture_of(space: Space, *, share: int = 1) -> Mixture:

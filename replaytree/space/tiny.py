@@ -132,6 +132,10 @@ class Tiny:
         """The layers in turn, then global average pooling and a linear layer."""
         return self._chain.network(path)
 
+    def layer_of(self, values: Values) -> Layer | None:
+        """The layer that some values make; None where they do not go together."""
+        return self._chain.layer_of(values)
+
     def _layer(self, options: Mapping[str, str]) -> Layer | None:
         kind, channels, stride = options["kind"], options["channels"], int(options["stride"])
         if (kind in _POOLS) != (channels == _SAME):

@@ -230,3 +230,22 @@ def test_the_command_line_of_a_configuration_leaves_out_what_its_strategy_implie
         "--supernet-clip", "none",
     ]  # fmt: skip
     assert SearchConfig(strategy="darts", learning_rate=None).recipe.learning_rate == 0.025
+
+
+@pytest.mark.parametrize(
+    ("strategy", "space"),
+    [
+        ("darts", {"space": "nasnet", "cells": 2}),
+        ("gdas", {"space": "xu24", "cells": None, "channels": None, "width": 0.125, "max_layers": 3}),
+        ("darts", {"space": "tiny", "cells": None, "channels": None, "max_layers": 3}),
+        ("pc-darts", {"space": "enas-macro", "cells": None, "channels": 8, "max_layers": 3}),
+        ("gdas", {"space": "enas-macro", "cells": None, "channels": 4, "max_layers": 3}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["space"],
+)
+def test_other_spaces(begin, strategy, space):
+    search = begin(strategy=strategy, **space).run(trainings=2)
+    episodes = search.tree.episodes()
+    assert [len(episode.path) for episode in episodes] == [search.config.space.max_layers] * 2
+    assert all(episode.failure is None and episode.entropy > 0.0 for episode in episodes)
+    assert check(search.tree.engine) == []
