@@ -334,7 +334,7 @@ class SearchKeywords(TypedDict, total=False):
     """With shared weights: passes over the training images a turn, before its paths are scored."""
 
     score_images: int | None
-    """With shared weights: validation images that score a path, others each turn."""
+    """With shared weights: validation images that score a path, others each turn; of a text, words in a row."""
 
     restart_passes: float | None
     """With shared weights: the rate falls as a cosine, and begins anew after this many passes."""

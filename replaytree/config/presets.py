@@ -55,10 +55,13 @@ _ENAS_SUPERNET: Mapping[str, Any] = {
     "final": False,
     "prune": False,
 }
-_ENAS_DEVIATIONS = (
+_FINER_PHASES = (
     "phases are finer: a turn is one step of the controller, and its paths train the supernet for that step's share of "
     "a pass, one path a minibatch, before they are scored; the program trains for a pass on other samples, then takes "
     "all steps of an epoch",
+)
+_ENAS_DEVIATIONS = (
+    *_FINER_PHASES,
     "the paths of a turn are scored on the same minibatch",
     "no clipping of the supernet's gradients, which the program writes and does not do, and no dropout before its "
     "classifier",
@@ -189,6 +192,51 @@ PRESETS: dict[str, Preset] = {
             "no drop-path and no auxiliary head",
         ),
     ),
+    "enas-rnn": Preset(
+        about="the released search of ENAS for recurrent cells (google-research, enas_lm), for --dataset ptb; "
+        "--episodes 37500.",
+        options={
+            "space": "enas-rnn",
+            "hidden": 200,
+            "ends": "all",
+            "strategy": "reinforce",
+            "hidden_size": 64,
+            "policy_learning_rate": 5e-5,
+            "tanh_constant": 2.25,
+            "softmax_temperature": 5.0,
+            # The program is rewarded with 80 / perplexity: 80 times as much, which Adam does not see.
+            "entropy": 1e-5 / 80,
+            "entropy_in": "reward",
+            "adam_epsilon": 1e-8 / 80,
+            "grad_clip": 1e9,
+            "baseline_decay": 0.999,
+            "weights": "shared",
+            # 25 steps of the controller after an epoch, each of 10 samples.
+            "num_paths": 10,
+            "passes": 1 / 25,
+            "batch_size": 128,
+            "bptt": 35,
+            "score_images": 128 * 35,
+            "learning_rate": 20.0,
+            "text_clip": 0.25,
+            "text_weight_decay": 8e-7,
+            "min_layers": 9,
+            "max_layers": 9,
+            "prune": False,
+        },
+        deviations=(
+            "rewards are 1 / perplexity, without the factor of 80: the entropy's weight and Adam's epsilon are 80 "
+            "times smaller instead, which gives the same steps",
+            *_FINER_PHASES,
+            "the paths of a turn are scored on the same run of validation words, read in 10 columns",
+            "what is derived is the best of the leaders, scored again with the last weights, and not of new samples",
+            "near nodes have no prior, and the first node's activation is chosen, too",
+            "no dropout, of which we know no figure",
+            "the baseline begins with the first reward, not with 0, and is held for each depth",
+            "Adam has its usual beta and epsilon, of which we know no figure",
+            "150 epochs of the paper, in which 37,500 cells are sampled",
+        ),
+    ),
     "gdas": Preset(
         about="the search of GDAS (Dong and Yang, 2019) in DARTS' cells, for CIFAR-10; --trainings 250.",
         options={
@@ -206,6 +254,34 @@ PRESETS: dict[str, Preset] = {
         deviations=(
             *_DARTS_DEVIATIONS,
             "the supernet's first layers and poolings are those of DARTS, and numbers take a step before weights",
+        ),
+    ),
+    "nas-rnn": Preset(
+        about="the search of Zoph and Le (2017) for recurrent cells, for --dataset ptb; --trainings 15000.",
+        options={
+            "space": "nas-rnn",
+            "hidden": 650,
+            "strategy": "reinforce",
+            "controller_layers": 2,
+            "hidden_size": 35,
+            "policy_learning_rate": 5e-4,
+            "grad_clip": 1e9,
+            "entropy": 0.0,
+            "baseline_decay": 0.95,
+            "num_paths": 1,
+            "reward_power": 2.0,
+            "epochs_first": 35,
+            "epochs_last": 35,
+            "min_layers": 15,
+            "max_layers": 15,
+            "prune": False,
+        },
+        deviations=(
+            "rewards are 1 / perplexity^2: the factor of 80 changes no step of Adam",
+            "one layer of cells, not two, of the hidden size of the medium model that the paper sizes cells by",
+            "the baseline's decay of 0.95, which the paper does not print",
+            "a gradient is applied at once, not after ten, and one process, not 400 replicas of the controller",
+            "cells are trained by our recipe for texts",
         ),
     ),
     "pc-darts": Preset(

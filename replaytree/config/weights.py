@@ -41,7 +41,7 @@ class WeightOptions(Options):
     )
     score_images: int | None = option(
         None,
-        "With shared weights: validation images that score a path, others each turn.",
+        "With shared weights: validation images that score a path, others each turn; of a text, words in a row.",
         "Training",
         least=1,
         unset="all",

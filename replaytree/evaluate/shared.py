@@ -17,23 +17,27 @@ from torch import Tensor
 
 from replaytree.config import Budget, EvaluatorName
 from replaytree.config.weights import WeightOptions
-from replaytree.data import ImageData
+from replaytree.data import Data, ImageData
+from replaytree.data.names import count_of
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
+from replaytree.networks.recurrent import RecurrentSupernet
 from replaytree.networks.supernet import Supernet
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import LayerSpace, prefixes
-from replaytree.space.graph import GraphSpace, require_graphs, require_networks
+from replaytree.space.graph import require_graphs, require_networks
 from replaytree.space.layers import KINDS
+from replaytree.space.network import NetworkSpace, task_of
 from replaytree.space.trie import TrieCost, trie_cost
 from replaytree.training.capture import release_memory
 from replaytree.training.device import on, usable_bytes
-from replaytree.training.images import epoch_steps
+from replaytree.training.diverged import Diverged
 from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import SHARED_RATE, Recipe
 from replaytree.training.schedule import cosine, one_cycle
 from replaytree.training.shared import SupernetTraining
+from replaytree.training.text import DROPOUTS
 from replaytree.training.threads import Threads, threads_on, using
 
 # Batch norm takes the statistics of so many validation images at once, where memory suffices.
@@ -62,7 +66,7 @@ class SharedEvaluator:
     def __init__(
         self,
         space: Space,
-        data: ImageData,
+        data: Data,
         *,
         recipe: Recipe,
         device: torch.device,
@@ -80,33 +84,45 @@ class SharedEvaluator:
         self._memory_bytes = usable_bytes(device) if memory_bytes is None else memory_bytes
         self._threads = threads_on(threads, device)
         self._data = data = data.to(device)
-        self._require_images(weights)
         _require_fall(weights, peak=recipe.learning_rate)
-        self._all_N = self._in_random_order(seed)
         self._training = SupernetTraining(
-            Supernet(self._space, data.num_classes, seed=seed, device=device, hidden=0, discount=recipe.discount),
+            _supernet(self._space, data, recipe, seed=seed, device=device),
             data,
             recipe=recipe,
-            clip=weights.supernet_clip,
+            clip=weights.supernet_clip if isinstance(data, ImageData) else recipe.grad_clip,
         )
+        self._examples = self._training.examples
+        self._require_examples(weights)
+        self._all_N = self._examples.held_out(seed=seed)
         self._turns = 0
         self._together = MOST_PATHS if self._space.nested else 1
         describe: Callable[[], dict[str, Any]] = getattr(space, "describe", dict)
         self._description = json.dumps(describe(), sort_keys=True)
 
-    def _require_images(self, weights: WeightOptions) -> None:
-        images, steps = len(self._data.train_labels), epoch_steps(self._data, self._recipe)
-        if not round(weights.passes * steps):
+    def _require_examples(self, weights: WeightOptions) -> None:
+        images = isinstance(self._data, ImageData)
+        if not self.steps(weights.passes):
+            batch = f"a batch of {self._recipe.batch_size}" if images else "a step"
             raise ConfigError(
-                f"passes is {weights.passes:g}, and of {images} training images that is less than half a batch of "
-                f"{self._recipe.batch_size}; give --passes {1 / steps:.2g} or more, or a smaller --batch-size"
+                f"passes is {weights.passes:g}, and of {count_of(self._data.train_count, f'training {self._unit}')} "
+                f"that is less than half {batch}; give --passes {1 / self._examples.epoch_steps:.2g} or more, or a "
+                f"smaller --batch-size"
             )
-        known = len(self._data.val_labels)
+        # The first word of a text is not predicted.
+        known = self._data.val_count if images else self._data.val_count - 1
         if weights.score_images is not None and weights.score_images > known:
             raise ConfigError(
-                f"score_images is {weights.score_images}, and there are {known} validation images; give at most so "
-                f"many, or leave out --score-images"
+                f"score_images is {weights.score_images}, and there are {known} validation {self._unit}s; give at "
+                f"most so many, or leave out --score-images"
             )
+
+    @property
+    def _unit(self) -> str:
+        return "image" if isinstance(self._data, ImageData) else "word"
+
+    def steps(self, passes: float) -> int:
+        """The steps of so many passes over the training examples, rounded."""
+        return self._training.steps(passes)
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
         """One evaluation a path, in order: of a turn of training, and then of scores. The budget plays no part."""
@@ -114,7 +130,8 @@ class SharedEvaluator:
         failures = self._train(paths, steps=self._training.steps(self._weights.passes), seed=seed)
         self._turns += 1
         few = self._weights.score_images
-        evaluations = self._scores(paths, failures, self._all_N if few is None else self._in_random_order(seed)[:few])
+        held_out = self._all_N if few is None else self._examples.held_out(seed=seed, few=few)
+        evaluations = self._scores(paths, failures, held_out)
         seconds = (time.perf_counter() - started) / max(1, len(paths))
         return [replace(evaluation, train_seconds=seconds) for evaluation in evaluations]
 
@@ -122,21 +139,16 @@ class SharedEvaluator:
         """One evaluation a path, with the weights as they are, on all validation images; nothing is trained."""
         return self._scores(paths, {}, self._all_N)
 
-    def _in_random_order(self, seed: int) -> Tensor:
-        """All validation images (N). Batches of one class would have statistics of their own."""
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randperm(len(self._data.val_labels), generator=generator).to(self._device)
-
     def _train(self, paths: Sequence[Path], *, steps: int, seed: int) -> dict[Path, Failure]:
         """Train the paths in turn, one a minibatch; a path that fails is left out from then on."""
         failures: dict[Path, Failure] = {}
         with self._prepared(paths, seed=seed):
-            for step, (inputs_BCHW, labels_B) in enumerate(islice(self._training.batches(seed=seed), steps)):
+            for step, (inputs, labels_B) in enumerate(islice(self._training.batches(seed=seed), steps)):
                 left = [path for path in paths if path not in failures]
                 if not left:
                     break
                 path = left[step % len(left)]
-                failure = self._step(path, inputs_BCHW, labels_B, self._rate())
+                failure = self._step(path, inputs, labels_B, self._rate())
                 if failure is not None:
                     failures[path] = failure
         return failures
@@ -155,28 +167,30 @@ class SharedEvaluator:
         )
 
     def prepare(
-        self, passes: float, *, seed: int, paths: Iterator[Path] | None = None, rate: float = SHARED_RATE
+        self, passes: float, *, seed: int, paths: Iterator[Path] | None = None, rate: float | None = None
     ) -> None:
         """Train the supernet on other paths first, for so many passes: one turn, a new path a minibatch.
 
         They are random ones, as deep as the space, where none are given. The learning rate rises to `rate` and falls to
-        0, where scores are best. A step that fails is left out.
+        0, where scores are best; None: to SHARED_RATE, or that of the recipe on text. A step that fails is left out.
         """
+        usual = SHARED_RATE if isinstance(self._data, ImageData) else self._recipe.learning_rate
+        peak = usual if rate is None else rate
         generator = torch.Generator().manual_seed(seed)
         drawn = (random_path(self._space, self._space.max_layers, generator).path for _ in count())
         steps = self._training.steps(passes)
         with self._prepared([next(drawn)], seed=seed):
             batches = islice(self._training.batches(seed=seed), steps)
-            for step, ((inputs_BCHW, labels_B), path) in enumerate(zip(batches, paths or drawn, strict=False)):
-                self._step(path, inputs_BCHW, labels_B, one_cycle(step, steps, peak=rate))
+            for step, ((inputs, labels_B), path) in enumerate(zip(batches, paths or drawn, strict=False)):
+                self._step(path, inputs, labels_B, one_cycle(step, steps, peak=peak))
         self._turns += 1
 
-    def _step(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, rate: float) -> Failure | None:
+    def _step(self, path: Path, inputs: Tensor, labels_B: Tensor, rate: float) -> Failure | None:
         """One step; where memory does not suffice, several in smaller batches, at a rate that is as much lower."""
         failure, pieces = None, 1
         least = min(LEAST_BATCH, len(labels_B))
         while (size := len(labels_B) // pieces) >= least:
-            failure = self._too_large(path, size) or self._in_pieces(path, inputs_BCHW, labels_B, pieces, rate)
+            failure = self._too_large(path, size) or self._in_pieces(path, inputs, labels_B, pieces, rate)
             if failure is None or failure.kind != "out_of_memory":
                 break
             release_memory(self._device)
@@ -191,15 +205,15 @@ class SharedEvaluator:
         mib = 2**20
         return Failure(
             "out_of_memory",
-            f"batches of {size} images are estimated not to fit: trainings may use {allowed / mib:.0f} MiB, of which "
-            f"the supernet takes {supernet / mib:.0f}",
+            f"batches of {size} {self._unit}s are estimated not to fit: trainings may use {allowed / mib:.0f} MiB, of "
+            f"which the supernet takes {supernet / mib:.0f}",
         )
 
-    def _in_pieces(self, path: Path, inputs_BCHW: Tensor, labels_B: Tensor, pieces: int, rate: float) -> Failure | None:
-        parts = torch.tensor_split(inputs_BCHW, pieces), torch.tensor_split(labels_B, pieces)
+    def _in_pieces(self, path: Path, inputs: Tensor, labels_B: Tensor, pieces: int, rate: float) -> Failure | None:
+        parts = self._examples.pieces(inputs, labels_B, pieces)
         try:
-            for own_BCHW, own_B in zip(*parts, strict=True):
-                if not self._training.step(path, own_BCHW, own_B, rate=rate, share=1.0 / pieces):
+            for own, own_B in parts:
+                if not self._training.step(path, own, own_B, rate=rate, share=1.0 / len(parts)):
                     return Failure("diverged", "the training loss or a gradient became infinite")
         except SpaceError:
             raise
@@ -208,7 +222,7 @@ class SharedEvaluator:
         return None
 
     def _scores(
-        self, paths: Sequence[Path], failures: Mapping[Path, Failure], images_N: Tensor
+        self, paths: Sequence[Path], failures: Mapping[Path, Failure], held_out: Tensor
     ) -> list[PathEvaluation]:
         """The evaluations of the paths, of which some have failed already."""
         failed, accuracies = dict(failures), dict[Path, float]()
@@ -220,7 +234,7 @@ class SharedEvaluator:
         with self._prepared(paths, seed=0), self._training.supernet.unchanged():
             while waiting:
                 together = waiting.popleft()
-                outcome = self._score(together, images_N)
+                outcome = self._score(together, held_out)
                 if not isinstance(outcome, Failure):
                     accuracies |= outcome
                     continue
@@ -233,15 +247,17 @@ class SharedEvaluator:
                     waiting.appendleft(rest)
         return self._evaluations(paths, accuracies, failed)
 
-    def _score(self, paths: Sequence[Path], images_N: Tensor) -> dict[Path, float] | Failure:
+    def _score(self, paths: Sequence[Path], held_out: Tensor) -> dict[Path, float] | Failure:
         """The accuracies of the prefixes that have heads in the network of these paths."""
-        size = min(SCORE_BATCH, len(images_N))
+        size = min(SCORE_BATCH, len(held_out))
         while True:
             try:
-                network, accuracies = self._training.accuracies(paths, images_N, batch_size=size)
+                network, accuracies = self._training.accuracies(paths, held_out, batch_size=size)
                 return dict(zip(network.prefixes, accuracies, strict=True))
             except SpaceError:
                 raise
+            except Diverged as error:
+                return Failure("diverged", str(error))
             except Exception as error:
                 failure = failure_of(error)
             if failure.kind != "out_of_memory" or size <= LEAST_BATCH:
@@ -283,7 +299,7 @@ class SharedEvaluator:
         device = self._device
         flops = max((self._cost(path).flops for path in paths), default=0)
         with (
-            using(self._threads.number(flops * self._recipe.batch_size)),
+            using(self._threads.number(flops * self._recipe.step_units)),
             on(device),
             whole_float32(device),
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -295,7 +311,7 @@ class SharedEvaluator:
         if not self._space.nested:
             graph = self._space.network(path)
             return TrieCost(graph.params, graph.flops, graph.activations)
-        return trie_cost(self._space, [path], hidden=0)
+        return trie_cost(require_graphs(self._space), [path], hidden=0)
 
     def state_dict(self) -> dict[str, Any]:
         """All that later turns and scores depend on: plain values and the tensors in use."""
@@ -319,8 +335,21 @@ class SharedEvaluator:
         self._turns = int(state["turns"])
 
 
-def require_supernet(space: Space, *, nested: bool = False) -> GraphSpace:
+def _supernet(
+    space: NetworkSpace, data: Data, recipe: Recipe, *, seed: int, device: torch.device
+) -> Supernet | RecurrentSupernet:
+    """The weights of all paths of a space."""
+    if not isinstance(data, ImageData):
+        dropouts = {name: getattr(recipe, name) for name in DROPOUTS}
+        return RecurrentSupernet(space, data.num_classes, seed=seed, device=device, dropouts=dropouts)
+    known = require_graphs(space)
+    return Supernet(known, data.num_classes, seed=seed, device=device, hidden=0, discount=recipe.discount)
+
+
+def require_supernet(space: Space, *, nested: bool = False) -> NetworkSpace:
     """The space, if a supernet can have the weights of its paths, judged by a few random ones; else SpaceError."""
+    if task_of(space) == "text":
+        return require_networks(space, nested=nested)
     known = require_networks(space, nested=True) if nested else require_graphs(space)
     generator = torch.Generator().manual_seed(0)
     graphs = [known.network(random_path(known, known.max_layers, generator).path) for _ in range(LOOKED_AT)]

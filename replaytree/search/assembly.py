@@ -305,8 +305,6 @@ def default_evaluator(
             threads=threads,
         )
     if config.weights.weights == "shared":
-        if not isinstance(data, ImageData):
-            raise ConfigError("--weights shared is for images; leave it out")
         return SharedEvaluator(
             space,
             data,

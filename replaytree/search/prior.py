@@ -14,12 +14,11 @@ import torch
 
 from replaytree.config import SearchConfig
 from replaytree.config.weights import WeightOptions
-from replaytree.data import Data, ImageData
+from replaytree.data import Data
 from replaytree.errors import ConfigError
 from replaytree.evaluate import SharedEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import BudgetSums, NodeStats, Path, Space
-from replaytree.space.graph import GraphSpace, require_graphs
 from replaytree.training import Recipe, Threads, resolve_device
 
 # A nested space scores all prefixes of paths together; in others each prefix is a validation pass of its own.
@@ -37,9 +36,9 @@ def require_prior(config: SearchConfig, space: Space, data: Data | None) -> None
         return
     if data is None:
         raise ConfigError(
-            "prior is a supernet's, which is trained on images, and this search has none; leave out --prior"
+            "prior is a supernet's, which is trained on data, and this search has none; leave out --prior"
         )
-    _supernet(config, require_graphs(space), data)
+    _supernet(config, space, data)
 
 
 def shared_prior(
@@ -51,9 +50,9 @@ def shared_prior(
     """
     passes = config.prior_passes
     assert passes is not None, "a prior was asked for"
-    supernet = _supernet(config, require_graphs(whole), data)
+    supernet = _supernet(config, whole, data)
     generator = torch.Generator().manual_seed(config.seed)
-    steps = max(1, round(passes * -(-data.train_count // _batch_size(config, data))))
+    steps = max(1, supernet.steps(passes))
     told = _Telling(f"the supernet of the prior is trained for {passes:g} passes")
 
     def paths() -> Iterator[Path]:
@@ -96,9 +95,7 @@ def _drawn(space: Space, count: int, generator: torch.Generator) -> Sequence[Pat
     return sorted(drawn)
 
 
-def _supernet(config: SearchConfig, space: GraphSpace, data: Data) -> SharedEvaluator:
-    if not isinstance(data, ImageData):
-        raise ConfigError("--prior is for images; leave it out")
+def _supernet(config: SearchConfig, space: Space, data: Data) -> SharedEvaluator:
     return SharedEvaluator(
         space,
         data,
@@ -109,10 +106,6 @@ def _supernet(config: SearchConfig, space: GraphSpace, data: Data) -> SharedEval
         evaluator="joint" if getattr(space, "nested", False) else "separate",
         threads=Threads.of(config.machine.threads),
     )
-
-
-def _batch_size(config: SearchConfig, data: Data) -> int:
-    return Recipe.of(config, data).batch_size
 
 
 class _Telling:

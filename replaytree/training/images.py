@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.data import ImageData, augment, cutout, normalise
+from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import logits_of
 
@@ -43,13 +44,38 @@ class ImageExamples:
         """
         return network.to(self._data.device).to(memory_format=torch.channels_last)
 
-    def batches(self, network: nn.Module, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch: inputs (B, C, H, W) and labels (B,)."""
+    def batches(self, *, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch: inputs (B, C, H, W) and labels (B,). The order is fresh, so `first` says nothing."""
         return epoch_batches(self._data, self._recipe, generator=generator)
+
+    def pieces(self, inputs: Tensor, labels_B: Tensor, number: int) -> list[tuple[Tensor, Tensor]]:
+        """A batch in so many parts."""
+        return list(zip(torch.tensor_split(inputs, number), torch.tensor_split(labels_B, number), strict=True))
 
     def validated(self, network: nn.Module) -> list[float]:
         """The validation accuracy of each head."""
         return validation_accuracies(network, self._data, recipe=self._recipe)
+
+    def held_out(self, *, seed: int, few: int | None = None) -> Tensor:
+        """Indices of validation images (N), in random order: a batch of one class has statistics of its own."""
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randperm(self._data.val_count, generator=generator)[:few].to(self._data.device)
+
+    @torch.no_grad()
+    def scores(self, network: nn.Module, held_out: Tensor, *, batch_size: int) -> list[float]:
+        """The accuracy of each head on these validation images, in batches of equal size."""
+        data = self._data
+        precision = Precision.unscaled(data.device)
+        right: list[Tensor] = []
+        for part_B in torch.tensor_split(held_out, math.ceil(len(held_out) / batch_size)):
+            logits_TBK = logits_of(network, inputs_of(data.val_images[part_B], data), precision)
+            right.append(logits_TBK.argmax(dim=2) == data.val_labels[part_B])
+        return shares_right(
+            torch.cat(right, dim=1),
+            data.val_labels[held_out],
+            num_classes=data.num_classes,
+            balanced=self._recipe.balanced,
+        )
 
 
 def epoch_steps(data: ImageData, recipe: Recipe) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.data import Data, ImageData
+from replaytree.networks.reading import Reading
 from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.training.averaging import TriggeredAverage, WeightAverage
 from replaytree.training.device import on
@@ -112,7 +113,9 @@ class Training:
 
     def _run_epoch(self) -> None:
         self._step.begin()
-        batches = self._examples.batches(self._network, generator=self._generator)
+        if isinstance(self._network, Reading):
+            self._network.begin()
+        batches = self._examples.batches(generator=self._generator)
         for step, (inputs, labels_B) in enumerate(batches, start=self.epoch * self._epoch_steps):
             self._set_rate(self._recipe.rate(step, self._steps, epoch_steps=self._epoch_steps))
             if self._final is not None:

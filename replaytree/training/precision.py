@@ -35,6 +35,12 @@ class Precision:
             return cls(torch.bfloat16)
         return cls(torch.float16, scaled=True) if major >= FLOAT16_FROM else cls(torch.float32)
 
+    @classmethod
+    def unscaled(cls, device: torch.device) -> Precision:
+        """As `of`, but float32 where losses would be scaled: each path of a supernet would need a scale of its own."""
+        found = cls.of(device)
+        return cls(torch.float32) if found.scaled else found
+
     def __str__(self) -> str:
         name = str(self.dtype).removeprefix("torch.")
         return f"{name} with scaled losses" if self.scaled else name

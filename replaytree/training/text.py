@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from replaytree.data import TextData
 from replaytree.networks.reading import Reading
+from replaytree.networks.recurrent import PathReading
 from replaytree.training.diverged import Diverged
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import logits_of
@@ -55,20 +57,39 @@ class TextExamples:
             setattr(reading(network).network, name, getattr(self._recipe, name))
         return network
 
-    def batches(self, network: nn.Module, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, *, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The chunks of an epoch: words (T, B), and those behind them (T * B)."""
-        reading(network).begin()
-        yield from chunks(self._inputs_RB, self._labels_RB, rows=self._bptt)
+        yield from chunks(self._inputs_RB, self._labels_RB, rows=self._bptt, first=first)
+
+    def pieces(self, inputs: Tensor, labels_B: Tensor, number: int) -> list[tuple[Tensor, Tensor]]:
+        """A chunk in so many shorter ones."""
+        labels_TB = labels_B.view_as(inputs)
+        parts = zip(torch.tensor_split(inputs, number), torch.tensor_split(labels_TB, number), strict=True)
+        return [(words_TB, own_TB.flatten()) for words_TB, own_TB in parts if len(words_TB)]
 
     def validated(self, network: nn.Module) -> list[float]:
         """1 / perplexity on the validation text."""
         return [likelihood(network, self._data.val_N, rows=self._bptt)]
 
+    def held_out(self, *, seed: int, few: int | None = None) -> Tensor:
+        """The validation text, or a run of it of which a `few` words are predicted (N)."""
+        words_N = self._data.val_N
+        if few is None:
+            return words_N
+        generator = torch.Generator().manual_seed(seed)
+        first = int(torch.randint(max(1, len(words_N) - few), (), generator=generator))
+        return words_N[first : first + few + 1]
+
+    def scores(self, network: nn.Module, held_out: Tensor, *, batch_size: int) -> list[float]:
+        """1 / perplexity on a text."""
+        return [likelihood(network, held_out, rows=max(1, batch_size // VALIDATION_COLUMNS))]
+
 
 def reading(network: nn.Module) -> Reading:
-    """The network, which reads a text."""
-    assert isinstance(network, Reading), "a network of a text is a Reading"
-    return network
+    """What reads a text in a network."""
+    found = network.reading if isinstance(network, PathReading) else network
+    assert isinstance(found, Reading), "a network of a text is a Reading"
+    return found
 
 
 def columns(words_N: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -83,12 +104,14 @@ def columns(words_N: Tensor, number: int) -> tuple[Tensor, Tensor]:
     return words_N.view(number, rows).T.contiguous(), next_N.view(number, rows).T.contiguous()
 
 
-def chunks(inputs_RB: Tensor, labels_RB: Tensor, *, rows: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of at most so many rows, whose lengths differ by one at most: words (T, B) and labels (T * B)."""
+def chunks(inputs_RB: Tensor, labels_RB: Tensor, *, rows: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunks of at most so many rows, whose lengths differ by one at most: words (T, B) and labels (T * B).
+
+    From chunk number `first` on.
+    """
     number = math.ceil(len(inputs_RB) / rows)
-    for words_TB, labels_TB in zip(
-        torch.tensor_split(inputs_RB, number), torch.tensor_split(labels_RB, number), strict=True
-    ):
+    both = zip(torch.tensor_split(inputs_RB, number), torch.tensor_split(labels_RB, number), strict=True)
+    for words_TB, labels_TB in islice(both, first, None):
         yield words_TB, labels_TB.flatten()
 
 

@@ -125,7 +125,7 @@ def test_without_a_preset_nothing_is_added():
 
 
 def test_a_preset_that_there_is_not():
-    known = "amoebanet, darts, enas-macro, enas-micro, gdas, pc-darts, random-sharing, zoph"
+    known = "amoebanet, darts, enas-macro, enas-micro, enas-rnn, gdas, nas-rnn, pc-darts, random-sharing, zoph"
     with pytest.raises(ConfigError, match=f"preset is 'zof'; it must be one of {known}"):
         with_preset("zof", {})
 
@@ -139,3 +139,25 @@ def test_another_strategy_leaves_out_the_options_of_the_presets_own():
     assert with_preset("zoph", {"strategy": "guided"})["hidden_size"] == 35
     with pytest.raises(ConfigError, match="hidden_size is an option of"):
         SearchConfig(**with_preset("zoph", {"strategy": "random", "hidden_size": 7}))
+
+
+def test_recurrent_cells_are_rewarded_as_published():
+    config, own = values_of("enas-rnn")
+    gradient = own.gradient
+    controller = gradient.controller
+    # 80 / perplexity, with a factor of 80 less on both sides.
+    assert (config.objective.reward_power, 80 * gradient.entropy) == (1.0, pytest.approx(1e-5))
+    assert (controller.tanh_constant, controller.softmax_temperature, controller.policy_learning_rate) == (
+        2.25,
+        5.0,
+        5e-5,
+    )
+    assert (gradient.baseline_decay, controller.hidden_size, config.num_paths) == (0.999, 64, 10)
+    assert (config.space.layers.hidden, config.space.max_layers, config.recipe.batch_size) == (200, 9, 128)
+    assert (config.recipe.learning_rate, config.text.text_clip, config.text.text_weight_decay) == (20.0, 0.25, 8e-7)
+    # 25 steps of the controller an epoch, each rewarded on a minibatch.
+    assert (config.weights.passes, config.weights.score_images) == (0.04, 4480)
+    config, own = values_of("nas-rnn")
+    assert (config.objective.reward_power, own.gradient.entropy) == (2.0, 0.0)
+    assert (own.gradient.controller.policy_learning_rate, config.budget.epochs_last) == (5e-4, 35)
+    assert config.space.max_layers == 15

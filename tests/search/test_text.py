@@ -25,6 +25,8 @@ SMALL = {
     "hidden": 6, "max_layers": 3, "min_layers": 2, "epochs_first": 1, "epochs_last": 2, "learning_rate": 5.0,
     "bptt": 8, "batch_size": 16, "device": "cpu", "threads": 1, "seed": 3,
 }  # fmt: skip
+# A supernet has no epochs, so that these are at their default.
+SHARED = {"weights": "shared", "epochs_first": 4, "epochs_last": 8}
 CPU = torch.device("cpu")
 
 
@@ -37,13 +39,21 @@ def begun(folder, storage, **options):
     return replaytree.Search(name="s", storage=storage, dataset=str(folder), **{**SMALL, **options})
 
 
-@pytest.mark.parametrize("options", [{}, {"evaluator": "separate", "strategy": "random"}, {"weights": "inherited"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"evaluator": "separate", "strategy": "random"},
+        {"weights": "inherited"},
+        {**SHARED, "passes": 0.3, "num_paths": 2, "strategy": "reinforce"},
+    ],
+)
 def test_a_search_and_a_resumed_one_are_the_same(text_folder, tmp_path, options):
     whole = begun(text_folder, f"sqlite:///{tmp_path}/whole.db", **options).run(trainings=4)
     assert (whole.config.space.space, whole.data.name) == ("enas-rnn", "stories")
     storage = f"sqlite:///{tmp_path}/parts.db"
-    begun(text_folder, storage, **options).run(trainings=1)
-    parts = replaytree.Search.resume("s", storage=storage).run(trainings=3)
+    begun(text_folder, storage, **options).run(trainings=2)
+    parts = replaytree.Search.resume("s", storage=storage).run(trainings=2)
     assert everything(parts) == everything(whole)
     assert check(parts.tree.engine) == []
     # 1 / perplexity: between that of a network that knows nothing and that of one that knows all.
@@ -128,6 +138,33 @@ def test_a_perplexity_that_overflows_is_recorded(text_folder):
     episodes = list(search.tree.episodes())
     assert {e.failure for e in episodes} == {"diverged"}
     assert all("perplexity overflowed" in e.failure_text or "loss became" in e.failure_text for e in episodes)
+
+
+def test_shared_weights_of_text(text_folder):
+    search = begun(text_folder, "sqlite://", **SHARED, passes=8.0, evaluator="separate").run(trainings=1)
+    [episode] = search.tree.episodes()
+    # A prefix is a cell, which has been trained as a part of others only.
+    assert len(episode.accuracies) == 2
+    assert all(a > 1.2 / search.data.num_classes for a in episode.accuracies)
+    [again] = search.workers.evaluator.rescore([episode.path])
+    assert again.accuracies == episode.accuracies
+    with pytest.raises(
+        ConfigError, match=r"passes is 0.001, and of [0-9,]+ training words that is less than half a step"
+    ):
+        begun(text_folder, "sqlite://", **SHARED, passes=0.001)
+    with pytest.raises(
+        ConfigError, match=r"score_images is 9999, and there are [0-9]+ validation words; give at most so"
+    ):
+        begun(text_folder, "sqlite://", **SHARED, score_images=9999)
+    with pytest.raises(ConfigError, match=r"--supernet-clip is for images, .* --text-clip"):
+        begun(text_folder, "sqlite://", **SHARED, supernet_clip=3.0)
+
+
+def test_a_prior_of_a_supernet_of_texts(text_folder, monkeypatch):
+    monkeypatch.setattr("replaytree.search.prior.OTHER_PATHS", 5)
+    search = begun(text_folder, "sqlite://", prior="shared:1", warmup=1).run(trainings=1)
+    assert len(search.tree.prior()) >= 5
+    assert all(0 < node.average_accuracy < 1 for node in search.tree.prior())
 
 
 def evaluator(kind, folder, **options):
