@@ -87,6 +87,7 @@ def test_a_prefix_that_is_no_network_is_not_measured_and_never_0(tmp_path):
     """
     table = read_cells(tmp_path)
     x, none = (table.labels.index(label) for label in ("x", "none"))
+    assert table.no_networks == {(x, none, none), (none, none, none), (none, none, x)}
     assert table.trainings((x,)) is None
     of = TabularEvaluator(table).evaluate([(x, x, none), (none, none, x), (x,)], budget=Budget(1), seed=0)
     assert [each.accuracies for each in of] == [(None, 0.6, 0.6), (None, None, 0.2), (0.5,)]
