@@ -243,7 +243,12 @@ def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
         f"can {data.metric.worsens} when more trainings, or longer ones, measure {data.metric.worse}. Below: the most "
         f"layers (depth bound) and the epochs (budget) that were allowed."
     ]
-    if any(row.entropy is not None for row in rows):
+    if data.whole_config.strategy_options.is_differentiable:
+        parts.append(
+            "At the bottom: the numbers of the supernet, of which there is one an option. Their mean entropy says how "
+            "undecided they are; the loss is what their training minimises, on training images of their own."
+        )
+    elif any(row.entropy is not None for row in rows):
         parts.append(
             "At the bottom: the controller, the small network that proposes layers. Its entropy says how undecided it "
             f"is; the loss is what its training minimises, and its height says nothing about {data.metric.name}."
