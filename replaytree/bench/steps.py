@@ -21,11 +21,11 @@ from replaytree.policy.controller import Controller
 from replaytree.policy.evolution import mutant
 from replaytree.policy.node_table import NodeTable
 from replaytree.policy.random_search import random_path
-from replaytree.policy.value_model import ValueEnsemble
+from replaytree.policy.value_model import ValueModel
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.space.catalogue import named_space
 
-# As guided has them: candidates a training, and those of them that the controller is fitted to.
+# Paths that are sampled together, and those of them that the controller is fitted to.
 CANDIDATES = 64
 ELITE = 8
 HIDDEN = 64
@@ -82,7 +82,7 @@ def _parts(space: Space) -> dict[str, Callable[[], object]]:
     depth, generator = space.max_layers, torch.Generator().manual_seed(0)
     controller = Controller(space, ControllerOptions(hidden_size=HIDDEN), generator=generator)
     optimizer = torch.optim.Adam(controller.parameters(), lr=0.0, fused=True)
-    table, values = _table(space), ValueEnsemble(space, generator=generator)
+    table, values = _table(space), ValueModel(space)
 
     def sample() -> list[object]:
         return list(controller.sample([()] * CANDIDATES, depth_bound=depth, generator=generator))

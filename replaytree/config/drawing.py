@@ -1,4 +1,4 @@
-"""The option that the strategies which draw paths from the tree share."""
+"""The option of strategies that draw paths from the tree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def temperature() -> Any:
     """A dataclass field: the temperature of the softmax that draws."""
     return option(
         TEMPERATURE,
-        "guided, replay: temperature of the softmax over average accuracy that draws from the tree.",
+        "replay: temperature of the softmax over average accuracy that draws from the tree.",
         "Strategy",
         least=1e-6,
         most=1e6,

@@ -172,7 +172,7 @@ class SearchKeywords(TypedDict, total=False):
     """gdas: temperature at the end."""
 
     warmup: int
-    """guided: trainings before the value networks choose."""
+    """guided: trainings before the value model chooses."""
 
     candidates: int
     """guided: paths ranked before one is trained."""
@@ -180,11 +180,33 @@ class SearchKeywords(TypedDict, total=False):
     mutants: float
     """guided: share of the candidates that are mutants of good paths."""
 
-    temperature: float
-    """guided, replay: temperature of the softmax over average accuracy that draws from the tree."""
-
     exploration: float
     """puct, guided: weight of the uncertainty."""
+
+    channel_parts: int
+    """pc-darts: operations see the first of so many equal parts of the channels."""
+
+    rho_bar: float
+    """replay: truncation of importance weights."""
+
+    baseline_decay: float | None
+    """replay, reinforce, puct: decay of the baseline's moving average."""
+
+    entropy: float
+    """replay, reinforce, puct: weight of the entropy bonus."""
+
+    entropy_in: Literal["loss", "reward", "drawn"]
+    """replay, reinforce, puct: where it is added: loss; reward, as a number; drawn, there, -p log p of what was
+    drawn."""
+
+    baseline_first: bool
+    """replay, reinforce, puct: the baseline takes in a return before it is compared with it."""
+
+    skip_weight: float
+    """replay, reinforce, puct: weight of the KL divergence of skips from --skip-target."""
+
+    skip_target: float
+    """replay, reinforce, puct: probability that each skip is to have."""
 
     hidden_size: int
     """Hidden units of the LSTM controller."""
@@ -222,31 +244,6 @@ class SearchKeywords(TypedDict, total=False):
     cell_bias: float
     """Fixed bias in normal cells: added to options named sep..., taken off the others; ENAS: 0.25."""
 
-    channel_parts: int
-    """pc-darts: operations see the first of so many equal parts of the channels."""
-
-    rho_bar: float
-    """replay: truncation of importance weights."""
-
-    baseline_decay: float | None
-    """replay, reinforce, puct: decay of the baseline's moving average."""
-
-    entropy: float
-    """replay, reinforce, puct: weight of the entropy bonus."""
-
-    entropy_in: Literal["loss", "reward", "drawn"]
-    """replay, reinforce, puct: where it is added: loss; reward, as a number; drawn, there, -p log p of what was
-    drawn."""
-
-    baseline_first: bool
-    """replay, reinforce, puct: the baseline takes in a return before it is compared with it."""
-
-    skip_weight: float
-    """replay, reinforce, puct: weight of the KL divergence of skips from --skip-target."""
-
-    skip_target: float
-    """replay, reinforce, puct: probability that each skip is to have."""
-
     q_trainings: int | None
     """q-learning: trainings in which exploration falls from 1 to 0.1."""
 
@@ -261,6 +258,9 @@ class SearchKeywords(TypedDict, total=False):
 
     gamma: float
     """replay: discount in G_t = R_t + gamma G_(t-1)."""
+
+    temperature: float
+    """replay: temperature of the softmax over average accuracy that draws from the tree."""
 
     replay: float
     """replay: probability that an episode is replayed from the tree."""

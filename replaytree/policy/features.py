@@ -1,20 +1,44 @@
-"""What the value model reads of a path, as numbers.
+"""What the value model reads of paths, as numbers.
 
-For each depth, one number an option of every decision there: 1 where it was taken. Then, over all depths, how often
-each option of each choice was taken, as a share of max_layers; the same for the last layer alone; depth; log2 of the
-budget.
+`places`: for each depth, one number an option of every decision there, 1 where it was taken. `totals`: over all depths,
+how often each option of each choice was taken. `depths`: the number of layers. `budgets`: log2 of the epochs.
 
-Shapes: N paths, T layers of the deepest path, F features.
+Shapes: N paths, T layers of the deepest path, P options over all depths, C options of choices.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from replaytree.records import Space
+from replaytree.records import Path, Space
 
 NO_LAYER = -1
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """See above: places (N, P), totals (N, C), depths (N), budgets (N)."""
+
+    places: npt.NDArray[np.float32]
+    totals: npt.NDArray[np.float32]
+    depths: Array
+    budgets: Array
+
+
+def joined(one: Features, other: Features) -> Features:
+    """The features of both lists of paths, one behind the other."""
+    return Features(
+        np.concatenate([one.places, other.places]),
+        np.concatenate([one.totals, other.totals]),
+        np.concatenate([one.depths, other.depths]),
+        np.concatenate([one.budgets, other.budgets]),
+    )
 
 
 class PathFeatures:
@@ -35,40 +59,28 @@ class PathFeatures:
             self._begins.append(self._begins[-1] + sum(len(decision.options) for decision in decisions))
 
     @property
-    def count(self) -> int:
-        """F."""
-        return self._begins[-1] + self.tail
-
-    @property
-    def tail(self) -> int:
-        """The number of features behind those of single depths."""
-        return 2 * self._choices + 2
-
-    @property
-    def shared(self) -> list[int]:
-        """The features that are divided by the number of layers."""
-        start = self._begins[-1]
-        return [*range(start, start + self._choices), self.count - 2]
-
-    def depth_of(self, count: int) -> int | None:
-        """How many layers a space like this one has, if its paths have `count` features; None where none has."""
-        own = count - self.tail
-        return self._begins.index(own) if own in self._begins else None
+    def decisions(self) -> float:
+        """The number of decisions of a layer, on average."""
+        return sum(map(len, self._depths)) / self.max_layers
 
     def begin(self, depth: int) -> int:
-        """The first feature of the layer behind `depth` layers."""
+        """The first of `places` of the layer behind `depth` layers."""
         return self._begins[depth]
 
-    def of(self, actions_NT: npt.NDArray[np.int64], epochs_N: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """(N, F). Behind its end a path has NO_LAYER."""
-        T, totals = self.max_layers, self._begins[-1]
-        features_NF = np.zeros((len(actions_NT), self.count), dtype=np.float32)
-        depth_N = (actions_NT != NO_LAYER).sum(axis=1)
+    def padded(self, paths: Sequence[Path]) -> npt.NDArray[np.int64]:
+        """(N, T): the actions of each path, and NO_LAYER behind its end."""
+        rows = [(*path, *(NO_LAYER,) * (self.max_layers - len(path))) for path in paths]
+        return np.array(rows, dtype=np.int64).reshape(len(paths), self.max_layers)
+
+    def of(self, actions_NT: npt.NDArray[np.int64], epochs_N: npt.NDArray[np.int64]) -> Features:
+        """The features of padded paths at budgets."""
+        # Whole numbers: single precision holds them exactly, and multiplies them twice as fast.
+        places_NP = np.zeros((len(actions_NT), self._begins[-1]), dtype=np.float32)
+        totals_NC = np.zeros((len(actions_NT), self._choices), dtype=np.float32)
         for t, decisions in enumerate(self._depths):
             [row_R] = np.nonzero(actions_NT[:, t] != NO_LAYER)
             if not len(row_R):
                 continue
-            last_R = depth_N[row_R] == t + 1
             rest_R = actions_NT[row_R, t]
             end = self._begins[t + 1]
             for decision in reversed(decisions):
@@ -76,13 +88,10 @@ class PathFeatures:
                 value_R, rest_R = rest_R % decision.size, rest_R // decision.size
                 if decision.kind == "inputs":
                     bits_RJ = value_R[:, None] >> np.arange(len(decision.options)) & 1
-                    features_NF[row_R, end : end + len(decision.options)] = bits_RJ
+                    places_NP[row_R, end : end + len(decision.options)] = bits_RJ
                     continue
-                features_NF[row_R, end + value_R] = 1.0
+                places_NP[row_R, end + value_R] = 1.0
                 if decision.kind == "choice":
-                    place_R = totals + self._first[decision.name] + value_R
-                    features_NF[row_R, place_R] += 1.0 / T
-                    features_NF[row_R[last_R], place_R[last_R] + self._choices] = 1.0
-        features_NF[:, -2] = depth_N / T
-        features_NF[:, -1] = np.log2(epochs_N) / 4.0
-        return features_NF
+                    totals_NC[row_R, self._first[decision.name] + value_R] += 1.0
+        depths_N = (actions_NT != NO_LAYER).sum(axis=1).astype(np.float64)
+        return Features(places_NP, totals_NC, depths_N, np.log2(epochs_N))

@@ -60,6 +60,10 @@ class NodeTable:
         chosen: npt.NDArray[np.int64] = self._actions_NT[rows]
         return chosen
 
+    def paths(self, rows: npt.NDArray[np.intp]) -> list[Path]:
+        """The paths of some rows."""
+        return [self._paths[row] for row in rows]
+
     def leaders(self, epochs: int, k: int) -> list[Leader]:
         """The k prefixes with the best average at a budget, best first. Ties go to the older prefix."""
         if epochs not in self._epochs_K:

@@ -12,30 +12,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from replaytree.policy.memory import ReplayMemory
 from replaytree.policy.node_table import NodeTable
-from replaytree.policy.value_model import ValueEnsemble
+from replaytree.policy.value_model import Predicted, ValueModel
 from replaytree.records import Path, Space
 
 FITS = 10
 
 
 class PriorValues:
-    """An ensemble fitted to a prior. The same prior and seed give the same values, so it needs no stored state."""
+    """A value model of a prior. The same prior gives the same values, so it needs no stored state."""
 
-    def __init__(self, prior: ReplayMemory, space: Space, *, seed: int, spread: float = 1.0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self._values = ValueEnsemble(space, generator=generator, spread=spread)
+    def __init__(self, prior: ReplayMemory, space: Space) -> None:
+        self._values = ValueModel(space)
         table = NodeTable(space.max_layers)
         for node in prior:
             table.put(node)
         for _ in range(FITS):
             self._values.fit(table)
+        self.paths = self._values.paths
+        """The prefixes that the model learned from."""
 
-    def mixed(self, own: ValueEnsemble, prefixes: Sequence[Path], *, epochs: int, share: float) -> Tensor:
-        """Values y (M, N) on the scale of the search's own model. `share`, in [0, 1], is the weight of the prior."""
-        prior_MN, own_MN = (values.scores(prefixes, epochs=epochs) for values in (self._values, own))
-        return own.values(share * prior_MN + (1.0 - share) * own_MN)
+    def mixed(self, own: Predicted, prefixes: Sequence[Path], *, epochs: int, share: float) -> Predicted:
+        """What the search's own model predicted, mixed with the prior; `share`, in [0, 1], is the prior's weight."""
+        prior = self._values.predicted(prefixes, epochs=epochs)
+        return Predicted(
+            share * prior.mean + (1.0 - share) * own.mean,
+            share * prior.deviation + (1.0 - share) * own.deviation,
+        )

@@ -64,7 +64,7 @@ DEFAULTS = {
     "grow_every": 1, "grow_patience": 5, "strategy": "guided", "num_paths": 1, "return_kind": "cumulative",
     "gamma": 0.9, "replay": 0.25, "continue_": 0.0, "temperature": 0.01, "rho_bar": 1.0, "baseline": "depth",
     "hidden_size": 64, "policy_learning_rate": 0.005, "entropy": 0.01, "grad_clip": 1.0, "warmup": 8,
-    "candidates": 64, "mutants": 0.5, "population": 20, "tournament": 5, "exploration": 1.0, "evaluator": None,
+    "candidates": 200, "mutants": 0.75, "population": 20, "tournament": 5, "exploration": 1.0, "evaluator": None,
     "epochs_first": 4, "epochs_last": 8, "batch_size": None, "learning_rate": None, "momentum": 0.9,
     "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": None,
     "reward": "accuracy", "cost_weight": -0.07, "adam_beta": 0.9, "adam_epsilon": 1e-8, "init_range": 0.08,

@@ -136,7 +136,7 @@ def test_another_strategy_leaves_out_the_options_of_the_presets_own():
     assert (values["space"], values["num_paths"]) == ("zoph", 8)
     SearchConfig(**values)
     # What the strategies share stays, and what was given is not dropped in silence.
-    assert with_preset("zoph", {"strategy": "guided"})["hidden_size"] == 35
+    assert with_preset("zoph", {"strategy": "replay"})["hidden_size"] == 35
     with pytest.raises(ConfigError, match="hidden_size is an option of"):
         SearchConfig(**with_preset("zoph", {"strategy": "random", "hidden_size": 7}))
 

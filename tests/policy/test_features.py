@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from replaytree.policy.features import PathFeatures
+from replaytree.policy.features import PathFeatures, joined
 from replaytree.records import Decision
 from replaytree.space import LabelSpace
 from replaytree.space.coding import encode
@@ -24,37 +24,38 @@ class Skips:
 
 
 def features(space, path, epochs):
-    actions = np.full((1, space.max_layers), -1, dtype=np.int64)
-    actions[0, : len(path)] = path
-    return PathFeatures(space).of(actions, np.array([epochs]))[0].tolist()
+    read = PathFeatures(space)
+    return read.of(read.padded([path]), np.array([epochs]))
 
 
 def test_one_decision():
-    # Path (2, 0): one-hot 2 at place 0, 0 at place 1; counts 1/4 each; last action 0; depth 2/4; log2(4)/4.
-    expected = [0.0] * (3 * 4 + 3 + 3 + 2)
-    expected[2] = expected[3] = 1.0
-    expected[12 + 2] = expected[12 + 0] = 0.25
-    expected[15 + 0] = 1.0
-    expected[-2] = 0.5
-    expected[-1] = 0.5
-    assert features(LabelSpace(["a", "b", "c"], max_layers=4), (2, 0), 4) == expected
+    read = features(LabelSpace(["a", "b", "c"], max_layers=4), (2, 0), 4)
+    assert read.places.tolist() == [[0, 0, 1, *(1, 0, 0), *(0, 0, 0), *(0, 0, 0)]]
+    assert read.totals.tolist() == [[1, 0, 1]]
+    assert (read.depths.tolist(), read.budgets.tolist()) == ([2], [2])
 
 
 def test_several_decisions_and_inputs():
     space = Skips()
     path = (encode(space.decisions(1), (1, 0, 1)), encode(space.decisions(2), (2, 0, 0b10)))
-    assert features(space, path, 2) == [
+    read = features(space, path, 2)
+    assert read.places.tolist() == [[
         *(0, 1, 0), *(1, 0), 1,  # layer 1: kernel 3, 8 filters, reads the image
         *(0, 0, 1), *(1, 0), *(0, 1),  # layer 2: kernel 5, 8 filters, reads layer 1
-        *(0, 0.5, 0.5), *(1, 0),  # shares of each kernel and width
-        *(0, 0, 1), *(1, 0),  # those of the last layer
-        1, 0.25,
-    ]  # fmt: skip
+    ]]  # fmt: skip
+    assert read.totals.tolist() == [[*(0, 1, 1), *(2, 0)]]  # of each kernel and width
+    assert (read.depths.tolist(), read.budgets.tolist()) == ([2], [1])
+    assert PathFeatures(space).decisions == 3
 
 
-def test_a_deeper_space_has_the_same_features_first():
-    shallow, deep = (LabelSpace(["a", "b"], max_layers=depth) for depth in (2, 5))
-    assert PathFeatures(deep).depth_of(PathFeatures(shallow).count) == 2
-    assert PathFeatures(deep).depth_of(PathFeatures(shallow).count + 1) is None
-    # Of the ten one-hot numbers of five layers none, two shares, not the last layer's two, the depth, not the budget.
-    assert PathFeatures(deep).shared == [10, 11, 14]
+def test_no_paths_have_no_features():
+    read = PathFeatures(Skips())
+    assert read.of(read.padded([]), np.array([], dtype=np.int64)).places.shape == (0, 13)
+
+
+def test_joined_are_both_in_order():
+    space = LabelSpace(["a", "b"], max_layers=2)
+    both = joined(features(space, (1,), 4), features(space, (0, 1), 2))
+    assert both.places.tolist() == [[0, 1, 0, 0], [1, 0, 0, 1]]
+    assert both.totals.tolist() == [[0, 1], [1, 1]]
+    assert (both.depths.tolist(), both.budgets.tolist()) == ([1, 2], [2, 1])

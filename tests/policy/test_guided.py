@@ -1,6 +1,6 @@
 import math
-from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +9,7 @@ from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.metric import ACCURACY
 from replaytree.policy.guided import GuidedStrategy, Noise, knowledge_gradient
 from replaytree.policy.memory import ReplayMemory
+from replaytree.policy.value_model import Predicted
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.space import LabelSpace
 
@@ -66,20 +67,26 @@ def test_a_copy_of_another_training_is_no_repetition():
 
 
 class Believed:
-    """A value model whose members believe what they are told: a value for each path, else 0."""
+    """A value model that believes what it is told: a mean for each prefix, else 0, and one deviation for all."""
 
-    def __init__(self, *members):
-        self.members = members
-        self.fits = 0
+    unit = 1.0
+
+    def __init__(self, told, deviation=1e-9):
+        self.told, self.deviation = told, deviation
+        self.paths = []
+        self.fits, self.believed = 0, []
 
     def fit(self, table):
         self.fits += 1
+        self.paths = table.paths(table.examples()[0])
 
-    def scores(self, prefixes, *, epochs):
-        return torch.tensor([[member.get(prefix, 0.0) for prefix in prefixes] for member in self.members])
+    def believe(self, prefixes, *, epochs):
+        self.believed.append(prefixes)
 
-    def values(self, scores):
-        return scores
+    def predicted(self, prefixes, *, epochs):
+        mean = np.array([self.told.get(prefix, 0.0) for prefix in prefixes])
+        deviation = self.deviation if isinstance(self.deviation, dict) else dict.fromkeys(prefixes, self.deviation)
+        return Predicted(mean, np.array([deviation.get(prefix, 1e-9) for prefix in prefixes]))
 
     def state(self):
         return {}
@@ -88,12 +95,11 @@ class Believed:
         pass
 
 
-def believing(*members, actions=6, max_layers=1, **options):
-    """A guided strategy with that model, which has left its warm-up, and the tree that it knows."""
+def believing(told, deviation=1e-9, *, actions=6, max_layers=1, **options):
+    """A guided strategy with that model, which has left its warm-up."""
     space = LabelSpace([chr(ord("a") + a) for a in range(actions)], max_layers=max_layers)
-    options = {"warmup": 1, "policy_learning_rate": 1e-6} | options
-    strategy = GuidedStrategy(space, made(GuidedOptions, options), seed=0)
-    strategy._values = Believed(*members)
+    strategy = GuidedStrategy(space, made(GuidedOptions, {"warmup": 1} | options), seed=0)
+    strategy._values = Believed(told, deviation)
     strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4)
     return strategy
 
@@ -102,36 +108,61 @@ def measured(*paths, epochs=4, accuracy=0.5, count=1):
     return ReplayMemory([NodeStats(path, count, (BudgetSums(epochs, count, accuracy * count),)) for path in paths])
 
 
-def test_each_time_one_random_member_chooses():
-    # Each member has a favourite of its own; the mean of them all favours 5.
-    members = [{(favourite,): 1.0, (5,): 0.9} for favourite in range(4)]
-    strategy, memory = believing(*members), measured((0,), epochs=2)
-    chosen = Counter(strategy.propose(memory, num_paths=1, depth_bound=1, epochs=4)[0].path[0] for _ in range(80))
-    assert set(chosen) == {0, 1, 2, 3}
-    assert min(chosen.values()) >= 8  # of 80 / 4
+def test_expected_improvement_by_hand():
+    for exploration in (1.0, 2.0):
+        strategy = believing({}, exploration=exploration)
+        # At the best one, and one deviation over it: s phi(0), and s (Phi(1) + phi(1)).
+        gains = strategy._gains(Predicted(np.array([3.0, 3.5]), np.array([0.25, 0.5 / exploration])), 3.0)
+        assert gains.tolist() == pytest.approx([exploration * 0.25 * 0.398942, 0.5 * (0.841345 + 0.241971)], abs=1e-6)
+
+
+def test_expected_improvement_is_the_mean_of_what_is_over_the_best():
+    z = np.random.default_rng(0).standard_normal(400_000)
+    [gain] = believing({})._gains(Predicted(np.array([0.3]), np.array([0.7])), 0.5)
+    assert gain == pytest.approx(np.maximum(0.3 + 0.7 * z - 0.5, 0.0).mean(), rel=0.02)
+
+
+def test_a_candidate_that_is_less_sure_may_be_worth_more():
+    # Both are below the best, of 0.5: the one by 0.1 for certain, the other by 0.2 and a deviation of 0.3.
+    told = {(0,): 0.5, (1,): 0.4, (2,): 0.3, (3,): -9.0, (4,): -9.0, (5,): -9.0}
+    for deviation, chosen in (({}, (1,)), ({(2,): 0.3}, (2,))):
+        strategy = believing(told, {(1,): 0.02} | deviation)
+        [proposal] = strategy.propose(measured((0,)), num_paths=1, depth_bound=1, epochs=4)
+        assert proposal.path == chosen
 
 
 def test_a_candidate_is_worth_its_best_new_prefix():
     # (1, 0) and (1, 1) are worth 0.9 by what they begin with, (2, 3) is worth 0.7 by its end, (2, 1) 0.8.
-    values = {(1,): 0.9, (2, 3): 0.7, (2, 1): 0.8, (3, 0): 0.75}
-    strategy = believing(values, actions=4, max_layers=2)
+    values = {(1,): 0.9, (2, 3): 0.7, (2, 1): 0.8, (3, 0): 0.75, (0,): -1.0}
+    strategy = believing(values, 0.01, actions=4, max_layers=2)
     [proposal] = strategy.propose(measured((0,), epochs=2), num_paths=1, depth_bound=2, epochs=4)
     assert proposal.path[0] == 1
     # Once (1,) is known at this budget, nothing is gained by it; known at a smaller one, it still is new.
+    values[1,] = 0.75
     [proposal] = strategy.propose(measured((1,), epochs=4), num_paths=1, depth_bound=2, epochs=4)
     assert proposal.path == (2, 1)
     [proposal] = strategy.propose(measured((1,), epochs=8), num_paths=1, depth_bound=2, epochs=4)
     assert proposal.path == (2, 1)
+    values[1,] = 0.9
     [proposal] = strategy.propose(measured((1,), epochs=3), num_paths=1, depth_bound=2, epochs=4)
     assert proposal.path[0] == 1
     [proposal] = strategy.propose(measured((0,)), num_paths=1, depth_bound=2, epochs=4, pending=[(1, 2)])
     assert proposal.path == (2, 1)
 
 
+def test_a_path_that_failed_is_not_tried_again():
+    strategy = believing({(1,): 0.9, (2,): 0.8, (0,): -1.0}, 0.01)
+    failed = NodeStats((1,), 1)
+    memory = ReplayMemory([*measured((0,)), failed])
+    assert strategy.propose(memory, num_paths=1, depth_bound=1, epochs=4)[0].path == (2,)
+
+
 def test_paths_that_are_proposed_together_do_not_repeat_one_another():
     strategy = believing({(action,): 1.0 - action / 10 for action in range(6)})
-    proposals = strategy.propose(measured((0,), epochs=2), num_paths=6, depth_bound=1, epochs=4)
-    assert [p.path for p in proposals] == [(action,) for action in range(6)]
+    proposals = strategy.propose(measured((0,), epochs=2), num_paths=6, depth_bound=1, epochs=4, pending=[(3,)])
+    assert [p.path for p in proposals[:5]] == [(0,), (1,), (2,), (4,), (5,)]
+    # Each is taken for measured before the next is chosen.
+    assert strategy._values.believed == [[(3,)], [(0,)], [(1,)], [(2,)], [(4,)], [(5,)]]
 
 
 def test_a_tree_that_is_known_whole_goes_on_at_random():
@@ -141,58 +172,22 @@ def test_a_tree_that_is_known_whole_goes_on_at_random():
 
 
 def test_the_warm_up_ends_after_as_many_proposals():
-    strategy = believing({(5,): 1.0}, actions=12, warmup=4)
-    paths, learned = [], []
+    strategy = believing({(5,): 1.0}, 0.01, actions=12, warmup=4)
+    paths = []
     for _ in range(8):
         paths += strategy.propose(measured((0,), epochs=2), num_paths=1, depth_bound=1, epochs=4)
-        learned.append(strategy.observe(ReplayMemory(), [], []).loss is not None)
-    # One was proposed before: three more are random, and the controller learns nothing from them.
-    assert learned == [False] * 3 + [True] * 5
-    assert {p.behaviour for p in paths[:3]} == {(1 / 12,)}
+    # One was proposed before: three more are random.
+    assert {p.path for p in paths[:3]} != {(5,)}
     assert {p.path for p in paths[3:]} == {(5,)}
     assert strategy._values.fits == 5
 
 
-def controller_biases(strategy, values):
-    """The controller's policy is softmax(values) everywhere."""
-    with torch.no_grad():
-        for weights in strategy.state_dict()["controller"].values():
-            weights.zero_()
-        strategy.state_dict()["controller"]["logits.layer.bias"].copy_(torch.tensor(values))
-    return strategy
-
-
-def test_the_controller_is_fitted_to_the_best_eighth():
-    strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=8), [0.0] * 8)
-    paths = [(action,) for action in range(8)]
-    values = torch.tensor([0.1, 0.2, 0.0, 0.9, 0.3, 0.5, 0.8, 0.4])
-    strategy._learn(paths, [[n] for n in range(8)], values)
-    moved = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
-    assert moved == pytest.approx([-0.01] * 3 + [0.01] + [-0.01] * 4, rel=1e-3)
-    assert strategy._update.loss == pytest.approx(math.log(8))
-    assert strategy._update.entropy == pytest.approx(math.log(8))
-
-
-def test_a_path_counts_by_the_best_value_that_it_reaches():
-    # The second one ends badly, but nothing is better than its first layer.
-    strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=4, max_layers=2), [0.0] * 4)
-    paths = [(0, 1), (2, 3)]
-    strategy._learn(paths, [[0, 1], [2, 3]], torch.tensor([0.3, 0.6, 0.8, 0.1]))
-    moved = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
-    assert moved == pytest.approx([-0.01, -0.01, 0.01, 0.01], rel=1e-3)
-    # The mean over its two steps.
-    assert strategy._update.loss == pytest.approx(math.log(4))
-
-
-def test_the_entropy_bonus_keeps_the_controller_from_settling():
-    # Three of the best four of 32 candidates are a and one is b, as the policy has it: only the bonus is left to move.
-    p = [math.log(0.75), math.log(0.25), -30.0]
-    strategy = controller_biases(believing({}, policy_learning_rate=0.01, actions=3), p)
-    paths = [(0,)] * 3 + [(1,)] + [(2,)] * 28
-    strategy._learn(paths, [[path[0]] for path in paths], torch.tensor([0.9, 0.8, 0.1]))
-    a, b, _ = strategy.state_dict()["controller"]["logits.layer.bias"].tolist()
-    assert a == pytest.approx(p[0] - 0.01, rel=1e-2)
-    assert b == pytest.approx(p[1] + 0.01, rel=1e-2)
+def test_a_state_of_the_networks_of_old_is_taken_without_them():
+    strategy = believing({})
+    old = strategy.state_dict() | {"values": {"networks": {}, "optimizer": {}}, "proposed": 7, "noise": [0.5, 2]}
+    del old["model"]
+    strategy.load_state_dict(old)
+    assert (strategy._proposed, strategy._noise.variance) == (7, 0.25)
 
 
 def leaders(first=0.9, second=0.89):
@@ -222,35 +217,35 @@ def test_a_leader_is_trained_again_as_the_beginning_of_a_longer_path():
     strategy._proposed = 4
     [proposal] = strategy.propose(leaders(), num_paths=1, depth_bound=3, epochs=4)
     assert (proposal.path[0], len(proposal.path), proposal.source) == (0, 3, "continue")
-    assert proposal.behaviour[0] == 1.0
-    assert proposal.behaviour[1:] == pytest.approx((0.25, 0.25), abs=0.05)
+    assert proposal.behaviour == (1.0, 0.25, 0.25)
 
 
 @pytest.mark.parametrize(
-    ("why", "variance", "values", "memory", "pending"),
+    ("why", "variance", "best", "memory", "pending"),
     [
-        ("nothing was trained twice", 0.0, [{}], leaders(), ()),
-        # Values are 2.30 and 2.21: a gain of 0.003. That of the candidate, 0.85 +- 0.75, is 0.007.
-        ("a candidate may well be better", 0.01, [{(5,): 1.6}, {(5,): 0.1}], leaders(), ()),
-        # Values are 3.00 and 0.69, far apart for a deviation of 0.1; even a candidate of 1.3 +- 0.3 has more to gain.
-        ("the best is beyond doubt", 0.01, [{(5,): 1.6}, {(5,): 1.0}], leaders(0.95, 0.5), ()),
-        ("there is one leader", 1.0, [{}], measured((0,)), ()),
-        ("the leader is under way", 1.0, [{}], leaders(), [(0,)]),
+        ("nothing was trained twice", 0.0, 0.0, leaders(), ()),
+        # Values are 2.30 and 2.21: a gain of 0.003, less than that of a candidate that is better by 0.01 for certain.
+        ("a candidate is better", 0.01, 0.01, leaders(), ()),
+        # Values are 3.00 and 0.69, far apart for a deviation of 0.1.
+        ("the best is beyond doubt", 0.01, 1e-3, leaders(0.95, 0.5), ()),
+        ("there is one leader", 1.0, 0.0, measured((0,)), ()),
+        ("the leader is under way", 1.0, 0.0, leaders(), [(0,)]),
     ],
 )
-def test_no_leader_is_trained_again_where(why, variance, values, memory, pending):
-    strategy = noisy(believing(*values, actions=12), variance)
+def test_no_leader_is_trained_again_where(why, variance, best, memory, pending):
+    strategy = noisy(believing({(5,): best}, actions=12), variance)
     strategy._proposed = 4
     [proposal] = strategy.propose(memory, num_paths=1, depth_bound=1, epochs=4, pending=pending)
     assert proposal.path not in memory, why
 
 
-def test_own_values_and_those_of_a_prior_are_spread_alike():
-    space = LabelSpace(["a", "b", "c"], max_layers=1)
-    strategy = GuidedStrategy(space, GuidedOptions(exploration=3.0), seed=0)
-    strategy.propose(ReplayMemory(prior=measured((0,), (1,))), num_paths=1, depth_bound=1, epochs=4)
-    # Deviations count twice at an exploration of 1.
-    assert (strategy._values._spread, strategy._prior._values._spread) == (6.0, 6.0)
+def test_a_leader_is_trained_again_where_that_gains_more_than_the_best_candidate():
+    strategy = noisy(believing({(5,): 0.001}, actions=12), 0.01)
+    strategy._proposed = 4
+    assert strategy.propose(leaders(), num_paths=1, depth_bound=1, epochs=4)[0].path == (0,)
+    # The same in values, of which a score is worth ten.
+    strategy._proposed, strategy._values.unit = 4, 10.0
+    assert strategy.propose(leaders(), num_paths=1, depth_bound=1, epochs=4)[0].path == (5,)
 
 
 def test_the_leader_of_most_to_gain_is_trained_again():
@@ -263,22 +258,38 @@ def test_the_leader_of_most_to_gain_is_trained_again():
     assert strategy.propose(memory, num_paths=1, depth_bound=1, epochs=4)[0].path == (1,)
 
 
-@pytest.mark.parametrize(("mutants", "own"), [(0.0, 64), (0.5, 32), (1.0, 0)])
+@pytest.mark.parametrize(("mutants", "own"), [(0.0, 0), (0.5, 100), (1.0, 200)])
 def test_as_many_candidates_are_mutants_as_asked(mutants, own):
     # Of 24^4 paths hardly two are equal.
-    strategy = believing({}, actions=24, max_layers=4, mutants=mutants, temperature=1.0)
-    memory = ReplayMemory([NodeStats((7, 7, 7, 7)[:t], 1, (BudgetSums(4, 1, 0.5),)) for t in range(1, 5)])
-    candidates = [proposal for _, proposal in strategy._candidates(memory, 4)]
-    # The controller's steps have probabilities of their own; a mutant's are 1, or 1/24 where it grew at random.
-    drawn = [p for p in candidates if set(p.behaviour) <= {1.0, 1 / 24}]
-    assert len(candidates) == pytest.approx(64, abs=2)
-    assert len(candidates) - len(drawn) == pytest.approx(own, abs=1)
-    assert all(p.source == "continue" for p in drawn)
-    assert all(len(p.path) == 4 for p in candidates)
-    # Of the controller's, every second one starts with a prefix of the tree, which may be empty.
-    continued = [p for p in candidates if p not in drawn and p.source == "continue"]
-    assert all(p.path[0] == 7 and p.behaviour[0] == 1.0 for p in continued)
-    assert own / 8 <= len(continued) <= own / 2
-    assert {p.behaviour.count(1.0) for p in continued} <= {1, 2, 3}
-    # A prefix is shorter than the bound, so that something new is always added to it.
-    assert mutants > 0 or (7, 7, 7, 7) not in {p.path for p in candidates}
+    strategy = believing({}, actions=24, max_layers=4, mutants=mutants)
+    candidates = strategy._candidates([(7, 7, 7, 7), (8, 8)], 4)
+    drawn = [p for p in candidates if p.source == "continue"]
+    # A mutant of the first place of (8, 8) has its second place, and its end is random.
+    assert sum(p.source == "sample" for p in candidates) == pytest.approx(200 - own, abs=2)
+    assert len(drawn) <= own
+    assert all(p.path.count(7) == 3 or 8 in p.path[:2] for p in drawn)
+    assert {p.path.count(7) for p in drawn if 8 not in p.path[:2]} <= {3}
+    assert all(len(p.path) == len(p.behaviour) == 4 for p in candidates)
+    assert not own or any(p.path.count(7) == 3 for p in drawn)
+
+
+def test_parents_are_the_ten_prefixes_that_the_model_values_most():
+    told = {(action,): float(action) for action in range(12)}
+    strategy = believing(told, actions=12)
+    asked = []
+    strategy._candidates = lambda parents, depth_bound: asked.extend(parents) or [Proposal((0,), "sample", (1.0,))]
+    # All have one accuracy: the model decides.
+    strategy.propose(measured(*told), num_paths=1, depth_bound=1, epochs=4)
+    assert asked == [(action,) for action in range(11, 1, -1)]
+
+
+def test_what_a_prior_values_is_a_parent_before_anything_was_trained():
+    space = LabelSpace(["a", "b", "c"], max_layers=2)
+    strategy = GuidedStrategy(space, GuidedOptions(), seed=0)
+    paths = [(a, b) for a in range(3) for b in range(3)]
+    nodes = [
+        NodeStats(path, 1, (BudgetSums(4, 1, 0.3 + 0.2 * path.count(2)),))
+        for path in [*((a,) for a in range(3)), *paths]
+    ]
+    [proposal] = strategy.propose(ReplayMemory(prior=ReplayMemory(nodes)), num_paths=1, depth_bound=2, epochs=4)
+    assert proposal.path == (2, 2)

@@ -207,7 +207,7 @@ def test_options_that_nothing_would_come_of():
     macro = enas_macro()
     with pytest.raises(ConfigError, match=r"cell_bias is 0\.25, and the space has no normal and reduction cells"):
         Shaping(ControllerOptions(cell_bias=0.25), Vocabulary(macro).steps(5), macro)
-    assert SearchConfig().strategy_options.controller == ControllerOptions()
+    assert SearchConfig(strategy="replay").strategy_options.gradient.controller == ControllerOptions()
 
 
 def test_a_space_that_does_not_say_so_has_no_cells(monkeypatch):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from replaytree.policy.evolution import EvolutionStrategy
 from replaytree.policy.guided import GuidedStrategy
 from replaytree.policy.q_learning import QLearningStrategy
 from replaytree.policy.replay import reinforce
+from replaytree.policy.value_model import Predicted
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation, Proposal
 from replaytree.space import LabelSpace
 
@@ -146,19 +148,23 @@ def test_evolution_takes_the_whole_path_as_fitness():
 
 
 class Believed:
-    """A value model that believes what it is told: a value for each path, else 0."""
+    """A value model that believes what it is told: a mean for each prefix, else 0."""
+
+    unit = 1.0
 
     def __init__(self, told):
         self.told = told
+        self.paths = [(0, 0)]
 
     def fit(self, table):
         pass
 
-    def scores(self, prefixes, *, epochs):
-        return torch.tensor([[self.told.get(prefix, 0.0) for prefix in prefixes]])
+    def believe(self, prefixes, *, epochs):
+        pass
 
-    def values(self, scores):
-        return scores
+    def predicted(self, prefixes, *, epochs):
+        mean = np.array([self.told.get(prefix, 0.0) for prefix in prefixes])
+        return Predicted(mean, np.full(len(prefixes), 1e-3))
 
     def state(self):
         return {}
@@ -168,8 +174,7 @@ class Believed:
 
 
 def guided(told, *, noise=0.0):
-    options = {"warmup": 1, "policy_learning_rate": 1e-6, "candidates": 400}
-    strategy = GuidedStrategy(SPACE, made(GuidedOptions, options), seed=0)
+    strategy = GuidedStrategy(SPACE, made(GuidedOptions, {"warmup": 1, "candidates": 400}), seed=0)
     strategy._values = Believed(told)
     strategy.propose(ReplayMemory(), num_paths=1, depth_bound=1, epochs=4)
     strategy.load_state_dict(strategy.state_dict() | {"noise": [noise, int(noise > 0)]})
@@ -193,9 +198,8 @@ def test_guided_trains_a_leader_again_as_it_is():
     longer = LabelSpace(["a", "b", "c", "d"], max_layers=3)
     strategy = guided({}, noise=1.0)
     strategy._space, strategy._proposed = longer, 4
-    again = strategy._guided(ReplayMemory(nodes), 2, 4, set())
     strategy._nodes.take_in(ReplayMemory(nodes))
-    again = strategy._guided(ReplayMemory(nodes), 2, 4, set())
+    again = strategy._guided(ReplayMemory(nodes), 2, 4, {})
     assert again == Proposal((0, 0), "continue", (1.0, 1.0))
 
 

@@ -187,21 +187,10 @@ def taught(name):
     return strategy
 
 
-def test_a_deeper_value_model_predicts_what_it_did():
+def test_a_deeper_value_model_goes_on_with_its_parameters():
     before, after = taught("guided"), strategy_of("guided", 5)
     after.load_state_dict(before.state_dict())
-    prefixes = [(0,), (1, 1), (2, 1, 0), (0, 0, 0)]
-    told = after._values.scores(prefixes, epochs=4)
-    assert torch.allclose(told, before._values.scores(prefixes, epochs=4), atol=1e-5)
-    # Layers beyond have weights as a new model has them: not 0, from which no two members would ever differ.
-    beyond = after._values.weight1[:, 9:15].detach()
-    assert torch.equal(beyond, strategy_of("guided", 5)._values.weight1[:, 9:15])
-    # One step of both on a prefix that both know moves them alike, so that the optimiser's moments fit the weights.
-    moments = [strategy._values._optimizer.state_dict()["state"][0] for strategy in (before, after)]
-    assert torch.equal(moments[1]["exp_avg"][:, 9:15], torch.zeros_like(beyond))
-    assert torch.allclose(moments[1]["exp_avg"][:, 15:18], moments[0]["exp_avg"][:, 9:12] * 3 / 5)
-    assert torch.allclose(moments[1]["exp_avg_sq"][:, -2], moments[0]["exp_avg_sq"][:, -2] * 9 / 25)
-    assert torch.equal(moments[1]["exp_avg"][:, -1], moments[0]["exp_avg"][:, -1])
+    assert after._values.state() == before._values.state() != strategy_of("guided", 5)._values.state()
 
 
 def test_a_deeper_baseline_has_measured_nothing_beyond():
@@ -212,7 +201,7 @@ def test_a_deeper_baseline_has_measured_nothing_beyond():
     assert before._count_D[0] > 0
 
 
-@pytest.mark.parametrize("name", ["guided", "replay", "puct"])
+@pytest.mark.parametrize("name", ["replay", "puct"])
 def test_a_state_of_more_layers_is_refused(name):
     with pytest.raises((ValueError, RuntimeError)):
         strategy_of(name, 2).load_state_dict(strategy_of(name, 3).state_dict())

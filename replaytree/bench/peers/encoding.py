@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from replaytree.policy.features import NO_LAYER, PathFeatures
+from replaytree.policy.features import PathFeatures
 from replaytree.records import Path, Space
 
 
@@ -22,11 +22,8 @@ class Encoding:
 
     def of(self, paths: Sequence[Path]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Both for paths of any depth."""
-        T = self._features.max_layers
-        actions_NT = np.array([(*path, *(NO_LAYER,) * (T - len(path))) for path in paths], dtype=np.int64)
-        features_NF = self._features.of(actions_NT, np.ones(len(paths), dtype=np.int64)).astype(np.float64)
-        # The last of `shared` is the depth.
-        return features_NF[:, : -self._features.tail], features_NF[:, self._features.shared[:-1]]
+        read = self._features.of(self._features.padded(paths), np.ones(len(paths), dtype=np.int64))
+        return read.places.astype(np.float64), read.totals.astype(np.float64) / self._features.max_layers
 
     def all_of(self, paths: Sequence[Path]) -> NDArray[np.float64]:
         """(N, P + C)."""

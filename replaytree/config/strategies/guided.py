@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from replaytree.config.controller import ControllerOptions
-from replaytree.config.drawing import temperature
 from replaytree.config.exploration import exploration
-from replaytree.config.option import group, option
+from replaytree.config.option import option
 from replaytree.config.strategy import StrategyOptions
 
 
@@ -20,11 +18,9 @@ class GuidedOptions(StrategyOptions):
     made_by: ClassVar[str] = "guided.GuidedStrategy"
     is_warm: ClassVar[bool] = True
 
-    warmup: int = option(8, "guided: trainings before the value networks choose.", "Strategy", least=1)
-    candidates: int = option(64, "guided: paths ranked before one is trained.", "Strategy", least=1, most=1_000_000)
+    warmup: int = option(8, "guided: trainings before the value model chooses.", "Strategy", least=1)
+    candidates: int = option(200, "guided: paths ranked before one is trained.", "Strategy", least=1, most=1_000_000)
     mutants: float = option(
-        0.5, "guided: share of the candidates that are mutants of good paths.", "Strategy", least=0.0, most=1.0
+        0.75, "guided: share of the candidates that are mutants of good paths.", "Strategy", least=0.0, most=1.0
     )
-    temperature: float = temperature()
     exploration: float = exploration()
-    controller: ControllerOptions = group(ControllerOptions)
