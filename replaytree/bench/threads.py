@@ -67,7 +67,7 @@ def measure_threads(
         for number in range(rounds):
             first = number % len(choices)
             for choice in choices[first:] + choices[:first]:
-                with _busy(busy):
+                with busy_processes(busy):
                     taken = _search_seconds(choice, dataset, trainings)
                 wall[choice].append(taken[0])
                 cpu[choice].append(taken[1])
@@ -92,7 +92,7 @@ def _search_seconds(choice: str, dataset: str, trainings: int) -> tuple[float, f
 
 
 @contextmanager
-def _busy(count: int) -> Iterator[None]:
+def busy_processes(count: int) -> Iterator[None]:
     """Processes that compute for nothing meanwhile; they end with this one, too."""
     code = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(1_000_000))"
     # Their own processor time counts with the children's only once they are waited for, which is after the search.

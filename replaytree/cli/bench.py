@@ -16,6 +16,7 @@ from replaytree.cli.bench_recurrent import recurrent
 from replaytree.cli.bench_searches import digits_table, spaces, strategies
 from replaytree.cli.bench_sharing import sharing
 from replaytree.cli.bench_weights import supernet, weights
+from replaytree.cli.bench_workers import first_answer, workers
 from replaytree.cli.help import Commands
 from replaytree.cli.options import whole
 from replaytree.cli.text import say
@@ -154,6 +155,8 @@ def storage(
     finish({"costs": [asdict(cost) for cost in costs], "optuna": beside and asdict(beside)}, json_)
 
 
+bench.command()(workers)
+bench.command("first-answer")(first_answer)
 bench.command()(evaluator)
 bench.command()(differentiable)
 bench.command("truth-table")(truth_table)
