@@ -24,6 +24,11 @@ class Workers(Protocol):
     """Turns are submitted by number while a worker is free, and returned in the order in which they end."""
 
     @property
+    def count(self) -> int:
+        """How many workers there are."""
+        ...
+
+    @property
     def ahead(self) -> int:
         """How many trainings a search may have proposed and not recorded."""
         ...
@@ -57,6 +62,7 @@ class Workers(Protocol):
 class InProcess:
     """This process: one turn at a time, evaluated when it is asked for, by `ask`."""
 
+    count = 1
     ahead = 1
     in_order = True
 

@@ -13,7 +13,7 @@ from replaytree.policy.differentiable import DifferentiableStrategy, MixedSupern
 from replaytree.policy.states import folded, power_below
 from replaytree.records import NodeStats, PathEvaluation, Space
 from replaytree.search.state import owner, pack, require_loads, restore
-from replaytree.search.turns import Turn
+from replaytree.search.turns import TrainedBy, Turn
 from replaytree.space import SoftReward
 from replaytree.space.network import task_of
 from replaytree.training import using
@@ -53,7 +53,7 @@ class Learner:
 
     A turn goes through `propose`, `learn` and, once its lesson is stored, `recorded`. Where that was interrupted, or
     another process has gone on with the search, `restore` goes back to what the tree holds. `pending` are the turns
-    between `propose` and `learn`, in the order of their proposal.
+    between `propose` and `learn`, in the order of their proposal. `trained_by` are the workers of the last run.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Learner:
         self.pruning = Pruning()
         self.episode_count = self.training_count = self.proposed_count = 0
         self.pending: list[Turn] = []
+        self.trained_by: TrainedBy | None = None
         self.leader: Leader | None = None
         self._unstored: list[tuple[int, float]] = []
         self._state_proven = False
@@ -104,7 +105,7 @@ class Learner:
         self._unstored, self.pending = [], []
         if (payload := tree.strategy_state()) is not None:
             # Until revision 0008 a state held the checkpoints that the database holds now; the next record moves them.
-            self.growth, self._unstored, self.proposed_count, self.pending = restore(
+            self.growth, self._unstored, self.proposed_count, self.pending, self.trained_by = restore(
                 payload, self.strategy, config=self._config, episode_count=self.episode_count
             )
         if raised_from is not None:
@@ -193,6 +194,7 @@ class Learner:
             "growth": asdict(self.growth),
             "proposed_count": self.proposed_count,
             "pending": [turn.to_plain() for turn in self.pending],
+            "trained_by": None if self.trained_by is None else list(self.trained_by),
             "of": owner(self._config),
         }
         payload = pack(state)

@@ -14,7 +14,7 @@ from replaytree.border import reason
 from replaytree.config import Growth, SearchConfig
 from replaytree.errors import CorruptTree, StorageError
 from replaytree.policy import Strategy
-from replaytree.search.turns import Turn
+from replaytree.search.turns import TrainedBy, Turn
 
 
 def pack(state: Mapping[str, Any], *, of: str = "strategy", prove: bool = True) -> bytes:
@@ -73,6 +73,7 @@ class Standing(NamedTuple):
     checkpoints: list[tuple[int, float]]
     proposed_count: int
     pending: list[Turn]
+    trained_by: TrainedBy | None
 
 
 def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode_count: int) -> Standing:
@@ -86,6 +87,8 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
         seen = [(int(epochs), float(accuracy)) for epochs, accuracy in state.get("pruning", {}).get("seen", ())]
         proposed = state.get("proposed_count", episode_count)
         pending = [Turn.from_plain(turn) for turn in state.get("pending", ())]
+        workers = state.get("trained_by")
+        trained_by = None if workers is None else TrainedBy(*workers)
         counts = (
             growth.depth_bound, growth.trainings, growth.episodes, growth.stale, growth.least_epochs, proposed,
             *(turn.number for turn in pending),
@@ -97,7 +100,7 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
             f"the stored state of the strategy does not fit the search ({reason(error)}); import the search from an "
             f"export, or start anew"
         ) from error
-    return Standing(growth, seen, proposed, pending)
+    return Standing(growth, seen, proposed, pending, trained_by)
 
 
 def owner(config: SearchConfig) -> str:

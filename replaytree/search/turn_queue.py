@@ -13,15 +13,18 @@ that goes further has at that point, so that going on gives the tree of one long
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from replaytree.evaluate import Workers
 from replaytree.records import PathEvaluation
 from replaytree.search.learner import Learner
-from replaytree.search.turns import Limits, Turn, episode_seed
+from replaytree.search.turns import Limits, TrainedBy, Turn, episode_seed
 
 # Replays wait behind the training before them. A strategy that proposes nothing else must not fill the memory.
 MOST_TURNS_A_TRAINING = 8
+
+_log = logging.getLogger("replaytree")
 
 
 class TurnQueue:
@@ -42,6 +45,10 @@ class TurnQueue:
         self._is_stopped = is_stopped
         self._admitted: set[int] = set()
         self._results: dict[int, Sequence[PathEvaluation] | Exception] = {}
+        before, now = learner.trained_by, TrainedBy(workers.count, workers.in_order)
+        if before is not None and before != now:
+            _log.info("trained by %s so far, by %s from now on: another tree than either alone would give", before, now)
+        learner.trained_by = now
 
     def next(self) -> tuple[Turn, Sequence[PathEvaluation]] | None:
         """The next turn to record, and the evaluations of its paths; None where the run has ended.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,6 +56,17 @@ class Turn:
         """The inverse; whatever is raised where they are no such values."""
         proposals = [Proposal(**proposal) for proposal in values["proposals"]]
         return cls(**{**values, "proposals": proposals, "budget": Budget(**values["budget"])})
+
+
+class TrainedBy(NamedTuple):
+    """The workers of a run, as far as its tree depends on them. This process alone is one worker."""
+
+    workers: int
+    in_order: bool
+
+    def __str__(self) -> str:
+        count = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        return count if self.in_order else f"{count} whose results were taken as they came"
 
 
 @dataclass(frozen=True, slots=True)

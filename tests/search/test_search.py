@@ -508,7 +508,7 @@ def test_a_disk_that_fills_up_in_mid_search_ends_the_run_and_the_search_resumes(
 class Lifo:
     """Three turns at once, in this process; the last to come in is the first to come out."""
 
-    ahead = 3
+    count = ahead = 3
     in_order = False
 
     def __init__(self, evaluator):

@@ -162,6 +162,20 @@ def test_what_was_under_way_is_trained_again_with_its_seeds_by_any_number_of_wor
     assert alone.workers.seeds == [episode_seed(5, number) for number in range(done, 20)]
 
 
+def test_another_number_of_workers_is_told(tmp_path, caplog):
+    caplog.set_level("INFO", "replaytree")
+    storage = f"sqlite:///{tmp_path}/s.db"
+    begun(storage, "random", Crowd(2, 0)).run(trainings=3)
+    resumed(storage, Crowd(2, 0)).run(trainings=3)
+    assert caplog.messages == []
+    resumed(storage, Crowd(1, 0)).run(trainings=1)
+    resumed(storage, Crowd(1, 0, in_order=False)).run(trainings=1)
+    assert caplog.messages == [
+        f"trained by {before} so far, by {now} from now on: another tree than either alone would give"
+        for before, now in (("2 workers", "1 worker"), ("1 worker", "1 worker whose results were taken as they came"))
+    ]
+
+
 def test_as_they_come_nobody_waits_for_the_first(tmp_path):
     class First(Crowd):
         """The first turn never ends."""
