@@ -24,6 +24,12 @@ def print_closing(
     prefixes = console.counting(search.tree.comparable_count(), "prefix", "prefixes")
     title = f"{search.name}: best of {prefixes}, {trainings}"
     console.print_nodes(nodes, "table", metric=search.metric, title=title, unit=search.config.weights.unit)
+    if search.ended is not None:
+        say(f"ended after {console.counting(search.training_count, 'epoch')}: {escaped(search.ended)}")
+    answer = nodes[0].node_id if nodes else None
+    if (derived := search.derived) is not None:
+        answer = derived.node_id
+        say(f"derived: node {answer}, {escaped(' '.join(derived.labels))}")
     goal = search.tree.goal()
     # The goal may have been reached while the last training ended.
     is_early = is_stopped and goal is not None and search.goal_left() is not None
@@ -32,7 +38,7 @@ def print_closing(
     if is_quiet:
         return
     say("\nNext:")
-    for words in _following(search.tree, nodes[0].node_id if nodes else None, is_early, search.data is not None):
+    for words in _following(search.tree, answer, is_early, search.data is not None):
         there = data_dir if words[0] in ("resume", "retrain") else None
         say(f"  {escaped(console.command(*words, storage=storage, data_dir=there))}")
 

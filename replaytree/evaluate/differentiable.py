@@ -103,6 +103,14 @@ class DifferentiableEvaluator:
             return f"the normal cell of epoch {self._turns} has {self._skips[-1]} skips"
         return None
 
+    @property
+    def behind(self) -> int:
+        """How many epochs before the last one the path was derived that the search ends with: where it was sound."""
+        sound = None
+        if self._options.bilevel.stop_early == "eigenvalue":
+            sound = collapsed_at(self._eigenvalues)
+        return 0 if sound is None else len(self._eigenvalues) - sound
+
     def _require_rule(self) -> None:
         """ConfigError where a rule counts skips that the space has not."""
         if self._options.bilevel.stop_early == "skips" and not any(

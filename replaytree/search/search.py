@@ -33,7 +33,7 @@ from replaytree.search.turn_queue import TurnQueue
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
 from replaytree.space.graph import require_graphs
-from replaytree.tree import Goal, ReplayTree, require_writable
+from replaytree.tree import Goal, Node, ReplayTree, require_writable
 
 _log = logging.getLogger("replaytree")
 
@@ -343,6 +343,18 @@ class Search:
     def ended(self) -> str | None:
         """Why the strategy proposes nothing more, in words; None where it goes on."""
         return self.learner.ended
+
+    @property
+    def derived(self) -> Node | None:
+        """The path that a differentiable search ends with: that of the last epoch, or of the last sound one.
+
+        None of other searches, and before the first epoch.
+        """
+        behind = self.learner.behind
+        if behind is None or self.episode_count <= behind:
+            return None
+        number = self.tree.episodes()[-1 - behind].node_id
+        return next(node for node in self.tree.nodes() if node.node_id == number)
 
     def stop(self) -> None:
         """Ask a run to end with what its workers have finished by then; safe to call from a signal handler.

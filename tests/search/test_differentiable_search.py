@@ -86,6 +86,7 @@ def test_an_epoch_is_an_episode_with_what_the_numbers_were_like(begin):
     evaluator = search.workers.evaluator
     assert evaluator._mixture.derive(evaluator._training.rows()) == episodes[-1].path
     assert search.tree.best(5)[0].epochs == 3
+    assert search.derived.path == episodes[-1].path
 
 
 def test_scores_are_of_the_path_alone(begin):
@@ -106,6 +107,7 @@ def test_a_search_that_collapses_ends(tmp_path, begin, monkeypatch):
     search = begin(strategy="darts", stop_early="eigenvalue").run(trainings=5)
     assert search.training_count == 2
     assert "since epoch 1, whose path is the one to take" in search.ended
+    assert search.derived.path == search.tree.episodes()[0].path
     assert all(episode.mixed.eigenvalue is not None for episode in search.tree.episodes())
     # It has ended for good.
     assert resumed(tmp_path).run(trainings=2).training_count == 2
@@ -249,3 +251,17 @@ def test_other_spaces(begin, strategy, space):
     assert [len(episode.path) for episode in episodes] == [search.config.space.max_layers] * 2
     assert all(episode.failure is None and episode.entropy > 0.0 for episode in episodes)
     assert check(search.tree.engine) == []
+
+
+def test_the_command_ends_with_what_was_derived(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(differentiable, "collapsed_at", lambda values: 1 if len(values) == 2 else None)
+    small = ["--space", "darts", "--channels", "4", "--cells", "3", "--max-layers", "2", "--train-limit", "96"]
+    given = ["run", "--name", "s", "--storage", f"sqlite:///{tmp_path}/a.db", "--strategy", "darts", *small]
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*given, "--stop-early", "eigenvalue", "--trainings", "4"])
+    assert not ended.value.code
+    out = capsys.readouterr().out
+    first = replaytree.ReplayTree.open(f"sqlite:///{tmp_path}/a.db", "s").episodes()[0]
+    assert "ended after 2 epochs: the dominant eigenvalue has risen from" in out
+    assert f"derived: node {first.node_id}, " in out
+    assert f"replaytree retrain s --node {first.node_id}" in out
