@@ -22,7 +22,6 @@ from replaytree.evaluate.attempt import Failure, failed_evaluation, failure_of
 from replaytree.evaluate.projecting import Projecting
 from replaytree.networks.mixed import entropies
 from replaytree.records import Mixed, Path, PathEvaluation, Space
-from replaytree.space.mixed import MixedGraph
 from replaytree.space.mixtures import mixture_of
 from replaytree.space.trie import BYTES
 from replaytree.training.bilevel import BilevelTraining, EpochLosses
@@ -69,7 +68,8 @@ class DifferentiableEvaluator:
         self._device = device
         self._threads = threads_on(threads, device)
         graph = self._mixture.graph
-        _require_room(graph, recipe, usable_bytes(device) if memory_bytes is None else memory_bytes)
+        kept = BYTES * recipe.batch_size * graph.activations(together=options.temperatures is None)
+        _require_room(kept, recipe, usable_bytes(device) if memory_bytes is None else memory_bytes)
         _require_images(data, weights)
         self._require_rule()
         self._flops = graph.flops * recipe.batch_size
@@ -253,15 +253,14 @@ class DifferentiableEvaluator:
         self._eigenvalues, self._skips = list(state["eigenvalues"]), list(state["skips"])
 
 
-def _require_room(graph: MixedGraph, recipe: Recipe, memory_bytes: int) -> None:
+def _require_room(needed: int, recipe: Recipe, memory_bytes: int) -> None:
     """ConfigError where a step of the supernet is estimated not to fit."""
-    needed = BYTES * recipe.batch_size * graph.activations
     if needed > memory_bytes:
         mib = 2**20
         raise ConfigError(
-            f"the supernet mixes all options at once, which is estimated to take {needed / mib:,.0f} MiB for batches "
-            f"of {recipe.batch_size} images, and there are {memory_bytes / mib:,.0f}; give a smaller --batch-size, "
-            f"fewer --channels, or --strategy pc-darts"
+            f"a step of the supernet is estimated to take {needed / mib:,.0f} MiB for batches of {recipe.batch_size} "
+            f"images, and there are {memory_bytes / mib:,.0f}; give a smaller --batch-size, fewer --channels, or "
+            f"another strategy: pc-darts and gdas take least"
         )
 
 

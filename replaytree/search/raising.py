@@ -23,6 +23,11 @@ def raised(config: SearchConfig, *, max_layers: int | None, epochs: tuple[int, i
             asked["epochs_first"], asked["epochs_last"] = epochs
         except (TypeError, ValueError):
             raise ConfigError(f"epochs is {epochs!r:.80}; give two whole numbers, as in epochs=(4, 8)") from None
+    if config.strategy_options.is_differentiable and max_layers not in (None, config.space.max_layers):
+        raise ConfigError(
+            f"max_layers is {max_layers}, and the supernet of strategy {config.strategy} has {config.space.max_layers} "
+            f"layers; start a new search (--max-layers)"
+        )
     new = config.with_options(**asked)
     if new.space.max_layers < config.space.max_layers:
         raise ConfigError(

@@ -118,11 +118,21 @@ class MixedGraph:
         """Multiply-adds for one image, of all options."""
         return sum(layer.flops(*shapes) for layer, shapes in self.parts())
 
-    @property
-    def activations(self) -> int:
-        """Numbers of 32 bits that all options together keep for one image for the backward pass, and their products."""
-        kept = sum(layer.activations(*shapes) for layer, shapes in self.parts())
-        return kept + sum(len(edge.options) * math.prod(n.shape) for n in self.nodes for edge in n.edges)
+    def activations(self, *, together: bool) -> int:
+        """Numbers of 32 bits that a step keeps for one image for the backward pass, products with weights among them.
+
+        Of all options `together`, or of one option an edge, the one that keeps most.
+        """
+        total = self.head.activations(self.shape(len(self.nodes)))
+        for node in self.nodes:
+            if node.layer is not None:
+                total += node.layer.activations(*map(self.shape, node.inputs))
+            for edge in node.edges:
+                shape = read_shape(self.shape(edge.source), edge)
+                product = math.prod(node.shape) // edge.share
+                kept = [product + _kept(option.layers or (), shape) for option in edge.options]
+                total += sum(kept) if together else max(kept)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,15 @@ class Mixture(Protocol):
     def skips(self, path: Path) -> Skips | None:
         """How many of its operations pass their input on; None in a space that has no such operation."""
         ...
+
+
+def _kept(layers: Sequence[Layer], shape: Shape) -> int:
+    """What layers in turn keep for the backward pass."""
+    total = 0
+    for layer in layers:
+        total += layer.activations(shape)
+        shape = legal_output(layer, shape)
+    return total
 
 
 def read_shape(shape: Shape, edge: MixedEdge) -> Shape:

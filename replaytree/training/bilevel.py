@@ -55,7 +55,9 @@ class BilevelTraining:
         self._data, self._recipe, self._options, self._clip, self._seed = data, recipe, options, clip, seed
         self._device = data.train_images.device
         precision = Precision.of(self._device)
-        self._precision = Precision(torch.float32) if precision.scaled else precision
+        # Differences of gradients, and second derivatives, would drown in the rounding of 16 bits.
+        is_exact = options.order > 1 or options.bilevel.stop_early == "eigenvalue"
+        self._precision = Precision(torch.float32) if precision.scaled or is_exact else precision
         self.mixings = graph.decisions
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -6,7 +6,7 @@ import torch
 import replaytree
 from replaytree import cli
 from replaytree.config import SearchConfig
-from replaytree.errors import ConfigError, SpaceError, StateUnusable
+from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate import differentiable
 from replaytree.records import PathEvaluation
 from replaytree.search.state import unpack
@@ -211,8 +211,15 @@ def test_a_supernet_that_diverges_is_a_failure(begin, monkeypatch):
 
 def test_deeper_cells_are_another_supernet(tmp_path, begin):
     begin(strategy="darts").run(trainings=1)
-    with pytest.raises((ConfigError, StateUnusable)):
+    with pytest.raises(ConfigError, match="max_layers is 4, and the supernet of strategy darts has 2 layers; start a"):
         resumed(tmp_path, max_layers=4)
+
+
+def test_a_new_supernet_goes_on_with_the_tree(tmp_path, begin):
+    begin(strategy="darts").run(trainings=2)
+    search = resumed(tmp_path, restart_weights=True).run(trainings=1)
+    assert [episode.epochs for episode in search.tree.episodes()] == [1, 2, 3]
+    assert search.workers.evaluator._training.epoch == 1
 
 
 def test_on_the_command_line_it_is_one_line_and_exit_code_2(tmp_path, capsys):

@@ -5,7 +5,7 @@ import pytest
 from replaytree.errors import SpaceError
 from replaytree.space.catalogue import named_space
 from replaytree.space.darts import Darts
-from replaytree.space.mixed import one_hot
+from replaytree.space.mixed import MixedEdge, MixedGraph, MixedNode, MixedOption, one_hot
 from replaytree.space.mixed_darts import OPERATIONS, DartsMixture
 
 NONE = OPERATIONS.index("none")
@@ -146,3 +146,17 @@ def test_shorter_cells():
 def test_supernets_that_cannot_be(share, options, said):
     with pytest.raises(SpaceError, match=said):
         mixture(share, **options)
+
+
+def test_a_draw_keeps_one_option_an_edge():
+    own = mixture(max_layers=2, channels=4, cells=3, input_shape=(1, 8, 8))
+    every, one = (own.graph.activations(together=together) for together in (True, False))
+    fixed = sum(
+        node.layer.activations(*map(own.graph.shape, node.inputs)) for node in own.graph.nodes if node.layer is not None
+    ) + own.graph.head.activations(own.graph.shape(len(own.graph.nodes)))
+    # The eight options of an edge, none of which keeps more than a separable convolution.
+    assert fixed < one < every < fixed + 8 * (one - fixed)
+    # Nothing but its product with the weight is kept of 'none' and of a skip of stride 1.
+    alone = MixedEdge(0, (MixedOption(None, ()), MixedOption((), ())))
+    graph = MixedGraph((2, 4, 4), (), (MixedNode("sum", (2, 4, 4), edges=(alone,)),), own.graph.head)
+    assert graph.activations(together=True) - own.graph.head.activations((2, 4, 4)) == 2 * 32
