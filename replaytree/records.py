@@ -150,7 +150,7 @@ class Mixed:
     """What the numbers of a differentiable strategy were like when they said a path.
 
     `entropies` are those of each decision, in nats, by its name. `skip_share` is the share of the path's operations
-    that pass their input on; None where a space has no such operation. `eigenvalue` is the dominant one of the Hessian
+    that pass their input on; None where a space has no such operation. `eigenvalue` is the largest one of the Hessian
     of the validation loss in the numbers; None where it was not computed.
     """
 

@@ -96,7 +96,7 @@ class DifferentiableEvaluator:
         rule = self._options.bilevel.stop_early
         if rule == "eigenvalue" and (sound := collapsed_at(self._eigenvalues)) is not None:
             return (
-                f"the dominant eigenvalue has risen from {self._eigenvalues[sound - 1]:.3g} to "
+                f"the largest eigenvalue has risen from {self._eigenvalues[sound - 1]:.3g} to "
                 f"{self._eigenvalues[-1]:.3g} since epoch {sound}, whose path is the one to take"
             )
         if rule == "skips" and self._turns >= FIRST and self._skips[-1] >= MOST_SKIPS:

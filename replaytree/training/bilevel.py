@@ -18,7 +18,7 @@ from replaytree.config.differentiable import DifferentiableOptions
 from replaytree.data import ImageData
 from replaytree.networks.mixed import Mix, MixedNetwork, hard_mix, probability_rows, soft_mix
 from replaytree.space.mixed import MixedGraph, Row
-from replaytree.training.collapse import dominant_eigenvalue
+from replaytree.training.collapse import largest_eigenvalue
 from replaytree.training.images import epoch_batches, inputs_of, shares_right
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
@@ -221,12 +221,12 @@ class BilevelTraining:
         return probability_rows(self.mixings, self.numbers)
 
     def eigenvalue(self) -> float:
-        """The dominant eigenvalue of the Hessian, on one batch of the images that train the numbers."""
+        """The largest eigenvalue of the Hessian, on one batch of the images that train the numbers."""
         generator = torch.Generator(self._device).manual_seed(self._drawn_seed(0))
         plain = replace(self._recipe, crop_padding=0, flip=False, cutout=0)
         batch = next(epoch_batches(self.number_images, plain, generator=generator))
         self.network.train()
-        return dominant_eigenvalue(
+        return largest_eigenvalue(
             lambda: self._loss(batch, soft_mix(self.mixings, self.numbers)), self.numbers, seed=self._seed % 2**62
         )
 

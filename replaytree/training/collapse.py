@@ -1,4 +1,4 @@
-"""Whether a differentiable search collapses: the dominant eigenvalue of the Hessian in its numbers, and two rules."""
+"""Whether a differentiable search collapses: the largest eigenvalue of the Hessian in its numbers, and two rules."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def collapsed_at(
     """The epoch, from 1, at which a search was still sound, where it has collapsed since; else None.
 
     `eigenvalues` are those after each epoch. The average of an epoch is over the `window` epochs of which it is the
-    middle. Where the last one there is, of epoch m, is more than `factor` times that of epoch m - look_back, and this
-    is not before `first`, then that epoch is the answer.
+    middle. Where the last one there is, of epoch m, is more than `factor` times that of epoch m - look_back, which is
+    positive and not before `first`, then that epoch is the answer.
     """
     middle = len(eigenvalues) - window // 2
     sound = middle - look_back
@@ -39,33 +39,45 @@ def collapsed_at(
     def average(epoch: int) -> float:
         return fmean(eigenvalues[epoch - 1 - window // 2 : epoch + window // 2])
 
-    return sound if average(middle) > factor * average(sound) else None
+    return sound if average(middle) > factor * average(sound) > 0.0 else None
 
 
-def dominant_eigenvalue(
+def largest_eigenvalue(
     loss: Callable[[], Tensor], numbers: Sequence[Tensor], *, seed: int, iterations: int = ITERATIONS
 ) -> float:
-    """The eigenvalue of largest size of the Hessian of a loss in the numbers, by power iteration.
+    """The largest eigenvalue of the Hessian of a loss in the numbers, by power iteration.
 
-    It ends after `iterations`, or when the value changes by less than a hundredth. 0 where the Hessian is 0.
+    That finds the one of largest size; where it is negative, it is taken off the others, and the largest of these is
+    found. It ends after `iterations`, or when the value changes by less than a hundredth.
     """
     gradients = torch.autograd.grad(loss(), list(numbers), create_graph=True)
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     generator = torch.Generator().manual_seed(seed)
-    vector = torch.randn(flat.shape, generator=generator, dtype=flat.dtype).to(flat.device)
-    vector /= vector.norm()
-    value = 0.0
-    for _ in range(iterations):
+    start = torch.randn(flat.shape, generator=generator, dtype=flat.dtype).to(flat.device)
+
+    def product(vector: Tensor) -> Tensor:
         parts = torch.autograd.grad(flat, list(numbers), vector, retain_graph=True, allow_unused=True)
-        product = torch.cat(
+        return torch.cat(
             [
                 (torch.zeros_like(number) if part is None else part).flatten()
                 for number, part in zip(numbers, parts, strict=True)
             ]
         )
-        before, value = value, float(vector @ product)
-        length = product.norm()
+
+    value = _dominant(product, start, iterations)
+    if value >= 0.0:
+        return value
+    return value + _dominant(lambda vector: product(vector) - value * vector, start, iterations)
+
+
+def _dominant(product: Callable[[Tensor], Tensor], start: Tensor, iterations: int) -> float:
+    """The eigenvalue of largest size of a symmetric matrix, known by its products; 0 where these are 0."""
+    vector, value = start / start.norm(), 0.0
+    for _ in range(iterations):
+        after = product(vector)
+        before, value = value, float(vector @ after)
+        length = after.norm()
         if not length > 0.0 or abs(value - before) <= TOLERANCE * abs(value):
             break
-        vector = product / length
+        vector = after / length
     return value

@@ -269,6 +269,6 @@ def test_the_command_ends_with_what_was_derived(tmp_path, capsys, monkeypatch):
     assert not ended.value.code
     out = capsys.readouterr().out
     first = replaytree.ReplayTree.open(f"sqlite:///{tmp_path}/a.db", "s").episodes()[0]
-    assert "ended after 2 epochs: the dominant eigenvalue has risen from" in out
+    assert "ended after 2 epochs: the largest eigenvalue has risen from" in out
     assert f"derived: node {first.node_id}, " in out
     assert f"replaytree retrain s --node {first.node_id}" in out

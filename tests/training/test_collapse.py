@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from replaytree.training.collapse import collapsed_at, dominant_eigenvalue
+from replaytree.training.collapse import collapsed_at, largest_eigenvalue
 
 
 def test_a_rise_of_the_average_by_more_than_the_factor():
@@ -25,6 +25,10 @@ def test_only_the_last_average_counts():
     assert collapsed_at([*risen, 0.0, 0.0]) is None
 
 
+def test_without_a_positive_average_nothing_has_risen():
+    assert collapsed_at([-1.0] * 12 + [3.0] * 4) is None
+
+
 def test_other_windows():
     # Averages of single epochs: 2 against 1, two epochs before.
     assert collapsed_at([1.0, 1.0, 2.0], window=1, look_back=2, first=1, factor=1.9) == 1
@@ -33,8 +37,8 @@ def test_other_windows():
     assert collapsed_at([1.0, 1.0, 9.0, 9.0], window=5, look_back=1, first=1) is None
 
 
-@pytest.mark.parametrize(("largest", "others"), [(5.0, (1.0, -2.0)), (-5.0, (1.0, 2.0))])
-def test_the_eigenvalue_of_largest_size(largest, others):
+@pytest.mark.parametrize(("largest", "others"), [(5.0, (1.0, -2.0)), (2.0, (-5.0, -1.0)), (-1.0, (-5.0, -4.0))])
+def test_the_largest_eigenvalue(largest, others):
     torch.manual_seed(0)
     basis, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))
     H = basis @ torch.diag(torch.tensor([largest, *others], dtype=torch.float64)) @ basis.T
@@ -47,9 +51,9 @@ def test_the_eigenvalue_of_largest_size(largest, others):
         x = torch.cat(parts)
         return x @ H @ x / 2.0 + x.sum()
 
-    assert dominant_eigenvalue(loss, parts, seed=0) == pytest.approx(largest, rel=1e-2)
+    assert largest_eigenvalue(loss, parts, seed=0) == pytest.approx(largest, rel=2e-2)
 
 
 def test_a_loss_without_curvature():
     x = torch.zeros(3, requires_grad=True)
-    assert dominant_eigenvalue(lambda: (x * 1.0).sum() + 0.0 * x.square().sum(), [x], seed=0) == 0.0
+    assert largest_eigenvalue(lambda: (x * 1.0).sum() + 0.0 * x.square().sum(), [x], seed=0) == 0.0

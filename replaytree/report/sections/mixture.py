@@ -77,7 +77,7 @@ def draw_mixture(rows: Sequence[MixtureRow]) -> go.Figure:
     )
     for name, values, colour, dash, secondary in (
         ("share of skips", [row.skip_share for row in rows], theme.SERIES[1], "solid", False),
-        ("dominant eigenvalue", [row.eigenvalue for row in rows], theme.SERIES[3], "dot", True),
+        ("largest eigenvalue", [row.eigenvalue for row in rows], theme.SERIES[3], "dot", True),
     ):
         if any(value is not None for value in values):
             line = go.Scatter(
@@ -97,6 +97,7 @@ def draw_mixture(rows: Sequence[MixtureRow]) -> go.Figure:
     if watched:
         figure.update_yaxes(title_text="skips", range=[0.0, 1.0], tickformat=".0%", row=2, col=1, secondary_y=False)
         figure.update_yaxes(title_text="eigenvalue", showgrid=False, row=2, col=1, secondary_y=True)
+    figure.update_xaxes(dtick=1 if len(rows) <= 16 else None)
     figure.update_xaxes(title_text="episode", row=1 + watched, col=1)
     return figure
 
