@@ -73,7 +73,7 @@ class RecurrentPlan(ABC):
         return None
 
     def cheapest(self, prefix: Path, chosen: Values) -> int:
-        """The first option: what a layer costs does not depend on what is chosen."""
+        """The first option: no other costs less."""
         return 0
 
     @abstractmethod

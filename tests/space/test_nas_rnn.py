@@ -70,6 +70,17 @@ def test_the_worked_example_of_base_2():
     assert state[1, 0, 0].item() == pytest.approx(-1.5, rel=1e-6)
 
 
+def test_a_bias_is_added_to_the_product_with_h():
+    # As TensorFlow's NASCell does it, which matters where the products are multiplied.
+    model = built("mult-identity", words=2, hidden=1, base=2, bias=True)
+    with torch.no_grad():
+        model.embedding.weight.fill_(0.5)
+        for name, value in {"leaf0.weight0": 4.0, "leaf0.weight1": 2.0, "leaf0.bias": 0.25}.items():
+            model.get_parameter(name).fill_(value)
+    _, state = model(torch.tensor([[0]]), torch.tensor([[[0.75]]]))
+    assert state.item() == pytest.approx(4.0 * 0.5 * (2.0 * 0.75 + 0.25))
+
+
 def test_a_whole_cell_by_hand():
     made = space(4, words=7, hidden=5, base=2)
     graph = made.network(made.parse("add-relu mult-tanh add-sigmoid mult-identity@2+c@2"))
