@@ -181,6 +181,12 @@ class CellPlan:
     """The part of a Plan (plan.py) that all spaces of cells share: layers are nodes, as `nodes` says."""
 
     name: str
+    drawn = (
+        "The network is a row of such cells, each of which reads the outputs of the two before it. A node applies an "
+        "operation to each of two maps, the inputs or nodes whose numbers stand behind “@”, and adds the results. Each "
+        "layer of the path is a node: of the normal cell, then of the reduction cell, and so on. So every prefix is a "
+        "pair of smaller cells, a network of its own"
+    )
     nodes: ClassVar[CellNodes]
 
     def __init__(

@@ -18,7 +18,7 @@ from replaytree.space.coding import Values, decode
 from replaytree.space.layers import require_switch, require_whole
 from replaytree.space.plan import Published
 from replaytree.space.recurrent import COMBINATIONS, Activation, C, CellNode, H, RecurrentGraph, X
-from replaytree.space.recurrent_plan import WORD, RecurrentPlan
+from replaytree.space.recurrent_plan import WORD, WORD_BY_WORD, RecurrentPlan
 
 ACTIVATIONS: tuple[Activation, ...] = ("identity", "tanh", "sigmoid", "relu")
 MOST_BASE = 64
@@ -44,6 +44,11 @@ class NasRnn(RecurrentPlan):
     """
 
     name = "nas-rnn"
+    drawn = (
+        f"{WORD_BY_WORD}Leaves multiply what they read by matrices of their own; other nodes have no weights. Each "
+        "layer of the path is a node, and the last of a whole cell its memory. So every prefix is a smaller cell, a "
+        "network of its own"
+    )
     about = (
         "Recurrent cells of Zoph and Le: a binary tree over 8 leaves (--base), and a memory. A whole cell has 16 "
         "layers: 8 leaves, 7 inner nodes, and the memory (--max-layers 16)."

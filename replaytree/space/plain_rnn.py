@@ -11,7 +11,7 @@ from replaytree.space.coding import Values, decode
 from replaytree.space.layers import require_switch
 from replaytree.space.plan import Published
 from replaytree.space.recurrent import Activation, C, CellNode, H, RecurrentGraph, X
-from replaytree.space.recurrent_plan import RecurrentPlan
+from replaytree.space.recurrent_plan import WORD_BY_WORD, RecurrentPlan
 
 # The first has a quarter of the weights of the other.
 CELLS = ("rnn", "lstm")
@@ -26,6 +26,7 @@ class PlainRnn(RecurrentPlan):
     """
 
     name = "plain-rnn"
+    drawn = f"{WORD_BY_WORD}The whole cell is one layer"
     about = "Recurrent cells that people made, to compare with: a path is one word, rnn (tanh) or lstm."
     source = "Elman (1990); Hochreiter and Schmidhuber (1997)"
     # A path ends behind its first layer, whatever the depth bound.

@@ -115,7 +115,12 @@ class Frugal(Protocol):
 
 @runtime_checkable
 class Cellular(Protocol):
-    """What a plan has beside, if its networks are rows of cells."""
+    """What a plan has beside, if its networks are made of cells.
+
+    `drawn` says what drawings of them show, and what a prefix is: sentences, the last without a full stop.
+    """
+
+    drawn: str
 
     def sketches(self, path: Path) -> Sequence[Sketch]:
         """The cells of a path."""

@@ -21,6 +21,9 @@ WORD: Shape = (1, 1, 1)
 ENDS = ("loose", "all")
 
 
+WORD_BY_WORD = "The cell reads a text word by word: of each word and the state before it, it makes the new state. "
+
+
 class RecurrentPlan(ABC):
     """The part of a Plan (plan.py) that all spaces of recurrent cells share.
 
@@ -106,6 +109,10 @@ class HighwayPlan(RecurrentPlan):
 
     activations: ClassVar[tuple[Activation, ...]]
     first_is_given: ClassVar[bool]
+    drawn = (
+        f"{WORD_BY_WORD}A highway mixes what it reads last with an activation of what it reads, as its gate decides. "
+        "Each layer of the path is a node. So every prefix is a smaller cell, a network of its own"
+    )
     decoder_bias: ClassVar[bool]
     most = 32
 

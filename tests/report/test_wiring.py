@@ -22,6 +22,7 @@ from replaytree.report.wiring import (
     reads,
     skip_wiring,
 )
+from replaytree.space.catalogue import about
 from replaytree.space.sketch import Box, Sketch
 
 SKETCH = Sketch(
@@ -101,7 +102,8 @@ def found(tmp_path, training, fingerprint):
     """The data of a search in which one path of a named space was trained."""
 
     def found(name, path):
-        space = named_space(name, input_shape=(1, 8, 8), num_classes=2, max_layers=4)
+        shape = (1, 8, 8) if about(name).task == "images" else (1, 1, 1)
+        space = named_space(name, input_shape=shape, num_classes=2, max_layers=4)
         tree = ReplayTree.create(
             f"sqlite:///{tmp_path}/{name}.db", name, space=space, seed=0, versions={}, data_json=fingerprint,
             config_json=json.dumps({"seed": 0, "space": name, "dataset": "toys", "strategy": "replay"}),
@@ -126,6 +128,16 @@ def test_a_network_of_cells_is_drawn_cell_by_cell(found):
     assert page.count('<figure class="wiring">') == 2
     assert "The network is a row of such cells" in page
     assert 'class="chain"' not in page
+
+
+def test_a_recurrent_cell_is_drawn_and_explained(found):
+    data = found("enas-rnn", "tanh relu@1 tanh@1")
+    [cell] = answer_rows(data).cells
+    assert [box.title for box in cell.boxes] == ["x", "h", "node 1", "node 2", "node 3", "new h"]
+    assert cell.boxes[-1].lines == ("mean of 2, 3",)
+    page = report_html(data)
+    assert "of each word and the state before it, it makes the new state." in page
+    assert "row of such cells" not in page
 
 
 def test_the_skips_of_a_chain_are_drawn_below_it(found):

@@ -90,7 +90,8 @@ class Block:
 class AnswerRows:
     """The answer, its chain as boxes, and in words what its interval rests on and what it counts.
 
-    `cells` are the drawings of a network of cells, which is no chain; `skips` that of a chain with skips.
+    `cells` are the drawings of a network of cells, which is no chain, and `drawn` says what they show; `skips` is that
+    of a chain with skips.
     """
 
     found: Answer
@@ -99,6 +100,7 @@ class AnswerRows:
     counts: str
     metric: Metric
     cells: tuple[Wiring, ...] = ()
+    drawn: str = ""
     skips: Wiring | None = None
 
     def colour(self, depth: int) -> str:
@@ -126,16 +128,23 @@ def answer_rows(data: SearchData) -> AnswerRows | None:
         what_counts(found, data.metric),
         data.metric,
         cells=_cells(data),
+        drawn=plan.drawn if (plan := _cellular(data)) else "",
         skips=_skips(data),
     )
 
 
 def _cells(data: SearchData) -> tuple[Wiring, ...]:
     """The cells of the best prefix; none where its network has none, or only the space's author has it."""
-    plan = getattr(data.space, "plan", None)
-    if data.best is None or not isinstance(plan, Cellular):
+    plan = _cellular(data)
+    if data.best is None or plan is None:
         return ()
     return tuple(cell_wiring(sketch) for sketch in plan.sketches(data.best.path) if sketch.nodes)
+
+
+def _cellular(data: SearchData) -> Cellular | None:
+    """The plan of the space, if its networks are made of cells."""
+    plan = getattr(data.space, "plan", None)
+    return plan if isinstance(plan, Cellular) else None
 
 
 def _skips(data: SearchData) -> Wiring | None:
