@@ -82,9 +82,9 @@ def known_strategies() -> list[str]:
     return [*SCORED_STRATEGIES, *installed_peers()]
 
 
-def require_strategies(names: Sequence[str]) -> None:
+def require_strategies(names: Sequence[str], *, peers: bool = True) -> None:
     """ConfigError for a name that is not known, listing those that are, or that needs what is not installed."""
-    known = [*SCORED_STRATEGIES, *PEERS]
+    known = [*SCORED_STRATEGIES, *(PEERS if peers else ())]
     for name in names:
         if name not in known:
             raise ConfigError(f"strategy is {name!r}; it must be one of {', '.join(known)} (--strategy)")

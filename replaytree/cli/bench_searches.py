@@ -133,7 +133,7 @@ def spaces(
     from replaytree.bench.strategies import parse_options, require_strategies
     from replaytree.space.catalogue import about, names
 
-    require_strategies([first, second])
+    require_strategies([first, second], peers=False)
     chosen = [about(name).name for name in space or names()]
     options = parse_options(option or [], [first, second])
     found = []
