@@ -15,6 +15,9 @@ class Reading(nn.Module):
     Gradients end where a chunk begins.
     """
 
+    # A captured step would begin every chunk with the state of the one that was captured.
+    capturable = False
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from replaytree.networks.reading import Reading
 from replaytree.networks.recurrent import RecurrentSupernet
 from replaytree.space.catalogue import named_space
 from replaytree.space.language_model import LanguageModel
+from replaytree.training.capture import capturable
 
 CPU = torch.device("cpu")
 WORDS = 11
@@ -129,6 +131,13 @@ def test_dropouts_act_while_training():
     still = network.eval()(text())
     network.go_on(None)
     assert not torch.equal(network.train()(text()), still)
+
+
+def test_no_step_that_carries_a_state_is_captured():
+    own = space()
+    assert capturable(own.build(own.parse("tanh")))
+    assert not capturable(Reading(own.build(own.parse("tanh"))))
+    assert not capturable(supernet(own).network([own.parse("tanh")]))
 
 
 def test_networks_are_kept():
