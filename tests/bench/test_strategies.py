@@ -7,7 +7,7 @@ import pytest
 from replaytree import cli
 from replaytree.bench.digits_table import all_paths, digits_space, make_table
 from replaytree.bench.strategies import Job, TableFile, WarmStart, checkpoints, parse_table, run_job
-from replaytree.config import STRATEGY_NAMES
+from replaytree.config import SCORED_STRATEGIES
 from replaytree.space import LabelSpace
 
 
@@ -25,7 +25,7 @@ def table(tmp_path_factory):
     return TableFile(str(file))
 
 
-@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 def test_every_strategy_is_run_and_its_regret_is_that_of_the_best_node(table, strategy):
     result = run_job(Job(table, strategy, seed=1, trainings=30))
     assert list(result.regrets) == checkpoints(30) == [10, 25, 30]
@@ -149,7 +149,7 @@ def test_how_to_read_a_table_stands_behind_its_name(table):
 
 
 @pytest.mark.parametrize("kind", ["cells", "decisions"])
-@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 def test_every_strategy_searches_unmeasured_prefixes_and_several_decisions(kind, strategy):
     regrets = run_job(Job(TableFile(f"synthetic:{kind}"), strategy, seed=1, trainings=10)).regrets
     assert 0.0 <= regrets[10] < 60.0
