@@ -7,7 +7,8 @@ vocabulary, S vectors of the state (h, or h and c), N rows of some matrices toge
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -82,7 +83,10 @@ class LanguageModel(nn.Module):
         x_TBE = self._locked(x_TBE, self.input_dropout)
         # States keep their precision, and products of single words are too small to win by another.
         with torch.autocast(x_TBE.device.type, enabled=False):
-            return _Cell(self).run(x_TBE, state_SBH)
+            mask_BH = None
+            if self.training and self.hidden_dropout:
+                mask_BH = self._mask(self.hidden_dropout, *state_SBH.shape[1:])
+            return _Cell(self, mask_BH).run(x_TBE, state_SBH)
 
     def decoded(self, outputs_TBH: Tensor) -> Tensor:
         """The logits (T, B, V) of what the cell gave."""
@@ -101,64 +105,78 @@ class LanguageModel(nn.Module):
         return functional.dropout(self.embedding.weight.new_ones(shape), rate)
 
 
-class _Cell:
-    """The cell of a model for the words of one chunk: its matrices by what they multiply, side by side.
+@dataclass(frozen=True, slots=True)
+class _Product:
+    """All matrices that multiply one thing, side by side, so that it is multiplied once, however many nodes read it.
 
-    So a state is multiplied once, however many nodes read it, and x of all words at once.
+    `rows` are those of each matrix. Nothing is in it where no node multiplies the thing.
     """
 
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
+    matrix_NH: Tensor | None
+    bias_N: Tensor | None
+    rows: list[int]
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Tensor, Tensor | None]]) -> _Product:
+        """The product of some matrices, some of which have biases."""
+        bias_N = None
+        if any(bias is not None for _, bias in parts):
+            bias_N = torch.cat([weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in parts])
+        weights = [weight for weight, _ in parts]
+        return cls(torch.cat(weights) if weights else None, bias_N, [len(weight) for weight in weights])
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, ...]:
+        """What each matrix makes of the values, whose last dimension is multiplied."""
+        if self.matrix_NH is None:
+            return ()
+        return torch.split(functional.linear(values, self.matrix_NH, self.bias_N), self.rows, dim=-1)
+
+
+class _Cell:
+    """The cell of a model for the words of a chunk. `mask_BH` is what dropout leaves of states that are multiplied."""
+
+    def __init__(self, model: LanguageModel, mask_BH: Tensor | None) -> None:
         self._graph = graph = model.graph
-        matrices: dict[int, list[Tensor]] = {}
-        biases: dict[int, list[Tensor]] = {}
-        # Of each weighted node and each thing that it reads, the rows in the product of that thing.
-        self._rows: dict[int, list[int]] = {}
+        self._mask_BH = mask_BH
+        parts: dict[int, list[tuple[Tensor, Tensor | None]]] = {}
+        # Of each weighted node and each thing that it reads: which part of the product of that thing.
         self._places: list[tuple[int, ...]] = []
         for node in graph.nodes:
             places = []
             for place, source in enumerate(node.reads if node.weighted else ()):
                 weights = cast(NodeWeights, model.get_submodule(node.name))
-                weight = weights.get_parameter(f"weight{place}")
                 bias = weights.bias if place == len(node.reads) - 1 else None
-                places.append(len(matrices.setdefault(source, [])))
-                matrices[source].append(weight)
-                biases.setdefault(source, []).append(weight.new_zeros(len(weight)) if bias is None else bias)
-                self._rows.setdefault(source, []).append(len(weight))
+                own = parts.setdefault(source, [])
+                places.append(len(own))
+                own.append((weights.get_parameter(f"weight{place}"), bias))
             self._places.append(tuple(places))
-        has_bias = {source: any(isinstance(each, nn.Parameter) for each in own) for source, own in biases.items()}
-        self._matrices = {source: torch.cat(own) for source, own in matrices.items()}
-        self._biases = {source: torch.cat(own) if has_bias[source] else None for source, own in biases.items()}
+        self._products = {source: _Product.of(parts.get(source, ())) for source in range(C, len(graph.nodes))}
 
     def run(self, x_TBE: Tensor, state_SBH: Tensor) -> tuple[Tensor, Tensor]:
         """The h (T, B, H) behind each word, and the state behind the last."""
-        model = self._model
-        self._mask_BH = (
-            model._mask(model.hidden_dropout, *state_SBH.shape[1:]) if model.training and model.hidden_dropout else None
-        )
-        products_TBN = functional.linear(x_TBE, self._matrices[X], self._biases[X])
         state = state_SBH.unbind(0)
+        # x of all words at once: T is long, and the products of single words are small.
+        products = [each_TBN.unbind(0) for each_TBN in self._products[X](x_TBE)]
         outputs = []
-        for x_BE, products_BN in zip(x_TBE.unbind(0), products_TBN.unbind(0), strict=True):
-            state = self._step(x_BE, products_BN, state)
+        for word, x_BE in enumerate(x_TBE.unbind(0)):
+            state = self._step(x_BE, tuple(each[word] for each in products), state)
             outputs.append(state[0])
         return torch.stack(outputs), torch.stack(state)
 
-    def _step(self, x_BE: Tensor, x_products_BN: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _step(self, x_BE: Tensor, x_products: tuple[Tensor, ...], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The state behind a word."""
         graph = self._graph
         values: dict[int, Tensor] = {X: x_BE, H: state[0]}
-        products = {X: torch.split(x_products_BN, self._rows[X], dim=1), H: self._products(H, state[0])}
+        products = {X: x_products, H: self._multiplied(H, state[0])}
         if len(state) > 1:
             values[C] = state[1]
-            products[C] = self._products(C, state[1])
+            products[C] = self._multiplied(C, state[1])
         memory = None
         for index, (node, places) in enumerate(zip(graph.nodes, self._places, strict=True)):
-            reads = (
-                [products[source][place] for source, place in zip(node.reads, places, strict=True)]
-                if node.weighted
-                else [values[source] for source in node.reads]
-            )
+            if node.weighted:
+                reads = [products[source][place] for source, place in zip(node.reads, places, strict=True)]
+            else:
+                reads = [values[source] for source in node.reads]
             combined = reads[0]
             for other in reads[1:]:
                 combined = combined + other if node.combination == "add" else combined * other
@@ -169,18 +187,15 @@ class _Cell:
             else:
                 value = ACTIVATIONS[node.activation](combined)
             values[index] = value
-            products[index] = self._products(index, value)
+            products[index] = self._multiplied(index, value)
             if index == graph.memory:
                 memory = combined
         ends = [values[end] for end in graph.ends]
         h_BH = ends[0] if len(ends) == 1 else torch.stack(ends).mean(dim=0)
         return (h_BH,) if memory is None else (h_BH, memory)
 
-    def _products(self, source: int, value_BH: Tensor) -> tuple[Tensor, ...]:
-        """What nodes read of a state, multiplied by their matrices."""
-        matrix = self._matrices.get(source)
-        if matrix is None:
-            return ()
-        if self._mask_BH is not None:
+    def _multiplied(self, source: int, value_BH: Tensor) -> tuple[Tensor, ...]:
+        product = self._products[source]
+        if self._mask_BH is not None and product.rows:
             value_BH = value_BH * self._mask_BH
-        return torch.split(functional.linear(value_BH, matrix, self._biases[source]), self._rows[source], dim=1)
+        return product(value_BH)

@@ -9,6 +9,7 @@ from torch.nn import functional
 from replaytree.space import DecisionSpace
 from replaytree.space.enas_rnn import EnasRnn
 from replaytree.space.language_model import LanguageModel
+from replaytree.space.recurrent import CellNode, H, RecurrentGraph, X
 
 PATH = "tanh relu@1 sigmoid@1 identity@2"
 
@@ -123,3 +124,19 @@ def test_mixed_precision_is_of_the_decoder_alone(path):
     assert torch.equal(same, state)
     assert rounded.dtype == torch.bfloat16
     assert torch.allclose(rounded.float(), logits, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        # x without a matrix, and a cell that does not look at the word at all.
+        ((CellNode("sum", (X, H), "identity", 1),), lambda x, h, w: x + h),
+        ((CellNode("next", (H,), "tanh", 1, weighted=True),), lambda x, h, w: torch.tanh(h @ w.T)),
+    ],
+)
+def test_cells_of_other_shapes(nodes, expected):
+    net = LanguageModel(RecurrentGraph(nodes, (0,), hidden=6, embedding=6, vocabulary=11))
+    words, state = torch.tensor([[3, 10]]), torch.rand(1, 2, 6)
+    _, after = net(words, state)
+    weight = net.next.weight0 if nodes[0].weighted else None
+    assert torch.allclose(after[0], expected(net.embedding.weight[words[0]], state[0], weight), atol=1e-6)
