@@ -83,9 +83,10 @@ class Metric:
         return self.number(number)
 
     def numbers(self, fractions: Iterable[float | None]) -> list[float | None]:
-        """The numbers of fractions, for a figure: None where there is none, or where it is infinite."""
-        found = (None if each is None else self.number(each) for each in fractions)
-        return [None if each is None or math.isinf(each) else each for each in found]
+        """The numbers of fractions, for a figure: None where there is none; a perplexity is a million at most."""
+        if self.is_inverse:
+            fractions = (None if each is None else max(each, LEAST_PROBABILITY) for each in fractions)
+        return [None if each is None else self.number(each) for each in fractions]
 
     def value(self, fraction: float) -> float:
         """Where a fraction stands on the scale on which differences are weighed, in nats; higher is better.
@@ -114,12 +115,15 @@ class Metric:
         return self.brief(self.number(fraction))
 
     def written(self, number: float) -> str:
-        """A number as `shown` spells it."""
-        return f"{number:{self.format}}"
+        """A number as `shown` spells it; a perplexity over a million is no better for its digits."""
+        return self._spelled(number, self.format)
 
     def brief(self, number: float) -> str:
         """A number as `rounded` spells it."""
-        return f"{number:{self.short}}"
+        return self._spelled(number, self.short)
+
+    def _spelled(self, number: float, spelling: str) -> str:
+        return ">1e6" if self.is_inverse and number > 1.0 / LEAST_PROBABILITY else f"{number:{spelling}}"
 
     def points(self, difference: float) -> str:
         """The difference of two numbers: 0.0123 -> '1.2 points'; of text 3.14 -> '3.1 in perplexity'."""
@@ -256,6 +260,11 @@ class Metric:
             return [low - above * room, high + below * room]
         room = max(best - worst, 0.01)
         return [max(0.0, worst - below * room), min(1.005, best + above * room)]
+
+    def finite(self, fraction: float | None) -> float | None:
+        """The number of a fraction for a program; None where there is none, or where it is infinite."""
+        number = None if fraction is None else self.number(fraction)
+        return None if number is None or math.isinf(number) else number
 
     def around(self, fractions: Iterable[float | None]) -> list[float] | None:
         """A range for an axis on which all fractions are one, around which plotly would show accuracies below 0."""

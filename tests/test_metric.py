@@ -53,7 +53,16 @@ def test_accuracies_shown(accuracy, text):
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"), [(0.01, "100.00"), (1 / 62.357, "62.36"), (1.0, "1.00"), (0.0, "inf"), (None, "-")]
+    ("fraction", "text"),
+    [
+        (0.01, "100.00"),
+        (1 / 62.357, "62.36"),
+        (1.0, "1.00"),
+        (1e-6, "1000000.00"),
+        (1e-9, ">1e6"),
+        (0.0, ">1e6"),
+        (None, "-"),
+    ],
 )
 def test_perplexities_shown(fraction, text):
     assert PERPLEXITY.shown(fraction) == text
@@ -65,7 +74,8 @@ def test_what_is_unknown_is_called_as_asked():
 
 def test_numbers_for_figures_and_programs_are_finite():
     assert ACCURACY.numbers([0.5, None]) == [0.5, None]
-    assert PERPLEXITY.numbers([0.01, None, 0.0]) == [pytest.approx(100.0), None, None]
+    assert PERPLEXITY.numbers([0.01, None, 0.0]) == [pytest.approx(100.0), None, pytest.approx(1e6)]
+    assert [PERPLEXITY.finite(each) for each in (0.01, None, 0.0)] == [pytest.approx(100.0), None, None]
     assert PERPLEXITY.fraction(PERPLEXITY.number(0.0125)) == pytest.approx(0.0125)
 
 

@@ -12,11 +12,12 @@ import typer
 
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
-from replaytree.cli.deliver import export, predict, retrain
+from replaytree.cli.deliver import export, retrain
 from replaytree.cli.describe import describe
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
 from replaytree.cli.manage import delete, rename
 from replaytree.cli.outcome import INTERRUPTED, end, unwinding
+from replaytree.cli.predict import predict
 from replaytree.cli.read import best, list_
 from replaytree.cli.report import compare, report
 from replaytree.cli.run import resume, run

@@ -47,7 +47,7 @@ def node_row(node: Node, metric: Metric) -> dict[str, Any]:
 
 def beside(metric: Metric, prefix: str, fraction: float | None) -> dict[str, float | None]:
     """What people read, beside a stored fraction, where the two are not the same: {'best_perplexity': 120.5}."""
-    return {f"{prefix}{metric.name}": metric.numbers([fraction])[0]} if metric.is_inverse else {}
+    return {f"{prefix}{metric.name}": metric.finite(fraction)} if metric.is_inverse else {}
 
 
 def print_nodes(

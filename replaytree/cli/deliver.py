@@ -1,10 +1,8 @@
-"""`replaytree retrain`, `export` and `predict`: from a node to a usable model."""
+"""`replaytree retrain` and `export`: from a node to a usable model."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,16 +10,17 @@ import typer
 
 from replaytree.cli import console
 from replaytree.cli.declared import configured
-from replaytree.cli.options import DataDir, Format, Quiet, Storage, Threads, engine_of, tree_of
+from replaytree.cli.options import DataDir, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
 from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS, with_final
 from replaytree.config.retraining import RetrainOptions
 from replaytree.config.space import LayerOptions
+from replaytree.config.text import TextOptions
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
-    from replaytree.deliver import Description, EpochDone, Predictions, Retrained, Subject
+    from replaytree.deliver import Description, EpochDone, Retrained, Subject
 
 MODELS = Path("models")
 
@@ -39,7 +38,15 @@ def _with_final(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]
     return with_final(values["preset"], given)
 
 
+def _with_search(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The options of a text that were given, and else those of the search."""
+    if values["name"] is None:
+        return given
+    return {**asdict(tree_of(values["storage"], values["name"]).info().config.text), **given}
+
+
 @configured(RetrainOptions, complete=_with_final)
+@configured(TextOptions, complete=_with_search)
 @configured(LayerOptions, unset="the search's; without one, the space's own")
 def retrain(
     *,
@@ -51,7 +58,8 @@ def retrain(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Without a search: a named data set, or a folder.")] = None,
     space: Annotated[
-        str | None, typer.Option(help="Without a search: the space that has the layers.  [default: xu24]")
+        str | None,
+        typer.Option(help="Without a search: the space that has the layers.  [default: xu24; of text enas-rnn]"),
     ] = None,
     preset: Annotated[
         str | None,
@@ -68,6 +76,7 @@ def retrain(
     seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
     layers: LayerOptions,
     recipe: RetrainOptions,
+    text: TextOptions,
     mirror: Mirror = False,
     image_size: Annotated[
         int | None, typer.Option(help="Without a search: resize images.  [default: 32 for folders]")
@@ -84,9 +93,10 @@ def retrain(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one architecture from scratch with the full recipe. Only this command uses the test images.
+    """Train one architecture from scratch with the full recipe. Only this command uses the test part.
 
     If there are test images, it trains on the train and validation images together, otherwise on the train images only.
+    Of a text it trains on the train words; the validation words say when to begin to average.
     """
     from replaytree.deliver import retrain as train
     from replaytree.deliver import store, training_text
@@ -105,7 +115,7 @@ def retrain(
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
-    full, epochs = full_recipe(subject, recipe, preset=preset, epochs=epochs)
+    full, epochs = full_recipe(subject, recipe, preset=preset, epochs=epochs, text=text)
     results = train(
         subject, recipe=full, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
         device=resolve_device(device), force=force, on_epoch=None if quiet else _print_epoch,
@@ -126,7 +136,7 @@ def retrain(
     source, storage = (done[0].weights, None) if subject.search is None else (subject.search, storage)
     words = ["export", source, "--format", "onnx", "--out", "model.onnx", *(["--mirror"] if mirror else [])]
     say(f"\nNext:\n  {command(*words, storage=storage, data_dir=data_dir)}")
-    say(f"  {command('predict', done[0].weights)} IMAGES...")
+    say(f"  {command('predict', done[0].weights)} {'FILES' if subject.metric.task == 'text' else 'IMAGES'}...")
 
 
 def export(
@@ -146,9 +156,9 @@ def export(
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a model for use elsewhere, and verify on the validation images that it equals the trained one."""
+    """Write a model for use elsewhere, and verify on the validation part that it equals the trained one."""
+    from replaytree.deliver import data_again, format_of
     from replaytree.deliver import export as write
-    from replaytree.deliver import format_of, images_again
     from replaytree.deliver.weights import read_weights
 
     form = form or format_of(out)
@@ -163,11 +173,11 @@ def export(
     _, description = read_weights(weights)
     if description.data is None:
         raise ConfigError(
-            f"{weights} does not say where its images are (they were in memory, or it is an export itself), so it "
-            f"cannot be verified here; export the file that `replaytree retrain` wrote, or in Python with "
-            f"replaytree.deliver.export(..., data=...)"
+            f"{weights} does not say where its {description.metric.items} are (they were in memory, or it is an export "
+            f"itself), so it cannot be verified here; export the file that `replaytree retrain` wrote, or in Python "
+            f"with replaytree.deliver.export(..., data=...)"
         )
-    data = images_again(description, data_dir=data_dir)
+    data = data_again(description, data_dir=data_dir)
     done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
     say(done.cost)
@@ -175,28 +185,6 @@ def export(
     say(done.text)
     for sentence in done.broken_limits:
         say(f"warning: {sentence}", error=True)
-
-
-def predict(
-    model: Annotated[Path, typer.Argument(help="A .safetensors, .onnx, .pt2 or .py file that replaytree wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Classes to show for each picture.")] = 1,
-    format_: Format = "table",
-) -> None:
-    """Predict the classes of pictures. Exit code 1 if some cannot be read, 2 if none can."""
-    from replaytree.deliver import load, picture_inputs, predict_pictures
-
-    loaded, inputs = load(model), picture_inputs(images)
-    predictions = predict_pictures(loaded, inputs.files, top_k=top_k)
-    bad = [*inputs.bad, *zip(predictions.unreadable, predictions.why, strict=True)]
-    if predictions.readable or not bad:
-        _print_predictions(predictions, format_)
-    for file, reason in bad:
-        say(f"cannot be read: {escaped(file)}: {escaped(reason)}", error=True)
-    if bad:
-        count = len(predictions.readable)
-        say(f"{len(bad)} of {len(bad) + count} images cannot be read", error=True)
-        raise typer.Exit(1 if count else 2)
 
 
 def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
@@ -220,34 +208,6 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
     return Path(min(last, key=lambda each: each.seed).weights_path)
 
 
-def _print_predictions(predictions: Predictions, form: str) -> None:
-    rows: list[dict[str, Any]] = [
-        {"file": str(each.file), "rank": rank, "class": label, "probability": round(probability, 6)}
-        for each in predictions.readable
-        for rank, (label, probability) in enumerate(zip(each.classes, each.probabilities, strict=True), start=1)
-    ]
-    if form == "json":
-        say(json.dumps(rows, indent=2, allow_nan=False))
-    elif form == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ("file", "rank", "class", "probability"), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        say(text.getvalue().removesuffix("\n"))
-    elif rows:
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=False)
-        table.add_column("file", overflow="fold")
-        table.add_column("class")
-        table.add_column("probability", justify="right")
-        for row in rows:
-            table.add_row(
-                escaped(row["file"]) if row["rank"] == 1 else "", escaped(row["class"]), f"{row['probability']:.4f}"
-            )
-        console.stdout().print(table)
-
-
 def _subject(
     name: str | None,
     storage: str | None,
@@ -265,12 +225,13 @@ def _subject(
     from replaytree.deliver import node_subject, path_subject
 
     if name is not None:
+        tree = tree_of(storage, name)
+        items = tree.info().metric.items
         if dataset is not None or image_size is not None or space is not None:
             raise ConfigError(
-                f"search {name!r} brings its own images and layers; leave out --dataset, --image-size and --space, or "
-                f"the name"
+                f"search {name!r} brings its own {items} and layers; leave out --dataset, --image-size and --space, "
+                f"or the name"
             )
-        tree = tree_of(storage, name)
         return node_subject(
             tree, node=node, path=path, space_options=layers, train_limit=train_limit, skip_bad=skip_bad,
             data_dir=data_dir,
@@ -285,7 +246,7 @@ def _subject(
         "dataset": dataset, "image_size": image_size, "train_limit": train_limit, "val_fraction": 0.1, "seed": 0,
         "skip_bad": skip_bad,
     }  # fmt: skip
-    return path_subject(path, options=options, space=space or "xu24", space_options=layers, data_dir=data_dir)
+    return path_subject(path, options=options, space=space, space_options=layers, data_dir=data_dir)
 
 
 def _print_epoch(done: EpochDone) -> None:

@@ -4,6 +4,7 @@ from replaytree.deliver.description import Description
 from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification, export, format_of
 from replaytree.deliver.full_training import EpochDone, TrainingDiverged
 from replaytree.deliver.load import load
+from replaytree.deliver.made import AnyModel
 from replaytree.deliver.model import Model
 from replaytree.deliver.pareto import measure_latencies, pareto_nodes
 from replaytree.deliver.picture_inputs import PictureInputs, picture_inputs
@@ -11,32 +12,37 @@ from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, 
 from replaytree.deliver.retrain import (
     Retrained,
     TrainingTooLarge,
-    images_again,
+    data_again,
     retrain,
     store,
     train_and_load,
     training_text,
 )
 from replaytree.deliver.subject import Subject, node_subject, path_subject, search_subject
+from replaytree.deliver.text_model import NextWords, TextModel, TextPerplexity, read_text_file
 
 __all__ = [
     "EXPORT_FORMATS",
+    "AnyModel",
     "Description",
     "EpochDone",
     "ExportFormat",
     "Model",
+    "NextWords",
     "PictureInputs",
     "Prediction",
     "Predictions",
     "Retrained",
     "Subject",
+    "TextModel",
+    "TextPerplexity",
     "TrainingDiverged",
     "TrainingTooLarge",
     "Verification",
+    "data_again",
     "export",
     "find_pictures",
     "format_of",
-    "images_again",
     "load",
     "measure_latencies",
     "node_subject",
@@ -44,6 +50,7 @@ __all__ = [
     "path_subject",
     "picture_inputs",
     "predict_pictures",
+    "read_text_file",
     "retrain",
     "search_subject",
     "store",

@@ -26,7 +26,7 @@ class Deployed(nn.Module):
         self.mirror = description.mirror
         self.batch = description.batch
         self.multiply_adds = description.flops
-        self.network = build(description.graph)
+        self.network = build(description.layers)
         for name in ("mean", "std"):
             values_C11 = torch.tensor(getattr(description, name), dtype=torch.float32)[:, None, None]
             self.register_buffer(f"{name}_C11", values_C11, persistent=False)

@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, field, fields
 from types import NoneType
 from typing import Any
 
+from replaytree import metric
 from replaytree.errors import ModelError, SpaceError
-from replaytree.metric import ACCURACY, Metric
+from replaytree.metric import Metric
 from replaytree.records import Shape
 from replaytree.space import Classifier, Graph, chain
 from replaytree.space.layers import KINDS, layer_from_json
+from replaytree.space.network import Network
+from replaytree.space.recurrent import RecurrentGraph
 from replaytree.space.returned import require_shape
 
 FORMAT = 3
@@ -32,6 +35,8 @@ _DATA_OPTIONS: dict[str, tuple[type, ...]] = {
     "val_fraction": (int, float),
     "seed": (int,),
     "skip_bad": (bool,),
+    "task": (str, NoneType),
+    "min_count": (int,),
 }
 
 
@@ -52,7 +57,10 @@ class Accuracies:
 class Description:
     """A trained network without its weights.
 
-    `labels` are the layers as text, 'res128 conv32k3'. `mean` and `std` are per channel, fractions of 255. With
+    `labels` are the layers as text, 'res128 conv32k3'. `classes` are the names of what the logits are of; of text, the
+    words of the vocabulary, and there is neither `mean` nor `std`, nor a mirror image.
+
+    `mean` and `std` are per channel, fractions of 255. With
     `mirror` the logits are the mean over an image and its mirror image, which doubles the multiply-adds. `plain` and
     `mirrored` are the accuracies without and with it. `trained_on` and `measured_on` are digests of the images used for
     training and for measuring the accuracies. `data` are the keywords with which load_data() reads the validation
@@ -60,11 +68,11 @@ class Description:
     than 8 bits, by kind. `max_params` and `max_flops` are the limits of the search.
     """
 
-    graph: Graph
+    graph: Network
     labels: str
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     mirror: bool = False
     seed: int = 0
     epochs: int = 0
@@ -82,13 +90,25 @@ class Description:
 
     @property
     def input_shape(self) -> Shape:
-        """That of the images."""
+        """That of the images; of text, of one word."""
         return self.graph.input_shape
 
     @property
     def metric(self) -> Metric:
         """What its accuracies are, and how people read them."""
-        return ACCURACY
+        return metric.of("text" if isinstance(self.graph, RecurrentGraph) else "images")
+
+    @property
+    def layers(self) -> Graph:
+        """The network of a model of images."""
+        assert isinstance(self.graph, Graph), "a model of text has a cell and no layers"
+        return self.graph
+
+    @property
+    def cell(self) -> RecurrentGraph:
+        """The network of a model of text."""
+        assert isinstance(self.graph, RecurrentGraph), "a model of images has layers and no cell"
+        return self.graph
 
     @property
     def test_accuracy(self) -> float | None:
@@ -127,14 +147,16 @@ class Description:
         The place of the images and the way accuracy is measured do not belong to it.
         """
         recipe = {name: value for name, value in self.training.items() if name != "mirror"}
+        of_text = isinstance(self.graph, RecurrentGraph)
+        widths = {} if of_text else {"channels": [shape[0] for shape in (self.input_shape, *self.layers.shapes)]}
         return {
             "layers": self.labels,
-            "channels": [channels for channels, *_ in (self.input_shape, *self.graph.shapes)],
+            **widths,
             "network": self.graph.to_json(),
             "input shape": list(self.input_shape),
-            "classes": list(self.classes),
-            "training images": self.trained_on,
-            "normalisation": [list(self.mean), list(self.std)],
+            "words" if of_text else "classes": list(self.classes),
+            f"training {self.metric.items}": self.trained_on,
+            **({} if of_text else {"normalisation": [list(self.mean), list(self.std)]}),
             "seed": self.seed,
             **recipe,
         }
@@ -142,7 +164,8 @@ class Description:
     def to_json(self) -> str:
         """As a JSON object, keys sorted; SpaceError if there is a custom layer."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        _require_no_code(self.graph)
+        if isinstance(self.graph, Graph):
+            _require_no_code(self.graph)
         values["graph"] = self.graph.to_json()
         values |= {name: asdict(getattr(self, name)) for name in ("plain", "mirrored")}
         return json.dumps({"format": FORMAT, **values}, sort_keys=True, allow_nan=False)
@@ -157,7 +180,8 @@ class Description:
             if found == _CHAINS:
                 values |= _chain(values.pop("layers"), values.pop("input_shape"), len(values["classes"]))
             else:
-                values["graph"] = Graph.from_json(values["graph"])
+                kind = RecurrentGraph if "cell" in values["graph"] else Graph
+                values["graph"] = kind.from_json(values["graph"])
             for name in ("classes", "mean", "std"):
                 values[name] = tuple(values[name])
             ranges = values.get("ranges", {}).items()
@@ -178,24 +202,36 @@ class Description:
 
     def check(self) -> None:
         """ValueError unless the values are of their types and fit together."""
+        if isinstance(self.graph, RecurrentGraph):
+            self._check_text(self.graph)
+        else:
+            self._check_images(self.layers)
+        if len(self.classes) < 2 or not all(isinstance(name, str) for name in self.classes):
+            raise ValueError(f"classes are {self.classes[:20]}")
+        self._check_types()
+        if self.params < 0 or self.flops < 0:
+            raise ValueError("layers have negative costs")
+
+    def _check_text(self, graph: RecurrentGraph) -> None:
+        if self.mean or self.std or self.ranges or self.mirror:
+            raise ValueError("words are not normalised, and have no mirror image")
+        if graph.vocabulary != len(self.classes) or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"the network is for {graph.vocabulary} words, and there are {len(set(self.classes))}")
+
+    def _check_images(self, graph: Graph) -> None:
         channels = self.input_shape[0]
         if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
             raise ValueError(f"mean {self.mean} and std {self.std} do not fit {channels} channels")
         if not all(math.isfinite(value) for value in (*self.mean, *self.std)):
             raise ValueError("mean and std must be finite")
-        if len(self.classes) < 2 or not all(isinstance(name, str) for name in self.classes):
-            raise ValueError(f"classes are {self.classes}")
         if not all(math.isfinite(low) and low <= high < math.inf for low, high in self.ranges.values()):
             raise ValueError(f"ranges are {self.ranges}")
-        if not self.graph.nodes:
+        if not graph.nodes:
             raise ValueError("there are no layers")
-        if not isinstance(self.graph.head, Classifier) or self.graph.head.num_classes != len(self.classes):
-            raise ValueError(f"the head {self.graph.head} is not that of {len(self.classes)} classes")
+        if not isinstance(graph.head, Classifier) or graph.head.num_classes != len(self.classes):
+            raise ValueError(f"the head {graph.head} is not that of {len(self.classes)} classes")
         if math.prod(self.input_shape) > _MOST_VALUES:
             raise ValueError(f"an image of {self.input_shape} has too many values")
-        self._check_types()
-        if self.params < 0 or self.flops < 0:
-            raise ValueError("layers have negative costs")
 
     def _check_types(self) -> None:
         for name in ("seed", "epochs", "node_id", "max_params", "max_flops"):

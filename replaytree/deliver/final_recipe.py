@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from replaytree.config import SearchConfig
 from replaytree.config.final_recipes import USUAL_CUTOUT, USUAL_EPOCHS, final_recipe
+from replaytree.config.option import own
 from replaytree.config.retraining import RetrainOptions
+from replaytree.config.text import TextOptions
+from replaytree.data import TextData
 from replaytree.deliver.subject import Subject
+from replaytree.errors import ConfigError
 from replaytree.space import Graph
+from replaytree.space.network import Network
 from replaytree.training import Recipe
 from replaytree.training.schedule import cycle_of
 
+# The options of a retraining that a text has a use for, too.
+_OF_BOTH = ("batch_size", "learning_rate")
+
 
 def full_recipe(
-    subject: Subject, options: RetrainOptions, *, preset: str | None, epochs: int | None
+    subject: Subject,
+    options: RetrainOptions,
+    *,
+    preset: str | None,
+    epochs: int | None,
+    text: TextOptions = TextOptions(),  # noqa: B008 - it is frozen
 ) -> tuple[Recipe, int]:
-    """The recipe and the epochs. `options` have those of the preset already (with_final)."""
+    """The recipe and the epochs. `options` have those of the preset already (with_final); `text` are those of a text.
+
+    ConfigError for options that the other task alone has a use for.
+    """
     final = None if preset is None else final_recipe(preset)
     share, usual = (USUAL_CUTOUT, USUAL_EPOCHS) if final is None else (final.cutout_share, final.epochs)
-    recipe = Recipe.full(subject.data, options, normed=subject.graph.is_normed, cutout_share=share)
+    if isinstance(subject.data, TextData):
+        recipe = _of_text(subject.data, options, text)
+    else:
+        _refuse(text, TextOptions(), "text", "images")
+        recipe = Recipe.full(subject.data, options, normed=subject.graph.is_normed, cutout_share=share)
     return recipe, usual if epochs is None else epochs
 
 
-def recipe_notes(graph: Graph, recipe: Recipe, *, epochs: int) -> list[str]:
+def _of_text(data: TextData, options: RetrainOptions, text: TextOptions) -> Recipe:
+    """That of a search on the text, with which it is trained longer."""
+    _refuse(options, RetrainOptions(), "images", "text")
+    given = {name: getattr(options, name) for name in _OF_BOTH if getattr(options, name) is not None}
+    return Recipe.of(SearchConfig().with_options(**given, **asdict(text)), data)
+
+
+def _refuse(given: RetrainOptions | TextOptions, usual: RetrainOptions | TextOptions, of: str, data: str) -> None:
+    for name, declared in own(type(given)).items():
+        if name not in _OF_BOTH and getattr(given, name) != getattr(usual, name):
+            raise ConfigError(f"{declared.flag} is for {of}, and the data are {data}; leave it out")
+
+
+def recipe_notes(graph: Network, recipe: Recipe, *, epochs: int) -> list[str]:
     """What of a recipe does nothing for a network, or ends half-way, as sentences."""
     notes = []
-    if recipe.drop_path and not any(node.drop for node in graph.nodes):
+    if recipe.drop_path and not graph.may_drop:
         notes.append("this network has no parts that drop-path may drop, so --drop-path does nothing")
-    if recipe.auxiliary_weight and graph.auxiliary is None:
+    if recipe.auxiliary_weight and not (isinstance(graph, Graph) and graph.auxiliary is not None):
         notes.append("this network has no place for a second classifier, so --auxiliary-weight does nothing")
     if recipe.schedule == "cosine" and recipe.restart_epochs is not None:
         start, length = cycle_of(epochs, first=recipe.restart_epochs, factor=recipe.restart_factor)

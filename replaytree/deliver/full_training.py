@@ -15,14 +15,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from replaytree.data import ImageData
-from replaytree.deliver.deployed import Deployed
+from replaytree.data import Data
+from replaytree.deliver.deployed_text import DeployedText
 from replaytree.deliver.description import Description
+from replaytree.deliver.made import AnyDeployed, made
 from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, ReplayTreeError
+from replaytree.networks.reading import Reading
 from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.networks.trie import SingleHead
-from replaytree.space import Graph
 from replaytree.training import Recipe, Threads
 from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
@@ -54,19 +55,18 @@ class FullTraining:
     def __init__(
         self,
         description: Description,
-        data: ImageData,
+        data: Data,
         recipe: Recipe,
         *,
         device: torch.device,
         threads: Threads | None = None,
     ) -> None:
-        assert (description.mean, description.std) == (data.mean, data.std), "the model would normalise otherwise"
         self._description = description
         self._recipe = recipe
         self._device = device
         with self._seeded():
-            self.model = Deployed(description)
-            network = _in_training(self.model.network, description.graph, recipe)
+            self.model = made(description)
+            network = _in_training(self.model, description, recipe)
         chosen = (threads or Threads.of()) if device.type == "cpu" else Threads(1)
         # The mirror image is not trained on.
         flops = replace(description, mirror=False).flops
@@ -76,7 +76,7 @@ class FullTraining:
             epochs=description.epochs,
             recipe=recipe,
             seed=description.seed,
-            threads=partial(chosen.number, flops * recipe.batch_size),
+            threads=partial(chosen.number, flops * recipe.step_units),
         )
 
     @property
@@ -84,7 +84,9 @@ class FullTraining:
         """How many epochs are done."""
         return self._training.epoch
 
-    def run(self, *, checkpoint: Path | None = None, on_epoch: Callable[[EpochDone], None] | None = None) -> Deployed:
+    def run(
+        self, *, checkpoint: Path | None = None, on_epoch: Callable[[EpochDone], None] | None = None
+    ) -> AnyDeployed:
         """Train to the end, from `checkpoint` if that file exists. Returns the model with averaged weights, on the CPU.
 
         Raises TrainingDiverged; and ModelError, before the first epoch, for a checkpoint that is of another training or
@@ -98,7 +100,7 @@ class FullTraining:
                     self.save(checkpoint)
             self._train(checkpoint, on_epoch)
         averaged = self._training.trained
-        assert isinstance(averaged, SingleHead | RegularisedNetwork)
+        assert isinstance(averaged, SingleHead | RegularisedNetwork | Reading)
         self.model.network.load_state_dict(averaged.network.state_dict())
         # As a model that is read from a file: another layout is rounded otherwise.
         return self.model.cpu().to(memory_format=torch.contiguous_format).eval()
@@ -176,8 +178,11 @@ class FullTraining:
             ) from error
 
 
-def _in_training(network: nn.Module, graph: Graph, recipe: Recipe) -> SingleHead | RegularisedNetwork:
+def _in_training(model: AnyDeployed, description: Description, recipe: Recipe) -> nn.Module:
     """The network with what a recipe adds to it in training, as far as the graph has parts for that."""
+    if isinstance(model, DeployedText):
+        return Reading(model.network)
+    network, graph = model.network, description.layers
     auxiliary = recipe.auxiliary_weight > 0.0 and graph.auxiliary is not None
     drops = recipe.drop_path > 0.0 and any(node.drop for node in graph.nodes)
     return RegularisedNetwork(network, graph, auxiliary=auxiliary) if auxiliary or drops else SingleHead(network)
@@ -195,8 +200,8 @@ def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The first difference between two identities, in words; empty if they are equal."""
     for name, value in wanted.items():
         if found.get(name) != value:
-            if name == "training images":
-                return "it was trained on other images, or they were changed since"
+            if name in ("training images", "training words"):
+                return f"it was trained on other {name.removeprefix('training ')}, or they were changed since"
             return f"its {name} is {_short(found.get(name))}, here {_short(value)}"
     return ""
 

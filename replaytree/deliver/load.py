@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from replaytree.deliver.model import Model
+from replaytree.deliver.made import AnyModel, model_of
 from replaytree.deliver.onnx_file import read_onnx
 from replaytree.deliver.pt2_file import read_pt2
 from replaytree.deliver.weights import read_weights, weights_of_python
@@ -15,7 +15,7 @@ from replaytree.errors import ModelError
 SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py")
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str]) -> AnyModel:
     """The model of a .safetensors, .onnx, .pt2 or .py file that `retrain` or `export` wrote.
 
     A .py file is not run: its weights are beside it, as .py.safetensors. Raises ModelError for a file that is missing,
@@ -49,15 +49,15 @@ def require_file(file: Path) -> None:
         raise ModelError(f"{file} cannot be read: permission denied")
 
 
-def _read(file: Path, suffix: str) -> Model:
+def _read(file: Path, suffix: str) -> AnyModel:
     if suffix == ".onnx":
         return read_onnx(file)
     if suffix == ".pt2":
-        return Model.of(*read_pt2(file))
+        return model_of(*read_pt2(file))
     if suffix == ".py":
         weights = weights_of_python(file)
         if not weights.exists():
             raise ModelError(f"the weights of {file} are missing: {weights} should lie beside it")
         require_file(weights)
-        return Model.of(*read_weights(weights))
-    return Model.of(*read_weights(file))
+        return model_of(*read_weights(weights))
+    return model_of(*read_weights(file))

@@ -1,6 +1,7 @@
 """ONNX: written by torch.onnx, run by onnxruntime; description and digest in the model's metadata.
 
-Needs the extra `onnx`. Shapes: N images, C channels, H rows, W columns, K classes.
+Needs the extra `onnx`. Shapes: N images, C channels, H rows, W columns, K classes; of text B texts side by side, S
+vectors of a state, H hidden size, V words.
 """
 
 from __future__ import annotations
@@ -13,48 +14,52 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from replaytree.deliver.deployed import Deployed
+from replaytree.deliver.deployed_text import DeployedText, WordByWord
 from replaytree.deliver.description import Description
+from replaytree.deliver.made import AnyDeployed, AnyModel, dynamic_shapes, example_of
 from replaytree.deliver.model import Model
 from replaytree.deliver.seal import DIGEST_KEY, NO_DIGEST, require_seal, sealed
+from replaytree.deliver.text_model import TextModel
 from replaytree.errors import ConfigError, ModelError
 
 DESCRIPTION_KEY = "replaytree"
 
 # The operations of layers, normalisation and mirror image, and the usual ones that a new kind of layer may bring:
-# activations, and shuffled channels. None makes a large tensor from a small one.
+# activations, and shuffled channels. None makes a large tensor from a small one. Then those of recurrent cells.
 OPERATIONS = frozenset(
     ("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Elu", "Flatten", "Gelu",
      "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mish", "Mul", "Pad",
-     "ReduceMean", "Relu", "Reshape", "Sigmoid", "Slice", "Squeeze", "Sub", "Tanh", "Transpose")
+     "ReduceMean", "Relu", "Reshape", "Sigmoid", "Slice", "Squeeze", "Sub", "Tanh", "Transpose",
+     "Abs", "Gather", "Less", "MatMul", "Split", "Unsqueeze", "Where")
 )  # fmt: skip
 _MOST_BYTES = 2**31 - 1
 
 
-def onnx_content(network: Deployed, description: Description) -> bytes:
+def onnx_content(network: AnyDeployed, description: Description) -> bytes:
     """A file: input `images`, uint8 (N, C, H, W); output `logits`, float32 (N, K); any N.
+
+    Of text: inputs `words`, int64 (B), and `state`, float32 (B, S, H), zeros before the first word; outputs `logits`,
+    float32 (B, V), of the words behind these, and `new_state`; any B.
 
     Batch norm is folded into a convolution right before it. The exporter's notes on the Python source are left out.
     """
     _require("onnx", "onnxruntime", "onnxscript")
-    # Two images, because torch.export treats a dimension of one as fixed.
-    example = torch.zeros((2, *description.input_shape), dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            _folded(network),
-            (example,),
+            copy.deepcopy(network).eval() if isinstance(network, DeployedText) else _folded(network),
+            example_of(description),
             dynamo=True,
             verbose=False,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes={"images_NCHW": {0: torch.export.Dim("batch")}},
+            input_names=["words", "state"] if isinstance(network, DeployedText) else ["images"],
+            output_names=["logits", "new_state"] if isinstance(network, DeployedText) else ["logits"],
+            dynamic_shapes=dynamic_shapes(description),
         )
     assert program is not None, "the dynamo exporter returns its program"
     proto: Any = program.model_proto
@@ -71,14 +76,14 @@ def onnx_content(network: Deployed, description: Description) -> bytes:
     return sealed(content)
 
 
-def read_onnx(file: Path) -> Model:
+def read_onnx(file: Path) -> AnyModel:
     """The model of an ONNX file that replaytree wrote; ModelError for other files and changed ones."""
     if file.stat().st_size > _MOST_BYTES:
         raise ModelError(f"{file} has {file.stat().st_size:,} bytes, more than an ONNX file can have")
     return onnx_model(file.read_bytes(), origin=str(file))
 
 
-def onnx_model(content: bytes, *, origin: str) -> Model:
+def onnx_model(content: bytes, *, origin: str) -> AnyModel:
     """The model of a file's content; see read_onnx()."""
     _require("onnx", "onnxruntime")
     import onnx
@@ -105,14 +110,23 @@ def onnx_model(content: bytes, *, origin: str) -> Model:
     except Exception as error:  # neither onnx nor onnxruntime has a common base class for its errors
         raise _unreadable(origin, error) from error
 
-    def logits(images_NCHW: Tensor) -> Tensor:
-        batches = torch.split(images_NCHW, description.batch)
+    def run(outputs: list[str], inputs: dict[str, Tensor]) -> list[Tensor]:
         try:
-            parts = [session.run(["logits"], {"images": part.numpy()})[0] for part in batches]
+            found = session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})
         except Exception as error:
             raise _unreadable(origin, error) from error
-        return torch.from_numpy(np.concatenate(parts))
+        return [torch.from_numpy(each) for each in found]
 
+    def logits(images_NCHW: Tensor) -> Tensor:
+        batches = torch.split(images_NCHW, description.batch)
+        return torch.cat([run(["logits"], {"images": part})[0] for part in batches])
+
+    def step(words_B: Tensor, state_BSH: Tensor) -> tuple[Tensor, Tensor]:
+        logits_BV, new_BSH = run(["logits", "new_state"], {"words": words_B, "state": state_BSH})
+        return logits_BV, new_BSH
+
+    if description.metric.task == "text":
+        return TextModel(description, WordByWord(description.cell, step))
     return Model(description, logits)
 
 
@@ -160,18 +174,34 @@ def _require_modest(proto: Any, description: Description) -> None:
     for node in graph.node:
         if node.domain or node.op_type not in OPERATIONS:
             raise ValueError(f"{node.op_type} is not an operation that replaytree writes")
-    if len(graph.input) != 1 or len(graph.output) != 1:
-        raise ValueError("it does not have one input and one output")
+    of_text = description.metric.task == "text"
+    wanted = 2 if of_text else 1
+    if len(graph.input) != wanted or len(graph.output) != wanted:
+        raise ValueError(f"it does not have {wanted} inputs and outputs")
     inferred = shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
     known = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
     values = 0
     for name in (name for node in graph.node for name in node.output if name):
-        if name not in known or any(not dim.HasField("dim_value") for dim in list(known[name])[1:]):
+        sizes = _sizes(list(known[name]), of_text=of_text) if name in known else None
+        if sizes is None:
             raise ValueError(f"the size of {name} is unknown")
-        values += math.prod(max(1, dim.dim_value) for dim in list(known[name])[1:])
-    # Each layer keeps at most a few tensors of the size that its description counts; the mirror image doubles them.
-    if values > 4 * (description.activations + 8 * math.prod(description.input_shape)) + 4096:
-        raise ValueError(f"it computes {values} values an image, more than its layers have")
+        values += math.prod(sizes)
+    # Each layer keeps at most a few tensors of the size that its description counts; the mirror image doubles them. The
+    # matrices of a cell are put side by side first.
+    most = 4 * (description.activations + 8 * math.prod(description.input_shape)) + 4096
+    if values > most + (2 * description.params if of_text else 0):
+        raise ValueError(f"it computes {values} values {description.metric.each}, more than its layers have")
+
+
+def _sizes(dims: list[Any], *, of_text: bool) -> list[int] | None:
+    """The known sizes of a tensor but that of its batch; None where more are unknown.
+
+    The batch is the first one; of text it may be any, because words, texts and states change places.
+    """
+    if not of_text:
+        dims = dims[1:]
+    unknown = sum(not dim.HasField("dim_value") for dim in dims)
+    return None if unknown > (1 if of_text else 0) else [max(1, dim.dim_value) for dim in dims]
 
 
 def _unreadable(origin: str, error: Exception) -> ModelError:

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description, plain_json
+from replaytree.deliver.made import AnyDeployed, dynamic_shapes, example_of
 from replaytree.deliver.seal import NO_DIGEST, changed, ends_with_seal
 from replaytree.deliver.weights import assemble, expected_tensors
 from replaytree.errors import ModelError
@@ -31,13 +31,12 @@ _CONFIG = "data/weights/model_weights_config.json"
 _MOST_OVERHEAD = 2**26
 
 
-def pt2_content(network: Deployed, description: Description) -> bytes:
-    """A file: a graph from uint8 images (N, C, H, W) to float32 logits (N, K), any N.
+def pt2_content(network: AnyDeployed, description: Description) -> bytes:
+    """A file: a graph from uint8 images (N, C, H, W) to float32 logits (N, K), any N; of text, see DeployedText.
 
     Made in memory, because torch's own writer kills the process on a full disk.
     """
-    example = torch.zeros((2, *description.input_shape), dtype=torch.uint8)
-    program = torch.export.export(network, (example,), dynamic_shapes={"images_NCHW": {0: torch.export.Dim("batch")}})
+    program = torch.export.export(network, example_of(description), dynamic_shapes=dynamic_shapes(description))
     for node in program.graph.nodes:
         # Paths of the source on this machine are private.
         for name in ("stack_trace", "source_fn_stack", "from_node"):
@@ -54,12 +53,17 @@ def pt2_content(network: Deployed, description: Description) -> bytes:
 
 def run_own_pt2(content: bytes, images_NCHW: Tensor, *, batch: int) -> Tensor:
     """Logits from the graph itself, only for a file that this process has just made: see the module's docstring."""
-    module: Any = torch.export.load(io.BytesIO(content)).module()
+    module = own_pt2(content)
     with torch.no_grad():
         return torch.cat([module(part) for part in torch.split(images_NCHW, batch)])
 
 
-def read_pt2(file: Path) -> tuple[Deployed, Description]:
+def own_pt2(content: bytes) -> Any:
+    """The graph of such a file as a module."""
+    return torch.export.load(io.BytesIO(content)).module()
+
+
+def read_pt2(file: Path) -> tuple[AnyDeployed, Description]:
     """The model of a pt2 file that replaytree wrote; ModelError for other files and changed ones."""
     origin = str(file)
     try:

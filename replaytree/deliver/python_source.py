@@ -89,7 +89,7 @@ _FLIP_FORWARD = "        return (self.layers(inputs) + self.layers(inputs.flip(3
 
 def python_source(description: Description, *, weights: Path) -> str:
     """The file's text; SpaceError if there is a custom layer."""
-    graph = description.graph
+    graph = description.layers
     channels, height, width = graph.input_shape
     definitions = {text: None for layer, _ in graph.parts() for text in layer.definitions}
     return _TEMPLATE.format(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,17 +10,15 @@ from pathlib import Path
 
 import torch
 from sqlalchemy import Engine
-from torch import Tensor
 
-from replaytree.data import ImageData, stratified_subset
-from replaytree.data.images import Labelled
+from replaytree.data import Data, TextData, load_source
 from replaytree.data.names import as_text
-from replaytree.deliver.deployed import Deployed, both_accuracies
-from replaytree.deliver.description import Accuracies, Description
+from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
-from replaytree.deliver.model import Model
-from replaytree.deliver.subject import Subject, images_of
-from replaytree.deliver.test_split import has_test_split, read_test
+from replaytree.deliver.made import AnyDeployed, AnyModel, model_of
+from replaytree.deliver.parts import digest, parts_of, training_images
+from replaytree.deliver.subject import Subject
+from replaytree.deliver.test_split import has_test_split
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
@@ -37,9 +34,10 @@ class TrainingTooLarge(ReplayTreeError):
 @dataclass(frozen=True, slots=True)
 class Retrained:
     """One trained model. Without a test split `test_accuracy` is None and `validation_accuracy` is on held-out images.
-    With a test split `validation_accuracy` is None, because the validation images are trained on, too.
+    With a test split `validation_accuracy` is None, because the validation images are trained on, too. Of text both are
+    1 / perplexity, and the validation words are never trained on.
 
-    `image_count` is the number of images measured. `seconds` is 0 for a model that was already finished;
+    `image_count` is the number of images, or words, measured. `seconds` is 0 for a model that was already finished;
     `measured_anew` says that its images had changed, so its accuracy was measured again.
     """
 
@@ -62,62 +60,38 @@ class Retrained:
 
 
 class Retraining:
-    """One architecture, its training images and the images to measure on, read once for the trainings of all seeds.
-
-    With a test split, training uses train and validation images together. The test images are read before the first
-    step, so that a bad one is named at once, but predicted only after the last step. Without one (digits, folders
-    without test/, images from memory) the validation images are held out, and their accuracy is reported.
-    """
+    """One architecture and the parts of its data, read once for the trainings of all seeds."""
 
     def __init__(
         self, subject: Subject, recipe: Recipe, *, epochs: int, mirror: bool = False, threads: Threads | None = None
     ) -> None:
         require_epochs(epochs)
+        if mirror and subject.metric.task == "text":
+            raise ConfigError("--mirror is for images, and this is a text, which has no mirror image; leave it out")
         self._subject = subject
         self._recipe = recipe
         self._epochs = epochs
         self._mirror = mirror
         self._threads = threads
-        data = subject.data
-        self._test = _test_part(subject)
-        self._measured = self._test or Labelled(data.classes, data.val_images, data.val_labels)
-        images_NCHW, labels_N = _training_images(subject, with_validation=self._test is not None)
-        # Without validation images: they are trained on, or held out.
-        self._data = replace(
-            data,
-            train_images=images_NCHW,
-            train_labels=labels_N,
-            val_images=data.val_images[:0],
-            val_labels=data.val_labels[:0],
-        )
-        self._digests = (
-            _digest(images_NCHW, labels_N),
-            _digest(self._measured.images_NCHW, self._measured.labels_N),
-        )
+        self._parts = parts_of(subject)
 
     @property
     def image_count(self) -> int:
-        """How many images accuracies are measured on."""
-        return len(self._measured.labels_N)
+        """How many images, or words, are measured."""
+        return self._parts.count
 
     def description(self, seed: int) -> Description:
         """The description of a seed's model before it is measured."""
-        subject, data = self._subject, self._subject.data
-        trained_on, measured_on = self._digests
+        subject = self._subject
         return Description(
             graph=subject.graph,
             labels=" ".join(subject.labels),
-            classes=data.classes,
-            mean=data.mean,
-            std=data.std,
+            **self._parts.described,
             mirror=self._mirror,
             seed=seed,
             epochs=self._epochs,
             training={"epochs": self._epochs, **self._recipe.values()},
-            trained_on=trained_on,
-            measured_on=measured_on,
             data=subject.data_options,
-            ranges=dict(data.ranges),
             search=subject.search,
             node_id=subject.node_id,
             max_params=subject.max_params,
@@ -131,27 +105,18 @@ class Retraining:
         device: torch.device,
         checkpoint: Path | None = None,
         on_epoch: Callable[[EpochDone], None] | None = None,
-    ) -> tuple[Deployed, Description]:
+    ) -> tuple[AnyDeployed, Description]:
         """The trained model of a seed, and its description with the accuracies."""
         description = self.description(seed)
         with _fitting(description, self._recipe):
-            training = FullTraining(description, self._data, self._recipe, device=device, threads=self._threads)
+            training = FullTraining(description, self._parts.data, self._recipe, device=device, threads=self._threads)
             model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
-            return model, self.measured(model, description, device=device)
-
-    def measured(self, model: Deployed, description: Description, *, device: torch.device) -> Description:
-        """The description with the model's accuracies, without and with the mirror image."""
-        part = self._measured
-        found = both_accuracies(model.to(device), part.images_NCHW, part.labels_N, threads=self._threads)
-        model.cpu()
-        of = "validation" if self._test is None else "test"
-        plain, mirrored = (Accuracies(**{of: value}) for value in found)
-        return replace(description, plain=plain, mirrored=mirrored)
+            return model, self._parts.measured(model, description, device=device, threads=self._threads)
 
     def finished(self, file: Path, seed: int, *, device: torch.device) -> Retrained:
         """The model that an earlier call wrote, if this call would train the same one; else ModelError.
 
-        Its accuracy is measured again if the images have changed since.
+        It is measured again if the images, or the words, have changed since.
         """
         try:
             model, found = read_weights(file)
@@ -165,7 +130,7 @@ class Retraining:
             )
         anew = found.measured_on != wanted.measured_on
         if anew:
-            wanted = self.measured(model, wanted, device=device)
+            wanted = self._parts.measured(model, wanted, device=device, threads=self._threads)
         else:
             wanted = replace(wanted, plain=found.plain, mirrored=found.mirrored)
         if wanted != found:
@@ -252,7 +217,18 @@ def _place(subject: Subject, folder: Path, *, seed: int, epochs: int, engine: En
 def training_text(subject: Subject) -> str:
     """What a retraining trains on, and what its accuracy is of, as a sentence."""
     data, options = subject.data, subject.data_options
-    train, validation = len(data.train_labels), len(data.val_labels)
+    train, validation = data.train_count, data.val_count
+    if isinstance(data, TextData):
+        tested = options is not None and has_test_split(options["dataset"], data_dir=subject.data_dir)
+        measured = (
+            "the perplexity is that of the test words, which are looked at once, at the end"
+            if tested
+            else "there is no test split, so the perplexity is theirs"
+        )
+        return (
+            f"training on {train:,} words; the {validation:,} validation words tell when to begin to average, and "
+            f"{measured}"
+        )
     if options is None or not has_test_split(options["dataset"], data_dir=subject.data_dir):
         return (
             f"training on {train} images; there is no test split, so the {validation} validation images stay out of "
@@ -276,17 +252,17 @@ def train_and_load(
     engine: Engine,
     mirror: bool = False,
     threads: Threads | None = None,
-) -> Model:
+) -> AnyModel:
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
         training = Retraining(subject, recipe, epochs=epochs, mirror=mirror, threads=threads)
-        return Model.of(*training.run(seed, device=device))
+        return model_of(*training.run(seed, device=device))
     (done,) = retrain(
         subject, recipe=recipe, epochs=epochs, mirror=mirror, seeds=[seed], folder=folder, device=device,
         threads=threads, engine=engine,
     )  # fmt: skip
     store(done, subject, engine)
-    return Model.of(*read_weights(done.weights))
+    return model_of(*read_weights(done.weights))
 
 
 def store(result: Retrained, subject: Subject, engine: Engine) -> None:
@@ -304,49 +280,22 @@ def store(result: Retrained, subject: Subject, engine: Engine) -> None:
     )
 
 
-def _test_part(subject: Subject) -> Labelled | None:
-    options = subject.data_options
-    if options is None or not has_test_split(options["dataset"], data_dir=subject.data_dir):
-        return None
-    return read_test(
-        options["dataset"], subject.data, data_dir=subject.data_dir, skip_bad=options.get("skip_bad", False)
-    )
-
-
-def _training_images(subject: Subject, *, with_validation: bool) -> tuple[Tensor, Tensor]:
-    data = subject.data
-    if not with_validation:
-        return data.train_images, data.train_labels
-    images_NCHW = torch.cat([data.train_images, data.val_images])
-    labels_N = torch.cat([data.train_labels, data.val_labels])
-    limit = None if subject.data_options is None else subject.data_options.get("train_limit")
-    if limit is not None:
-        index_N = stratified_subset(labels_N, limit, seed=0)
-        images_NCHW, labels_N = images_NCHW[index_N], labels_N[index_N]
-    return images_NCHW, labels_N
-
-
-def images_again(description: Description, *, data_dir: str | None = None) -> ImageData:
-    """The images that a model was trained on, found again even if they were moved; DataError for other images."""
-    assert description.data is not None, "images from memory cannot be read again"
-    data = images_of(**{**description.data, "skip_bad": True}, data_dir=data_dir)
-    subject = Subject(description.graph, tuple(description.labels.split()), data, description.data)
-    trained_on = _digest(*_training_images(subject, with_validation=description.test_accuracy is not None))
-    if description.trained_on not in ("", trained_on):
+def data_again(description: Description, *, data_dir: str | None = None) -> Data:
+    """The images or the text that a model was trained on, found again even if moved; DataError for others."""
+    assert description.data is not None, "data from memory cannot be read again"
+    data = load_source(**{**description.data, "skip_bad": True}, data_dir=data_dir)
+    if isinstance(data, TextData):
+        trained_on, same = digest(data.train_N, data.val_N), description.metric.task == "text"
+    else:
+        with_validation = description.test_accuracy is not None
+        trained_on = digest(*training_images(data, description.data, with_validation=with_validation))
+        same = description.metric.task == "images"
+    if not same or description.trained_on not in ("", trained_on):
         raise DataError(
-            f"the images of {as_text(description.data['dataset'])} are not those that the model was trained on; say "
-            f"where those are with --data-dir, or train anew with `replaytree retrain`"
+            f"the {description.metric.items} of {as_text(description.data['dataset'])} are not those that the model "
+            f"was trained on; say where those are with --data-dir, or train anew with `replaytree retrain`"
         )
     return data
-
-
-def _digest(images_NCHW: Tensor, labels_N: Tensor) -> str:
-    """SHA-256 over the form and the bytes of images and labels."""
-    total = hashlib.sha256()
-    for tensor in (images_NCHW, labels_N):
-        total.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.contiguous().cpu().numpy().data.cast("B"))
-    return total.hexdigest()
 
 
 @contextmanager
@@ -359,6 +308,12 @@ def _fitting(description: Description, recipe: Recipe) -> Iterator[None]:
             raise
         raise TrainingTooLarge(
             f"the training of {description.labels!r} does not fit into memory with batches of {recipe.batch_size} "
-            f"images of {'x'.join(map(str, description.input_shape))}; lower --batch-size or --width, or give another "
-            f"--device"
+            f"{_of_what(description)}, or give another --device"
         ) from error
+
+
+def _of_what(description: Description) -> str:
+    """What batches are made of, and what to lower."""
+    if description.metric.task == "text":
+        return f"columns of {len(description.classes):,} words; lower --batch-size, --bptt or --hidden"
+    return f"images of {'x'.join(map(str, description.input_shape))}; lower --batch-size or --width"

@@ -13,16 +13,19 @@ from typing import Any
 
 from torch import nn
 
+from replaytree import metric
 from replaytree.config import SearchConfig, option_name
-from replaytree.data import NAMED, ImageData, find_folder, load_again, load_source, stored_path
+from replaytree.data import NAMED, TEXTS, Data, ImageData, find_folder, load_again, load_source, stored_path, task_of
 from replaytree.errors import ConfigError, NodeNotFound
+from replaytree.metric import Metric
 from replaytree.records import Path, Shape
-from replaytree.space import Classifier, Graph, GraphSpace
+from replaytree.space import Classifier, Graph
 from replaytree.space.building import build
-from replaytree.space.catalogue import meant, named_space, names, parse_path_of
+from replaytree.space.catalogue import USUAL_SPACES, meant, named_space, names, parse_path_of, require_task_of
 from replaytree.space.coding import labels
 from replaytree.space.description import decision_difference
-from replaytree.space.graph import final_space, require_graphs
+from replaytree.space.graph import final_space, require_networks
+from replaytree.space.network import Network, NetworkSpace
 from replaytree.space.notation import read_path
 from replaytree.space.plan import Published
 from replaytree.tree import Node, ReplayTree
@@ -31,14 +34,14 @@ from replaytree.tree.stored_space import rebuilt_space
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An architecture, the names of its layers, and its images. `data_options` are keywords of load_data(), except
-    `data_dir`, the folder of the files; the test images are looked up there, too. `max_params` and `max_flops` are
+    """An architecture, the names of its layers, and its images or text. `data_options` are keywords of load_source(),
+    except `data_dir`, the folder of the files; the test part is looked up there, too. `max_params` and `max_flops` are
     the search's limits.
     """
 
-    graph: Graph
+    graph: Network
     labels: tuple[str, ...]
-    data: ImageData
+    data: Data
     data_options: dict[str, Any] | None
     search: str | None = None
     node_id: int | None = None
@@ -47,14 +50,20 @@ class Subject:
     max_flops: int | None = None
 
     @property
+    def metric(self) -> Metric:
+        """What its accuracies are, and how people read them."""
+        return metric.of("images" if isinstance(self.data, ImageData) else "text")
+
+    @property
     def stem(self) -> str:
         """How its files are named: 'mnist-1-node12', or 'cifar10-res128-9-layers-1f3a' without a node."""
         start = re.sub(r"[^\w.-]+", "-", self.search or self.data.name)
         if self.node_id is not None:
             return f"{start}-node{self.node_id}"
-        network = [repr(node.layer) for node in self.graph.nodes]
-        if not self.graph.is_chain or self.graph.head != Classifier(self.data.num_classes):
-            network.append(json.dumps(self.graph.to_json(), sort_keys=True))
+        graph = self.graph
+        network = [repr(node.layer) for node in graph.nodes] if isinstance(graph, Graph) else []
+        if not (isinstance(graph, Graph) and graph.is_chain and graph.head == Classifier(self.data.num_classes)):
+            network.append(json.dumps(graph.to_json(), sort_keys=True))
         digest = hashlib.sha256(json.dumps(network).encode()).hexdigest()
         return f"{start}-{len(self.labels)}-layers-{digest[:6]}"
 
@@ -71,14 +80,6 @@ def data_options(config: SearchConfig) -> dict[str, Any]:
     return {name: options[name] for name in names}
 
 
-def images_of(**options: Any) -> ImageData:
-    """The images that keywords of load_source() name; ConfigError where that is a text."""
-    data = load_source(**options)
-    if not isinstance(data, ImageData):
-        raise ConfigError(f"{options['dataset']} is a text, and retraining is of images")
-    return data
-
-
 def node_subject(
     tree: ReplayTree,
     *,
@@ -88,7 +89,7 @@ def node_subject(
     train_limit: int | None = None,
     skip_bad: bool = False,
     data_dir: str | None = None,
-    data: ImageData | None = None,
+    data: Data | None = None,
 ) -> Subject:
     """A node of a search, its best one, or another path in its space, on the search's images.
 
@@ -107,15 +108,13 @@ def node_subject(
         again = load_again(
             f"search {tree.name!r}", info.data_json, flip=config.recipe.flip, data_dir=data_dir, **options
         )
-        if not isinstance(again, ImageData):
-            raise ConfigError(f"search {tree.name!r} is of a text, and retraining is of images")
         data = again
         options["skip_bad"] = config.source.skip_bad or skip_bad
-        if config.source.dataset not in NAMED:
+        if config.source.dataset not in (*NAMED, *TEXTS):
             options["dataset"] = os.path.abspath(find_folder(options["dataset"], data_dir))
         if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
-            data = replace(images_of(**{**options, "skip_bad": True}, data_dir=data_dir), flip=data.flip)
+            data = _flipped_as(data, load_source(**{**options, "skip_bad": True}, data_dir=data_dir))
     if path is not None and (each := _published(info.space, path)) is not None:
         path = each.path
     space = _search_space(info.space, tree.name, data=data, options=space_options, deep=_deepest(path))
@@ -127,7 +126,7 @@ def node_subject(
 
 
 def search_subject(
-    tree: ReplayTree, space: GraphSpace, data: ImageData, config: SearchConfig, *, node: str | None = None
+    tree: ReplayTree, space: NetworkSpace, data: Data, config: SearchConfig, *, node: str | None = None
 ) -> Subject:
     """A node of an open search, or its best one, on all of the search's training images."""
     chosen = tree.find_or_best(node)
@@ -135,7 +134,7 @@ def search_subject(
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
         if config.source.train_limit is not None:
-            data = replace(images_of(**options, data_dir=config.source.data_dir), flip=data.flip)
+            data = _flipped_as(data, load_source(**options, data_dir=config.source.data_dir))
     return Subject(
         final_space(space).network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
         data_dir=config.source.data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
@@ -146,7 +145,7 @@ def path_subject(
     path: str,
     *,
     options: dict[str, Any],
-    space: str = "xu24",
+    space: str | None = None,
     space_options: Mapping[str, Any] | None = None,
     data_dir: str | None = None,
 ) -> Subject:
@@ -154,19 +153,23 @@ def path_subject(
 
     `space_options` are those of the space; a published architecture brings its own, which they replace.
     """
+    if space is None:
+        task = task_of(options["dataset"], data_dir=data_dir, task=options.get("task"))
+        space = USUAL_SPACES[task]
     each = meant(space, path)
     given = dict(space_options or {})
     _require_final(given)
     if each is not None:
         path, given = each.path, {**each.options, **given}
-    data = images_of(**options, data_dir=data_dir)
+    data = load_source(**options, data_dir=data_dir)
+    require_task_of(space, "images" if isinstance(data, ImageData) else "text", data=data.name)
     options = options | {"dataset": stored_path(options["dataset"], data_dir)}
     known = named_space(
-        space, input_shape=data.image_shape, num_classes=data.num_classes, max_layers=_deepest(path), **given
+        space, input_shape=data.input_shape, num_classes=data.num_classes, max_layers=_deepest(path), **given
     )
     actions = parse_path_of(known, path)
     return Subject(
-        require_graphs(final_space(known)).network(actions), labels(known, actions), data, options, data_dir=data_dir
+        require_networks(final_space(known)).network(actions), labels(known, actions), data, options, data_dir=data_dir
     )
 
 
@@ -180,10 +183,10 @@ def _search_space(
     description: dict[str, Any],
     name: str,
     *,
-    data: ImageData | None = None,
+    data: Data | None = None,
     options: Mapping[str, Any] | None = None,
     deep: int = 1,
-) -> GraphSpace:
+) -> NetworkSpace:
     """The space of search `name`, for some images, at least `deep` layers deep, with other `options` if they are given.
 
     ConfigError for options with which its paths would mean other layers; SpaceError where only its author has it.
@@ -196,11 +199,11 @@ def _search_space(
             raise ConfigError(f"the layers of search {name!r} have no common {option} to change; leave out {flag}")
     changes = {"max_layers": max(description["max_layers"], deep), **given}
     if data is not None and "input_shape" in description:
-        changes |= {"input_shape": list(data.image_shape), "num_classes": data.num_classes}
+        changes |= {"input_shape": list(data.input_shape), "num_classes": data.num_classes}
     space = rebuilt_space(description, name, changes)
     if given and (differing := decision_difference(description, space.describe())) is not None:
         raise ConfigError(f"search {name!r} has {differing}; leave out {', '.join(map(option_name, given))}")
-    return require_graphs(space)
+    return require_networks(space)
 
 
 def _require_final(given: Mapping[str, Any]) -> None:
@@ -220,7 +223,7 @@ def _deepest(path: str | None) -> int:
     return 1 if path is None else max(1, len(re.split(r"[\s,.]+", path.strip())))
 
 
-def _choose(tree: ReplayTree, node: str | None, path: str | None, space: GraphSpace) -> tuple[int | None, Path]:
+def _choose(tree: ReplayTree, node: str | None, path: str | None, space: NetworkSpace) -> tuple[int | None, Path]:
     if path is None:
         chosen = tree.find_or_best(node)
         return chosen.node_id, chosen.path
@@ -229,3 +232,10 @@ def _choose(tree: ReplayTree, node: str | None, path: str | None, space: GraphSp
         return tree.node(actions).node_id, actions
     except NodeNotFound:
         return None, actions
+
+
+def _flipped_as(before: Data, data: Data) -> Data:
+    """The data read anew, which are mirrored where those before were."""
+    if isinstance(before, ImageData) and isinstance(data, ImageData):
+        return replace(data, flip=before.flip)
+    return data

@@ -1,6 +1,6 @@
-"""The one door to the test images. Only a retraining opens it: read at first, they are predicted after its last step.
+"""The one door to the test part. Only a retraining opens it: read at first, it is predicted after the last step.
 
-Shapes: N images, C channels, H rows, W columns.
+Shapes: N images or words, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from replaytree.data import NAMED, ImageData, data_folder, find_folder, match_channels
+from torch import Tensor
+
+from replaytree.data import NAMED, TEXTS, ImageData, TextData, data_folder, find_folder, match_channels
+from replaytree.data import read_part as read_text_part
 from replaytree.data.folder import read_part
 from replaytree.data.images import Labelled
 from replaytree.data.layout import layout_of
 from replaytree.data.named import labelled, resized, tree_of
+from replaytree.data.named_texts import holds_text, text_files
+from replaytree.data.names import count_of
 from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
@@ -25,6 +30,10 @@ def has_test_split(dataset: str, *, data_dir: str | None = None) -> bool:
 
     Looks at names only.
     """
+    if dataset in TEXTS:
+        return "test" in text_files(data_folder(data_dir) / dataset, name=dataset)
+    if dataset not in NAMED and holds_text(folder := find_folder(dataset, data_dir)):
+        return "test" in text_files(folder)
     if dataset in NAMED and tree_of(dataset, data_folder(data_dir)) is None:
         return NAMED[dataset].reader is not None
     return _test_folder(dataset, data_dir) is not None
@@ -48,6 +57,17 @@ def read_test(dataset: str, data: ImageData, *, data_dir: str | None = None, ski
     if folder is not None:
         _warn_of_twins(test, data)
     return test
+
+
+def read_test_text(dataset: str, data: TextData, *, data_dir: str | None = None) -> Tensor:
+    """The test words (N) of the text whose train words are `data`, as their numbers; DataError where there are none."""
+    test_N, unknown = data.encoded(read_text_part(dataset, "test", data_dir=data_dir))
+    if len(test_N) < 2:
+        raise DataError(f"the test text of {dataset} is empty; put words in it, or remove it")
+    if unknown:
+        verb = "is" if unknown == 1 else "are"
+        _log.warning("%s of the test text %s not in the vocabulary: <unk>", count_of(unknown, "word"), verb)
+    return test_N
 
 
 def _test_folder(dataset: str, data_dir: str | None) -> Path | None:

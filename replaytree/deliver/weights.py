@@ -11,8 +11,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 from torch import Tensor
 
-from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description, plain_json
+from replaytree.deliver.made import AnyDeployed, made
 from replaytree.deliver.seal import DIGEST_KEY, NO_DIGEST, require_seal, sealed
 from replaytree.deliver.writing import write_whole
 from replaytree.errors import ModelError, SpaceError
@@ -31,18 +31,18 @@ def weights_of_python(file: Path) -> Path:
     return file.with_name(f"{file.name}.safetensors")
 
 
-def weights_content(model: Deployed, description: Description) -> bytes:
+def weights_content(model: AnyDeployed, description: Description) -> bytes:
     """The content of a model file."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()}
     return sealed(save(tensors, metadata={DESCRIPTION_KEY: description.to_json(), DIGEST_KEY: NO_DIGEST}))
 
 
-def write_weights(file: Path, model: Deployed, description: Description) -> None:
+def write_weights(file: Path, model: AnyDeployed, description: Description) -> None:
     """Write a file, whole or not at all; ModelError where it cannot be written."""
     write_whole(file, weights_content(model, description))
 
 
-def read_weights(file: Path) -> tuple[Deployed, Description]:
+def read_weights(file: Path) -> tuple[AnyDeployed, Description]:
     """The model of a file; ModelError for one that is not replaytree's, was changed, or is damaged.
 
     What the header declares is compared with the description and the size of the file before anything is loaded, so
@@ -93,16 +93,18 @@ def expected_tensors(description: Description, *, most_bytes: int, origin: str) 
         )
     try:
         with torch.device("meta"):
-            tensors: dict[str, Tensor] = Deployed(description).network.state_dict()
+            tensors: dict[str, Tensor] = made(description).network.state_dict()
     except (SpaceError, RuntimeError) as error:
         raise other_architecture(description, origin=origin) from error
     return tensors
 
 
-def assemble(tensors: Mapping[str, Tensor], description: Description, *, origin: str) -> tuple[Deployed, Description]:
+def assemble(
+    tensors: Mapping[str, Tensor], description: Description, *, origin: str
+) -> tuple[AnyDeployed, Description]:
     """The model made of tensors and a description; ModelError if they do not fit together."""
     try:
-        model = Deployed(description)
+        model = made(description)
         model.network.load_state_dict(tensors)
     except (SpaceError, RuntimeError) as error:
         raise other_architecture(description, origin=origin) from error

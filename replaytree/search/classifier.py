@@ -15,6 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d
 
 from replaytree.data import channels_last, from_arrays
+from replaytree.deliver import Model
 from replaytree.errors import EvaluationError
 from replaytree.search.search import Search
 
@@ -82,7 +83,9 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if not search.tree.best(1):
             why = next((episode.failure_text for episode in search.tree.episodes() if episode.failure), "")
             raise EvaluationError(f"every training failed ({why}); give more trainings, or a smaller width")
-        self.model_ = search.best_model(epochs=self.final_epochs, seed=seed, folder=None)
+        model = search.best_model(epochs=self.final_epochs, seed=seed, folder=None)
+        assert isinstance(model, Model), "the search was of images"
+        self.model_ = model
         self.labels_ = search.tree.best(1)[0].labels
         return self
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
-from replaytree.deliver import Model, Subject, train_and_load
+from replaytree.deliver import AnyModel, Subject, train_and_load
 from replaytree.deliver.final_recipe import full_recipe
 from replaytree.training import Threads, resolve_device
 
@@ -25,9 +25,9 @@ def retrained(
     folder: str | os.PathLike[str] | None,
     mirror: bool,
     options: RetrainOptions,
-) -> Model:
+) -> AnyModel:
     """The subject trained in full, on the device of its search; `options` are already with those of the preset."""
-    full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs)
+    full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs, text=config.text)
     return train_and_load(
         subject,
         recipe=full,

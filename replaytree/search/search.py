@@ -13,8 +13,8 @@ from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import Data, ImageData, as_data
-from replaytree.deliver import Model, search_subject
+from replaytree.data import Data, as_data
+from replaytree.deliver import AnyModel, search_subject
 from replaytree.errors import LeaseLost, SpaceError
 from replaytree.evaluate import WorkerOptions
 from replaytree.metric import Metric
@@ -32,7 +32,7 @@ from replaytree.search.retrained import retrained
 from replaytree.search.turn_queue import TurnQueue
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
 from replaytree.space import checked
-from replaytree.space.graph import require_graphs
+from replaytree.space.graph import require_networks
 from replaytree.tree import Goal, Node, ReplayTree, require_writable
 
 _log = logging.getLogger("replaytree")
@@ -417,7 +417,7 @@ class Search:
         folder: str | os.PathLike[str] | None = "models",
         mirror: bool = False,
         **recipe: Unpack[RetrainKeywords],
-    ) -> Model:
+    ) -> AnyModel:
         """Retrain the best prefix (or another node) with the full recipe; the model, ready to predict.
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
@@ -427,11 +427,9 @@ class Search:
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no data to train on, so it has no model")
-        if not isinstance(self.data, ImageData):
-            raise SpaceError(f"search {self.name!r} is of a text, and retraining is of images")
         require_known(RetrainOptions, recipe)
         options = RetrainOptions(**with_final(preset, recipe))
-        subject = search_subject(self.tree, require_graphs(self._whole_space), self.data, self.config, node=node)
+        subject = search_subject(self.tree, require_networks(self._whole_space), self.data, self.config, node=node)
         return retrained(
             subject, self.config, self.tree.engine, preset=preset, epochs=epochs, seed=seed, folder=folder,
             mirror=mirror, options=options,

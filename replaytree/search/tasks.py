@@ -9,12 +9,8 @@ from replaytree.config import SearchConfig
 from replaytree.config.option import declared
 from replaytree.config.text import require_task
 from replaytree.data import Data, ImageData, task_of
-from replaytree.errors import SpaceError
 from replaytree.metric import Task
-from replaytree.space.catalogue import about, names
-
-# Where --space is not given, by the task of the data; that of images is the option's own default.
-TEXT_SPACE = "enas-rnn"
+from replaytree.space.catalogue import USUAL_SPACES, require_task_of
 
 
 def with_task_space(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,7 +19,7 @@ def with_task_space(given: Mapping[str, Any]) -> dict[str, Any]:
     if dataset is None or "space" in given:
         return dict(given)
     task = task_of(dataset, data_dir=given.get("data_dir"), task=given.get("task"))
-    return {**given, "space": TEXT_SPACE} if task == "text" else dict(given)
+    return {**given, "space": USUAL_SPACES["text"]} if task == "text" else dict(given)
 
 
 def data_task(data: Data) -> Task:
@@ -36,10 +32,6 @@ def require_fitting(config: SearchConfig, data: Data | None) -> None:
     if data is None:
         return
     task = data_task(data)
-    if config.space.space is not None and about(config.space.space).task != task:
-        other = about(config.space.space).task
-        raise SpaceError(
-            f"space {config.space.space!r} is for {other}, and the data set {data.name} is {task}; spaces for {task} "
-            f"are {', '.join(names(task))} (--space)"
-        )
+    if config.space.space is not None:
+        require_task_of(config.space.space, task, data=data.name)
     require_task(task, config.to_options(), declared(SearchConfig))

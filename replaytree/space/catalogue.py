@@ -125,6 +125,19 @@ def about(name: str) -> About:
     return About(plan.name, plan.about, plan.source, plan.defaults, plan.published, plan.nested, width, task_of(plan))
 
 
+USUAL_SPACES: Mapping[Task, str] = {"images": "xu24", "text": "enas-rnn"}
+"""Where none is named, by the task of the data."""
+
+
+def require_task_of(name: str, task: Task, *, data: str) -> None:
+    """SpaceError, naming those that fit, where a space is for another task than the data set `data` is of."""
+    if (other := about(name).task) != task:
+        raise SpaceError(
+            f"space {name!r} is for {other}, and the data set {data} is {task}; spaces for {task} are "
+            f"{', '.join(names(task))} (--space)"
+        )
+
+
 def names(task: Task | None = None) -> tuple[str, ...]:
     """The named spaces; with `task`, those whose networks are for it."""
     own = (name for name, plan in PLANS.items() if task is None or task_of(plan) == task)

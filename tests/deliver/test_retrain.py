@@ -12,7 +12,8 @@ from replaytree.config.retraining import RetrainOptions
 from replaytree.data import load_data, stratified_subset
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.load import load
-from replaytree.deliver.retrain import Retraining, TrainingTooLarge, _digest, retrain, store, training_text
+from replaytree.deliver.parts import digest
+from replaytree.deliver.retrain import Retraining, TrainingTooLarge, retrain, store, training_text
 from replaytree.deliver.test_split import read_test
 from replaytree.errors import ConfigError, ModelError, SpaceError
 from replaytree.space import CustomLayer
@@ -78,7 +79,7 @@ def test_a_limit_counts_train_and_validation_together(train, subject, pictures):
     both = torch.cat([images, limited.data.val_images]), torch.cat([labels, limited.data.val_labels])
     index = stratified_subset(both[1], 12, seed=0)
     assert len(index) == 12
-    assert result.description.trained_on == _digest(both[0][index], both[1][index])
+    assert result.description.trained_on == digest(both[0][index], both[1][index])
 
 
 def interrupt(_):

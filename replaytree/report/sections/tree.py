@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -127,13 +126,9 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
 
 
 def whole_number(fraction: float | None, metric: Metric) -> int:
-    """0.98765 -> 9876, of text 1 / 120.5 -> 12050: as it is shown, without its point; -1 for None.
-
-    Of a perplexity that is infinite, too: the page has no whole number for it.
-    """
-    if fraction is None or math.isinf(metric.number(fraction)):
-        return -1
-    return int(metric.shown(fraction).replace(".", ""))
+    """0.98765 -> 9877, of text 1 / 120.5 -> 12050: as it is shown, without its point; -1 for None."""
+    [number] = metric.numbers([fraction])
+    return -1 if number is None else int(metric.written(number).replace(".", ""))
 
 
 def _known(values: Sequence[int | None]) -> list[int]:
