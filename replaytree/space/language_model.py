@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -82,7 +83,8 @@ class LanguageModel(nn.Module):
         x_TBE = functional.embedding(words_TB, weight_VE)
         x_TBE = self._locked(x_TBE, self.input_dropout)
         # States keep their precision, and products of single words are too small to win by another.
-        with torch.autocast(x_TBE.device.type, enabled=False):
+        device = x_TBE.device.type
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             mask_BH = None
             if self.training and self.hidden_dropout:
                 mask_BH = self._mask(self.hidden_dropout, *state_SBH.shape[1:])
