@@ -24,10 +24,6 @@ MAX_DEATHS = 3
 WAIT_SECONDS = 0.5
 # A worker starts in about 5 seconds. If it takes this long, something else has what it needs.
 PATIENCE_SECONDS = 60.0
-# Trainings that may be proposed and not recorded, for each of several workers. Where one takes longer than others, the
-# others go on behind it: with two workers and the trainings of digits, 2 hide all waiting, and 1 would leave 15 % of
-# the time idle. What is proposed further ahead knows less.
-AHEAD = 2
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +119,9 @@ class WorkerPool:
     def __init__(self, crew: Crew, count: int, *, as_they_come: bool = False, timeout: float | None = None) -> None:
         self.count = count
         self.in_order = not as_they_come
-        self.ahead = count if as_they_come or count == 1 else AHEAD * count
+        # Where one training takes longer than others, these go on behind it. With two workers and the trainings of
+        # digits 3 leave them idle for 3 % of the time, and 2 would for 15 %. What is proposed further ahead knows less.
+        self.ahead = count if as_they_come else 2 * count - 1
         self._crew = crew
         self._timeout = timeout
         self._turns: dict[int, list[PathEvaluation | None]] = {}

@@ -112,13 +112,17 @@ class ReplayMemory:
             self._stats[path] = node
             self._changed[path] = None
             if (average := node.average_accuracy) is not None:
-                least, best = self.accuracy_range
-                self.accuracy_range = (min(least, average), max(best, average))
+                self.widen_range((average, average))
             changed.update(path[:t] for t in range(len(path) + 1))
         for path in sorted(changed, key=len, reverse=True):
             self._log_mass[path] = self._summed(path)
             if path:
                 self._reached[path] = self._summed_accuracy(path)
+
+    def widen_range(self, seen: tuple[float, float]) -> None:
+        """Averages between these two, least and best, were seen, perhaps before this memory was made."""
+        least, best = self.accuracy_range
+        self.accuracy_range = (min(least, seen[0]), max(best, seen[1]))
 
     def draw(self, generator: torch.Generator) -> Path:
         """A node's path, drawn with probability softmax(average accuracy / temperature) over all evaluated nodes."""

@@ -84,6 +84,7 @@ class Learner:
         self.episode_count = self.training_count = self.proposed_count = 0
         self.pending: list[Turn] = []
         self.trained_by: TrainedBy | None = None
+        self._range_before = self.memory.accuracy_range
         self.leader: Leader | None = None
         self._unstored: list[tuple[int, float]] = []
         self._state_proven = False
@@ -102,12 +103,14 @@ class Learner:
         self.memory = ReplayMemory(stats, temperature=self._temperature, prior=self._prior(tree))
         self.strategy = self._new_strategy()
         self.growth = Growth.start(self._config)
-        self._unstored, self.pending = [], []
+        self._unstored, self.pending, self._range_before = [], [], self.memory.accuracy_range
         if (payload := tree.strategy_state()) is not None:
             # Until revision 0008 a state held the checkpoints that the database holds now; the next record moves them.
-            self.growth, self._unstored, self.proposed_count, self.pending, self.trained_by = restore(
-                payload, self.strategy, config=self._config, episode_count=self.episode_count
-            )
+            standing = restore(payload, self.strategy, config=self._config, episode_count=self.episode_count)
+            self.growth, self._unstored, self.proposed_count = standing.growth, standing.checkpoints, standing.proposed
+            self.pending, self.trained_by = standing.pending, standing.trained_by
+            self._range_before = standing.accuracy_range
+            self.memory.widen_range(self._range_before)
         if raised_from is not None:
             self.growth = self.growth.raised_from(raised_from)
             # They were proposed under the limits before.
@@ -159,6 +162,7 @@ class Learner:
         """Learn from a turn whose paths are trained."""
         evaluations = turn.evaluations(trained)
         self.pending = [other for other in self.pending if other.number != turn.number]
+        self._range_before = self.memory.accuracy_range
         with using(1):
             update = self.strategy.observe(self.memory, turn.proposals, self._rewarded(turn, evaluations))
         if turn.depth_bound == self.growth.depth_bound:
@@ -194,6 +198,7 @@ class Learner:
             "growth": asdict(self.growth),
             "proposed_count": self.proposed_count,
             "pending": [turn.to_plain() for turn in self.pending],
+            "accuracy_range": list(self._range_before),
             "trained_by": None if self.trained_by is None else list(self.trained_by),
             "of": owner(self._config),
         }

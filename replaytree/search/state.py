@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import zipfile
 from collections.abc import Mapping
@@ -66,13 +67,14 @@ def require_loads(fresh: Strategy, payload: bytes) -> None:
 class Standing(NamedTuple):
     """The rest of a search's state, beside tree and strategy; `checkpoints` is set in states before revision 0008.
 
-    `pending`: the turns that were proposed and not recorded.
+    `pending`: the turns that were proposed and not recorded. `accuracy_range`: the memory's, before the last turn.
     """
 
     growth: Growth
     checkpoints: list[tuple[int, float]]
-    proposed_count: int
+    proposed: int
     pending: list[Turn]
+    accuracy_range: tuple[float, float]
     trained_by: TrainedBy | None
 
 
@@ -87,6 +89,7 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
         seen = [(int(epochs), float(accuracy)) for epochs, accuracy in state.get("pruning", {}).get("seen", ())]
         proposed = state.get("proposed_count", episode_count)
         pending = [Turn.from_plain(turn) for turn in state.get("pending", ())]
+        least, best = map(float, state.get("accuracy_range", (math.inf, -math.inf)))
         workers = state.get("trained_by")
         trained_by = None if workers is None else TrainedBy(*workers)
         counts = (
@@ -100,7 +103,7 @@ def restore(payload: bytes, strategy: Strategy, *, config: SearchConfig, episode
             f"the stored state of the strategy does not fit the search ({reason(error)}); import the search from an "
             f"export, or start anew"
         ) from error
-    return Standing(growth, seen, proposed, pending, trained_by)
+    return Standing(growth, seen, proposed, pending, (least, best), trained_by)
 
 
 def owner(config: SearchConfig) -> str:
