@@ -13,7 +13,7 @@ from replaytree.search.state import unpack
 from replaytree.tree import check
 
 SMALL = {
-    "dataset": "digits", "train_limit": 96, "batch_size": 24, "space": "darts", "channels": 4, "cells": 3,
+    "dataset": "digits", "train_limit": 80, "batch_size": 20, "space": "darts", "channels": 4, "cells": 3,
     "max_layers": 2, "seed": 5, "device": "cpu", "threads": 1,
 }  # fmt: skip
 
@@ -55,15 +55,14 @@ def resumed(tmp_path, name="a", **options):
     ids=lambda options: "-".join(str(value) for value in options.values()),
 )
 def test_a_search_is_resumed_to_the_bit(tmp_path, begin, options):
-    options = {"search_epochs": 4} | options
-    whole = begin("whole", **options).run(trainings=4)
+    options = {"search_epochs": 3} | options
+    whole = begin("whole", **options).run(trainings=3)
     begin("parts", **options).run(trainings=1)
-    for trainings in (1, 2):
-        parts = resumed(tmp_path, "parts").run(trainings=trainings)
+    parts = resumed(tmp_path, "parts").run(trainings=2)
     assert everything(parts) == everything(whole)
     states = [plain(search.workers.evaluator.state_dict()) for search in (parts, whole)]
     assert states[0] == states[1]
-    assert states[0]["turns"] == 4
+    assert states[0]["turns"] == 3
     assert check(parts.tree.engine) == []
 
 
@@ -127,9 +126,9 @@ def test_a_derivation_by_perturbation_takes_a_training_a_choice(begin):
     search = begin(strategy="darts", derive="perturbation", tuning_epochs=0)
     with pytest.raises(ConfigError, match="4 trainings are too few: --derive perturbation takes 4 for its choices"):
         search.run(trainings=4)
-    search.run(trainings=9)
-    # One epoch for each of what is left, and one more of the four edges a turn.
-    assert (search.training_count, search.workers.evaluator._training.epoch) == (9, 5)
+    search.run(trainings=6)
+    # One epoch for each of what is left, and one turn for each of the four edges.
+    assert (search.training_count, search.workers.evaluator._training.epoch) == (6, 2)
     assert search.ended == "every choice is made by perturbation"
     fixed = search.workers.evaluator._projecting.with_fixed([(0.0,) * 8] * 4)
     assert [sorted(row) for row in fixed] == [[0.0] * 7 + [1.0]] * 4
@@ -195,7 +194,7 @@ def test_the_number_of_epochs_must_be_known(begin):
 
 def test_a_supernet_that_does_not_fit_is_refused(begin, monkeypatch):
     monkeypatch.setattr(differentiable, "usable_bytes", lambda device: 2**20)
-    with pytest.raises(ConfigError, match=r"estimated to take \d+ MiB for batches of 24 images, and there are 1; give"):
+    with pytest.raises(ConfigError, match=r"estimated to take \d+ MiB for batches of 20 images, and there are 1; give"):
         begin(strategy="darts")
 
 
