@@ -45,7 +45,7 @@ RANDOM = "random cell"
 class Job:
     """One seed of one method (of METHODS, or RANDOM) on one data set.
 
-    A search has `search_epochs`, a training anew `epochs`.
+    A search has `search_epochs`, a training anew `epochs`. `options` are fields of SearchConfig, for searches.
     """
 
     method: str
@@ -56,6 +56,7 @@ class Job:
     channels: int = 8
     cells: int = 4
     data_dir: str | None = None
+    options: tuple[tuple[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def run_job(job: Job) -> Outcome:
     seconds = time.perf_counter() - started
     final = final_space(space)
     found = Found(
-        SearchJob(SPACE, job.method, job.seed, job.search_epochs, 1, ()),
+        SearchJob(SPACE, job.method, job.seed, job.search_epochs, 1, job.options),
         " ".join(labels(space, path)),
         final.cost(path)[0],
         seen,
@@ -110,9 +111,8 @@ def run_job(job: Job) -> Outcome:
 
 def search_config(job: Job) -> SearchConfig:
     """The configuration of a search: the published one, small."""
-    own = METHODS[job.method]
-    return SearchConfig(**{**own, **SETTINGS[job.dataset], **_small(job), "space": SPACE, "dataset": None,
-                           "seed": job.seed})  # fmt: skip
+    values = {**METHODS[job.method], **SETTINGS[job.dataset], **_small(job), "space": SPACE, "dataset": None}
+    return SearchConfig.from_options({**values, "seed": job.seed, **dict(job.options)})
 
 
 def anew_config(job: Job) -> SearchConfig:

@@ -25,7 +25,7 @@ from replaytree.bench.peers import PEERS, installed_peers, new_peer
 from replaytree.bench.standings import Outcome
 from replaytree.bench.synthetic import is_synthetic, synthetic_table
 from replaytree.bench.weights import require_digits_table, supernet_prior
-from replaytree.config import SCORED_STRATEGIES, WARM_STRATEGIES, Budget, SearchConfig
+from replaytree.config import SCORED_STRATEGIES, STRATEGY_NAMES, WARM_STRATEGIES, Budget, SearchConfig
 from replaytree.config.strategies import foreign, require_own, without_foreign
 from replaytree.errors import ConfigError
 from replaytree.evaluate.tabular import Table, read_table
@@ -106,7 +106,7 @@ def parse_options(texts: Sequence[str], strategies: Sequence[str]) -> tuple[tupl
             options[name] = json.loads(value)
         except json.JSONDecodeError:
             options[name] = value
-    own = [name for name in strategies if name in SCORED_STRATEGIES] or list(SCORED_STRATEGIES)
+    own = [name for name in strategies if name in STRATEGY_NAMES] or list(SCORED_STRATEGIES)
     for name in own:
         SearchConfig.from_options({"strategy": name, **without_foreign(name, options)})
     require_own(own[0], (name for name in options if all(foreign(each, [name]) for each in own)))

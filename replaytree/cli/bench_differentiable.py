@@ -29,6 +29,9 @@ def differentiable(
     epochs: Annotated[int, whole("Epochs of a training anew.")] = 15,
     channels: Annotated[int, whole("Channels of the first cells.")] = 8,
     cells: Annotated[int, whole("Cells of a network.", least=3)] = 4,
+    option: Annotated[
+        list[str] | None, typer.Option(help="A field of the configuration of the searches, NAME=VALUE; repeatable.")
+    ] = None,
     data_dir: DataDir = None,
     processes: Annotated[int, whole("Searches at a time, one thread each.")] = 1,
     json_: Json = None,
@@ -36,10 +39,13 @@ def differentiable(
     """What differentiable searches derive in DARTS' cells, against random cells, all trained anew with one recipe."""
     from replaytree.bench import differentiable as measured
     from replaytree.bench.spaces import differences
+    from replaytree.bench.strategies import parse_options
+    from replaytree.config import DIFFERENTIABLE_STRATEGIES
 
+    options = parse_options(option or [], list(DIFFERENTIABLE_STRATEGIES))
     chosen = list(measured.METHODS) if strategy is None else strategy
     jobs = [
-        measured.Job(method, images, seed, search_epochs, epochs, channels, cells, data_dir)
+        measured.Job(method, images, seed, search_epochs, epochs, channels, cells, data_dir, options)
         for images in dataset or ["digits"]
         for method in (measured.RANDOM, *chosen)
         for seed in range(seeds)

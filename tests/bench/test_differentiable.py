@@ -26,6 +26,8 @@ def test_the_searches_are_the_published_ones_but_small():
     config = search_config(Job("darts, second order", "digits", 3))
     assert (config.strategy, config.strategy_options.order, config.seed) == ("darts", 2, 3)
     assert (config.recipe.learning_rate, config.recipe.weight_decay, config.recipe.batch_size) == (0.025, 3e-4, 32)
+    other = search_config(Job("gdas", "digits", 3, options=(("alpha_rate", 0.01),)))
+    assert (other.strategy_options.alpha_rate, config.strategy_options.alpha_rate) == (0.01, 3e-4)
     assert config.space.layers.given() == {"channels": 8, "cells": 4}
     assert (config.space.min_layers, config.space.max_layers) == (8, 8)
     assert {search_config(Job(name, "digits", 0)).strategy for name in METHODS} == {"darts", "pc-darts", "gdas"}
@@ -68,3 +70,15 @@ def test_the_command_prints_differences(tmp_path, capsys, monkeypatch):
         cli.main(["bench", "differentiable", "--strategy", "snas"])
     assert ended.value.code == 2
     assert "strategy is 'snas'; it must be one of darts" in capsys.readouterr().err
+
+
+def test_options_of_the_searches(capsys):
+    given = ["bench", "differentiable", "--seeds", "2", "--option"]
+    for option, said in (
+        ("alpha_rate=-1", "alpha_rate is -1"),
+        ("tournament=3", "tournament is an option of evolution"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*given, option])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
