@@ -104,6 +104,8 @@ def run(
     trainings = _trainings(config.source.dataset, trainings, episodes, hours)
     # Checked before the search is created, so that the corrected command finds the name free.
     Limits(episodes=episodes, trainings=trainings, hours=hours)
+    if config.strategy_options.is_differentiable:
+        config.strategy_options.require_length(episodes if trainings is None else trainings)
     search = Search(
         name=name,
         storage=storage,

@@ -80,6 +80,9 @@ class DerivingOptions(Options):
     )
 
 
+UNKNOWN_LENGTH = "nothing says in how many epochs the rates fall; give --trainings, or --search-epochs"
+
+
 class DifferentiableOptions(StrategyOptions):
     """What the three strategies have in common, beside their options."""
 
@@ -106,6 +109,11 @@ class DifferentiableOptions(StrategyOptions):
             "min_layers": given.get("max_layers", SpaceOptions.max_layers),
             "prune": False,
         }
+
+    def require_length(self, trainings: int | None) -> None:
+        """ConfigError where neither the options nor the limits of a run say how many epochs a search has."""
+        if self.bilevel.search_epochs is None and trainings is None:
+            raise ConfigError(UNKNOWN_LENGTH)
 
     @property
     def alpha_rate(self) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from replaytree.config import Budget
-from replaytree.config.differentiable import DifferentiableOptions
+from replaytree.config.differentiable import UNKNOWN_LENGTH, DifferentiableOptions
 from replaytree.config.weights import WeightOptions
 from replaytree.data import ImageData
 from replaytree.errors import ConfigError, EvaluationError
@@ -136,7 +136,7 @@ class DifferentiableEvaluator:
     def advance(self) -> tuple[Path, Mixed, float | None]:
         """Train for an epoch, or make a choice: the path then derived, what the numbers are like, their mean loss."""
         if self._epochs is None:
-            raise ConfigError("nothing says in how many epochs the rates fall; give --trainings, or --search-epochs")
+            raise ConfigError(UNKNOWN_LENGTH)
         started = time.perf_counter()
         with self._prepared():
             losses = self._advanced(self._epochs)

@@ -271,3 +271,12 @@ def test_the_command_ends_with_what_was_derived(tmp_path, capsys, monkeypatch):
     assert "ended after 2 epochs: the largest eigenvalue has risen from" in out
     assert f"derived: node {first.node_id}, " in out
     assert f"replaytree retrain s --node {first.node_id}" in out
+
+
+def test_a_run_of_unknown_length_leaves_no_search_behind(tmp_path, capsys):
+    storage = f"sqlite:///{tmp_path}/a.db"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--name", "s", "--storage", storage, "--strategy", "darts", "--hours", "0.1"])
+    assert ended.value.code == 2
+    assert "give --trainings, or --search-epochs" in capsys.readouterr().err
+    assert not (tmp_path / "a.db").exists()
