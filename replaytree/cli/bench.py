@@ -15,6 +15,7 @@ from replaytree.cli.bench_gpu import gpu
 from replaytree.cli.bench_recurrent import recurrent
 from replaytree.cli.bench_searches import digits_table, spaces, strategies
 from replaytree.cli.bench_sharing import sharing
+from replaytree.cli.bench_text import text
 from replaytree.cli.bench_weights import supernet, weights
 from replaytree.cli.bench_workers import first_answer, workers
 from replaytree.cli.help import Commands
@@ -74,6 +75,7 @@ bench.command()(strategies)
 bench.command()(spaces)
 bench.command()(sharing)
 bench.command()(recurrent)
+bench.command()(text)
 bench.command("digits-table")(digits_table)
 
 
