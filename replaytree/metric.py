@@ -49,7 +49,7 @@ _MINUS = "\N{MINUS SIGN}"
 class Metric:
     """The words and the arithmetic of one task.
 
-    `items` are what is counted; `bound` is the word before a cautious figure, and `best` before the better end.
+    `items` are what is counted; `bound` is the word before a cautious figure; `best` and `worst` say which end is.
     `format` is the spelling of a number, Python's and that of Plotly's hover texts; `short` is for a sentence that has
     one.
     """
@@ -62,6 +62,7 @@ class Metric:
     each: str
     bound: str
     best: str
+    worst: str
     worse: str
     worsens: str
     gain_unit: str
@@ -113,6 +114,10 @@ class Metric:
     def rounded(self, fraction: float) -> str:
         """0.98765 -> '0.988'; of text 0.01 -> '100.0': for a sentence that has one figure."""
         return self.brief(self.number(fraction))
+
+    def headline(self, fraction: float) -> str:
+        """0.98765 -> '0.988'; of text 0.01 -> 'perplexity 100.0', which a reader might take for another number."""
+        return f"{self.name} {self.rounded(fraction)}" if self.is_inverse else self.rounded(fraction)
 
     def written(self, number: float) -> str:
         """A number as `shown` spells it; a perplexity over a million is no better for its digits."""
@@ -195,6 +200,10 @@ class Metric:
     def gained(self, fraction: float) -> float:
         """What is averaged and compared where options are: the accuracy; of text the value, as a part of perplexity."""
         return self.value(fraction) if self.is_inverse else fraction
+
+    def of_gained(self, gained: float) -> float:
+        """The inverse of `gained`."""
+        return math.exp(gained) if self.is_inverse else gained
 
     def ahead(self, gain: float) -> str:
         """0.0123 -> '1.2 points above'; of text '1.2 % lower in perplexity than'."""
@@ -284,6 +293,7 @@ ACCURACY = Metric(
     each="an image",
     bound="at least",
     best="highest",
+    worst="lowest",
     worse="less",
     worsens="fall",
     gain_unit="points",
@@ -303,6 +313,7 @@ PERPLEXITY = Metric(
     each="a word",
     bound="at most",
     best="lowest",
+    worst="highest",
     worse="more",
     worsens="rise",
     gain_unit="% lower",

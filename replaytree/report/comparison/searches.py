@@ -115,8 +115,10 @@ def groups(searches: Sequence[SearchData], found: Sequence[Curve]) -> list[Group
 
 
 def data_set(data: SearchData) -> str:
-    """The images as a text that does not depend on their split."""
+    """The images as a text that does not depend on their split; of words, which have one split, their checksum."""
     found = data.fingerprint
+    if data.metric.task == "text":
+        return str(found.get("sha256"))
     total = found.get("train_count", 0) + found.get("val_count", 0)
     return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
 

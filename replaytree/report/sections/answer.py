@@ -226,7 +226,7 @@ def blocks(found: Answer, data: SearchData) -> tuple[Block, ...]:
 
 def answer_finding(found: Answer, metric: Metric) -> str:
     """'Best: 0.989 after 8 layers'."""
-    return f"Best: {metric.rounded(found.accuracy)} after {layers(len(found.steps))}"
+    return f"Best: {metric.headline(found.accuracy)} after {layers(len(found.steps))}"
 
 
 def basis(found: Answer, metric: Metric) -> str:
@@ -239,7 +239,7 @@ def basis(found: Answer, metric: Metric) -> str:
 
 def what_counts(found: Answer, metric: Metric) -> str:
     """What bound and interval count, as a part of a sentence."""
-    how = f"as {metric.word_deviation:g} nats a word" if metric.is_inverse else "Wilson’s interval"
+    how = f"whose losses deviate by about {metric.word_deviation:g} nats" if metric.is_inverse else "Wilson’s interval"
     images = f"the sampling error of {found.images:,} validation {metric.items} ({how})" if found.images else ""
     if found.noise is None:
         return f"{images or 'nothing yet'}, but not chance in training: no prefix was trained twice"

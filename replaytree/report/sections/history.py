@@ -14,6 +14,7 @@ from replaytree.metric import Metric
 from replaytree.records import FailureKind, Path, Source
 from replaytree.report import theme
 from replaytree.report.leading import Leader, leaders
+from replaytree.report.quantile import without_far
 from replaytree.report.reading import HasTree, SearchData, read_search
 from replaytree.report.section import Section
 from replaytree.report.wording import counted, ordinal
@@ -123,13 +124,21 @@ def draw_history(rows: Sequence[HistoryRow], metric: Metric) -> go.Figure:
     figure.update_xaxes(title_text="episode", row=len(shares), col=1)
     if len(numbers) == 1:
         figure.update_xaxes(range=[numbers[0] - 1, numbers[0] + 1], dtick=1)
-    within = metric.around(value for row in rows for value in (row.accuracy, row.best))
+    within = metric.around(value for row in rows for value in (row.accuracy, row.best)) or _window(rows, metric)
     figure.update_yaxes(**metric.axis(within=within), row=1, col=1)
     figure.update_yaxes(title_text="bounds", rangemode="tozero", row=2, col=1)
     if learned:
         figure.update_yaxes(title_text="entropy", rangemode="tozero", row=3, col=1, secondary_y=False)
         figure.update_yaxes(title_text="loss", showgrid=False, row=3, col=1, secondary_y=True)
     return figure
+
+
+def _window(rows: Sequence[HistoryRow], metric: Metric) -> list[float] | None:
+    """Of perplexities, which know no worst: a cell that learned nothing must not press the others to the floor."""
+    ordered = sorted(metric.gained(each) for row in rows for each in (row.accuracy, row.best) if each is not None)
+    if not ordered or not metric.is_inverse:
+        return None
+    return metric.window(*map(metric.of_gained, without_far(ordered)), below=0.05)
 
 
 def plot_history(search: HasTree | ReplayTree) -> go.Figure:
@@ -253,6 +262,8 @@ def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
             "At the bottom: the controller, the small network that proposes layers. Its entropy says how undecided it "
             f"is; the loss is what its training minimises, and its height says nothing about {data.metric.name}."
         )
+    if data.metric.is_inverse:
+        parts.append("The highest perplexities can lie outside of the drawing.")
     parts.append("Episodes count from 1 here, and from 0 in the database.")
     if hidden := len(rows) - len(thinned(rows)):
         parts.append(f"{hidden:,} episodes are left out of the drawing; every new leader and failure is shown.")

@@ -31,17 +31,27 @@ class FailureRow:
 
 
 def data_facts(data: SearchData) -> list[Fact]:
-    """The images, by their fingerprint; empty for an evaluator of one's own."""
+    """The images or the text, by their fingerprint; empty for an evaluator of one's own."""
     found = data.fingerprint
     if not found:
         return []
+    own = str(data.config.get("dataset") or "given in Python")
+    counts = (found.get("train_count", "unknown"), found.get("val_count", "unknown"))
+    if data.metric.task == "text":
+        return [
+            Fact("data set", own),
+            Fact("sha-256 of the vocabulary and the words", str(found.get("sha256", "unknown"))),
+            Fact("training words", f"{counts[0]:,}"),
+            Fact("validation words", f"{counts[1]:,}"),
+            Fact("words of the vocabulary", f"{found.get('word_count', 'unknown'):,}"),
+        ]
     classes = [str(name) for name in found.get("classes", ())]
     shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
     return [
-        Fact("data set", str(data.config.get("dataset") or "given in Python")),
+        Fact("data set", own),
         Fact("sha-256 of the images and labels", str(found.get("sha256", "unknown"))),
-        Fact("training images", f"{found.get('train_count', 'unknown')}"),
-        Fact("validation images", f"{found.get('val_count', 'unknown')}"),
+        Fact("training images", f"{counts[0]}"),
+        Fact("validation images", f"{counts[1]}"),
         Fact("image shape", " × ".join(map(str, found.get("image_shape", ())))),
         Fact(f"{len(classes)} classes", shown),
     ]

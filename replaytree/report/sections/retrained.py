@@ -50,7 +50,7 @@ def retrained_finding(rows: Sequence[RetrainedRow], metric: Metric) -> str:
     if last.test is None:
         return f"Retrained with {seeds}; these {metric.items} have no test split"
     mean_of = "mean of " if len(last.seeds) > 1 else ""
-    return f"Retrained: {metric.brief(last.test.mean)} on the test {metric.items}, {mean_of}{seeds}"
+    return f"Retrained: {metric.headline(metric.fraction(last.test.mean))} on the test {metric.items}, {mean_of}{seeds}"
 
 
 def looked_at_test(rows: Sequence[RetrainedRow]) -> bool:

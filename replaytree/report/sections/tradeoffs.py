@@ -13,7 +13,7 @@ from plotly import graph_objects as go
 from replaytree.errors import ConfigError
 from replaytree.metric import Metric
 from replaytree.report import theme
-from replaytree.report.quantile import quantile
+from replaytree.report.quantile import without_far
 from replaytree.report.reading import HasTree, SearchData, read_search, shown_bound
 from replaytree.report.section import Section
 from replaytree.report.wording import short
@@ -124,17 +124,10 @@ def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None, metric: M
 
 
 def _window(accuracies: Sequence[float], metric: Metric) -> list[float] | None:
-    """Without the lowest 5 %, and those more than 3 quartile ranges below the quartiles (Tukey's "far out").
-
-    A few hopeless prefixes must not press the front against the ceiling.
-    """
+    """A few hopeless prefixes must not press the front against the ceiling."""
     if not accuracies:
         return None
-    ordered = sorted(accuracies)
-    lower, upper = (quantile(ordered, share) for share in (0.25, 0.75))
-    far = lower - 3.0 * (upper - lower)
-    low, high = next(each for each in ordered[len(ordered) // 20 :] if each >= far), ordered[-1]
-    return metric.window(low, high, below=0.05)
+    return metric.window(*map(metric.of_gained, without_far(sorted(map(metric.gained, accuracies)))), below=0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +159,9 @@ def pareto_finding(rows: Sequence[ParetoRow], cost: Cost, metric: Metric) -> str
 def _caption(data: SearchData, found: Tradeoffs) -> str:
     text = (
         f"Prefixes measured {data.measured_when(data.max_epochs)}, by “{data.metric.bound}”, the cautious figure that "
-        "ranks; the heading and the vertical axis have the same. The lowest prefixes can lie outside of the drawing. "
-        "Diamonds are the Pareto front: nothing is both cheaper and better. Click a mark to see its node in the tree."
+        f"ranks; the heading and the vertical axis have the same. The {data.metric.worst} prefixes can lie outside of "
+        "the drawing. Diamonds are the Pareto front: nothing is both cheaper and better. Click a mark to see its node "
+        "in the tree."
     )
     hidden = len(found.rows) - len(shown_rows(found.rows))
     return f"{text} {hidden:,} prefixes off the front are left out of the drawing." if hidden else text
