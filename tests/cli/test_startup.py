@@ -63,7 +63,7 @@ def test_looking_at_a_database_imports_sqlalchemy_alone(replaytree, here):
         assert imported(here, *words) == ({"sqlalchemy"}, 0), words
 
 
-def test_a_search_does_not_wait_for_torchvision_until_a_data_set_of_its_is_read(here):
-    code = "import replaytree.search.search, sys; print(*sys.modules)"
+def test_a_search_of_digits_waits_neither_for_torchvision_nor_for_scikit_learn(here):
+    code = "import replaytree.search.search, sys; replaytree.load_data('digits'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & {"torch", "torchvision", "sklearn"} == {"torch"}

@@ -49,6 +49,18 @@ def test_digits_scale():
     assert digits_to_bytes(np.array([0.0, 1.0, 4.0, 15.0, 16.0])).tolist() == [0, 16, 64, 239, 255]
 
 
+def test_digits_are_those_of_scikit_learn_wherever_its_file_is(tmp_path, monkeypatch):
+    from sklearn.datasets import load_digits
+
+    its, read = load_digits(), read_named("digits", tmp_path)
+    assert (read.images_NCHW[:, 0].numpy() == digits_to_bytes(its.images)).all()
+    assert (read.labels_N.numpy() == its.target).all()
+    monkeypatch.setattr("replaytree.data.named.importlib.util.find_spec", lambda name: None)
+    other = read_named("digits", tmp_path)
+    assert (other.images_NCHW == read.images_NCHW).all()
+    assert (other.labels_N == read.labels_N).all()
+
+
 def test_digits_themselves(tmp_path):
     digits = read_named("digits", tmp_path)
     assert digits.images_NCHW.shape == (1797, 1, 8, 8)
