@@ -1,7 +1,7 @@
 import pytest
 
 from replaytree.errors import EvaluationError
-from replaytree.records import PathEvaluation, filled
+from replaytree.records import Mixed, PathEvaluation, filled
 
 
 def test_accuracies_become_a_tuple_of_floats():
@@ -56,3 +56,12 @@ def test_there_is_a_best_accuracy_for_each():
     assert PathEvaluation([0.5, 0.25], best_accuracies=[0.5, 1]).best_accuracies == (0.5, 1.0)
     with pytest.raises(EvaluationError, match="there are 1 best_accuracies for 2 accuracies; give as many"):
         PathEvaluation([0.5, 0.25], best_accuracies=[0.5])
+
+
+def test_what_numbers_were_like_survives_json():
+    mixed = Mixed({"normal 2<-0": 2.0, "normal 2<-1": 0.5}, 0.25, None)
+    assert Mixed.from_json(mixed.to_json()) == mixed
+    assert Mixed.from_json('{"entropies": {}}') == Mixed({})
+    for wrong in ("", "[]", "{}", '{"entropies": 1}', '{"entropies": {"a": "x"}}', '{"entropies": {}, "more": 1}'):
+        with pytest.raises(EvaluationError, match="does not say what numbers were like"):
+            Mixed.from_json(wrong)

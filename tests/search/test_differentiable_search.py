@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+from sqlalchemy import text
 
 import replaytree
 from replaytree import cli
 from replaytree.config import SearchConfig
-from replaytree.errors import ConfigError, SpaceError
+from replaytree.errors import ConfigError, CorruptTree, SpaceError
 from replaytree.evaluate import differentiable
 from replaytree.records import PathEvaluation
 from replaytree.search.state import unpack
 from replaytree.tree import check
+from replaytree.tree.engine import writing
 
 SMALL = {
     "dataset": "digits", "train_limit": 80, "batch_size": 20, "space": "darts", "channels": 4, "cells": 3,
@@ -280,3 +282,13 @@ def test_a_run_of_unknown_length_leaves_no_search_behind(tmp_path, capsys):
     assert ended.value.code == 2
     assert "give --trainings, or --search-epochs" in capsys.readouterr().err
     assert not (tmp_path / "a.db").exists()
+
+
+def test_what_numbers_were_like_is_checked(begin):
+    search = begin(strategy="gdas").run(trainings=1)
+    with writing(search.tree.engine) as connection:
+        connection.execute(text("UPDATE episodes SET mixed_json = '{\"entropies\": 3}'"))
+    [problem] = check(search.tree.engine)
+    assert "mixed_json" in problem.invariant
+    with pytest.raises(CorruptTree, match=r"episode 0: .* does not say what numbers were like"):
+        search.tree.episodes()
