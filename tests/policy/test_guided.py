@@ -46,6 +46,17 @@ def test_noise_is_estimated_without_bias():
     assert noise.variance == pytest.approx(d * d / 4)
 
 
+def test_a_space_of_text_has_the_noise_of_the_loss():
+    class Words(LabelSpace):
+        task = "text"
+
+    strategy = GuidedStrategy(Words(["a", "b"], max_layers=1), GuidedOptions(), seed=0)
+    memory = ReplayMemory([NodeStats((0,), 1, (BudgetSums(4, 1, 0.01),))])
+    strategy.observe(memory, [Proposal((0,), "sample", (0.5,))], [PathEvaluation([0.0125])])
+    # Perplexity 80 after 100: the losses differ by log 1.25.
+    assert strategy.state_dict()["noise"] == [pytest.approx(math.log(1.25) ** 2 / 2), 1]
+
+
 def test_equal_trainings_show_no_noise():
     noise = Noise(ACCURACY)
     for n in range(1, 50):
