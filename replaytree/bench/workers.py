@@ -1,8 +1,7 @@
 """What several workers are worth: trainings a minute with each number of them, alone and beside busy processes.
 
-All searches train the same paths with the same seeds, so their trees are equal: `random` learns nothing, and the depth
-does not grow. A strategy that learns trains other paths with another number of workers; then the trees of one number
-are equal.
+All searches train the same paths with the same seeds, so their trees are equal: `random` learns nothing, the depth does
+not grow, and no training is stopped early. A strategy that learns trains other paths with another number of workers.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def _run(count: int, trainings: int, strategy: str) -> tuple[float, float, str]:
     with TemporaryDirectory() as folder:
         options = {
             "dataset": "digits", "strategy": strategy, "min_layers": LAYERS, "max_layers": LAYERS, "seed": 3,
-            "epochs_first": EPOCHS, "epochs_last": EPOCHS,
+            "epochs_first": EPOCHS, "epochs_last": EPOCHS, "prune": False,
         }  # fmt: skip
         storage = f"sqlite:///{Path(folder) / 'workers.db'}"
         search = Search(name="workers", storage=storage, config=SearchConfig.from_options(options), workers=count)
