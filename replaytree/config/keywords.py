@@ -121,7 +121,7 @@ class SearchKeywords(TypedDict, total=False):
     """Episodes a turn, sampled and learned from together."""
 
     alpha_order: int
-    """darts: order of the numbers' gradient; 2 looks one step of the weights ahead, at about four times the
+    """darts: order of the numbers' gradient; 2 looks one step of the weights ahead, at about three times the
     cost."""
 
     search_epochs: int | None

@@ -17,7 +17,7 @@ class DartsOptions(DifferentiableOptions):
 
     alpha_order: int = option(
         1,
-        "darts: order of the numbers' gradient; 2 looks one step of the weights ahead, at about four times the cost.",
+        "darts: order of the numbers' gradient; 2 looks one step of the weights ahead, at about three times the cost.",
         "Strategy",
         least=1,
         most=2,
