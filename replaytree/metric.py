@@ -39,7 +39,8 @@ ERROR_SHIFT = 0.002
 # Standard errors of a 95 % interval.
 Z95 = 1.959963984540054
 
-# The deviation, in nats, of the loss of single words from their mean: from frequent words to rare ones.
+# The deviation, in nats, of the loss of single words from their mean: from frequent words to rare ones. Measured on the
+# Penn Treebank's validation words: 2.7 where only frequencies are known, 2.3 of a cell after 60,000 words.
 WORD_DEVIATION = 3.0
 
 _MINUS = "\N{MINUS SIGN}"
