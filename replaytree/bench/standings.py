@@ -141,7 +141,10 @@ def rated(rows: Sequence[Ratio]) -> list[str]:
     if not rows:
         return []
     cells = ((row.strategy, f"{row.trainings}: {row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]") for row in rows)
-    return [f"regret over that of the best peer, geometric mean of {rows[0].tables} tables", *_lines(cells)]
+    # A strategy that was measured on fewer tables than another, with searches of an earlier call, has its own number.
+    tables = {row.strategy: f"  ({row.tables} {'table' if row.tables == 1 else 'tables'})" for row in rows}
+    lines = [line + own for line, own in zip(_lines(cells), tables.values(), strict=True)]
+    return ["regret over that of the best peer, geometric mean of tables", *lines]
 
 
 def read_outcomes(file: FilePath) -> list[Outcome]:

@@ -57,7 +57,7 @@ def test_the_ratio_is_a_geometric_mean_over_tables():
     [row] = ratios(found, ["peer"])
     assert (row.mean, row.low, row.high) == tuple(pytest.approx(math.sqrt(1 / 4)) for _ in range(3))
     assert rated([row]) == [
-        "regret over that of the best peer, geometric mean of 2 tables", "ours         10: 0.50 [0.50, 0.50]"
+        "regret over that of the best peer, geometric mean of tables", "ours         10: 0.50 [0.50, 0.50]  (2 tables)"
     ]  # fmt: skip
     assert rated([]) == []
 

@@ -66,7 +66,7 @@ def test_the_command_prints_writes_and_draws(table, tmp_path, capsys):
         "random       10: +0.000 [+0.000, +0.000] local-search"
         in lines[lines.index("chains.csv, less the best peer") + 1]
     )
-    assert "regret over that of the best peer, geometric mean of 2 tables" in lines
+    assert "regret over that of the best peer, geometric mean of tables" in lines
     earlier = report.read_bytes()
     options = [
         "--strategy",
