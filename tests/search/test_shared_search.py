@@ -126,12 +126,12 @@ def test_priors_that_cannot_be(begin, options, error, message):
         begin(**options)
 
 
-def test_a_prior_needs_images(tmp_path):
+def test_a_prior_needs_data(tmp_path):
     class Own:
         def evaluate(self, paths, *, budget, seed):
             return [PathEvaluation([0.5] * len(path)) for path in paths]
 
-    with pytest.raises(ConfigError, match="trained on images, and this search has none; leave out --prior"):
+    with pytest.raises(ConfigError, match="trained on data, and this search has none; leave out --prior"):
         replaytree.Search(
             space=replaytree.LabelSpace(["a"], max_layers=2),
             evaluator=Own(),
