@@ -50,6 +50,9 @@ RANDOM_DRAWS = 20
 # Averages of equal numbers differ in their last bits; that is no noise.
 LEAST_NOISE = 1e-12
 LEAST_DEVIATION = 1e-9
+TINY = 1e-300
+# Scores and gains that differ by less are equal but for rounding, which differs from machine to machine.
+DIGITS = 9
 
 
 class GuidedStrategy:
@@ -133,7 +136,7 @@ class GuidedStrategy:
         """`taken` are the prefixes that are being measured already: training them once more gains nothing."""
         known = list(dict.fromkeys(self._values.paths + (self._prior.paths if self._prior else [])))
         known_K = self._predicted(memory, known, epochs).mean
-        parents = [known[k] for k in np.argsort(-known_K, kind="stable")[:PARENTS]]
+        parents = [known[k] for k in np.argsort(-known_K.round(DIGITS), kind="stable")[:PARENTS]]
         best = max(
             (float(mean) for path, mean in zip(known, known_K, strict=True) if _is_known(memory, path, epochs)),
             default=0.0,
@@ -153,7 +156,7 @@ class GuidedStrategy:
             return replace(random_path(self._space, bound, self._generator, prefix=again), source="continue")
         if max(gains_C) < 0.0:
             return self._random(depth_bound, taken)
-        return candidates[int(np.argmax(gains_C))]
+        return candidates[int(np.argmax(np.divide(gains_C, max(*gains_C, TINY)).round(DIGITS)))]
 
     def _predicted(self, memory: ReplayMemory, prefixes: Sequence[Path], epochs: int) -> Predicted:
         """By the model of this search, mixed with that of a prior."""

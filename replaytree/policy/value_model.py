@@ -16,7 +16,7 @@ there is a linear trend.
 The lengths, weights and the noise are powers of two. Each fit moves each of them by at most one step, to where the
 marginal likelihood is higher (Rasmussen and Williams, 2006, equation 5.8), with weak priors and the scale of the
 kernel at its optimum. scikit-learn's GaussianProcessRegressor has no such kernel, and its fit of as many parameters
-takes many times as long (reports/benchmarks/strategies.md).
+takes 17 times as long (reports/benchmarks/strategies.md).
 
 Shapes: E examples (a node at a budget), N prefixes.
 """
@@ -43,6 +43,8 @@ EXAMPLES = 200
 BUDGET_WEIGHT = 0.25
 LEAST_VARIANCE = 1e-12
 LEAST_DEVIATION = 1e-6
+# Less is rounding, which differs from machine to machine.
+LEAST_GAIN = 1e-6
 # The diagonal grows by this, so that rounding leaves every kernel positive definite.
 JITTER = 1e-8
 
@@ -136,7 +138,7 @@ class ValueModel:
                 moved = self._parameters | {name: self._parameters[name] + step}
                 if prior.low <= moved[name] <= prior.high:
                     other = self._learned(distances, moved, *learned)
-                    if other.loss < best.loss:
+                    if other.loss < best.loss - LEAST_GAIN:
                         best, self._parameters = other, moved
                         break
         self._posterior = best
