@@ -2,7 +2,8 @@
 
 Every training labels all prefixes on its path, so a few trainings give many examples. Their targets are normal scores
 (normal_scores.py), of which those below the median are raised to it: how bad a bad network is tells little about the
-good ones. The noise of a target falls with the number of its trainings, so one lucky training is not believed.
+good ones. The noise of a target falls with the number of its trainings, so one lucky training is
+not believed.
 
 The kernel of two prefixes is a sum, whose parts say in which ways good prefixes may be alike:
 
@@ -32,7 +33,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from replaytree import metric
-from replaytree.policy.features import Array, Features, PathFeatures, joined
+from replaytree.policy.features import NO_LAYER, Array, Features, PathFeatures, joined
 from replaytree.policy.node_table import NodeTable
 from replaytree.policy.normal_scores import NormalScores
 from replaytree.records import Path, Space
@@ -116,19 +117,24 @@ class ValueModel:
         self.paths: list[Path] = []
         """The prefixes among the examples of the last fit."""
         self.unit = 0.0
-        """How much of the metric's value one score is, on average between the median and the best."""
+        """How much of the metric's value one score is, on average between the floor and the best."""
 
     def fit(self, table: NodeTable) -> None:
-        """Learn from all evaluated nodes, at every budget; of many, from the best half and from others of every age."""
+        """Learn from all evaluated nodes, at every budget; of many, from the best half and from others of every age.
+
+        Where all are equally deep, no target is raised: these are whole paths, and few, and none is a mere beginning.
+        """
         rows_E, epochs_E, averages_E, counts_E = table.examples()
         if not len(rows_E):
             return
         values_E = self._metric.values(averages_E)
         chosen = chosen_examples(values_E)
         self.paths = list(dict.fromkeys(table.paths(rows_E[chosen])))
-        scores_E = floored_scores(values_E)
+        depths_E = (table.actions(rows_E) != NO_LAYER).sum(axis=1)
+        floor = float(np.median(values_E) if np.ptp(depths_E) else values_E.min())
+        scores_E = floored_scores(values_E, floor=floor)
         spread = float(scores_E.max() - scores_E.min())
-        self.unit = float(values_E.max() - np.median(values_E)) / spread if spread else 0.0
+        self.unit = (float(values_E.max()) - floor) / spread if spread else 0.0
         features = self._features.of(table.actions(rows_E[chosen]), epochs_E[chosen])
         distances = self._distances(features, features)
         learned = features, scores_E[chosen], 1.0 / counts_E[chosen]
@@ -227,11 +233,11 @@ def squared_distances(one_NF: npt.NDArray[np.float32], other_MF: npt.NDArray[np.
     return squares_NM.astype(np.float64)
 
 
-def floored_scores(values_E: Array) -> Array:
-    """Normal scores, those below the median raised to it, with a mean of 0 and a deviation of 1."""
-    scores_E = NormalScores(values_E).scores(values_E)
-    floored_E = np.maximum(scores_E, np.median(scores_E))
-    standard_E: Array = (floored_E - floored_E.mean()) / max(float(floored_E.std()), LEAST_DEVIATION)
+def floored_scores(values_E: Array, *, floor: float) -> Array:
+    """Normal scores, those of values below the floor raised to its score, with a mean of 0 and a deviation of 1."""
+    ranks = NormalScores(values_E)
+    scores_E = np.maximum(ranks.scores(values_E), ranks.scores(np.array([floor])))
+    standard_E: Array = (scores_E - scores_E.mean()) / max(float(scores_E.std()), LEAST_DEVIATION)
     return standard_E
 
 

@@ -42,12 +42,27 @@ def drawn(accuracy, number, *, seed=1):
     return {path[:t]: accuracy(path[:t]) for path in sorted(paths) for t in range(1, 5)}
 
 
-def test_targets_are_normal_scores_raised_to_their_median():
-    # Of five values the quantiles are 0.1, 0.3, 0.5, 0.7, 0.9; the upper ones have scores 0.524 and 1.282.
-    targets = floored_scores(np.array([0.9, 0.1, 0.5, 0.8, 0.3]))
-    raised = np.array([1.281552, 0.0, 0.0, 0.524401, 0.0])
-    np.testing.assert_allclose(targets, (raised - raised.mean()) / raised.std(), atol=1e-5)
-    assert floored_scores(np.array([0.5, 0.5])).tolist() == [0.0, 0.0]
+def test_targets_are_normal_scores_raised_to_a_floor():
+    # Of five values the quantiles are 0.1, 0.3, 0.5, 0.7, 0.9; their scores 0, -+0.524 and -+1.282.
+    values = np.array([0.9, 0.1, 0.5, 0.8, 0.3])
+    plain = np.array([1.281552, -1.281552, 0.0, 0.524401, -0.524401])
+    for floor, least in ((0.1, -1.281552), (0.3, -0.524401), (0.5, 0.0)):
+        raised = np.maximum(plain, least)
+        scores = floored_scores(values, floor=floor)
+        np.testing.assert_allclose(scores, (raised - raised.mean()) / raised.std(), atol=1e-5)
+    assert floored_scores(np.array([0.5, 0.5]), floor=0.5).tolist() == [0.0, 0.0]
+
+
+def test_the_floor_is_the_median_unless_all_examples_are_equally_deep():
+    nodes = [NodeStats((a, b), 1, (BudgetSums(4, 1, 0.5 + 0.1 * a + 0.01 * b),)) for a in range(3) for b in range(3)]
+    table = NodeTable(4)
+    # Nine whole paths; then a beginning that is worse than all of them.
+    for more, distinct in ((nodes, 9), ([NodeStats((0,), 1, (BudgetSums(4, 1, 0.1),))], 6)):
+        for node in more:
+            table.put(node)
+        model = ValueModel(SPACE)
+        model.fit(table)
+        assert len(set(model._posterior.targets.round(9))) == distinct
 
 
 def test_of_many_examples_the_best_half_is_chosen_and_others_of_every_age():
@@ -182,7 +197,7 @@ def test_what_is_believed_is_predicted_as_before_and_surer():
     assert model.predicted(asked, epochs=4).deviation.tolist() == [1, 1, 1]
 
 
-def test_a_score_is_worth_what_it_is_between_the_median_and_the_best():
+def test_a_score_is_worth_what_it_is_between_the_floor_and_the_best():
     accuracies = {(0,): 0.5, (1,): 0.7, (1, 2): 0.8}
     model = learned(accuracies)
     # Of three values the median has score 0 and the best 0.967422; both are divided by the deviation.
