@@ -83,9 +83,9 @@ def assembled(
         data = as_data(data)
     elif evaluator is None:
         data = data_of(config)
+        if isinstance(data, ImageData) and config.recipe.flip is None and config.source.dataset not in KNOWN:
+            config = config.with_options(flip=data.flip)
     require_fitting(config, data)
-    if isinstance(data, ImageData) and config.recipe.flip is None and config.source.dataset not in (*KNOWN, None):
-        config = config.with_options(flip=data.flip)
     require_able(options, config, evaluator)
     cluster = cluster_for(options, device=config.machine.device, shared_bytes=data.nbytes if data else None)
     config = with_layer_options(config, device=cluster.device if cluster else None)
