@@ -44,6 +44,10 @@ def load_text(
     Words are what white space separates, and each line ends with <eos>. `data_dir` is the folder that holds the folders
     of named texts, or where a folder was moved to. `train_limit` trains on this many first words. Raises DataError.
     """
+    if not isinstance(dataset, str | os.PathLike):
+        raise DataError(
+            f"dataset is a {type(dataset).__name__}; it must be a name ({', '.join(TEXTS)}) or the path of a folder"
+        )
     name = os.fspath(dataset)
     train, valid = (read_part(name, part, data_dir=data_dir) for part in ("train", "valid"))
     shown = name if name in TEXTS else as_text(find_folder(name, data_dir).resolve().name)

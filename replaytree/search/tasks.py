@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,8 @@ from replaytree.space.catalogue import USUAL_SPACES, require_task_of
 def with_task_space(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options given, and a space of text where none is given and the data set is a text."""
     dataset = given.get("dataset")
-    if dataset is None or "space" in given:
+    # What is no place at all is refused by the configuration, with all other options of a wrong type.
+    if not isinstance(dataset, str | os.PathLike) or "space" in given:
         return dict(given)
     task = task_of(dataset, data_dir=given.get("data_dir"), task=given.get("task"))
     return {**given, "space": USUAL_SPACES["text"]} if task == "text" else dict(given)

@@ -95,3 +95,8 @@ def test_penn_treebank(real_data):
     assert data.notes == ()
     part = load_text("ptb", data_dir=real_data, train_limit=1000)
     assert (part.train_count, part.num_classes) == (1000, 10_000)
+
+
+def test_what_is_no_place():
+    with pytest.raises(DataError, match=r"dataset is a int; it must be a name \(ptb\) or the path of a folder"):
+        load_text(7)
