@@ -5,7 +5,7 @@ import pytest
 
 from replaytree import cli
 from replaytree.bench import loop
-from replaytree.config import STRATEGY_NAMES, Budget
+from replaytree.config import SCORED_STRATEGIES, Budget
 
 
 def test_what_the_evaluator_takes_is_left_out(monkeypatch):
@@ -48,7 +48,7 @@ def test_the_loop_is_measured_for_every_strategy(tmp_path, capsys):
     out = capsys.readouterr().out
     figures = json.loads(report.read_text())
     assert [(cost["strategy"], cost["depth"], cost["episodes"]) for cost in figures["costs"]] == [
-        (name, 3, 4) for name in STRATEGY_NAMES
+        (name, 3, 4) for name in SCORED_STRATEGIES
     ]
     assert all(cost["nodes"] >= 30 and 0 < cost["median_ms"] <= cost["p95_ms"] for cost in figures["costs"])
     for cost in figures["costs"]:

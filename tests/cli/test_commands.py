@@ -21,6 +21,7 @@ from replaytree.config import DIFFERENTIABLE_STRATEGIES, SearchConfig, by_flag
 from replaytree.config.option import PANELS, declared
 from replaytree.config.space import LayerOptions
 from replaytree.config.strategies import foreign
+from replaytree.config.text import TextOptions
 from replaytree.config.weights import WeightOptions
 
 QUICK = ["--epochs", "1", "--train-limit", "200", "--max-layers", "3", "--quiet"]
@@ -295,6 +296,8 @@ def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
     unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width")}
     # They need other searches, or a supernet (tests/tree/test_prior.py, tests/search/test_shared_search.py).
     unset |= {"warm_start", "prior"}
+    # Images have no option of texts (tests/config/test_text.py).
+    unset |= {*declared(TextOptions), "task", "min_count"}
     # What only shared weights have is tested with them (tests/config/test_weights.py).
     unset |= {*declared(WeightOptions), "state_dir"}
     # xu24 has neither skips, nor options named sep..., nor cells (tests/policy/test_scores.py).

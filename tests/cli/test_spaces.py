@@ -327,4 +327,4 @@ def test_a_preset_is_stored_as_its_options_and_single_ones_override_it(replaytre
     # An eighth of one training is less than one episode.
     assert (config["reward_power"], config["grow_by"], config["grow_every"]) == (3.0, 2, 1)
     code, _, err = replaytree("run", "--preset", "zof")
-    assert (code, "preset is 'zof'; it must be one of amoebanet, enas-macro, " in err) == (2, True)
+    assert (code, "preset is 'zof'; it must be one of amoebanet, darts, " in err) == (2, True)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import replaytree
-from replaytree.config import STRATEGY_NAMES, STRATEGY_OPTIONS
+from replaytree.config import STRATEGY_OPTIONS
 from replaytree.config.option import made
-from replaytree.config.strategies import without_foreign
+from replaytree.config.strategies import SCORED_STRATEGIES, without_foreign
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.policy import STRATEGIES, ReplayMemory
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
@@ -51,7 +51,7 @@ def storage(tmp_path):
     return f"sqlite:///{tmp_path}/raised.db"
 
 
-@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 def test_the_bound_rises_from_where_it_stood_and_the_budget_does_not_fall(storage, strategy):
     begun(storage, strategy=strategy).run(episodes=5)
     search = resumed(storage, 7, max_layers=7)

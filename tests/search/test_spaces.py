@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import replaytree
-from replaytree.config import STRATEGY_NAMES
+from replaytree.config import SCORED_STRATEGIES
 from replaytree.config.presets import with_preset
 from replaytree.records import PathEvaluation
 from replaytree.space.catalogue import named_space
@@ -37,7 +37,7 @@ def begun(space, strategy, storage="sqlite://", *, name="spaces"):
 
 def test_every_strategy_searches_every_space(every_space, tmp_path):
     space = every_space(**SMALL)
-    for strategy in STRATEGY_NAMES:
+    for strategy in SCORED_STRATEGIES:
         search = begun(space, strategy, f"sqlite:///{tmp_path}/all.db", name=strategy)
         search.run(trainings=6)
         assert sum(episode.trained for episode in search.tree.episodes()) == 6, strategy

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import replaytree
-from replaytree.config import STRATEGY_NAMES, SearchConfig
+from replaytree.config import SCORED_STRATEGIES, SearchConfig
 from replaytree.errors import SpaceError
 from replaytree.records import Decision, PathEvaluation
 from replaytree.search.assembly import evaluator_name
@@ -65,7 +65,7 @@ def begun(space, strategy, storage="sqlite://"):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("strategy", STRATEGY_NAMES)
+@pytest.mark.parametrize("strategy", SCORED_STRATEGIES)
 def test_every_strategy_searches_and_resumes_as_if_uninterrupted(space, strategy, tmp_path):
     storage = f"sqlite:///{tmp_path}/search.db"
     begun(space, strategy, storage).run(trainings=4)

@@ -41,9 +41,9 @@ def data_facts(data: SearchData) -> list[Fact]:
         return [
             Fact("data set", own),
             Fact("sha-256 of the vocabulary and the words", str(found.get("sha256", "unknown"))),
-            Fact("training words", f"{counts[0]:,}"),
-            Fact("validation words", f"{counts[1]:,}"),
-            Fact("words of the vocabulary", f"{found.get('word_count', 'unknown'):,}"),
+            Fact("training words", _count(counts[0])),
+            Fact("validation words", _count(counts[1])),
+            Fact("words of the vocabulary", _count(found.get("word_count", "unknown"))),
         ]
     classes = [str(name) for name in found.get("classes", ())]
     shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
@@ -55,6 +55,11 @@ def data_facts(data: SearchData) -> list[Fact]:
         Fact("image shape", " × ".join(map(str, found.get("image_shape", ())))),
         Fact(f"{len(classes)} classes", shown),
     ]
+
+
+def _count(number: object) -> str:
+    """With commas; other values than whole numbers as they are."""
+    return f"{number:,}" if isinstance(number, int) else str(number)
 
 
 def machine_facts(data: SearchData) -> list[Fact]:
