@@ -207,12 +207,14 @@ class RunProgress:
         if not quiet and sys.stdout.isatty():
             shown = stdout()
             self._bar = RunBar(**limits, console=shown)
+        self._level_before = logging.NOTSET
         self._log = _log_handler(shown)
         self._log.setLevel(logging.WARNING if quiet else logging.INFO)
 
     def __enter__(self) -> RunProgress:
         logger = logging.getLogger("replaytree")
         logger.addHandler(self._log)
+        self._level_before = logger.level
         logger.setLevel(logging.INFO)
         if self._bar is not None:
             self._bar.__enter__()
@@ -223,7 +225,9 @@ class RunProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.__exit__(kind, error, trace)
-        logging.getLogger("replaytree").removeHandler(self._log)
+        logger = logging.getLogger("replaytree")
+        logger.removeHandler(self._log)
+        logger.setLevel(self._level_before)
 
     def __call__(self, turn: Turn) -> None:
         """Show the progress after a turn."""

@@ -1,6 +1,5 @@
 import os
 import re
-import sys
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ from torch import nn
 
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import load_data, stratified_subset
+from replaytree.deliver import parts
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.load import load
 from replaytree.deliver.parts import digest
@@ -269,14 +269,13 @@ def test_without_a_test_split_no_number_is_stored(train, subject, pictures, tmp_
 
 
 def test_accuracies_are_measured_on_the_device_of_the_training(subject, monkeypatch):
-    module = sys.modules["replaytree.deliver.retrain"]
     events = []
-    retraining = Retraining(subject, Recipe.full(subject.data, RetrainOptions()), epochs=1)
-    model = Deployed(retraining.description(0))
+    described = Retraining(subject, Recipe.full(subject.data, RetrainOptions()), epochs=1).description(0)
+    model = Deployed(described)
     monkeypatch.setattr(Deployed, "to", lambda self, device: events.append(f"to {device}") or self)
     monkeypatch.setattr(Deployed, "cpu", lambda self: events.append("to cpu") or self)
-    monkeypatch.setattr(module, "both_accuracies", lambda *_, **__: events.append("measured") or (0.5, 0.25))
-    found = retraining.measured(model, retraining.description(0), device=torch.device("cuda:1"))
+    monkeypatch.setattr(parts, "both_accuracies", lambda *_, **__: events.append("measured") or (0.5, 0.25))
+    found = parts.parts_of(subject).measured(model, described, device=torch.device("cuda:1"), threads=None)
     assert events == ["to cuda:1", "measured", "to cpu"]
     assert found.plain.test == 0.5
 
@@ -286,5 +285,5 @@ def test_accuracies_are_measured_on_the_device_of_the_training(subject, monkeypa
 def test_a_retraining_on_a_gpu_has_the_accuracy_that_its_file_has_on_a_cpu(subject):
     retraining = Retraining(subject, Recipe.full(subject.data, RetrainOptions()), epochs=4)
     model, there = retraining.run(0, device=torch.device("cuda:0"))
-    here = retraining.measured(model, retraining.description(0), device=CPU)
+    here = parts.parts_of(subject).measured(model, there, device=CPU, threads=None)
     assert here.plain.test == pytest.approx(there.plain.test, abs=0.01)

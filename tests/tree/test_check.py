@@ -295,7 +295,7 @@ def test_what_sqlite_itself_finds():
     corrupt(
         engine,
         "PRAGMA ignore_check_constraints=ON",
-        f"INSERT INTO searches VALUES (1, 'first', '{NOON}', 0, '{{\"seed\": 0}}', '{space}', NULL, '{{}}')",
+        f"INSERT INTO searches VALUES (1, 'first', '{NOON}', 0, '{{\"seed\": 0}}', '{space}', NULL, '{{}}', 'images')",
         "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5, "
         '\'{"layer": "conv"}\')',
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
