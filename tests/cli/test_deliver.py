@@ -166,6 +166,12 @@ def test_predictions_as_table_json_and_csv(replaytree, weights, tmp_path):
         assert "1 of 3 images cannot be read" in err
 
 
+def test_a_model_of_images_predicts_no_words(replaytree, weights):
+    code, out, err = replaytree("predict", weights, "--text", "the number of")
+    assert (code, out) == (2, "")
+    assert err.strip() == (f"Error: --text is for models of text, and {weights} is one of images; give pictures")
+
+
 def test_best_on_the_front_with_latency(replaytree):
     rows = json.loads(replaytree("best", "first", "-k", 99, "--format", "json")[1])
     front = json.loads(replaytree("best", "first", "--pareto", "-k", 99, "--format", "json")[1])
