@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from replaytree.errors import ConfigError, ModelError
 
 # The errors of a file system without locks. Then no lock is taken, and each writer still has its own file.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+# How often, and how many seconds apart, a lock without the number of its holder is looked at again.
+_TRIES, _PAUSE = 20, 0.05
 
 
 def write_whole(file: Path, content: bytes) -> None:
@@ -105,6 +108,7 @@ def only_writer(file: Path) -> Iterator[None]:
 
 
 def _locked(lock: Path, file: Path) -> int:
+    patience = _TRIES
     while True:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
@@ -115,11 +119,15 @@ def _locked(lock: Path, file: Path) -> int:
         except OSError as error:
             if error.errno in _NO_LOCKS:
                 return descriptor
-            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "?"
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
             os.close(descriptor)
+            if not holder and (patience := patience - 1):
+                # Between its lock and its number, or between removing the file and releasing it.
+                time.sleep(_PAUSE)
+                continue
             raise ModelError(
-                f"another process ({holder}) is training {file}; wait until it is done and try again, or choose "
-                f"another folder with --out"
+                f"another process ({holder or 'unknown'}) is training {file}; wait until it is done and try again, "
+                f"or choose another folder with --out"
             ) from error
         # The previous holder may have removed the name between our two steps.
         with suppress(OSError):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class ProcessCrew:
         pickled, buffers = require_packed(make, parts=parts)
         self._prepare = _main_module() if b"__main__" in pickled else {}
         self._file, self._places = _written(pickled, buffers)
+        weakref.finalize(self, self._file.close)
         self._threads = max(1, torch.get_num_threads() // count)
         self._members: list[_Member] = []
 
@@ -153,7 +155,7 @@ def _main_module() -> dict[str, Any]:
 def _written(pickled: bytes, buffers: Sequence[memoryview]) -> tuple[Any, list[tuple[int, int]]]:
     """A file without a name with all of it, and where each part begins, and its size."""
     places = []
-    # It lives as long as this crew.
+    # It lives as long as the crew, which may begin workers after its `close`, too.
     file = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         for part in (memoryview(pickled), *buffers):

@@ -1,10 +1,13 @@
+import fcntl
 import os
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from replaytree.deliver import writing
 from replaytree.deliver.writing import only_writer, require_folder, require_target, write_whole
 from replaytree.errors import ConfigError, ModelError
 
@@ -126,3 +129,25 @@ def test_one_writer_at_a_time_and_a_dead_one_is_none(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with only_writer(file):
         pass
+
+
+def test_a_writer_that_has_yet_to_say_its_number_is_waited_for(tmp_path):
+    """Between taking the lock and writing the number others see an empty file."""
+    file, lock = tmp_path / "m.safetensors", tmp_path / "m.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        threading.Timer(0.2, lambda: lock.write_text("4711")).start()
+        with pytest.raises(ModelError, match=r"another process \(4711\) is training"):
+            only_writer(file).__enter__()
+
+
+def test_a_writer_that_never_says_its_number_is_unknown_and_one_that_ends_makes_room(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "_PAUSE", 0.01)
+    file, lock = tmp_path / "m.safetensors", tmp_path / "m.lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ModelError, match=r"another process \(unknown\) is training"):
+            only_writer(file).__enter__()
+        threading.Timer(0.03, lambda: fcntl.flock(held, fcntl.LOCK_UN)).start()
+        with only_writer(file):
+            assert lock.read_text() == str(os.getpid())

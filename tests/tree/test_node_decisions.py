@@ -241,7 +241,7 @@ def test_spaces_of_labels_and_of_layers_of_ones_own_go_back_to_an_older_version(
     with writing(engine) as connection:
         command.downgrade(_alembic_config(connection), "0012")
     with reading(engine) as connection:
-        found = dict(connection.execute(text("SELECT name, space_json FROM searches")).tuples().all())
+        found = dict(map(tuple, connection.execute(text("SELECT name, space_json FROM searches"))))
     assert json.loads(found["labels"]) == {"kind": "LabelSpace", "labels": ["a", "b"], "max_layers": 3}
     own = json.loads(found["layers"])
     assert (own["kind"], own["labels"], own["max_layers"]) == ("LayerSpace", ["conv8k3"], 2)
