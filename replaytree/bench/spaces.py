@@ -16,6 +16,8 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
+from replaytree.bench.peers import PEERS, new_peer
+from replaytree.bench.peers.proposing import PeerStrategy
 from replaytree.config import Budget, SearchConfig
 from replaytree.config.strategies import without_foreign
 from replaytree.data import ImageData
@@ -33,7 +35,7 @@ FRESH_SEED = 2**40
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One search; `options` are fields of SearchConfig, the data set among them."""
+    """One search by a strategy or a peer; `options` are fields of SearchConfig, the data set among them."""
 
     space: str
     strategy: str
@@ -82,9 +84,13 @@ def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Found]:
 def run_job(job: Job) -> Found:
     """One search, and its answer trained anew."""
     started = time.perf_counter()
-    own = without_foreign(job.strategy, dict(job.options))
-    options = {"space": job.space, "strategy": job.strategy, "seed": job.seed, **own}
+    # A peer takes the place of random search, and all else is the same: turns, tree, ranking, seeds of trainings.
+    strategy = "random" if job.strategy in PEERS else job.strategy
+    own = without_foreign(strategy, dict(job.options))
+    options = {"space": job.space, "strategy": strategy, "seed": job.seed, **own}
     search = Search(name="bench", storage="sqlite://", config=SearchConfig.from_options(options))
+    if job.strategy in PEERS:
+        search.learner.strategy = PeerStrategy(new_peer(job.strategy, search.space, seed=job.seed), search.space)
     search.run(trainings=job.trainings)
     best = search.tree.best(1)
     if not best:
@@ -111,33 +117,24 @@ def trained_anew(space: Space, data: ImageData, config: SearchConfig, path: Path
     return float(np.mean([each or 0.0 for each in accuracies]))
 
 
-def differences(found: Sequence[Found], first: str, second: str, *, seed: int = 0) -> list[Difference]:
-    """One row a space: the first strategy less the second, paired by seed."""
+def difference(found: Sequence[Found], first: str, second: str, *, seed: int = 0) -> Difference:
+    """The first strategy less the second in one space, over the seeds that both have; ConfigError where none."""
     generator = np.random.default_rng(seed)
-    rows = []
-    for space in dict.fromkeys(each.job.space for each in found):
-        by_seed = {
-            strategy: {
-                each.job.seed: each.accuracy
-                for each in found
-                if (each.job.space, each.job.strategy) == (space, strategy)
-            }
-            for strategy in (first, second)
-        }
-        seeds = sorted(set(by_seed[first]) & set(by_seed[second]))
-        if not seeds:
-            continue
-        ours, theirs = (np.array([by_seed[strategy][each] for each in seeds]) for strategy in (first, second))
-        points_S = 100.0 * (ours - theirs)
-        means_B = generator.choice(points_S, (BOOTSTRAPS, len(seeds))).mean(axis=1)
-        low, high = np.percentile(means_B, [2.5, 97.5])
-        rows.append(
-            Difference(
-                space, first, second, float(ours.mean()), float(theirs.mean()), float(points_S.mean()), float(low),
-                float(high), len(seeds),
-            )
-        )  # fmt: skip
-    return rows
+    by_seed = {
+        strategy: {each.job.seed: each.accuracy for each in found if each.job.strategy == strategy}
+        for strategy in (first, second)
+    }
+    seeds = sorted(set(by_seed[first]) & set(by_seed[second]))
+    if not seeds:
+        raise ConfigError(f"{first} and {second} have no seed in common; nothing can be compared")
+    ours, theirs = (np.array([by_seed[strategy][each] for each in seeds]) for strategy in (first, second))
+    points_S = 100.0 * (ours - theirs)
+    means_B = generator.choice(points_S, (BOOTSTRAPS, len(seeds))).mean(axis=1)
+    low, high = np.percentile(means_B, [2.5, 97.5])
+    return Difference(
+        found[0].job.space, first, second, float(ours.mean()), float(theirs.mean()), float(points_S.mean()),
+        float(low), float(high), len(seeds),
+    )  # fmt: skip
 
 
 def one_thread() -> None:

@@ -38,7 +38,7 @@ def differentiable(
 ) -> None:
     """What differentiable searches derive in DARTS' cells, against random cells, all trained anew with one recipe."""
     from replaytree.bench import differentiable as measured
-    from replaytree.bench.spaces import differences
+    from replaytree.bench.spaces import difference
     from replaytree.bench.strategies import parse_options
     from replaytree.config import DIFFERENTIABLE_STRATEGIES
 
@@ -60,7 +60,7 @@ def differentiable(
         if outcome.job.seed < seeds - 1 or outcome.job.method == measured.RANDOM:
             continue
         own = [each.found for each in outcomes if each.job.dataset == outcome.job.dataset]
-        [row] = differences(own, outcome.job.method, measured.RANDOM)
+        row = difference(own, outcome.job.method, measured.RANDOM)
         rows.append({"dataset": outcome.job.dataset, **asdict(row)})
         say(_compared(outcome.job.dataset, row), flush=True)
     finish({"differences": rows, "outcomes": [asdict(each) for each in outcomes]}, json_)

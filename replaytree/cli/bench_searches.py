@@ -13,6 +13,7 @@ import typer
 from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.options import whole, writable
 from replaytree.cli.text import say
+from replaytree.errors import ConfigError
 
 
 def strategies(
@@ -116,9 +117,15 @@ def strategies(
 
 def spaces(
     space: Annotated[list[str] | None, typer.Option(help="A named space; may be repeated.  [default: all]")] = None,
-    first: Annotated[str, typer.Option(help="The strategy that is compared.")] = "guided",
-    second: Annotated[str, typer.Option(help="The strategy that it is compared with.")] = "random",
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A strategy, or a peer such as gp-ei; may be repeated. The first is compared with each of the others."
+            "  [default: guided, random]"
+        ),
+    ] = None,
     seeds: Annotated[int, whole("Searches a space and strategy.", least=2)] = 5,
+    first_seed: Annotated[int, whole("The seed of the first search; the others follow it.", least=0)] = 0,
     trainings: Annotated[int, whole("Trainings a search.")] = 50,
     repeats: Annotated[int, whole("Trainings anew of what a search found.")] = 3,
     option: Annotated[
@@ -128,33 +135,38 @@ def spaces(
     processes: Annotated[int, whole("Searches at a time, one thread each.")] = 2,
     json_: Json = None,
 ) -> None:
-    """Whether one strategy finds better networks than another, in every named space, on images."""
+    """Whether one strategy finds better networks than others, in every named space, on images."""
     from replaytree.bench import spaces as measured
     from replaytree.bench.strategies import parse_options, require_strategies
     from replaytree.space.catalogue import about, names
 
-    require_strategies([first, second], peers=False)
+    first, *others = strategies = list(dict.fromkeys(strategy or ["guided", "random"]))
+    require_strategies(strategies)
+    if not others:
+        raise ConfigError(f"{first} is compared with nothing; give a second --strategy")
     chosen = [about(name).name for name in space or names()]
-    options = parse_options(option or [], [first, second])
-    found = []
+    options = parse_options(option or [], strategies)
+    found, rows = [], []
     for name in chosen:
         jobs = [
-            measured.Job(name, strategy, seed, trainings, repeats, options)
-            for seed in range(seeds)
-            for strategy in (first, second)
+            measured.Job(name, each, seed, trainings, repeats, options)
+            for seed in range(first_seed, first_seed + seeds)
+            for each in strategies
         ]
         own = list(measured.run_jobs(jobs, processes=processes))
         found += own
-        [row] = measured.differences(own, first, second)
         seconds = sum(each.seconds for each in own) / (trainings * len(own))
-        say(
-            f"{name:<11} {first} {row.first_mean:.4f}  {second} {row.second_mean:.4f}  "
-            f"difference {row.points:+.2f} points [{row.low:+.2f}, {row.high:+.2f}]  "
-            f"({row.n} seeds, {seconds:.2f} s a training)",
-            flush=True,
-        )
-    rows = [asdict(row) for row in measured.differences(found, first, second)]
-    finish({"differences": rows, "found": [asdict(each) for each in found], "options": dict(options)}, json_)
+        for other in others:
+            row = measured.difference(own, first, other)
+            rows.append(row)
+            say(
+                f"{name:<11} {first} {row.first_mean:.4f}  {other} {row.second_mean:.4f}  "
+                f"difference {row.points:+.2f} points [{row.low:+.2f}, {row.high:+.2f}]  "
+                f"({row.n} seeds, {seconds:.2f} s a training)",
+                flush=True,
+            )
+    figures = {"differences": [asdict(row) for row in rows], "found": [asdict(each) for each in found]}
+    finish({**figures, "options": dict(options)}, json_)
 
 
 def digits_table(

@@ -39,7 +39,7 @@ def sharing(
 ) -> None:
     """ENAS from beginning to end, small, against random paths of its supernet and random search without sharing."""
     from replaytree.bench import sharing as measured
-    from replaytree.bench.spaces import differences
+    from replaytree.bench.spaces import difference
     from replaytree.bench.strategies import parse_options
 
     options = parse_options(option or [], ["reinforce"])
@@ -62,7 +62,7 @@ def sharing(
             continue
         own = [each for o in outcomes[-seeds:] for each in o.found]
         for first, second in measured.COMPARED:
-            [row] = differences(own, first, second)
+            row = difference(own, first, second)
             rows.append({"dataset": outcome.job.dataset, **asdict(row)})
             say(_compared(outcome.job.dataset, row), flush=True)
     finish({"differences": rows, "outcomes": [asdict(each) for each in outcomes]}, json_)
