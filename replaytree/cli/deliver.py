@@ -14,7 +14,9 @@ from replaytree.cli.options import DataDir, Quiet, Storage, Threads, engine_of, 
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
 from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS, with_final
+from replaytree.config.image_size import stored_size
 from replaytree.config.retraining import RetrainOptions
+from replaytree.config.source import Resize
 from replaytree.config.space import LayerOptions
 from replaytree.config.text import TextOptions
 from replaytree.errors import ConfigError
@@ -79,7 +81,14 @@ def retrain(
     text: TextOptions,
     mirror: Mirror = False,
     image_size: Annotated[
-        int | None, typer.Option(help="Without a search: resize images.  [default: 32 for folders]")
+        str | None,
+        typer.Option(
+            help="Without a search: resize images to a square, or to rows x columns.  [default: 32 for folders]",
+            metavar="N|HxW",
+        ),
+    ] = None,
+    resize: Annotated[
+        Resize | None, typer.Option(help="Without a search: how pictures of another shape fit.  [default: squash]")
     ] = None,
     train_limit: Annotated[
         int | None, typer.Option(help="Train on a stratified part of this many images.  [default: all]")
@@ -107,7 +116,7 @@ def retrain(
 
     subject = _subject(
         name, storage, node=node, path=path, dataset=dataset, space=space, layers=layers.given(),
-        image_size=image_size, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
+        image_size=image_size, resize=resize, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
     )  # fmt: skip
     for note in subject.data.notes if subject.search is None and not quiet else ():
         say(f"note: {escaped(note)}", error=True)
@@ -182,6 +191,8 @@ def export(
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
     say(done.cost)
     say(f"{_accuracy(done.description)}, as retrained")
+    if done.description.metric.task == "images":
+        say(f"{done.description.preparation}, as in training")
     say(done.text)
     for sentence in done.broken_limits:
         say(f"warning: {sentence}", error=True)
@@ -217,7 +228,8 @@ def _subject(
     dataset: str | None,
     space: str | None,
     layers: dict[str, Any],
-    image_size: int | None,
+    image_size: str | None,
+    resize: Resize | None,
     train_limit: int | None,
     skip_bad: bool,
     data_dir: str | None,
@@ -227,10 +239,10 @@ def _subject(
     if name is not None:
         tree = tree_of(storage, name)
         items = tree.info().metric.items
-        if dataset is not None or image_size is not None or space is not None:
+        own = {"--dataset": dataset, "--image-size": image_size, "--resize": resize, "--space": space}
+        if given := [flag for flag, value in own.items() if value is not None]:
             raise ConfigError(
-                f"search {name!r} brings its own {items} and layers; leave out --dataset, --image-size and --space, "
-                f"or the name"
+                f"search {name!r} brings its own {items} and layers; leave out {', '.join(given)}, or the name"
             )
         return node_subject(
             tree, node=node, path=path, space_options=layers, train_limit=train_limit, skip_bad=skip_bad,
@@ -243,8 +255,8 @@ def _subject(
     if node is not None:
         raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
     options: dict[str, Any] = {
-        "dataset": dataset, "image_size": image_size, "train_limit": train_limit, "val_fraction": 0.1, "seed": 0,
-        "skip_bad": skip_bad,
+        "dataset": dataset, "image_size": None if image_size is None else stored_size(image_size),
+        "resize": resize or "squash", "train_limit": train_limit, "val_fraction": 0.1, "seed": 0, "skip_bad": skip_bad,
     }  # fmt: skip
     return path_subject(path, options=options, space=space, space_options=layers, data_dir=data_dir)
 

@@ -61,7 +61,9 @@ def _keyword(field: Declared) -> str:
 
 
 def _types(field: Declared) -> list[str]:
-    if field.choices:
+    if field.option.form is not None:
+        types = list(field.option.form.types)
+    elif field.choices:
         words = ", ".join(f'"{word}"' for word in field.choices)
         types = [f"Literal[{words}]"]
     else:

@@ -22,8 +22,12 @@ class SearchKeywords(TypedDict, total=False):
     data_dir: str | PathLike[str] | None
     """Folder of the named data sets; missing ones are downloaded to it."""
 
-    image_size: int | None
-    """Resize images to this many pixels square."""
+    image_size: int | str | tuple[int, int] | None
+    """Resize images to this many pixels square, or to rows x columns, as in 24x64."""
+
+    resize: Literal["squash", "pad", "crop"]
+    """How pictures of another shape get that size: squash stretches them, pad adds black, crop cuts to the
+    middle."""
 
     train_limit: int | None
     """Train on a stratified part of this many images, or on the first words of a text."""

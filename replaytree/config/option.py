@@ -35,12 +35,26 @@ _Group = TypeVar("_Group", bound="Options")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """Values that are not one plain number or text.
+
+    `read` makes the plain value from any way to give it, also from text, or None where that is none. `wanted` says in
+    words what is allowed, and `types` are those of a keyword in Python.
+    """
+
+    read: Callable[[object], Any]
+    wanted: str
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """Facts about a field besides its type and default.
 
     `least` and `most` belong to the range, `above` and `below` do not. `unset` says what None means, and
     `unset_word` is how it is written. Fields of one `flag` are written together, `FIRST:LAST`. `choices` are the words
-    allowed, where the field's type does not list them. Only a `path` may be given as an object with a path.
+    allowed, where the field's type does not list them. Only a `path` may be given as an object with a path. With a
+    `form` the field's type says nothing.
     """
 
     help: str
@@ -57,6 +71,7 @@ class Option:
     envvar: str | None = None
     choices: tuple[str, ...] = ()
     path: bool = False
+    form: Form | None = None
 
 
 def option(default: Any, help: str, panel: Panel, **more: Any) -> Any:
@@ -109,7 +124,8 @@ class Declared:
         """The value as a plain int, float, str or bool; ConfigError for one that cannot be used."""
         if value is None and self.optional:
             return None
-        plain = _plain(value, self.kind, path=self.option.path)
+        form = self.option.form
+        plain = _plain(value, self.kind, path=self.option.path) if form is None else form.read(value)
         if plain is None or not self._in_range(plain):
             shown = value if plain is None else plain
             text = "too large a number" if _is_huge(shown) else repr(shown)[:80]
@@ -119,6 +135,8 @@ class Declared:
     @property
     def wanted(self) -> str:
         """Which values are allowed, in words."""
+        if self.option.form is not None:
+            return self.option.form.wanted
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         noun = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[self.kind]
@@ -136,7 +154,7 @@ class Declared:
     def _in_range(self, value: Any) -> bool:
         if self.choices:
             return value in self.choices
-        if self.kind in (bool, str):
+        if self.kind in (bool, str) or self.option.form is not None:
             return True
         if not -LARGEST <= value <= LARGEST:  # nor is NaN
             return False
@@ -152,6 +170,10 @@ class Declared:
         """A value from the text that people write; the inverse of `written`. ConfigError for anything else."""
         if text == self.option.unset_word:
             return None
+        if self.option.form is not None:
+            if (value := self.option.form.read(text)) is None:
+                raise ConfigError(f"write {self.wanted}")
+            return value
         if self.kind is str:
             return text
         try:
@@ -279,8 +301,10 @@ def flat(configuration: Any) -> dict[str, Any]:
 
 def _kind(hint: Any) -> tuple[type, tuple[str, ...], bool]:
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    [bare] = [member for member in members if member is not NoneType]
-    optional = len(members) > 1
+    bare, *others = [member for member in members if member is not NoneType]
+    optional = NoneType in members
+    if others:
+        return object, (), optional  # with a form
     return (str, get_args(bare), optional) if get_origin(bare) is Literal else (bare, (), optional)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from replaytree.config.option import Options, option
+from replaytree.config.image_size import WANTED, ImageSize, image_size
+from replaytree.config.option import Form, Options, option
 from replaytree.metric import Task
 
-__all__ = ["SourceOptions", "Task"]
+__all__ = ["Resize", "SourceOptions", "Task"]
+
+Resize = Literal["squash", "pad", "crop"]
+"""How an image of another shape becomes one of the size asked for (data/resize.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +42,15 @@ class SourceOptions(Options):
         envvar="REPLAYTREE_DATA",
         path=True,
     )
-    image_size: int | None = option(
-        None, "Resize images to this many pixels square.", "Data", least=1, most=4096, unset="32 for folders"
+    image_size: ImageSize | None = option(
+        None, "Resize images to this many pixels square, or to rows x columns, as in 24x64.", "Data",
+        metavar="N|HxW", unset="32 for folders",
+        form=Form(read=image_size, wanted=WANTED, types=("int", "str", "tuple[int, int]")),
+    )  # fmt: skip
+    resize: Resize = option(
+        "squash",
+        "How pictures of another shape get that size: squash stretches them, pad adds black, crop cuts to the middle.",
+        "Data",
     )
     train_limit: int | None = option(
         None, "Train on a stratified part of this many images, or on the first words of a text.", "Data", least=1,

@@ -42,6 +42,7 @@ class TextOptions(Options):
 # Every option that a task has no use for, with the reason.
 _OF_IMAGES: Mapping[str, str] = {
     "image_size": "words have no size",
+    "resize": "words have no size",
     "val_fraction": "valid.txt validates",
     "skip_bad": "no file of a text is left out",
     "momentum": "a text is learned by plain SGD",

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+from replaytree.config.source import Resize
 from replaytree.cpus import usable_cpus
 from replaytree.data.decode import Decoded, read_images
+from replaytree.data.resize import SQUASH, Sides
 
 MOST_BYTES = 4 << 30
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 128
 
 
@@ -36,12 +38,12 @@ def cache_folder() -> Path:
         return Path(tempfile.gettempdir()) / f"replaytree-{os.getuid()}"
 
 
-def decode_cached(paths: Sequence[str], image_size: int) -> Decoded:
+def decode_cached(paths: Sequence[str], *, sides: Sides, resize: Resize = SQUASH) -> Decoded:
     """Like read_images, but read from the cache if files of the same content were decoded before."""
-    file = cache_folder() / "images" / f"{_key(paths, image_size)}.npz"
-    decoded = _read(file, count=len(paths), image_size=image_size)
+    file = cache_folder() / "images" / f"{_key(paths, sides, resize)}.npz"
+    decoded = _read(file, count=len(paths), sides=sides)
     if decoded is None:
-        decoded = read_images(paths, image_size=image_size)
+        decoded = read_images(paths, sides=sides, resize=resize)
         _write(file, decoded)
     return decoded
 
@@ -67,8 +69,8 @@ def _hash(path: str) -> bytes:
         return hashlib.sha256(f"errno {error.errno}".encode()).digest()
 
 
-def _key(paths: Sequence[str], image_size: int) -> str:
-    digest = hashlib.sha256(json.dumps([_VERSION, PIL.__version__, image_size]).encode())
+def _key(paths: Sequence[str], sides: Sides, resize: Resize) -> str:
+    digest = hashlib.sha256(json.dumps([_VERSION, PIL.__version__, *sides, resize]).encode())
     for path, content in zip(paths, content_hashes(paths), strict=True):
         digest.update(content)
         digest.update(
@@ -77,7 +79,7 @@ def _key(paths: Sequence[str], image_size: int) -> str:
     return digest.hexdigest()
 
 
-def _read(file: Path, *, count: int, image_size: int) -> Decoded | None:
+def _read(file: Path, *, count: int, sides: Sides) -> Decoded | None:
     try:
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # the zip's CRC reveals damage
             images = arrays["images"]
@@ -89,7 +91,7 @@ def _read(file: Path, *, count: int, image_size: int) -> Decoded | None:
     # zipfile raises RuntimeErrors for a password and for compression that it does not know.
     except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile):
         return None
-    shapes = [(count, channels, image_size, image_size) for channels in (1, 3)]
+    shapes = [(count, channels, *sides) for channels in (1, 3)]
     if images.dtype != np.uint8 or images.shape not in shapes or not all(0 <= position < count for position in bad):
         return None
     return decoded

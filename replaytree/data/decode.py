@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from replaytree.config.source import Resize
 from replaytree.cpus import usable_cpus
 from replaytree.data.deep import Range, colour_values, grey_values, in_range, range_of
+from replaytree.data.resize import SQUASH, Sides, resized_picture
 from replaytree.errors import DataError
 
 GROUND = "white"
@@ -70,18 +72,24 @@ class _Picture:
     extent: Range = (0.0, 0.0)
 
 
-def read_images(paths: Sequence[str | Path], *, image_size: int, ranges: Mapping[str, Range] | None = None) -> Decoded:
-    """Decode picture files in parallel threads, each resized to a square of `image_size` (bilinear, antialiased).
+def read_images(
+    paths: Sequence[str | Path],
+    *,
+    sides: Sides,
+    resize: Resize = SQUASH,
+    ranges: Mapping[str, Range] | None = None,
+) -> Decoded:
+    """Decode picture files in parallel threads, each resized to `sides` rows and columns (resize.py).
 
     Of moving pictures the first frame is taken. EXIF orientation is applied, and transparent pixels show white.
     Pictures of more than 8 bits whose format does not state their range are all scaled alike: by `ranges`, or, if that
     is None, by the range of all of them together. A picture with values outside given ranges is bad.
     """
     try:
-        images_NHWC = np.zeros((len(paths), image_size, image_size, 3), dtype=np.uint8)
+        images_NHWC = np.zeros((len(paths), *sides, 3), dtype=np.uint8)
     except (MemoryError, ValueError) as error:
         raise DataError(
-            f"{len(paths)} images of {image_size}x{image_size} pixels do not fit into memory; lower --image-size"
+            f"{len(paths)} images of {sides[0]}x{sides[1]} pixels do not fit into memory; lower --image-size"
         ) from error
     grey_N = np.ones(len(paths), dtype=bool)
     bad: dict[int, str] = {}
@@ -91,7 +99,7 @@ def read_images(paths: Sequence[str | Path], *, image_size: int, ranges: Mapping
     def decode(positions: Sequence[int], known: Mapping[str, Range] | None) -> None:
         for position in positions:
             try:
-                picture = _decode(paths[position], image_size, known)
+                picture = _decode(paths[position], sides, resize, known)
             except MemoryError as error:
                 raise DataError(f"{paths[position]} does not fit into memory; make it smaller") from error
             except Exception as error:  # a damaged file makes Pillow raise OSError, SyntaxError, struct.error and more
@@ -137,21 +145,22 @@ def _starts(positions: Sequence[int]) -> range:
     return range(0, len(positions), _CHUNK)
 
 
-def _decode(path: str | Path, side: int, ranges: Mapping[str, Range] | None) -> _Picture:
+def _decode(path: str | Path, sides: Sides, resize: Resize, ranges: Mapping[str, Range] | None) -> _Picture:
     with Image.open(path) as file:
         pixels = file.width * file.height
         if pixels > MOST_PIXELS:
             raise DataError(
                 f"has {file.width}x{file.height} pixels, more than {MOST_PIXELS // 1_000_000} million: make it smaller"
             )
-        file.draft(None, (2 * side, 2 * side))  # a large JPEG is decoded at a fraction of its size
+        # A large JPEG is decoded at a fraction of its size; it may yet be turned.
+        file.draft(None, (2 * max(sides), 2 * max(sides)))
         if file.width * file.height > _LARGE_PIXELS:
             with _one_large:
-                return _read(file, side, ranges)
-        return _read(file, side, ranges)
+                return _read(file, sides, resize, ranges)
+        return _read(file, sides, resize, ranges)
 
 
-def _read(file: ImageFile.ImageFile, side: int, ranges: Mapping[str, Range] | None) -> _Picture:
+def _read(file: ImageFile.ImageFile, sides: Sides, resize: Resize, ranges: Mapping[str, Range] | None) -> _Picture:
     framed = file.format in _FRAMED and bool(getattr(file, "is_animated", False))
     transparency = file.info.get("transparency")
     image: Image.Image = file
@@ -169,7 +178,7 @@ def _read(file: ImageFile.ImageFile, side: int, ranges: Mapping[str, Range] | No
             image = Image.merge("LA", (image, alpha))
         transparency = None
     image = _opaque(image, has_key=transparency is not None)
-    resized = _upright(image, file).resize((side, side), Image.Resampling.BILINEAR)
+    resized = resized_picture(_upright(image, file), sides, resize)
     kind = None if deep is None or deep.range is not None else deep.kind
     return _Picture(np.asarray(resized), framed, kind)
 

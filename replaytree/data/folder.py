@@ -14,17 +14,19 @@ from pathlib import Path
 
 import torch
 
+from replaytree.config.source import Resize
 from replaytree.data.cache import decode_cached
 from replaytree.data.decode import Decoded, read_images
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled
 from replaytree.data.layout import Layout, layout_of
 from replaytree.data.names import as_text, count_of, some
+from replaytree.data.resize import SQUASH, Sides
 from replaytree.data.twins import twin_notes
 from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, loose_pictures, subfolders
 from replaytree.errors import DataError
 
-DEFAULT_SIDE = 32
+DEFAULT_SIDES: Sides = (32, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class _Part:
     unreadable: list[tuple[str, str]]
 
 
-def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImages:
+def read_folder(folder: Path, *, sides: Sides, resize: Resize = SQUASH, skip_bad: bool) -> FolderImages:
     """Read the train part of a folder, and its validation part if it has one; or its classes. Never its test part.
 
     Raises DataError if the folder is missing or empty, has fewer than two classes, a class with too few images,
@@ -71,7 +73,7 @@ def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImage
     for part, needed in zip(parts, (least, 1), strict=False):
         _require_images(part.labels, tuple(classes), part.root, least=needed, left_out=walk.left_out)
 
-    decoded = decode_cached([path for part in parts for path in part.paths], image_size)
+    decoded = decode_cached([path for part in parts for path in part.paths], sides=sides, resize=resize)
     skipped = _skipped(folder, parts, decoded, skip_bad=skip_bad)
     left_out = walk.left_out + Counter({"picture that cannot be read": len(skipped)})
     labelled, names, start = [], [], 0
@@ -92,13 +94,19 @@ def read_folder(folder: Path, *, image_size: int, skip_bad: bool) -> FolderImage
 
 
 def read_part(
-    root: Path, classes: tuple[str, ...], *, image_size: int, skip_bad: bool, ranges: Mapping[str, Range]
+    root: Path,
+    classes: tuple[str, ...],
+    *,
+    sides: Sides,
+    resize: Resize = SQUASH,
+    skip_bad: bool,
+    ranges: Mapping[str, Range],
 ) -> Labelled:
     """Another part of a folder, decoded in the same way as its train part."""
     own = class_names(root, tuple(subfolders(root)))
     roots = _same_classes(root, None, dict(zip(classes, classes, strict=True)), own)
     part = _part(root, Walk(root).below(roots))
-    decoded = read_images(part.paths, image_size=image_size, ranges=ranges)
+    decoded = read_images(part.paths, sides=sides, resize=resize, ranges=ranges)
     _skipped(root, [part], decoded, skip_bad=skip_bad)
     good = [k for k in range(len(part.paths)) if k not in decoded.bad]
     labels_N = torch.tensor([part.labels[k] for k in good], dtype=torch.int64)

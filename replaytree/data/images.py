@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
+from replaytree.config.source import Resize
 from replaytree.errors import DataError
 from replaytree.records import Shape
 
@@ -47,7 +48,8 @@ class ImageData:
 
     `mean` and `std` are per channel, fractions of 255, of the train part. `crop_padding` and `flip` are the
     augmentation this data set is usually trained with. `skipped` names the unreadable files that were left out.
-    `ranges` are the values that became 0 and 255 in pictures of more than 8 bits, by kind. `notes` are sentences on
+    `ranges` are the values that became 0 and 255 in pictures of more than 8 bits, by kind, and `resize` is the way in
+    which pictures of another shape were made to fit. `notes` are sentences on
     which sub-folder was taken for which part.
     """
 
@@ -65,6 +67,7 @@ class ImageData:
     skipped: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    resize: Resize = "squash"
 
     @classmethod
     def from_parts(

@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from replaytree.data.folder import DEFAULT_SIDE, FolderImages, read_folder
+from replaytree.config.image_size import sides
+from replaytree.config.source import Resize
+from replaytree.data.folder import DEFAULT_SIDES, FolderImages, read_folder
 from replaytree.data.images import ImageData, Labelled
 from replaytree.data.load_text import load_text, task_of
-from replaytree.data.named import NAMED, data_folder, read_named, resized, tree_of
+from replaytree.data.named import NAMED, data_folder, read_named, tree_of
 from replaytree.data.named_texts import TEXTS
 from replaytree.data.names import as_text, some
 from replaytree.data.place import find_folder
+from replaytree.data.resize import SQUASH, Sides, resized_images
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
@@ -33,7 +36,8 @@ def load_data(
     dataset: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike[str] | None = None,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    resize: Resize = SQUASH,
     val_fraction: float = 0.1,
     train_limit: int | None = None,
     seed: int = 0,
@@ -44,11 +48,13 @@ def load_data(
     A name in NAMED is looked up first, then a folder (write ./digits for a folder called digits). `data_dir` is the
     folder of the named data sets, or where a folder was moved to. Validation is a stratified `val_fraction` of the
     train split, or the folder's own validation part. `train_limit` then keeps a stratified part of train. Images are
-    resized to squares of `image_size` pixels; None leaves them as they are, and makes those of folders 32 pixels.
+    resized to `image_size`, a square or (rows, columns), in the way that `resize` says; None leaves them as they are,
+    and makes those of folders 32x32 pixels.
     Raises DataError, which says what to do.
     """
-    if image_size is not None and image_size < 1:
-        raise DataError(f"image_size is {image_size}; it must be 1 or more pixels (--image-size)")
+    size = None if image_size is None else sides(image_size)
+    if resize not in get_args(Resize):
+        raise DataError(f"resize is {resize!r}; it must be one of {', '.join(get_args(Resize))} (--resize)")
     if not isinstance(dataset, str | os.PathLike):
         raise DataError(
             f"dataset is a {type(dataset).__name__}; it must be a name ({', '.join(NAMED)}) or the path of a folder; "
@@ -58,7 +64,7 @@ def load_data(
     if name in TEXTS:
         raise DataError(f"{name} is a text, and load_data() reads images; take load_text({name!r})")
     known = NAMED.get(name)
-    source = _read(name, data_dir, image_size=image_size, skip_bad=skip_bad)
+    source = _read(name, data_dir, size=size, resize=resize, skip_bad=skip_bad)
     whole, val = source.train, source.val
     if val is None:
         train_indices, val_indices = stratified_split(whole.labels_N, val_fraction, seed=seed)
@@ -67,7 +73,7 @@ def load_data(
         train = whole
     if train_limit is not None:
         train = _part(train, stratified_subset(train.labels_N, train_limit, seed=seed))
-    side = train.images_NCHW.shape[-1]
+    side = min(train.images_NCHW.shape[2:])
     data = ImageData.from_parts(
         name if known else as_text(find_folder(name, data_dir).resolve().name),
         train=train,
@@ -76,7 +82,7 @@ def load_data(
         flip=known.flip if known else False,
         skipped=source.skipped,
     )
-    return replace(data, ranges=source.ranges, notes=source.notes)
+    return replace(data, ranges=source.ranges, notes=source.notes, resize=resize)
 
 
 def load_source(
@@ -123,16 +129,19 @@ def load_again(
 
 
 def _read(
-    name: str, data_dir: str | os.PathLike[str] | None, *, image_size: int | None, skip_bad: bool
+    name: str, data_dir: str | os.PathLike[str] | None, *, size: Sides | None, resize: Resize, skip_bad: bool
 ) -> FolderImages:
     known = NAMED.get(name)
     if known is None:
-        return read_folder(find_folder(name, data_dir), image_size=image_size or DEFAULT_SIDE, skip_bad=skip_bad)
+        folder = find_folder(name, data_dir)
+        return read_folder(folder, sides=size or DEFAULT_SIDES, resize=resize, skip_bad=skip_bad)
     root = data_folder(data_dir)
     if tree := tree_of(name, root):
-        return read_folder(tree, image_size=image_size or known.side, skip_bad=skip_bad)
+        return read_folder(tree, sides=size or (known.side, known.side), resize=resize, skip_bad=skip_bad)
     whole = read_named(name, root)
-    return FolderImages(whole if image_size is None else resized(whole, (image_size, image_size)), val=None)
+    if size is not None:
+        whole = replace(whole, images_NCHW=resized_images(whole.images_NCHW, size, resize))
+    return FolderImages(whole, val=None)
 
 
 def _part(whole: Labelled, indices: torch.Tensor) -> Labelled:

@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from replaytree.data.cache import cache_folder
 from replaytree.data.images import Labelled
 from replaytree.errors import DataError
 
-_CHUNK = 4096
 _DIGITS = tuple("0123456789")
 _MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
@@ -131,17 +129,6 @@ def labelled(name: str, dataset: Any, classes: tuple[str, ...]) -> Labelled:
     else:
         images_NCHW = images.permute(0, 3, 1, 2)
     return Labelled(classes, images_NCHW.contiguous(), torch.as_tensor(np.asarray(labels), dtype=torch.int64))
-
-
-def resized(part: Labelled, sides: tuple[int, int]) -> Labelled:
-    """Images of another height and width, in chunks, so that the copy in float32 stays small."""
-    if part.images_NCHW.shape[2:] == sides:
-        return part
-    chunks = [
-        functional.interpolate(chunk, sides, mode="bilinear", antialias=True)
-        for chunk in torch.split(part.images_NCHW, _CHUNK)
-    ]
-    return Labelled(part.classes, torch.cat(chunks), part.labels_N)
 
 
 def digits_to_bytes(values: np.ndarray) -> np.ndarray:

@@ -6,9 +6,11 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
 from replaytree import metric
+from replaytree.config.source import Resize
+from replaytree.data.resize import resizing_text
 from replaytree.errors import ModelError, SpaceError
 from replaytree.metric import Metric
 from replaytree.records import Shape
@@ -30,7 +32,8 @@ _MOST_VALUES = 2**26
 _BATCH_BYTES = 2**28
 _DATA_OPTIONS: dict[str, tuple[type, ...]] = {
     "dataset": (str,),
-    "image_size": (int, NoneType),
+    "image_size": (int, str, NoneType),
+    "resize": (str,),
     "train_limit": (int, NoneType),
     "val_fraction": (int, float),
     "seed": (int,),
@@ -65,7 +68,8 @@ class Description:
     `mirrored` are the accuracies without and with it. `trained_on` and `measured_on` are digests of the images used for
     training and for measuring the accuracies. `data` are the keywords with which load_data() reads the validation
     images again, None for images from memory. `ranges` are the values that became 0 and 255 in training images of more
-    than 8 bits, by kind. `max_params` and `max_flops` are the limits of the search.
+    than 8 bits, by kind, and `resize` is the way in which pictures of another shape were made to fit. `max_params` and
+    `max_flops` are the limits of the search.
     """
 
     graph: Network
@@ -81,6 +85,7 @@ class Description:
     measured_on: str = ""
     data: dict[str, Any] | None = None
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    resize: Resize = "squash"
     search: str | None = None
     node_id: int | None = None
     max_params: int | None = None
@@ -129,6 +134,15 @@ class Description:
     def flops(self) -> int:
         """Multiply-adds of an image; with `mirror`, of both passes."""
         return 2 * self.graph.flops if self.mirror else self.graph.flops
+
+    @property
+    def preparation(self) -> str:
+        """What is done to pictures before this network sees them, for whoever uses it without replaytree."""
+        _, rows, columns = self.input_shape
+        scaled = [
+            f"{kind} values from {low:g} to {high:g} become 0 to 255" for kind, (low, high) in self.ranges.items()
+        ]
+        return "; ".join([resizing_text((rows, columns), self.resize), *scaled])
 
     @property
     def activations(self) -> int:
@@ -226,6 +240,8 @@ class Description:
             raise ValueError("mean and std must be finite")
         if not all(math.isfinite(low) and low <= high < math.inf for low, high in self.ranges.values()):
             raise ValueError(f"ranges are {self.ranges}")
+        if self.resize not in get_args(Resize):
+            raise ValueError(f"resize is {self.resize!r}")
         if not graph.nodes:
             raise ValueError("there are no layers")
         if not isinstance(graph.head, Classifier) or graph.head.num_classes != len(self.classes):

@@ -69,6 +69,8 @@ def onnx_content(network: AnyDeployed, description: Description) -> bytes:
         DIGEST_KEY: NO_DIGEST,
         "classes": "\n".join(description.classes),
     }
+    if description.metric.task == "images":
+        entries["images"] = description.preparation
     for key, value in entries.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value

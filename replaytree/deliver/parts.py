@@ -68,6 +68,7 @@ class ImageParts:
             "mean": data.mean,
             "std": data.std,
             "ranges": dict(data.ranges),
+            "resize": data.resize,
             "trained_on": digest(images_NCHW, labels_N),
             "measured_on": digest(self._measured.images_NCHW, self._measured.labels_N),
         }

@@ -46,19 +46,17 @@ def find_pictures(given: Path) -> list[Path]:
 
 
 def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> Predictions:
-    """The `top_k` classes of every readable file, each resized to the model's square of pixels."""
+    """The `top_k` classes of every readable file, each resized as the model's training images were."""
     if top_k < 1:
         raise ConfigError(f"top_k is {top_k}; it must be at least 1 (--top-k)")
     channels, height, width = model.description.input_shape
-    if height != width:
-        raise ConfigError(
-            f"this model takes {height}x{width} pixels, which is not a square; predict arrays with replaytree.load(...)"
-        )
     readable: list[Prediction] = []
     unreadable: dict[Path, str] = {}
     for start in range(0, len(files), _CHUNK):
         part = files[start : start + _CHUNK]
-        decoded = read_images(part, image_size=height, ranges=model.description.ranges)
+        decoded = read_images(
+            part, sides=(height, width), resize=model.description.resize, ranges=model.description.ranges
+        )
         probabilities_NK = model.predict_proba(match_channels(torch.from_numpy(decoded.images_NCHW), channels))
         for position, (file, probabilities_K) in enumerate(zip(part, probabilities_NK, strict=True)):
             if position in decoded.bad:

@@ -17,6 +17,8 @@ Written by replaytree. The weights are beside this file, in a .py.safetensors fi
     network = load()
     logits = network(images)  # images: uint8 (N, {channels}, {height}, {width}); logits: float32 (N, {num_classes})
     names = [CLASSES[index] for index in logits.argmax(dim=1)]
+
+In training, {preparation}.
 """
 
 from collections import OrderedDict
@@ -100,6 +102,7 @@ def python_source(description: Description, *, weights: Path) -> str:
         height=height,
         width=width,
         num_classes=len(description.classes),
+        preparation=description.preparation,
         classes=repr(description.classes),
         mean=repr(description.mean),
         std=repr(description.std),

@@ -75,7 +75,7 @@ def data_options(config: SearchConfig) -> dict[str, Any]:
             "this search ran on images from memory or with an evaluator of its own; retrain in Python: "
             "Search.resume(name, data=...).best_model()"
         )
-    names = ("dataset", "task", "image_size", "train_limit", "val_fraction", "seed", "skip_bad", "min_count")
+    names = ("dataset", "task", "image_size", "resize", "train_limit", "val_fraction", "seed", "skip_bad", "min_count")
     options = config.to_options()
     return {name: options[name] for name in names}
 

@@ -6,6 +6,7 @@ Shapes: N images or words, C channels, H rows, W columns.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from replaytree.data import read_part as read_text_part
 from replaytree.data.folder import read_part
 from replaytree.data.images import Labelled
 from replaytree.data.layout import layout_of
-from replaytree.data.named import labelled, resized, tree_of
+from replaytree.data.named import labelled, tree_of
 from replaytree.data.named_texts import holds_text, text_files
 from replaytree.data.names import count_of
+from replaytree.data.resize import resized_images
 from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
@@ -48,7 +50,10 @@ def read_test(dataset: str, data: ImageData, *, data_dir: str | None = None, ski
         return None
     folder = _test_folder(dataset, data_dir)
     if folder is not None:
-        part = read_part(folder, data.classes, image_size=data.image_shape[-1], skip_bad=skip_bad, ranges=data.ranges)
+        _, height, width = data.image_shape
+        part = read_part(
+            folder, data.classes, sides=(height, width), resize=data.resize, skip_bad=skip_bad, ranges=data.ranges
+        )
     else:
         part = _read_torchvision(dataset, data_folder(data_dir), data)
     if not len(part.labels_N):
@@ -100,4 +105,5 @@ def _read_torchvision(name: str, root: Path, data: ImageData) -> Labelled:
             f"are with --data-dir"
         ) from error
     _, height, width = data.image_shape
-    return resized(labelled(name, dataset, data.classes), (height, width))
+    part = labelled(name, dataset, data.classes)
+    return replace(part, images_NCHW=resized_images(part.images_NCHW, (height, width), data.resize))

@@ -180,6 +180,7 @@ def data_of(config: SearchConfig) -> Data:
             task=config.source.task,
             data_dir=config.source.data_dir,
             image_size=config.source.image_size,
+            resize=config.source.resize,
             val_fraction=config.source.val_fraction,
             train_limit=config.source.train_limit,
             seed=config.seed,

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +195,34 @@ def test_the_range_of_deep_pictures_travels_with_the_model(replaytree, place):
     code, out, err = replaytree("predict", "m.onnx", "bright.png", "pictures/test/red/0.png", "--format", "csv")
     assert (code, len(out.splitlines())) == (1, 2)
     assert "bright.png: holds values from 5000 to 5000, and the training images 0 to 4095" in err
+
+
+def test_rows_by_columns_with_black_beside_travel_with_the_model(replaytree, place):
+    """Pictures of 9x11 in 16x12: 10 rows of them, and 3 of black above and below, in every file of the model."""
+    quick = ["--epochs", "1", "--max-layers", "2", "--trainings", "1", "--image-size", "16x12", "--resize", "pad"]
+    assert replaytree("run", "--dataset", "pictures", "--name", "wide", *quick)[0] == 0
+    stored = configuration(place)
+    assert (stored["image_size"], stored["resize"]) == ("16x12", "pad")
+    assert replaytree("resume", "wide", "--trainings", 1)[0] == 0
+    assert replaytree("retrain", "wide", "--epochs", 1, "--quiet")[0] == 0
+    said = "pictures become 16x12 pixels (rows x columns): scaled to fit, bilinear, antialiased, with black beside them"
+    found = []
+    for form, file in (("onnx", "m.onnx"), ("python", "m.py")):
+        code, out, _ = replaytree("export", "wide", "--format", form, "--out", file)
+        assert (code, f"{said}, as in training" in out) == (0, True)
+        found.append(replaytree("predict", file, "pictures/test", "--format", "json")[1])
+    assert said in Path("m.py").read_text()
+    assert found[0] == found[1]
+    model = package.load("m.onnx")
+    with Image.open("pictures/test/red/0.png") as picture:
+        image = np.zeros((16, 12, 3), np.uint8)
+        image[3:13] = np.asarray(picture.resize((12, 10), Image.Resampling.BILINEAR))
+    row = next(row for row in json.loads(found[0]) if row["file"] == "pictures/test/red/0.png")
+    assert row["probability"] == pytest.approx(model.predict_proba(image[None]).max(), abs=1e-5)
+
+
+def test_retrain_without_a_search_takes_a_size(replaytree):
+    given = ["--dataset", "pictures", "--path", "conv32k3", "--width", "0.25", "--epochs", "1", "--quiet"]
+    assert replaytree("retrain", *given, "--image-size", "8x16", "--resize", "crop")[0] == 0
+    code, _, err = replaytree("retrain", *given, "--image-size", "8x")
+    assert (code, "image_size is '8x'; it must be rows x columns, as in 24x64" in err) == (2, True)

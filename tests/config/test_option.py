@@ -86,7 +86,7 @@ def test_the_defaults():
 
 # The smallest and the largest good value; None: no limit but that of the database.
 EDGES = {
-    "image_size": (1, 4096), "train_limit": (1, None), "min_layers": (1, 10_000), "max_layers": (1, 10_000),
+    "train_limit": (1, None), "min_layers": (1, 10_000), "max_layers": (1, 10_000),
     "grow_every": (1, None), "grow_patience": (1, None), "num_paths": (1, 10_000), "hidden_size": (1, 16_384),
     "warmup": (1, None), "candidates": (1, 1_000_000), "population": (1, None), "tournament": (1, 1_000_000),
     "epochs_first": (1, 1_000_000), "epochs_last": (1, 1_000_000), "batch_size": (1, None), "crop_padding": (0, 4096),

@@ -12,7 +12,7 @@ from replaytree.data.folder import read_folder
 
 
 def read(folder, **options):
-    return read_folder(folder, **({"image_size": 8, "skip_bad": False} | options))
+    return read_folder(folder, **({"sides": (8, 8), "skip_bad": False} | options))
 
 
 def cache_files(cache):
@@ -56,7 +56,7 @@ def test_changed_image_and_other_size_are_decoded_anew(pets, cache):
     target = pets / "train" / "cat" / "000.png"
     Image.new("RGB", (8, 8), (1, 2, 3)).save(target)
     assert read(pets).train.images_NCHW[0, :, 0, 0].tolist() == [1, 2, 3]
-    assert read(pets, image_size=4).train.images_NCHW.shape == (10, 3, 4, 4)
+    assert read(pets, sides=(4, 4)).train.images_NCHW.shape == (10, 3, 4, 4)
     assert len(cache_files(cache)) == 3
     assert first.train.images_NCHW.shape == (10, 3, 8, 8)
 
@@ -109,9 +109,9 @@ def test_what_is_known_of_the_files_is_kept(tmp_path, cache):
     Image.new("L", (8, 8), 1).save(tmp_path / "two.gif", save_all=True, append_images=[Image.new("L", (8, 8), 2)])
     (tmp_path / "bad.png").write_bytes(b"")
     paths = [str(tmp_path / name) for name in ("deep.png", "two.gif", "bad.png")]
-    first = decode_cached(paths, 8)
+    first = decode_cached(paths, sides=(8, 8))
     assert first.ranges == {"integer": (0.0, 1023.0)}
-    again = decode_cached(paths, 8)
+    again = decode_cached(paths, sides=(8, 8))
     assert (again.bad, again.ranges, again.deep, again.framed) == (first.bad, first.ranges, 1, 1)
     assert np.array_equal(again.images_NCHW, first.images_NCHW)
     assert len(cache_files(cache)) == 1
@@ -121,10 +121,10 @@ def test_the_oldest_files_go_where_the_cache_grows(pets, cache, monkeypatch):
     read(pets)
     (old,) = cache_files(cache)
     os.utime(old, (1e9, 1e9))
-    read(pets, image_size=4)
+    read(pets, sides=(4, 4))
     assert len(cache_files(cache)) == 2
     monkeypatch.setattr(cache_module, "MOST_BYTES", 1)
-    read(pets, image_size=6)
+    read(pets, sides=(6, 6))
     (newest,) = cache_files(cache)
     assert newest != old
 

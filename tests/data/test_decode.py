@@ -34,7 +34,7 @@ def write(tmp_path):
 
 
 def pixels(*files, size=2, **options):
-    decoded = read_images(files, image_size=size, **options)
+    decoded = read_images(files, sides=(size, size), **options)
     assert decoded.bad == {}
     return decoded.images_NCHW
 
@@ -146,7 +146,7 @@ def test_the_range_is_that_of_all_pictures(write, bits, white):
     """One picture reaches white and one is dark: both by the depth of the whole set, never each by its own."""
     bright = write("bright.png", png([[0, white]] * 2, 0))
     dark = write("dark.png", png([[0, white // 255]] * 2, 0))
-    decoded = read_images([bright, dark], image_size=2)
+    decoded = read_images([bright, dark], sides=(2, 2))
     assert decoded.ranges == {"integer": (0.0, 2.0**bits - 1)}
     assert decoded.images_NCHW[:, 0, 0].tolist() == [[0, 255], [0, 1]]
     assert decoded.deep == 2
@@ -155,10 +155,10 @@ def test_the_range_is_that_of_all_pictures(write, bits, white):
 def test_a_given_range_is_kept(write):
     dark = write("dark.png", png([[0, 16]] * 2, 0))
     assert pixels(dark, ranges={"integer": (0.0, 4095.0)})[0, 0, 0].tolist() == [0, 1]
-    assert read_images([dark], image_size=2, ranges={}).bad == {
+    assert read_images([dark], sides=(2, 2), ranges={}).bad == {
         0: "holds more than 8 bits a value, and the training images did not: save it with 8 bits"
     }
-    assert read_images([dark], image_size=2, ranges={"integer": (0.0, 15.0)}).bad == {
+    assert read_images([dark], sides=(2, 2), ranges={"integer": (0.0, 15.0)}).bad == {
         0: "holds values from 0 to 16, and the training images 0 to 15"
     }
 
@@ -195,13 +195,13 @@ def test_a_transparent_value_of_sixteen_bits(write):
 )
 def test_tiff_of_many_bits(save, values, span, expected, compression):
     options = {} if compression is None else {"compression": compression}
-    decoded = read_images([save(Image.fromarray(np.repeat(values, 2, 0)), "deep.tif", **options)], image_size=2)
+    decoded = read_images([save(Image.fromarray(np.repeat(values, 2, 0)), "deep.tif", **options)], sides=(2, 2))
     assert list(decoded.ranges.values()) == [span]
     assert decoded.images_NCHW[0, 0, 0].tolist() == expected
 
 
 def test_a_float_that_is_none(save):
-    decoded = read_images([save(Image.fromarray(np.array([[np.nan, 1]], np.float32)), "odd.tif")], image_size=2)
+    decoded = read_images([save(Image.fromarray(np.array([[np.nan, 1]], np.float32)), "odd.tif")], sides=(2, 2))
     assert decoded.bad == {0: "holds values that are not finite"}
 
 
@@ -211,7 +211,7 @@ def test_the_first_frame_is_taken_and_counted(save, form):
     options = {"lossless": True} if form == "webp" else {}
     moving = save(first, f"moving.{form}", save_all=True, append_images=[second], **options)
     still = save(first, f"still.{form}", **options)
-    decoded = read_images([moving, still], image_size=2)
+    decoded = read_images([moving, still], sides=(2, 2))
     assert (decoded.framed, decoded.bad) == (1, {})
     assert decoded.images_NCHW[:, 0, 0, 0].tolist() == [200, 200]
 
@@ -235,7 +235,7 @@ def test_a_huge_sound_scan_is_read(save, monkeypatch):
 
 def test_a_picture_beyond_all_bounds_is_refused_with_its_size(save, monkeypatch):
     monkeypatch.setattr(decode, "MOST_PIXELS", 1_000_000)
-    found = read_images([save(Image.new("1", (1001, 1000)))], image_size=2)
+    found = read_images([save(Image.new("1", (1001, 1000)))], sides=(2, 2))
     assert found.bad == {0: "has 1001x1000 pixels, more than 1 million: make it smaller"}
 
 
@@ -256,7 +256,7 @@ def test_why_a_file_is_bad(write, save, tmp_path):
         tmp_path / "missing.png",
         tmp_path,
     ]
-    why = read_images(files, image_size=2).bad
+    why = read_images(files, sides=(2, 2)).bad
     assert "truncated" in why[2]
     assert [each for each in why.items() if each[0] != 2] == [
         (0, "not a picture that Pillow knows"),

@@ -12,7 +12,7 @@ from replaytree.errors import DataError
 
 
 def read(folder, **options):
-    return read_folder(folder, **({"image_size": 8, "skip_bad": False} | options))
+    return read_folder(folder, **({"sides": (8, 8), "skip_bad": False} | options))
 
 
 def spoil(folder, *names):
@@ -62,7 +62,7 @@ def test_grey_only_where_all_are_grey(tmp_path, write_images):
 def test_resized_to_a_square(tmp_path, write_images):
     write_images("wide/a", 2, size=(20, 10))
     write_images("wide/b", 2, size=(5, 30))
-    images = read(tmp_path / "wide", image_size=16).train.images_NCHW
+    images = read(tmp_path / "wide", sides=(16, 16)).train.images_NCHW
     assert images.shape == (4, 3, 16, 16)
     whole = Image.open(tmp_path / "wide" / "a" / "000.png").resize((16, 16), Image.Resampling.BILINEAR)
     assert np.array_equal(images[0].numpy(), np.asarray(whole).transpose(2, 0, 1))

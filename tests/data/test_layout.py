@@ -181,7 +181,7 @@ def test_what_is_beside_the_parts_is_counted(make, write_images):
     write_images("d", 1)
     write_images("d/train", 1)
     (folder / "val" / "a" / "notes.txt").write_text("a note")
-    found = read_folder(folder, image_size=2, skip_bad=False)
+    found = read_folder(folder, sides=(2, 2), skip_bad=False)
     assert found.notes[:2] == (
         "d: train as train, val as validation; left out: 3 pictures in seg_pred, 2 pictures in no class folder, "
         "2 pictures in test, 1 .txt",
@@ -191,5 +191,5 @@ def test_what_is_beside_the_parts_is_counted(make, write_images):
 
 def test_what_was_taken_is_said(make):
     folder = make("d", "training_set/a", "training_set/b", "test_set/a", "test_set/b", "Val/a", "Val/b")
-    (note,) = read_folder(folder, image_size=2, skip_bad=False).notes
+    (note,) = read_folder(folder, sides=(2, 2), skip_bad=False).notes
     assert note == ("d: training_set as train, Val as validation, test_set as test (not read before a retraining)")

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 import replaytree.data
 from replaytree.data import KNOWN, load_data
-from replaytree.errors import DataError
+from replaytree.errors import ConfigError, DataError
 
 
 def test_every_exported_name_is_there():
@@ -104,10 +104,37 @@ def test_missing_path(tmp_path):
         load_data(tmp_path / "no" / "such")
 
 
-@pytest.mark.parametrize("size", [0, -1])
+@pytest.mark.parametrize("size", [0, -1, "24x", (24,), 2.5])
 def test_bad_image_size(size, pets):
-    with pytest.raises(DataError, match=rf"image_size is {size}.*--image-size"):
+    with pytest.raises(ConfigError, match=r"image_size is .*24.*--image-size"):
         load_data(pets, image_size=size)
+
+
+def test_bad_resize(pets):
+    with pytest.raises(DataError, match=r"resize is 'stretch'; it must be one of squash, pad, crop \(--resize\)"):
+        load_data(pets, resize="stretch")
+
+
+def test_rows_and_columns(pets):
+    """Their own crop padding is an eighth of the shorter side."""
+    for size in ("16x24", (16, 24)):
+        data = load_data(pets, image_size=size, val_fraction=0.4)
+        assert (data.image_shape, data.crop_padding) == ((3, 16, 24), 2)
+    named = load_data("digits", image_size="16x8")
+    assert (named.image_shape, named.crop_padding) == ((1, 16, 8), 1)
+
+
+def test_the_way_to_resize_is_remembered_and_changes_the_fingerprint(tmp_path, write_images):
+    for name in ("a", "b"):
+        write_images(f"things/{name}", 4, size=(16, 8))
+    found = {how: load_data(tmp_path / "things", image_size=8, resize=how) for how in ("squash", "pad", "crop")}
+    assert [data.resize for data in found.values()] == ["squash", "pad", "crop"]
+    assert len({data.fingerprint.sha256 for data in found.values()}) == 3
+    # 16 columns become 8, so 8 rows become 4, between two rows of black each.
+    rows = found["pad"].train_images.amax(dim=(0, 1, 3))
+    assert [int(row) for row in rows[[0, 1, 6, 7]]] == [0, 0, 0, 0]
+    assert int(rows[2:6].min()) > 0
+    assert load_data(tmp_path / "things", image_size=8).fingerprint == found["squash"].fingerprint
 
 
 def test_digits():

@@ -15,7 +15,7 @@ from replaytree.errors import DataError
 
 
 def read(folder, **options):
-    return read_folder(folder, **({"image_size": 8, "skip_bad": False} | options))
+    return read_folder(folder, **({"sides": (8, 8), "skip_bad": False} | options))
 
 
 def counts(found):
@@ -197,7 +197,7 @@ def test_every_picture_is_in_one_place(tmp_path, trees):
             Image.new("L", (1, 1), every).save(root / folder / f"{number}-{k}.png")
             every += 1
     try:
-        layout, found = layout_of(root), read(root, image_size=1)
+        layout, found = layout_of(root), read(root, sides=(1, 1))
     except DataError:
         return
     hidden = [file for file in root.rglob("*.png") if ".hidden" in file.parts]

@@ -113,7 +113,7 @@ def test_onnx_runs_with_onnxruntime_alone(exports, digits):
         assert logits.shape == (count, 10)
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["classes"].split("\n") == list("0123456789")
-    assert sorted(metadata) == ["classes", "replaytree", "replaytree.sha256"]
+    assert sorted(metadata) == ["classes", "images", "replaytree", "replaytree.sha256"]
 
 
 @pytest.mark.parametrize("mirror", [False, True])

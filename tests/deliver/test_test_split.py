@@ -53,6 +53,13 @@ def test_grey_test_images_of_a_colour_set(pictures):
     assert read_test(str(pictures), load_data(pictures, image_size=8)).images_NCHW.shape == (10, 3, 8, 8)
 
 
+def test_test_images_are_resized_like_the_others(pictures):
+    """9 rows and 11 columns become 7 and 8, below a row of black (which a squash has not)."""
+    test = read_test(str(pictures), load_data(pictures, image_size=8, resize="pad"))
+    assert int(test.images_NCHW[:, :, 0].max()) == 0
+    assert int(test.images_NCHW[:, :, 1:].amax(dim=(0, 1)).min()) > 0
+
+
 def test_a_folder_without_test(tmp_path, pictures):
     (pictures / "test").rename(tmp_path / "elsewhere")
     assert not has_test_split(str(pictures))
