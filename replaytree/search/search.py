@@ -1,4 +1,4 @@
-"""The search: how one begins or is continued, and the loop that proposes, evaluates, learns and records."""
+"""A search: how one begins or is continued, and what it is asked for. What a run does stands in driver.py."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ from replaytree.config.retraining import RetrainOptions
 from replaytree.data import Data, as_data
 from replaytree.deliver import AnyModel, search_subject
 from replaytree.errors import LeaseLost, SpaceError
-from replaytree.evaluate import WorkerOptions
+from replaytree.evaluate import WorkerOptions, Workers
 from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
-from replaytree.search.assembly import assembled, configured, created_tree
+from replaytree.search.assembly import Parts, assembled, configured, created_tree
 from replaytree.search.beginning import data_again, engine_for_a_new, require_same_data, require_same_limits
-from replaytree.search.callbacks import Callback, Callbacks, EndEvent
-from replaytree.search.course import Course
+from replaytree.search.callbacks import Callback, Callbacks
+from replaytree.search.driver import Driver
 from replaytree.search.evaluator_state import EvaluatorState
-from replaytree.search.prior import require_prior, shared_prior
-from replaytree.search.progress import telling
+from replaytree.search.prior import require_prior
 from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.retrained import retrained
-from replaytree.search.turn_queue import TurnQueue
-from replaytree.search.turns import Limits, Progress, Turn, episode_seed
+from replaytree.search.turns import Limits, Progress
 from replaytree.space import checked
 from replaytree.space.graph import require_networks
 from replaytree.tree import Goal, Node, ReplayTree, require_writable
@@ -76,12 +74,12 @@ class Search:
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
-        self._equip(config, space, evaluator, data, told)
-        self._state.require_folder(engine.url)
-        require_prior(self.config, self._whole_space, self.data)
-        self.tree = created_tree(engine, name, space=self.space, config=self.config, data=self.data)
-        self.callbacks = Callbacks(callbacks)
-        self.learner.restore(self.tree)
+        parts = assembled(config, space, evaluator, data, told, tree=lambda: self.tree)
+        state = EvaluatorState(parts.state, begun_in=config.machine.state_dir)
+        state.require_folder(engine.url)
+        require_prior(parts.config, parts.whole_space, parts.data)
+        tree = created_tree(engine, name, space=parts.space, config=parts.config, data=parts.data)
+        self._drive(parts, Driver(parts, tree, state=state, callbacks=Callbacks(callbacks)), tree)
 
     @classmethod
     def resume(
@@ -139,43 +137,27 @@ class Search:
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
-        self._equip(config, space, evaluator, data, told, state_dir=state_dir, restart_weights=restart_weights)
-        require_same_limits(config, self.config, name)
-        self.tree = ReplayTree.open(tree.engine, name, space=self.space)
-        require_depth(self.space, self.tree, max_layers=asked.space.max_layers)
-        self._raised = None if asked == begun else (begun, asked)
-        self.callbacks = Callbacks(callbacks)
-        self._take_over = take_over
-        self._restore()
+        parts = assembled(config, space, evaluator, data, told, tree=lambda: self.tree)
+        begun_in = config.machine.state_dir
+        state = EvaluatorState(parts.state, state_dir=state_dir, begun_in=begun_in, restart=restart_weights)
+        require_same_limits(config, parts.config, name)
+        tree = ReplayTree.open(tree.engine, name, space=parts.space)
+        require_depth(parts.space, tree, max_layers=asked.space.max_layers)
+        driver = Driver(
+            parts, tree, state=state, callbacks=Callbacks(callbacks),
+            raised=None if asked == begun else (begun, asked), take_over=take_over,
+        )  # fmt: skip
+        self._drive(parts, driver, tree)
         for note in removed_notes(json.loads(info.config_json)):
             _log.warning("search %s: %s", name, note)
         return self
 
-    def _equip(
-        self,
-        config: SearchConfig,
-        space: Space | None,
-        evaluator: Evaluator | None,
-        data: Data | None,
-        workers: WorkerOptions,
-        *,
-        state_dir: str | os.PathLike[str] | None = None,
-        restart_weights: bool = False,
-    ) -> None:
-        parts = assembled(config, space, evaluator, data, workers, tree=lambda: self.tree)
+    def _drive(self, parts: Parts, driver: Driver, tree: ReplayTree) -> None:
+        """Take the parts, at what the tree holds."""
         self.config, self.data, self.space, self._whole_space = parts.config, parts.data, parts.space, parts.whole_space
-        self.workers, self.learner = parts.workers, parts.learner
-        self._state = EvaluatorState(
-            parts.state, state_dir=state_dir, begun_in=config.machine.state_dir, restart=restart_weights
-        )
-        self._stop = self._take_over = self._stale = False
-        self.lost: LeaseLost | None = None
-        self._course = Course()
-        self._raised: tuple[SearchConfig, SearchConfig] | None = None
-
-    def _restore(self) -> None:
-        self._state.restore(self.tree)
-        self.learner.restore(self.tree, raised_from=None if self._raised is None else self._raised[0])
+        self.learner, self.tree = parts.learner, tree
+        self._driver = driver
+        driver.restore()
 
     def __repr__(self) -> str:
         """Name, strategy and how far it is."""
@@ -195,6 +177,11 @@ class Search:
     def metric(self) -> Metric:
         """What its accuracies are, and how people read them."""
         return self.learner.metric
+
+    @property
+    def workers(self) -> Workers:
+        """What trains the paths: this process, or others."""
+        return self._driver.workers
 
     @property
     def strategy(self) -> Strategy:
@@ -244,100 +231,13 @@ class Search:
         Raises SearchHeld where another process drives the search. If one takes it over meanwhile, what has just been
         trained is stored, a warning is logged, and the run ends with `lost` saying why.
         """
-        is_new = (episodes, trainings, hours) != (None, None, None)
-        if not is_new and self.goal_left() is None and self._state.needs_rescoring(self.tree):
-            # A run was killed behind its last turn.
-            return self._rescored()
-        limits = Limits(episodes, trainings, hours) if is_new else self._course.to_the_goal(self.tree)
-        self._stop, self.lost = False, None
-        try:
-            with self.tree.driving(take_over=self._take_over):
-                self._take_over = False
-                # Another process may have gone on with the search, or a turn of ours may have failed half-way.
-                if self._stale or self.tree.episode_count != self.episode_count:
-                    self._restore()
-                self._stale = True
-                self._state.begin(self.tree)
-                if self._raised is not None:
-                    self.tree.store_raised(self._raised[1].to_json(), state=self.learner.state())
-                    self._raised = None
-                done = {"episodes": self.episode_count, "trainings": self.training_count}
-                limits = self._course.begin(self.tree, limits if is_new else None, **done)
-                self._learn_first()
-                self.learner.aim(limits.trainings, episodes=limits.episodes)
-                with telling(on_turn, limits, progress=progress) as tell:
-                    self._run(limits, tell)
-                self._rescore()
-                self._stale = False
-        except LeaseLost as lost:
-            self.lost = lost
-            _log.warning("%s", lost)
-        finally:
-            self._course.end()
-            self.workers.close()
-            end = EndEvent(
-                self.name, self.episode_count, self.training_count, self.learner.best_accuracy, task=self.metric.task
-            )
-            self.callbacks.tell("on_end", end)
+        asked = Limits(episodes, trainings, hours) if (episodes, trainings, hours) != (None, None, None) else None
+        self._driver.run(asked, on_turn=on_turn, progress=progress)
         return self
-
-    def _learn_first(self) -> None:
-        """Make the prior that was asked for, where none is stored: before the first training, or it was interrupted."""
-        if self.config.prior_passes is None or self.training_count or self.tree.prior():
-            return
-        assert self.data is not None, "a prior was refused without images"
-        prior = shared_prior(self.config, self.space, self._whole_space, self.data, is_stopped=lambda: self._stop)
-        if prior is not None:
-            self.tree.store_prior(prior)
-            self._restore()
-
-    def _rescored(self) -> Search:
-        """The search, whose leaders are scored once more, and nothing else."""
-        try:
-            with self.tree.driving(take_over=self._take_over):
-                self._restore()
-                self._state.begin(self.tree)
-                self._rescore()
-        except LeaseLost as lost:
-            self.lost = lost
-            _log.warning("%s", lost)
-        return self
-
-    def _rescore(self) -> None:
-        """Score the leaders with the last state of the evaluator, where it has one and can."""
-        if self._state.rescore(self.tree, apart=self.config.weights.score_images is not None):
-            self.learner.rescored(self.tree)
 
     def goal_left(self) -> Goal | None:
         """What is left of how far the search was last asked to go; None where that is reached, or was never said."""
         return self.tree.goal_left()
-
-    def _run(self, limits: Limits, on_turn: Callable[[Progress], None]) -> None:
-        """Keep the workers busy until a limit is reached, and record their turns."""
-        before = self.episode_count, self.training_count
-        queue = TurnQueue(
-            self.learner, self.workers, limits, num_paths=self.config.num_paths, seed=self.config.seed,
-            is_stopped=lambda: self._stop or self.learner.ended is not None,
-        )  # fmt: skip
-        while (done := queue.next()) is not None:
-            turn, trained = done
-            evaluations = self._finish(turn, trained)
-            on_turn(
-                Progress(
-                    episode_count=self.episode_count,
-                    training_count=self.training_count,
-                    run_episodes=self.episode_count - before[0],
-                    run_trainings=self.training_count - before[1],
-                    run_seconds=limits.seconds,
-                    depth_bound=turn.depth_bound,
-                    epochs=turn.budget.epochs,
-                    proposals=turn.proposals,
-                    evaluations=evaluations,
-                    leader=self.learner.leader,
-                    counts_turns=self.config.weights.weights == "shared",
-                    metric=self.metric,
-                )
-            )
 
     @property
     def ended(self) -> str | None:
@@ -361,51 +261,16 @@ class Search:
 
         Turns under way are trained again when the search goes on.
         """
-        self._stop = True
+        self._driver.stop()
+
+    @property
+    def lost(self) -> LeaseLost | None:
+        """Why the last run ended, where another process took the search over meanwhile."""
+        return self._driver.lost
 
     def turn(self, num_paths: int) -> tuple[Sequence[Proposal], list[PathEvaluation]]:
         """One turn of the loop by itself: propose, evaluate, observe, record."""
-        turn = self.learner.propose(num_paths)
-        ended: tuple[int, Sequence[PathEvaluation] | Exception] | None = None
-        if turn.paths:
-            seed = episode_seed(self.config.seed, turn.number)
-            self.workers.submit(turn.number, turn.paths, budget=turn.budget, seed=seed)
-            while ended is None:
-                ended = self.workers.next()
-        trained = ended[1] if ended else ()
-        if isinstance(trained, Exception):
-            raise trained
-        return turn.proposals, self._finish(turn, trained)
-
-    def _finish(self, turn: Turn, trained: Sequence[PathEvaluation]) -> list[PathEvaluation]:
-        """Learn from a turn whose paths are trained, and record it. Returns one evaluation an episode."""
-        lesson = self.learner.learn(turn, self._state.timed(trained))
-        written = None
-        if turn.paths:
-            written = self._state.written(self.tree, episode_count=self.episode_count + len(turn.proposals))
-        nodes = self.tree.record(
-            lesson.episodes,
-            state=self.learner.state(),
-            checkpoints=lesson.checkpoints,
-            used_seconds=self._course.used_seconds,
-            evaluator_state=written,
-        )
-        self._state.recorded(self.tree)
-        self.learner.recorded(lesson, nodes, tree=self.tree)
-        self.callbacks.tell_turn(
-            list(zip(turn.proposals, lesson.evaluations, strict=True)),
-            search=self.name,
-            space=self.space,
-            first_episode=self.episode_count - len(turn.proposals),
-            first_training=self.training_count - len(turn.paths),
-            depth_bound=turn.depth_bound,
-            epochs=turn.budget.epochs,
-            best_accuracy=self.learner.best_accuracy,
-            policy_loss=lesson.update.loss,
-            entropy=lesson.update.entropy,
-            task=self.metric.task,
-        )
-        return lesson.evaluations
+        return self._driver.turn(num_paths)
 
     def best_model(
         self,

@@ -106,7 +106,7 @@ def test_a_run_ends_by_scoring_its_leaders_once_more(tmp_path, begin, resume):
 def test_killed_before_the_leaders_were_scored_they_are_when_it_is_resumed(tmp_path, begin, resume, monkeypatch):
     whole = begin(tmp_path / "whole.db").run(episodes=6)
     search = begin(tmp_path / "parts.db")
-    monkeypatch.setattr(search, "_rescore", lambda: None)
+    monkeypatch.setattr(search._driver, "_rescore", lambda: None)
     search.run(episodes=6)
     assert search.tree.needs_rescoring
     again = resume(tmp_path / "parts.db").run()
@@ -118,14 +118,14 @@ def test_killed_before_the_leaders_were_scored_they_are_when_it_is_resumed(tmp_p
 def test_scores_on_fewer_images_are_compared_with_none_of_the_leaders(tmp_path, begin, resume):
     # As a run with --score-images does.
     parts = begin(tmp_path / "b.db")
-    parts._rescore = lambda: parts._state.rescore(parts.tree, apart=True)
+    parts._driver._rescore = lambda: parts._driver._state.rescore(parts.tree, apart=True)
     parts.run(episodes=3)
     assert {node.epochs for node in parts.tree.best(99)} == {4}
     assert len(parts.tree.best(99)) == len(parts.tree.nodes()), "those of the last turn, too"
     parts.run(episodes=1)
     assert [episode.epochs for episode in parts.tree.episodes()] == [1, 2, 3, 5]
     assert {node.epochs for node in parts.tree.best(99)} == {6}
-    assert resume(tmp_path / "b.db")._state.epochs_before == 2
+    assert resume(tmp_path / "b.db")._driver._state.epochs_before == 2
     assert check(parts.tree.engine) == []
 
 
@@ -254,7 +254,7 @@ def test_in_memory_a_state_lasts_as_long_as_the_database(begin, tmp_path):
     search = begin("sqlite://").run(episodes=2)
     search.workers.evaluator.turns = 99
     search.workers.evaluator.weights[0].fill_(7.0)
-    search._stale = True
+    search._driver._stale = True
     assert everything(search.run(episodes=2)) == everything(whole)
     assert check(search.tree.engine) == []
 

@@ -102,7 +102,7 @@ def test_interrupted_after_a_raise_is_as_if_uninterrupted(tmp_path, strategy):
 def test_a_raise_is_stored_with_its_state_before_anything_is_trained(storage, monkeypatch):
     begun(storage).run(episodes=4)
     search = resumed(storage, 6, max_layers=6)
-    monkeypatch.setattr(search, "_run", lambda *_: None)
+    monkeypatch.setattr(search._driver, "_run", lambda *_: None)
     assert json.loads(search.tree.info().config_json)["max_layers"] == 4
     search.run(episodes=1)
     assert json.loads(search.tree.info().config_json)["max_layers"] == 6

@@ -531,7 +531,7 @@ class Lifo:
 
 def crowded(storage, **options):
     search = make(storage, **options)
-    search.workers = Lifo(Table())
+    search._driver.workers = Lifo(Table())
     return search
 
 

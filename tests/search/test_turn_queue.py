@@ -70,13 +70,13 @@ def begun(storage, strategy, crowd, **options):
     }  # fmt: skip
     options = without_foreign(strategy, options)
     search = replaytree.Search(space=SPACE, evaluator=Seeded(), storage=storage, name="s", **options)
-    search.workers = crowd
+    search._driver.workers = crowd
     return search
 
 
 def resumed(storage, crowd, **options):
     search = replaytree.Search.resume("s", space=SPACE, evaluator=Seeded(), storage=storage, **options)
-    search.workers = crowd
+    search._driver.workers = crowd
     return search
 
 
