@@ -152,8 +152,12 @@ def export(
     name: Annotated[str, typer.Argument(help="A search that was retrained, or a .safetensors file.")],
     out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors or .py.")],
     form: Annotated[
-        Literal["onnx", "pt2", "safetensors", "python"] | None,
-        typer.Option("--format", help="Format of the file.  [default: from the extension of --out]"),
+        Literal["onnx", "onnx-int8", "pt2", "safetensors", "python"] | None,
+        typer.Option(
+            "--format",
+            help="Format of the file; onnx-int8 computes in 8-bit whole numbers.  [default: from the extension of "
+            "--out]",
+        ),
     ] = None,
     node: Annotated[
         str | None,
@@ -161,12 +165,31 @@ def export(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the model.  [default: the first]")] = None,
     mirror: Mirror = False,
+    calibration_images: Annotated[
+        int | None,
+        typer.Option(
+            help="int8: training images on which the range of every tensor is found.  [default: 256, or all if fewer]"
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="int8: the accuracy on validation images that the file may lose; it is not written if it loses more.  "
+            "[default: 0.01]"
+        ),
+    ] = None,
+    accept_drop: Annotated[
+        bool, typer.Option("--accept-drop", help="int8: write the file, however much accuracy it loses.")
+    ] = False,
     force: Force = False,
     storage: Storage = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a model for use elsewhere, and verify on the validation part that it equals the trained one."""
-    from replaytree.deliver import data_again, format_of
+    """Write a model for use elsewhere, and verify on the validation part that it equals the trained one.
+
+    An int8 file does not equal it: its accuracy is told beside that of the trained one.
+    """
+    from replaytree.deliver import Int8Options, data_again, format_of
     from replaytree.deliver import export as write
     from replaytree.deliver.weights import read_weights
 
@@ -186,8 +209,11 @@ def export(
             f"itself), so it cannot be verified here; export the file that `replaytree retrain` wrote, or in Python "
             f"with replaytree.deliver.export(..., data=...)"
         )
+    given = {"calibration_images": calibration_images, "max_drop": max_drop, "accept_drop": accept_drop or None}
+    given = {name: value for name, value in given.items() if value is not None}
+    int8 = Int8Options(**given) if given else None
     data = data_again(description, data_dir=data_dir)
-    done = write(weights, out, form=form, data=data, mirror=mirror, force=force)
+    done = write(weights, out, form=form, data=data, mirror=mirror, force=force, int8=int8)
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
     say(done.cost)
     say(f"{_accuracy(done.description)}, as retrained")

@@ -1,8 +1,9 @@
 """From a node to a usable model: retrain, measure test accuracy, export, predict."""
 
 from replaytree.deliver.description import Description
-from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, Verification, export, format_of
+from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, export, format_of
 from replaytree.deliver.full_training import EpochDone, TrainingDiverged
+from replaytree.deliver.int8 import Int8Options
 from replaytree.deliver.load import load
 from replaytree.deliver.made import AnyModel
 from replaytree.deliver.model import Model
@@ -20,6 +21,7 @@ from replaytree.deliver.retrain import (
 )
 from replaytree.deliver.subject import Subject, node_subject, path_subject, search_subject
 from replaytree.deliver.text_model import NextWords, TextModel, TextPerplexity, read_text_file
+from replaytree.deliver.verification import Verification
 
 __all__ = [
     "EXPORT_FORMATS",
@@ -27,6 +29,7 @@ __all__ = [
     "Description",
     "EpochDone",
     "ExportFormat",
+    "Int8Options",
     "Model",
     "NextWords",
     "PictureInputs",

@@ -5,10 +5,9 @@ Shapes: N images, C channels, H rows, W columns, K classes.
 
 from __future__ import annotations
 
-import math
 import runpy
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,6 +18,7 @@ from replaytree.data import NAMED, TEXTS, Data, ImageData, TextData
 from replaytree.deliver.deployed import Deployed, accuracy, batched_logits
 from replaytree.deliver.deployed_text import ROWS, DeployedText, WordByWord, text_likelihood
 from replaytree.deliver.description import Description
+from replaytree.deliver.int8 import INT8_FLAGS, Int8Options, int8_export
 from replaytree.deliver.made import AnyDeployed
 from replaytree.deliver.model import Model
 from replaytree.deliver.onnx_file import onnx_content, onnx_model
@@ -26,89 +26,45 @@ from replaytree.deliver.pt2_file import own_pt2, pt2_content, run_own_pt2
 from replaytree.deliver.python_source import python_source
 from replaytree.deliver.text_model import TextModel
 from replaytree.deliver.text_source import text_source
+from replaytree.deliver.verification import Verification, require_equal
 from replaytree.deliver.weights import read_weights, weights_content, weights_of_python
 from replaytree.deliver.writing import require_target, write_whole
-from replaytree.errors import ConfigError, ModelError
+from replaytree.errors import ConfigError
 
-ExportFormat = Literal["onnx", "pt2", "safetensors", "python"]
+ExportFormat = Literal["onnx", "onnx-int8", "pt2", "safetensors", "python"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+# The forms that equal their model.
 SUFFIX: dict[ExportFormat, str] = {
     "onnx": ".onnx",
     "pt2": ".pt2",
     "safetensors": ".safetensors",
     "python": ".py",
 }
-TOLERANCE = 1e-4
+# Those that are near to it (int8.py).
+INT8_SUFFIX: dict[ExportFormat, str] = {"onnx-int8": ".onnx"}
 # Of a text that an export reads word by word: more columns are faster.
 COLUMNS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """How an export compares with its model on the validation images. `files` were written and have `nbytes`."""
-
-    files: tuple[Path, ...]
-    description: Description
-    nbytes: int
-    images: int
-    model_accuracy: float
-    export_accuracy: float
-    differing_predictions: int
-    largest_difference: float
-
-    @property
-    def text(self) -> str:
-        """The comparison as a sentence. It has no accuracy: the model may have been trained on these images."""
-        return (
-            f"verified on {self.images} {self.description.metric.items}: {self._perplexity}"
-            f"{self.differing_predictions} predictions differ from PyTorch's, "
-            f"outputs within {self.largest_difference:.1e}"
-        )
-
-    @property
-    def cost(self) -> str:
-        """The cost of the export, beside the limits of the search."""
-        made = self.description
-        return (
-            f"{made.params:,} parameters{_at_most(made.max_params)}, {made.flops:,} multiply-adds "
-            f"{made.metric.each}{_at_most(made.max_flops)}, {self.nbytes:,} bytes"
-        )
-
-    @property
-    def _perplexity(self) -> str:
-        """Of text what both came to: the validation words are not trained on."""
-        metric = self.description.metric
-        if not metric.is_inverse:
-            return ""
-        found = [metric.shown(each) for each in (self.model_accuracy, self.export_accuracy)]
-        return f"perplexity {found[1]}, PyTorch's {found[0]}; "
-
-    @property
-    def broken_limits(self) -> tuple[str, ...]:
-        """A sentence for each limit of the search that the export exceeds."""
-        made = self.description
-        found = []
-        if made.max_params is not None and made.params > made.max_params:
-            found.append(f"{made.params:,} parameters are more than the search was limited to ({made.max_params:,})")
-        if made.max_flops is not None and made.flops > made.max_flops:
-            mirror = "; the mirror image doubles them: leave out --mirror" if made.mirror else ""
-            found.append(
-                f"{made.flops:,} multiply-adds {made.metric.each} are more than the search was limited to "
-                f"({made.max_flops:,}){mirror}"
-            )
-        return tuple(found)
-
-
 def export(
-    weights: Path, out: Path, *, form: ExportFormat, data: Data, mirror: bool = False, force: bool = False
+    weights: Path,
+    out: Path,
+    *,
+    form: ExportFormat,
+    data: Data,
+    mirror: bool = False,
+    force: bool = False,
+    int8: Int8Options | None = None,
 ) -> Verification:
     """Write the model of a safetensors file in another form, and verify it on the validation part of `data`.
 
     With `mirror` each prediction is the mean over an image and its mirror image. A python export is two files, `out`
     and its weights beside it (`net.py.safetensors`). No path of this machine is written. Raises ConfigError for a name
     that is taken or has the wrong suffix, and ModelError if the export does not equal the model; then no file is left
-    behind.
+    behind. A form of INT8_SUFFIX is near to its model: `int8` says what it is made with and may lose.
     """
+    if int8 is not None and form not in INT8_SUFFIX:
+        raise ConfigError(f"--format {form} is not of 8 bits, so there is nothing to calibrate; leave out {INT8_FLAGS}")
     targets = _targets(out, form)
     for target in targets:
         require_target(target, force=force)
@@ -118,6 +74,12 @@ def export(
     _require_same(weights, described, data, mirror=mirror)
     network.mirror = mirror
     description = replace(described, mirror=mirror, data=_without_paths(described))
+    if form in INT8_SUFFIX:
+        if not isinstance(network, Deployed) or not isinstance(data, ImageData):
+            raise ConfigError(f"--format {form} is for models of images, and {weights} is one of text; choose another")
+        content, verification = int8_export(out, network, description, data, options=int8 or Int8Options())
+        write_whole(out, content)
+        return verification
     contents = _contents(targets, form, network, description)
     if isinstance(network, DeployedText):
         assert isinstance(data, TextData), "a model of text is verified on text"
@@ -150,8 +112,9 @@ def format_of(out: Path) -> ExportFormat:
 
 
 def _targets(out: Path, form: ExportFormat) -> tuple[Path, ...]:
-    if out.suffix.lower() != SUFFIX[form]:
-        raise ConfigError(f"out is {out}; the name of a file of --format {form} must end in {SUFFIX[form]}")
+    suffix = (SUFFIX | INT8_SUFFIX)[form]
+    if out.suffix.lower() != suffix:
+        raise ConfigError(f"out is {out}; the name of a file of --format {form} must end in {suffix}")
     # The weights first: a Python file without them would be useless.
     return (weights_of_python(out), out) if form == "python" else (out,)
 
@@ -215,7 +178,7 @@ def _verify(
         differing_predictions=int((expected_NK.argmax(dim=1) != found_NK.argmax(dim=1)).sum()),
         largest_difference=float((expected_NK - found_NK).abs().max()),
     )
-    _require_equal(result, is_finite=bool(torch.isfinite(found_NK).all()))
+    require_equal(result, is_finite=bool(torch.isfinite(found_NK).all()))
     return result
 
 
@@ -241,7 +204,7 @@ def _verify_text(
         differing_predictions=int((expected_TBV.argmax(dim=2) != found_TBV.argmax(dim=2)).sum()),
         largest_difference=float((expected_TBV - found_TBV).abs().max()),
     )
-    _require_equal(result, is_finite=bool(torch.isfinite(found_TBV).all()))
+    require_equal(result, is_finite=bool(torch.isfinite(found_TBV).all()))
     return result
 
 
@@ -259,26 +222,3 @@ def _language_model(contents: dict[Path, bytes], form: ExportFormat, description
     own = _own(contents, form)
     network: nn.Module = own.network if isinstance(own, DeployedText) else own
     return network
-
-
-def _require_equal(result: Verification, *, is_finite: bool) -> None:
-    """ModelError where an export does not equal its model."""
-    metric, out = result.description.metric, result.files[0]
-    if not is_finite or result.largest_difference > TOLERANCE:
-        raise ModelError(
-            f"the export to {out} does not equal its model: its outputs differ by up to "
-            f"{result.largest_difference:.1e}, more than {TOLERANCE:.0e}; nothing was written. Try another --format"
-        )
-    ends = result.model_accuracy, result.export_accuracy
-    # Perplexities are sums of rounded losses; an accuracy counts images.
-    same = math.isclose(*ends, rel_tol=TOLERANCE) if metric.is_inverse else ends[0] == ends[1]
-    if not same:
-        found, expected = (metric.number(each) for each in reversed(ends))
-        raise ModelError(
-            f"the export to {out} does not equal its model: {metric.name} {found}, not {expected}; nothing was "
-            f"written. Try another --format"
-        )
-
-
-def _at_most(limit: int | None) -> str:
-    return "" if limit is None else f" (at most {limit:,})"

@@ -10,6 +10,7 @@ import copy
 import logging
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,16 @@ from replaytree.errors import ConfigError, ModelError
 
 DESCRIPTION_KEY = "replaytree"
 
+# They stand at both ends of every tensor of an int8 file (onnx_int8.py).
+QUANTISING = ("QuantizeLinear", "DequantizeLinear")
+
 # The operations of layers, normalisation and mirror image, and the usual ones that a new kind of layer may bring:
 # activations, and shuffled channels. None makes a large tensor from a small one. Then those of recurrent cells.
 OPERATIONS = frozenset(
     ("Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Elu", "Flatten", "Gelu",
      "Gemm", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mish", "Mul", "Pad",
      "ReduceMean", "Relu", "Reshape", "Sigmoid", "Slice", "Squeeze", "Sub", "Tanh", "Transpose",
-     "Abs", "Gather", "Less", "MatMul", "Split", "Unsqueeze", "Where")
+     "Abs", "Gather", "Less", "MatMul", "Split", "Unsqueeze", "Where", *QUANTISING)
 )  # fmt: skip
 _MOST_BYTES = 2**31 - 1
 
@@ -48,29 +52,55 @@ def onnx_content(network: AnyDeployed, description: Description) -> bytes:
 
     Batch norm is folded into a convolution right before it. The exporter's notes on the Python source are left out.
     """
+    require_onnx()
+    if isinstance(network, DeployedText):
+        proto = exported(
+            copy.deepcopy(network).eval(), example_of(description), dynamic_shapes(description),
+            inputs=["words", "state"], outputs=["logits", "new_state"],
+        )  # fmt: skip
+    else:
+        proto = exported(folded(network), example_of(description), dynamic_shapes(description))
+    return described(proto, description)
+
+
+def require_onnx() -> None:
+    """ConfigError where a package is missing that writes or runs the files."""
     _require("onnx", "onnxruntime", "onnxscript")
+
+
+def exported(
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    shapes: dict[str, Any],
+    *,
+    inputs: Sequence[str] = ("images",),
+    outputs: Sequence[str] = ("logits",),
+) -> Any:
+    """The computation of a network as an onnx.ModelProto, and nothing else."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            copy.deepcopy(network).eval() if isinstance(network, DeployedText) else _folded(network),
-            example_of(description),
-            dynamo=True,
-            verbose=False,
-            input_names=["words", "state"] if isinstance(network, DeployedText) else ["images"],
-            output_names=["logits", "new_state"] if isinstance(network, DeployedText) else ["logits"],
-            dynamic_shapes=dynamic_shapes(description),
-        )
+            network, example, dynamo=True, verbose=False, input_names=inputs, output_names=outputs,
+            dynamic_shapes=shapes,
+        )  # fmt: skip
     assert program is not None, "the dynamo exporter returns its program"
     proto: Any = program.model_proto
-    _strip(proto)
+    strip(proto)
+    return proto
+
+
+def described(proto: Any, description: Description, notes: Mapping[str, str] | None = None) -> bytes:
+    """The content of a file: the computation, and as metadata description, classes, digest and further `notes`."""
     entries = {
         DESCRIPTION_KEY: description.to_json(),
         DIGEST_KEY: NO_DIGEST,
         "classes": "\n".join(description.classes),
+        **(notes or {}),
     }
     if description.metric.task == "images":
         entries["images"] = description.preparation
+    proto.ClearField("metadata_props")
     for key, value in entries.items():
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
@@ -132,23 +162,23 @@ def onnx_model(content: bytes, *, origin: str) -> AnyModel:
     return Model(description, logits)
 
 
-def _folded(network: Deployed) -> nn.Module:
+def folded(network: Deployed) -> nn.Module:
     """A copy with each batch norm folded into the convolution before it.
 
     torch.onnx also does this, but not for layers that are used twice, as with the mirror image.
     """
-    folded = copy.deepcopy(network).eval()
-    for module in list(folded.modules()):
+    own = copy.deepcopy(network).eval()
+    for module in list(own.modules()):
         if not isinstance(module, nn.Sequential):
             continue
         for (name, convolution), (after, norm) in pairwise(module.named_children()):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(convolution, norm))
                 setattr(module, after, nn.Identity())
-    return folded
+    return own
 
 
-def _strip(proto: Any) -> None:
+def strip(proto: Any) -> None:
     """Remove everything but the computation: names of modules, stack traces, paths, shapes."""
     graph = proto.graph
     for each in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
@@ -183,7 +213,10 @@ def _require_modest(proto: Any, description: Description) -> None:
     inferred = shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True).graph
     known = {value.name: value.type.tensor_type.shape.dim for value in (*inferred.value_info, *inferred.output)}
     values = 0
-    for name in (name for node in graph.node for name in node.output if name):
+    # The largest tensor of an int8 file may be one of its weights, of which the first size is no batch.
+    weights = {tensor.name for tensor in graph.initializer}
+    activations = [node for node in graph.node if node.op_type != "DequantizeLinear" or node.input[0] not in weights]
+    for name in (name for node in activations for name in node.output if name):
         sizes = _sizes(list(known[name]), of_text=of_text) if name in known else None
         if sizes is None:
             raise ValueError(f"the size of {name} is unknown")
@@ -191,6 +224,9 @@ def _require_modest(proto: Any, description: Description) -> None:
     # Each layer keeps at most a few tensors of the size that its description counts; the mirror image doubles them. The
     # matrices of a cell are put side by side first.
     most = 4 * (description.activations + 8 * math.prod(description.input_shape)) + 4096
+    if any(node.op_type in QUANTISING for node in graph.node):
+        # Each tensor is there three times: computed, quantised, and read again.
+        most *= 3
     if values > most + (2 * description.params if of_text else 0):
         raise ValueError(f"it computes {values} values {description.metric.each}, more than its layers have")
 

@@ -1,5 +1,6 @@
 """One network with every kind of layer side by side, in every form that a model is exported in."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from torch import nn
 
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
-from replaytree.deliver.onnx_file import OPERATIONS, onnx_content, onnx_model
+from replaytree.deliver.onnx_file import OPERATIONS, described, onnx_content, onnx_model
+from replaytree.deliver.onnx_int8 import int8_proto
 from replaytree.deliver.pt2_file import pt2_content, run_own_pt2
 from replaytree.deliver.python_source import python_source
 from replaytree.space import Classifier, Concatenation, Graph, GraphNode
@@ -88,3 +90,21 @@ def test_python(model, description, images):
     network = names["Network"]().eval()
     network.layers.load_state_dict(model.network.state_dict())
     torch.testing.assert_close(network(images), model(images), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_int8(model, description, images):
+    """Every kind computes in whole numbers: what onnxruntime makes of the file has a float kernel nowhere."""
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    content = described(int8_proto(model, images), description)
+    found, expected = onnx_model(content, origin="here").logits(images), model(images)
+    assert float((found - expected).abs().max() / expected.abs().max()) < 0.1
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = f"{folder}/fused.onnx"
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        fused = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
+    assert {"QLinearConv", "QGemm"} <= fused
+    assert not {"Conv", "Gemm", "BatchNormalization"} & fused
