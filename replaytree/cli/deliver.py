@@ -209,14 +209,19 @@ def export(
             f"itself), so it cannot be verified here; export the file that `replaytree retrain` wrote, or in Python "
             f"with replaytree.deliver.export(..., data=...)"
         )
-    given = {"calibration_images": calibration_images, "max_drop": max_drop, "accept_drop": accept_drop or None}
+    given: dict[str, Any] = {
+        "calibration_images": calibration_images,
+        "max_drop": max_drop,
+        "accept_drop": accept_drop or None,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     int8 = Int8Options(**given) if given else None
     data = data_again(description, data_dir=data_dir)
     done = write(weights, out, form=form, data=data, mirror=mirror, force=force, int8=int8)
     say(f"{', '.join(map(str, done.files))}: {description.labels}, from {weights.name}")
     say(done.cost)
-    say(f"{_accuracy(done.description)}, as retrained")
+    in_float = "" if done.calibrated is None else ", in float"
+    say(f"{_accuracy(done.description)}, as retrained{in_float}")
     if done.description.metric.task == "images":
         say(f"{done.description.preparation}, as in training")
     say(done.text)

@@ -112,6 +112,21 @@ def test_export_verifies_and_predict_reads_it(replaytree, tmp_path, form):
     assert json.loads(out)[0]["file"] == str(tmp_path / "a.png")
 
 
+def test_an_int8_file_says_what_it_lost_and_predict_reads_it(replaytree, tmp_path):
+    file = tmp_path / "small.onnx"
+    code, out, err = replaytree("export", "first", "--format", "onnx-int8", "--out", file, "--accept-drop",
+                                "--calibration-images", 50)  # fmt: skip
+    assert (code, err) == (0, "")
+    assert re.search(r"^validation accuracy 0\.\d{4} \(no test split\), as retrained, in float$", out, re.M)
+    said = (
+        r"^verified on 180 validation images: accuracy (\S+) in int8, (\S+) in float; (\d+) predictions differ; ranges "
+    )
+    assert re.search(said + "from 50 training images$", out, re.M)
+    Image.new("L", (8, 8), 9).save(tmp_path / "a.png")
+    code, out, _ = replaytree("predict", file, tmp_path / "a.png", "--format", "json")
+    assert (code, json.loads(out)[0]["file"]) == (0, str(tmp_path / "a.png"))
+
+
 def test_export_to_a_name_that_says_no_form(replaytree, tmp_path):
     code, out, err = replaytree("export", "first", "--out", tmp_path / "model")
     assert (code, out) == (2, "")
@@ -258,6 +273,11 @@ MISTAKES = [
     (["export", "first", "--format", "onnx", "--out", "m.onnx", "--node", "99999"], "has no node '99999'"),
     (["export", "gone.safetensors", "--format", "onnx", "--out", "m.onnx"], "there is no file gone.safetensors"),
     (["export", "first", "--format", "tflite", "--out", "m"], "'tflite' is not one of"),
+    (["export", "first", "--out", "m.onnx", "--max-drop", "0.1"], "--format onnx is not of 8 bits"),
+    (["export", "first", "--out", "m.onnx", "--format", "onnx-int8", "--max-drop", "2"],
+     r"max_drop is 2.*\(--max-drop\)"),
+    (["export", "first", "--out", "m.onnx", "--format", "onnx-int8", "--calibration-images", "9999"],
+     "calibration_images is 9,999, and there are 1,617 training images"),
     (["predict", "gone.onnx", "a.png"], "there is no model file gone.onnx"),
     (["run", "--max-params", "10"], "no path of 6 layers obeys --max-params 10"),
     (["run", "--max-flops", "0"], "max_flops is 0"),
