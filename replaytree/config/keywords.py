@@ -13,8 +13,8 @@ class SearchKeywords(TypedDict, total=False):
     """Seed of all random choices."""
 
     dataset: str | PathLike[str] | None
-    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, ptb, or a folder with train/<class>/<image> or
-    train.txt, valid.txt and test.txt."""
+    """digits, mnist, fashion-mnist, cifar10, cifar100, svhn, ptb; a folder with train/<class>/<image> or train.txt,
+    valid.txt and test.txt; arrays, data.npz or train_x.npy; or a table of file and label, labels.csv."""
 
     task: Literal["images", "text"] | None
     """images are classified; text is modelled word by word."""
@@ -28,6 +28,9 @@ class SearchKeywords(TypedDict, total=False):
     resize: Literal["squash", "pad", "crop"]
     """How pictures of another shape get that size: squash stretches them, pad adds black, crop cuts to the
     middle."""
+
+    channel_axis: Literal["first", "last"] | None
+    """Where the arrays of a .npz or .npy file have their channels."""
 
     train_limit: int | None
     """Train on a stratified part of this many images, or on the first words of a text."""

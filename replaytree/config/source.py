@@ -9,10 +9,13 @@ from replaytree.config.image_size import WANTED, ImageSize, image_size
 from replaytree.config.option import Form, Options, option
 from replaytree.metric import Task
 
-__all__ = ["Resize", "SourceOptions", "Task"]
+__all__ = ["ChannelAxis", "Resize", "SourceOptions", "Task"]
 
 Resize = Literal["squash", "pad", "crop"]
 """How an image of another shape becomes one of the size asked for (data/resize.py)."""
+
+ChannelAxis = Literal["first", "last"]
+"""Where an array of images has its channels: (N, C, H, W) or (N, H, W, C)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,8 @@ class SourceOptions(Options):
 
     dataset: str | None = option(
         "digits",
-        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, ptb, or a folder with train/<class>/<image> or "
-        "train.txt, valid.txt and test.txt.",
+        "digits, mnist, fashion-mnist, cifar10, cifar100, svhn, ptb; a folder with train/<class>/<image> or "
+        "train.txt, valid.txt and test.txt; arrays, data.npz or train_x.npy; or a table of file and label, labels.csv.",
         "Data",
         first=True,
         path=True,
@@ -51,6 +54,9 @@ class SourceOptions(Options):
         "squash",
         "How pictures of another shape get that size: squash stretches them, pad adds black, crop cuts to the middle.",
         "Data",
+    )
+    channel_axis: ChannelAxis | None = option(
+        None, "Where the arrays of a .npz or .npy file have their channels.", "Data", unset="as their shape tells"
     )
     train_limit: int | None = option(
         None, "Train on a stratified part of this many images, or on the first words of a text.", "Data", least=1,

@@ -43,6 +43,7 @@ class TextOptions(Options):
 _OF_IMAGES: Mapping[str, str] = {
     "image_size": "words have no size",
     "resize": "words have no size",
+    "channel_axis": "words have no channels",
     "val_fraction": "valid.txt validates",
     "skip_bad": "no file of a text is left out",
     "momentum": "a text is learned by plain SGD",

@@ -1,6 +1,7 @@
 """Data sets in memory: images as uint8 tensors, texts as numbers of words. Only train and validation, never test."""
 
-from replaytree.data.arrays import as_data, channels_last, from_arrays
+from replaytree.data.array_form import as_bytes, channels_last
+from replaytree.data.arrays import as_data, from_arrays
 from replaytree.data.augment import augment, cutout, normalise
 from replaytree.data.balance import balance_notes
 from replaytree.data.channels import match_channels
@@ -10,7 +11,7 @@ from replaytree.data.load import Data, load_again, load_data, load_source
 from replaytree.data.load_text import load_text, read_part, task_of
 from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
 from replaytree.data.named_texts import TEXTS, NamedText, texts_found
-from replaytree.data.place import KNOWN, find_folder, stored_path
+from replaytree.data.place import KNOWN, find_source, stored_path
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.text import END, UNKNOWN, TextData, TextFingerprint
 
@@ -27,13 +28,14 @@ __all__ = [
     "NamedText",
     "TextData",
     "TextFingerprint",
+    "as_bytes",
     "as_data",
     "augment",
     "balance_notes",
     "channels_last",
     "cutout",
     "data_folder",
-    "find_folder",
+    "find_source",
     "found",
     "from_arrays",
     "load_again",

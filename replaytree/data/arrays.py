@@ -5,7 +5,8 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,64 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from replaytree.data.images import ImageData, Labelled
-from replaytree.data.names import as_text
+from replaytree.config.image_size import sides
+from replaytree.config.source import ChannelAxis, Resize
+from replaytree.data.array_form import as_array, as_bytes, channels_last, range_notes, ranges_of, require_images
+from replaytree.data.deep import Range
+from replaytree.data.images import ImageData, Labelled, SealedImages
+from replaytree.data.labels import classes_of, label_numbers
+from replaytree.data.names import count_of
+from replaytree.data.resize import SQUASH, Sides, resized_images
 from replaytree.data.split import stratified_split
 from replaytree.data.text import TextData
+from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
-_CHANNELS = (1, 3)
+Pair = tuple[Any, Any]
+"""Images and their labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayForm:
+    """How the arrays of a data set are read: where channels are, and of which size images become."""
+
+    channel_axis: ChannelAxis | None = None
+    size: Sides | None = None
+    resize: Resize = SQUASH
+
+    def part(self, pair: Pair, classes: tuple[str, ...], ranges: Mapping[str, Range], what: str) -> Labelled:
+        """Another part than that of training, in the same form."""
+        images_NHWC, labels = self.raw(pair, what)
+        labels_N = label_numbers(labels, len(images_NHWC), classes, f"labels of the {what}")
+        return self._sized(Labelled(classes, torch.from_numpy(as_bytes(images_NHWC, ranges, what)), labels_N))
+
+    def raw(self, pair: Pair, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """Arrays (N, H, W, C) and labels, as they were given."""
+        images = as_array(pair[0], what)
+        require_images(images, what)
+        return channels_last(images, self.channel_axis, what=what), as_array(pair[1], f"labels of the {what}")
+
+    def seen(
+        self, train: Pair, val: Pair | None, classes: Sequence[object] | None
+    ) -> tuple[Labelled, Labelled | None, dict[str, Range], list[str]]:
+        """The train part, the validation part, the values that became 0 and 255, and sentences on them."""
+        images_NHWC, labels = self.raw(train, "images")
+        names = classes_of(labels, len(images_NHWC), classes)
+        raw = [images_NHWC]
+        if val is not None:
+            raw.append(self.raw(val, "validation images")[0])
+            _require_shape(raw[1], images_NHWC, "validation images")
+        ranges = ranges_of(raw)
+        images_NCHW = as_bytes(images_NHWC, ranges)
+        notes = range_notes(images_NHWC.dtype, ranges, images_NCHW)
+        first = Labelled(names, torch.from_numpy(images_NCHW), label_numbers(labels, len(images_NHWC), names))
+        other = None if val is None else self.part(val, names, ranges, "validation images")
+        return self._sized(first), other, ranges, notes
+
+    def _sized(self, part: Labelled) -> Labelled:
+        if self.size is None:
+            return part
+        return replace(part, images_NCHW=resized_images(part.images_NCHW, self.size, self.resize))
 
 
 def from_arrays(
@@ -27,46 +79,57 @@ def from_arrays(
     labels: npt.ArrayLike | torch.Tensor,
     *,
     classes: Sequence[object] | None = None,
+    test: Pair | None = None,
     name: str = "arrays",
+    channel_axis: ChannelAxis | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    resize: Resize = SQUASH,
     val_fraction: float = 0.1,
     seed: int = 0,
     crop_padding: int | None = None,
     flip: bool = False,
 ) -> ImageData:
-    """ImageData from uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W) and integer labels (N,), 0 to K - 1.
+    """ImageData from images (N, H, W), (N, H, W, C) or (N, C, H, W) and labels (N,), 0 to K - 1 or words.
 
-    Channels are taken to come first if only the second dimension is 1 or 3. `classes` names the K classes (default:
-    their numbers). A stratified `val_fraction` becomes the validation part. `crop_padding` None means an eighth of the
-    shorter side. Images are mirrored in training only with `flip`. Raises DataError for arrays of any other form.
+    Channels are where one of the two ends is 1 or 3, or at most half of the rest; `channel_axis` 'first' or 'last'
+    says it where that is not clear. Bytes are taken as they are; other numbers become 0 to 255 by one range for all
+    images (one a channel, where there are neither 1 nor 3), which `notes` state and a model remembers. `classes` names
+    the K classes (default: their numbers, or the words). A stratified `val_fraction` becomes the validation part.
+    `test`, (images, labels), is kept closed until a retraining measures its model. `image_size` and `resize` are as
+    for load_data(). `crop_padding` None means an eighth of the shorter side. Images are mirrored in training only with
+    `flip`. Raises DataError for arrays of any other form.
     """
-    images_NHWC, labels_N = _channels_last(_array(images, "images")), _array(labels, "labels")
-    _require_labels(labels_N, len(images_NHWC))
-    # Checked before names are made: a label of a billion would make a billion names.
-    present = np.unique(labels_N)
-    names = _class_names(range(len(present)) if classes is None else classes)
-    if not np.array_equal(present, np.arange(len(names))):
-        raise DataError(
-            f"labels are {present.tolist()[:10]}; there are {len(names)} classes, so they must be 0 to "
-            f"{len(names) - 1}, each at least once: `classes, labels = numpy.unique(labels, return_inverse=True)` "
-            f"numbers them"
-        )
-    if len(names) < 2:
-        raise DataError("labels are all 0; there must be at least two classes")
-    padding = min(images_NHWC.shape[1:3]) // 8 if crop_padding is None else crop_padding
+    form = ArrayForm(channel_axis, None if image_size is None else sides(image_size), resize)
+    whole, _, ranges, notes = form.seen((images, labels), None, classes)
+    padding = min(whole.images_NCHW.shape[2:]) // 8 if crop_padding is None else crop_padding
     if not isinstance(padding, int | np.integer) or padding < 0:
         raise DataError(f"crop_padding is {padding!r}; it must be a whole number from 0, or None")
     if not isinstance(flip, bool | np.bool_):
         raise DataError(f"flip is {flip!r}; it must be True or False")
-    whole = Labelled(
-        names,
-        torch.from_numpy(np.require(images_NHWC.transpose(0, 3, 1, 2), requirements=("C", "W"))),
-        torch.from_numpy(labels_N.astype(np.int64)),
-    )
     train, val = (
-        Labelled(names, whole.images_NCHW[index_N], whole.labels_N[index_N])
+        Labelled(whole.classes, whole.images_NCHW[index_N], whole.labels_N[index_N])
         for index_N in stratified_split(whole.labels_N, val_fraction, seed=seed)
     )
-    return ImageData.from_parts(name, train=train, val=val, crop_padding=int(padding), flip=bool(flip))
+    data = ImageData.from_parts(name, train=train, val=val, crop_padding=int(padding), flip=bool(flip))
+    data = replace(data, ranges=ranges, notes=tuple(notes), resize=resize)
+    return data if test is None else with_test(data, test, form)
+
+
+def with_test(data: ImageData, test: Pair, form: ArrayForm) -> ImageData:
+    """The data with a test part, closed; DataError where it is of another form."""
+    if not isinstance(test, tuple | list) or len(test) != 2:
+        raise DataError(f"test is a {type(test).__name__}; it must be a pair (images, labels)")
+    part = form.part((test[0], test[1]), data.classes, data.ranges, "test images")
+    if tuple(part.images_NCHW.shape[1:]) != data.image_shape:
+        raise _of_another_shape(part.images_NCHW.shape[1:], data.image_shape, "test images")
+    seen = {*pixel_keys(data.train_images), *pixel_keys(data.val_images)}
+    notes = list(data.notes)
+    if shared := sum(key in seen for key in pixel_keys(part.images_NCHW)):
+        notes.append(
+            f"{shared} of {count_of(len(part.labels_N), 'test image')} {'is' if shared == 1 else 'are'} equal to train "
+            f"or validation images, so the test accuracy will be too high"
+        )
+    return replace(data, test=SealedImages(part), notes=tuple(notes))
 
 
 def as_data(data: Any) -> ImageData | TextData:
@@ -90,76 +153,14 @@ def as_data(data: Any) -> ImageData | TextData:
     )
 
 
-def _array(values: Any, what: str) -> np.ndarray:
-    if isinstance(values, torch.Tensor):
-        return values.detach().cpu().numpy()
-    try:
-        return np.asarray(values)
-    except ValueError as error:  # images of several sizes
-        raise DataError(f"{what} are not an array ({str(error)[:80]}); resize the images to one size") from error
+def _require_shape(images_NHWC: np.ndarray, train_NHWC: np.ndarray, what: str) -> None:
+    if images_NHWC.shape[1:] != train_NHWC.shape[1:]:
+        found, wanted = ((*shape[2:], *shape[:2]) for shape in (images_NHWC.shape[1:], train_NHWC.shape[1:]))
+        raise _of_another_shape(found, wanted, what)
 
 
-def _require_labels(labels: np.ndarray, count: int) -> None:
-    """Raise DataError, with the fix, unless these are `count` whole numbers."""
-    form = f"labels are {labels.dtype} {labels.shape}; they must be whole numbers ({count},)"
-    if labels.ndim == 2 and labels.shape[0] == count:
-        way = "labels.argmax(axis=1)" if labels.shape[1] > 1 else "labels.ravel()"
-        raise DataError(f"{form}: `{way}` makes them")
-    if labels.shape != (count,):
-        raise DataError(f"{form}, one an image")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{form}: `classes, labels = numpy.unique(labels, return_inverse=True)` makes them")
-
-
-def _channels_last(images: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) from any of the forms; DataError, with the fix, for others."""
-    form = f"images are {images.dtype} {images.shape}; they must be uint8 (N, H, W), (N, H, W, C) or (N, C, H, W)"
-    if images.ndim not in (3, 4) or not images.size:
-        raise DataError(f"{form}, and at least two of each class")
-    if images.dtype != np.uint8:
-        raise DataError(f"{form}, 0 to 255{_way_to_bytes(images)}")
-    return channels_last(images)
-
-
-def _way_to_bytes(images: np.ndarray) -> str:
-    """How to turn these values into bytes, as the end of a sentence."""
-    if images.dtype == bool:
-        return ": `images.astype('uint8') * 255` makes them"
-    if not np.issubdtype(images.dtype, np.integer) and not np.issubdtype(images.dtype, np.floating):
-        return ""
-    low, high = images.min(), images.max()
-    if not np.isfinite(low) or not np.isfinite(high):
-        return ", and these hold values that are not finite"
-    if low < 0:
-        return f", and these go from {low:g} to {high:g}: undo what normalised them"
-    scale = "images * 255" if 0 < high <= 1 else "images" if high <= 255 else f"images * (255 / {high:g})"
-    return f": `numpy.rint({scale}).astype('uint8')` makes them"
-
-
-def channels_last(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) from (N, H, W), (N, H, W, C) or (N, C, H, W); DataError if the channels seem misplaced."""
-    if images.ndim == 3:
-        return images[..., None]
-    _, second, third, last = images.shape
-    if second in _CHANNELS and last not in _CHANNELS:
-        return images.transpose(0, 2, 3, 1)
-    if last not in _CHANNELS and second < min(third, last):
-        raise DataError(
-            f"images are {images.shape}, which reads as {last} channels; if they are {second} channels of "
-            f"{third}x{last} pixels, give `images.transpose(0, 2, 3, 1)`"
-        )
-    return images
-
-
-def _class_names(classes: Sequence[object]) -> tuple[str, ...]:
-    """The names as text; DataError if two are the same, or if they come in no order."""
-    if isinstance(classes, str | bytes):
-        raise DataError(f"classes are the text {classes!r}; they must be a list of names")
-    if isinstance(classes, Mapping | Set) or not isinstance(classes, Collection):
-        raise DataError(
-            f"classes are a {type(classes).__name__}; they must be a list of names, the name of class 0 first"
-        )
-    names = tuple(as_text(str(each)) for each in classes)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"two classes are called {twice[0]!r}; give each its own name")
-    return names
+def _of_another_shape(found: Sequence[int], wanted: Sequence[int], what: str) -> DataError:
+    shown = ["x".join(map(str, shape)) for shape in (found, wanted)]
+    return DataError(
+        f"{what} are {shown[0]} (channels x rows x columns), and the training images {shown[1]}; give both one form"
+    )

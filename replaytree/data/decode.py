@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin, Uni
 
 from replaytree.config.source import Resize
 from replaytree.cpus import usable_cpus
-from replaytree.data.deep import Range, colour_values, grey_values, in_range, range_of
+from replaytree.data.deep import Range, colour_values, grey_values, in_range, known_range, range_of
 from replaytree.data.resize import SQUASH, Sides, resized_picture
 from replaytree.errors import DataError
 
@@ -171,7 +171,7 @@ def _read(file: ImageFile.ImageFile, sides: Sides, resize: Resize, ranges: Mappi
         extent = (float(deep.values.min()), float(deep.values.max()))
         if deep.range is None and ranges is None:
             return _Picture(None, framed, deep.kind, extent)
-        scaled = in_range(deep.values, deep.range or _known(deep.kind, extent, ranges or {}))
+        scaled = in_range(deep.values, deep.range or known_range(deep.kind, extent, ranges or {}))
         image = Image.fromarray(scaled) if scaled.ndim == 2 else _of_mode(scaled, file.mode)
         if scaled.ndim == 2 and isinstance(transparency, int):
             alpha = Image.fromarray(np.where(deep.values == transparency, 0, 255).astype(np.uint8))
@@ -181,20 +181,6 @@ def _read(file: ImageFile.ImageFile, sides: Sides, resize: Resize, ranges: Mappi
     resized = resized_picture(_upright(image, file), sides, resize)
     kind = None if deep is None or deep.range is not None else deep.kind
     return _Picture(np.asarray(resized), framed, kind)
-
-
-def _known(kind: str, extent: Range, ranges: Mapping[str, Range]) -> Range:
-    """The range for a picture's values; DataError if none is known or the values are outside it."""
-    if kind not in ranges:
-        what = "floats" if kind == "float" else "more than 8 bits a value"
-        raise DataError(f"holds {what}, and the training images did not: save it with 8 bits")
-    low, high = ranges[kind]
-    slack = high - low if kind == "float" else 0.0
-    if extent[0] < low - slack or extent[1] > high + slack:
-        raise DataError(
-            f"holds values from {extent[0]:g} to {extent[1]:g}, and the training images {low:g} to {high:g}"
-        )
-    return low, high
 
 
 def _of_mode(values_HWC: np.ndarray, mode: str) -> Image.Image:

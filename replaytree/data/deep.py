@@ -8,12 +8,14 @@ Shapes: H rows, W columns, C channels.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
+
+from replaytree.errors import DataError
 
 Range = tuple[float, float]
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)
@@ -80,8 +82,23 @@ def range_of(extents: Iterable[tuple[str, Range]]) -> dict[str, Range]:
     for kind, (low, high) in extents:
         lows[kind], highs[kind] = min(low, lows.get(kind, low)), max(high, highs.get(kind, high))
     return {
-        kind: (_integer_range if kind == "integer" else _float_range)(lows[kind], highs[kind]) for kind in sorted(lows)
+        kind: (_float_range if kind.startswith("float") else _integer_range)(lows[kind], highs[kind])
+        for kind in sorted(lows)
     }
+
+
+def known_range(kind: str, extent: Range, ranges: Mapping[str, Range]) -> Range:
+    """The range for values of a kind; DataError if none is known or the values are outside it."""
+    if kind not in ranges:
+        what = "floats" if kind.startswith("float") else "more than 8 bits a value"
+        raise DataError(f"holds {what}, and the training images did not: save it with 8 bits")
+    low, high = ranges[kind]
+    slack = high - low if kind.startswith("float") else 0.0
+    if extent[0] < low - slack or extent[1] > high + slack:
+        raise DataError(
+            f"holds values from {extent[0]:g} to {extent[1]:g}, and the training images {low:g} to {high:g}"
+        )
+    return low, high
 
 
 def in_range(values: np.ndarray, span: Range) -> np.ndarray:

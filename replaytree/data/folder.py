@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from replaytree.config.source import Resize
 from replaytree.data.cache import decode_cached
 from replaytree.data.decode import Decoded, read_images
 from replaytree.data.deep import Range
-from replaytree.data.images import Labelled
+from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.layout import Layout, layout_of
 from replaytree.data.names import as_text, count_of, some
 from replaytree.data.resize import SQUASH, Sides
@@ -27,20 +27,6 @@ from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, loose_
 from replaytree.errors import DataError
 
 DEFAULT_SIDES: Sides = (32, 32)
-
-
-@dataclass(frozen=True, slots=True)
-class FolderImages:
-    """What a folder holds: its train part, its own validation part if it has one, and the skipped files.
-
-    For `ranges` see Decoded. `notes` are sentences on which folder was taken for which part, and on what was left out.
-    """
-
-    train: Labelled
-    val: Labelled | None
-    skipped: tuple[str, ...] = ()
-    ranges: Mapping[str, Range] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +39,7 @@ class _Part:
     unreadable: list[tuple[str, str]]
 
 
-def read_folder(folder: Path, *, sides: Sides, resize: Resize = SQUASH, skip_bad: bool) -> FolderImages:
+def read_folder(folder: Path, *, sides: Sides, resize: Resize = SQUASH, skip_bad: bool) -> SourceImages:
     """Read the train part of a folder, and its validation part if it has one; or its classes. Never its test part.
 
     Raises DataError if the folder is missing or empty, has fewer than two classes, a class with too few images,
@@ -90,7 +76,7 @@ def read_folder(folder: Path, *, sides: Sides, resize: Resize = SQUASH, skip_bad
     whole = list(zip(("train", "validation"), labelled, names, strict=False))
     notes += twin_notes(whole, shown=lambda path: as_text(os.path.relpath(path, folder)))
     val = labelled[1] if len(labelled) > 1 else None
-    return FolderImages(labelled[0], val, skipped, decoded.ranges, tuple(notes))
+    return SourceImages(labelled[0], val, skipped, decoded.ranges, tuple(notes))
 
 
 def read_part(

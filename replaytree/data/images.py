@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 import torch
 
 from replaytree.config.source import Resize
+from replaytree.data.deep import Range
 from replaytree.errors import DataError
 from replaytree.records import Shape
 
@@ -24,6 +25,40 @@ class Labelled:
     classes: tuple[str, ...]
     images_NCHW: torch.Tensor
     labels_N: torch.Tensor
+
+
+class SealedImages:
+    """Test images that lie in memory beside the others. Only deliver/test_split.py opens them."""
+
+    __slots__ = ("_part",)
+
+    def __init__(self, part: Labelled) -> None:
+        self._part = part
+
+    def __len__(self) -> int:
+        return len(self._part.labels_N)
+
+    def __repr__(self) -> str:
+        """How many there are, and nothing else."""
+        return f"SealedImages({len(self)})"
+
+    def unsealed(self) -> Labelled:
+        """The images."""
+        return self._part
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImages:
+    """What a folder or a file holds: its train part, its own validation part if it has one, and the skipped files.
+
+    For `ranges` see ImageData. `notes` are sentences on what was taken for what, and on what was left out.
+    """
+
+    train: Labelled
+    val: Labelled | None
+    skipped: tuple[str, ...] = ()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +79,13 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ImageData:
-    """The train and validation parts of a data set in memory; test images are never in it.
+    """The train and validation parts of a data set in memory.
 
     `mean` and `std` are per channel, fractions of 255, of the train part. `crop_padding` and `flip` are the
     augmentation this data set is usually trained with. `skipped` names the unreadable files that were left out.
     `ranges` are the values that became 0 and 255 in pictures of more than 8 bits, by kind, and `resize` is the way in
-    which pictures of another shape were made to fit. `notes` are sentences on
-    which sub-folder was taken for which part.
+    which pictures of another shape were made to fit. `notes` are sentences on what was taken for which part. `test` are
+    test images in memory, closed; those of files stay on disk.
     """
 
     name: str
@@ -65,9 +100,10 @@ class ImageData:
     flip: bool
     fingerprint: Fingerprint
     skipped: tuple[str, ...] = ()
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     resize: Resize = "squash"
+    test: SealedImages | None = None
 
     @classmethod
     def from_parts(
@@ -137,6 +173,10 @@ class ImageData:
         """Bytes of all images and labels."""
         parts = (self.train_images, self.train_labels, self.val_images, self.val_labels)
         return sum(tensor.nbytes for tensor in parts)
+
+    def without_test(self) -> ImageData:
+        """What a search is given of it: nothing of the test part."""
+        return replace(self, test=None)
 
     def first(self, train: int, *, validation: int) -> ImageData:
         """The first images of both parts; the fingerprint stays that of all."""

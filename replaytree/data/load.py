@@ -14,15 +14,17 @@ from typing import Any, get_args
 import torch
 
 from replaytree.config.image_size import sides
-from replaytree.config.source import Resize
-from replaytree.data.folder import DEFAULT_SIDES, FolderImages, read_folder
-from replaytree.data.images import ImageData, Labelled
+from replaytree.config.source import ChannelAxis, Resize
+from replaytree.data.array_files import holds_arrays, read_arrays
+from replaytree.data.arrays import ArrayForm
+from replaytree.data.folder import DEFAULT_SIDES, read_folder
+from replaytree.data.images import ImageData, Labelled, SourceImages
 from replaytree.data.load_text import load_text, task_of
 from replaytree.data.named import NAMED, data_folder, read_named, tree_of
 from replaytree.data.named_texts import TEXTS
 from replaytree.data.names import as_text, some
-from replaytree.data.place import find_folder
-from replaytree.data.resize import SQUASH, Sides, resized_images
+from replaytree.data.place import find_source, source_name
+from replaytree.data.resize import SQUASH, resized_images
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
@@ -38,19 +40,20 @@ def load_data(
     data_dir: str | os.PathLike[str] | None = None,
     image_size: int | str | tuple[int, int] | None = None,
     resize: Resize = SQUASH,
+    channel_axis: ChannelAxis | None = None,
     val_fraction: float = 0.1,
     train_limit: int | None = None,
     seed: int = 0,
     skip_bad: bool = False,
 ) -> ImageData:
-    """The train and validation images of a named data set or a folder; the test split is never read.
+    """The train and validation images of a named data set, a folder or a file; the test split is never read.
 
-    A name in NAMED is looked up first, then a folder (write ./digits for a folder called digits). `data_dir` is the
-    folder of the named data sets, or where a folder was moved to. Validation is a stratified `val_fraction` of the
-    train split, or the folder's own validation part. `train_limit` then keeps a stratified part of train. Images are
-    resized to `image_size`, a square or (rows, columns), in the way that `resize` says; None leaves them as they are,
-    and makes those of folders 32x32 pixels.
-    Raises DataError, which says what to do.
+    A name in NAMED is looked up first, then a folder (write ./digits for a folder called digits) or a file. `data_dir`
+    is the folder of the named data sets, or where a folder was moved to. Validation is a stratified `val_fraction` of
+    the train split, or the data set's own validation part. `train_limit` then keeps a stratified part of train. Images
+    are resized to `image_size`, a square or (rows, columns), in the way that `resize` says; None leaves them as they
+    are, and makes those of folders 32x32 pixels. `channel_axis`, 'first' or 'last', says where arrays in a file have
+    their channels. Raises DataError, which says what to do.
     """
     size = None if image_size is None else sides(image_size)
     if resize not in get_args(Resize):
@@ -64,7 +67,7 @@ def load_data(
     if name in TEXTS:
         raise DataError(f"{name} is a text, and load_data() reads images; take load_text({name!r})")
     known = NAMED.get(name)
-    source = _read(name, data_dir, size=size, resize=resize, skip_bad=skip_bad)
+    source = _read(name, data_dir, ArrayForm(channel_axis, size, resize), skip_bad=skip_bad)
     whole, val = source.train, source.val
     if val is None:
         train_indices, val_indices = stratified_split(whole.labels_N, val_fraction, seed=seed)
@@ -75,7 +78,7 @@ def load_data(
         train = _part(train, stratified_subset(train.labels_N, train_limit, seed=seed))
     side = min(train.images_NCHW.shape[2:])
     data = ImageData.from_parts(
-        name if known else as_text(find_folder(name, data_dir).resolve().name),
+        name if known else source_name(name, data_dir),
         train=train,
         val=val,
         crop_padding=round(known.crop_padding * side / known.side) if known else side // 8,
@@ -128,20 +131,20 @@ def load_again(
     return replace(data, flip=flip)
 
 
-def _read(
-    name: str, data_dir: str | os.PathLike[str] | None, *, size: Sides | None, resize: Resize, skip_bad: bool
-) -> FolderImages:
-    known = NAMED.get(name)
+def _read(name: str, data_dir: str | os.PathLike[str] | None, form: ArrayForm, *, skip_bad: bool) -> SourceImages:
+    known, size, resize = NAMED.get(name), form.size, form.resize
     if known is None:
-        folder = find_folder(name, data_dir)
-        return read_folder(folder, sides=size or DEFAULT_SIDES, resize=resize, skip_bad=skip_bad)
+        path = find_source(name, data_dir)
+        if holds_arrays(path):
+            return read_arrays(path, form)
+        return read_folder(path, sides=size or DEFAULT_SIDES, resize=resize, skip_bad=skip_bad)
     root = data_folder(data_dir)
     if tree := tree_of(name, root):
         return read_folder(tree, sides=size or (known.side, known.side), resize=resize, skip_bad=skip_bad)
     whole = read_named(name, root)
     if size is not None:
         whole = replace(whole, images_NCHW=resized_images(whole.images_NCHW, size, resize))
-    return FolderImages(whole, val=None)
+    return SourceImages(whole, val=None)
 
 
 def _part(whole: Labelled, indices: torch.Tensor) -> Labelled:

@@ -8,7 +8,7 @@ from pathlib import Path
 from replaytree.data.named import NAMED, data_folder
 from replaytree.data.named_texts import TEXTS, holds_text, read_text, text_files
 from replaytree.data.names import as_text, quoted
-from replaytree.data.place import find_folder
+from replaytree.data.place import find_source, source_name
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
 from replaytree.metric import Task
@@ -29,7 +29,8 @@ def task_of(dataset: str | os.PathLike[str], *, data_dir: DataDir = None, task: 
         return own
     if task is not None:
         return task
-    return "text" if holds_text(find_folder(name, data_dir)) else "images"
+    source = find_source(name, data_dir)
+    return "text" if source.is_dir() and holds_text(source) else "images"
 
 
 def load_text(
@@ -50,7 +51,7 @@ def load_text(
         )
     name = os.fspath(dataset)
     train, valid = (read_part(name, part, data_dir=data_dir) for part in ("train", "valid"))
-    shown = name if name in TEXTS else as_text(find_folder(name, data_dir).resolve().name)
+    shown = name if name in TEXTS else source_name(name, data_dir)
     data = TextData.from_text(shown, train=train, valid=valid, min_count=min_count, train_limit=train_limit)
     known = TEXTS.get(name)
     if known is not None and min_count == 1:
@@ -65,7 +66,7 @@ def load_text(
 
 def read_part(dataset: str, part: str, *, data_dir: DataDir = None) -> str:
     """The text of a part, `train`, `valid` or `test`; DataError where there is none. `test` is for `deliver` alone."""
-    folder = data_folder(data_dir) / dataset if dataset in TEXTS else find_folder(dataset, data_dir)
+    folder = data_folder(data_dir) / dataset if dataset in TEXTS else find_source(dataset, data_dir)
     files = text_files(folder, name=dataset)
     if part not in files:
         raise DataError(_missing(dataset, part, folder))

@@ -34,6 +34,7 @@ _DATA_OPTIONS: dict[str, tuple[type, ...]] = {
     "dataset": (str,),
     "image_size": (int, str, NoneType),
     "resize": (str,),
+    "channel_axis": (str, NoneType),
     "train_limit": (int, NoneType),
     "val_fraction": (int, float),
     "seed": (int,),

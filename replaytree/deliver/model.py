@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from replaytree.data import channels_last, match_channels
+from replaytree.data import as_bytes, channels_last, match_channels
+from replaytree.data.array_form import as_array, require_images
 from replaytree.deliver.deployed import Deployed, batched_logits
 from replaytree.deliver.description import Description
 from replaytree.errors import DataError, ModelError
@@ -74,8 +75,9 @@ class Model:
     def predict_proba(self, images: Any) -> np.ndarray:
         """The probability of each class, float32 (N, K), rows sum to 1.
 
-        `images` are a uint8 array as for from_arrays(), or a uint8 tensor (N, C, H, W), of the height and width
-        that the network was trained on. Grey and colour are converted where needed. Raises DataError otherwise.
+        `images` are an array as for from_arrays(), or a uint8 tensor (N, C, H, W), of the height and width that the
+        network was trained on. Numbers that are not bytes are scaled as the training images were. Grey and colour are
+        converted where needed. Raises DataError otherwise.
         """
         probabilities: np.ndarray = self.logits(images).softmax(dim=1).numpy()
         return probabilities
@@ -85,24 +87,19 @@ class Model:
         return [self.classes[index] for index in self.logits(images).argmax(dim=1).tolist()]
 
     def _checked(self, images: Any) -> Tensor:
-        if isinstance(images, Tensor):
+        """uint8 (N, C, H, W) as the network reads them; DataError for what is not, and for values out of range."""
+        shape = self.description.input_shape
+        if isinstance(images, Tensor) and images.ndim == 4 and images.dtype == torch.uint8:
             images_NCHW = images.cpu()
         else:
-            array = np.asarray(images)
-            if array.ndim not in (3, 4) or array.dtype != np.uint8:
-                raise DataError(
-                    f"images are {array.dtype} {array.shape}; they must be uint8 (N, H, W), (N, H, W, C) or "
-                    f"(N, C, H, W)"
-                )
-            images_NCHW = torch.from_numpy(
-                np.require(channels_last(array).transpose(0, 3, 1, 2), requirements=("C", "W"))
-            )
-        if images_NCHW.ndim != 4 or images_NCHW.dtype != torch.uint8:
-            raise DataError(
-                f"images are {images_NCHW.dtype} {tuple(images_NCHW.shape)}; a tensor must be uint8 (N, C, H, W)"
-            )
-        _, height, width = self.description.input_shape
-        if images_NCHW.shape[2:] != (height, width):
-            found = "x".join(map(str, images_NCHW.shape[2:]))
-            raise DataError(f"images are {found} pixels; this model takes {height}x{width}: resize them")
-        return match_channels(images_NCHW, self.description.input_shape[0])
+            array = as_array(images, "images")
+            if len(array):
+                require_images(array)
+            images_NHWC = channels_last(array, shape=shape)
+            # Bytes are what the network reads, whatever the training images were.
+            ranges = {} if array.dtype == np.uint8 else self.description.ranges
+            images_NCHW = torch.from_numpy(as_bytes(images_NHWC, ranges))
+        if images_NCHW.shape[2:] != shape[1:]:
+            found, wanted = ("x".join(map(str, sides)) for sides in (images_NCHW.shape[2:], shape[1:]))
+            raise DataError(f"images are {found} pixels; this model takes {wanted}: resize them")
+        return match_channels(images_NCHW, shape[0])

@@ -20,7 +20,7 @@ from replaytree.deliver.deployed_text import DeployedText, text_likelihood
 from replaytree.deliver.description import Accuracies, Description
 from replaytree.deliver.made import AnyDeployed
 from replaytree.deliver.subject import Subject
-from replaytree.deliver.test_split import has_test_split, read_test, read_test_text
+from replaytree.deliver.test_split import is_tested, read_test_part, read_test_text
 from replaytree.training import Threads
 
 
@@ -46,13 +46,13 @@ def parts_of(subject: Subject) -> Parts:
 class ImageParts:
     """With a test split, training uses train and validation images together. The test images are read before the first
     step, so that a bad one is named at once, but predicted only after the last step. Without one (digits, folders
-    without test/, images from memory) the validation images are held out, and their accuracy is reported.
+    without test/, images from memory without any) the validation images are held out, and their accuracy is reported.
     """
 
     def __init__(self, subject: Subject) -> None:
         data = subject.data
         assert isinstance(data, ImageData), "these are parts of images"
-        self._test = _test_part(subject, data)
+        self._test = read_test_part(subject.data_options, data, data_dir=subject.data_dir)
         self._measured = self._test or Labelled(data.classes, data.val_images, data.val_labels)
         images_NCHW, labels_N = training_images(data, subject.data_options, with_validation=self._test is not None)
         # Without validation images: they are trained on, or held out.
@@ -98,7 +98,7 @@ class TextParts:
         self._validation_N = data.val_N
         self._test_N = None
         options = subject.data_options
-        if options is not None and has_test_split(options["dataset"], data_dir=subject.data_dir):
+        if options is not None and is_tested(options, data, data_dir=subject.data_dir):
             self._test_N = read_test_text(options["dataset"], data, data_dir=subject.data_dir)
         measured_N = self._validation_N if self._test_N is None else self._test_N
         self.described: Mapping[str, Any] = {
@@ -146,10 +146,3 @@ def digest(*tensors: Tensor) -> str:
         total.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         total.update(tensor.contiguous().cpu().numpy().data.cast("B"))
     return total.hexdigest()
-
-
-def _test_part(subject: Subject, data: ImageData) -> Labelled | None:
-    options = subject.data_options
-    if options is None or not has_test_split(options["dataset"], data_dir=subject.data_dir):
-        return None
-    return read_test(options["dataset"], data, data_dir=subject.data_dir, skip_bad=options.get("skip_bad", False))

@@ -18,7 +18,7 @@ from replaytree.deliver.full_training import EpochDone, FullTraining, differing
 from replaytree.deliver.made import AnyDeployed, AnyModel, model_of
 from replaytree.deliver.parts import digest, parts_of, training_images
 from replaytree.deliver.subject import Subject
-from replaytree.deliver.test_split import has_test_split
+from replaytree.deliver.test_split import is_tested
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
@@ -219,7 +219,7 @@ def training_text(subject: Subject) -> str:
     data, options = subject.data, subject.data_options
     train, validation = data.train_count, data.val_count
     if isinstance(data, TextData):
-        tested = options is not None and has_test_split(options["dataset"], data_dir=subject.data_dir)
+        tested = is_tested(options, data, data_dir=subject.data_dir)
         measured = (
             "the perplexity is that of the test words, which are looked at once, at the end"
             if tested
@@ -229,12 +229,12 @@ def training_text(subject: Subject) -> str:
             f"training on {train:,} words; the {validation:,} validation words tell when to begin to average, and "
             f"{measured}"
         )
-    if options is None or not has_test_split(options["dataset"], data_dir=subject.data_dir):
+    if not is_tested(options, data, data_dir=subject.data_dir):
         return (
             f"training on {train} images; there is no test split, so the {validation} validation images stay out of "
             f"it, and the accuracy is theirs"
         )
-    count = min(train + validation, options.get("train_limit") or train + validation)
+    count = min(train + validation, (options or {}).get("train_limit") or train + validation)
     return (
         f"training on {count} images, train and validation together; the accuracy is that of the test images, which "
         f"are looked at once, at the end"

@@ -15,7 +15,7 @@ from torch import nn
 
 from replaytree import metric
 from replaytree.config import SearchConfig, option_name
-from replaytree.data import NAMED, TEXTS, Data, ImageData, find_folder, load_again, load_source, stored_path, task_of
+from replaytree.data import NAMED, TEXTS, Data, ImageData, find_source, load_again, load_source, stored_path, task_of
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.metric import Metric
 from replaytree.records import Path, Shape
@@ -75,7 +75,18 @@ def data_options(config: SearchConfig) -> dict[str, Any]:
             "this search ran on images from memory or with an evaluator of its own; retrain in Python: "
             "Search.resume(name, data=...).best_model()"
         )
-    names = ("dataset", "task", "image_size", "resize", "train_limit", "val_fraction", "seed", "skip_bad", "min_count")
+    names = (
+        "dataset",
+        "task",
+        "image_size",
+        "resize",
+        "channel_axis",
+        "train_limit",
+        "val_fraction",
+        "seed",
+        "skip_bad",
+        "min_count",
+    )
     options = config.to_options()
     return {name: options[name] for name in names}
 
@@ -111,7 +122,7 @@ def node_subject(
         data = again
         options["skip_bad"] = config.source.skip_bad or skip_bad
         if config.source.dataset not in (*NAMED, *TEXTS):
-            options["dataset"] = os.path.abspath(find_folder(options["dataset"], data_dir))
+            options["dataset"] = os.path.abspath(find_source(options["dataset"], data_dir))
         if train_limit is not None or config.source.train_limit is not None:
             options["train_limit"] = train_limit
             data = _flipped_as(data, load_source(**{**options, "skip_bad": True}, data_dir=data_dir))

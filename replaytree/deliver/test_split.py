@@ -6,14 +6,17 @@ Shapes: N images or words, C channels, H rows, W columns.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from replaytree.data import NAMED, TEXTS, ImageData, TextData, data_folder, find_folder, match_channels
+from replaytree.data import NAMED, TEXTS, Data, ImageData, TextData, data_folder, find_source, match_channels
 from replaytree.data import read_part as read_text_part
+from replaytree.data.array_files import array_parts, holds_arrays, read_array_part
+from replaytree.data.arrays import ArrayForm
 from replaytree.data.folder import read_part
 from replaytree.data.images import Labelled
 from replaytree.data.layout import layout_of
@@ -28,40 +31,76 @@ _log = logging.getLogger("replaytree")
 
 
 def has_test_split(dataset: str, *, data_dir: str | None = None) -> bool:
-    """Whether there are images that no search has seen: digits has none, a folder only where it has a test part.
+    """Whether there are images that no search has seen: digits has none, files only where they have a part for it.
 
     Looks at names only.
     """
     if dataset in TEXTS:
         return "test" in text_files(data_folder(data_dir) / dataset, name=dataset)
-    if dataset not in NAMED and holds_text(folder := find_folder(dataset, data_dir)):
-        return "test" in text_files(folder)
-    if dataset in NAMED and tree_of(dataset, data_folder(data_dir)) is None:
-        return NAMED[dataset].reader is not None
-    return _test_folder(dataset, data_dir) is not None
+    if dataset in NAMED:
+        return (
+            NAMED[dataset].reader is not None
+            if tree_of(dataset, data_folder(data_dir)) is None
+            else (_test_folder(dataset, data_dir) is not None)
+        )
+    source = find_source(dataset, data_dir)
+    if holds_arrays(source):
+        return "test" in array_parts(source)
+    if holds_text(source):
+        return "test" in text_files(source)
+    return layout_of(source).test is not None
 
 
-def read_test(dataset: str, data: ImageData, *, data_dir: str | None = None, skip_bad: bool = False) -> Labelled | None:
+def is_tested(options: Mapping[str, Any] | None, data: Data, *, data_dir: str | None = None) -> bool:
+    """Whether the data of a subject have a test part; `options` are keywords of load_source(), None: from memory."""
+    if options is not None:
+        return has_test_split(options["dataset"], data_dir=data_dir)
+    return isinstance(data, ImageData) and data.test is not None
+
+
+def read_test_part(
+    options: Mapping[str, Any] | None, data: ImageData, *, data_dir: str | None = None
+) -> Labelled | None:
+    """The test images of a subject; None where there are none."""
+    if options is None:
+        return None if data.test is None else data.test.unsealed()
+    form = ArrayForm(options.get("channel_axis"), data.image_shape[1:], data.resize)
+    return read_test(options["dataset"], data, form=form, data_dir=data_dir, skip_bad=options.get("skip_bad", False))
+
+
+def read_test(
+    dataset: str,
+    data: ImageData,
+    *,
+    form: ArrayForm | None = None,
+    data_dir: str | None = None,
+    skip_bad: bool = False,
+) -> Labelled | None:
     """The test images of the data set whose train images are `data`, in the same form; None where there are none.
 
     Raises DataError where they cannot be read, or have other classes. Logs how many of them were trained on.
     """
     if not has_test_split(dataset, data_dir=data_dir):
         return None
-    folder = _test_folder(dataset, data_dir)
-    if folder is not None:
-        _, height, width = data.image_shape
-        part = read_part(
-            folder, data.classes, sides=(height, width), resize=data.resize, skip_bad=skip_bad, ranges=data.ranges
-        )
-    else:
-        part = _read_torchvision(dataset, data_folder(data_dir), data)
+    form = form or ArrayForm(None, data.image_shape[1:], data.resize)
+    part = _read(dataset, data, form, data_dir=data_dir, skip_bad=skip_bad)
     if not len(part.labels_N):
-        raise DataError(f"the test part of {dataset} holds no images; add some, or remove its folder")
+        raise DataError(f"the test part of {dataset} holds no images; add some, or remove it")
     test = Labelled(part.classes, match_channels(part.images_NCHW, data.image_shape[0]), part.labels_N)
-    if folder is not None:
+    if dataset not in NAMED or tree_of(dataset, data_folder(data_dir)) is not None:
         _warn_of_twins(test, data)
     return test
+
+
+def _read(dataset: str, data: ImageData, form: ArrayForm, *, data_dir: str | None, skip_bad: bool) -> Labelled:
+    if dataset not in NAMED and holds_arrays(source := find_source(dataset, data_dir)):
+        return read_array_part(source, "test", form=form, classes=data.classes, ranges=data.ranges)
+    folder = _test_folder(dataset, data_dir)
+    if folder is None:
+        return _read_torchvision(dataset, data_folder(data_dir), data)
+    return read_part(
+        folder, data.classes, sides=data.image_shape[1:], resize=data.resize, skip_bad=skip_bad, ranges=data.ranges
+    )
 
 
 def read_test_text(dataset: str, data: TextData, *, data_dir: str | None = None) -> Tensor:
@@ -79,7 +118,7 @@ def _test_folder(dataset: str, data_dir: str | None) -> Path | None:
     if dataset in NAMED:
         tree = tree_of(dataset, data_folder(data_dir))
         return None if tree is None else layout_of(tree).test
-    return layout_of(find_folder(dataset, data_dir)).test
+    return layout_of(find_source(dataset, data_dir)).test
 
 
 def _warn_of_twins(test: Labelled, data: ImageData) -> None:

@@ -15,6 +15,7 @@ import torch
 from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.config.space import SpaceOptions
 from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
+from replaytree.data.place import bare_name
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
     EVALUATORS,
@@ -100,13 +101,15 @@ def assembled(
         images = data.train_count if data else 0
         config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
     within = within_limits(whole, config)
+    # Neither this process nor a worker trains with test images at hand.
+    seen = data.without_test() if isinstance(data, ImageData) else data
     if evaluator is None:
         require_networks(whole)
     workers = workers_for(
         options, cluster, config,
         evaluator=evaluator,
-        make=partial(default_evaluator, space=whole, data=data),
-        parts={"space": whole, "data": data},
+        make=partial(default_evaluator, space=whole, data=seen),
+        parts={"space": whole, "data": seen},
         tree=tree,
     )  # fmt: skip
     state = stateful(workers.evaluator) if isinstance(workers, InProcess) else None
@@ -181,6 +184,7 @@ def data_of(config: SearchConfig) -> Data:
             data_dir=config.source.data_dir,
             image_size=config.source.image_size,
             resize=config.source.resize,
+            channel_axis=config.source.channel_axis,
             val_fraction=config.source.val_fraction,
             train_limit=config.source.train_limit,
             seed=config.seed,
@@ -361,7 +365,7 @@ def created_tree(
 
 def free_name(dataset: str, taken: Sequence[str]) -> str:
     """The first of digits-1, digits-2, ... that is not taken."""
-    stem = usable_name(FilePath(dataset).resolve().name, otherwise="images")
+    stem = usable_name(bare_name(FilePath(dataset).resolve()), otherwise="images")
     return next(name for number in range(1, len(taken) + 2) if (name := f"{stem}-{number}") not in taken)
 
 

@@ -72,7 +72,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         seed = _seed(self.random_state)
         data = from_arrays(
             self._images(X), labels_N.astype(np.int64), classes=[str(name) for name in self.classes_],
-            val_fraction=self.val_fraction, seed=seed,
+            channel_axis="last", val_fraction=self.val_fraction, seed=seed,
         )  # fmt: skip
         search = Search(
             data=data, storage="sqlite://", name="classifier", seed=seed, max_layers=self.max_layers,

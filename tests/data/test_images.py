@@ -75,10 +75,12 @@ def test_properties_and_device():
     assert moved.fingerprint == data.fingerprint
 
 
-def test_is_frozen_and_holds_no_test_part():
+def test_is_frozen_and_its_test_part_is_none_or_closed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         small().name = "other"
-    assert not [field.name for field in dataclasses.fields(ImageData) if "test" in field.name]
+    tests = {field.name: field.type for field in dataclasses.fields(ImageData) if "test" in field.name}
+    assert tests == {"test": "SealedImages | None"}
+    assert small().test is None
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_unknown_name_without_a_guess(tmp_path, monkeypatch):
         load_data("zzz")
     assert str(caught.value) == (
         f"'zzz' is neither a data set nor a folder. Known data sets: {', '.join(KNOWN)}; or give the path of a folder "
-        f"with train/<class>/ images, or of one with train.txt and valid.txt"
+        f"with train/<class>/ images, of one with train.txt and valid.txt, or of a file that ends in .npz, .npy, .csv"
     )
 
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from replaytree.data import find_folder, load_data, stored_path
+from replaytree.data import find_source, load_data, stored_path
 from replaytree.errors import DataError
 
 
@@ -27,50 +27,50 @@ def test_a_moved_folder_is_found(at_home, given):
     target = at_home / ("elsewhere" if given == "elsewhere" else "new/pictures")
     target.parent.mkdir(exist_ok=True)
     os.rename(stored, target)
-    assert find_folder(stored, at_home / given) == target
+    assert find_source(stored, at_home / given) == target
 
 
 def test_data_dir_comes_first_where_the_old_folder_is_still_there(at_home):
     (at_home / "new" / "pictures").mkdir(parents=True)
     stored = stored_path("pictures")
-    assert find_folder(stored, at_home / "new") == at_home / "new" / "pictures"
-    assert find_folder(stored, at_home) == at_home / "work" / "pictures"
+    assert find_source(stored, at_home / "new") == at_home / "new" / "pictures"
+    assert find_source(stored, at_home) == at_home / "work" / "pictures"
 
 
 def test_the_folder_of_the_named_data_sets_is_no_moved_folder(at_home, monkeypatch):
     """Though pictures in it are found by name."""
     (at_home / "data" / "pictures").mkdir(parents=True)
     monkeypatch.setenv("REPLAYTREE_DATA", str(at_home / "data"))
-    assert find_folder("/gone/pictures", str(at_home / "data")) == at_home / "data" / "pictures"
+    assert find_source("/gone/pictures", str(at_home / "data")) == at_home / "data" / "pictures"
     with pytest.raises(DataError, match=rf"/gone/other does not exist, nor other in {at_home}/data; .*--data-dir"):
-        find_folder("/gone/other", str(at_home / "data"))
+        find_source("/gone/other", str(at_home / "data"))
 
 
 def test_nowhere(at_home):
     with pytest.raises(DataError, match=r"/gone/pictures does not exist; check .*--data-dir"):
-        find_folder("/gone/pictures")
+        find_source("/gone/pictures")
     with pytest.raises(DataError, match=r"/gone/pictures does not exist, nor pictures in /also/gone"):
-        find_folder("/gone/pictures", "/also/gone")
+        find_source("/gone/pictures", "/also/gone")
     with pytest.raises(DataError, match="~nobody-here/pictures does not exist"):
-        find_folder("~nobody-here/pictures")
+        find_source("~nobody-here/pictures")
     with pytest.raises(DataError, match="name is empty"):
-        find_folder("")
+        find_source("")
     (at_home / "file").touch()
-    with pytest.raises(DataError, match="file is a file; give the folder"):
-        find_folder(str(at_home / "file"))
+    with pytest.raises(DataError, match="file is no data set; give the folder"):
+        find_source(str(at_home / "file"))
 
 
 def test_a_folder_whose_name_is_near_is_suggested(at_home):
     with pytest.raises(DataError, match="'picture' is neither a data set nor a folder; did you mean pictures"):
-        find_folder("picture")
+        find_source("picture")
     here = at_home / "work"
     with pytest.raises(DataError, match=f"{here}/Pictures does not exist; did you mean {here}/pictures"):
-        find_folder(f"{here}/Pictures")
+        find_source(f"{here}/Pictures")
     # A named data set whose name is near, where no folder's is; and nothing where nothing is.
     with pytest.raises(DataError, match="'cifar_10' is neither a data set nor a folder; did you mean cifar10"):
-        find_folder("cifar_10")
+        find_source("cifar_10")
     with pytest.raises(DataError, match=r"'zebra' is neither a data set nor a folder\. Known"):
-        find_folder("zebra")
+        find_source("zebra")
 
 
 @pytest.mark.parametrize("wrong", [7, None, [1, 2], {"a": 1}])

@@ -84,12 +84,25 @@ def test_what_cannot_be_predicted(model, tmp_path):
 
 def test_arrays_of_another_form(model):
     for images, message in (
-        (np.zeros((2, 8, 8)), "they must be uint8"),
+        (np.zeros((2, 8, 8)) + 0.5, "one of the images holds floats, and the training images did not"),
+        (np.full((2, 8, 8), np.nan), "not finite"),
         (np.zeros((2, 9, 8), np.uint8), "images are 9x8 pixels; this model takes 8x8"),
         (np.zeros((2, 8, 8, 4), np.uint8), "4 channels"),
     ):
         with pytest.raises(DataError, match=message):
             model.predict(images)
     assert model.predict_proba(np.zeros((0, 8, 8), np.uint8)).shape == (0, 10)
+    assert model.predict_proba(np.zeros((0, 8, 8))).shape == (0, 10)
     assert isinstance(model, Model)
     assert repr(model).startswith("Model('conv32k4")
+
+
+def test_arrays_are_scaled_as_the_training_images_were(model, digits):
+    """Floats by the range that the model remembers; bytes as they are; channels where they fit."""
+    images_NHW = digits.val_images[:4, 0].numpy()
+    scaled = Model(replace(model.description, ranges={"float": (0.0, 2.0)}), model.logits)
+    expected = model.predict_proba(images_NHW)
+    for images in (images_NHW / 255 * 2, images_NHW[..., None] / 255 * 2, images_NHW, digits.val_images[:4]):
+        assert scaled.predict_proba(images) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(DataError, match="one of the images holds values from 0 to 9, and the training images 0 to 2"):
+        scaled.predict(images_NHW / 255.0 * 0 + np.linspace(0, 9, 8))

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 import replaytree
-from replaytree.data import load_data
-from replaytree.deliver.test_split import has_test_split, read_test
+from replaytree.data import from_arrays, load_data
+from replaytree.deliver.test_split import has_test_split, is_tested, read_test, read_test_part
 from replaytree.errors import DataError
 
 PACKAGE = Path(replaytree.__file__).parent
@@ -74,6 +74,38 @@ def test_other_classes_and_bad_images(pictures):
     (pictures / "test/green").mkdir()
     with pytest.raises(DataError, match="other classes than the train images: it alone has green"):
         read_test(str(pictures), data)
+
+
+def test_a_test_part_in_a_file_of_arrays(tmp_path):
+    images = np.arange(8 * 8 * 8, dtype=np.uint16).reshape(8, 8, 8) * 8
+    labels = np.arange(8) % 2
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images[:3] + 1, y_test=[1, 1, 0])
+    data = load_data(tmp_path / "a.npz", image_size=4, val_fraction=0.3)
+    assert has_test_split(str(tmp_path / "a.npz"))
+    test = read_test(str(tmp_path / "a.npz"), data)
+    assert test.labels_N.tolist() == [1, 1, 0]
+    assert test.images_NCHW.shape == (3, 1, 4, 4)
+    # 511 * 8 is 4088, so 12 bits: of 4096 values 16 become one.
+    assert int(test.images_NCHW.max()) <= 191 * 8 // 16
+    np.savez(tmp_path / "b.npz", x_train=images, y_train=labels)
+    assert not has_test_split(str(tmp_path / "b.npz"))
+    np.savez(tmp_path / "c.npz", x_train=images, y_train=labels, x_test=images[:3] * 100, y_test=[1, 1, 0])
+    with pytest.raises(DataError, match=r"c.npz: one of the test images holds values from .*, and the training images"):
+        read_test(str(tmp_path / "c.npz"), load_data(tmp_path / "c.npz", val_fraction=0.3))
+
+
+def test_nothing_else_opens_test_images_in_memory():
+    users = {file for file in PACKAGE.rglob("*.py") if ".unsealed(" in file.read_text()}
+    assert users == {DOOR}
+
+
+def test_test_images_in_memory(digits):
+    images = digits.val_images[:, 0].numpy()
+    data = from_arrays(images, digits.val_labels, test=(images[:5] // 2, digits.val_labels[:5]))
+    assert is_tested(None, data)
+    assert read_test_part(None, data).images_NCHW.tolist() == (digits.val_images[:5] // 2).tolist()
+    assert not is_tested(None, digits)
+    assert read_test_part(None, digits) is None
 
 
 def idx(magic, array):
