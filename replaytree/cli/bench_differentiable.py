@@ -25,6 +25,7 @@ def differentiable(
         typer.Option(help="darts; 'darts, second order'; pc-darts; or gdas; may be repeated.  [default: all]"),
     ] = None,
     seeds: Annotated[int, whole("Searches a strategy and data set, and random cells.", least=2)] = 5,
+    first_seed: Annotated[int, whole("The first of the seeds.", least=0)] = 0,
     search_epochs: Annotated[int, whole("Epochs of a search.")] = 20,
     epochs: Annotated[int, whole("Epochs of a training anew.")] = 15,
     channels: Annotated[int, whole("Channels of the first cells.")] = 8,
@@ -48,7 +49,7 @@ def differentiable(
         measured.Job(method, images, seed, search_epochs, epochs, channels, cells, data_dir, options)
         for images in dataset or ["digits"]
         for method in (measured.RANDOM, *chosen)
-        for seed in range(seeds)
+        for seed in range(first_seed, first_seed + seeds)
     ]
     for job in jobs[::seeds]:
         measured.require(job)
@@ -57,7 +58,7 @@ def differentiable(
     for outcome in measured.run_jobs(jobs, processes=processes):
         outcomes.append(outcome)
         say(_told(outcome), flush=True)
-        if outcome.job.seed < seeds - 1 or outcome.job.method == measured.RANDOM:
+        if outcome.job.seed < first_seed + seeds - 1 or outcome.job.method == measured.RANDOM:
             continue
         own = [each.found for each in outcomes if each.job.dataset == outcome.job.dataset]
         row = difference(own, outcome.job.method, measured.RANDOM)

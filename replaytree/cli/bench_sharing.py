@@ -23,6 +23,7 @@ def sharing(
         list[str] | None, typer.Option(help="digits or cifar10; may be repeated.  [default: digits]")
     ] = None,
     seeds: Annotated[int, whole("Searches a space and data set.", least=2)] = 5,
+    first_seed: Annotated[int, whole("The first of the seeds.", least=0)] = 0,
     turns: Annotated[int, whole("Turns of the search that shares weights, each a step of its controller.")] = 200,
     paths: Annotated[int, whole("Paths a turn, each trained with one minibatch, and scored.")] = 10,
     derived: Annotated[int, whole("Paths that the supernet scores at the end.")] = 50,
@@ -49,7 +50,7 @@ def sharing(
         )
         for images in dataset or ["digits"]
         for name in space or list(measured.SMALL)
-        for seed in range(seeds)
+        for seed in range(first_seed, first_seed + seeds)
     ]  # fmt: skip
     for job in jobs[::seeds]:
         measured.require(job)
@@ -58,7 +59,7 @@ def sharing(
         outcomes.append(outcome)
         for each in outcome.found:
             say(_told(outcome.job.dataset, each), flush=True)
-        if outcome.job.seed < seeds - 1:
+        if outcome.job.seed < first_seed + seeds - 1:
             continue
         own = [each for o in outcomes[-seeds:] for each in o.found]
         for first, second in measured.COMPARED:

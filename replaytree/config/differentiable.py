@@ -33,7 +33,7 @@ class BilevelOptions(Options):
         "Strategy",
         above=0.0,
         most=1e3,
-        unset="3e-4; pc-darts: 6e-4",
+        unset="as published, 3e-4 or 6e-4, and up to 0.03 where a search has fewer steps",
     )
     alpha_decay: float = option(
         1e-3, "darts, pc-darts, gdas: weight decay of the numbers.", "Strategy", least=0.0, most=1e3
@@ -80,6 +80,9 @@ class DerivingOptions(Options):
     )
 
 
+# Beyond it numbers follow the noise of single batches.
+MOST_RAISED = 0.03
+
 UNKNOWN_LENGTH = "nothing says in how many epochs the rates fall; give --trainings, or --search-epochs"
 
 
@@ -92,6 +95,8 @@ class DifferentiableOptions(StrategyOptions):
 
     # Published defaults, where the strategies differ or other groups declare the option.
     alpha_rate_unset: ClassVar[float] = 3e-4
+    # Of the numbers: 50 epochs of 25,000 images in batches of 64.
+    published_steps: ClassVar[int] = 50 * 391
     final_rate_unset: ClassVar[float] = 1e-3
     frozen_unset: ClassVar[float] = 0.0
     learning_rate_unset: ClassVar[float] = 0.025
@@ -115,11 +120,16 @@ class DifferentiableOptions(StrategyOptions):
         if self.bilevel.search_epochs is None and trainings is None:
             raise ConfigError(UNKNOWN_LENGTH)
 
-    @property
-    def alpha_rate(self) -> float:
-        """The learning rate of the numbers."""
-        given = self.bilevel.alpha_rate
-        return self.alpha_rate_unset if given is None else given
+    def alpha_rate(self, *, steps: int) -> float:
+        """The learning rate of the numbers in a search of so many steps of them.
+
+        Where none is given, the published one, raised so that a short search can move them as far as the published
+        one, of `published_steps`: at that rate itself they would hardly move.
+        """
+        if self.bilevel.alpha_rate is not None:
+            return self.bilevel.alpha_rate
+        raised = self.alpha_rate_unset * self.published_steps / max(steps, 1)
+        return max(self.alpha_rate_unset, min(raised, MOST_RAISED))
 
     @property
     def final_rate(self) -> float:

@@ -19,7 +19,7 @@ from replaytree.data import ImageData
 from replaytree.networks.mixed import Mix, MixedNetwork, hard_mix, probability_rows, soft_mix
 from replaytree.space.mixed import MixedGraph, Row
 from replaytree.training.collapse import largest_eigenvalue
-from replaytree.training.images import epoch_batches, inputs_of, shares_right
+from replaytree.training.images import epoch_batches, epoch_steps, inputs_of, shares_right
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
 from replaytree.training.schedule import cosine
@@ -74,7 +74,7 @@ class BilevelTraining:
             nesterov=options.nesterov and recipe.momentum > 0.0,
         )
         self._adam = torch.optim.Adam(
-            self.numbers, lr=options.alpha_rate, betas=BETAS, weight_decay=options.bilevel.alpha_decay
+            self.numbers, lr=options.alpha_rate_unset, betas=BETAS, weight_decay=options.bilevel.alpha_decay
         )
         self.weight_images, self.number_images = halves(data, seed=seed)
         self.epoch = 0
@@ -85,7 +85,13 @@ class BilevelTraining:
         A step whose loss or gradient is not finite is left out.
         """
         draws = torch.Generator().manual_seed(self._drawn_seed(1))
-        is_frozen = self.epoch < math.floor(self._options.frozen * epochs)
+        frozen = math.floor(self._options.frozen * epochs)
+        steps = (epochs - frozen) * min(
+            epoch_steps(half, self._recipe) for half in (self.weight_images, self.number_images)
+        )
+        for group in self._adam.param_groups:
+            group["lr"] = self._options.alpha_rate(steps=steps)
+        is_frozen = self.epoch < frozen
         return self._run(self._mixer(epochs, draws), rate=self._rate(epochs), is_frozen=is_frozen)
 
     def tune(self, fixed: Mapping[int, Row]) -> EpochLosses:

@@ -15,6 +15,8 @@ class PcDartsOptions(DifferentiableOptions):
 
     name: ClassVar[str] = "pc-darts"
     alpha_rate_unset: ClassVar[float] = 6e-4
+    # 35 epochs of 25,000 images in batches of 256.
+    published_steps: ClassVar[int] = 35 * 98
     final_rate_unset: ClassVar[float] = 0.0
     frozen_unset: ClassVar[float] = 0.3
     learning_rate_unset: ClassVar[float] = 0.1
