@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from replaytree.cli.baselines import baseline
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
 from replaytree.cli.deliver import export, retrain
@@ -55,6 +56,7 @@ for command, name, panel in (
     (spaces, None, "Look"),
     (describe, None, "Look"),
     (retrain, None, "Take away"),
+    (baseline, None, "Take away"),
     (export, None, "Take away"),
     (predict, None, "Take away"),
     (rename, None, "Look after"),

@@ -13,7 +13,8 @@ from replaytree.cli.declared import configured
 from replaytree.cli.options import DataDir, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
-from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS, with_final
+from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS
+from replaytree.config.final_recipes import with_final as with_preset
 from replaytree.config.image_size import stored_size
 from replaytree.config.retraining import RetrainOptions
 from replaytree.config.source import Resize
@@ -34,10 +35,23 @@ Mirror = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Epochs and options of the training under one name; single options override them. "
+        + "  ".join(f"{name}: {each.help}" for name, each in FINAL_RECIPES.items()),
+        autocompletion=lambda incomplete: [name for name in FINAL_RECIPES if name.startswith(incomplete)],
+    ),
+]
+TrainLimit = Annotated[int | None, typer.Option(help="Train on a stratified part of this many images.  [default: all]")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
+Out = Annotated[Path, typer.Option(help="Folder for weights and checkpoints.")]
 
 
-def _with_final(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    return with_final(values["preset"], given)
+def with_final(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, and those of the preset."""
+    return with_preset(values["preset"], given)
 
 
 def _with_search(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +61,7 @@ def _with_search(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     return {**asdict(tree_of(values["storage"], values["name"]).info().config.text), **given}
 
 
-@configured(RetrainOptions, complete=_with_final)
+@configured(RetrainOptions, complete=with_final)
 @configured(TextOptions, complete=_with_search)
 @configured(LayerOptions, unset="the search's; without one, the space's own")
 def retrain(
@@ -63,15 +77,7 @@ def retrain(
         str | None,
         typer.Option(help="Without a search: the space that has the layers.  [default: xu24; of text enas-rnn]"),
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Epochs and options of the training under one name; single options override them. "
-            + "  ".join(f"{name}: {each.help}" for name, each in FINAL_RECIPES.items()),
-            autocompletion=lambda incomplete: [name for name in FINAL_RECIPES if name.startswith(incomplete)],
-        ),
-    ] = None,
+    preset: Preset = None,
     epochs: Annotated[
         int | None, typer.Option(help=f"Epochs of each training.  [default: {USUAL_EPOCHS}, or the preset's]")
     ] = None,
@@ -90,11 +96,9 @@ def retrain(
     resize: Annotated[
         Resize | None, typer.Option(help="Without a search: how pictures of another shape fit.  [default: squash]")
     ] = None,
-    train_limit: Annotated[
-        int | None, typer.Option(help="Train on a stratified part of this many images.  [default: all]")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for weights and checkpoints.")] = MODELS,
+    train_limit: TrainLimit = None,
+    skip_bad: SkipBad = False,
+    out: Out = MODELS,
     force: Force = False,
     storage: Storage = None,
     data_dir: DataDir = None,
@@ -127,7 +131,7 @@ def retrain(
     full, epochs = full_recipe(subject, recipe, preset=preset, epochs=epochs, text=text)
     results = train(
         subject, recipe=full, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
-        device=resolve_device(device), force=force, on_epoch=None if quiet else _print_epoch,
+        device=resolve_device(device), force=force, on_epoch=None if quiet else print_epoch,
         threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip
     if not quiet:
@@ -136,9 +140,9 @@ def retrain(
         say(escaped(training_text(subject)), flush=True)
     for result in results:
         store(result, subject, engine)
-        say(_described(result), flush=True)
+        say(described(result), flush=True)
         done.append(result)
-    say(_summary(done))
+    say(summary(done))
     if quiet:
         return
     # A search's model is found through the database, any other through its file.
@@ -235,7 +239,7 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
 
     tree = tree_of(storage, name)
     node_id = tree.find(node).node_id if node is not None else None
-    found = list_models(tree.engine, search=name, node_id=node_id)
+    found = [each for each in list_models(tree.engine, search=name, node_id=node_id) if each.baseline is None]
     if seed is not None:
         found = [each for each in found if each.seed == seed]
     if not found:
@@ -292,7 +296,8 @@ def _subject(
     return path_subject(path, options=options, space=space, space_options=layers, data_dir=data_dir)
 
 
-def _print_epoch(done: EpochDone) -> None:
+def print_epoch(done: EpochDone) -> None:
+    """The progress of a full training, a line an epoch."""
     left = done.seconds / done.run_epochs * (done.epochs - done.epoch)
     say(
         f"seed {done.seed}  epoch {done.epoch}/{done.epochs}  loss {done.loss:.4f}  "
@@ -301,7 +306,8 @@ def _print_epoch(done: EpochDone) -> None:
     )
 
 
-def _described(result: Retrained) -> str:
+def described(result: Retrained) -> str:
+    """What one training came to, as a line."""
     took = f"{result.seconds:.0f} s" if result.seconds else "trained earlier"
     anew = ", measured again because its images have changed" if result.measured_anew else ""
     return f"seed {result.seed}: {_accuracy(result.description)}, {took}{anew}, {result.weights}"
@@ -317,7 +323,11 @@ def _accuracy(description: Description) -> str:
     return f"{metric.name} not measured"
 
 
-def _summary(results: list[Retrained]) -> str:
+def summary(results: list[Retrained], *, is_chosen: bool = True) -> str:
+    """What the trainings of all seeds came to: the mean and its interval.
+
+    `is_chosen`: a search may have chosen the layers by the validation images.
+    """
     from replaytree.tree import MeanAccuracy
 
     tested = [result.test_accuracy for result in results if result.test_accuracy is not None]
@@ -328,7 +338,7 @@ def _summary(results: list[Retrained]) -> str:
     spread = "" if found.deviation is None else f", standard deviation {metric.written(found.deviation)}"
     seeds = "1 seed" if len(results) == 1 else f"{len(results)} seeds"
     text = f"{what}: mean {metric.written(found.mean)}{spread}, over {seeds}\n{found.interval_text}"
-    if not tested:
+    if not tested and is_chosen:
         text += (
             f"\nThese {metric.items} have no test split, so this is the {metric.name} on validation {metric.items} "
             f"that were held out of the training. If a search chose the layers by them, the figure is optimistic."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replaytree.cli import console
+from replaytree.cli.baselines import print_networks
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of, whole
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
@@ -75,6 +76,8 @@ def best(
         console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies, unit=unit)
         if pareto and len(chosen) > k and format_ == "table":
             say(f"{k} of {len(chosen)} on the front; -k shows more")
+        if format_ == "table":
+            print_networks(tree)
         return
     if not nodes and format_ == "table":
         at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
@@ -89,6 +92,8 @@ def best(
         if len(nodes) > k and format_ == "table":
             is_all = all(limit is None for limit in limits.values())
             say(f"the best {k}{f' of {tree.comparable_count():,}' if is_all else ''}; -k shows more")
+        if format_ == "table":
+            print_networks(tree)
 
 
 def _front(

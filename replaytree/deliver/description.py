@@ -243,7 +243,7 @@ class Description:
             raise ValueError(f"ranges are {self.ranges}")
         if self.resize not in get_args(Resize):
             raise ValueError(f"resize is {self.resize!r}")
-        if not graph.nodes:
+        if not graph.nodes and getattr(graph.head, "pool", None) != "flatten":
             raise ValueError("there are no layers")
         if not isinstance(graph.head, Classifier) or graph.head.num_classes != len(self.classes):
             raise ValueError(f"the head {graph.head} is not that of {len(self.classes)} classes")

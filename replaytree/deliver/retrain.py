@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from sqlalchemy import Engine
@@ -204,12 +205,14 @@ def require_epochs(epochs: int) -> None:
 def _place(subject: Subject, folder: Path, *, seed: int, epochs: int, engine: Engine | None) -> Path:
     """The weights file of a seed in `folder`; a finished one keeps the name that its search had then."""
     file = folder / f"{subject.stem}-{epochs}-epochs-seed{seed}.safetensors"
-    if engine is None or subject.search is None or subject.node_id is None or file.exists():
+    is_named = subject.node_id is not None or subject.baseline is not None
+    if engine is None or subject.search is None or not is_named or file.exists():
         return file
-    there = folder.resolve()
+    wanted = seed, epochs, folder.resolve(), subject.node_id, subject.baseline, subject.labels
     for model in list_models(engine, search=subject.search, node_id=subject.node_id):
         weights = Path(model.weights_path)
-        if (model.seed, model.epochs, weights.parent) == (seed, epochs, there) and weights.exists():
+        found = model.seed, model.epochs, weights.parent, model.node_id, model.baseline, model.labels
+        if found == wanted and weights.exists():
             return folder / weights.name
     return file
 
@@ -267,17 +270,37 @@ def train_and_load(
 
 def store(result: Retrained, subject: Subject, engine: Engine) -> None:
     """A row of `models` for a trained model."""
+    description = result.description
+    tested, held_out = result.test_accuracy, result.validation_accuracy
     record_model(
         engine,
         labels=subject.labels,
         seed=result.seed,
-        epochs=result.description.epochs,
-        test_accuracy=result.test_accuracy,
-        test_image_count=None if result.test_accuracy is None else result.image_count,
+        epochs=description.epochs,
+        test_accuracy=tested,
+        test_image_count=None if tested is None else result.image_count,
+        # Of text both parts are measured, and `image_count` is of the test part where there is one.
+        validation_accuracy=held_out,
+        validation_image_count=result.image_count if tested is None and held_out is not None else None,
         weights_path=str(result.weights.resolve()),
         search=subject.search,
         node_id=subject.node_id,
+        baseline=subject.baseline,
+        params=description.params,
+        flops=description.flops,
+        training=terms(description),
     )
+
+
+def terms(description: Description) -> dict[str, Any]:
+    """How a model was trained and measured: the recipe and the images, but not the seed."""
+    return {
+        **description.training,
+        "train_limit": (description.data or {}).get("train_limit"),
+        "mirror": description.mirror,
+        "trained_on": description.trained_on,
+        "measured_on": description.measured_on,
+    }
 
 
 def data_again(description: Description, *, data_dir: str | None = None) -> Data:

@@ -36,7 +36,7 @@ from replaytree.tree.stored_space import rebuilt_space
 class Subject:
     """An architecture, the names of its layers, and its images or text. `data_options` are keywords of load_source(),
     except `data_dir`, the folder of the files; the test part is looked up there, too. `max_params` and `max_flops` are
-    the search's limits.
+    the search's limits. `baseline` is the name of a hand-made network, None for what a search found.
     """
 
     graph: Network
@@ -48,6 +48,7 @@ class Subject:
     data_dir: str | None = None
     max_params: int | None = None
     max_flops: int | None = None
+    baseline: str | None = None
 
     @property
     def metric(self) -> Metric:
@@ -56,7 +57,10 @@ class Subject:
 
     @property
     def stem(self) -> str:
-        """How its files are named: 'mnist-1-node12', or 'cifar10-res128-9-layers-1f3a' without a node."""
+        """How its files are named: 'mnist-1-node12', or 'cifar10-9-layers-1f3a5c' without a node.
+
+        A baseline's are named as 'mnist-1-resnet8-1f3a5c': its width depends on the limits.
+        """
         start = re.sub(r"[^\w.-]+", "-", self.search or self.data.name)
         if self.node_id is not None:
             return f"{start}-node{self.node_id}"
@@ -65,7 +69,8 @@ class Subject:
         if not (isinstance(graph, Graph) and graph.is_chain and graph.head == Classifier(self.data.num_classes)):
             network.append(json.dumps(graph.to_json(), sort_keys=True))
         digest = hashlib.sha256(json.dumps(network).encode()).hexdigest()
-        return f"{start}-{len(self.labels)}-layers-{digest[:6]}"
+        what = f"{len(self.labels)}-layers" if self.baseline is None else self.baseline
+        return f"{start}-{what}-{digest[:6]}"
 
 
 def data_options(config: SearchConfig) -> dict[str, Any]:
@@ -91,6 +96,35 @@ def data_options(config: SearchConfig) -> dict[str, Any]:
     return {name: options[name] for name in names}
 
 
+def data_of(
+    tree: ReplayTree,
+    *,
+    train_limit: int | None = None,
+    skip_bad: bool = False,
+    data_dir: str | None = None,
+    data: Data | None = None,
+) -> tuple[Data, dict[str, Any] | None, str | None]:
+    """The data of a search, with the options and the folder that a Subject has; `data` where they are in memory.
+
+    `train_limit` replaces the search's; `skip_bad` leaves out test images that cannot be read. DataError if the data
+    are not those of the search any more.
+    """
+    info = tree.info()
+    config = info.config
+    if data is not None:
+        return data, None, data_dir
+    options = data_options(config)
+    data_dir = data_dir or config.source.data_dir
+    data = load_again(f"search {tree.name!r}", info.data_json, flip=config.recipe.flip, data_dir=data_dir, **options)
+    options["skip_bad"] = config.source.skip_bad or skip_bad
+    if config.source.dataset not in (*NAMED, *TEXTS):
+        options["dataset"] = os.path.abspath(find_source(options["dataset"], data_dir))
+    if train_limit is not None or config.source.train_limit is not None:
+        options["train_limit"] = train_limit
+        data = _flipped_as(data, load_source(**{**options, "skip_bad": True}, data_dir=data_dir))
+    return data, options, data_dir
+
+
 def node_subject(
     tree: ReplayTree,
     *,
@@ -112,20 +146,7 @@ def node_subject(
         raise ConfigError("--node and --path were both given; give one of them")
     info = tree.info()
     config = info.config
-    options = None
-    if data is None:
-        options = data_options(config)
-        data_dir = data_dir or config.source.data_dir
-        again = load_again(
-            f"search {tree.name!r}", info.data_json, flip=config.recipe.flip, data_dir=data_dir, **options
-        )
-        data = again
-        options["skip_bad"] = config.source.skip_bad or skip_bad
-        if config.source.dataset not in (*NAMED, *TEXTS):
-            options["dataset"] = os.path.abspath(find_source(options["dataset"], data_dir))
-        if train_limit is not None or config.source.train_limit is not None:
-            options["train_limit"] = train_limit
-            data = _flipped_as(data, load_source(**{**options, "skip_bad": True}, data_dir=data_dir))
+    data, options, data_dir = data_of(tree, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir, data=data)
     if path is not None and (each := _published(info.space, path)) is not None:
         path = each.path
     space = _search_space(info.space, tree.name, data=data, options=space_options, deep=_deepest(path))

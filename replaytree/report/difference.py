@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 
 from replaytree.metric import ACCURACY, Z95, Metric
 from replaytree.report.leading import Leader
+from replaytree.tree import MeanAccuracy
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class Difference:
         if self.interval is None:
             return 0
         return self.metric.direction * ((self.interval[0] > 0.0) - (self.interval[1] < 0.0))
+
+    @property
+    def brief(self) -> str:
+        """'+1.7 (−1.2 to +4.6)'."""
+        value = self.metric.signed(self.value)
+        return value if self.interval is None else f"{value} ({' to '.join(map(self.metric.signed, self.interval))})"
 
     @property
     def text(self) -> str:
@@ -52,11 +59,42 @@ def between(first: Leader, second: Leader) -> Difference:
     """
     metric = first.known.metric
     p1, p2 = (metric.number(each.accuracy) for each in (first, second))
-    value = p1 - p2
     if first.interval is None or second.interval is None:
-        return Difference(value, None, metric)
+        return Difference(p1 - p2, None, metric)
     (l1, u1), (l2, u2) = (sorted(map(metric.number, each)) for each in (first.interval, second.interval))
-    return Difference(value, (value - math.hypot(p1 - l1, u2 - p2), value + math.hypot(u1 - p1, p2 - l2)), metric)
+    return Difference(p1 - p2, _newcombe(p1, (l1, u1), p2, (l2, u2)), metric)
+
+
+def over_models(first: MeanAccuracy, second: MeanAccuracy) -> Difference:
+    """Two trained networks, of one or more seeds each, on images of one number.
+
+    Of several seeds each: Welch's interval, with the sampling error of the images added as independent. Else both have
+    their own intervals, as in `between`; of one seed that counts the images alone. That both were measured on the same
+    images would narrow it, but which image each got right is not stored.
+    """
+    metric = first.metric
+    p1, p2 = first.mean, second.mean
+    if len(first.values) > 1 and len(second.values) > 1:
+        seeds = welch_half(first.numbers, second.numbers)
+        half = math.hypot(seeds, _images_half(first), _images_half(second))
+        return Difference(p1 - p2, (p1 - p2 - half, p1 - p2 + half), metric)
+    if first.interval is None or second.interval is None:
+        return Difference(p1 - p2, None, metric)
+    return Difference(p1 - p2, _newcombe(p1, first.interval, p2, second.interval), metric)
+
+
+def _images_half(mean: MeanAccuracy) -> float:
+    """The half width that comes from the images; 0 where their number is unknown."""
+    if mean.images is None:
+        return 0.0
+    metric = mean.metric
+    return Z95 * math.sqrt(metric.variance(metric.fraction(mean.mean)) / mean.images)
+
+
+def _newcombe(p1: float, first: tuple[float, float], p2: float, second: tuple[float, float]) -> tuple[float, float]:
+    """The interval of p1 - p2 from those of p1 and p2."""
+    (l1, u1), (l2, u2) = first, second
+    return p1 - p2 - math.hypot(p1 - l1, u2 - p2), p1 - p2 + math.hypot(u1 - p1, p2 - l2)
 
 
 def over_seeds(first: Sequence[Leader], second: Sequence[Leader], *, paired: bool) -> Difference:

@@ -226,9 +226,9 @@ class Graph:
     def is_normed(self) -> bool:
         """Whether no layer has weights without batch norm behind them. A kind without says so: `normed` is False.
 
-        Layers of a user's own count as normed.
+        Layers of a user's own count as normed. A head alone is not.
         """
-        return all(getattr(node.layer, "normed", True) for node in self.nodes)
+        return bool(self.nodes) and all(getattr(node.layer, "normed", True) for node in self.nodes)
 
     @property
     def is_chain(self) -> bool:

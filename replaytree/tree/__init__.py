@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from replaytree.tree.goals import Goal
     from replaytree.tree.manage import delete_search, rename_search
     from replaytree.tree.mean_accuracy import MeanAccuracy
-    from replaytree.tree.models import ModelInfo, Retraining, list_models, record_model, retrainings
+    from replaytree.tree.models import (
+        ModelInfo,
+        Retraining,
+        answer_of,
+        is_like,
+        list_models,
+        record_model,
+        retrainings,
+    )
     from replaytree.tree.names import require_name, usable_name
     from replaytree.tree.noise import noise_of
     from replaytree.tree.problem import Problem
@@ -47,12 +55,14 @@ _HOMES = {
     "Uncertainty": "ranking",
     "Upgraded": "engine",
     "advice": "storage_errors",
+    "answer_of": "models",
     "check": "check",
     "current_revision": "engine",
     "delete_search": "manage",
     "export_search": "transfer",
     "head_revision": "engine",
     "import_search": "transfer",
+    "is_like": "models",
     "list_models": "models",
     "list_searches": "search_queries",
     "lost_states": "evaluator_states",
@@ -94,12 +104,14 @@ __all__ = [
     "Uncertainty",
     "Upgraded",
     "advice",
+    "answer_of",
     "check",
     "current_revision",
     "delete_search",
     "export_search",
     "head_revision",
     "import_search",
+    "is_like",
     "list_models",
     "list_searches",
     "lost_states",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
 from replaytree.errors import ConfigError
 from replaytree.metric import ACCURACY, Metric
@@ -14,13 +16,21 @@ from replaytree.tree.engine import reading
 from replaytree.tree.mean_accuracy import MeanAccuracy
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import models, nodes, searches
+from replaytree.tree.stored_json import read_training
+
+# A network without batch norm has a lower rate by itself, and fine-tuning needs one, too.
+_OF_A_NETWORK = ("learning_rate", "pretrained")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A trained model. `search` and `node_id` are None where it was trained without a search.
 
-    `test_image_count` is None where `test_accuracy` is, and for models of versions that did not store it.
+    `test_image_count` is None where `test_accuracy` is, and for models of versions that did not store it. The same
+    holds for the validation images, which are measured where there is no test split.
+
+    `baseline` is the name of a hand-made network, None for all others. Costs are None where they are unknown.
+    `training` is how it was trained and measured; None for models of versions that did not store it.
     """
 
     model_id: int
@@ -33,6 +43,19 @@ class ModelInfo:
     test_image_count: int | None
     weights_path: str
     created_at: datetime
+    baseline: str | None = None
+    params: int | None = None
+    flops: int | None = None
+    ram_bytes: int | None = None
+    validation_accuracy: float | None = None
+    validation_image_count: int | None = None
+    training: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What the models of a retraining, which differ in their seeds, have in common."""
+        training = json.dumps(self.training, sort_keys=True)
+        return self.node_id, self.labels, self.epochs, self.baseline, training
 
 
 def record_model(
@@ -46,12 +69,22 @@ def record_model(
     weights_path: str,
     search: str | None = None,
     node_id: int | None = None,
+    baseline: str | None = None,
+    params: int | None = None,
+    flops: int | None = None,
+    ram_bytes: int | None = None,
+    validation_accuracy: float | None = None,
+    validation_image_count: int | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Store a model; one of the same weights file takes the place of the older row."""
-    if test_accuracy is not None and not 0.0 <= test_accuracy <= 1.0:
-        raise ConfigError(f"test_accuracy is {test_accuracy}; it must be a fraction in [0, 1]")
-    if test_image_count is not None and test_image_count < 1:
-        raise ConfigError(f"test_image_count is {test_image_count}; it must be at least 1")
+    for name, accuracy in (("test_accuracy", test_accuracy), ("validation_accuracy", validation_accuracy)):
+        if accuracy is not None and not 0.0 <= accuracy <= 1.0:
+            raise ConfigError(f"{name} is {accuracy}; it must be a fraction in [0, 1]")
+    counts = {"test_image_count": test_image_count, "validation_image_count": validation_image_count}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"{name} is {count}; it must be at least 1")
 
     def work(connection: Connection) -> None:
         search_id = connection.scalar(select(searches.c.id).where(searches.c.name == search)) if search else None
@@ -66,6 +99,13 @@ def record_model(
             "test_image_count": test_image_count,
             "weights_path": weights_path,
             "created_at": datetime.now(UTC),
+            "baseline": baseline,
+            "params": params,
+            "flops": flops,
+            "ram_bytes": ram_bytes,
+            "validation_accuracy": validation_accuracy,
+            "validation_image_count": validation_image_count,
+            "training_json": None if training is None else json.dumps(training, sort_keys=True),
         }
         connection.execute(insert(models), values)
 
@@ -73,7 +113,7 @@ def record_model(
 
 
 def list_models(engine: Engine, *, search: str | None = None, node_id: int | None = None) -> list[ModelInfo]:
-    """The models of a database, of one search, or of one node, in the order of training."""
+    """The models of a database, of one search, or of one node, in the order of training; baselines among them."""
     query = (
         select(models, searches.c.name.label("search"), nodes.c.id.label("node"))
         .outerjoin(searches, searches.c.id == models.c.search_id)
@@ -86,26 +126,34 @@ def list_models(engine: Engine, *, search: str | None = None, node_id: int | Non
         query = query.where(models.c.node_id == node_id)
     with reading(engine) as connection:
         rows = connection.execute(query).all()
-    return [
-        ModelInfo(
-            model_id=row.id,
-            search=row.search,
-            node_id=row.node,
-            labels=tuple(row.labels.split(" ")),
-            seed=row.seed,
-            epochs=row.epochs,
-            test_accuracy=row.test_accuracy,
-            test_image_count=row.test_image_count,
-            weights_path=row.weights_path,
-            created_at=row.created_at,
-        )
-        for row in rows
-    ]
+    return [_info(row) for row in rows]
+
+
+def _info(row: Row[Any]) -> ModelInfo:
+    return ModelInfo(
+        model_id=row.id,
+        search=row.search,
+        node_id=row.node,
+        labels=tuple(row.labels.split(" ")),
+        seed=row.seed,
+        epochs=row.epochs,
+        test_accuracy=row.test_accuracy,
+        test_image_count=row.test_image_count,
+        weights_path=row.weights_path,
+        created_at=row.created_at,
+        baseline=row.baseline,
+        params=row.params,
+        flops=row.flops,
+        ram_bytes=row.ram_bytes,
+        validation_accuracy=row.validation_accuracy,
+        validation_image_count=row.validation_image_count,
+        training=None if row.training_json is None else read_training(row.training_json),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Retraining:
-    """The models of one architecture and one number of epochs, one a seed; `test` is None where none was tested."""
+    """The models of one architecture and one recipe, one a seed; `test` is None where none was tested."""
 
     models: tuple[ModelInfo, ...]
     metric: Metric = ACCURACY
@@ -113,19 +161,61 @@ class Retraining:
     @property
     def test(self) -> MeanAccuracy | None:
         """On the test split. Where its images or words were not always as many, the fewest are counted."""
-        tested = [model for model in self.models if model.test_accuracy is not None]
-        if not tested:
+        return self._mean([(model.test_accuracy, model.test_image_count) for model in self.models])
+
+    @property
+    def validation(self) -> MeanAccuracy | None:
+        """On validation images that were held out; None where there is a test split, or it was not stored."""
+        return self._mean([(model.validation_accuracy, model.validation_image_count) for model in self.models])
+
+    @property
+    def measured(self) -> MeanAccuracy | None:
+        """`test`, or without a test split `validation`."""
+        return self.test or self.validation
+
+    @property
+    def last(self) -> ModelInfo:
+        """The model that was trained last."""
+        return self.models[-1]
+
+    def _mean(self, found: Sequence[tuple[float | None, int | None]]) -> MeanAccuracy | None:
+        known = [(accuracy, count) for accuracy, count in found if accuracy is not None]
+        if not known:
             return None
-        counts = [model.test_image_count for model in tested]
+        counts = [count for _, count in known]
         least = None if None in counts else min(count for count in counts if count is not None)
-        values = tuple(model.test_accuracy for model in tested if model.test_accuracy is not None)
-        return MeanAccuracy(values, least, self.metric)
+        return MeanAccuracy(tuple(accuracy for accuracy, _ in known), least, self.metric)
 
 
 def retrainings(models: Sequence[ModelInfo], metric: Metric = ACCURACY) -> list[Retraining]:
-    """Models by node, layers and epochs, in the order in which each was trained last."""
-    groups: dict[tuple[int | None, tuple[str, ...], int], list[ModelInfo]] = {}
+    """Models by node, layers and training, in the order in which each was trained last; baselines among them."""
+    groups: dict[tuple[Any, ...], list[ModelInfo]] = {}
     for model in models:
-        key = model.node_id, model.labels, model.epochs
-        groups[key] = [*groups.pop(key, []), model]
+        groups[model.key] = [*groups.pop(model.key, []), model]
     return [Retraining(tuple(group), metric) for group in groups.values()]
+
+
+def answer_of(models: Sequence[ModelInfo], best: int | None, metric: Metric = ACCURACY) -> Retraining | None:
+    """The retrained answer of a search: of its best node, else of any; the last such. None where nothing was retrained.
+
+    It is what baselines are trained like, and compared with.
+    """
+    own = retrainings([model for model in models if model.baseline is None], metric)
+    of_best = [each for each in own if best is not None and each.last.node_id == best]
+    chosen = of_best or own
+    return chosen[-1] if chosen else None
+
+
+def is_like(first: ModelInfo, second: ModelInfo) -> bool:
+    """Whether two models had the same recipe, epochs and images, so that their accuracies can be compared.
+
+    The learning rate may differ: networks without batch norm, and pretrained ones, have a lower one by themselves.
+    """
+    if first.training is None or second.training is None:
+        return False
+    own, other = (
+        {name: value for name, value in each.training.items() if name not in _OF_A_NETWORK}
+        for each in (first, second)
+        if each.training is not None
+    )
+    return own == other

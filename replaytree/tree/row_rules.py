@@ -18,7 +18,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from replaytree.metric import TASKS
 from replaytree.records import FAILURE_KINDS, Source
-from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_mixed, is_space, is_versions
+from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_mixed, is_space, is_training, is_versions
 
 Kind = Literal["integer", "real", "text", "bytes", "time", "boolean"]
 
@@ -268,6 +268,13 @@ _RULES: dict[str, dict[str, Rule]] = {
         "test_image_count": replace(_SOME, nullable=True),
         "weights_path": replace(_TEXT, fits=_is_name, want="a file"),
         "created_at": Rule("time"),
+        "baseline": replace(_LABELS, nullable=True),
+        "params": _COST,
+        "flops": _COST,
+        "ram_bytes": _COST,
+        "validation_accuracy": replace(_FRACTION, nullable=True),
+        "validation_image_count": replace(_SOME, nullable=True),
+        "training_json": _json(is_training, "how a model was trained", nullable=True),
     },
 }
 

@@ -315,7 +315,12 @@ class GoalRow(Base):
 
 
 class ModelRow(Base):
-    """A trained deliverable. Its weights are a file, so it outlives its search."""
+    """A trained deliverable. Its weights are a file, so it outlives its search.
+
+    `baseline` is the name of a hand-made network, which stands beside what the search found; None for all others.
+    `training_json` is how it was trained and measured: two models of one recipe and the same images have the same
+    (models.is_like). Models of older versions have neither it nor costs.
+    """
 
     __tablename__ = "models"
 
@@ -329,6 +334,13 @@ class ModelRow(Base):
     test_image_count: Mapped[int | None]
     weights_path: Mapped[str]
     created_at: Mapped[datetime]
+    baseline: Mapped[str | None]
+    params: Mapped[int | None] = mapped_column(LargeWhole)
+    flops: Mapped[int | None] = mapped_column(LargeWhole)
+    ram_bytes: Mapped[int | None] = mapped_column(LargeWhole)
+    validation_accuracy: Mapped[float | None]
+    validation_image_count: Mapped[int | None]
+    training_json: Mapped[str | None]
 
 
 searches = cast(Table, SearchRow.__table__)

@@ -115,6 +115,16 @@ def is_deaths(text: str) -> bool:
     return counted and isinstance(under_way, str | None)
 
 
+def read_training(text: str) -> dict[str, Any]:
+    """How a model was trained and measured, by name; ValueError for anything else."""
+    return _object(text)
+
+
+def is_training(text: str) -> bool:
+    """Whether it says how a model was trained."""
+    return _reads(read_training, text)
+
+
 def _object(text: str) -> dict[str, Any]:
     values = strict_loads(text)
     if not isinstance(values, dict):

@@ -125,7 +125,7 @@ def test_every_printed_command_does_what_it_says(searched, run):
     tree, folder, page = searched
     text = unescape(page.read_text(encoding="utf-8"))
     printed = dict(re.findall(r'<code data-command="(\w+)">(.*?)</code>', text))
-    assert set(printed) == {"companion", "against", "show", "retrain", "export", "resume"}
+    assert set(printed) == {"companion", "against", "show", "retrain", "export", "resume", "verdict1", "verdict2"}
     run(f"{printed['companion']} --quiet")
     companion = ReplayTree.open(tree.engine, "my search-random")
     own, other = (SearchConfig.from_json(each.info().config_json) for each in (tree, companion))
@@ -142,6 +142,9 @@ def test_every_printed_command_does_what_it_says(searched, run):
     assert "test accuracy" in run(f"{retrain} --epochs 1 --quiet")
     assert "verified" in run(export)
     assert "test accuracy" in run(f"{printed['retrain']} --epochs 1 --quiet")
+    # The page says how to find out whether the search beats a hand-made network.
+    assert "trained earlier" in run(f"{printed['verdict1']} --epochs 1 --quiet")
+    assert "linear  test accuracy" in run(f"{printed['verdict2']} linear --quiet")
     run(printed["resume"].replace("--trainings 10", "--trainings 1 --quiet"))
     assert tree.training_count == 3
     footer = re.search(r"Written by <code>(.*?)</code>", written)[1]

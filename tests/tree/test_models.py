@@ -1,7 +1,7 @@
 import pytest
 
 from replaytree.errors import ConfigError
-from replaytree.tree import list_models, record_model, retrainings
+from replaytree.tree import check, is_like, list_models, record_model, retrainings
 
 
 def add(tree, **values):
@@ -50,3 +50,45 @@ def test_retrainings_are_grouped_and_the_last_trained_comes_last(tree):
     assert other.test is None
     add(tree, weights_path="c", seed=2)
     assert retrainings(list_models(tree.engine))[-1].test.images is None
+
+
+def test_a_baseline_keeps_its_costs_and_how_it_was_trained(tree):
+    training = {"epochs": 3, "learning_rate": 0.1}
+    add(
+        tree, baseline="resnet8", params=2**40, flops=7, ram_bytes=5, validation_accuracy=0.25,
+        validation_image_count=180, test_accuracy=None, training=training,
+    )  # fmt: skip
+    [found] = list_models(tree.engine)
+    assert (found.baseline, found.params, found.flops, found.ram_bytes) == ("resnet8", 2**40, 7, 5)
+    assert (found.validation_accuracy, found.validation_image_count, found.training) == (0.25, 180, training)
+    assert check(tree.engine) == []
+    with pytest.raises(ConfigError, match="validation_accuracy is -1"):
+        add(tree, validation_accuracy=-1)
+    with pytest.raises(ConfigError, match="validation_image_count is 0"):
+        add(tree, validation_image_count=0)
+
+
+def test_what_was_trained_otherwise_is_another_retraining(tree):
+    add(tree, weights_path="a", training={"mirror": False})
+    add(tree, weights_path="b", training={"mirror": True}, seed=1)
+    add(tree, weights_path="c", training={"mirror": True}, seed=2)
+    assert [len(each.models) for each in retrainings(list_models(tree.engine))] == [1, 2]
+
+
+def test_without_a_test_split_the_validation_images_are_what_was_measured(tree):
+    add(tree, weights_path="a", test_accuracy=None, validation_accuracy=0.5, validation_image_count=9)
+    add(tree, weights_path="b", epochs=4)
+    first, second = retrainings(list_models(tree.engine))
+    assert (first.test, first.measured.values, first.measured.images) == (None, (0.5,), 9)
+    assert (second.validation, second.measured.values) == (None, (0.5,))
+
+
+def test_only_the_rate_may_differ_between_models_that_are_compared(tree):
+    training = {"epochs": 3, "learning_rate": 0.1, "trained_on": "ab"}
+    for place, change in enumerate(({}, {"learning_rate": 0.01}, {"trained_on": "cd"}, None)):
+        add(tree, weights_path=str(place), training=None if change is None else training | change)
+    first, slow, other, unknown = list_models(tree.engine)
+    assert is_like(first, slow)
+    assert not is_like(first, other)
+    assert not is_like(first, unknown)
+    assert not is_like(unknown, unknown)

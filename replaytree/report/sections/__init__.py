@@ -9,6 +9,7 @@ from replaytree.report.section import Section
 from replaytree.report.sections import (
     against_random,
     answer,
+    baselines,
     costs,
     depth,
     effects,
@@ -27,6 +28,7 @@ from replaytree.report.sections import (
 SECTIONS: tuple[Section[SearchData, Any], ...] = (
     answer.SECTION,
     retrained.SECTION,
+    baselines.SECTION,
     next_steps.SECTION,
     against_random.SECTION,
     runners_up.SECTION,

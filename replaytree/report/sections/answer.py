@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from replaytree.metric import Metric
 from replaytree.records import Shape
 from replaytree.report import theme
+from replaytree.report.baselines import Verdict, verdict
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section, always
 from replaytree.report.wiring import Wiring, cell_wiring, reads, skip_wiring
@@ -91,7 +92,7 @@ class AnswerRows:
     """The answer, its chain as boxes, and in words what its interval rests on and what it counts.
 
     `cells` are the drawings of a network of cells, which is no chain, and `drawn` says what they show; `skips` is that
-    of a chain with skips.
+    of a chain with skips. `verdict` says whether it beat hand-made networks.
     """
 
     found: Answer
@@ -102,6 +103,7 @@ class AnswerRows:
     cells: tuple[Wiring, ...] = ()
     drawn: str = ""
     skips: Wiring | None = None
+    verdict: Verdict | None = None
 
     def colour(self, depth: int) -> str:
         """That of the accuracy of the prefix which ends at a depth."""
@@ -130,6 +132,7 @@ def answer_rows(data: SearchData) -> AnswerRows | None:
         cells=_cells(data),
         drawn=plan.drawn if (plan := _cellular(data)) else "",
         skips=_skips(data),
+        verdict=verdict(data),
     )
 
 

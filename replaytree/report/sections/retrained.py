@@ -27,7 +27,8 @@ class RetrainedRow:
 def retrained_rows(data: SearchData) -> list[RetrainedRow]:
     """One row a prefix and number of epochs, in the order in which they were trained last."""
     rows = []
-    for each in retrainings(data.models, data.metric):
+    found = [model for model in data.models if model.baseline is None]
+    for each in retrainings(found, data.metric):
         first = each.models[0]
         rows.append(
             RetrainedRow(

@@ -1,0 +1,140 @@
+"""`baseline` as a user meets it: after a search and a retraining, and what `best` and `report` say then."""
+
+import json
+import re
+import sqlite3
+
+import pytest
+
+from replaytree import cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("baselines")
+
+
+@pytest.fixture
+def replaytree(folder, monkeypatch, capsys):
+    """In a folder with a search of digits, retrained with 2 seeds, and with two baselines."""
+    monkeypatch.chdir(folder)
+    for name in ("REPLAYTREE_STORAGE", "REPLAYTREE_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+    def run(*args):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    if not (folder / "replaytree.db").exists():
+        options = ["--epochs", 1, "--train-limit", 200, "--max-layers", 2, "--quiet"]
+        assert run("run", "--name", "d", "--trainings", 2, "--max-params", "30k", *options)[0] == 0
+        # Nothing is known, and the report says what would tell.
+        assert run("report", "d")[0] == 0
+        (folder / "before.html").write_text((folder / "reports/d/index.html").read_text())
+        code, _, err = run("retrain", "d", "--epochs", 2, "--seeds", 2, "--train-limit", 300, "--cutout", 1, "--quiet")
+        assert (code, err) == (0, "")
+        code, out, err = run("baseline", "d", "resnet8", "linear")
+        assert (code, err) == (0, "")
+        (folder / "trained.txt").write_text(out)
+    return run
+
+
+def verdict(page):
+    return re.search(r'id="answer-title">.*?</h1>\n<p>(.*?)</p>', page, re.S)[1]
+
+
+def test_what_is_printed(replaytree, folder):
+    out = (folder / "trained.txt").read_text()
+    lines = out.splitlines()
+    assert lines[0] == "scaled to the search's limits: at most 30,000 parameters"
+    label, width = re.match(r"(resnet8-w(0\.\d+)): ([\d,]+) parameters", lines[1]).groups()[:2]
+    # 78,042 parameters grow about as the square of the width.
+    assert float(width) == pytest.approx((30_000 / 78_042) ** 0.5, abs=0.02)
+    assert sum(f"{label}  seed" in line for line in lines) == 2
+    assert f"{label}  validation accuracy: mean 0." in out
+    assert "the figure is optimistic" not in out
+    assert out.endswith("Next:\n  replaytree report d\n")
+
+
+def test_the_database_says_how_they_were_trained(replaytree):
+    columns = "baseline, labels, seed, epochs, validation_accuracy, validation_image_count, params, training_json"
+    with sqlite3.connect("replaytree.db") as connection:
+        rows = connection.execute(f"select {columns} from models").fetchall()
+    assert [(row[0], row[2], row[3]) for row in rows] == [
+        (None, 0, 2), (None, 1, 2), ("resnet8", 0, 2), ("resnet8", 1, 2), ("linear", 0, 2), ("linear", 1, 2),
+    ]  # fmt: skip
+    assert all(0.0 < row[4] < 1.0 and row[5] == 180 for row in rows)
+    assert all(row[6] <= 30_000 for row in rows[2:])
+    trained = [json.loads(row[7]) for row in rows]
+    assert {each["cutout"] for each in trained} == {1}
+    assert {each["train_limit"] for each in trained} == {300}
+    assert len({each["trained_on"] for each in trained}) == 1
+    assert [each["learning_rate"] for each in trained] == [0.1] * 4 + [0.01] * 2
+    assert replaytree("db", "check")[0] == 0
+
+
+def test_best_and_report_set_them_beside_the_answer(replaytree, folder):
+    code, out, err = replaytree("best", "d")
+    assert (code, err) == (0, "")
+    table = out[out.index("network ") :]
+    assert re.search(r"^node \d+, retrained .*\nresnet8-w\S+ .*\nlinear ", table, re.M)
+    assert json.loads(replaytree("best", "d", "--json")[1])
+    assert replaytree("report", "d")[0] == 0
+    page = (folder / "reports/d/index.html").read_text()
+    sentence = verdict(page)
+    assert re.search(
+        r"baseline within the search’s limits, (resnet8-w\S+|linear) \(0\.\d{4}\): [+−]\d+\.\d points", sentence
+    )
+    assert "on 180 validation images (2 seeds)" in sentence
+    assert sentence in out.replace("'", "&#39;")
+
+
+def test_before_there_are_any_the_report_says_what_would_tell(replaytree, folder):
+    page = (folder / "before.html").read_text()
+    assert verdict(page).startswith(
+        "Whether the search beats a hand-made network is not known: no baseline was trained."
+    )
+    commands = re.findall(r'data-command="verdict\d">(.*?)</code>', page)
+    assert [command.split()[:3] for command in commands] == [
+        ["replaytree", "retrain", "d"],
+        ["replaytree", "baseline", "d"],
+    ]
+
+
+def test_a_finished_baseline_is_not_trained_again_and_exported_by_its_file(replaytree, folder):
+    code, out, _ = replaytree("baseline", "d", "linear", "--quiet")
+    assert (code, out.count("trained earlier")) == (0, 2)
+    file = next((folder / "models").glob("d-linear-*-seed0.safetensors"))
+    code, out, err = replaytree("export", file, "--format", "python", "--out", "linear.py")
+    assert (code, err) == (0, "")
+    assert "650 parameters" in out
+    # `export d` is of what the search found, though baselines were trained last.
+    code, out, _ = replaytree("export", "d", "--format", "python", "--out", "answer.py")
+    assert code == 0
+    assert re.search(r"from d-node\d+-2-epochs", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["d", "resnet9"], "'resnet9' is not a baseline; these are: resnet8, resnet18, ds-cnn, linear"),
+        (["e"], "no search 'e' in"),
+        (["d", "--momentum", "1"], "momentum is 1.0"),
+        (["d", "--epochs", "0"], "epochs is 0; it must be a whole number of at least 1"),
+    ],
+)
+def test_mistakes_are_one_line(replaytree, words, line):
+    code, out, err = replaytree("baseline", *words, "--quiet")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert line in err
+
+
+def test_the_names_in_help_are_those_of_the_networks():
+    from replaytree.cli.baselines import NAMES, names_like
+    from replaytree.deliver.baseline_networks import BASELINES
+
+    assert list(NAMES) == list(BASELINES)
+    assert names_like("resnet1") == ["resnet18"]

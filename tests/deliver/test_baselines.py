@@ -1,0 +1,91 @@
+"""Which baselines are trained, how large they may be, and how they are trained."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from replaytree import Search
+from replaytree.config.retraining import RetrainOptions
+from replaytree.deliver.baseline_networks import BASELINES
+from replaytree.deliver.baselines import baseline_subjects, recipe_as, size_of
+from replaytree.errors import ConfigError
+from replaytree.training import Recipe
+from replaytree.tree import ModelInfo, record_model
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A search of digits whose best prefix has limits of its own."""
+    storage = f"sqlite:///{tmp_path_factory.mktemp('baselines')}/tree.db"
+    search = Search(name="d", storage=storage, max_layers=2, epochs_first=1, epochs_last=1, train_limit=100, width=0.25)
+    search.run(trainings=1)
+    return search
+
+
+def model(**values):
+    known = {
+        "model_id": 1, "search": "d", "node_id": 1, "labels": ("conv32k3",), "seed": 0, "epochs": 7,
+        "test_accuracy": None, "test_image_count": None, "weights_path": "w", "created_at": datetime.now(UTC),
+    }  # fmt: skip
+    return ModelInfo(**(known | values))
+
+
+def test_the_size_is_that_of_the_best_prefix_then_of_what_was_retrained_from_it(found):
+    best = found.tree.best(1)[0]
+    size = size_of(found.tree)
+    assert size.limits == {"params": best.params, "flops": best.flops}
+    assert f"node {best.node_id}: at most {best.params:,} parameters and at most {best.flops:,} FLOPs" in size.text
+    record_model(
+        found.tree.engine, labels=best.labels, seed=0, epochs=1, test_accuracy=None, weights_path="w", search="d",
+        node_id=best.node_id, params=777, flops=8_888, training={},
+    )  # fmt: skip
+    assert size_of(found.tree).limits == {"params": 777, "flops": 8_888}
+
+
+def test_limits_of_the_search_go_first(tmp_path):
+    search = Search(storage=f"sqlite:///{tmp_path}/t.db", max_layers=2, max_params=5_000)
+    size = size_of(search.tree)
+    assert (size.limits, size.text) == (
+        {"params": 5_000, "flops": None}, "the search's limits: at most 5,000 parameters"
+    )  # fmt: skip
+
+
+def test_all_are_made_within_the_size_and_named_after_it(found):
+    size = size_of(found.tree)
+    subjects, notes = baseline_subjects(found.tree, size=size, train_limit=50)
+    made = {subject.baseline for subject in subjects}
+    assert made | {note.split()[3] for note in notes} == set(BASELINES)
+    for subject in subjects:
+        assert subject.graph.params <= size.limits["params"] or subject.baseline == "linear"
+        assert subject.stem.startswith(f"d-{subject.baseline}-")
+        assert (subject.search, subject.node_id) == ("d", None)
+        assert len(subject.data.train_images) == 50
+
+
+def test_a_name_that_there_is_not_and_a_size_that_none_has(found):
+    with pytest.raises(ConfigError, match="'resnet9' is not a baseline; these are: resnet8"):
+        baseline_subjects(found.tree, ["resnet9"], size=None)
+    tiny = type(size_of(found.tree))({"params": 10, "flops": None}, "")
+    with pytest.raises(ConfigError, match=r"no form of resnet8 .*; no form of ds-cnn .*; choose among .* --full-size"):
+        baseline_subjects(found.tree, ["resnet8", "ds-cnn"], size=tiny)
+    subjects, notes = baseline_subjects(found.tree, ["resnet8", "linear"], size=tiny)
+    assert [subject.baseline for subject in subjects] == ["linear"]
+    assert notes[0].startswith("no form of resnet8 has at most 10 params")
+
+
+def test_the_recipe_is_that_of_the_answer_but_for_networks_without_batch_norm():
+    usual = Recipe(batch_size=16, cutout=2)
+    training = Recipe(batch_size=32, learning_rate=0.2, cutout=0, schedule="cosine").values()
+    trained = model(training=json.loads(json.dumps({**training, "epochs": 7, "mirror": False, "trained_on": "ab"})))
+    same = recipe_as(trained, usual, normed=True)
+    assert (same.batch_size, same.learning_rate, same.cutout, same.schedule) == (32, 0.2, 0, "cosine")
+    assert recipe_as(trained, usual, normed=False).learning_rate == 0.01
+    slow = model(training={"learning_rate": 0.003})
+    assert recipe_as(slow, usual, normed=False).learning_rate == 0.003
+    assert recipe_as(model(training=None), usual, normed=True) == usual
+
+
+def test_a_recipe_that_is_not_given_is_the_usual_one(found):
+    subject = baseline_subjects(found.tree, ["linear"], size=None)[0][0]
+    assert Recipe.full(subject.data, RetrainOptions(), normed=subject.graph.is_normed).learning_rate == 0.01

@@ -1,0 +1,186 @@
+"""Whether the answer beats hand-made networks: worked by hand, in every case that there is."""
+
+import math
+import re
+
+import pytest
+
+from replaytree.report.baselines import network_rows, standing, verdict
+from replaytree.report.difference import over_models
+from replaytree.report.page import report_html
+from replaytree.report.reading import read_search
+from replaytree.tree import MeanAccuracy, record_model
+
+HALF = 2.776445  # Student's t of 4 degrees of freedom
+
+
+@pytest.fixture
+def model(tree):
+    """Store a model of every seed, of the best node or a baseline."""
+
+    def store(*accuracies, baseline=None, params=100, flops=1000, images=100, node_id=None, training=None, of="test"):
+        name = baseline or "answer"
+        best = tree.best(1)[0]
+        for seed, accuracy in enumerate(accuracies):
+            record_model(
+                tree.engine,
+                labels=(name,) if baseline else best.labels,
+                seed=seed,
+                epochs=8,
+                test_accuracy=accuracy if of == "test" else None,
+                test_image_count=images if of == "test" else None,
+                validation_accuracy=accuracy if of != "test" else None,
+                validation_image_count=images if of != "test" else None,
+                weights_path=f"{name}{params}{seed}{training}",
+                search=tree.name,
+                node_id=None if baseline else best.node_id,
+                baseline=baseline,
+                params=params,
+                flops=flops,
+                training={"epochs": 8} if training is None else training,
+            )
+
+    return store
+
+
+def said(tree):
+    found = verdict(read_search(tree))
+    return None if found is None else found.text
+
+
+def test_the_difference_of_several_seeds_by_hand():
+    # Deviations 0.1 of three seeds each, and images as if they were others: 0.8 x 0.2 and 0.5 x 0.5 of 100.
+    first, second = MeanAccuracy((0.9, 0.8, 0.7), 100), MeanAccuracy((0.6, 0.5, 0.4), 100)
+    half = math.hypot(HALF * math.sqrt(0.02 / 3), 1.959964 * math.sqrt(0.41 / 100))
+    assert over_models(first, second).interval == pytest.approx((0.3 - half, 0.3 + half), abs=1e-6)
+    assert over_models(first, MeanAccuracy((0.6, 0.5, 0.4), None)).interval[0] == pytest.approx(
+        0.3 - math.hypot(HALF * math.sqrt(0.02 / 3), 1.959964 * 0.04), abs=1e-6
+    )
+
+
+def test_the_difference_of_one_seed_is_newcombes():
+    found = over_models(MeanAccuracy((56 / 70,), 70), MeanAccuracy((48 / 80,), 80))
+    assert found.interval == pytest.approx((0.0524, 0.3339), abs=5e-5)
+    assert over_models(MeanAccuracy((0.8,), None), MeanAccuracy((0.6,), 80)).interval is None
+
+
+def test_nothing_was_trained(tree):
+    found = verdict(read_search(tree))
+    assert found.text == "Whether the search beats a hand-made network is not known: no baseline was trained."
+    assert [command.split()[1:3] for command in found.commands] == [["retrain", "first"], ["baseline", "first"]]
+
+
+def test_only_the_answer_was_trained(tree, model):
+    model(0.9)
+    assert [command.split()[1] for command in verdict(read_search(tree)).commands] == ["baseline"]
+
+
+def test_only_baselines_were_trained(tree, model):
+    model(0.9, 0.8, baseline="resnet8")
+    found = verdict(read_search(tree))
+    assert found.text == "Whether the search beats its baselines is not known: its answer was not retrained."
+    assert "retrain first --epochs 8 --seeds 2 " in found.commands[0]
+
+
+def test_the_answer_beats_the_best_of_its_size(tree, model):
+    model(0.95, 0.94, 0.96, images=10_000)
+    model(0.90, 0.91, 0.92, baseline="resnet8", images=10_000)
+    model(0.5, 0.5, 0.5, baseline="linear", images=10_000)
+    model(0.99, 0.99, 0.99, baseline="larger", params=101, images=10_000)
+    model(0.99, 0.99, 0.99, baseline="slower", flops=1001, images=10_000)
+    model(0.99, 0.99, 0.99, baseline="longer", training={"epochs": 9}, images=10_000)
+    seeds, images = HALF * math.sqrt(0.0002 / 3), 1.959964 * math.sqrt((0.95 * 0.05 + 0.91 * 0.09) / 10_000)
+    low, high = (100 * (0.04 + sign * math.hypot(seeds, images)) for sign in (-1, 1))
+    assert said(tree) == (
+        f"Retrained, the search’s answer beats the best baseline of at most its size, resnet8 (0.9100): +4.0 points, "
+        f"95 % interval {low:+.1f} to {high:+.1f}, on 10,000 test images (3 seeds)."
+    )
+    assert [row.unlike for row in network_rows(read_search(tree))] == [
+        "", "", "", "larger in parameters", "larger in FLOPs", "trained in another way, or on other images",
+    ]  # fmt: skip
+
+
+def test_the_search_lost(tree, model):
+    model(0.80, 0.81, 0.82, images=10_000)
+    model(0.90, 0.91, 0.92, baseline="resnet8", images=10_000, training={"epochs": 8, "learning_rate": 0.01})
+    assert said(tree).startswith(
+        "The search lost: retrained, its answer is behind the best baseline of at most its size, resnet8 (0.9100): "
+        "−10.0 points, 95 % interval −1"
+    )
+
+
+def test_an_interval_with_0_tells_nothing_and_validation_images_are_optimistic(tree, model):
+    model(0.81, of="validation")
+    model(0.80, baseline="resnet8", of="validation")
+    assert said(tree).startswith("Retrained, the search’s answer cannot be told from the best baseline of at most its")
+    assert said(tree).endswith(
+        "on 100 validation images (1 seed, and others may differ more). The search chose by these images, so its "
+        "figure is optimistic."
+    )
+
+
+def test_none_can_be_compared(tree, model):
+    model(0.9)
+    model(0.9, baseline="resnet8", params=101)
+    found = verdict(read_search(tree))
+    assert found.text == (
+        "The retrained answer has no baseline of at most its size to be compared with (resnet8: larger in parameters)."
+    )
+    assert len(found.commands) == 1
+
+
+def test_an_answer_of_an_older_version_does_not_say_how_it_was_trained(tree, model):
+    model(0.9, training={})
+    with tree.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE models SET training_json = NULL")
+    model(0.9, baseline="resnet8")
+    assert "an older version retrained the answer, and did not store how; retrain it again" in said(tree)
+
+
+def test_within_the_limits_of_a_search_its_answer_may_be_smaller(grow, golden):
+    tree = grow(golden, config={"max_params": 200})
+    best = tree.best(1)[0]
+    known = {"seed": 0, "epochs": 8, "test_image_count": 100, "search": tree.name, "training": {"epochs": 8}}
+    record_model(
+        tree.engine, labels=best.labels, test_accuracy=0.5, weights_path="a", node_id=best.node_id, params=100,
+        flops=1000, **known,
+    )  # fmt: skip
+    record_model(
+        tree.engine, labels=("b",), test_accuracy=0.9, weights_path="b", baseline="b", params=200, flops=9000, **known
+    )
+    found = standing(read_search(tree))
+    assert (found.best.last.baseline, found.size) == ("b", "within the search’s limits")
+    assert said(tree).startswith("The search lost: retrained, its answer is behind the best baseline within")
+
+
+def test_a_node_that_is_not_the_best_is_the_answer_only_where_the_best_was_not_retrained(tree, model):
+    other = tree.best(2)[1]
+    record_model(
+        tree.engine, labels=other.labels, seed=0, epochs=8, test_accuracy=0.1, weights_path="o", search=tree.name,
+        node_id=other.node_id,
+    )  # fmt: skip
+    assert standing(read_search(tree)).answer.last.node_id == other.node_id
+    model(0.9)
+    record_model(
+        tree.engine, labels=other.labels, seed=1, epochs=8, test_accuracy=0.1, weights_path="p", search=tree.name,
+        node_id=other.node_id,
+    )  # fmt: skip
+    assert standing(read_search(tree)).answer.last.node_id == tree.best(1)[0].node_id
+
+
+def test_the_page_says_it_first_and_has_the_table(tree, model):
+    model(0.95, 0.94)
+    model(0.90, 0.91, baseline="<resnet8>")
+    page = report_html(read_search(tree))
+    first = re.search(r'id="answer-title">.*?</h1>\s*<p>(.*?)</p>', page, re.S)[1]
+    assert "&lt;resnet8&gt;" in first
+    assert "<resnet8>" not in page
+    table = page[page.index('id="baselines"') :]
+    assert re.findall(r'<span class="mono">(.*?)</span>', table[: table.index("</table>")]) == [
+        " ".join(tree.best(1)[0].labels), "&lt;resnet8&gt;",
+    ]  # fmt: skip
+
+
+def test_own_data_and_text_have_no_command(grow, golden):
+    tree = grow(golden, name="own", config={"dataset": None})
+    assert verdict(read_search(tree)) is None
