@@ -111,6 +111,7 @@ def retrain(
     If there are test images, it trains on the train and validation images together, otherwise on the train images only.
     Of a text it trains on the train words; the validation words say when to begin to average.
     """
+    from replaytree.data import ImageData, mirroring_notes
     from replaytree.deliver import retrain as train
     from replaytree.deliver import store, training_text
     from replaytree.deliver.final_recipe import full_recipe, recipe_notes
@@ -135,8 +136,9 @@ def retrain(
         threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip
     if not quiet:
-        for note in recipe_notes(subject.graph, full, epochs=epochs):
-            say(f"note: {note}", error=True)
+        mirrored = mirroring_notes(subject.data, flip=full.flip) if isinstance(subject.data, ImageData) else []
+        for note in (*recipe_notes(subject.graph, full, epochs=epochs), *mirrored):
+            say(f"note: {escaped(note)}", error=True)
         say(escaped(training_text(subject)), flush=True)
     for result in results:
         store(result, subject, engine)

@@ -3,7 +3,7 @@
 from replaytree.data.array_form import as_bytes, channels_last
 from replaytree.data.arrays import as_data, from_arrays
 from replaytree.data.augment import augment, cutout, normalise
-from replaytree.data.balance import balance_notes
+from replaytree.data.balance import balance_notes, mirroring_notes
 from replaytree.data.channels import match_channels
 from replaytree.data.decode import read_images
 from replaytree.data.images import Fingerprint, ImageData
@@ -43,6 +43,7 @@ __all__ = [
     "load_source",
     "load_text",
     "match_channels",
+    "mirroring_notes",
     "normalise",
     "read_images",
     "read_part",

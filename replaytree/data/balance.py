@@ -1,10 +1,12 @@
-"""Notes on the images that a user may not expect: small classes, and classes of very different sizes."""
+"""Notes on the images that a user may not expect: small classes, classes of very different sizes, mirrored signs."""
 
 from __future__ import annotations
 
 from replaytree.data.images import ImageData
 from replaytree.data.named import NAMED
 
+# The names of classes of signs, in any script that has an order of its own.
+_NUMBERS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", *map(str, range(10))}
 FEW_IMAGES = 20
 IMBALANCE = 3.0
 
@@ -14,8 +16,9 @@ def balance_notes(data: ImageData, *, flip: bool | None = None) -> list[str]:
 
     The notes of the data set come first. `flip` is the search's setting; None means the data set's own.
     """
-    notes = list(data.notes)
-    if not (data.flip if flip is None else flip) and data.notes and data.name not in NAMED:
+    flip = data.flip if flip is None else flip
+    notes = [*data.notes, *mirroring_notes(data, flip=flip)]
+    if not flip and data.notes and data.name not in NAMED:
         notes.append("images are not mirrored while training; where left and right mean the same, give --flip")
     if data.skipped:
         notes.append(f"{len(data.skipped)} images that cannot be read were left out")
@@ -33,3 +36,19 @@ def balance_notes(data: ImageData, *, flip: bool | None = None) -> list[str]:
             f"({ratio:.1f} times); --reward balanced counts every class alike"
         )
     return notes
+
+
+def mirroring_notes(data: ImageData, *, flip: bool) -> list[str]:
+    """A sentence where images are mirrored, and a mirror image would be of another class, or of none."""
+    known = NAMED.get(data.name)
+    if not flip or (not _is_of_signs(data.classes) if known is None else known.flip):
+        return []
+    what = f"images of {data.name} are" if known else "images are"
+    those = "which" if known else "and classes are called as signs are, which"
+    return [f"{what} mirrored while training, {those} makes other signs of digits and letters; leave out --flip"]
+
+
+def _is_of_signs(classes: tuple[str, ...]) -> bool:
+    """Whether classes are called like all digits, or like letters."""
+    names = {name.casefold() for name in classes}
+    return len(names & _NUMBERS) == 10 or (len(names) > 2 and all(len(name) == 1 and name.isalpha() for name in names))

@@ -26,6 +26,7 @@ from replaytree.data.names import as_text, some
 from replaytree.data.place import find_source, source_name
 from replaytree.data.resize import SQUASH, resized_images
 from replaytree.data.split import stratified_split, stratified_subset
+from replaytree.data.table import is_table, read_table
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
 from replaytree.metric import Task
@@ -137,6 +138,8 @@ def _read(name: str, data_dir: str | os.PathLike[str] | None, form: ArrayForm, *
         path = find_source(name, data_dir)
         if holds_arrays(path):
             return read_arrays(path, form)
+        if is_table(path):
+            return read_table(path, sides=size or DEFAULT_SIDES, resize=resize, skip_bad=skip_bad)
         return read_folder(path, sides=size or DEFAULT_SIDES, resize=resize, skip_bad=skip_bad)
     root = data_folder(data_dir)
     if tree := tree_of(name, root):

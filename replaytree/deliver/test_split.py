@@ -24,6 +24,7 @@ from replaytree.data.named import labelled, tree_of
 from replaytree.data.named_texts import holds_text, text_files
 from replaytree.data.names import count_of
 from replaytree.data.resize import resized_images
+from replaytree.data.table import is_table, read_table_part, table_parts
 from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
@@ -46,6 +47,8 @@ def has_test_split(dataset: str, *, data_dir: str | None = None) -> bool:
     source = find_source(dataset, data_dir)
     if holds_arrays(source):
         return "test" in array_parts(source)
+    if is_table(source):
+        return "test" in table_parts(source)
     if holds_text(source):
         return "test" in text_files(source)
     return layout_of(source).test is not None
@@ -93,14 +96,19 @@ def read_test(
 
 
 def _read(dataset: str, data: ImageData, form: ArrayForm, *, data_dir: str | None, skip_bad: bool) -> Labelled:
-    if dataset not in NAMED and holds_arrays(source := find_source(dataset, data_dir)):
-        return read_array_part(source, "test", form=form, classes=data.classes, ranges=data.ranges)
+    pictures: dict[str, Any] = {
+        "sides": data.image_shape[1:], "resize": data.resize, "skip_bad": skip_bad, "ranges": data.ranges
+    }  # fmt: skip
+    if dataset not in NAMED:
+        source = find_source(dataset, data_dir)
+        if holds_arrays(source):
+            return read_array_part(source, "test", form=form, classes=data.classes, ranges=data.ranges)
+        if is_table(source):
+            return read_table_part(source, "test", data.classes, **pictures)
     folder = _test_folder(dataset, data_dir)
     if folder is None:
         return _read_torchvision(dataset, data_folder(data_dir), data)
-    return read_part(
-        folder, data.classes, sides=data.image_shape[1:], resize=data.resize, skip_bad=skip_bad, ranges=data.ranges
-    )
+    return read_part(folder, data.classes, **pictures)
 
 
 def read_test_text(dataset: str, data: TextData, *, data_dir: str | None = None) -> Tensor:

@@ -226,3 +226,29 @@ def test_retrain_without_a_search_takes_a_size(replaytree):
     assert replaytree("retrain", *given, "--image-size", "8x16", "--resize", "crop")[0] == 0
     code, _, err = replaytree("retrain", *given, "--image-size", "8x")
     assert (code, "image_size is '8x'; it must be rows x columns, as in 24x64" in err) == (2, True)
+
+
+def test_a_table_from_a_search_to_a_model(replaytree, place):
+    """Its test rows measure the model; a table moved with its pictures is found; missing pictures are named."""
+    pictures = place / "here" / "pictures"
+    rows = [
+        f"{file.relative_to(pictures)},{file.parent.name},{file.parts[-3]}" for file in sorted(pictures.rglob("*.png"))
+    ]
+    (pictures / "labels.csv").write_text("\n".join(["file,label,split", *rows]))
+    code, _, err = replaytree("run", "--dataset", "pictures/labels.csv", "--name", "rows", *QUICK)
+    assert (code, "labels.csv: 16 rows as train, 6 rows as test (not read before a retraining)" in err) == (0, True)
+    code, out, _ = replaytree("retrain", "rows", "--epochs", 1)
+    assert (code, "test accuracy" in out) == (0, True)
+    pictures.rename(place / "moved")
+    assert replaytree("resume", "rows", "--trainings", 1, "--data-dir", place / "moved")[0] == 0
+    (place / "moved" / "train" / "red" / "0.png").unlink()
+    code, out, err = replaytree("run", "--dataset", place / "moved" / "labels.csv", *QUICK)
+    assert (code, out, "1 of 22 files that" in err, "does not exist: train/red/0.png;" in err) == (2, "", True, True)
+
+
+def test_mirrored_digits_are_told(replaytree):
+    assert "mirrored" not in replaytree("run", "--dataset", "digits", *QUICK, "--train-limit", 50)[2]
+    err = replaytree("run", "--dataset", "digits", "--name", "flipped", "--flip", *QUICK, "--train-limit", 50)[2]
+    assert "note: images of digits are mirrored while training, which makes other signs" in err
+    err = replaytree("retrain", "flipped", "--epochs", 1)[2]
+    assert "note: images of digits are mirrored while training, which makes other signs" in err

@@ -94,6 +94,20 @@ def test_a_test_part_in_a_file_of_arrays(tmp_path):
         read_test(str(tmp_path / "c.npz"), load_data(tmp_path / "c.npz", val_fraction=0.3))
 
 
+def test_the_test_rows_of_a_table(pictures):
+    rows = [f"{part}/{name}/{number}.png,{name},{part}" for part in ("train", "test") for name in ("red", "blue")
+            for number in range(5)]  # fmt: skip
+    file = pictures / "labels.csv"
+    file.write_text("\n".join(["file,label,split", *rows]))
+    data = load_data(file, image_size=8)
+    test = read_test(str(file), data)
+    assert test.labels_N.tolist() == [1] * 5 + [0] * 5
+    of_folder = read_test(str(pictures), load_data(pictures, image_size=8))
+    assert test.images_NCHW[5:].tolist() == of_folder.images_NCHW[:5].tolist()
+    file.write_text("\n".join(["file,label", *(row.rpartition(",")[0] for row in rows)]))
+    assert not has_test_split(str(file))
+
+
 def test_nothing_else_opens_test_images_in_memory():
     users = {file for file in PACKAGE.rglob("*.py") if ".unsealed(" in file.read_text()}
     assert users == {DOOR}

@@ -1,0 +1,146 @@
+"""A table of pictures: a CSV with the columns file and label, and perhaps split."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from replaytree.config.source import Resize
+from replaytree.data.deep import Range
+from replaytree.data.images import Labelled, SourceImages
+from replaytree.data.layout import Part, part_of
+from replaytree.data.names import as_text, count_of, some
+from replaytree.data.picture_parts import PicturePart, decoded_part, decoded_parts, require_pictures
+from replaytree.data.resize import Sides
+from replaytree.errors import DataError
+
+TABLE = ".csv"
+_COLUMNS = ("file", "label")
+_SPLIT = "split"
+_DELIMITERS = ",;\t"
+# Of missing files as many are named.
+_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    path: str
+    label: str
+    part: Part
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path is a table of pictures."""
+    return path.is_file() and path.suffix.lower() == TABLE
+
+
+def table_parts(path: Path) -> set[Part]:
+    """Which of `train`, `val` and `test` a table has rows of. Looks at the table alone."""
+    return {row.part for row in _rows(path)}
+
+
+def read_table(path: Path, *, sides: Sides, resize: Resize, skip_bad: bool) -> SourceImages:
+    """The pictures of the train rows, and of the validation rows if there are any; never those of test rows.
+
+    DataError for a table without these columns, for missing files (with `skip_bad` these are left out and named
+    instead), and for classes with too few pictures.
+    """
+    rows = _rows(path)
+    classes = tuple(sorted({row.label for row in rows if row.part == "train"}))
+    if len(classes) < 2:
+        have = f"only the label {classes[0]!r}" if classes else "no rows"
+        raise DataError(f"{as_text(path)} has {have} to train on; it needs at least two labels")
+    if not skip_bad:
+        _require_files(path, rows)
+    parts = [_part(path, rows, "train", classes)]
+    if any(row.part == "val" for row in rows):
+        parts.append(_part(path, rows, "val", classes))
+    least = 1 if len(parts) > 1 else 2
+    for part, needed in zip(parts, (least, 1), strict=False):
+        require_pictures(part.labels, classes, path, least=needed, left_out={})
+    read = decoded_parts(
+        path.parent, parts, classes, least=least, sides=sides, resize=resize, skip_bad=skip_bad, left_out={}
+    )
+    counts = Counter(row.part for row in rows)
+    names: Mapping[Part, str] = {"train": "train", "val": "validation", "test": "test (not read before a retraining)"}
+    taken = ", ".join(f"{count_of(counts[part], 'row')} as {name}" for part, name in names.items() if counts[part])
+    return read.source([f"{as_text(path.name)}: {taken}"])
+
+
+def read_table_part(
+    path: Path,
+    part: Part,
+    classes: tuple[str, ...],
+    *,
+    sides: Sides,
+    resize: Resize,
+    skip_bad: bool,
+    ranges: Mapping[str, Range],
+) -> Labelled:
+    """The pictures of another part, decoded in the same way as the train part."""
+    found = _part(path, _rows(path), part, classes)
+    return decoded_part(path.parent, found, classes, sides=sides, resize=resize, skip_bad=skip_bad, ranges=ranges)
+
+
+def _rows(path: Path) -> list[_Row]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise DataError(f"{as_text(path)} cannot be read: {reason}; save it again as a CSV in UTF-8") from error
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+    table = csv.reader(io.StringIO(text), delimiter=delimiter)
+    try:
+        header = [name.strip().casefold() for name in next(table, [])]
+        if not set(_COLUMNS) <= set(header):
+            raise DataError(
+                f"the first line of {as_text(path)} names {some([as_text(name) for name in header], 5) or 'nothing'}; "
+                f"it must name file and label, and may name split"
+            )
+        return [
+            # A line that ends early has empty cells.
+            _row(path, table.line_num, dict.fromkeys(header, "") | dict(zip(header, cells, strict=False)))
+            for cells in table
+            if any(cells)
+        ]
+    except csv.Error as error:
+        raise DataError(f"line {table.line_num} of {as_text(path)} is no line of a CSV: {error}") from error
+
+
+def _row(path: Path, line: int, cells: Mapping[str, str]) -> _Row:
+    file, label, split = (cells.get(name, "").strip() for name in (*_COLUMNS, _SPLIT))
+    if not file or not label:
+        raise DataError(
+            f"line {line} of {as_text(path)} has no {'label' if file else 'file'}; add it, or remove the line"
+        )
+    part = part_of(split) if _SPLIT in cells else "train"
+    if part is None:
+        raise DataError(
+            f"line {line} of {as_text(path)} has the split {as_text(split)!r}; it must be train, val or test"
+        )
+    return _Row(line, os.path.join(path.parent, os.path.expanduser(file)), as_text(label), part)
+
+
+def _require_files(path: Path, rows: list[_Row]) -> None:
+    """DataError that names the files that are not there, of all parts: looked for, not read."""
+    missing = [as_text(os.path.relpath(row.path, path.parent)) for row in rows if not os.path.isfile(row.path)]
+    if missing:
+        raise DataError(
+            f"{len(missing):,} of {count_of(len(rows), 'file')} that {as_text(path)} names "
+            f"{'does' if len(missing) == 1 else 'do'} not exist: {some(missing, _NAMED)}; paths are relative to "
+            f"{as_text(path.parent)}; put them there, remove the lines, or leave them out with --skip-bad"
+        )
+
+
+def _part(path: Path, rows: list[_Row], part: Part, classes: tuple[str, ...]) -> PicturePart:
+    own = [row for row in rows if row.part == part]
+    if unknown := sorted({row.label for row in own} - set(classes)):
+        raise DataError(f"{as_text(path)} has labels in its {part} rows that no train row has: {some(unknown)}")
+    number = {name: index for index, name in enumerate(classes)}
+    return PicturePart(path, [row.path for row in own], [number[row.label] for row in own])
