@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import replaytree
-from replaytree.deliver import EXPORT_FORMATS, Subject, export, load
+from replaytree.deliver import Subject, export, load
 from replaytree.deliver.export import SUFFIX
 from replaytree.deliver.retrain import Retraining
 from replaytree.deliver.weights import read_weights, write_weights
@@ -34,7 +34,7 @@ def weights(tmp_path_factory, space, digits):
     return file
 
 
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
+@pytest.mark.parametrize("form", SUFFIX)
 def test_every_export_equals_the_model(weights, digits, tmp_path, form):
     if form == "onnx":
         pytest.importorskip("onnxruntime")

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from replaytree.deliver import EXPORT_FORMATS, Subject, export, load
+from replaytree.deliver import Subject, export, load
 from replaytree.deliver.description import Description
 from replaytree.deliver.export import SUFFIX
 from replaytree.deliver.full_training import FullTraining
@@ -38,7 +38,7 @@ def weights(tmp_path_factory, graph, description, digits):
 
 
 @pytest.mark.parametrize("mirror", [False, True], ids=["plain", "mirror"])
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
+@pytest.mark.parametrize("form", SUFFIX)
 def test_every_export_equals_the_model(weights, digits, tmp_path, form, mirror):
     if form == "onnx":
         pytest.importorskip("onnxruntime")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from replaytree.deliver import EXPORT_FORMATS, export, load
+from replaytree.deliver import export, load
 from replaytree.deliver.export import SUFFIX
 from replaytree.deliver.full_training import FullTraining
 from replaytree.deliver.weights import read_weights, write_weights
@@ -28,7 +28,7 @@ def weights(tmp_path_factory, description, digits):
     return file
 
 
-@pytest.mark.parametrize("form", EXPORT_FORMATS)
+@pytest.mark.parametrize("form", SUFFIX)
 def test_every_export_equals_the_model(weights, digits, tmp_path, form):
     if form == "onnx":
         pytest.importorskip("onnxruntime")
