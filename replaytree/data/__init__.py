@@ -14,6 +14,7 @@ from replaytree.data.named_texts import TEXTS, NamedText, texts_found
 from replaytree.data.place import KNOWN, find_source, stored_path
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.text import END, UNKNOWN, TextData, TextFingerprint
+from replaytree.data.transforms import with_transforms
 
 __all__ = [
     "END",
@@ -52,4 +53,5 @@ __all__ = [
     "stratified_subset",
     "task_of",
     "texts_found",
+    "with_transforms",
 ]

@@ -18,12 +18,13 @@ from replaytree.config.image_size import sides
 from replaytree.config.source import ChannelAxis, Resize
 from replaytree.data.array_form import as_array, as_bytes, channels_last, range_notes, ranges_of, require_images
 from replaytree.data.deep import Range
-from replaytree.data.images import ImageData, Labelled, SealedImages
+from replaytree.data.images import ImageData, Labelled, SealedImages, Transforms
 from replaytree.data.labels import classes_of, label_numbers
 from replaytree.data.names import count_of
 from replaytree.data.resize import SQUASH, Sides, resized_images
 from replaytree.data.split import stratified_split
 from replaytree.data.text import TextData
+from replaytree.data.transforms import with_transforms
 from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
@@ -88,6 +89,7 @@ def from_arrays(
     seed: int = 0,
     crop_padding: int | None = None,
     flip: bool = False,
+    transforms: Transforms | None = None,
 ) -> ImageData:
     """ImageData from images (N, H, W), (N, H, W, C) or (N, C, H, W) and labels (N,), 0 to K - 1 or words.
 
@@ -97,7 +99,8 @@ def from_arrays(
     the K classes (default: their numbers, or the words). A stratified `val_fraction` becomes the validation part.
     `test`, (images, labels), is kept closed until a retraining measures its model. `image_size` and `resize` are as
     for load_data(). `crop_padding` None means an eighth of the shorter side. Images are mirrored in training only with
-    `flip`. Raises DataError for arrays of any other form.
+    `flip`. `transforms`, as torchvision's v2 has them, make a uint8 batch (n, c, h, w) of one, in training only and
+    behind everything else; those of torchvision draw once a batch. Raises DataError for arrays of any other form.
     """
     form = ArrayForm(channel_axis, None if image_size is None else sides(image_size), resize)
     whole, _, ranges, notes = form.seen((images, labels), None, classes)
@@ -112,6 +115,8 @@ def from_arrays(
     )
     data = ImageData.from_parts(name, train=train, val=val, crop_padding=int(padding), flip=bool(flip))
     data = replace(data, ranges=ranges, notes=tuple(notes), resize=resize)
+    if transforms is not None:
+        data = with_transforms(data, transforms)
     return data if test is None else with_test(data, test, form)
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -16,6 +17,9 @@ from replaytree.config.source import Resize
 from replaytree.data.deep import Range
 from replaytree.errors import DataError
 from replaytree.records import Shape
+
+Transforms = Callable[[torch.Tensor], Any]
+"""A function of one's own, from a batch of training images to one of the same form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ class SourceImages:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Identifies a data set. `sha256` is over the bytes of train and validation images and labels."""
+    """Identifies a data set. `sha256` is over the bytes of train and validation images and labels.
+
+    `transforms` describes those of the user's own; None: there are none.
+    """
 
     sha256: str
     train_count: int
@@ -71,10 +78,14 @@ class Fingerprint:
     classes: tuple[str, ...]
     train_counts: tuple[int, ...]
     image_shape: Shape
+    transforms: str | None = None
 
     def to_json(self) -> str:
-        """The fingerprint as a JSON object, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The fingerprint as a JSON object, keys sorted; without transforms it is as it was before there were any."""
+        values = asdict(self)
+        if self.transforms is None:
+            del values["transforms"]
+        return json.dumps(values, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -85,7 +96,7 @@ class ImageData:
     augmentation this data set is usually trained with. `skipped` names the unreadable files that were left out.
     `ranges` are the values that became 0 and 255 in pictures of more than 8 bits, by kind, and `resize` is the way in
     which pictures of another shape were made to fit. `notes` are sentences on what was taken for which part. `test` are
-    test images in memory, closed; those of files stay on disk.
+    test images in memory, closed; those of files stay on disk. `transforms` are the user's own, for training.
     """
 
     name: str
@@ -104,6 +115,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
     resize: Resize = "squash"
     test: SealedImages | None = None
+    transforms: Transforms | None = None
 
     @classmethod
     def from_parts(

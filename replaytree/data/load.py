@@ -18,7 +18,7 @@ from replaytree.config.source import ChannelAxis, Resize
 from replaytree.data.array_files import holds_arrays, read_arrays
 from replaytree.data.arrays import ArrayForm
 from replaytree.data.folder import DEFAULT_SIDES, read_folder
-from replaytree.data.images import ImageData, Labelled, SourceImages
+from replaytree.data.images import ImageData, Labelled, SourceImages, Transforms
 from replaytree.data.load_text import load_text, task_of
 from replaytree.data.named import NAMED, data_folder, read_named, tree_of
 from replaytree.data.named_texts import TEXTS
@@ -28,6 +28,7 @@ from replaytree.data.resize import SQUASH, resized_images
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.table import is_table, read_table
 from replaytree.data.text import TextData
+from replaytree.data.transforms import with_transforms
 from replaytree.errors import DataError
 from replaytree.metric import Task
 
@@ -105,15 +106,25 @@ def load_source(
 
 
 def load_again(
-    whose: str, fingerprint: str | None, *, flip: bool | None = None, data_dir: str | None = None, **options: Any
+    whose: str,
+    fingerprint: str | None,
+    *,
+    flip: bool | None = None,
+    data_dir: str | None = None,
+    transforms: Transforms | None = None,
+    **options: Any,
 ) -> Data:
     """The data of an earlier search, from its keywords of load_source(); `data_dir` says where they were moved to.
 
     `fingerprint` is the search's, as JSON. Unreadable files are left out: either they were left out then, too, or the
     images have changed, which raises a DataError that says what differs. `flip` is what the search stored. A search of
-    a folder that stored nothing is older than the present default and mirrored its images.
+    a folder that stored nothing is older than the present default and mirrored its images. `transforms` of the user's
+    own are given again, as no file holds them.
     """
     data = load_source(**{**options, "skip_bad": True}, data_dir=data_dir)
+    if transforms is not None and isinstance(data, ImageData):
+        data = with_transforms(data, transforms)
+    require_transforms(whose, fingerprint, data)
     found = json.loads(data.fingerprint.to_json())
     before = json.loads(fingerprint or "{}") or found
     if changed := next((key for key in sorted(found, key="sha256".__eq__) if before.get(key) != found[key]), None):
@@ -130,6 +141,21 @@ def load_again(
     if flip is None:
         flip = data.flip or options["dataset"] not in NAMED
     return replace(data, flip=flip)
+
+
+def require_transforms(whose: str, fingerprint: str | None, data: Data) -> None:
+    """DataError where data are not trained on with the transforms of a stored fingerprint."""
+    before = json.loads(fingerprint or "{}").get("transforms")
+    now = data.fingerprint.transforms if isinstance(data, ImageData) else None
+    if before == now:
+        return
+    if now is None:
+        raise DataError(
+            f"{whose} trains with transforms of your own, {before:.200}, which no file holds; go on with it in Python, "
+            f"and give them again: replaytree.Search.resume(..., transforms=...), and .best_model() to retrain"
+        )
+    was = "none" if before is None else f"{before:.200}"
+    raise DataError(f"the transforms of {whose} were {was}, and those given are {now:.200}; give the same")
 
 
 def _read(name: str, data_dir: str | os.PathLike[str] | None, form: ArrayForm, *, skip_bad: bool) -> SourceImages:

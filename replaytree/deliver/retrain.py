@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from sqlalchemy import Engine
 
-from replaytree.data import Data, TextData, load_source
+from replaytree.data import Data, ImageData, TextData, load_source
 from replaytree.data.names import as_text
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
@@ -91,13 +91,20 @@ class Retraining:
             mirror=self._mirror,
             seed=seed,
             epochs=self._epochs,
-            training={"epochs": self._epochs, **self._recipe.values()},
+            training={"epochs": self._epochs, **self._recipe.values(), **self._own_transforms},
             data=subject.data_options,
             search=subject.search,
             node_id=subject.node_id,
             max_params=subject.max_params,
             max_flops=subject.max_flops,
         )
+
+    @property
+    def _own_transforms(self) -> dict[str, str]:
+        """What a training with transforms of the user's own says of them, so that no other is taken for it."""
+        data = self._parts.data
+        text = data.fingerprint.transforms if isinstance(data, ImageData) else None
+        return {} if text is None else {"transforms": text}
 
     def run(
         self,

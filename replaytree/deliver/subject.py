@@ -15,7 +15,18 @@ from torch import nn
 
 from replaytree import metric
 from replaytree.config import SearchConfig, option_name
-from replaytree.data import NAMED, TEXTS, Data, ImageData, find_source, load_again, load_source, stored_path, task_of
+from replaytree.data import (
+    NAMED,
+    TEXTS,
+    Data,
+    ImageData,
+    find_source,
+    load_again,
+    load_source,
+    stored_path,
+    task_of,
+    with_transforms,
+)
 from replaytree.errors import ConfigError, NodeNotFound
 from replaytree.metric import Metric
 from replaytree.records import Path, Shape
@@ -121,7 +132,7 @@ def data_of(
         options["dataset"] = os.path.abspath(find_source(options["dataset"], data_dir))
     if train_limit is not None or config.source.train_limit is not None:
         options["train_limit"] = train_limit
-        data = _flipped_as(data, load_source(**{**options, "skip_bad": True}, data_dir=data_dir))
+        data = _trained_as(data, load_source(**{**options, "skip_bad": True}, data_dir=data_dir))
     return data, options, data_dir
 
 
@@ -166,7 +177,7 @@ def search_subject(
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
         if config.source.train_limit is not None:
-            data = _flipped_as(data, load_source(**options, data_dir=config.source.data_dir))
+            data = _trained_as(data, load_source(**options, data_dir=config.source.data_dir))
     return Subject(
         final_space(space).network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
         data_dir=config.source.data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
@@ -266,8 +277,9 @@ def _choose(tree: ReplayTree, node: str | None, path: str | None, space: Network
         return None, actions
 
 
-def _flipped_as(before: Data, data: Data) -> Data:
-    """The data read anew, which are mirrored where those before were."""
+def _trained_as(before: Data, data: Data) -> Data:
+    """The data read anew, which are mirrored and transformed as those before were."""
     if isinstance(before, ImageData) and isinstance(data, ImageData):
-        return replace(data, flip=before.flip)
+        data = replace(data, flip=before.flip)
+        return data if before.transforms is None else with_transforms(data, before.transforms)
     return data

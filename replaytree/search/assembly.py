@@ -15,6 +15,7 @@ import torch
 from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.config.space import SpaceOptions
 from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
+from replaytree.data.images import Transforms
 from replaytree.data.place import bare_name
 from replaytree.errors import ConfigError, SearchExists, SpaceError
 from replaytree.evaluate import (
@@ -31,6 +32,7 @@ from replaytree.evaluate import (
 from replaytree.policy.random_search import random_path
 from replaytree.policy.states import folded
 from replaytree.records import Evaluator, NodeStats, Space, StatefulEvaluator
+from replaytree.search.beginning import transformed_data
 from replaytree.search.learner import Learner
 from replaytree.search.tasks import require_fitting, with_task_space
 from replaytree.search.workforce import cluster_for, require_able, workers_for
@@ -74,6 +76,7 @@ def assembled(
     data: Data | None,
     options: WorkerOptions,
     *,
+    transforms: Transforms | None = None,
     tree: Callable[[], ReplayTree],
 ) -> Parts:
     """The parts of a search; what is not given is made as the configuration says.
@@ -86,6 +89,7 @@ def assembled(
         data = data_of(config)
         if isinstance(data, ImageData) and config.recipe.flip is None and config.source.dataset not in KNOWN:
             config = config.with_options(flip=data.flip)
+    data = transformed_data(data, transforms)
     require_fitting(config, data)
     require_able(options, config, evaluator)
     cluster = cluster_for(options, device=config.machine.device, shared_bytes=data.nbytes if data else None)

@@ -7,7 +7,9 @@ import json
 from sqlalchemy import Engine
 
 from replaytree.config import SearchConfig, command, storage_url
-from replaytree.data import Data, ImageData, load_again
+from replaytree.data import Data, ImageData, load_again, with_transforms
+from replaytree.data.images import Transforms
+from replaytree.data.load import require_transforms
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
 from replaytree.tree import ReplayTree, SearchInfo, open_engine, require_name, require_writable, search_names
@@ -34,7 +36,7 @@ def engine_for_a_new(name: str | None, storage: str | None, *, own: bool) -> Eng
     return engine
 
 
-def data_again(config: SearchConfig, info: SearchInfo, name: str) -> Data:
+def data_again(config: SearchConfig, info: SearchInfo, name: str, *, transforms: Transforms | None) -> Data:
     """The data of a search, loaded again; ConfigError where they, or its evaluator, were given in Python."""
     if config.source.dataset is None:
         raise ConfigError(
@@ -42,11 +44,12 @@ def data_again(config: SearchConfig, info: SearchInfo, name: str) -> Data:
             f"replaytree.Search.resume({name!r}, ...), giving them again"
         )
     stored = {**data_options(config), "data_dir": config.source.data_dir}
-    return load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, **stored)
+    return load_again(f"search {name!r}", info.data_json, flip=config.recipe.flip, transforms=transforms, **stored)
 
 
 def require_same_data(data: Data, info: SearchInfo, name: str) -> None:
     """DataError where data are given that are not those of the search."""
+    require_transforms(f"search {name!r}", info.data_json, data)
     if info.data_json != (found := data.fingerprint.to_json()):
         what = "images" if isinstance(data, ImageData) else "words"
         raise DataError(f"the {what} are not those of search {name!r}: {_difference(info.data_json, found)}")
@@ -64,3 +67,13 @@ def _difference(stored: str | None, found: str) -> str:
     before, after = json.loads(stored or "{}"), json.loads(found)
     changed = next((key for key in after if before.get(key) != after[key]), None)
     return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"
+
+
+def transformed_data(data: Data | None, transforms: Transforms | None) -> Data | None:
+    """The data with transforms, where any are given; ConfigError where there are no images that they could be of."""
+    if transforms is None:
+        return data
+    if not isinstance(data, ImageData):
+        what = "a text" if data else "no data"
+        raise ConfigError(f"transforms are for images, and this search has {what}; leave them out")
+    return with_transforms(data, transforms)

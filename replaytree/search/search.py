@@ -14,6 +14,7 @@ from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import Data, as_data
+from replaytree.data.images import Transforms
 from replaytree.deliver import AnyModel, search_subject
 from replaytree.errors import LeaseLost, SpaceError
 from replaytree.evaluate import WorkerOptions, Workers
@@ -21,7 +22,13 @@ from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
 from replaytree.search.assembly import Parts, assembled, configured, created_tree
-from replaytree.search.beginning import data_again, engine_for_a_new, require_same_data, require_same_limits
+from replaytree.search.beginning import (
+    data_again,
+    engine_for_a_new,
+    require_same_data,
+    require_same_limits,
+    transformed_data,
+)
 from replaytree.search.callbacks import Callback, Callbacks
 from replaytree.search.driver import Driver
 from replaytree.search.evaluator_state import EvaluatorState
@@ -41,7 +48,8 @@ class Search:
 
     Either `dataset` (a name or a folder), or `data` (an ImageData or a TextData), or an `evaluator` of your own, which
     needs a `space` of your own. `space` and `evaluator` may also be names. Every option of SearchConfig can be given as
-    a keyword, or all of them as `config`. Raises ConfigError, DataError, SpaceError or StorageError before anything is
+    a keyword, or all of them as `config`. `transforms` are as for from_arrays(), of any images; no database holds them,
+    so they are given again to resume(). Raises ConfigError, DataError, SpaceError or StorageError before anything is
     stored.
 
     `workers`, `ray_address`, `gpus_per_worker`, `as_they_come` and `timeout_per_training` say where the trainings run
@@ -56,6 +64,7 @@ class Search:
         space: Space | str | None = None,
         evaluator: Evaluator | EvaluatorName | None = None,
         data: Data | None = None,
+        transforms: Transforms | None = None,
         config: SearchConfig | None = None,
         callbacks: Sequence[Callback] = (),
         workers: int | None = None,
@@ -74,7 +83,7 @@ class Search:
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
-        parts = assembled(config, space, evaluator, data, told, tree=lambda: self.tree)
+        parts = assembled(config, space, evaluator, data, told, transforms=transforms, tree=lambda: self.tree)
         state = EvaluatorState(parts.state, begun_in=config.machine.state_dir)
         state.require_folder(engine.url)
         require_prior(parts.config, parts.whole_space, parts.data)
@@ -90,6 +99,7 @@ class Search:
         space: Space | None = None,
         evaluator: Evaluator | None = None,
         data: Data | None = None,
+        transforms: Transforms | None = None,
         device: str | None = None,
         data_dir: str | None = None,
         threads: int | None = None,
@@ -107,8 +117,9 @@ class Search:
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
-        What is not in the database (an evaluator, data or a space of your own) is given again. One process at a time
-        drives a search; with `take_over`, run() ends the lease of one that is dead, elsewhere, or to be relieved.
+        What is not in the database (an evaluator, data, transforms or a space of your own) is given again. One process
+        at a time drives a search; with `take_over`, run() ends the lease of one that is dead, elsewhere, or to be
+        relieved.
 
         `max_layers` and `epochs` (first, last) raise what the search was begun with; run() stores them. The depth bound
         goes on rising from where it stands, and the budget does not fall.
@@ -129,11 +140,12 @@ class Search:
         begun = info.config
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
+        if data is not None or evaluator is not None:
+            data = transformed_data(None if data is None else as_data(data), transforms)
         if data is not None:
-            data = as_data(data)
             require_same_data(data, info, name)
         elif evaluator is None:
-            data = data_again(config, info, name)
+            data = data_again(config, info, name, transforms=transforms)
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)

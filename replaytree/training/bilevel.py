@@ -230,7 +230,8 @@ class BilevelTraining:
         """The largest eigenvalue of the Hessian, on one batch of the images that train the numbers."""
         generator = torch.Generator(self._device).manual_seed(self._drawn_seed(0))
         plain = replace(self._recipe, crop_padding=0, flip=False, cutout=0)
-        batch = next(epoch_batches(self.number_images, plain, generator=generator))
+        images = replace(self.number_images, transforms=None)
+        batch = next(epoch_batches(images, plain, generator=generator))
         self.network.train()
         return largest_eigenvalue(
             lambda: self._loss(batch, soft_mix(self.mixings, self.numbers)), self.numbers, seed=self._seed % 2**62

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.data import ImageData, augment, cutout, normalise
+from replaytree.data.transforms import transformed
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import logits_of
@@ -96,6 +97,14 @@ def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator
             images_NCHW[index_N], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
         )
         chunk_NCHW = cutout(chunk_NCHW, size=recipe.cutout, fill=data.mean, generator=generator)
+        if data.transforms is not None:
+            # A batch at a time: they draw once a call.
+            chunk_NCHW = torch.cat(
+                [
+                    transformed(part_BCHW, data.transforms, generator=generator)
+                    for part_BCHW in torch.split(chunk_NCHW, batch)
+                ]
+            )
         inputs_NCHW = inputs_of(chunk_NCHW, data)
         yield from zip(torch.split(inputs_NCHW, batch), torch.split(labels_N[index_N], batch), strict=True)
 
