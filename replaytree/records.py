@@ -24,6 +24,9 @@ FAILURE_KINDS: tuple[FailureKind, ...] = ("diverged", "out_of_memory", "error")
 Source = Literal["sample", "continue", "replay"]
 """Where an episode's path came from: the policy alone, a tree prefix the policy continued, or the tree."""
 
+Part = Literal["test", "validation"]
+"""What a trained model is measured on."""
+
 
 @dataclass(frozen=True, slots=True)
 class PathEvaluation:

@@ -286,7 +286,8 @@ def retraining(bench: Bench) -> dict[str, Any]:
     labels = tuple(bench.space.label(path[:depth], action) for depth, action in enumerate(path))
     subject = Subject(bench.space.network(path), labels, data, source, data_dir=bench.data_dir)
     seconds = time.perf_counter()
-    _, description = Retraining(subject, recipe, epochs=epochs).run(0, device=bench.device)
+    _, measured = Retraining(subject, recipe, epochs=epochs).run(0, device=bench.device)
+    description = measured.description
     found |= {"epochs": epochs, "seconds": time.perf_counter() - seconds}
     return found | {"test_accuracy": description.test_accuracy, "validation_accuracy": description.validation_accuracy}
 

@@ -184,12 +184,13 @@ def _trained(contender: Contender, subject: Subject, hidden: int, recipe: Recipe
     started = time.perf_counter()
     for seed in range(job.seeds):
         try:
-            _, description = retraining.run(seed, device=device)
+            _, measured = retraining.run(seed, device=device)
         except (Diverged, TrainingDiverged):
             validation.append(float("inf"))
             test.append(float("inf"))
             continue
-        for fraction, numbers in ((description.validation_accuracy, validation), (description.test_accuracy, test)):
+        found = measured.description
+        for fraction, numbers in ((found.validation_accuracy, validation), (found.test_accuracy, test)):
             if fraction is not None:
                 numbers.append(of_text.number(fraction))
     seconds = (time.perf_counter() - started) / job.seeds

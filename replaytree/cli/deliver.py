@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from replaytree.cli import console
+from replaytree.cli.classes import class_lines
 from replaytree.cli.declared import configured
 from replaytree.cli.options import DataDir, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
@@ -145,6 +146,8 @@ def retrain(
         say(described(result), flush=True)
         done.append(result)
     say(summary(done))
+    for line in class_lines([each.class_results for each in done if each.class_results is not None]):
+        say(escaped(line))
     if quiet:
         return
     # A search's model is found through the database, any other through its file.

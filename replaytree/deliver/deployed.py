@@ -59,14 +59,12 @@ def accuracy(logits_NK: Tensor, labels_N: Tensor) -> float:
     return int((logits_NK.argmax(dim=1) == labels_N.cpu()).sum()) / len(labels_N)
 
 
-def both_accuracies(
-    network: Deployed, images_NCHW: Tensor, labels_N: Tensor, *, threads: Threads | None = None
-) -> tuple[float, float]:
-    """The accuracy without and with the mirror image."""
+def both_logits(network: Deployed, images_NCHW: Tensor, *, threads: Threads | None = None) -> tuple[Tensor, Tensor]:
+    """Logits (N, K) without and with the mirror image."""
     mirror, network.mirror = network.mirror, False
     try:
         plain_NK = batched_logits(network, images_NCHW, batch=network.batch, threads=threads)
         flipped_NK = batched_logits(network, images_NCHW.flip(3), batch=network.batch, threads=threads)
     finally:
         network.mirror = mirror
-    return accuracy(plain_NK, labels_N), accuracy((plain_NK + flipped_NK) / 2, labels_N)
+    return plain_NK, (plain_NK + flipped_NK) / 2

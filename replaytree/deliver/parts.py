@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,13 +15,24 @@ from torch import Tensor
 
 from replaytree.data import Data, ImageData, TextData, stratified_subset
 from replaytree.data.images import Labelled
-from replaytree.deliver.deployed import Deployed, both_accuracies
+from replaytree.deliver.class_truth import class_results
+from replaytree.deliver.deployed import Deployed, accuracy, both_logits
 from replaytree.deliver.deployed_text import DeployedText, text_likelihood
 from replaytree.deliver.description import Accuracies, Description
 from replaytree.deliver.made import AnyDeployed
 from replaytree.deliver.subject import Subject
 from replaytree.deliver.test_split import is_tested, read_test_part, read_test_text
+from replaytree.records import Part
 from replaytree.training import Threads
+from replaytree.tree import ClassResults
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A description with its accuracies, and what the model took each class for; of text None."""
+
+    description: Description
+    class_results: ClassResults | None = None
 
 
 class Parts(Protocol):
@@ -33,8 +44,8 @@ class Parts(Protocol):
 
     def measured(
         self, model: AnyDeployed, description: Description, *, device: torch.device, threads: Threads | None
-    ) -> Description:
-        """The description with what the model came to. The model is moved to the CPU."""
+    ) -> Measured:
+        """What the model came to. The model is moved to the CPU."""
         ...
 
 
@@ -76,15 +87,16 @@ class ImageParts:
 
     def measured(
         self, model: AnyDeployed, description: Description, *, device: torch.device, threads: Threads | None
-    ) -> Description:
-        """With the accuracies without and with the mirror image."""
+    ) -> Measured:
+        """With the accuracies without and with the mirror image; classes as the description says."""
         assert isinstance(model, Deployed), "a model of images"
-        part = self._measured
-        found = both_accuracies(model.to(device), part.images_NCHW, part.labels_N, threads=threads)
+        measured = self._measured
+        logits = both_logits(model.to(device), measured.images_NCHW, threads=threads)
         model.cpu()
-        of = "validation" if self._test is None else "test"
-        plain, mirrored = (Accuracies(**{of: value}) for value in found)
-        return replace(description, plain=plain, mirrored=mirrored)
+        part: Part = "validation" if self._test is None else "test"
+        plain, mirrored = (Accuracies(**{part: accuracy(each_NK, measured.labels_N)}) for each_NK in logits)
+        results = class_results(logits[description.mirror], measured, part=part)
+        return Measured(replace(description, plain=plain, mirrored=mirrored), results)
 
 
 class TextParts:
@@ -111,7 +123,7 @@ class TextParts:
 
     def measured(
         self, model: AnyDeployed, description: Description, *, device: torch.device, threads: Threads | None
-    ) -> Description:
+    ) -> Measured:
         """With 1 / perplexity on both parts."""
         assert isinstance(model, DeployedText), "a model of text"
         found = {
@@ -121,7 +133,7 @@ class TextParts:
             for name, words_N in (("test", self._test_N), ("validation", self._validation_N))
         }
         model.cpu()
-        return replace(description, plain=Accuracies(**found))
+        return Measured(replace(description, plain=Accuracies(**found)))
 
 
 def training_images(

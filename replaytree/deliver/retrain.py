@@ -17,7 +17,7 @@ from replaytree.data.names import as_text
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
 from replaytree.deliver.made import AnyDeployed, AnyModel, model_of
-from replaytree.deliver.parts import digest, parts_of, training_images
+from replaytree.deliver.parts import Measured, digest, parts_of, training_images
 from replaytree.deliver.subject import Subject
 from replaytree.deliver.test_split import is_tested
 from replaytree.deliver.weights import read_weights, write_weights
@@ -25,7 +25,7 @@ from replaytree.deliver.writing import only_writer, require_folder, require_targ
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
 from replaytree.memory import is_out_of_memory
 from replaytree.training import Recipe, Threads
-from replaytree.tree import list_models, record_model
+from replaytree.tree import ClassResults, list_models, record_model
 
 
 class TrainingTooLarge(ReplayTreeError):
@@ -39,7 +39,8 @@ class Retrained:
     1 / perplexity, and the validation words are never trained on.
 
     `image_count` is the number of images, or words, measured. `seconds` is 0 for a model that was already finished;
-    `measured_anew` says that its images had changed, so its accuracy was measured again.
+    `measured_anew` says that its images had changed, so its accuracy was measured again. `class_results` is what the
+    model took each class for on these images; None of text.
     """
 
     seed: int
@@ -48,6 +49,7 @@ class Retrained:
     seconds: float
     image_count: int
     measured_anew: bool = False
+    class_results: ClassResults | None = None
 
     @property
     def test_accuracy(self) -> float | None:
@@ -113,8 +115,8 @@ class Retraining:
         device: torch.device,
         checkpoint: Path | None = None,
         on_epoch: Callable[[EpochDone], None] | None = None,
-    ) -> tuple[AnyDeployed, Description]:
-        """The trained model of a seed, and its description with the accuracies."""
+    ) -> tuple[AnyDeployed, Measured]:
+        """The trained model of a seed, and what it came to."""
         description = self.description(seed)
         with _fitting(description, self._recipe):
             training = FullTraining(description, self._parts.data, self._recipe, device=device, threads=self._threads)
@@ -137,14 +139,15 @@ class Retraining:
                 f"another folder with --out"
             )
         anew = found.measured_on != wanted.measured_on
-        if anew:
-            wanted = self._parts.measured(model, wanted, device=device, threads=self._threads)
-        else:
-            wanted = replace(wanted, plain=found.plain, mirrored=found.mirrored)
+        # The file holds its accuracies, but not what it took each class for.
+        measured = self._parts.measured(model, wanted, device=device, threads=self._threads)
+        wanted = measured.description if anew else replace(wanted, plain=found.plain, mirrored=found.mirrored)
         if wanted != found:
             model.mirror = wanted.mirror
             write_weights(file, model, wanted)
-        return Retrained(seed, file, wanted, 0.0, self.image_count, measured_anew=anew)
+        return Retrained(
+            seed, file, wanted, 0.0, self.image_count, measured_anew=anew, class_results=measured.class_results
+        )
 
 
 def retrain(
@@ -194,11 +197,13 @@ def retrain(
                     yield result
                     continue
                 started = time.monotonic()
-                model, description = training.run(seed, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
+                model, measured = training.run(seed, device=device, checkpoint=checkpoint, on_epoch=on_epoch)
                 seconds = time.monotonic() - started
-                write_weights(file, model, description)
+                write_weights(file, model, measured.description)
                 checkpoint.unlink(missing_ok=True)
-            yield Retrained(seed, file, description, seconds, training.image_count)
+            yield Retrained(
+                seed, file, measured.description, seconds, training.image_count, class_results=measured.class_results
+            )
 
     return trained()
 
@@ -266,7 +271,8 @@ def train_and_load(
     """One model, ready to predict: stored as retrain() does, or in memory only where `folder` is None."""
     if folder is None:
         training = Retraining(subject, recipe, epochs=epochs, mirror=mirror, threads=threads)
-        return model_of(*training.run(seed, device=device))
+        model, measured = training.run(seed, device=device)
+        return model_of(model, measured.description)
     (done,) = retrain(
         subject, recipe=recipe, epochs=epochs, mirror=mirror, seeds=[seed], folder=folder, device=device,
         threads=threads, engine=engine,
@@ -296,6 +302,7 @@ def store(result: Retrained, subject: Subject, engine: Engine) -> None:
         params=description.params,
         flops=description.flops,
         training=terms(description),
+        class_results=result.class_results,
     )
 
 

@@ -105,6 +105,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "short": wording.short,
         "counted": wording.counted,
+        "embedded": wording.embedded,
         "json": script_json,
     }
     return environment

@@ -15,7 +15,17 @@ from replaytree.config import SearchConfig, without_unused
 from replaytree.metric import Metric
 from replaytree.records import Decision, Path
 from replaytree.space.description import outline
-from replaytree.tree import EpisodeInfo, ModelInfo, Node, ReplayTree, SearchInfo, Uncertainty, rank, search_names
+from replaytree.tree import (
+    ClassResults,
+    EpisodeInfo,
+    ModelInfo,
+    Node,
+    ReplayTree,
+    SearchInfo,
+    Uncertainty,
+    rank,
+    search_names,
+)
 
 
 class HasTree(Protocol):
@@ -32,13 +42,15 @@ class SearchData:
     """One search in memory; every row of a report is a function of this. Nodes stand after their parents.
 
     `storage` is the database's URL as a command can name it from any folder, None where none can; `taken` are the names
-    of all its searches; `against` is a random search to compare with, where one was named.
+    of all its searches; `against` is a random search to compare with, where one was named. `class_results`
+    are those of the models by their number.
     """
 
     info: SearchInfo
     nodes: tuple[Node, ...]
     episodes: tuple[EpisodeInfo, ...]
     models: tuple[ModelInfo, ...] = ()
+    class_results: Mapping[int, ClassResults] = field(default_factory=dict)
     uncertainties: Mapping[int, Uncertainty] = field(default_factory=dict)
     storage: str | None = None
     taken: tuple[str, ...] = ()
@@ -171,6 +183,7 @@ def read_search(search: HasTree | ReplayTree) -> SearchData:
         nodes=tuple(replace(node, params=_cost(node.params), flops=_cost(node.flops)) for node in nodes),
         episodes=tuple(replace(episode, train_seconds=_seconds(episode.train_seconds)) for episode in episodes),
         models=tuple(tree.models()),
+        class_results=tree.class_results(),
         uncertainties=tree.uncertainties(),
         storage=_storage(tree),
         taken=tuple(search_names(tree.engine)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from html import escape
@@ -51,3 +52,8 @@ def broken(label: str, most: int = LINE) -> str:
             lines.append("")
         lines[-1] += part
     return "<br>".join(map(escape, lines))
+
+
+def embedded(pictures: bytes) -> str:
+    """A PNG as the address of an image in the page itself."""
+    return f"data:image/png;base64,{base64.b64encode(pictures).decode('ascii')}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from replaytree.tree.changes import Measured
     from replaytree.tree.check import Repaired, check, repair
+    from replaytree.tree.class_results import ClassFigures, ClassResults, Confusion, list_class_results, together
     from replaytree.tree.digest import tree_digest
     from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
     from replaytree.tree.evaluator_states import lost_states
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `list` needs no checks, and checks take as long to import as SQLAlchemy.
 _HOMES = {
+    "ClassFigures": "class_results",
+    "ClassResults": "class_results",
+    "Confusion": "class_results",
     "Episode": "records",
     "EpisodeInfo": "records",
     "Goal": "goals",
@@ -63,6 +67,7 @@ _HOMES = {
     "head_revision": "engine",
     "import_search": "transfer",
     "is_like": "models",
+    "list_class_results": "class_results",
     "list_models": "models",
     "list_searches": "search_queries",
     "lost_states": "evaluator_states",
@@ -79,12 +84,16 @@ _HOMES = {
     "retrainings": "models",
     "search_names": "search_queries",
     "shown": "storage_errors",
+    "together": "class_results",
     "tree_digest": "digest",
     "upgrade": "engine",
     "usable_name": "names",
 }
 
 __all__ = [
+    "ClassFigures",
+    "ClassResults",
+    "Confusion",
     "Episode",
     "EpisodeInfo",
     "Goal",
@@ -112,6 +121,7 @@ __all__ = [
     "head_revision",
     "import_search",
     "is_like",
+    "list_class_results",
     "list_models",
     "list_searches",
     "lost_states",
@@ -128,6 +138,7 @@ __all__ = [
     "retrainings",
     "search_names",
     "shown",
+    "together",
     "tree_digest",
     "upgrade",
     "usable_name",

@@ -174,6 +174,22 @@ FROM models m JOIN nodes n ON n.id = m.node_id LEFT JOIN searches s ON s.id = m.
 WHERE m.labels <> n.labels
 ORDER BY m.id
 """,
+    "model of class results": """
+SELECT DISTINCT COALESCE(s.name, '?') AS search, NULL AS node_id, NULL AS episode,
+       'a stored model of the same search' AS expected, c.model_id AS found
+FROM class_results c LEFT JOIN models m ON m.id = c.model_id LEFT JOIN searches s ON s.id = c.search_id
+WHERE m.id IS NULL OR COALESCE(m.search_id, 0) <> COALESCE(c.search_id, 0)
+ORDER BY c.model_id
+""",
+    "images of class results": """
+SELECT COALESCE(s.name, '?') AS search, m.node_id, NULL AS episode,
+       CASE WHEN c.part = 'test' THEN m.test_image_count ELSE m.validation_image_count END AS expected, c.n AS found
+FROM models m JOIN (SELECT model_id, part, SUM(image_count) AS n FROM class_results GROUP BY model_id, part) c
+     ON c.model_id = m.id
+LEFT JOIN searches s ON s.id = m.search_id
+WHERE c.n <> CASE WHEN c.part = 'test' THEN m.test_image_count ELSE m.validation_image_count END
+ORDER BY m.id
+""",
     "lease": """
 SELECT COALESCE(s.name, '?') AS search, NULL AS node_id, NULL AS episode,
        'a heartbeat that is not before its beginning' AS expected, CAST(l.heartbeat_at AS VARCHAR) AS found

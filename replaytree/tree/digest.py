@@ -14,7 +14,7 @@ from replaytree.tree.search_queries import find_search
 from replaytree.tree.transfer_rows import carried_columns, carried_tables, select_rows
 
 # What was asked for, the strategy's state and trained models are no part of the tree.
-OTHERS = frozenset({"searches", "goals", "strategy_states", "models"})
+OTHERS = frozenset({"searches", "goals", "strategy_states", "models", "class_results"})
 
 
 def tree_digest(storage: str | URL | Engine, name: str) -> str:

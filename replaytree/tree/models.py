@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select
 
 from replaytree.errors import ConfigError
 from replaytree.metric import ACCURACY, Metric
+from replaytree.tree.class_results import ClassResults, insert_class_results
 from replaytree.tree.engine import reading
 from replaytree.tree.mean_accuracy import MeanAccuracy
 from replaytree.tree.retrying import write
@@ -76,8 +77,9 @@ def record_model(
     validation_accuracy: float | None = None,
     validation_image_count: int | None = None,
     training: Mapping[str, Any] | None = None,
+    class_results: ClassResults | None = None,
 ) -> None:
-    """Store a model; one of the same weights file takes the place of the older row."""
+    """Store a model, and what it took each class for; one of the same weights file takes the place of the older one."""
     for name, accuracy in (("test_accuracy", test_accuracy), ("validation_accuracy", validation_accuracy)):
         if accuracy is not None and not 0.0 <= accuracy <= 1.0:
             raise ConfigError(f"{name} is {accuracy}; it must be a fraction in [0, 1]")
@@ -107,7 +109,10 @@ def record_model(
             "validation_image_count": validation_image_count,
             "training_json": None if training is None else json.dumps(training, sort_keys=True),
         }
-        connection.execute(insert(models), values)
+        model_id = connection.scalar(insert(models).returning(models.c.id), values)
+        assert model_id is not None, "a row that was inserted has a number"
+        if class_results is not None:
+            insert_class_results(connection, class_results, model_id=model_id, search_id=search_id)
 
     write(engine, work)
 

@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Integer, La
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from replaytree.metric import TASKS
-from replaytree.records import FAILURE_KINDS, Source
+from replaytree.records import FAILURE_KINDS, Part, Source
 from replaytree.tree.stored_json import is_config, is_data, is_deaths, is_mixed, is_space, is_training, is_versions
 
 Kind = Literal["integer", "real", "text", "bytes", "time", "boolean"]
@@ -276,6 +276,7 @@ _RULES: dict[str, dict[str, Rule]] = {
         "validation_image_count": replace(_SOME, nullable=True),
         "training_json": _json(is_training, "how a model was trained", nullable=True),
     },
+    "class_results": {"part": Rule("text", words=get_args(Part))},
 }
 
 CACHES: dict[str, tuple[str, ...]] = {

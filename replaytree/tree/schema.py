@@ -343,6 +343,31 @@ class ModelRow(Base):
     training_json: Mapped[str | None]
 
 
+class ClassResultRow(Base):
+    """How many images of one class a model took for another: a cell of its confusion matrix.
+
+    Of pairs that did not occur there are rows only for a class and itself, so that every class has one; they stand in
+    the order of the classes. `part` is what was measured: test or validation images. `pictures` shows some of the
+    images, as a PNG, of the pairs that were confused most. `search_id` is that of the model.
+    """
+
+    __tablename__ = "class_results"
+    __table_args__ = (
+        UniqueConstraint("model_id", "actual", "predicted"),
+        CheckConstraint("part IN ('test', 'validation')", name="part"),
+        Index(None, "search_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    search_id: Mapped[int | None] = mapped_column(ForeignKey("searches.id", ondelete="SET NULL"))
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
+    part: Mapped[str]
+    actual: Mapped[str]
+    predicted: Mapped[str]
+    image_count: Mapped[int]
+    pictures: Mapped[bytes | None]
+
+
 searches = cast(Table, SearchRow.__table__)
 nodes = cast(Table, NodeRow.__table__)
 node_budgets = cast(Table, NodeBudgetRow.__table__)
@@ -358,3 +383,4 @@ priors = cast(Table, PriorRow.__table__)
 checkpoints = cast(Table, CheckpointRow.__table__)
 goals = cast(Table, GoalRow.__table__)
 models = cast(Table, ModelRow.__table__)
+class_results = cast(Table, ClassResultRow.__table__)

@@ -28,9 +28,9 @@ def weights(tmp_path_factory, space, digits):
     graph = final_space(space).network(space.parse(PATH))
     subject = Subject(graph, tuple(PATH.split()), digits, {"dataset": "digits"})
     recipe = Recipe(batch_size=512, crop_padding=0, average_share=0.0)
-    model, described = Retraining(subject, recipe, epochs=1).run(0, device=CPU)
+    model, measured = Retraining(subject, recipe, epochs=1).run(0, device=CPU)
     file = tmp_path_factory.mktemp("weights") / "enas.safetensors"
-    write_weights(file, model, described)
+    write_weights(file, model, measured.description)
     return file
 
 

@@ -182,8 +182,8 @@ def test_a_layer_of_ones_own_is_refused_before_the_first_epoch(train, subject):
     with pytest.raises(SpaceError, match="'mine' is one of your own"):
         train(subject=replace(subject, **own), on_epoch=epochs.append)
     assert epochs == []
-    model, description = Retraining(replace(subject, **own), Recipe(), epochs=1).run(0, device=CPU)
-    assert description.test_accuracy is not None
+    model, measured = Retraining(replace(subject, **own), Recipe(), epochs=1).run(0, device=CPU)
+    assert measured.description.test_accuracy is not None
     assert model(subject.data.val_images).shape == (len(subject.data.val_labels), 2)
 
 
@@ -274,10 +274,16 @@ def test_accuracies_are_measured_on_the_device_of_the_training(subject, monkeypa
     model = Deployed(described)
     monkeypatch.setattr(Deployed, "to", lambda self, device: events.append(f"to {device}") or self)
     monkeypatch.setattr(Deployed, "cpu", lambda self: events.append("to cpu") or self)
-    monkeypatch.setattr(parts, "both_accuracies", lambda *_, **__: events.append("measured") or (0.5, 0.25))
+    # Ten images, half of each class: all are taken for class 0, or with the mirror image all for class 1.
+    logits = torch.tensor([[1.0, 0.0]]).repeat(10, 1)
+    monkeypatch.setattr(parts, "both_logits", lambda *_, **__: events.append("measured") or (logits, logits.flip(1)))
     found = parts.parts_of(subject).measured(model, described, device=torch.device("cuda:1"), threads=None)
     assert events == ["to cuda:1", "measured", "to cpu"]
-    assert found.plain.test == 0.5
+    assert found.description.plain.test == found.description.mirrored.test == 0.5
+    assert (found.class_results.part, found.class_results.counts) == ("test", ((5, 0), (5, 0)))
+    described = replace(described, mirror=True)
+    found = parts.parts_of(subject).measured(model, described, device=torch.device("cuda:1"), threads=None)
+    assert found.class_results.counts == ((0, 5), (0, 5))
 
 
 @pytest.mark.gpu
@@ -285,5 +291,5 @@ def test_accuracies_are_measured_on_the_device_of_the_training(subject, monkeypa
 def test_a_retraining_on_a_gpu_has_the_accuracy_that_its_file_has_on_a_cpu(subject):
     retraining = Retraining(subject, Recipe.full(subject.data, RetrainOptions()), epochs=4)
     model, there = retraining.run(0, device=torch.device("cuda:0"))
-    here = parts.parts_of(subject).measured(model, there, device=CPU, threads=None)
-    assert here.plain.test == pytest.approx(there.plain.test, abs=0.01)
+    here = parts.parts_of(subject).measured(model, there.description, device=CPU, threads=None)
+    assert here.description.plain.test == pytest.approx(there.description.plain.test, abs=0.01)

@@ -118,9 +118,10 @@ def test_a_text_without_a_test_part_is_measured_on_its_validation_words(folder, 
         (tmp_path / f"{part}.txt").write_text((folder / f"{part}.txt").read_text())
     subject = subject_of(tmp_path, "tanh")
     assert "there is no test split, so the perplexity is theirs" in training_text(subject)
-    _, description = Retraining(subject, recipe_of(subject), epochs=1).run(0, device=CPU)
-    assert description.test_accuracy is None
-    assert 0.0 < description.validation_accuracy < 1.0
+    _, measured = Retraining(subject, recipe_of(subject), epochs=1).run(0, device=CPU)
+    assert measured.description.test_accuracy is None
+    assert 0.0 < measured.description.validation_accuracy < 1.0
+    assert measured.class_results is None
 
 
 def test_an_empty_test_part_is_refused(folder, tmp_path):
@@ -162,7 +163,8 @@ def test_a_finished_training_is_not_repeated(subject, retrained, folder):
 def test_every_form_predicts_as_the_model_does(folder, tmp_path, cell):
     space, path, options, forms = cell
     subject = subject_of(folder, path, space=space, **options)
-    network, description = Retraining(subject, recipe_of(subject), epochs=1).run(0, device=CPU)
+    network, measured = Retraining(subject, recipe_of(subject), epochs=1).run(0, device=CPU)
+    description = measured.description
     write_weights(tmp_path / "model.safetensors", network, description)
     data = load_text(folder)
     text = (folder / "valid.txt").read_text()
@@ -230,7 +232,8 @@ def test_a_vocabulary_without_unknown_words_says_so(folder):
     data = TextData.of_words("own", words, torch.tensor([1, 2, 0] * 40), torch.tensor([1, 2, 0]))
     subject = replace(subject_of(folder, "tanh"), data=data, data_options=None)
     subject = replace(subject, graph=subject.graph.with_classes(3))
-    network, description = Retraining(subject, recipe_of(subject), epochs=1).run(0, device=CPU)
+    network, measured = Retraining(subject, recipe_of(subject), epochs=1).run(0, device=CPU)
+    description = measured.description
     from replaytree.deliver.made import model_of
 
     model = model_of(network, description)

@@ -10,6 +10,7 @@ from replaytree.report.sections import (
     against_random,
     answer,
     baselines,
+    classes,
     costs,
     depth,
     effects,
@@ -28,6 +29,7 @@ from replaytree.report.sections import (
 SECTIONS: tuple[Section[SearchData, Any], ...] = (
     answer.SECTION,
     retrained.SECTION,
+    classes.SECTION,
     baselines.SECTION,
     next_steps.SECTION,
     against_random.SECTION,
