@@ -16,6 +16,7 @@ from replaytree.cli.care import db, doctor
 from replaytree.cli.deliver import export, retrain
 from replaytree.cli.describe import describe
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
+from replaytree.cli.make_data import data
 from replaytree.cli.manage import delete, rename
 from replaytree.cli.outcome import INTERRUPTED, end, unwinding
 from replaytree.cli.predict import predict
@@ -64,6 +65,7 @@ for command, name, panel in (
     (doctor, None, "Look after"),
 ):
     app.command(name, cls=LongCommand if command is run else PlainCommand, rich_help_panel=panel)(command)
+app.add_typer(data, name="data", rich_help_panel="Look after")
 app.add_typer(db, name="db", rich_help_panel="Look after")
 app.add_typer(bench, name="bench", rich_help_panel="Look after")
 
