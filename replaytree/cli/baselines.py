@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
     from replaytree.metric import Metric
     from replaytree.report.baselines import NetworkRow
     from replaytree.training import Recipe
-    from replaytree.tree import ModelInfo, ReplayTree, Retraining
+    from replaytree.tree import ReplayTree, Retraining
 
 # Written out, because the networks themselves need a second to import.
-NAMES = ("resnet8", "resnet18", "ds-cnn", "linear")
+NAMES = ("resnet8", "resnet18", "mobilenet-v3-small", "ds-cnn", "linear")
 
 
 def names_like(incomplete: str) -> list[str]:
@@ -60,6 +62,14 @@ def baseline(
         bool,
         typer.Option(
             "--full-size", help="As wide as published.  [default: at most the search's limits, or its answer's size]"
+        ),
+    ] = False,
+    pretrained: Annotated[
+        bool,
+        typer.Option(
+            "--pretrained",
+            help="Fine-tune torchvision's resnet18 and mobilenet-v3-small from its ImageNet weights, at their own "
+            "size: a tenth of the learning rate, images of at least 96 pixels.",
         ),
     ] = False,
     preset: Preset = None,
@@ -87,48 +97,101 @@ def baseline(
     Split, recipe and epochs are those of the last `retrain` of the search; without one, and for options that are given,
     those of `retrain` itself. `report`, `best` and `compare` show them beside what was found.
     """
-    from replaytree.deliver import retrain as train
-    from replaytree.deliver import store
+    tree = tree_of(storage, name)
+    wish = Wish(
+        names=tuple(baselines or ()), full_size=full_size, pretrained=pretrained, preset=preset, epochs=epochs,
+        seeds=seeds, recipe=recipe, mirror=mirror, train_limit=train_limit, skip_bad=skip_bad, out=out, force=force,
+        data_dir=data_dir, device=device, threads=threads, quiet=quiet,
+    )  # fmt: skip
+    trained = train_baselines(tree, wish)
+    if not quiet:
+        say("\nNext:")
+        following = [] if trained is not None else [("retrain", tree.name)]
+        for words in (*following, ("report", tree.name)):
+            say(f"  {escaped(command(*words, storage=storage, data_dir=data_dir if words[0] == 'retrain' else None))}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Which baselines are to be trained, and how: the options of `baseline`."""
+
+    names: tuple[str, ...] = ()
+    full_size: bool = False
+    pretrained: bool = False
+    preset: str | None = None
+    epochs: int | None = None
+    seeds: int | None = None
+    recipe: RetrainOptions = field(default_factory=RetrainOptions)
+    mirror: bool = False
+    train_limit: int | None = None
+    skip_bad: bool = False
+    out: Path = MODELS
+    force: bool = False
+    data_dir: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    quiet: bool = False
+
+
+def train_baselines(tree: ReplayTree, wish: Wish) -> Retraining | None:
+    """Train and store them, and print what they come to; returns the answer that they are trained like, if any."""
     from replaytree.deliver.baselines import answer, baseline_subjects, size_of
-    from replaytree.training import Threads as Chosen
-    from replaytree.training import resolve_device
     from replaytree.tree import require_writable
 
-    tree = tree_of(storage, name)
     require_writable(tree.engine)
     trained = answer(tree)
-    size = None if full_size else size_of(tree)
-    is_own = recipe != RetrainOptions() or preset is not None
+    size = None if wish.full_size or wish.pretrained else size_of(tree)
+    is_own = wish.recipe != RetrainOptions() or wish.preset is not None
     if trained is not None and not is_own:
-        mirror = mirror or bool((trained.last.training or {}).get("mirror"))
-        train_limit = _train_limit(trained.last) if train_limit is None else train_limit
+        known = trained.last.training or {}
+        limit = known.get("train_limit") if wish.train_limit is None else wish.train_limit
+        wish = replace(wish, mirror=wish.mirror or bool(known.get("mirror")), train_limit=limit)
     subjects, notes = baseline_subjects(
-        tree, baselines or (), size=size, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir
-    )
-    if not quiet:
+        tree, wish.names, size=size, pretrained=wish.pretrained, train_limit=wish.train_limit, skip_bad=wish.skip_bad,
+        data_dir=wish.data_dir,
+    )  # fmt: skip
+    if not wish.quiet:
         for note in notes:
             say(f"note: {escaped(note)}", error=True)
         say(escaped("as wide as published" if size is None else f"scaled to {size.text}"), flush=True)
-    usual = 1 if trained is None else len(trained.models)
     for subject in subjects:
-        full, chosen = _recipe(subject, recipe, None if is_own else trained, preset=preset, epochs=epochs)
-        if not quiet:
-            say(escaped(_opening(subject)), flush=True)
-        done = []
-        for result in train(
-            subject, recipe=full, epochs=chosen, mirror=mirror, seeds=range(seeds or usual), folder=out,
-            device=resolve_device(device), force=force, on_epoch=None if quiet else print_epoch,
-            threads=Chosen.of(threads), engine=tree.engine,
-        ):  # fmt: skip
-            store(result, subject, tree.engine)
-            say(f"{subject.labels[0]}  {described(result)}", flush=True)
-            done.append(result)
-        say(f"{subject.labels[0]}  {summary(done, is_chosen=False)}", flush=True)
-    if not quiet:
-        say("\nNext:")
-        following = [] if trained else [("retrain", tree.name)]
-        for words in (*following, ("report", tree.name)):
-            say(f"  {escaped(command(*words, storage=storage, data_dir=data_dir if words[0] == 'retrain' else None))}")
+        _train(subject, wish, tree, trained, is_own=is_own)
+    return trained
+
+
+def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining | None, *, is_own: bool) -> None:
+    """One baseline with all seeds, each stored when it is done."""
+    from replaytree.deliver import retrain, store
+    from replaytree.training import Threads as Chosen
+    from replaytree.training import resolve_device
+
+    full, epochs = _recipe(subject, wish, None if is_own else trained)
+    name, graph = subject.labels[0], subject.graph
+    if not wish.quiet:
+        say(escaped(f"{name}: {graph.params:,} parameters, {graph.flops:,} FLOPs"), flush=True)
+    seeds = wish.seeds or (1 if trained is None else len(trained.models))
+    done = []
+    for result in retrain(
+        subject, recipe=full, epochs=epochs, mirror=wish.mirror, seeds=range(seeds), folder=wish.out,
+        device=resolve_device(wish.device), force=wish.force, on_epoch=None if wish.quiet else print_epoch,
+        threads=Chosen.of(wish.threads), engine=tree.engine,
+    ):  # fmt: skip
+        store(result, subject, tree.engine)
+        say(f"{name}  {described(result)}", flush=True)
+        done.append(result)
+    say(f"{name}  {summary(done, is_chosen=False)}", flush=True)
+
+
+def _recipe(subject: Subject, wish: Wish, trained: Retraining | None) -> tuple[Recipe, int]:
+    """The recipe and the epochs: those of what was retrained, where there is such and no options are given."""
+    from replaytree.deliver.baselines import fine_tuning, recipe_as
+    from replaytree.deliver.final_recipe import full_recipe
+
+    full, epochs = full_recipe(subject, wish.recipe, preset=wish.preset, epochs=wish.epochs)
+    if trained is not None:
+        full = recipe_as(trained.last, full, normed=subject.graph.is_normed)
+        epochs = trained.last.epochs if wish.epochs is None else wish.epochs
+    return full if subject.start is None else fine_tuning(full), epochs
 
 
 def networks_lines(rows: Sequence[NetworkRow], *, width: int, metric: Metric) -> list[str]:
@@ -140,12 +203,18 @@ def networks_lines(rows: Sequence[NetworkRow], *, width: int, metric: Metric) ->
             f"node {row.node_id}, retrained" if row.is_answer else row.label,
             *(console.counted(cost) for cost in (row.params, row.flops, row.ram_bytes)),
             "-" if row.measured is None else metric.written(row.measured.mean),
-            (row.unlike and "not compared") or ("-" if row.ahead is None else row.ahead.brief),
+            _ahead(row),
             row.epochs, len(row.seeds),
         )
         for row in rows
     ]  # fmt: skip
     return table.lines(headings, cells, width=width, left=("network",), spare=("epochs", "seeds", "RAM"))
+
+
+def _ahead(row: NetworkRow) -> str:
+    if row.ahead is None:
+        return "not compared" if row.note else "-"
+    return row.ahead.brief + (f", {row.note}" if row.note else "")
 
 
 def print_networks(tree: ReplayTree) -> None:
@@ -159,34 +228,4 @@ def print_networks(tree: ReplayTree) -> None:
     rows, found = network_rows(data), verdict(data)
     say("\n" + "\n".join(networks_lines(rows, width=table.terminal_width(), metric=data.metric)))
     if found is not None:
-        say(escaped(found.text))
-
-
-def _recipe(
-    subject: Subject,
-    options: RetrainOptions,
-    trained: Retraining | None,
-    *,
-    preset: str | None,
-    epochs: int | None,
-) -> tuple[Recipe, int]:
-    """The recipe and the epochs: those of what was retrained, where there is such and no options are given."""
-    from replaytree.deliver.baselines import recipe_as
-    from replaytree.deliver.final_recipe import full_recipe
-
-    full, usual = full_recipe(subject, options, preset=preset, epochs=epochs)
-    if trained is None:
-        return full, usual
-    return recipe_as(
-        trained.last, full, normed=subject.graph.is_normed
-    ), trained.last.epochs if epochs is None else epochs
-
-
-def _train_limit(model: ModelInfo) -> int | None:
-    limit = None if model.training is None else model.training.get("train_limit")
-    return limit if isinstance(limit, int) else None
-
-
-def _opening(subject: Subject) -> str:
-    graph = subject.graph
-    return f"{subject.labels[0]}: {graph.params:,} parameters, {graph.flops:,} FLOPs"
+        say("\n".join(escaped(each) for each in (found.text, *(f"  {each}" for each in found.commands))))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from replaytree.cli import console
+from replaytree.cli.baselines import Wish, train_baselines
 from replaytree.cli.closing import print_closing
 from replaytree.cli.declared import configured
 from replaytree.cli.options import (
@@ -35,7 +36,7 @@ from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
 from replaytree.config.presets import PRESETS, with_preset
 from replaytree.config.space import SpaceOptions
-from replaytree.errors import WorkersLost
+from replaytree.errors import ConfigError, WorkersLost
 
 if TYPE_CHECKING:
     from replaytree.search.callbacks import Callback
@@ -88,13 +89,23 @@ def run(
     ray_address: RayAddress = None,
     gpus_per_worker: GpusPerWorker = None,
     tensorboard: Tensorboard = None,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Then train hand-made networks of its size on the same images; see `replaytree baseline`.",
+            rich_help_panel="Training",
+        ),
+    ] = False,
     quiet: Quiet = False,
     help_all: HelpAll = False,
 ) -> None:
     """Search for a good network. With no options: handwritten digits, about a minute on two CPU cores."""
-    from replaytree.space.catalogue import all_options
+    from replaytree.space.catalogue import about, all_options
 
     all_options(str(config.space.space), config.space.layers.given())
+    if baselines and about(str(config.space.space)).task != "images":
+        raise ConfigError("--baselines are networks for images, and the data are text; leave it out")
     # Imported once the options are known to be valid: torch takes seconds to import.
     from replaytree.search.search import Search
     from replaytree.search.turns import Limits
@@ -120,7 +131,18 @@ def run(
     if not quiet:
         _report_balance(search)
     limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
-    _run(search, storage, limits, quiet=quiet, is_long=is_long)
+    is_stopped = _run(search, storage, limits, quiet=quiet, is_long=is_long)
+    if baselines and not is_stopped:
+        say()
+        train_baselines(
+            search.tree,
+            Wish(
+                data_dir=config.source.data_dir,
+                device=config.machine.device,
+                threads=config.machine.threads,
+                quiet=quiet,
+            ),
+        )
 
 
 def resume(
@@ -259,7 +281,8 @@ def _run(
     quiet: bool,
     is_long: bool,
     data_dir: str | None = None,
-) -> None:
+) -> bool:
+    """Drive the search to its limits; returns whether a signal asked it to end."""
     progress = console.RunProgress(quiet=quiet, costs=None if quiet else _costs(search, limits), **limits)
     asked: list[bool] = []
 
@@ -278,6 +301,7 @@ def _run(
     if search.lost is not None:
         raise typer.Exit(1)
     print_closing(search, storage=storage, data_dir=data_dir, is_stopped=bool(asked), is_quiet=quiet)
+    return bool(asked)
 
 
 def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Shape
 from replaytree.space import Classifier, Graph, chain
-from replaytree.space.layers import Convolution, RectangularConvolution, ResidualBlock, SeparableConvolution
+from replaytree.space.layers import (
+    Convolution,
+    RectangularConvolution,
+    ResidualBlock,
+    SeparableConvolution,
+    TorchvisionFeatures,
+)
 from replaytree.space.layers.layer import format_shape
 
 WIDTHS = tuple(step / 64 for step in range(1, 65))
@@ -17,6 +23,9 @@ WIDTHS = tuple(step / 64 for step in range(1, 65))
 
 # At least so many times as high as wide, an image is taken for a spectrogram: that of keywords is 49 x 10.
 _TALL = 2
+
+# With fewer pixels a side, MobileNetV3's first convolution has no stride: five halvings would leave one pixel of 32.
+_SMALL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,12 @@ def _resnet18(shape: Shape, classes: int, width: float) -> Graph:
     return chain([Convolution(64, 3, width=width), *blocks], input_shape=shape, head=Classifier(classes))
 
 
+def _mobilenet(shape: Shape, classes: int, width: float) -> Graph:
+    stride = 1 if min(shape[1:]) < _SMALL else 2
+    layer = TorchvisionFeatures("mobilenet_v3_small", width, stride)
+    return chain([layer], input_shape=shape, head=Classifier(classes))
+
+
 def _ds_cnn(shape: Shape, classes: int, width: float) -> Graph:
     _, rows, columns = shape
     if rows >= _TALL * columns:
@@ -77,6 +92,7 @@ def _linear(shape: Shape, classes: int, width: float) -> Graph:
 BASELINES: Mapping[str, Baseline] = {
     "resnet8": Baseline("MLPerf Tiny's for images, 78k parameters", _resnet8, 1 / 16),
     "resnet18": Baseline("with a stem of 3x3 and no pooling, as is usual for small images", _resnet18, 1 / 64),
+    "mobilenet-v3-small": Baseline("torchvision's; images below 64 pixels are not halved first", _mobilenet, 1 / 64),
     "ds-cnn": Baseline(
         "MLPerf Tiny's for keywords; its first kernel is 10x4 on tall images, else 3x3", _ds_cnn, 1 / 64
     ),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
-from replaytree.data import Data, ImageData
-from replaytree.deliver.baseline_networks import BASELINES, Fitted, baseline, fitted
+from replaytree.data import ImageData
+from replaytree.deliver.baseline_networks import BASELINES, baseline, fitted
+from replaytree.deliver.pretrained import PRETRAINED, RATE_SHARE
+from replaytree.deliver.pretrained import pretrained as with_weights
 from replaytree.deliver.subject import Subject, data_of
 from replaytree.errors import ConfigError
 from replaytree.training import Recipe
-from replaytree.training.recipe import PLAIN_RATE
+from replaytree.training.recipe import PLAIN_RATE, RATE
 from replaytree.tree import ModelInfo, ReplayTree, Retraining, answer_of
 
 LIMITS = ("params", "flops")
@@ -47,49 +48,47 @@ def baseline_subjects(
     names: Sequence[str] = (),
     *,
     size: Size | None,
+    pretrained: bool = False,
     train_limit: int | None = None,
     skip_bad: bool = False,
     data_dir: str | None = None,
 ) -> tuple[list[Subject], list[str]]:
     """What to train: the baselines of these names, or all, on a search's images, and notes on those left out.
 
-    Each is as wide as `size` allows, or as published where that is None. ConfigError for a text, for a name that there
-    is not, and where none of them can be made so small or for images so small.
+    Each is as wide as `size` allows, or as published where that is None. With `pretrained` they are torchvision's own,
+    and start from its weights. ConfigError for a text, for a name that there is not, and where none of them can be had,
+    made so small, or for images so small.
     """
     if (task := tree.info().metric.task) != "images":
         raise ConfigError(f"baselines are networks for images, and search {tree.name!r} is of {task}")
-    wanted = list(dict.fromkeys(names or BASELINES))
+    wanted = list(dict.fromkeys(names or (PRETRAINED if pretrained else BASELINES)))
     for name in wanted:
         baseline(name)
     data, options, data_dir = data_of(tree, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir)
     assert isinstance(data, ImageData), "a search of images"
-    found: list[Fitted] = []
+    found: list[Subject] = []
+    searched = tree.info().config.space
     notes: list[str] = []
     for name in wanted:
         try:
-            found.append(fitted(name, data.image_shape, data.num_classes, limits={} if size is None else size.limits))
+            if pretrained:
+                chosen, start = with_weights(name, data)
+            else:
+                limits = {} if size is None else size.limits
+                chosen, start = fitted(name, data.image_shape, data.num_classes, limits=limits), None
         except ConfigError as error:
             notes.append(str(error))
+            continue
+        found.append(
+            Subject(
+                chosen.graph, (chosen.label,), data, options, search=tree.name, data_dir=data_dir,
+                max_params=searched.max_params, max_flops=searched.max_flops, baseline=name, start=start,
+            )
+        )  # fmt: skip
     if not found:
-        raise ConfigError(f"{'; '.join(notes)}; choose among {', '.join(BASELINES)}, or give --full-size")
-    return [_subject(tree, each, data, options, data_dir) for each in found], notes
-
-
-def _subject(
-    tree: ReplayTree, chosen: Fitted, data: Data, options: dict[str, Any] | None, data_dir: str | None
-) -> Subject:
-    limits = tree.info().config.space
-    return Subject(
-        chosen.graph,
-        (chosen.label,),
-        data,
-        options,
-        search=tree.name,
-        data_dir=data_dir,
-        max_params=limits.max_params,
-        max_flops=limits.max_flops,
-        baseline=chosen.name,
-    )
+        others = "" if pretrained else f"; choose among {', '.join(BASELINES)}, or give --full-size"
+        raise ConfigError(f"{'; '.join(notes)}{others}")
+    return found, notes
 
 
 def answer(tree: ReplayTree) -> Retraining | None:
@@ -101,14 +100,21 @@ def answer(tree: ReplayTree) -> Retraining | None:
 def recipe_as(trained: ModelInfo, usual: Recipe, *, normed: bool) -> Recipe:
     """The recipe of a trained model for another network on the same images, whose own would be the `usual` one.
 
-    Of a model of older versions it was not stored, and the usual one is taken.
-    A network without batch norm keeps its lower rate, unless the model was trained with one as low.
+    A learning rate that the trained network had by itself gives way to the one that the other has by itself; without
+    batch norm (`normed`) none is over that. The recipe of a model of older versions was not stored: it is the usual.
     """
+    stored = trained.training or {}
     known = {field.name for field in fields(Recipe)}
-    given = {name: value for name, value in (trained.training or {}).items() if name in known}
-    if not normed:
-        given["learning_rate"] = min(PLAIN_RATE, given.get("learning_rate", PLAIN_RATE))
-    return replace(usual, **given)
+    given = {name: value for name, value in stored.items() if name in known}
+    rate = given.pop("learning_rate", usual.learning_rate)
+    if rate == (RATE if stored.get("normed", True) else PLAIN_RATE):
+        rate = usual.learning_rate
+    return replace(usual, **given, learning_rate=rate if normed else min(rate, PLAIN_RATE))
+
+
+def fine_tuning(recipe: Recipe) -> Recipe:
+    """The recipe for a network that starts from pretrained weights."""
+    return replace(recipe, learning_rate=RATE_SHARE * recipe.learning_rate)
 
 
 def _shown(limits: Mapping[str, int | None]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from replaytree.data import Data
 from replaytree.deliver.deployed_text import DeployedText
@@ -50,7 +50,10 @@ class TrainingDiverged(ReplayTreeError):
 
 
 class FullTraining:
-    """One training, from a seed to averaged weights, with a checkpoint an epoch; the description has the seed."""
+    """One training, from a seed to averaged weights, with a checkpoint an epoch; the description has the seed.
+
+    `start` are tensors that it starts from, by their name in the network; all others are drawn.
+    """
 
     def __init__(
         self,
@@ -60,12 +63,15 @@ class FullTraining:
         *,
         device: torch.device,
         threads: Threads | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._description = description
         self._recipe = recipe
         self._device = device
         with self._seeded():
             self.model = made(description)
+            if start is not None:
+                self.model.network.load_state_dict({**self.model.network.state_dict(), **start})
             network = _in_training(self.model, description, recipe)
         chosen = (threads or Threads.of()) if device.type == "cpu" else Threads(1)
         # The mirror image is not trained on.

@@ -86,6 +86,7 @@ class Retraining:
     def description(self, seed: int) -> Description:
         """The description of a seed's model before it is measured."""
         subject = self._subject
+        started = {} if subject.start is None else {"pretrained": subject.start.name}
         return Description(
             graph=subject.graph,
             labels=" ".join(subject.labels),
@@ -93,7 +94,7 @@ class Retraining:
             mirror=self._mirror,
             seed=seed,
             epochs=self._epochs,
-            training={"epochs": self._epochs, **self._recipe.values(), **self._own_transforms},
+            training={"epochs": self._epochs, **self._recipe.values(), **self._own_transforms, **started},
             data=subject.data_options,
             search=subject.search,
             node_id=subject.node_id,
@@ -119,7 +120,11 @@ class Retraining:
         """The trained model of a seed, and what it came to."""
         description = self.description(seed)
         with _fitting(description, self._recipe):
-            training = FullTraining(description, self._parts.data, self._recipe, device=device, threads=self._threads)
+            start = self._subject.start
+            training = FullTraining(
+                description, self._parts.data, self._recipe, device=device, threads=self._threads,
+                start=None if start is None else start.tensors,
+            )  # fmt: skip
             model = training.run(checkpoint=checkpoint, on_epoch=on_epoch)
             return model, self._parts.measured(model, description, device=device, threads=self._threads)
 
@@ -312,6 +317,7 @@ def terms(description: Description) -> dict[str, Any]:
         **description.training,
         "train_limit": (description.data or {}).get("train_limit"),
         "mirror": description.mirror,
+        "normed": description.graph.is_normed,
         "trained_on": description.trained_on,
         "measured_on": description.measured_on,
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from replaytree import metric
 from replaytree.config import SearchConfig, option_name
@@ -44,10 +44,19 @@ from replaytree.tree.stored_space import rebuilt_space
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """The weights that a training starts from: their name, and the tensors of the network but for its head."""
+
+    name: str
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """An architecture, the names of its layers, and its images or text. `data_options` are keywords of load_source(),
     except `data_dir`, the folder of the files; the test part is looked up there, too. `max_params` and `max_flops` are
-    the search's limits. `baseline` is the name of a hand-made network, None for what a search found.
+    the search's limits. `baseline` is the name of a hand-made network, None for what a search found. `start` are
+    the weights that its training starts from, None for random ones.
     """
 
     graph: Network
@@ -60,6 +69,7 @@ class Subject:
     max_params: int | None = None
     max_flops: int | None = None
     baseline: str | None = None
+    start: Start | None = None
 
     @property
     def metric(self) -> Metric:
@@ -70,7 +80,7 @@ class Subject:
     def stem(self) -> str:
         """How its files are named: 'mnist-1-node12', or 'cifar10-9-layers-1f3a5c' without a node.
 
-        A baseline's are named as 'mnist-1-resnet8-1f3a5c': its width depends on the limits.
+        A baseline's are named as 'mnist-1-resnet8-w0.5-1f3a5c'.
         """
         start = re.sub(r"[^\w.-]+", "-", self.search or self.data.name)
         if self.node_id is not None:
@@ -80,7 +90,7 @@ class Subject:
         if not (isinstance(graph, Graph) and graph.is_chain and graph.head == Classifier(self.data.num_classes)):
             network.append(json.dumps(graph.to_json(), sort_keys=True))
         digest = hashlib.sha256(json.dumps(network).encode()).hexdigest()
-        what = f"{len(self.labels)}-layers" if self.baseline is None else self.baseline
+        what = f"{len(self.labels)}-layers" if self.baseline is None else self.labels[0]
         return f"{start}-{what}-{digest[:6]}"
 
 

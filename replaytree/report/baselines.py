@@ -26,19 +26,25 @@ class Standing:
     metric: Metric
 
     def unlike(self, baseline: Retraining) -> str:
-        """Why a baseline is not compared with the answer; empty where it is."""
+        """Why the answer is not compared with a baseline at all; empty where it is."""
         if self.answer is None:
             return "the answer was not retrained"
         if self.answer.last.training is None:
             return "an older version retrained the answer, and did not store how; retrain it again"
-        if not is_like(self.answer.last, baseline.last):
-            return "trained in another way, or on other images"
+        return "" if is_like(self.answer.last, baseline.last) else "trained in another way, or on other images"
+
+    def larger(self, baseline: Retraining) -> str:
+        """In what a baseline is larger than it may be to count; empty where it is not."""
         over = [
             LIMITS[cost]
             for cost, limit in self.bounds.items()
             if (own := getattr(baseline.last, cost)) is None or own > limit
         ]
         return f"larger in {' and '.join(over)}" if over else ""
+
+    def why_not(self, baseline: Retraining) -> str:
+        """Why a baseline does not count when the best is sought; empty where it does."""
+        return self.unlike(baseline) or self.larger(baseline)
 
     @property
     def bounds(self) -> Mapping[str, int]:
@@ -61,7 +67,7 @@ class Standing:
     @cached_property
     def best(self) -> Retraining | None:
         """The best of the baselines that are compared."""
-        fair = [(each.measured, each) for each in self.baselines if not self.unlike(each)]
+        fair = [(each.measured, each) for each in self.baselines if not self.why_not(each)]
         known = [(measured, each) for measured, each in fair if measured is not None]
         if not known:
             return None
@@ -106,7 +112,7 @@ def verdict(data: SearchData) -> Verdict | None:
     best = found.best
     ahead = None if best is None else found.ahead(best)
     if best is None or ahead is None:
-        why = "; ".join(dict.fromkeys(f"{name(each)}: {found.unlike(each)}" for each in found.baselines))
+        why = "; ".join(dict.fromkeys(f"{name(each)}: {found.why_not(each)}" for each in found.baselines))
         return Verdict(f"The retrained answer has no baseline {found.size} to be compared with ({why}).", (train,))
     return Verdict(_sentence(found, best, ahead))
 
@@ -141,7 +147,10 @@ def _basis(found: Standing, measured: MeanAccuracy) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRow:
-    """One trained network of the table: the answer, whose `ahead` and `unlike` are empty, or a baseline."""
+    """One trained network of the table: the answer, or a baseline, which the answer is `ahead` of.
+
+    `ahead` is None where they cannot be compared. `note` says that, or why a baseline does not count.
+    """
 
     label: str
     node_id: int | None
@@ -154,7 +163,7 @@ class NetworkRow:
     epochs: int
     seeds: tuple[int, ...]
     ahead: Difference | None
-    unlike: str
+    note: str
 
 
 def network_rows(data: SearchData) -> list[NetworkRow]:
@@ -169,7 +178,6 @@ def network_rows(data: SearchData) -> list[NetworkRow]:
 def _row(each: Retraining, found: Standing) -> NetworkRow:
     last: ModelInfo = each.last
     is_answer = each is found.answer
-    unlike = "" if is_answer else found.unlike(each)
     return NetworkRow(
         label=name(each),
         node_id=last.node_id,
@@ -181,6 +189,6 @@ def _row(each: Retraining, found: Standing) -> NetworkRow:
         is_tested=each.test is not None,
         epochs=last.epochs,
         seeds=tuple(model.seed for model in each.models),
-        ahead=None if is_answer or unlike else found.ahead(each),
-        unlike=unlike,
+        ahead=None if is_answer or found.unlike(each) else found.ahead(each),
+        note="" if is_answer else found.why_not(each),
     )

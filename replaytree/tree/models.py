@@ -20,7 +20,7 @@ from replaytree.tree.schema import models, nodes, searches
 from replaytree.tree.stored_json import read_training
 
 # A network without batch norm has a lower rate by itself, and fine-tuning needs one, too.
-_OF_A_NETWORK = ("learning_rate", "pretrained")
+_OF_A_NETWORK = ("learning_rate", "normed", "pretrained")
 
 
 @dataclass(frozen=True, slots=True)

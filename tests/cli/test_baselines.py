@@ -3,10 +3,14 @@
 import json
 import re
 import sqlite3
+import sys
+from functools import partial
+from urllib.error import URLError
 
 import pytest
 
 from replaytree import cli
+from replaytree.cli.baselines import Wish
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,10 @@ def test_a_finished_baseline_is_not_trained_again_and_exported_by_its_file(repla
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["d", "resnet9"], "'resnet9' is not a baseline; these are: resnet8, resnet18, ds-cnn, linear"),
+        (
+            ["d", "resnet9"],
+            "'resnet9' is not a baseline; these are: resnet8, resnet18, mobilenet-v3-small, ds-cnn, linear",
+        ),
         (["e"], "no search 'e' in"),
         (["d", "--momentum", "1"], "momentum is 1.0"),
         (["d", "--epochs", "0"], "epochs is 0; it must be a whole number of at least 1"),
@@ -138,3 +145,35 @@ def test_the_names_in_help_are_those_of_the_networks():
 
     assert list(NAMES) == list(BASELINES)
     assert names_like("resnet1") == ["resnet18"]
+
+
+def test_run_trains_them_after_the_search_and_pretrained_weights_that_cannot_be_had_are_one_line(
+    replaytree, tmp_path, monkeypatch
+):
+    def refuse(*args, **options):
+        raise URLError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("REPLAYTREE_STORAGE", f"sqlite:///{tmp_path}/run.db")
+    monkeypatch.setattr(sys.modules["replaytree.cli.run"], "Wish", partial(Wish, names=("linear",), epochs=1))
+    options = ["--epochs", 1, "--train-limit", 100, "--max-layers", 2, "--quiet"]
+    code, out, err = replaytree("run", "--name", "r", "--trainings", 1, *options, "--baselines")
+    assert (code, err) == (0, "")
+    assert re.search(r"best of .*\n\nlinear  seed 0: validation accuracy .*\nlinear  validation", out, re.S)
+    code, out, err = replaytree("baseline", "r", "mobilenet-v3-small", "--pretrained", "--quiet")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("Error: the weights of mobilenet-v3-small cannot be had from https://")
+    code, _, err = replaytree("baseline", "r", "linear", "--pretrained", "--quiet")
+    assert (code, err) == (
+        2, "Error: linear has no pretrained weights; these have: resnet18, mobilenet-v3-small\n"
+    )  # fmt: skip
+
+
+def test_a_text_has_no_baselines(replaytree, tmp_path):
+    words = "the cat sat on the mat\n" * 60
+    for part in ("train", "valid"):
+        (tmp_path / f"{part}.txt").write_text(words)
+    line = "--baselines are networks for images, and the data are text; leave it out"
+    code, out, err = replaytree("run", "--dataset", tmp_path, "--baselines", "--trainings", 1)
+    assert (code, out, err) == (2, "", f"Error: {line}\n")

@@ -16,7 +16,7 @@ from replaytree.deliver.python_source import python_source
 from replaytree.space import Classifier, Concatenation, Graph, GraphNode
 from replaytree.space.catalogue import about, named_space, names
 from replaytree.space.graph import IMAGE
-from replaytree.space.layers import KINDS
+from replaytree.space.layers import KINDS, TorchvisionFeatures
 
 SHAPE = (3, 12, 12)
 
@@ -33,6 +33,8 @@ def layers(random_paths):
                 for layer, shapes in space.network(path).parts(head=False):
                     if layer.output_shape(*[SHAPE] * len(shapes)) is not None:
                         found.setdefault(type(layer), {})[layer] = len(shapes)
+    # Of no space: baselines have it.
+    found[TorchvisionFeatures] = {TorchvisionFeatures("mobilenet_v3_small", 0.25, stem_stride=1, upscale=2): 1}
     return [each for of_kind in found.values() for each in list(of_kind.items())[:2]]
 
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from replaytree.report.baselines import network_rows, standing, verdict
+from replaytree.report.compare_page import comparison_html
 from replaytree.report.difference import over_models
 from replaytree.report.page import report_html
 from replaytree.report.reading import read_search
@@ -95,7 +96,7 @@ def test_the_answer_beats_the_best_of_its_size(tree, model):
         f"Retrained, the search’s answer beats the best baseline of at most its size, resnet8 (0.9100): +4.0 points, "
         f"95 % interval {low:+.1f} to {high:+.1f}, on 10,000 test images (3 seeds)."
     )
-    assert [row.unlike for row in network_rows(read_search(tree))] == [
+    assert [row.note for row in network_rows(read_search(tree))] == [
         "", "", "", "larger in parameters", "larger in FLOPs", "trained in another way, or on other images",
     ]  # fmt: skip
 
@@ -184,3 +185,21 @@ def test_the_page_says_it_first_and_has_the_table(tree, model):
 def test_own_data_and_text_have_no_command(grow, golden):
     tree = grow(golden, name="own", config={"dataset": None})
     assert verdict(read_search(tree)) is None
+
+
+def test_larger_ones_are_shown_but_do_not_count(tree, model):
+    model(0.9)
+    model(0.99, baseline="large", params=101)
+    [_, row] = network_rows(read_search(tree))
+    assert (row.note, round(row.ahead.value, 9)) == ("larger in parameters", -0.09)
+
+
+def test_a_comparison_has_the_networks_of_every_search(tree, model, grow, golden):
+    model(0.95)
+    model(0.90, baseline="resnet8")
+    other = grow(golden, name="second")
+    assert 'id="baselines"' not in comparison_html([read_search(other), read_search(grow(golden, name="third"))])
+    page = comparison_html([read_search(tree), read_search(other)])
+    table = page[page.index('id="baselines"') :].split("</table>")[0]
+    assert re.findall(r"<tr><td>(\w+)</td>", table) == ["first", "first"]
+    assert "+5.0 points, 95 % interval" in table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from replaytree.report.comparison import answer, apart, bands, standings
+from replaytree.report.comparison import answer, apart, bands, baselines, standings
 from replaytree.report.comparison.searches import Comparison
 from replaytree.report.section import Section
 
@@ -14,4 +14,5 @@ COMPARISON: tuple[Section[Comparison, Any], ...] = (
     bands.SECONDS,
     apart.SECTION,
     standings.SECTION,
+    baselines.SECTION,
 )

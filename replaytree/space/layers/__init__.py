@@ -39,6 +39,7 @@ from replaytree.space.layers.shaped_convolution import ShapedConvolution
 from replaytree.space.layers.split_convolution import SplitConvolution
 from replaytree.space.layers.stacked_separable import StackedSeparable
 from replaytree.space.layers.sum import Sum
+from replaytree.space.layers.torchvision_features import TorchvisionFeatures
 from replaytree.space.layers.unpadded_pooling import UnpaddedPooling
 from replaytree.space.layers.unrolled import Unrolled
 
@@ -68,6 +69,7 @@ KINDS: dict[str, Any] = {
     "SplitConvolution": SplitConvolution,
     "StackedSeparable": StackedSeparable,
     "Sum": Sum,
+    "TorchvisionFeatures": TorchvisionFeatures,
     "Unrolled": Unrolled,
 }
 
@@ -136,6 +138,7 @@ __all__ = [
     "SplitConvolution",
     "StackedSeparable",
     "Sum",
+    "TorchvisionFeatures",
     "UnpaddedPooling",
     "Unrolled",
     "format_shape",
