@@ -6,6 +6,7 @@ from replaytree.data.augment import augment, cutout, normalise
 from replaytree.data.balance import balance_notes, mirroring_notes
 from replaytree.data.channels import match_channels
 from replaytree.data.decode import read_images
+from replaytree.data.hub import is_hub
 from replaytree.data.images import Fingerprint, ImageData
 from replaytree.data.load import Data, load_again, load_data, load_source
 from replaytree.data.load_text import load_text, read_part, task_of
@@ -39,6 +40,7 @@ __all__ = [
     "find_source",
     "found",
     "from_arrays",
+    "is_hub",
     "load_again",
     "load_data",
     "load_source",

@@ -18,6 +18,7 @@ from replaytree.config.image_size import sides
 from replaytree.config.source import ChannelAxis, Resize
 from replaytree.data.array_form import as_array, as_bytes, channels_last, range_notes, ranges_of, require_images
 from replaytree.data.deep import Range
+from replaytree.data.hub import hub_arrays, is_hub
 from replaytree.data.images import ImageData, Labelled, SealedImages, Transforms
 from replaytree.data.labels import classes_of, label_numbers
 from replaytree.data.names import count_of
@@ -76,12 +77,13 @@ class ArrayForm:
 
 
 def from_arrays(
-    images: npt.ArrayLike | torch.Tensor,
-    labels: npt.ArrayLike | torch.Tensor,
+    images: Any,
+    labels: npt.ArrayLike | torch.Tensor | None = None,
     *,
     classes: Sequence[object] | None = None,
+    val: Pair | None = None,
     test: Pair | None = None,
-    name: str = "arrays",
+    name: str | None = None,
     channel_axis: ChannelAxis | None = None,
     image_size: int | str | tuple[int, int] | None = None,
     resize: Resize = SQUASH,
@@ -96,35 +98,46 @@ def from_arrays(
     Channels are where one of the two ends is 1 or 3, or at most half of the rest; `channel_axis` 'first' or 'last'
     says it where that is not clear. Bytes are taken as they are; other numbers become 0 to 255 by one range for all
     images (one a channel, where there are neither 1 nor 3), which `notes` state and a model remembers. `classes` names
-    the K classes (default: their numbers, or the words). A stratified `val_fraction` becomes the validation part.
-    `test`, (images, labels), is kept closed until a retraining measures its model. `image_size` and `resize` are as
-    for load_data(). `crop_padding` None means an eighth of the shorter side. Images are mirrored in training only with
-    `flip`. `transforms`, as torchvision's v2 has them, make a uint8 batch (n, c, h, w) of one, in training only and
-    behind everything else; those of torchvision draw once a batch. Raises DataError for arrays of any other form.
+    the K classes (default: their numbers, or the words).
+
+    `val` and `test` are further pairs (images, labels). Without `val`, a stratified `val_fraction` validates. `test` is
+    kept closed until a retraining measures its model. In place of images and labels, a data set of Hugging Face's
+    `datasets`, or a dictionary of its splits train, validation and test, brings all of these.
+
+    `image_size` and `resize` are as for load_data(). `crop_padding` None means an eighth of the shorter side. Images
+    are mirrored in training only with `flip`. `transforms`, as torchvision's v2 has them, make a uint8 batch
+    (n, c, h, w) of one, in training only and behind everything else; those of torchvision draw once a batch. Raises
+    DataError for arrays of any other form.
     """
     form = ArrayForm(channel_axis, None if image_size is None else sides(image_size), resize)
-    whole, _, ranges, notes = form.seen((images, labels), None, classes)
-    padding = min(whole.images_NCHW.shape[2:]) // 8 if crop_padding is None else crop_padding
+    more: tuple[str, ...] = ()
+    if labels is None and is_hub(images):
+        if val is not None or test is not None:
+            raise DataError("a data set brings its own splits; give val and test as a dictionary of splits")
+        found = hub_arrays(images, size=form.size, resize=resize)
+        (images, labels), val, test = found.parts["train"], found.parts.get("val"), found.parts.get("test")
+        classes, name, more = classes or found.classes, name or found.name, found.notes
+    train, own_val, ranges, notes = form.seen((images, labels), None if val is None else _pair(val, "val"), classes)
+    padding = min(train.images_NCHW.shape[2:]) // 8 if crop_padding is None else crop_padding
     if not isinstance(padding, int | np.integer) or padding < 0:
         raise DataError(f"crop_padding is {padding!r}; it must be a whole number from 0, or None")
     if not isinstance(flip, bool | np.bool_):
         raise DataError(f"flip is {flip!r}; it must be True or False")
-    train, val = (
-        Labelled(whole.classes, whole.images_NCHW[index_N], whole.labels_N[index_N])
-        for index_N in stratified_split(whole.labels_N, val_fraction, seed=seed)
-    )
-    data = ImageData.from_parts(name, train=train, val=val, crop_padding=int(padding), flip=bool(flip))
-    data = replace(data, ranges=ranges, notes=tuple(notes), resize=resize)
+    if own_val is None:
+        train, own_val = (
+            Labelled(train.classes, train.images_NCHW[index_N], train.labels_N[index_N])
+            for index_N in stratified_split(train.labels_N, val_fraction, seed=seed)
+        )
+    data = ImageData.from_parts(name or "arrays", train=train, val=own_val, crop_padding=int(padding), flip=bool(flip))
+    data = replace(data, ranges=ranges, notes=(*more, *notes), resize=resize)
     if transforms is not None:
         data = with_transforms(data, transforms)
-    return data if test is None else with_test(data, test, form)
+    return data if test is None else with_test(data, _pair(test, "test"), form)
 
 
 def with_test(data: ImageData, test: Pair, form: ArrayForm) -> ImageData:
     """The data with a test part, closed; DataError where it is of another form."""
-    if not isinstance(test, tuple | list) or len(test) != 2:
-        raise DataError(f"test is a {type(test).__name__}; it must be a pair (images, labels)")
-    part = form.part((test[0], test[1]), data.classes, data.ranges, "test images")
+    part = form.part(test, data.classes, data.ranges, "test images")
     if tuple(part.images_NCHW.shape[1:]) != data.image_shape:
         raise _of_another_shape(part.images_NCHW.shape[1:], data.image_shape, "test images")
     seen = {*pixel_keys(data.train_images), *pixel_keys(data.val_images)}
@@ -138,11 +151,13 @@ def with_test(data: ImageData, test: Pair, form: ArrayForm) -> ImageData:
 
 
 def as_data(data: Any) -> ImageData | TextData:
-    """What users pass as data: itself, or ImageData from a pair (images, labels) for from_arrays(); else DataError."""
+    """What users pass as data: itself, or ImageData of what from_arrays() takes alone; else DataError."""
     if isinstance(data, ImageData | TextData):
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
         return from_arrays(*data)
+    if is_hub(data):
+        return from_arrays(data)
     collect = (
         "give the images themselves, as they are before any transform: data=replaytree.from_arrays(numpy.stack("
         "[numpy.asarray(image) for image, _ in dataset]), [label for _, label in dataset])"
@@ -156,6 +171,12 @@ def as_data(data: Any) -> ImageData | TextData:
         f"replaytree.load_data(...), replaytree.load_text(...), or a pair (images, labels); a folder or the name of a "
         f"data set goes to dataset="
     )
+
+
+def _pair(given: Any, what: str) -> Pair:
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise DataError(f"{what} is a {type(given).__name__}; it must be a pair (images, labels)")
+    return given[0], given[1]
 
 
 def _require_shape(images_NHWC: np.ndarray, train_NHWC: np.ndarray, what: str) -> None:

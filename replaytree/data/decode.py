@@ -183,6 +183,11 @@ def _read(file: ImageFile.ImageFile, sides: Sides, resize: Resize, ranges: Mappi
     return _Picture(np.asarray(resized), framed, kind)
 
 
+def plain_picture(image: Image.Image) -> Image.Image:
+    """A picture in memory of at most 8 bits: grey or RGB, upright, and transparent pixels white."""
+    return _upright(_opaque(image, has_key=image.info.get("transparency") is not None), image)
+
+
 def _of_mode(values_HWC: np.ndarray, mode: str) -> Image.Image:
     image: Image.Image = Image.frombytes(mode, values_HWC.shape[1::-1], np.ascontiguousarray(values_HWC).tobytes())
     return image

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sqlalchemy import Engine
 
 from replaytree.config import SearchConfig, command, storage_url
-from replaytree.data import Data, ImageData, load_again, with_transforms
+from replaytree.data import Data, ImageData, as_data, from_arrays, is_hub, load_again, with_transforms
 from replaytree.data.images import Transforms
 from replaytree.data.load import require_transforms
 from replaytree.deliver.subject import data_options
@@ -67,6 +68,21 @@ def _difference(stored: str | None, found: str) -> str:
     before, after = json.loads(stored or "{}"), json.loads(found)
     changed = next((key for key in after if before.get(key) != after[key]), None)
     return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"
+
+
+def given_data(data: Any, config: SearchConfig) -> Data | None:
+    """What was given as data; a data set of Hugging Face's becomes arrays by the options of the search."""
+    if data is None:
+        return None
+    if not is_hub(data):
+        return as_data(data)
+    source = config.source
+    if source.train_limit is not None:
+        raise ConfigError("train_limit is for named data sets and files; give dataset.select(range(...)) instead")
+    return from_arrays(
+        data, image_size=source.image_size, resize=source.resize, channel_axis=source.channel_axis,
+        val_fraction=source.val_fraction, seed=config.seed, flip=bool(config.recipe.flip),
+    )  # fmt: skip
 
 
 def transformed_data(data: Data | None, transforms: Transforms | None) -> Data | None:

@@ -13,7 +13,7 @@ from replaytree.config.final_recipes import with_final
 from replaytree.config.keywords import RetrainKeywords, SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import Data, as_data
+from replaytree.data import Data, is_hub
 from replaytree.data.images import Transforms
 from replaytree.deliver import AnyModel, search_subject
 from replaytree.errors import LeaseLost, SpaceError
@@ -25,6 +25,7 @@ from replaytree.search.assembly import Parts, assembled, configured, created_tre
 from replaytree.search.beginning import (
     data_again,
     engine_for_a_new,
+    given_data,
     require_same_data,
     require_same_limits,
     transformed_data,
@@ -46,11 +47,11 @@ _log = logging.getLogger("replaytree")
 class Search:
     """One named search in a database: created here, continued by Search.resume.
 
-    Either `dataset` (a name or a folder), or `data` (an ImageData or a TextData), or an `evaluator` of your own, which
-    needs a `space` of your own. `space` and `evaluator` may also be names. Every option of SearchConfig can be given as
-    a keyword, or all of them as `config`. `transforms` are as for from_arrays(), of any images; no database holds them,
-    so they are given again to resume(). Raises ConfigError, DataError, SpaceError or StorageError before anything is
-    stored.
+    Either `dataset` (a name, a folder, a file, or a data set of Hugging Face's `datasets`), or `data` (an ImageData or
+    a TextData), or an `evaluator` of your own, which needs a `space` of your own. `space` and `evaluator` may also be
+    names. Every option of SearchConfig can be given as a keyword, or all of them as `config`. `transforms` are as for
+    from_arrays(), of any images; no database holds them, so they are given again to resume(). Raises ConfigError,
+    DataError, SpaceError or StorageError before anything is stored.
 
     `workers`, `ray_address`, `gpus_per_worker`, `as_they_come` and `timeout_per_training` say where the trainings run
     this time, as the fields of WorkerOptions. They are not stored.
@@ -79,8 +80,11 @@ class Search:
             given["space"], space = space, None
         if isinstance(evaluator, str):
             given["evaluator"], evaluator = evaluator, None
+        if is_hub(given.get("dataset")):
+            data = given.pop("dataset")
         space = None if space is None else checked(space)
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
+        data = given_data(data, config)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
         parts = assembled(config, space, evaluator, data, told, transforms=transforms, tree=lambda: self.tree)
@@ -141,7 +145,7 @@ class Search:
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
         if data is not None or evaluator is not None:
-            data = transformed_data(None if data is None else as_data(data), transforms)
+            data = transformed_data(given_data(data, config), transforms)
         if data is not None:
             require_same_data(data, info, name)
         elif evaluator is None:

@@ -272,3 +272,13 @@ def test_arrays_that_may_not_be_written_are_taken():
 def test_images_are_shown_in_one_line():
     data = from_arrays(IMAGES, LABELS, classes=["cat", "dog"], name="pets", val_fraction=0.5)
     assert repr(data) == "ImageData('pets', 2 train and 2 validation images of 3x6x8, 2 classes)"
+
+
+def test_a_validation_part_of_ones_own():
+    data = from_arrays(IMAGES, LABELS, val=(IMAGES[:3] // 2, [1, 0, 1]))
+    assert (data.train_labels.tolist(), data.val_labels.tolist()) == (LABELS, [1, 0, 1])
+    assert data.val_images.numpy().transpose(0, 2, 3, 1).tolist() == (IMAGES[:3] // 2).tolist()
+    with pytest.raises(DataError, match="validation images are 3x5x8"):
+        from_arrays(IMAGES, LABELS, val=(IMAGES[:, :5], LABELS))
+    with pytest.raises(DataError, match="val is a ndarray; it must be a pair"):
+        from_arrays(IMAGES, LABELS, val=IMAGES)
