@@ -39,6 +39,7 @@ from replaytree.config.space import SpaceOptions
 from replaytree.errors import ConfigError, WorkersLost
 
 if TYPE_CHECKING:
+    from replaytree.config.objective import RewardKind
     from replaytree.search.callbacks import Callback
     from replaytree.search.search import Search
     from replaytree.tree import ReplayTree
@@ -266,11 +267,19 @@ def _report_balance(search: Search) -> None:
 
     data = search.data
     if isinstance(data, ImageData):
-        notes = balance_notes(data, flip=search.config.recipe.flip)
+        notes = [*balance_notes(data, flip=search.config.recipe.flip), *_reward_notes(search.config.objective.reward)]
     else:
         notes = [] if data is None else list(data.notes)
     for note in notes:
         say(f"note: {escaped(note)}", error=True)
+
+
+def _reward_notes(reward: RewardKind) -> list[str]:
+    """What is called accuracy where it is another figure."""
+    if reward == "accuracy":
+        return []
+    name = "macro F1" if reward == "macro-f1" else "the mean of the classes' accuracies"
+    return [f"what this search calls accuracy is {name} on the validation images (--reward {reward})"]
 
 
 def _run(

@@ -302,6 +302,9 @@ class SearchKeywords(TypedDict, total=False):
     label_smoothing: float
     """Label smoothing of the training loss."""
 
+    class_weights: Literal["balanced"] | None
+    """balanced: the loss of a rare class counts like that of a frequent one."""
+
     crop_padding: int | None
     """Random crop after padding by this many pixels."""
 
@@ -373,8 +376,8 @@ class SearchKeywords(TypedDict, total=False):
     state_dir: str | PathLike[str] | None
     """Where the weights of a supernet are kept: a folder of its own for a database."""
 
-    reward: Literal["accuracy", "balanced"]
-    """accuracy; or balanced: the mean of the classes' accuracies."""
+    reward: Literal["accuracy", "balanced", "macro-f1"]
+    """accuracy; balanced: the mean of the classes' accuracies; macro-f1: the mean of their F1."""
 
     reward_power: float
     """The strategy is rewarded with accuracy to this power; 3 in Zoph and Le."""
@@ -438,6 +441,9 @@ class RetrainKeywords(TypedDict, total=False):
 
     label_smoothing: float
     """Label smoothing of the training loss."""
+
+    class_weights: Literal["balanced"] | None
+    """balanced: the loss of a rare class counts like that of a frequent one."""
 
     crop_padding: int | None
     """Random crop after padding by this many pixels."""

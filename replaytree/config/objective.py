@@ -7,7 +7,7 @@ from typing import Literal
 
 from replaytree.config.option import Options, option
 
-RewardKind = Literal["accuracy", "balanced"]
+RewardKind = Literal["accuracy", "balanced", "macro-f1"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,9 @@ class ObjectiveOptions(Options):
     """The accuracy that counts, and how it is weighed against the cost of a network."""
 
     reward: RewardKind = option(
-        "accuracy", "accuracy; or balanced: the mean of the classes' accuracies.", "What to search"
+        "accuracy",
+        "accuracy; balanced: the mean of the classes' accuracies; macro-f1: the mean of their F1.",
+        "What to search",
     )
     reward_power: float = option(
         1.0, "The strategy is rewarded with accuracy to this power; 3 in Zoph and Le.", "What to search", above=0.0,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from replaytree.config.option import Options, option
 
+ClassWeights = Literal["balanced"]
 EvaluatorName = Literal["joint", "separate", "whole"]
 
 
@@ -39,6 +40,9 @@ class RecipeOptions(Options):
     momentum: float = option(0.9, "Nesterov momentum.", "Training", least=0.0, most=1.0)
     weight_decay: float = option(5e-4, "Weight decay of the trained networks.", "Training", least=0.0, most=1e6)
     label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", least=0.0, most=1.0)
+    class_weights: ClassWeights | None = option(
+        None, "balanced: the loss of a rare class counts like that of a frequent one.", "Training", unset="none"
+    )
     crop_padding: int | None = option(
         None,
         "Random crop after padding by this many pixels.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from replaytree.config.option import Options, option, own
+from replaytree.config.recipe import ClassWeights
 from replaytree.errors import ConfigError
 
 ScheduleName = Literal["one-cycle", "cosine", "constant"]
@@ -36,6 +37,9 @@ class RetrainOptions(Options):
     grad_clip: float | None = option(None, "Longest gradient.", "Training", above=0.0, unset="any")
     weight_decay: float = option(5e-4, "Weight decay.", "Training", least=0.0, below=1.0)
     label_smoothing: float = option(0.1, "Label smoothing of the training loss.", "Training", least=0.0, below=1.0)
+    class_weights: ClassWeights | None = option(
+        None, "balanced: the loss of a rare class counts like that of a frequent one.", "Training", unset="none"
+    )
     crop_padding: int | None = option(
         None, "Random crop after padding by this many pixels.", "Training", least=0, unset="the data set's own"
     )

@@ -49,6 +49,7 @@ _OF_IMAGES: Mapping[str, str] = {
     "momentum": "a text is learned by plain SGD",
     "weight_decay": "that of a text is --text-weight-decay",
     "label_smoothing": "the loss is in nats a word",
+    "class_weights": "words are no classes",
     "crop_padding": "words are not shifted",
     "flip": "words are not mirrored",
     "capture": "the steps of a text differ in length",
@@ -71,5 +72,7 @@ def require_task(task: Task, given: Mapping[str, Any], known: Mapping[str, Decla
         if given[name] != known[name].default and given[name] is not False:
             other = "images" if task == "text" else "text"
             raise ConfigError(f"{known[name].flag} is for {other}, and the data are {task}: {why}; leave it out")
-    if task == "text" and given["reward"] == "balanced":
-        raise ConfigError("--reward balanced is for images: a text has no classes to be balanced; leave it out")
+    if task == "text" and given["reward"] != "accuracy":
+        raise ConfigError(
+            f"--reward {given['reward']} is for images: a text has no classes to be balanced; leave it out"
+        )

@@ -33,7 +33,8 @@ def balance_notes(data: ImageData, *, flip: bool | None = None) -> list[str]:
     if ratio >= IMBALANCE:
         notes.append(
             f"classes are imbalanced: {largest} has {counts[largest]} training images, {smallest} {counts[smallest]} "
-            f"({ratio:.1f} times); --reward balanced counts every class alike"
+            f"({ratio:.1f} times); --reward balanced (or macro-f1) counts every class alike, and --class-weights "
+            f"balanced does so in training"
         )
     return notes
 

@@ -12,16 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from replaytree.config.differentiable import DifferentiableOptions
 from replaytree.data import ImageData
 from replaytree.networks.mixed import Mix, MixedNetwork, hard_mix, probability_rows, soft_mix
 from replaytree.space.mixed import MixedGraph, Row
+from replaytree.training.class_weights import class_weights, mean_loss
 from replaytree.training.collapse import largest_eigenvalue
-from replaytree.training.images import epoch_batches, epoch_steps, inputs_of, shares_right
+from replaytree.training.images import epoch_batches, epoch_steps, inputs_of
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
+from replaytree.training.rewards import head_rewards
 from replaytree.training.schedule import cosine
 from replaytree.training.unrolled import unrolled_gradient
 
@@ -77,6 +78,7 @@ class BilevelTraining:
             self.numbers, lr=options.alpha_rate_unset, betas=BETAS, weight_decay=options.bilevel.alpha_decay
         )
         self.weight_images, self.number_images = halves(data, seed=seed)
+        self._class_weights_K = class_weights(data, recipe)
         self.epoch = 0
 
     def run_epoch(self, *, epochs: int) -> EpochLosses:
@@ -161,8 +163,11 @@ class BilevelTraining:
 
     def _loss(self, batch: tuple[Tensor, Tensor], mix: Mix) -> Tensor:
         inputs_BCHW, labels_B = batch
-        return functional.cross_entropy(
-            self._logits(inputs_BCHW, mix), labels_B, label_smoothing=self._recipe.label_smoothing
+        return mean_loss(
+            self._logits(inputs_BCHW, mix),
+            labels_B,
+            label_smoothing=self._recipe.label_smoothing,
+            weights_K=self._class_weights_K,
         )
 
     def _logits(self, inputs_BCHW: Tensor, mix: Mix) -> Tensor:
@@ -245,15 +250,15 @@ class BilevelTraining:
         """
         mix = Mix.of_rows(rows, self._device)
         self.network.eval()
-        right = []
+        answers = []
         for part_B in torch.tensor_split(index_N, math.ceil(len(index_N) / batch_size)):
             logits_BK = self._logits(inputs_of(data.val_images[part_B], data), mix)
-            right.append(logits_BK.argmax(dim=1) == data.val_labels[part_B])
-        [share] = shares_right(
-            torch.cat(right)[None], data.val_labels[index_N], num_classes=data.num_classes,
-            balanced=self._recipe.balanced,
+            answers.append(logits_BK.argmax(dim=1))
+        [found] = head_rewards(
+            torch.cat(answers)[None], data.val_labels[index_N], num_classes=data.num_classes,
+            reward=self._recipe.reward,
         )  # fmt: skip
-        return share
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """All that later epochs depend on: tensors and numbers."""

@@ -15,6 +15,7 @@ from replaytree.data import ImageData, augment, cutout, normalise
 from replaytree.data.transforms import transformed
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
+from replaytree.training.rewards import head_rewards
 from replaytree.training.step import logits_of
 
 # Images are augmented and normalised for several batches at once, up to this many numbers: 16 MiB.
@@ -67,15 +68,15 @@ class ImageExamples:
         """The accuracy of each head on these validation images, in batches of equal size."""
         data = self._data
         precision = Precision.unscaled(data.device)
-        right: list[Tensor] = []
+        answers: list[Tensor] = []
         for part_B in torch.tensor_split(held_out, math.ceil(len(held_out) / batch_size)):
             logits_TBK = logits_of(network, inputs_of(data.val_images[part_B], data), precision)
-            right.append(logits_TBK.argmax(dim=2) == data.val_labels[part_B])
-        return shares_right(
-            torch.cat(right, dim=1),
+            answers.append(logits_TBK.argmax(dim=2))
+        return head_rewards(
+            torch.cat(answers, dim=1),
             data.val_labels[held_out],
             num_classes=data.num_classes,
-            balanced=self._recipe.balanced,
+            reward=self._recipe.reward,
         )
 
 
@@ -111,31 +112,15 @@ def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator
 
 @torch.no_grad()
 def validation_accuracies(network: nn.Module, data: ImageData, *, recipe: Recipe) -> list[float]:
-    """The accuracy of each head on the validation images, all heads in one pass; T fractions (see shares_right)."""
+    """The accuracy of each head on the validation images, all heads in one pass; T fractions (rewards.py)."""
     network.eval()
-    right: list[Tensor] = []
     # Twice the training batch: what evaluation needs for an image is less than half of what training keeps of it.
     size = 2 * recipe.batch_size
-    for images_BCHW, labels_B in zip(
-        torch.split(data.val_images, size), torch.split(data.val_labels, size), strict=True
-    ):
-        right.append(logits_of(network, inputs_of(images_BCHW, data)).argmax(dim=2) == labels_B)
-    return shares_right(
-        torch.cat(right, dim=1), data.val_labels, num_classes=data.num_classes, balanced=recipe.balanced
-    )
-
-
-def shares_right(right_TN: Tensor, labels_N: Tensor, *, num_classes: int, balanced: bool) -> list[float]:
-    """The accuracy of each head, T fractions: the share of its answers that are right.
-
-    `balanced`: the mean over the classes of that share within each class that there is.
-    """
-    if not balanced:
-        return [count / len(labels_N) for count in right_TN.sum(dim=1).tolist()]
-    members_KN = torch.arange(num_classes, device=right_TN.device)[:, None] == labels_N
-    shares_TK = (right_TN[:, None] & members_KN).sum(dim=2).double() / members_KN.sum(dim=1)
-    shares: list[float] = shares_TK.nanmean(dim=1).tolist()
-    return shares
+    answers = [
+        logits_of(network, inputs_of(images_BCHW, data)).argmax(dim=2)
+        for images_BCHW in torch.split(data.val_images, size)
+    ]
+    return head_rewards(torch.cat(answers, dim=1), data.val_labels, num_classes=data.num_classes, reward=recipe.reward)
 
 
 def inputs_of(images_BCHW: Tensor, data: ImageData) -> Tensor:

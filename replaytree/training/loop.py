@@ -16,6 +16,7 @@ from replaytree.data import Data, ImageData
 from replaytree.networks.reading import Reading
 from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.training.averaging import TriggeredAverage, WeightAverage
+from replaytree.training.class_weights import class_weights
 from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
 from replaytree.training.examples import Examples
@@ -75,6 +76,7 @@ class Training:
             device=device,
             head_weights=self._head_weights,
             grad_clip=recipe.grad_clip,
+            class_weights=class_weights(data, recipe),
         )
         self.epoch = 0
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from replaytree.config import SearchConfig
+from replaytree.config.objective import RewardKind
+from replaytree.config.recipe import ClassWeights
 from replaytree.config.retraining import RetrainOptions, ScheduleName
 from replaytree.data import Data, ImageData, TextData
 from replaytree.data.names import count_of
@@ -16,13 +18,14 @@ from replaytree.training.schedule import cosine, one_cycle
 
 # Options that came later. At these values a training is what it was before: its model and checkpoints stay valid.
 _LATER = {
+    "class_weights": None,
     "schedule": "one-cycle", "lowest_rate": 0.0, "restart_epochs": None, "restart_factor": 2.0, "nesterov": True,
     "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0, "bptt": None, "nonmono": None,
     "embedding_dropout": 0.0, "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0,
 }  # fmt: skip
 
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
-_OF_SEARCHES = ("balanced", "capture", "discount", "hidden", "reward_epochs")
+_OF_SEARCHES = ("capture", "discount", "hidden", "reward", "reward_epochs")
 
 # A step of 64 small images leaves a GPU idle: ten times more images a second are estimated for 512, and none measured.
 BATCH, GPU_BATCH = 64, 512
@@ -94,7 +97,8 @@ class Recipe:
 
     `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none.
     `average_share`: the final weights are a moving average over about this share of all steps; 0 for the last weights.
-    `balanced`: validation is the mean of the classes' accuracies, so that a rare class counts like a frequent one.
+    `reward`: what validation tells of a network (rewards.py). `class_weights`: how the losses of the
+    classes are weighed (class_weights.py).
     `capture`: on a GPU, the training step is captured in a CUDA graph. `discount`: how much of a head's gradient each
     layer of a joint training passes on to the one before it (DISCOUNT in networks/trie.py). `hidden`: units a channel
     in the hidden layers of its heads (HEAD_HIDDEN). `reward_epochs`: the best accuracy after any of so many last epochs
@@ -119,7 +123,8 @@ class Recipe:
     flip: bool = False
     cutout: int = 0
     average_share: float = 0.0
-    balanced: bool = False
+    reward: RewardKind = "accuracy"
+    class_weights: ClassWeights | None = None
     capture: bool = True
     discount: float = DISCOUNT
     hidden: int = HEAD_HIDDEN
@@ -181,7 +186,8 @@ class Recipe:
             label_smoothing=own.label_smoothing,
             crop_padding=data.crop_padding if own.crop_padding is None else own.crop_padding,
             flip=data.flip if own.flip is None else own.flip,
-            balanced=config.objective.reward == "balanced",
+            reward=config.objective.reward,
+            class_weights=own.class_weights,
             capture=config.machine.capture is not False,
             reward_epochs=config.objective.reward_epochs,
         )

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.optim.sgd import sgd
 
 from replaytree.data import Data
 from replaytree.networks.recurrent import PathReading, RecurrentSupernet
 from replaytree.networks.supernet import PathNetwork, Supernet
 from replaytree.records import Path
+from replaytree.training.class_weights import class_weights, mean_loss
 from replaytree.training.loop import examples_of
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
@@ -40,6 +40,7 @@ class SupernetTraining:
         self.examples = examples_of(data, recipe)
         self._recipe = recipe
         self._clip = clip
+        self._class_weights_K = class_weights(data, recipe)
         self._device = data.device
         self._precision = Precision.unscaled(self._device)
         self._epoch_steps = self.examples.epoch_steps
@@ -76,8 +77,11 @@ class SupernetTraining:
             network.go_on(self._state)
         logits_TBK = logits_of(network, inputs, self._precision)
         self._state = network.state if isinstance(network, PathReading) else None
-        loss = len(logits_TBK) * functional.cross_entropy(
-            logits_TBK.flatten(0, 1), labels_B.repeat(len(logits_TBK)), label_smoothing=recipe.label_smoothing
+        loss = len(logits_TBK) * mean_loss(
+            logits_TBK.flatten(0, 1),
+            labels_B.repeat(len(logits_TBK)),
+            label_smoothing=recipe.label_smoothing,
+            weights_K=self._class_weights_K,
         )
         # Not autograd.grad, whose gradients may lie otherwise in memory than the weights, which the fused step ignores.
         loss.backward()  # type: ignore[no-untyped-call]

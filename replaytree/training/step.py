@@ -1,6 +1,6 @@
 """One step of a training: forward, backward and update, run eagerly or captured in a CUDA graph.
 
-Shapes: B images a batch, C channels, H rows, W columns, K classes, T heads.
+Shapes: B images a batch, C channels, H rows, W columns, K classes, T heads, M = T B.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.training.capture import Side, capturable, captured, side_for
+from replaytree.training.class_weights import weighted
 from replaytree.training.precision import Precision
 
 # cuDNN chooses algorithms and the optimiser makes its momentum in the first steps, which a capture must not see.
@@ -26,9 +27,10 @@ class Step:
 
     The training loss is the sum over the heads of the mean cross-entropy, times `head_weights` where these are given;
     in a PrefixNetwork a layer takes the gradients of the heads behind it discounted by their distance
-    (network.DISCOUNT). Gradients that are together longer than `grad_clip` are shortened to it. With `capture`, on a
-    CUDA device, the steps after the first few are replays of one CUDA graph, which takes the time of the kernels alone.
-    A network that cannot be captured (a layer may wait for the device) is trained eagerly.
+    (network.DISCOUNT). With `class_weights` (K) the loss of each image is multiplied by that of its class. Gradients
+    that are together longer than `grad_clip` are shortened to it. With `capture`, on a CUDA device, the steps after the
+    first few are replays of one CUDA graph, which takes the time of the kernels alone. A network that cannot be
+    captured (a layer may wait for the device) is trained eagerly.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Step:
         precision: Precision | None = None,
         head_weights: Sequence[float] | None = None,
         grad_clip: float | None = None,
+        class_weights: Tensor | None = None,
     ) -> None:
         self._network = network
         self._optimizer = optimizer
@@ -53,6 +56,7 @@ class Step:
         # A captured step could not copy numbers to the device.
         self._weights_T = None if head_weights is None else torch.tensor(head_weights, device=device)
         self._grad_clip = grad_clip
+        self._class_weights_K = class_weights
         self._steps = 0
         self._side: Side | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -120,16 +124,11 @@ class Step:
         logits_TBK = logits_of(self._network, inputs_BCHW, self._precision)
         heads = len(logits_TBK)
         # All heads in one call: 0.8 ms a step less than a call a head, for ten heads on a CPU.
-        losses_T = (
-            functional.cross_entropy(
-                logits_TBK.flatten(0, 1),
-                labels_B.repeat(heads),
-                label_smoothing=self._label_smoothing,
-                reduction="none",
-            )
-            .view(heads, -1)
-            .mean(dim=1)
+        labels_M = labels_B.repeat(heads)
+        losses_M = functional.cross_entropy(
+            logits_TBK.flatten(0, 1), labels_M, label_smoothing=self._label_smoothing, reduction="none"
         )
+        losses_T = weighted(losses_M, labels_M, self._class_weights_K).view(heads, -1).mean(dim=1)
         loss = (losses_T if self._weights_T is None else losses_T * self._weights_T).sum()
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         for factor, parameters in self._by_factor.items():

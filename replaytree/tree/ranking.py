@@ -11,8 +11,8 @@ often they were trained (reports/benchmarks/strategies.md). Of text it is relati
 All prefixes of a search are measured on the same images, so the sampling error changes no order. Rankings therefore use
 `training_bound` alone, which an index can serve. People are shown `lower_bound`, which counts both errors.
 
-For balanced accuracy (`--reward balanced`) the images are counted all together, as for plain accuracy. That is right
-where the classes have one size, and too optimistic where some are rare.
+For balanced accuracy and macro F1 (`--reward`) the images are counted all together, as for plain accuracy. That is
+right where the classes have one size, and too optimistic where some are rare.
 """
 
 from __future__ import annotations

@@ -221,11 +221,12 @@ def test_run_writes_for_tensorboard_and_says_what_is_imbalanced(replaytree, tmp_
             Image.fromarray(pixels).convert(mode).save(tmp_path / "pictures" / name / f"{number}.png")
     code, _, err = replaytree(
         "run", "--dataset", tmp_path / "pictures", "--image-size", 8, "--trainings", 1, "--epochs", 1,
-        "--max-layers", 2, "--reward", "balanced", "--tensorboard", tmp_path / "log",
+        "--max-layers", 2, "--reward", "macro-f1", "--class-weights", "balanced", "--tensorboard", tmp_path / "log",
     )  # fmt: skip
     assert code == 0
     assert "note: classes with fewer than 20 training images: few (5)" in err
     assert "note: classes are imbalanced: many has 36 training images, few 5 (7.2 times)" in err
+    assert "what this search calls accuracy is macro F1 on the validation images (--reward macro-f1)" in err
     assert len(list((tmp_path / "log").iterdir())) == 1
 
 
@@ -282,7 +283,7 @@ MISTAKES = [
     (["run", "--max-params", "10"], "no path of 6 layers obeys --max-params 10"),
     (["run", "--max-flops", "0"], "max_flops is 0"),
     (["run", "--cost-weight", "0.5", "--target-params", "100"], "cost_weight is 0.5"),
-    (["run", "--reward", "f1"], "reward is 'f1'; it must be one of accuracy, balanced"),
+    (["run", "--reward", "f1"], "reward is 'f1'; it must be one of accuracy, balanced, macro-f1"),
 ]  # fmt: skip
 
 

@@ -24,6 +24,8 @@ def test_defaults_are_for_both(task):
         ("text", {"weight_decay": 0.1}, "--weight-decay is for images, .* that of a text is --text-weight-decay"),
         ("text", {"momentum": 0.0}, "--momentum is for images"),
         ("text", {"reward": "balanced"}, "--reward balanced is for images"),
+        ("text", {"reward": "macro-f1"}, "--reward macro-f1 is for images"),
+        ("text", {"class_weights": "balanced"}, "--class-weights is for images, and the data are text: words are no"),
         ("images", {"bptt": 10}, "--bptt is for text, and the data are images: images are not read word by word"),
         ("images", {"min_count": 2}, "--min-count is for text"),
         ("images", {"output_dropout": 0.5}, "--output-dropout is for text"),

@@ -8,10 +8,13 @@ import torch
 
 from replaytree.config import SearchConfig
 from replaytree.data import load_data
+from replaytree.networks.mixed import soft_mix
 from replaytree.space.darts import Darts
 from replaytree.space.mixed_darts import DartsMixture
 from replaytree.training import bilevel
 from replaytree.training.bilevel import BilevelTraining, halves
+from replaytree.training.class_weights import class_weights
+from replaytree.training.images import epoch_batches
 from replaytree.training.recipe import Recipe
 
 
@@ -27,11 +30,29 @@ def training(digits, strategy="darts", *, learning_rate=0.025, **options):
     return BilevelTraining(
         DartsMixture(plan, share=own.channel_share).graph,
         digits,
-        recipe=Recipe(batch_size=16, learning_rate=learning_rate, weight_decay=3e-4, label_smoothing=0.0),
+        recipe=Recipe(
+            batch_size=16,
+            learning_rate=learning_rate,
+            weight_decay=3e-4,
+            label_smoothing=0.0,
+            class_weights=config.recipe.class_weights,
+        ),
         options=own,
         clip=5.0,
         seed=3,
     )
+
+
+def test_the_loss_of_a_class_is_weighted(digits):
+    plain, balanced = training(digits), training(digits, class_weights="balanced")
+    weights = balanced._class_weights_K
+    assert torch.equal(weights, class_weights(digits, Recipe(class_weights="balanced")))
+    inputs, labels = next(epoch_batches(digits, Recipe(batch_size=16), generator=torch.Generator().manual_seed(0)))
+    losses = []
+    for each in (plain, balanced):
+        mix = soft_mix(each.mixings, each.numbers)
+        losses.append(each._loss((inputs, torch.full_like(labels, 3)), mix).item())
+    assert losses[1] == pytest.approx(float(weights[3]) * losses[0])
 
 
 def keys(images):

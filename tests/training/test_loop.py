@@ -191,4 +191,6 @@ def test_balanced_accuracy_counts_every_class_alike(data):
     )
     network = Constant(0, 1)
     assert validation_accuracies(network, lopsided, recipe=Recipe()) == [6 / 7, 1 / 7]
-    assert validation_accuracies(network, lopsided, recipe=Recipe(balanced=True)) == [0.5, 0.5]
+    assert validation_accuracies(network, lopsided, recipe=Recipe(reward="balanced")) == [0.5, 0.5]
+    # Of the class that is always taken F1 is 12/13, or 2/8; of the other 0.
+    assert validation_accuracies(network, lopsided, recipe=Recipe(reward="macro-f1")) == pytest.approx([6 / 13, 1 / 8])

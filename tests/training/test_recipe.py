@@ -29,7 +29,7 @@ def test_a_retraining_cuts_out_a_quarter_and_averages_weights(digits):
 
 
 def test_the_values_of_a_retraining_are_those_that_model_files_have():
-    assert Recipe(batch_size=9, balanced=True, hidden=0).values() == {
+    assert Recipe(batch_size=9, reward="balanced", hidden=0).values() == {
         "batch_size": 9, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "label_smoothing": 0.1,
         "crop_padding": 0, "flip": False, "cutout": 0, "average_share": 0.0,
     }  # fmt: skip

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -25,6 +27,24 @@ def digits():
 def training(digits, *, discount=1.0, **recipe):
     net = Supernet(SPACE, 10, seed=0, device=CPU, discount=discount)
     return SupernetTraining(net, digits, recipe=Recipe(batch_size=32, **recipe))
+
+
+def test_the_loss_of_a_class_is_weighted(digits):
+    """A batch of one class alone has the gradient of its weight times that of other batches."""
+    few = digits.train_labels == 3
+    rare = replace(digits, train_images=torch.cat([digits.train_images[~few], digits.train_images[few][:4]]),
+                   train_labels=torch.cat([digits.train_labels[~few], digits.train_labels[few][:4]]))  # fmt: skip
+    factor = len(rare.train_labels) / (10 * 4)
+    inputs, labels = next(training(rare).batches(seed=1))
+    moved = []
+    for recipe in ({}, {"class_weights": "balanced"}):
+        own = training(rare, momentum=0.0, weight_decay=0.0, **recipe)
+        network = own.supernet.network([(0, 1)])
+        before = [weight.detach().clone() for weight, _ in network.weights_and_momenta]
+        assert own.step((0, 1), inputs, torch.full_like(labels, 3), rate=1e-3)
+        after = [weight.detach() for weight, _ in network.weights_and_momenta]
+        moved.append(torch.cat([(new - old).flatten() for new, old in zip(after, before, strict=True)]))
+    torch.testing.assert_close(moved[1], factor * moved[0], rtol=1e-2, atol=1e-6)
 
 
 def tensors(each):
