@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, get_args
 from replaytree.border import LARGEST_INTEGER, fraction, items, number, text, told, whole
 from replaytree.config import Budget
 from replaytree.errors import EvaluationError, SpaceError
+from replaytree.notebook import grid
 
 Path = tuple[int, ...]
 """Actions from the root; depth = number of actions. An action codes the decisions of a layer (space/coding.py)."""
@@ -146,6 +147,11 @@ class NodeStats:
     def average_accuracy(self) -> float | None:
         """The average at the largest budget this prefix was trained with; None if it never was."""
         return self.budgets[-1].average_accuracy if self.budgets else None
+
+    def _repr_html_(self) -> str:
+        rows = [(each.epochs, each.evaluation_count, f"{each.average_accuracy:.4f}") for each in self.budgets]
+        title = f"path {'.'.join(map(str, self.path))}, {self.visit_count:,} visits"
+        return grid(title, ("epochs", "trainings", "average_accuracy"), rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from replaytree.config.source import Resize
 from replaytree.data.resize import resizing_text
 from replaytree.errors import ModelError, SpaceError
 from replaytree.metric import Metric
+from replaytree.notebook import facts
 from replaytree.records import Shape
 from replaytree.space import Classifier, Graph, chain
 from replaytree.space.layers import KINDS, layer_from_json
@@ -214,6 +215,19 @@ class Description:
                 f"it anew"
             ) from error
         return described
+
+    def as_html(self, reads: str) -> str:
+        """What a notebook shows of the model; `reads` says what it is given at once."""
+        shown = self.metric.shown
+        rows = [
+            ("reads", reads), ("tells apart", f"{len(self.classes):,}: {', '.join(self.classes)}"),
+            ("parameters", self.params), (f"multiply-adds {self.metric.each}", self.flops),
+            (f"test {self.metric.name}", None if self.test_accuracy is None else shown(self.test_accuracy)),
+            (f"validation {self.metric.name}",
+             None if self.validation_accuracy is None else shown(self.validation_accuracy)),
+            ("epochs", self.epochs), ("seed", self.seed),
+        ]  # fmt: skip
+        return facts(f"model {self.labels}", rows)
 
     def check(self) -> None:
         """ValueError unless the values are of their types and fit together."""

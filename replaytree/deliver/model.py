@@ -45,6 +45,9 @@ class Model:
         """Layers and classes."""
         return f"Model({self.description.labels!r}, {len(self.classes)} classes)"
 
+    def _repr_html_(self) -> str:
+        return self.description.as_html("x".join(map(str, self.description.input_shape)))
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the columns of predict_proba."""

@@ -57,6 +57,9 @@ class TextModel:
         """Layers and vocabulary."""
         return f"TextModel({self.description.labels!r}, {len(self.words):,} words)"
 
+    def _repr_html_(self) -> str:
+        return self.description.as_html("one word")
+
     @property
     def words(self) -> tuple[str, ...]:
         """The vocabulary, in the order of the logits."""

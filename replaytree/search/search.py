@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any, Unpack
 
 from replaytree.config import EvaluatorName, Growth, SearchConfig, removed_notes, storage_url
@@ -183,6 +184,9 @@ class Search:
             else "new"
         )
         return f"Search({self.name!r}, {self.config.strategy}, {done})"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{escape(repr(self))}</div>{self.tree._repr_html_()}"
 
     @property
     def name(self) -> str:

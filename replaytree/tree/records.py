@@ -12,6 +12,7 @@ from replaytree.border import LARGEST_INTEGER, items, number, whole
 from replaytree.config import SearchConfig
 from replaytree.errors import CorruptTree, EvaluationError, SpaceError
 from replaytree.metric import Metric, Task
+from replaytree.notebook import facts
 from replaytree.records import FailureKind, Mixed, Path, PathEvaluation, Shape, Source
 from replaytree.space.coding import MOST_ACTIONS
 from replaytree.tree.stored_json import read_config, read_data
@@ -105,6 +106,20 @@ class Node:
     visit_count: int
     training_bound: float | None = None
     lower_bound: float | None = None
+
+    def _repr_html_(self) -> str:
+        names = (
+            "average_accuracy",
+            "lower_bound",
+            "epochs",
+            "budget_evaluation_count",
+            "visit_count",
+            "params",
+            "flops",
+        )
+        shape = self.output_shape and "x".join(map(str, self.output_shape))
+        rows = [("layers", " ".join(self.labels)), *((name, getattr(self, name)) for name in names)]
+        return facts(f"node {self.node_id} of search {self.search}", [*rows, ("output_shape", shape)])
 
 
 @dataclass(frozen=True, slots=True)

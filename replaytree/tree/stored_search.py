@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 from sqlalchemy import Engine
 
 from replaytree.errors import NodeNotFound
+from replaytree.notebook import grid
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
+# As many as `replaytree best` shows.
+_SHOWN = 10
+
 
 class StoredSearch:
     """The reading half of ReplayTree. Every call is a transaction of its own."""
@@ -37,6 +41,20 @@ class StoredSearch:
     def __repr__(self) -> str:
         """Name and storage, without a password."""
         return f"{type(self).__name__}({shown(self.engine.url)!r}, {self.name!r})"
+
+    def _repr_html_(self) -> str:
+        info = self.info()
+        metric = info.metric
+        headings = ("node", metric.name, metric.bound, "trainings", "params", "FLOPs", "layers")
+        rows = [
+            (
+                node.node_id, metric.shown(node.average_accuracy), metric.shown(node.lower_bound),
+                node.budget_evaluation_count, node.params, node.flops, " ".join(node.labels),
+            )
+            for node in self.best(_SHOWN)
+        ]  # fmt: skip
+        title = f"search {self.name}: {info.training_count:,} trainings, {info.node_count:,} prefixes; the best"
+        return grid(title, headings, rows)
 
     def failed_paths(self, beginning: str) -> set[Path]:
         """The paths one of whose trainings failed with a text that begins so."""
