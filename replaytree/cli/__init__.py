@@ -13,6 +13,7 @@ import typer
 from replaytree.cli.baselines import baseline
 from replaytree.cli.bench import bench
 from replaytree.cli.care import db, doctor
+from replaytree.cli.datasette import datasette_metadata
 from replaytree.cli.deliver import export, retrain
 from replaytree.cli.describe import describe
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
@@ -62,6 +63,7 @@ for command, name, panel in (
     (predict, None, "Take away"),
     (rename, None, "Look after"),
     (delete, None, "Look after"),
+    (datasette_metadata, "datasette-metadata", "Look after"),
     (doctor, None, "Look after"),
 ):
     app.command(name, cls=LongCommand if command is run else PlainCommand, rich_help_panel=panel)(command)
