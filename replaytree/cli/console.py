@@ -35,7 +35,7 @@ Format = Literal["table", "json", "csv"]
 
 NODE_COLUMNS = (
     "node_id", "average_accuracy", "lower_bound", "budget_evaluation_count", "epochs",
-    "evaluation_count", "visit_count", "depth", "params", "flops", "labels",
+    "evaluation_count", "visit_count", "depth", "params", "flops", "ram_bytes", "flash_bytes", "labels",
 )  # fmt: skip
 
 
@@ -86,11 +86,18 @@ def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int, metric: Metric, u
         "depth": itemgetter("depth"),
         "params": lambda row: counted(row["params"]),
         "FLOPs": lambda row: counted(row["flops"]),
+        **({"RAM": lambda row: counted(row["ram_bytes"])} if _any(rows, "ram_bytes") else {}),
+        **({"flash": lambda row: counted(row["flash_bytes"])} if _any(rows, "flash_bytes") else {}),
         **({"ms": lambda row: f"{row['latency_ms']:.3g}"} if timed else {}),
         "layers": itemgetter("labels"),
     }
     cells = [[value(row) for value in columns.values()] for row in rows]
-    return table.lines(list(columns), cells, width=width, spare=("visits", unit), last="layers")
+    return table.lines(list(columns), cells, width=width, spare=("visits", "flash", "RAM", unit), last="layers")
+
+
+def _any(rows: Sequence[dict[str, Any]], cost: str) -> bool:
+    """Whether a cost is known of some row."""
+    return any(row[cost] is not None for row in rows)
 
 
 SEARCH_COLUMNS = (

@@ -174,6 +174,8 @@ def _whole(space: LayerSpace | DecisionSpace, path: Path, graph: Network) -> dic
         "params": graph.params,
         "flops": graph.flops,
         "peak_bytes": graph.peak_bytes,
+        "ram_bytes": graph.ram_bytes,
+        "flash_bytes": graph.flash_bytes,
         "activations": graph.activations,
     }
 
@@ -205,5 +207,8 @@ def _lines(space: LayerSpace | DecisionSpace, path: Path, graph: Network, rows: 
         ("params", graph.params, ""),
         ("flops", graph.flops, f" multiply-adds {_ONE[graph.unit]}"),
         ("peak", graph.peak_bytes, f" bytes of {_ALIVE[graph.unit]}"),
+        ("RAM", graph.ram_bytes, " bytes of maps alive at once, with 8 bits a number"),
+        ("flash", graph.flash_bytes, " bytes of weights, with 8 bits a weight"),
     ):
-        yield f"{what:<6}  {number:,}{unit}"
+        if number is not None:
+            yield f"{what:<6}  {number:,}{unit}"

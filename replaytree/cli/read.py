@@ -12,6 +12,7 @@ from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
 from replaytree.config import command
+from replaytree.config.limits import LIMITS, CostLimits
 from replaytree.config.option import LARGEST
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def best(
     max_depth: Annotated[int | None, whole("At most this many layers.")] = None,
     max_params: Annotated[int | None, whole("At most this many parameters, as in 100k.")] = None,
     max_flops: Annotated[int | None, whole("At most this many FLOPs (multiply-adds an image).")] = None,
+    max_ram: Annotated[int | None, whole("At most this many bytes of RAM with 8 bits a number, as in 64k.")] = None,
+    max_flash: Annotated[int | None, whole("At most this many bytes of weights, of 8 bits each.")] = None,
     epochs: Annotated[
         int | None, whole("Compare trainings of this many epochs.  [default: the search's largest]")
     ] = None,
@@ -66,9 +69,13 @@ def best(
     format_ = "json" if json else format_
     info = tree.info()
     unit, metric = info.config.weights.unit, info.metric
-    limits = {"max_depth": max_depth, "max_params": max_params, "max_flops": max_flops, "epochs": epochs}
+    costs: CostLimits = {
+        "max_params": max_params, "max_flops": max_flops, "max_ram": max_ram, "max_flash": max_flash,
+    }  # fmt: skip
     # One more than is shown tells whether there are more.
-    nodes = tree.best(max(k, PARETO_CANDIDATES) if pareto else min(k, LARGEST - 1) + 1, **limits)
+    nodes = tree.best(
+        max(k, PARETO_CANDIDATES) if pareto else min(k, LARGEST - 1) + 1, max_depth=max_depth, epochs=epochs, **costs
+    )
     if (pareto or measure_latency) and nodes:
         front = _front(tree, nodes if pareto else nodes[:k], pareto=pareto, device=device if measure_latency else None)
         chosen, latencies = front
@@ -81,8 +88,8 @@ def best(
         return
     if not nodes and format_ == "table":
         at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
-        named = (("layers", max_depth), ("parameters", max_params), ("FLOPs", max_flops))
-        asked = " and ".join(f"at most {limit} {what}" for what, limit in named if limit is not None)
+        named = {"layers": max_depth, **{LIMITS[name].noun: limit for name, limit in costs.items()}}
+        asked = " and ".join(f"at most {limit} {what}" for what, limit in named.items() if limit is not None)
         if asked and tree.best(1, epochs=epochs):
             say(escaped(f"search {tree.name!r} has no prefix of {asked}; allow more"))
         else:
@@ -90,7 +97,7 @@ def best(
     else:
         console.print_nodes(nodes[:k], format_, metric=metric, unit=unit)
         if len(nodes) > k and format_ == "table":
-            is_all = all(limit is None for limit in limits.values())
+            is_all = all(limit is None for limit in (max_depth, epochs, *costs.values()))
             say(f"the best {k}{f' of {tree.comparable_count():,}' if is_all else ''}; -k shows more")
         if format_ == "table":
             print_networks(tree)

@@ -173,6 +173,8 @@ _IDLE: dict[str, str] = {
     "evaluator": "the supernet has one head, and a path is scored as a whole",
     "max_params": _ONE_SUPERNET,
     "max_flops": _ONE_SUPERNET,
+    "max_ram": _ONE_SUPERNET,
+    "max_flash": _ONE_SUPERNET,
     "reward_power": "it learns from gradients, not from rewards",
     "target_params": "it learns from gradients, not from rewards",
     "target_flops": "it learns from gradients, not from rewards",

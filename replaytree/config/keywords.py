@@ -94,6 +94,12 @@ class SearchKeywords(TypedDict, total=False):
     max_flops: int | None
     """Only networks of at most this many FLOPs (multiply-adds an image, or a word), as in 5M."""
 
+    max_ram: int | None
+    """Only networks that need at most this many bytes of RAM for their maps, with 8 bits a number, as in 64k."""
+
+    max_flash: int | None
+    """Only networks of at most this many bytes of weights, with 8 bits a weight and 32 a bias, as in 128k."""
+
     grow_every: int | None
     """Raise the depth bound every N episodes, or 'auto': when it stops improving."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from replaytree.config.limits import limits_of
 from replaytree.config.option import Options, group, option
 from replaytree.errors import ConfigError
 
@@ -132,6 +133,26 @@ class SpaceOptions(Options):
         first=True,
         least=1,
     )
+
+    max_ram: int | None = option(
+        None,
+        "Only networks that need at most this many bytes of RAM for their maps, with 8 bits a number, as in 64k.",
+        "What to search",
+        metavar="BYTES",
+        least=1,
+    )
+    max_flash: int | None = option(
+        None,
+        "Only networks of at most this many bytes of weights, with 8 bits a weight and 32 a bias, as in 128k.",
+        "What to search",
+        metavar="BYTES",
+        least=1,
+    )
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Those on costs that were given, by name."""
+        return limits_of(self)
 
     def __post_init__(self) -> None:
         """Check the values, each and together."""

@@ -82,7 +82,7 @@ def baseline_subjects(
         found.append(
             Subject(
                 chosen.graph, (chosen.label,), data, options, search=tree.name, data_dir=data_dir,
-                max_params=searched.max_params, max_flops=searched.max_flops, baseline=name, start=start,
+                limits=searched.limits, baseline=name, start=start,
             )
         )  # fmt: skip
     if not found:

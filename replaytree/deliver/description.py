@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from replaytree import metric
+from replaytree.config.limits import LIMITS, limits_of
 from replaytree.config.source import Resize
 from replaytree.data.resize import resizing_text
 from replaytree.errors import ModelError, SpaceError
@@ -70,8 +71,8 @@ class Description:
     `mirrored` are the accuracies without and with it. `trained_on` and `measured_on` are digests of the images used for
     training and for measuring the accuracies. `data` are the keywords with which load_data() reads the validation
     images again, None for images from memory. `ranges` are the values that became 0 and 255 in training images of more
-    than 8 bits, by kind, and `resize` is the way in which pictures of another shape were made to fit. `max_params` and
-    `max_flops` are the limits of the search.
+    than 8 bits, by kind, and `resize` is the way in which pictures of another shape were made to fit. `max_params`,
+    `max_flops`, `max_ram` and `max_flash` are the limits of the search.
     """
 
     graph: Network
@@ -92,6 +93,8 @@ class Description:
     node_id: int | None = None
     max_params: int | None = None
     max_flops: int | None = None
+    max_ram: int | None = None
+    max_flash: int | None = None
     plain: Accuracies = Accuracies()
     mirrored: Accuracies = Accuracies()
 
@@ -145,6 +148,21 @@ class Description:
             f"{kind} values from {low:g} to {high:g} become 0 to 255" for kind, (low, high) in self.ranges.items()
         ]
         return "; ".join([resizing_text((rows, columns), self.resize), *scaled])
+
+    @property
+    def ram_bytes(self) -> int | None:
+        """What its maps need with 8 bits a number; an image and its mirror image are predicted one after the other."""
+        return self.graph.ram_bytes
+
+    @property
+    def flash_bytes(self) -> int | None:
+        """What its weights need with 8 bits each."""
+        return self.graph.flash_bytes
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits of the search that were given, by name."""
+        return limits_of(self)
 
     @property
     def activations(self) -> int:
@@ -265,7 +283,7 @@ class Description:
             raise ValueError(f"an image of {self.input_shape} has too many values")
 
     def _check_types(self) -> None:
-        for name in ("seed", "epochs", "node_id", "max_params", "max_flops"):
+        for name in ("seed", "epochs", "node_id", *LIMITS):
             value = getattr(self, name)
             optional = name not in ("seed", "epochs") and value is None
             if not optional and (not isinstance(value, int) or isinstance(value, bool)):

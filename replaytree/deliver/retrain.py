@@ -87,6 +87,7 @@ class Retraining:
         """The description of a seed's model before it is measured."""
         subject = self._subject
         started = {} if subject.start is None else {"pretrained": subject.start.name}
+        limits: dict[str, Any] = dict(subject.limits)
         return Description(
             graph=subject.graph,
             labels=" ".join(subject.labels),
@@ -98,8 +99,7 @@ class Retraining:
             data=subject.data_options,
             search=subject.search,
             node_id=subject.node_id,
-            max_params=subject.max_params,
-            max_flops=subject.max_flops,
+            **limits,
         )
 
     @property
@@ -306,6 +306,7 @@ def store(result: Retrained, subject: Subject, engine: Engine) -> None:
         baseline=subject.baseline,
         params=description.params,
         flops=description.flops,
+        ram_bytes=description.ram_bytes,
         training=terms(description),
         class_results=result.class_results,
     )

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -54,9 +54,9 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """An architecture, the names of its layers, and its images or text. `data_options` are keywords of load_source(),
-    except `data_dir`, the folder of the files; the test part is looked up there, too. `max_params` and `max_flops` are
-    the search's limits. `baseline` is the name of a hand-made network, None for what a search found. `start` are
-    the weights that its training starts from, None for random ones.
+    except `data_dir`, the folder of the files; the test part is looked up there, too. `limits` are those of the search,
+    by name. `baseline` is the name of a hand-made network, None for what a search found. `start` are the weights that
+    its training starts from, None for random ones.
     """
 
     graph: Network
@@ -66,8 +66,7 @@ class Subject:
     search: str | None = None
     node_id: int | None = None
     data_dir: str | None = None
-    max_params: int | None = None
-    max_flops: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
     baseline: str | None = None
     start: Start | None = None
 
@@ -174,7 +173,7 @@ def node_subject(
     node_id, actions = _choose(tree, node, path, space)
     return Subject(
         final_space(space).network(actions), labels(space, actions), data, options, search=tree.name, node_id=node_id,
-        data_dir=data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
+        data_dir=data_dir, limits=config.space.limits,
     )  # fmt: skip
 
 
@@ -190,7 +189,7 @@ def search_subject(
             data = _trained_as(data, load_source(**options, data_dir=config.source.data_dir))
     return Subject(
         final_space(space).network(chosen.path), chosen.labels, data, options, search=tree.name, node_id=chosen.node_id,
-        data_dir=config.source.data_dir, max_params=config.space.max_params, max_flops=config.space.max_flops,
+        data_dir=config.source.data_dir, limits=config.space.limits,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from replaytree.config.limits import LIMITS
 from replaytree.deliver.description import Description
 from replaytree.errors import ModelError
 
@@ -86,15 +87,17 @@ class Verification:
     def broken_limits(self) -> tuple[str, ...]:
         """A sentence for each limit of the search that the export exceeds."""
         made = self.description
+        nouns = {"flops": f"multiply-adds {made.metric.each}"}
+        mirror = "; the mirror image doubles them: leave out --mirror" if made.mirror else ""
         found = []
-        if made.max_params is not None and made.params > made.max_params:
-            found.append(f"{made.params:,} parameters are more than the search was limited to ({made.max_params:,})")
-        if made.max_flops is not None and made.flops > made.max_flops:
-            mirror = "; the mirror image doubles them: leave out --mirror" if made.mirror else ""
-            found.append(
-                f"{made.flops:,} multiply-adds {made.metric.each} are more than the search was limited to "
-                f"({made.max_flops:,}){mirror}"
-            )
+        for name, limit in made.limits.items():
+            cost = LIMITS[name].cost
+            spent = getattr(made, cost)
+            if spent is not None and spent > limit:
+                found.append(
+                    f"{spent:,} {nouns.get(cost, LIMITS[name].noun)} are more than the search was limited to "
+                    f"({limit:,}){mirror if cost == 'flops' else ''}"
+                )
         return tuple(found)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from replaytree.config import SearchConfig, without_unused
 from replaytree.metric import Metric
 from replaytree.records import Decision, Path
+from replaytree.space.costs import COSTS
 from replaytree.space.description import outline
 from replaytree.tree import (
     ClassResults,
@@ -180,7 +181,7 @@ def read_search(search: HasTree | ReplayTree) -> SearchData:
     nodes = tree.nodes()
     return SearchData(
         info=tree.info(),
-        nodes=tuple(replace(node, params=_cost(node.params), flops=_cost(node.flops)) for node in nodes),
+        nodes=tuple(map(_priced, nodes)),
         episodes=tuple(replace(episode, train_seconds=_seconds(episode.train_seconds)) for episode in episodes),
         models=tuple(tree.models()),
         class_results=tree.class_results(),
@@ -194,6 +195,11 @@ def kind_of(label: str) -> str:
     """The type of a layer: what its label begins with, 'conv32k3' -> 'conv', '3x5f36@1' -> '3x5'."""
     begin = re.match(r"[^\W\d_]+|\d+(?:x\d+)+", label)
     return begin[0] if begin else label
+
+
+def _priced(node: Node) -> Node:
+    costs: dict[str, Any] = {name: _cost(getattr(node, name)) for name in COSTS}
+    return replace(node, **costs)
 
 
 def _cost(value: object) -> int | None:

@@ -38,6 +38,7 @@ from replaytree.search.tasks import require_fitting, with_task_space
 from replaytree.search.workforce import cluster_for, require_able, workers_for
 from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
+from replaytree.space.constraints import written
 from replaytree.space.graph import final_space, require_networks
 from replaytree.space.learning import can_learn
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
@@ -263,23 +264,18 @@ def _name(config: SearchConfig) -> str:
 def without_limits(space: Space, config: SearchConfig) -> tuple[Space, SearchConfig]:
     """The whole of a space given within limits of its own, and the configuration with these: it stores all limits."""
     while isinstance(space, ConstrainedSpace):
-        limits = {
-            name: min(limit for limit in (getattr(space, name), getattr(config.space, name)) if limit is not None)
-            for name in ("max_params", "max_flops")
-            if getattr(space, name) is not None
-        }
+        limits = {name: min(limit, config.space.limits.get(name, limit)) for name, limit in space.limits.items()}
         space, config = space.space, config.with_options(**limits)
     return space, config
 
 
 def within_limits(space: Space, config: SearchConfig) -> Space:
-    """The space, in which layers beyond the limits on parameters and FLOPs are illegal."""
-    if config.space.max_params is None and config.space.max_flops is None:
+    """The space, in which layers beyond the limits on costs are illegal."""
+    if not config.space.limits:
         return space
-    limited = ConstrainedSpace(space, max_params=config.space.max_params, max_flops=config.space.max_flops)
+    limited = ConstrainedSpace(space, **config.space.limits)
     if hasattr(space, "network") and can_learn(limited) is False and can_learn(space):
-        limits = {"--max-params": config.space.max_params, "--max-flops": config.space.max_flops}
-        given = " ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
+        given = " ".join(written(config.space.limits))
         raise ConfigError(f"{given} leaves only layers that learn nothing, such as pooling; raise it, or lower --width")
     return limited
 

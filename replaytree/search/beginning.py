@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from replaytree.config import SearchConfig, command, storage_url
+from replaytree.config.limits import LIMITS
 from replaytree.data import Data, ImageData, as_data, from_arrays, is_hub, load_again, with_transforms
 from replaytree.data.images import Transforms
 from replaytree.data.load import require_transforms
@@ -58,7 +59,7 @@ def require_same_data(data: Data, info: SearchInfo, name: str) -> None:
 
 def require_same_limits(stored: SearchConfig, found: SearchConfig, name: str) -> None:
     """SpaceError where a space was given whose own limits are stricter than the search's."""
-    for limit in ("max_params", "max_flops"):
+    for limit in LIMITS:
         before, now = getattr(stored.space, limit), getattr(found.space, limit)
         if before != now:
             raise SpaceError(f"search {name!r} was made with {limit} {before}, and the space given has {now}")

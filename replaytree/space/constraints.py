@@ -5,34 +5,51 @@ The limits hold for every prefix, because every prefix is a network that a user 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from replaytree.config import option_name
+from replaytree.config.limits import LIMITS, limits_of
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Decision, Path, Space
 from replaytree.space.coding import Values, encode, ended, labels
+from replaytree.space.costs import costs_of
 from replaytree.space.graph import final_space
 
 MAX_CACHED_PREFIXES = 65536
 
 
 class ConstrainedSpace:
-    """The legal paths of another space in which no prefix has over `max_params` parameters or `max_flops` FLOPs.
+    """The legal paths of another space in which no prefix costs more than the limits say.
 
-    Costs are those of the network that is delivered (`final_space`). A Space (see records.py). A layer is legal if it
-    keeps the limits and can be followed, to max_layers or an end of the path, by layers that keep them; so there is
-    always a legal layer. SpaceError where no first layer does, or costs are unknown.
+    `max_params` and `max_flops` limit what Space.cost says, `max_ram` and `max_flash` the bytes of the network with
+    8 bits a number (Network). Costs are those of the network that is delivered (`final_space`). A Space (see
+    records.py). A layer is legal if it keeps the limits and can be followed, to max_layers or an end of the path, by
+    layers that keep them; so there is always a legal layer. SpaceError where no first layer does, or costs are unknown.
     """
 
-    def __init__(self, space: Space, *, max_params: int | None = None, max_flops: int | None = None) -> None:
-        for name, limit in (("max_params", max_params), ("max_flops", max_flops)):
-            if limit is not None and limit < 1:
-                option = option_name(name)
-                raise ConfigError(f"{name} is {limit}; it must be a whole number of at least 1 ({option})")
-        self.space = space
-        self._delivered = final_space(space)
+    def __init__(
+        self,
+        space: Space,
+        *,
+        max_params: int | None = None,
+        max_flops: int | None = None,
+        max_ram: int | None = None,
+        max_flash: int | None = None,
+    ) -> None:
         self.max_params = max_params
         self.max_flops = max_flops
+        self.max_ram = max_ram
+        self.max_flash = max_flash
+        self.limits = limits_of(self)
+        for name, limit in self.limits.items():
+            if limit < 1:
+                raise ConfigError(f"{name} is {limit}; it must be a whole number of at least 1 ({option_name(name)})")
+        self._costs = tuple(LIMITS[name].cost for name in self.limits)
+        self._most = tuple(self.limits.values())
+        self.space = space
+        self._delivered = final_space(space)
         self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
         self._completes: dict[Path, bool] = {}
         if not any(self.legal(())):
@@ -40,8 +57,7 @@ class ConstrainedSpace:
 
     def __repr__(self) -> str:
         """The space and its limits."""
-        limits = {"max_params": self.max_params, "max_flops": self.max_flops}
-        given = (f", {name}={limit}" for name, limit in limits.items() if limit is not None)
+        given = (f", {name}={limit}" for name, limit in self.limits.items())
         return f"ConstrainedSpace({self.space!r}{''.join(given)})"
 
     def __getattr__(self, name: str) -> Any:
@@ -96,9 +112,7 @@ class ConstrainedSpace:
     def why(self, prefix: Path, chosen: Values, option: int) -> str | None:
         """Why the next decision may not take an option: the space's own reason, or the limits."""
         if self.space.legal(prefix, chosen)[option]:
-            limits = {"--max-params": self.max_params, "--max-flops": self.max_flops}
-            given = " or ".join(f"{flag} {limit}" for flag, limit in limits.items() if limit is not None)
-            return f"it, or what must follow it, is beyond {given}"
+            return f"it, or what must follow it, is beyond {' or '.join(written(self.limits))}"
         explain = getattr(self.space, "why", None)
         return None if explain is None else explain(prefix, chosen, option)
 
@@ -113,18 +127,17 @@ class ConstrainedSpace:
         So some combinations that would fit are left out where not all fit together. Selecting nothing is legal,
         because the choices before it were made so that this is.
         """
-        params, flops = self._cost(self._completed(prefix, (*chosen, 0)))
+        total = before = self._cost(self._completed(prefix, (*chosen, 0)))
         value, mask = 0, []
-        before = params, flops
         for option, may in enumerate(whole):
             path = self._completed(prefix, (*chosen, value | 1 << option))
             cost = self._cost(path)
             # An input that makes the head smaller may save parameters; another combination may not have that saving.
-            more = params + max(0, cost[0] - before[0]), flops + max(0, cost[1] - before[1])
-            taken = may and self._within(*more) and self._can_go_on(path)
+            more = tuple(sum_ + max(0, now - earlier) for sum_, now, earlier in zip(total, cost, before, strict=True))
+            taken = may and self._within(more) and self._can_go_on(path)
             mask.append(taken)
             if taken:
-                value, before, (params, flops) = value | 1 << option, cost, more
+                value, before, total = value | 1 << option, cost, more
         return tuple(mask)
 
     def _completed(self, prefix: Path, chosen: Values) -> Path:
@@ -156,13 +169,11 @@ class ConstrainedSpace:
             chosen = (*chosen, 0 if inputs else self.space.legal(prefix, chosen).index(True))
         return (*prefix, encode(decisions, chosen))
 
-    def _within(self, params: int, flops: int) -> bool:
-        return (self.max_params is None or params <= self.max_params) and (
-            self.max_flops is None or flops <= self.max_flops
-        )
+    def _within(self, cost: tuple[int, ...]) -> bool:
+        return all(own <= most for own, most in zip(cost, self._most, strict=True))
 
     def _obeys(self, prefix: Path) -> bool:
-        return self._within(*self._cost(prefix))
+        return self._within(self._cost(prefix))
 
     def _can_go_on(self, prefix: Path) -> bool:
         """Whether a path of the cheapest layers leads from here to max_layers, or an end, within the limits.
@@ -187,41 +198,58 @@ class ConstrainedSpace:
         return self._completed(prefix, ())
 
     def _used(self, path: Path, prefix: Path) -> tuple[float, bool]:
-        params, flops = self._cost(path)
-        share = params / self.max_params if self.max_params is not None else 0.0
-        share += flops / self.max_flops if self.max_flops is not None else 0.0
+        share = sum(own / most for own, most in zip(self._cost(path), self._most, strict=True))
         return share, self._shape(path) != self._shape(prefix)
 
     def _shape(self, prefix: Path) -> object:
         output_shape = getattr(self.space, "output_shape", None)
         return None if output_shape is None else output_shape(prefix)
 
-    def _cost(self, prefix: Path) -> tuple[int, int]:
-        cost = self._delivered.cost(prefix)
-        if cost is None:
-            raise SpaceError(
-                "the space does not know what its layers cost, so max_params and max_flops cannot be kept; give "
-                "cost= to the LabelSpace, or leave the limits out"
-            )
-        return cost
+    def _cost(self, prefix: Path) -> tuple[int, ...]:
+        """Of the delivered network, what there are limits for."""
+        found = costs_of(self._delivered, prefix, self._costs)
+        known = tuple(cost for cost in found.values() if cost is not None)
+        if len(known) < len(found):
+            name = next(name for name in self.limits if found[LIMITS[name].cost] is None)
+            raise SpaceError(_why_unknown(name))
+        return known
 
     def _why_none(self) -> str:
-        path = self._cheapest(())
+        """Which limits no path obeys, and what is the least that a path costs."""
+        first = self._cheapest(())
+        # Most often one limit alone is below all that there is. It is told with the network that costs least by it.
+        for name, limit in self.limits.items():
+            alone = copy(self)
+            alone.limits, alone._costs, alone._most = {name: limit}, (LIMITS[name].cost,), (limit,)
+            alone._masks, alone._completes = {}, {}
+            if not any(alone.legal(())):
+                return alone._least(alone._cheapest(()))
+        return self._least(first)
+
+    def _least(self, path: Path) -> str:
         while self._obeys(path) and not ended(self.space, path):
             path = self._cheapest(path)
-        params, flops = self._cost(path)
+        one = len(path) == 1
         names = " ".join(labels(self.space, path))
-        what = f"the cheapest first layer, {names}," if len(path) == 1 else f"already the cheapest layers, {names},"
-        have = f"{'has' if len(path) == 1 else 'have'} {params} parameters and {flops} FLOPs"
-        limits = [
-            text
-            for limit, text in (
-                (self.max_params, f"--max-params {self.max_params}"),
-                (self.max_flops, f"--max-flops {self.max_flops}"),
-            )
-            if limit is not None
-        ]
+        costs = (f"{own:,} {LIMITS[name].noun}" for name, own in zip(self.limits, self._cost(path), strict=True))
+        smaller = ", or give smaller images (--image-size)" if "max_ram" in self.limits else ""
+        otherwise = smaller if one else ", or lower --max-layers"
+        what = f"the cheapest first layer, {names}, has" if one else f"already the cheapest layers, {names}, have"
         return (
-            f"no path of {self.max_layers} layers obeys {' and '.join(limits)}: {what} {have} with "
-            f"{'its' if len(path) == 1 else 'their'} head; raise the limit, or lower --max-layers"
+            f"no path of {self.max_layers} layers obeys {' and '.join(written(self.limits))}: {what} "
+            f"{' and '.join(costs)} with {'its' if one else 'their'} head; raise the limit{otherwise}"
         )
+
+
+def written(limits: Mapping[str, int]) -> list[str]:
+    """Limits as they are given on the command line: ['--max-params 1000']."""
+    return [f"{option_name(name)} {limit}" for name, limit in limits.items()]
+
+
+def _why_unknown(name: str) -> str:
+    if name in ("max_ram", "max_flash"):
+        return f"the space does not know what its networks need of memory, so {name} cannot be kept; leave it out"
+    return (
+        f"the space does not know what its layers cost, so {name} cannot be kept; give cost= to the LabelSpace, or "
+        f"leave the limit out"
+    )

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast, overload
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.layers import Classifier, Layer, layer_from_json, layer_to_json
+from replaytree.space.layers.operation import Operation, joined
 from replaytree.space.network import BYTES, NetworkSpace, Row, Unit, most_alive, task_of
 from replaytree.space.returned import require_shape
 
@@ -174,14 +175,32 @@ class Graph:
         Alive are a layer's inputs, its output, and what later layers read. What a layer makes within itself is not
         counted.
         """
-        steps = [node.inputs for node in self.nodes]
-        sizes = [math.prod(shape) for shape in self.shapes]
-        if self.merge is not None:
-            steps.append(self.ends)
-            sizes.append(math.prod(self.end_shape))
-        steps.append(self.ends if self.merge is None else (len(steps) - 1,))
-        sizes.append(math.prod(self.head.output_shape(self.end_shape) or ()))
+        steps = [sources for _, sources, _ in self._reading]
+        sizes = [math.prod(layer.output_shape(*shapes) or ()) for layer, _, shapes in self._reading]
         return BYTES * most_alive(steps, sizes, {IMAGE: math.prod(self.input_shape)})
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """All operations of the deployed network in turn; they read one another, or IMAGE."""
+        return joined([(sources, layer.operations(*shapes)) for layer, sources, shapes in self._reading])
+
+    @cached_property
+    def ram_bytes(self) -> int:
+        """The most bytes of 8-bit maps alive at once while one image is classified, the image and the logits included.
+
+        A buffer lives from the operation that makes it to the last one that reads it. One that works on each number by
+        itself (ReLU, batch norm that is not folded, an addition) is in place where it may be. Every input of a
+        concatenation is copied. What a kernel needs for itself is not counted.
+        """
+        steps = [each.reads for each in self.operations]
+        sizes = [each.makes for each in self.operations]
+        in_place = {step for step, each in enumerate(self.operations) if each.in_place}
+        return most_alive(steps, sizes, {IMAGE: math.prod(self.input_shape)}, in_place=in_place)
+
+    @cached_property
+    def flash_bytes(self) -> int:
+        """The bytes of the weights, of 8 bits, and of the biases, of 32 bits; batch norm is folded where it can be."""
+        return sum(each.weights + BYTES * each.biases for each in self.operations)
 
     def own_params(self, depth: int) -> int:
         """Numbers to train of the layer at `depth`, and of the merge."""
@@ -285,6 +304,15 @@ class Graph:
         except (KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {str(error)[:200]}"
             raise SpaceError(f"this does not describe a network ({reason})") from error
+
+    @cached_property
+    def _reading(self) -> tuple[tuple[Layer, tuple[int, ...], tuple[Shape, ...]], ...]:
+        """Every layer with what it reads, by position and by shape: nodes, the merge, the head."""
+        nodes = [(node.layer, node.inputs, self.input_shapes(node)) for node in self.nodes]
+        if self.merge is None:
+            return (*nodes, (self.head, self.ends, (self.end_shape,)))
+        merge, head = (self.merge, self.ends, self.end_shapes), (self.head, (len(nodes),), (self.end_shape,))
+        return (*nodes, merge, head)
 
     def _read(self, inputs: Sequence[int], shapes: Sequence[Shape]) -> tuple[Shape, ...]:
         return tuple(self.input_shape if source == IMAGE else shapes[source] for source in inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self
 
@@ -34,7 +34,8 @@ class Network(Protocol):
 
     `params`: numbers to train. `flops`: multiply-adds for one unit, which is an image or a word. `activations`: numbers
     of 32 bits that are kept for the backward pass of one unit. `peak_bytes`: the most bytes of numbers of 32 bits alive
-    at once while one unit is predicted.
+    at once while one unit is predicted. `ram_bytes`: the same where every number has 8 bits, of each operation
+    (layers/operation.py). `flash_bytes`: a byte a weight, and four a bias. Both are None where they are unknown.
     """
 
     @property
@@ -69,6 +70,16 @@ class Network(Protocol):
 
     @property
     def peak_bytes(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def ram_bytes(self) -> int | None:
+        """See above."""
+        ...
+
+    @property
+    def flash_bytes(self) -> int | None:
         """See above."""
         ...
 
@@ -151,15 +162,25 @@ def data_words(task: Task, input_shape: Shape, num_classes: int, *, classes: boo
     return f"images of {'x'.join(map(str, input_shape))}" + (f", {num_classes} classes" if classes else "")
 
 
-def most_alive(steps: Sequence[Sequence[int]], sizes: Sequence[int], given: Mapping[int, int]) -> int:
+def most_alive(
+    steps: Sequence[Sequence[int]],
+    sizes: Sequence[int],
+    given: Mapping[int, int],
+    *,
+    in_place: Collection[int] = (),
+) -> int:
     """The most numbers alive at once, where step k makes `sizes[k]` numbers of what the steps `steps[k]` made.
 
     Alive are what a step reads, what it makes, and what later steps read. `given` are the sizes of what is there before
-    the first step; they have negative indices. What nothing reads dies at once.
+    the first step; they have negative indices. What nothing reads dies at once. A step that is `in_place` writes over
+    one of the numbers that it reads, where these are as many and no later step reads them.
     """
     last = {source: step for step, inputs in enumerate(steps) for source in inputs}
     alive, most = dict(given), 0
     for step, size in enumerate(sizes):
+        if step in in_place:
+            over = (source for source in steps[step] if last[source] == step and alive[source] == size)
+            alive.pop(next(over, step), None)
         alive[step] = size
         most = max(most, sum(alive.values()))
         alive = {source: own for source, own in alive.items() if last.get(source, -1) > step}

@@ -242,6 +242,16 @@ class RecurrentGraph:
         return BYTES * most_alive(steps, sizes, given)
 
     @property
+    def ram_bytes(self) -> None:
+        """Unknown: recurrent cells are not deployed with 8 bits here."""
+        return None
+
+    @property
+    def flash_bytes(self) -> None:
+        """Unknown, as `ram_bytes`."""
+        return None
+
+    @property
     def is_normed(self) -> bool:
         """False: recurrent cells have no batch norm."""
         return False

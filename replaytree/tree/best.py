@@ -8,9 +8,11 @@ the bound of that row is not among the k best. A tree has few groups: 360 in a t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 from sqlalchemy import Connection, text
 
+from replaytree.config.limits import LIMITS, CostLimits
 from replaytree.metric import ACCURACY, Metric
 from replaytree.tree.ranking import least_average, training_bound
 from replaytree.tree.schema import node_budgets
@@ -44,7 +46,7 @@ FROM {_OWN} AND depth = :depth AND evaluation_count = :count AND average_accurac
 ORDER BY average_accuracy DESC, params_rank, node_id LIMIT :k
 """
 _WITHIN_PARAMS = "AND params_rank <= :max_params"
-_WITHIN_FLOPS = "AND EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_budgets.node_id AND nodes.flops <= :max_flops)"
+_WITHIN = "AND EXISTS (SELECT 1 FROM nodes WHERE nodes.id = node_budgets.node_id AND nodes.{cost} <= :{limit})"
 
 _MAX_DEPTH = 2**31 - 1
 
@@ -65,23 +67,19 @@ def best_ids(
     *,
     epochs: int,
     k: int,
-    max_depth: int | None = None,
-    max_params: int | None = None,
-    max_flops: int | None = None,
     noise: float | None,
     metric: Metric = ACCURACY,
+    max_depth: int | None = None,
+    **limits: Unpack[CostLimits],
 ) -> list[int]:
     """The ids of the k nodes of the best training bound at one budget, best first; `noise` is its training_noise.
 
     Ties go to the better average, to fewer parameters, to the older node. A limit leaves out unknown costs.
     """
     own = {"search": search_id, "epochs": epochs}
-    within = {
-        name: limit for name, limit in (("max_params", max_params), ("max_flops", max_flops)) if limit is not None
-    }
-    members = text(
-        _MEMBERS % " ".join({"max_params": _WITHIN_PARAMS, "max_flops": _WITHIN_FLOPS}[name] for name in within)
-    ).columns(node_budgets.c.node_id, node_budgets.c.average_accuracy, node_budgets.c.params_rank)
+    within = {name: limit for name, limit in limits.items() if limit is not None}
+    query = text(_MEMBERS % " ".join(map(_within, within)))
+    members = query.columns(node_budgets.c.node_id, node_budgets.c.average_accuracy, node_budgets.c.params_rank)
     heads = connection.execute(_GROUPS, own | {"max_depth": _MAX_DEPTH if max_depth is None else max_depth}).all()
     best: list[_Place] = []
     groups = ((training_bound(row[2], row[1], noise=noise, metric=metric), *row[:2]) for row in heads)
@@ -99,3 +97,8 @@ def best_ids(
         ]
         best = sorted([*best, *places])[:k]
     return [place.node_id for place in best]
+
+
+def _within(limit: str) -> str:
+    """The condition of a limit, by its name; parameters stand in the index."""
+    return _WITHIN_PARAMS if limit == "max_params" else _WITHIN.format(cost=LIMITS[limit].cost, limit=limit)

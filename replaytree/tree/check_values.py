@@ -11,6 +11,7 @@ from replaytree.errors import SpaceError
 from replaytree.records import Path
 from replaytree.space import DecisionSpace, LabelSpace, LayerSpace
 from replaytree.space.coding import count, decisions_json
+from replaytree.space.costs import costs_of
 from replaytree.space.description import Outline, outline
 from replaytree.tree.problem import Problem
 from replaytree.tree.records import path_from_text, shape_text
@@ -22,7 +23,7 @@ from replaytree.tree.stored_json import read_config, read_space
 _Space = LayerSpace | LabelSpace | DecisionSpace | Outline
 _SEARCHES = text("SELECT id, name, seed, config_json, space_json FROM searches ORDER BY id")
 _NODES = text("""
-SELECT id AS node_id, path, label, decisions, output_shape, params, flops
+SELECT id AS node_id, path, label, decisions, output_shape, params, flops, ram_bytes, flash_bytes
 FROM nodes WHERE search_id = :search ORDER BY id
 """)
 _TOO_DEEP = text("""
@@ -126,7 +127,7 @@ def _expected(space: _Space, path: Path) -> dict[str, Any] | str:
         return found | {"label": decisions[0].options[path[-1]]} if space.labelled else found
     try:
         found["label"] = space.label(path[:-1], path[-1])
-        found["params"], found["flops"] = space.cost(path) or (None, None)
+        found |= costs_of(space, path)
         found["output_shape"] = shape_text(space.output_shape(path))
     except SpaceError:
         return "one that is legal there"

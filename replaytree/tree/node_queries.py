@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, exists, func, select
 
+from replaytree.config.limits import CostLimits
 from replaytree.errors import ConfigError, NodeNotFound, StorageError
 from replaytree.metric import ACCURACY, METRICS, Metric
 from replaytree.records import BudgetSums, NodeStats, Path
@@ -72,9 +72,8 @@ def best(
     *,
     k: int,
     max_depth: int | None = None,
-    max_params: int | None = None,
-    max_flops: int | None = None,
     epochs: int | None = None,
+    **limits: Unpack[CostLimits],
 ) -> list[Node]:
     """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
@@ -83,9 +82,8 @@ def best(
     """
     if k < 1:
         raise ConfigError(f"k is {k}; it must be a whole number of at least 1")
-    limits = {"max_depth": max_depth, "max_params": max_params, "max_flops": max_flops}
     with reading(engine) as connection:
-        return best_of(connection, search_id, k=k, epochs=epochs, limits=limits)
+        return best_of(connection, search_id, k=k, max_depth=max_depth, epochs=epochs, **limits)
 
 
 def best_of(
@@ -93,8 +91,9 @@ def best_of(
     search_id: int,
     *,
     k: int,
+    max_depth: int | None = None,
     epochs: int | None = None,
-    limits: Mapping[str, int | None] | None = None,
+    **limits: Unpack[CostLimits],
 ) -> list[Node]:
     """Like `best`, within a transaction."""
     largest, images, metric = _about(connection, search_id)
@@ -109,7 +108,8 @@ def best_of(
         k=k,
         noise=noise,
         metric=metric,
-        **(limits or {}),
+        max_depth=max_depth,
+        **limits,
     )
     found = {
         row.id: _node(row, Uncertainty(noise, images, metric))
@@ -259,6 +259,8 @@ def _node(row: Row[Any], known: Uncertainty) -> Node:
         output_shape=shape_from_text(row.output_shape),
         params=row.params,
         flops=row.flops,
+        ram_bytes=row.ram_bytes,
+        flash_bytes=row.flash_bytes,
         epochs=row.epochs,
         average_accuracy=average,
         budget_evaluation_count=count,

@@ -19,6 +19,7 @@ from replaytree.errors import SearchNotFound, SpaceError
 from replaytree.metric import METRICS
 from replaytree.records import BudgetSums, NodeStats, Path, Space
 from replaytree.space.coding import count, decisions_json
+from replaytree.space.costs import costs_of
 from replaytree.tree.changes import SUMS, Change, Measured, Stored, changes_of
 from replaytree.tree.inserts import insert_for
 from replaytree.tree.noise import move_counts
@@ -191,7 +192,6 @@ def _label(space: Space, path: Path) -> str:
 def _node_row(
     search_id: int, prefix: Path, space: Space, stored: dict[Path, Stored], labels: dict[Path, str]
 ) -> dict[str, Any]:
-    params, flops = space.cost(prefix) or (None, None)
     # A user's own space need not know its feature maps; the built-in ones do.
     output_shape = getattr(space, "output_shape", None)
     return {
@@ -205,8 +205,7 @@ def _node_row(
         "path": path_text(prefix),
         "labels": " ".join(labels[prefix[:depth]] for depth in range(1, len(prefix) + 1)),
         "output_shape": shape_text(output_shape(prefix) if output_shape is not None else None),
-        "params": params,
-        "flops": flops,
+        **costs_of(space, prefix),
     }
 
 

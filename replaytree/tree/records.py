@@ -82,7 +82,8 @@ class Node:
     """A stored prefix.
 
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
-    asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0.
+    asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0. `ram_bytes`
+    and `flash_bytes` are what its network needs with 8 bits a number; costs that are unknown are None.
 
     Rankings go by `training_bound`, which counts the noise of trainings. `lower_bound`, "at least" where people read
     it, counts the sampling error of the validation images too (ranking.py). It is None where neither is known: an
@@ -106,6 +107,8 @@ class Node:
     visit_count: int
     training_bound: float | None = None
     lower_bound: float | None = None
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
 
     def _repr_html_(self) -> str:
         names = (

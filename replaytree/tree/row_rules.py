@@ -216,6 +216,8 @@ _RULES: dict[str, dict[str, Rule]] = {
         ),
         "params": _COST,
         "flops": _COST,
+        "ram_bytes": _COST,
+        "flash_bytes": _COST,
     },
     # Rounding may leave a sum of squares slightly below 0.
     "budgets": {"epochs": _SOME, "relative_squares": _NUMBER},

@@ -63,7 +63,8 @@ class SearchRow(Base):
 class NodeRow(Base):
     """One prefix of one search, with the sums of its evaluations over all budgets.
 
-    `decisions` is the JSON of those that make up its last layer, by name (coding.decisions_json).
+    `decisions` is the JSON of those that make up its last layer, by name (coding.decisions_json). `ram_bytes` and
+    `flash_bytes` are what the network needs with 8 bits a number (Graph).
     """
 
     __tablename__ = "nodes"
@@ -82,6 +83,8 @@ class NodeRow(Base):
     output_shape: Mapped[str | None]
     params: Mapped[int | None] = mapped_column(LargeWhole)
     flops: Mapped[int | None] = mapped_column(LargeWhole)
+    ram_bytes: Mapped[int | None] = mapped_column(LargeWhole)
+    flash_bytes: Mapped[int | None] = mapped_column(LargeWhole)
     visit_count: Mapped[int]
     evaluation_count: Mapped[int]
     total_accuracy: Mapped[float]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex, Unpack
 
 from sqlalchemy import Engine
 
+from replaytree.config.limits import CostLimits
 from replaytree.errors import NodeNotFound
 from replaytree.notebook import grid
 from replaytree.records import NodeStats, Path, Space
@@ -109,23 +110,15 @@ class StoredSearch:
         k: int = 10,
         *,
         max_depth: int | None = None,
-        max_params: int | None = None,
-        max_flops: int | None = None,
         epochs: int | None = None,
+        **limits: Unpack[CostLimits],
     ) -> list[Node]:
         """The k prefixes of the best lower bound at one budget: `epochs`, or the largest that the search has used.
 
-        Ties go to fewer parameters, then to the older node. A limit leaves out nodes whose cost is unknown.
+        Ties go to fewer parameters, then to the older node. `limits` are max_params, max_flops, max_ram and max_flash;
+        one leaves out nodes whose cost is unknown.
         """
-        return node_queries.best(
-            self.engine,
-            self._search_id,
-            k=k,
-            max_depth=max_depth,
-            max_params=max_params,
-            max_flops=max_flops,
-            epochs=epochs,
-        )
+        return node_queries.best(self.engine, self._search_id, k=k, max_depth=max_depth, epochs=epochs, **limits)
 
     def comparable_count(self) -> int:
         """How many prefixes were measured at the largest budget: those that `best` ranks."""

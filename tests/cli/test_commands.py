@@ -62,7 +62,8 @@ def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here)
     assert (code, err) == (0, "")
     assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
     assert "stopped" not in out
-    assert "node  accuracy  at least  trainings  epochs  visits  depth  params  FLOPs  layers" in out
+    headings = "node accuracy at least trainings epochs visits depth params FLOPs RAM flash layers"
+    assert headings in re.sub(" +", " ", out)
     commands = re.findall(r"^  replaytree (.+)$", out, re.M)
     assert [command.split()[0] for command in commands] == ["best", "show", "report", "resume", "retrain"]
     for command in commands[:2]:  # the others write or train
@@ -144,17 +145,27 @@ def test_best_as_table_json_and_csv_agree_and_are_those_of_the_view(searched, he
 
 def test_best_filters(searched):
     everything = json.loads(searched("best", "first", "-k", 99, "--format", "json")[1])
-    for option, column in (("--max-depth", "depth"), ("--max-params", "params"), ("--max-flops", "flops")):
+    for option, column in (
+        ("--max-depth", "depth"),
+        ("--max-params", "params"),
+        ("--max-flops", "flops"),
+        ("--max-ram", "ram_bytes"),
+        ("--max-flash", "flash_bytes"),
+    ):
         limit = sorted(row[column] for row in everything)[len(everything) // 2]
         found = json.loads(searched("best", "first", "-k", 99, option, limit, "--format", "json")[1])
         assert [row["node_id"] for row in found] == [r["node_id"] for r in everything if r[column] <= limit]
     none = searched("best", "first", "--max-params", 1, "--max-depth", 2)[1]
     assert none == "search 'first' has no prefix of at most 2 layers and at most 1 parameters; allow more\n"
+    none = searched("best", "first", "--max-ram", 70, "--max-flash", 5)[1]
+    assert none == "search 'first' has no prefix of at most 70 bytes of RAM and at most 5 bytes of flash; allow more\n"
     assert "no prefix measured at 99 epochs that fits; ask for others" in searched("best", "first", "--epochs", 99)[1]
     assert json.loads(searched("best", "first", "--max-params", 1, "--format", "json")[1]) == []
 
 
-@pytest.mark.parametrize("option", ["-k", "--max-depth", "--max-params", "--max-flops", "--epochs"])
+@pytest.mark.parametrize(
+    "option", ["-k", "--max-depth", "--max-params", "--max-flops", "--max-ram", "--max-flash", "--epochs"]
+)
 def test_best_takes_numbers_that_the_database_holds(searched, option):
     code, out, err = searched("best", "first", option, "9" * 20)
     assert (code, out) == (2, "")
@@ -276,7 +287,8 @@ EVERY_OPTION = {
     "width": 0.125, "batch_size": 90, "learning_rate": 0.01, "momentum": 0.5, "weight_decay": 0.001,
     "label_smoothing": 0.2, "crop_padding": 2, "flip": True, "image_size": 6, "train_limit": 100, "val_fraction": 0.2,
     "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2, "reward": "balanced",
-    "max_params": 10**6, "max_flops": 10**9, "target_params": 1000, "target_flops": 10**5, "cost_weight": -0.1,
+    "max_params": 10**6, "max_flops": 10**9, "max_ram": 10**7, "max_flash": 10**6,
+    "target_params": 1000, "target_flops": 10**5, "cost_weight": -0.1,
     "prune": False, "capture": False, "grow_patience": 3, "grow_by": 2, "controller_layers": 2, "reward_power": 2.0,
     "reward_epochs": 2, "baseline": "parent", "baseline_decay": 0.5, "warmup": 2, "candidates": 9, "mutants": 0.25,
     "population": 4, "tournament": 2, "exploration": 0.5, "threads": 1, "q_trainings": 9, "q_rate": 0.5, "q_replays": 7,

@@ -204,12 +204,14 @@ def test_best_on_the_front_with_latency(replaytree):
 
 
 def test_limits_hold_for_every_node(replaytree):
-    options = ["--trainings", 4, "--max-params", 2000, "--max-flops", 50_000, "--name", "small", *QUICK]
+    limits = {"--max-params": 2000, "--max-flops": 50_000, "--max-ram": 600, "--max-flash": 1800}
+    options = ["--trainings", 4, *(word for limit in limits.items() for word in limit), "--name", "small", *QUICK]
     assert replaytree("run", *options)[0] == 0
     assert replaytree("resume", "small", "--trainings", 1, "--quiet")[0] == 0
     rows = json.loads(replaytree("best", "small", "-k", 99, "--format", "json")[1])
     assert rows
-    assert all(row["params"] <= 2000 and row["flops"] <= 50_000 for row in rows)
+    costs = ("params", "flops", "ram_bytes", "flash_bytes")
+    assert all(row[cost] <= limit for row in rows for cost, limit in zip(costs, limits.values(), strict=True))
 
 
 def test_run_writes_for_tensorboard_and_says_what_is_imbalanced(replaytree, tmp_path):
@@ -282,6 +284,9 @@ MISTAKES = [
     (["predict", "gone.onnx", "a.png"], "there is no model file gone.onnx"),
     (["run", "--max-params", "10"], "no path of 6 layers obeys --max-params 10"),
     (["run", "--max-flops", "0"], "max_flops is 0"),
+    (["run", "--max-ram", "50"], r"obeys --max-ram 50: the cheapest first layer, avg2s2, has 80 bytes of RAM"),
+    (["run", "--max-flash", "10"], r"obeys --max-flash 10: the cheapest first layer, \S+, has 50 bytes of flash"),
+    (["run", "--max-ram", "a lot"], "--max-ram is 'a lot'; write a whole number, as in 12, 100k or 5M"),
     (["run", "--cost-weight", "0.5", "--target-params", "100"], "cost_weight is 0.5"),
     (["run", "--reward", "f1"], "reward is 'f1'; it must be one of accuracy, balanced, macro-f1"),
 ]  # fmt: skip

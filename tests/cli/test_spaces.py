@@ -171,6 +171,10 @@ def test_the_network_of_a_path(replaytree):
     assert (found["params"], found["labels"]) == (846 + 276 + 768 + 250, path.split())
     # The join's two maps and what it makes of them.
     assert found["peak_bytes"] == 4 * 32 * 32 * 60
+    assert found["ram_bytes"] == 32 * 32 * 60
+    # Batch norm stands behind ReLU: a factor and a bias a filter, as the parameters count it. The head has biases.
+    assert found["flash_bytes"] == found["params"] + 3 * (18 + 12 + 24 + 10)
+    assert re.search(r"^RAM +61,440 bytes of maps alive at once, with 8 bits a number$", out, re.M)
     assert replaytree(*words, "--format", "csv")[1].startswith("name,depth,layer,inputs,shape,params,flops\n")
 
 

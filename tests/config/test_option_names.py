@@ -49,7 +49,14 @@ def test_every_field_has_its_option():
 MADE = {
     "config/option.py": set(),
     "config/removed.py": set(),
-    "report/sections/answer.py": {"--max-params", "--max-flops", "--target-params", "--target-flops"},
+    "report/sections/answer.py": {
+        "--max-params",
+        "--max-flops",
+        "--max-ram",
+        "--max-flash",
+        "--target-params",
+        "--target-flops",
+    },
     "search/turns.py": {"--episodes", "--trainings", "--hours"},
 }
 

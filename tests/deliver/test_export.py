@@ -86,6 +86,12 @@ def test_costs_are_said_against_the_limits_of_the_search(weights, digits, tmp_pa
         f"{2 * once:,} multiply-adds an image are more than the search was limited to ({once + 1:,}); the mirror image "
         f"doubles them: leave out --mirror",
     )
+    small = replace(described, max_ram=described.ram_bytes - 1, max_flash=described.flash_bytes)
+    write_weights(tmp_path / "small.safetensors", network, small)
+    done = export(tmp_path / "small.safetensors", tmp_path / "d.safetensors", form="safetensors", data=digits)
+    assert done.broken_limits == (
+        f"{small.ram_bytes:,} bytes of RAM are more than the search was limited to ({small.ram_bytes - 1:,})",
+    )
     unlimited = export(weights, tmp_path / "c.safetensors", form="safetensors", data=digits, mirror=True)
     assert unlimited.broken_limits == ()
     assert "at most" not in unlimited.cost

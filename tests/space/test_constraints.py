@@ -1,5 +1,7 @@
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replaytree.errors import ConfigError, SpaceError
@@ -59,6 +61,57 @@ def test_labels_with_costs():
     assert constrained.legal(()) == (True, True)
     assert constrained.legal((0,)) == (False, True)
     assert ConstrainedSpace(labels, max_params=6).legal(()) == (False, True)
+
+
+@given(st.data(), st.integers(70, 9000), st.integers(200, 20_000))
+@settings(deadline=None, max_examples=25)
+def test_every_prefix_keeps_to_its_memory(data, max_ram, max_flash):
+    try:
+        constrained = ConstrainedSpace(space(), max_ram=max_ram, max_flash=max_flash)
+    except SpaceError:
+        # Average pooling, whose head has 1 channel: the image of 64 and 16 pixels.
+        assert max_ram < 64 + 16
+        return
+    for path in walk(constrained, data.draw):
+        graph = constrained.network(path)
+        assert graph.ram_bytes <= max_ram
+        assert graph.flash_bytes <= max_flash
+
+
+def test_the_limits_on_memory_tell_layers_apart():
+    # The image of 64 and 8 channels, or 16, of 8x8; flash: weights, a bias a channel, and a head of 10 classes.
+    layers = [Convolution(8, 3), Convolution(16, 3), Convolution(8, 3, 2)]
+    whole = space(layers=layers, max_layers=1)
+    assert ConstrainedSpace(whole, max_ram=64 + 8 * 64).legal(()) == (True, False, True)
+    assert ConstrainedSpace(whole, max_ram=64 + 8 * 64 - 1).legal(()) == (False, False, True)
+    flash = 8 * 9 + 4 * 8 + 8 * 10 + 4 * 10
+    assert ConstrainedSpace(whole, max_flash=flash).legal(()) == (True, False, True)
+    with pytest.raises(SpaceError, match=rf"--max-flash {flash - 1}: .* conv8k3, has {flash} bytes of flash with its"):
+        ConstrainedSpace(whole, max_flash=flash - 1)
+
+
+def test_the_limit_that_no_network_meets_is_told_with_the_least_there_is():
+    layers = [Convolution(8, 3), Convolution(16, 3, 2)]
+    whole = space(layers=layers, max_layers=1)
+    # 64 + 16 * 16 is less RAM than 64 + 8 * 64, and conv8k3 has fewer parameters: the other limit is not to blame.
+    message = (
+        "no path of 1 layers obeys --max-ram 319: the cheapest first layer, conv16k3s2, has 320 bytes of RAM with its "
+        "head; raise the limit, or give smaller images (--image-size)"
+    )
+    with pytest.raises(SpaceError, match=f"^{re.escape(message)}$"):
+        ConstrainedSpace(whole, max_params=200, max_ram=319)
+    # Each limit alone is met, and both are not.
+    with pytest.raises(SpaceError, match=r"--max-params 200 and --max-ram 320: .* parameters and .* bytes of RAM"):
+        ConstrainedSpace(whole, max_params=200, max_ram=320)
+
+
+def test_memory_that_is_not_known_cannot_be_limited():
+    labels = LabelSpace(["a", "b"], max_layers=2, cost=lambda path: (1, 1))
+    with pytest.raises(SpaceError, match="does not know what its networks need of memory, so max_ram cannot be kept"):
+        ConstrainedSpace(labels, max_ram=100)
+    cells = named_space("darts-rnn", input_shape=(1, 1, 1), num_classes=50, max_layers=2)
+    with pytest.raises(SpaceError, match="so max_flash cannot be kept; leave it out"):
+        ConstrainedSpace(cells, max_flash=10**9)
 
 
 def test_what_cannot_be_obeyed():

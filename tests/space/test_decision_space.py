@@ -202,7 +202,7 @@ def test_what_one_input_saves_is_not_spent_on_another_that_may_be_taken_alone():
 
 def test_a_limit_that_a_later_layer_breaks_is_told_with_the_layers_before_it():
     # One channel from the image, twice: 29 numbers each, and a head of 30. The first alone has 49.
-    message = "--max-params 80: already the cheapest layers, f1-inputsnone f1-inputsnone, have 88 parameters and"
+    message = "--max-params 80: already the cheapest layers, f1-inputsnone f1-inputsnone, have 88 parameters with"
     with pytest.raises(SpaceError, match=re.escape(message)):
         ConstrainedSpace(DecisionSpace(Skips()), max_params=80)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,8 @@ LIMITS = st.fixed_dictionaries(
         "max_depth": st.integers(1, 4),
         "max_params": st.integers(0, 60),
         "max_flops": st.integers(0, 30),
+        "max_ram": st.integers(0, 9),
+        "max_flash": st.integers(0, 70),
         "epochs": st.sampled_from([4, 8, 9]),
     },
 )
@@ -42,6 +45,10 @@ class CostlySpace(LabelSpace):
 
     def cost(self, prefix):
         return None if prefix[0] == 2 else (10 * sum(prefix) + len(prefix), 10 * len(prefix))
+
+    def network(self, prefix):
+        memory = (None, None) if prefix[0] == 1 else (3 * len(prefix) - prefix[-1], 20 + 10 * prefix[-1])
+        return SimpleNamespace(ram_bytes=memory[0], flash_bytes=memory[1])
 
 
 def new_tree(storage="sqlite://"):
@@ -82,18 +89,21 @@ def test_best_is_what_a_plain_sort_finds(results, limits, k, at_once):
     epochs = limits.pop("epochs", max(budget for *_, budget in results))
     with reading(tree.engine) as connection:
         noise = training_noise(connection, 1, epochs=epochs)
-    averages = {node.path: (node.node_id, node.params, node.flops) for node in tree.nodes()}
+    nodes = {node.path: node for node in tree.nodes()}
     places = []
     for path, values in measured(results, epochs).items():
-        node_id, params, flops = averages[path]
-        own = {"max_depth": len(path), "max_params": params, "max_flops": flops}
+        node = nodes[path]
+        own = {
+            "max_depth": len(path), "max_params": node.params, "max_flops": node.flops, "max_ram": node.ram_bytes,
+            "max_flash": node.flash_bytes,
+        }  # fmt: skip
         if any(own[name] is None or own[name] > limit for name, limit in limits.items()):
             continue
         sums = next(b for s in tree.node_stats() if s.path == path for b in s.budgets if b.epochs == epochs)
         average = sums.average_accuracy
         assert average == pytest.approx(math.fsum(values) / len(values))
         bound = training_bound(average, len(values), noise=noise)
-        places.append((-bound, -average, params is None, params or 0, node_id))
+        places.append((-bound, -average, node.params is None, node.params or 0, node.node_id))
     best = tree.best(k, epochs=epochs, **limits)
     assert [node.node_id for node in best] == [place[-1] for place in sorted(places)[:k]]
 

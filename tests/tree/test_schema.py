@@ -17,12 +17,12 @@ from replaytree.tree.engine import _alembic_config, build_engine, current_revisi
 from replaytree.tree.schema import VERSION_TABLE, VIEWS, Base, models
 
 ARCHITECTURES = (
-    "search node_id depth labels decisions path output_shape params flops epochs average_accuracy evaluation_count "
-    "visit_count"
+    "search node_id depth labels decisions path output_shape params flops ram_bytes flash_bytes epochs "
+    "average_accuracy evaluation_count visit_count"
 )
 BEST_PREFIXES = (
     "search labels depth average_accuracy training_bound budget_evaluation_count "
-    "evaluation_count visit_count params flops epochs node_id"
+    "evaluation_count visit_count params flops ram_bytes flash_bytes epochs node_id"
 )
 
 
@@ -158,7 +158,7 @@ def test_views(tree, golden):
     assert " ".join(architectures[0]._fields) == ARCHITECTURES
     assert tuple(architectures[0]) == (
         *("first", 1, 1, "conv", '{"layer": "conv"}', "0", "8x8x8"),
-        *(10, 1000, 8, 0.75, 3, 4),
+        *(10, 1000, None, None, 8, 0.75, 3, 4),
     )
     assert tuple(architectures[5]) == (
         "first",
@@ -168,18 +168,13 @@ def test_views(tree, golden):
         '{"layer": "pool"}',
         "0.2.1",
         "8x2x2",
-        60,
-        3000,
-        None,
-        None,
-        0,
-        1,
+        *(60, 3000, None, None, None, None, 0, 1),
     )
     assert " ".join(best[0]._fields) == BEST_PREFIXES
     assert [tuple(row) for row in best] == [
-        ("first", "conv", 1, 0.75, 0.75, 1, 3, 4, 10, 1000, 8, 1),
-        ("first", "conv res", 2, 0.5, 0.5, 1, 1, 1, 40, 2000, 8, 5),
-        ("first", "res", 1, 0.25, 0.25, 1, 1, 1, 30, 1000, 8, 4),
+        ("first", "conv", 1, 0.75, 0.75, 1, 3, 4, 10, 1000, None, None, 8, 1),
+        ("first", "conv res", 2, 0.5, 0.5, 1, 1, 1, 40, 2000, None, None, 8, 5),
+        ("first", "res", 1, 0.25, 0.25, 1, 1, 1, 30, 1000, None, None, 8, 4),
     ]
 
 
@@ -233,8 +228,8 @@ def test_views_with_the_sqlite3_module_alone(create, golden, tmp_path):
     connection = sqlite3.connect(tmp_path / "tree.db")
     rows = connection.execute("select * from best_prefixes limit 2").fetchall()
     assert rows == [
-        ("first", "conv", 1, 0.75, 0.75, 1, 3, 4, 10, 1000, 8, 1),
-        ("first", "conv res", 2, 0.5, 0.5, 1, 1, 1, 40, 2000, 8, 5),
+        ("first", "conv", 1, 0.75, 0.75, 1, 3, 4, 10, 1000, None, None, 8, 1),
+        ("first", "conv res", 2, 0.5, 0.5, 1, 1, 1, 40, 2000, None, None, 8, 5),
     ]
     assert connection.execute("select count(*), max(average_accuracy) from architectures").fetchone() == (6, 0.9)
     connection.close()

@@ -43,7 +43,6 @@ SECTIONS: tuple[Section[SearchData, Any], ...] = (
     effects.SECTION,
     follows.SECTION,
     tradeoffs.SECTION,
-    tradeoffs.PARAMS,
-    tradeoffs.FLOPS,
+    *tradeoffs.PARTS,
     provenance.SECTION,
 )

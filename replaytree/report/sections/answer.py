@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from replaytree.config.limits import LIMITS
 from replaytree.metric import Metric
 from replaytree.records import Shape
 from replaytree.report import theme
@@ -15,6 +16,7 @@ from replaytree.report.wiring import Wiring, cell_wiring, reads, skip_wiring
 from replaytree.report.wording import counted, layers, short
 from replaytree.space.coding import decode
 from replaytree.space.plan import Cellular
+from replaytree.tree import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +196,12 @@ def answer(data: SearchData) -> Answer | None:
         visit_count=best.visit_count,
         candidates=len(data.comparable),
         measured=sum(node.average_accuracy is not None for node in data.nodes),
-        limits=_limits(data, best.params, best.flops),
+        limits=_limits(data, best),
     )
 
 
-def _limits(data: SearchData, params: int | None, flops: int | None) -> tuple[Limit, ...]:
-    costs = {"params": params, "flops": flops}
+def _limits(data: SearchData, best: Node) -> tuple[Limit, ...]:
+    costs = {name.removeprefix("max_"): getattr(best, limit.cost) for name, limit in LIMITS.items()}
     return tuple(
         Limit(f"--{kind}-{name}", value, cost)
         for kind in ("max", "target")

@@ -1,4 +1,4 @@
-"""Trade-offs: accuracy against parameters or FLOPs, with the front that nothing beats on both."""
+"""Trade-offs: accuracy against parameters, FLOPs, RAM or flash, with the front that nothing beats on both."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from replaytree.report.section import Section
 from replaytree.report.wording import short
 from replaytree.tree import ReplayTree
 
-Cost = Literal["params", "flops"]
+Cost = Literal["params", "flops", "ram_bytes", "flash_bytes"]
 MOST_POINTS = 1500
-NOUNS: dict[Cost, str] = {"params": "parameters", "flops": "FLOPs"}
+NOUNS: dict[Cost, str] = {
+    "params": "parameters", "flops": "FLOPs", "ram_bytes": "bytes of RAM", "flash_bytes": "bytes of flash",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class ParetoRow:
 def pareto_rows(data: SearchData, cost: Cost) -> list[ParetoRow]:
     """Cheapest first; prefixes whose cost is unknown are left out."""
     if cost not in get_args(Cost):
-        raise ConfigError(f"cost is {cost!r}; it must be 'params' or 'flops'")
+        raise ConfigError(f"cost is {cost!r}; it must be one of {', '.join(get_args(Cost))}")
     priced = sorted(
         (price, place, node) for place, node in enumerate(data.comparable) if (price := getattr(node, cost)) is not None
     )
@@ -96,7 +98,8 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost, metric: Metric) -> go.Fig
     heights = _window([row.bound for row in rows], metric)
     # A cost of 0 cannot be shown on a logarithmic axis.
     kind = "log" if rows and rows[0].cost > 0 else "linear"
-    title = "parameters" if cost == "params" else f"FLOPs (multiply-adds {metric.each})"
+    more = {"flops": f" (multiply-adds {metric.each})", "ram_bytes": " (8 bits a number)", "flash_bytes": " (int8)"}
+    title = NOUNS[cost] + more.get(cost, "")
     across = _costs(rows, heights, metric) if kind == "log" else None
     step = None if across is None else 1 if across[1] - across[0] > 2 else "D2"
     figure.update_xaxes(title_text=title, type=kind, dtick=step, tickformat="~s", range=across)
@@ -105,7 +108,10 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost, metric: Metric) -> go.Fig
 
 
 def plot_pareto(search: HasTree | ReplayTree, *, cost: Cost = "params") -> go.Figure:
-    """Accuracy or perplexity against 'params' or 'flops', over the prefixes measured at the search's largest budget."""
+    """Accuracy or perplexity against a cost, over the prefixes measured at the search's largest budget.
+
+    The costs are 'params', 'flops', 'ram_bytes' and 'flash_bytes'.
+    """
     data = read_search(search)
     return draw_pareto(pareto_rows(data, cost), cost, data.metric)
 
@@ -192,4 +198,4 @@ SECTION = Section(
     finding=lambda data, found: pareto_finding(found.rows, found.cost, data.metric),
     caption=_caption,
 )
-PARAMS, FLOPS = _against("params"), _against("flops")
+PARTS = tuple(map(_against, NOUNS))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only, require_whole
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +67,17 @@ class AuxiliaryClassifier:
         channels, height, width = only(self, shapes)
         _, rows, columns = self._pooled(shapes)
         return channels * (height * width + rows * columns) + 2 * (NARROW * rows * columns + WIDE)
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU, pooling, two convolutions with batch norm folded into them, the linear layer."""
+        channels, rows, columns = self._pooled(shapes)
+        return in_turn(
+            Operation(math.prod(only(self, shapes)), in_place=True),
+            Operation(channels * rows * columns),
+            Operation(NARROW * rows * columns, channels * NARROW, NARROW),
+            Operation(WIDE, WIDE * NARROW * rows * columns, WIDE),
+            Operation(self.num_classes, WIDE * self.num_classes, self.num_classes * self.bias),
+        )
 
     def module(self, *shapes: Shape) -> nn.Module:
         """As above, flattened before the linear layer."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output, only, require_channels, require_odd, require_whole
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,6 +65,11 @@ class BiasedConvolution:
     def activations(self, *shapes: Shape) -> int:
         """The ReLU's output, which overwrites the convolution's."""
         return math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The convolution."""
+        channels = self.output_channels
+        return (Operation(math.prod(legal_output(self, *shapes)), self.params(*shapes) - channels, channels),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """The convolution, from He's normal distribution (fan in) and biases of 0, and ReLU."""

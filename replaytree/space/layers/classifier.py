@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only, require_switch, require_whole
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +61,12 @@ class Classifier:
     def activations(self, *shapes: Shape) -> int:
         """What the linear layer reads."""
         return self._inputs(shapes)
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The averages, unless all values are read; the linear layer."""
+        read = self._inputs(shapes)
+        linear = Operation(self.num_classes, read * self.num_classes, self.num_classes * self.bias)
+        return in_turn(*([Operation(read)] if self.pool == "average" else []), linear)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """`pool`, unless it is flattened, then `flatten` and `linear`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output
+from replaytree.space.layers.operation import INPUT, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +66,11 @@ class Concatenation:
     def activations(self, *shapes: Shape) -> int:
         """The output."""
         return math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The copies of all inputs."""
+        reads = tuple(INPUT - place for place in range(len(shapes)))
+        return (Operation(math.prod(legal_output(self, *shapes)), reads=reads),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Padding and torch.cat."""

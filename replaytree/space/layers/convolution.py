@@ -16,6 +16,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import Operation
 from replaytree.space.layers.subsampled import SUBSAMPLED, convolution_class
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Convolution:
         channels, *sides = only(self, shapes)
         padded = math.prod((channels, *(side + self.kernel - 1 for side in sides))) if self.kernel % 2 == 0 else 0
         return 2 * math.prod(legal_output(self, *shapes)) + padded
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The convolution; batch norm is folded into it."""
+        weights = self.params(*shapes) - 2 * self.output_channels
+        return (Operation(math.prod(legal_output(self, *shapes)), weights, self.output_channels),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Padding for an even kernel, the convolution, batch norm, ReLU."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import format_shape, legal_output, only, require_label
+from replaytree.space.layers.operation import Operation
 from replaytree.space.returned import called, require_cost, require_shape
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class CustomLayer:
     def activations(self, *shapes: Shape) -> int:
         """A guess, because only the module knows: as many as a residual block of this input and output keeps."""
         return 4 * math.prod(legal_output(self, *shapes)) + math.prod(only(self, shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """One, because only the module knows what it does within; every parameter counts as a weight."""
+        return (Operation(math.prod(legal_output(self, *shapes)), self.params(*shapes)),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """What the builder returns; SpaceError where that is no module. It is given contiguous tensors."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +62,11 @@ class Ending:
         if self.kind == "gap":
             return channels
         return channels * height * width if min(channels, height * width) > 1 else 0
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The averages; a column, which is the map itself."""
+        size = math.prod(self.output_shape(*shapes) or ())
+        return (Operation(size, in_place=self.kind == "softmax"),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Flattening, or torch's own average pooling."""

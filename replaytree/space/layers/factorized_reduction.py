@@ -15,6 +15,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import INPUT, Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,6 +88,18 @@ class FactorizedReduction:
         padded = channels * (height + rows) * (width + columns) if rows or columns else 0
         rectified = channels * height * width if self.relu else 0
         return 2 * math.prod(legal_output(self, *shapes)) + padded + rectified
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU; the two convolutions, with batch norm folded into them; their outputs side by side."""
+        channels, after = only(self, shapes)[0], self.channels
+        _, height, width = legal_output(self, *shapes)
+        relu = (Operation(math.prod(only(self, shapes)), in_place=True),) if self.relu else ()
+        source = len(relu) + INPUT
+        halves = (
+            Operation(half * height * width, channels * half, half, reads=(source,))
+            for half in (after // 2, after - after // 2)
+        )
+        return (*relu, *halves, Operation(after * height * width, reads=(source + 1, source + 2)))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """`even` and `odd`, side by side, and `norm`."""

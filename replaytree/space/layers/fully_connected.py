@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only, require_channels, require_whole
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +63,10 @@ class FullyConnected:
         """The ReLU's output, which overwrites the linear layer's; the flattened copy of a map, as of an ending."""
         channels, height, width = only(self, shapes)
         return self.output_units + (self._inputs(shapes) if min(channels, height * width) > 1 else 0)
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The linear layer."""
+        return (Operation(self.output_units, self._inputs(shapes) * self.output_units, self.output_units),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Flattening, the linear layer from He's normal distribution and biases of 0, ReLU, one pixel."""

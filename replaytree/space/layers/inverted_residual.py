@@ -16,6 +16,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import INPUT, Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,6 +95,19 @@ class InvertedResidual:
         _, height, width = only(self, shapes)
         _, rows, columns = legal_output(self, *shapes)
         return 3 * hidden * (height * width + rows * columns) + 2 * after * rows * columns
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The three convolutions, with batch norm folded into them, and the addition of the input."""
+        channels, hidden, after = self._channels(shapes)
+        _, height, width = only(self, shapes)
+        _, rows, columns = legal_output(self, *shapes)
+        found = in_turn(
+            Operation(hidden * height * width, channels * hidden, hidden),
+            Operation(hidden * rows * columns, hidden * self.kernel**2, hidden),
+            Operation(after * rows * columns, hidden * after, after),
+        )
+        skip = Operation(after * rows * columns, reads=(2, INPUT), in_place=True)
+        return (*found, skip) if self.skips(channels) else found
 
     def module(self, *shapes: Shape) -> nn.Module:
         """The three convolutions, in a Skip where the input is added."""

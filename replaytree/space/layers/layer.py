@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,10 @@ class Layer(Protocol):
 
     def activations(self, *shapes: Shape) -> int:
         """Numbers of 32 bits kept for one image for the backward pass, the output included."""
+        ...
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """What the deployed layer does, in order, the last of which makes its output."""
         ...
 
     def module(self, *shapes: Shape) -> nn.Module:

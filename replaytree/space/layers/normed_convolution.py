@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from replaytree.errors import SpaceError
@@ -19,6 +19,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import Operation, in_turn
 from replaytree.space.layers.subsampled import SUBSAMPLED, convolution_class
 
 if TYPE_CHECKING:
@@ -85,6 +86,15 @@ class NormedConvolution:
         between = only(self, shapes)[0] * height * width if self.separable else 0
         rectified = math.prod(only(self, shapes)) if self.relu in ("before", "both") else 0
         return 2 * channels * height * width + between + rectified
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU before it; one or two convolutions, the last with batch norm folded into it."""
+        _, height, width = legal_output(self, *shapes)
+        found = [Operation(math.prod(only(self, shapes)), in_place=True)] if self.relu in ("before", "both") else []
+        for read, channels, kernel, _, groups in self._convolutions(only(self, shapes)[0]):
+            found.append(Operation(channels * height * width, read // groups * channels * kernel**2))
+        found[-1] = replace(found[-1], biases=self.channels)
+        return in_turn(*found)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """ReLU, one or two convolutions, batch norm, ReLU."""

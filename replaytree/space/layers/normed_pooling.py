@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output, norm_source
+from replaytree.space.layers.operation import Operation, in_turn
 from replaytree.space.layers.pooling import Pooling, PoolingKind
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class NormedPooling:
     def activations(self, *shapes: Shape) -> int:
         """What the pooling keeps, and the output."""
         return self.pooling.activations(*shapes) + math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The pooling, and batch norm."""
+        shape = legal_output(self, *shapes)
+        return in_turn(Operation(math.prod(shape)), Operation(math.prod(shape), shape[0], shape[0], in_place=True))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """The pooling and batch norm."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output, why_shapes_differ
+from replaytree.space.layers.operation import Operation, added
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,6 +62,13 @@ class NormedSum:
     def activations(self, *shapes: Shape) -> int:
         """The output after batch norm; before it, too, where something was added."""
         return min(len(shapes), 2) * math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The sum, and batch norm, which no convolution of its own stands before."""
+        shape = legal_output(self, *shapes)
+        size, channels = math.prod(shape), shape[0]
+        norm = Operation(size, channels, channels, in_place=True)
+        return (norm,) if len(shapes) == 1 else (added(size, len(shapes)), replace(norm, reads=(0,)))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """The sum, and `norm`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only, require_whole
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,6 +54,12 @@ class Pointwise:
         """What ReLU gives, and the output."""
         channels, height, width = only(self, shapes)
         return (channels + self.channels) * height * width
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU, and the convolution."""
+        channels, height, width = only(self, shapes)
+        rectified = Operation(channels * height * width, in_place=True)
+        return in_turn(rectified, Operation(self.channels * height * width, channels * self.channels))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """ReLU and the convolution."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only, require_whole
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -85,6 +86,13 @@ class PooledConvolution:
             if _pad((rows, columns))
         )
         return kept * self.channels * height * width + padded
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The convolution, and the pooling."""
+        _, height, width = only(self, shapes)
+        size = self.channels * height * width
+        convolution = Operation(size, self.params(*shapes) - self.channels, self.channels)
+        return in_turn(convolution, *([Operation(size)] if self.pool > 1 else []))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Convolution, ReLU, pooling, dropout, and padding before even windows. Xavier's initialisation."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output, only, require_whole, why_stride_illegal
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,6 +68,10 @@ class Pooling:
     def activations(self, *shapes: Shape) -> int:
         """The output; for the maximum also where each value came from, an index of 64 bits."""
         return (3 if self.kind == "max" else 1) * math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The pooling."""
+        return (Operation(math.prod(legal_output(self, *shapes))),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """torch's own pooling."""

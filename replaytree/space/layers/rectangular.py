@@ -14,6 +14,7 @@ from replaytree.space.layers.layer import (
     require_channels,
     require_whole,
 )
+from replaytree.space.layers.operation import Operation, in_turn
 from replaytree.space.layers.subsampled import SUBSAMPLED, convolution_class
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ class RectangularConvolution:
         channels, height, width = only(self, shapes)
         padded = channels * (height + self.kernel_height - 1) * (width + self.kernel_width - 1) if self._uneven else 0
         return 2 * math.prod(legal_output(self, *shapes)) + padded
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The convolution with its ReLU, and batch norm, which cannot be folded over a ReLU."""
+        size, channels = math.prod(legal_output(self, *shapes)), self.output_channels
+        weights = self.params(*shapes) - 2 * channels
+        return in_turn(Operation(size, weights), Operation(size, channels, channels, in_place=True))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Padding for an even side of the kernel, the convolution, ReLU, batch norm."""

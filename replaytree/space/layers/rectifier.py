@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,6 +45,10 @@ class Rectifier:
     def activations(self, *shapes: Shape) -> int:
         """The output."""
         return math.prod(only(self, shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU."""
+        return (Operation(math.prod(only(self, shapes)), in_place=True),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """torch's own."""

@@ -16,6 +16,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import INPUT, Operation, in_turn
 from replaytree.space.layers.subsampled import SUBSAMPLED
 
 if TYPE_CHECKING:
@@ -99,6 +100,15 @@ class ResidualBlock:
     def activations(self, *shapes: Shape) -> int:
         """The outputs of the two or three convolutions and of the two ReLUs."""
         return (5 if self.projects(only(self, shapes)[0]) else 4) * math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The branch's two convolutions, that of the shortcut, and the addition."""
+        channels, after = only(self, shapes)[0], self.output_channels
+        size = math.prod(legal_output(self, *shapes))
+        branch = in_turn(Operation(size, 9 * channels * after, after), Operation(size, 9 * after * after, after))
+        if not self.projects(channels):
+            return (*branch, Operation(size, reads=(1, INPUT), in_place=True))
+        return (*branch, Operation(size, channels * after, after), Operation(size, reads=(1, 2), in_place=True))
 
     def module(self, *shapes: Shape) -> nn.Module:
         """relu(branch(x) + shortcut(x))."""

@@ -16,6 +16,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,6 +76,15 @@ class SeparableConvolution:
         """The outputs of both convolutions and of both ReLUs."""
         _, height, width = legal_output(self, *shapes)
         return 2 * (only(self, shapes)[0] + self.output_channels) * height * width
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """Both convolutions, with batch norm folded into them."""
+        channels, after = only(self, shapes)[0], self.output_channels
+        _, height, width = legal_output(self, *shapes)
+        return in_turn(
+            Operation(channels * height * width, channels * self.kernel**2, channels),
+            Operation(after * height * width, channels * after, after),
+        )
 
     def module(self, *shapes: Shape) -> nn.Module:
         """Convolution, batch norm and ReLU, twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import Operation
 from replaytree.space.layers.subsampled import SUBSAMPLED, convolution_class
 
 if TYPE_CHECKING:
@@ -81,6 +83,11 @@ class ShapedConvolution:
         """The convolution's output and the ReLU's."""
         channels, height, width = legal_output(self, *shapes)
         return 2 * channels * height * width
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The convolution; batch norm is folded into it."""
+        weights = self.params(*shapes) - 2 * self.output_channels
+        return (Operation(math.prod(legal_output(self, *shapes)), weights, self.output_channels),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """The convolution, batch norm, ReLU."""

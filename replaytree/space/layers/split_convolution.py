@@ -16,6 +16,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,6 +82,16 @@ class SplitConvolution:
             height, width = -(-height // down), -(-width // right)
             total += channels * height * width
         return total + output[0] * output[1] * output[2]
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU before each convolution, and batch norm folded into it."""
+        legal_output(self, *shapes)
+        inputs, height, width = only(self, shapes)
+        found = [Operation(inputs * height * width, in_place=True)]
+        for read, channels, (rows, columns), (down, right) in self._convolutions(inputs):
+            height, width = -(-height // down), -(-width // right)
+            found.append(Operation(channels * height * width, read * rows * columns * channels, channels))
+        return in_turn(*found)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """ReLU, a convolution and batch norm, four times."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +19,7 @@ from replaytree.space.layers.layer import (
     strided_shape,
     why_stride_illegal,
 )
+from replaytree.space.layers.operation import Operation, in_turn
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,6 +79,15 @@ class StackedSeparable:
         inputs, *sides = only(self, shapes)
         first = inputs * sides[0] * sides[1] + (inputs + channels) * height * width
         return first + (3 * (self.stacks - 1) + 1) * channels * height * width
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """ReLU before the first stack; of each stack two convolutions, the second with batch norm folded in."""
+        _, height, width = legal_output(self, *shapes)
+        found = [Operation(math.prod(only(self, shapes)), in_place=True)]
+        for read, _ in self._stacks(only(self, shapes)[0]):
+            found.append(Operation(read * height * width, read * self.kernel**2))
+            found.append(Operation(self.channels * height * width, read * self.channels, self.channels))
+        return in_turn(*found)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """ReLU, two convolutions and batch norm, `stacks` times."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output, why_shapes_differ
+from replaytree.space.layers.operation import Operation, added
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,10 @@ class Sum:
     def activations(self, *shapes: Shape) -> int:
         """The output."""
         return math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The sum."""
+        return (added(math.prod(legal_output(self, *shapes)), len(shapes)),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """The sum."""

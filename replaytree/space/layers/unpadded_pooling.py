@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import legal_output, only, require_whole
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,10 @@ class UnpaddedPooling:
     def activations(self, *shapes: Shape) -> int:
         """The output, and where each value came from, an index of 64 bits."""
         return 3 * math.prod(legal_output(self, *shapes))
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The pooling."""
+        return (Operation(math.prod(legal_output(self, *shapes))),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """torch's own pooling."""

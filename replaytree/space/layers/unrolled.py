@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from replaytree.records import Shape
 from replaytree.space.layers.layer import only
+from replaytree.space.layers.operation import Operation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,6 +50,10 @@ class Unrolled:
         """None: the output is the input's memory, seen in another way."""
         only(self, shapes)
         return 0
+
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
+        """The map itself, seen in another way."""
+        return (Operation(math.prod(only(self, shapes)), in_place=True),)
 
     def module(self, *shapes: Shape) -> nn.Module:
         """torch's own reshaping."""

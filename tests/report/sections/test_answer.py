@@ -35,14 +35,15 @@ def test_trainings_and_images_are_both_counted_where_both_are_known(grow, traini
 
 
 def test_the_limits_of_the_search_and_whether_the_best_keeps_them(grow, golden):
-    config = {"max_params": 20, "target_params": 5, "max_flops": None, "target_flops": 999}
+    config = {"max_params": 20, "target_params": 5, "max_flops": None, "max_ram": 7, "target_flops": 999}
     assert answer(read_search(grow(golden, config=config))).limits == (
         Limit("--max-params", 20, 10),
+        Limit("--max-ram", 7, None),
         Limit("--target-params", 5, 10),
         Limit("--target-flops", 999, 1000),
     )
     assert [limit.kept for limit in answer(read_search(grow(golden, "again", config=config))).limits] == [
-        True, False, False,
+        True, None, False, False,
     ]  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from replaytree.errors import ConfigError
 from replaytree.metric import ACCURACY
 from replaytree.report.reading import read_search
 from replaytree.report.sections.tradeoffs import (
-    FLOPS,
-    PARAMS,
+    PARTS,
     SECTION,
     ParetoRow,
     draw_pareto,
@@ -56,7 +55,7 @@ def test_drawing_fewer_points_keeps_the_front():
 def test_plot_pareto_by_params_or_flops(tree):
     assert list(plot_pareto(tree).data[1].x) == [10]
     assert list(plot_pareto(tree, cost="flops").data[1].x) == [1000]
-    with pytest.raises(ConfigError, match="'params' or 'flops'"):
+    with pytest.raises(ConfigError, match="one of params, flops, ram_bytes, flash_bytes"):
         plot_pareto(tree, cost="euros")
 
 
@@ -109,5 +108,5 @@ def test_without_parameters_the_heading_speaks_of_flops_and_without_costs_there_
     # Of one layer and of two, 1,000 FLOPs each: their bounds are less than a point apart.
     assert SECTION.finding(free, found).startswith("At least")
     assert " accuracy for 1k FLOPs, " in SECTION.finding(free, found)
-    assert [section.rows(free) != [] for section in (PARAMS, FLOPS)] == [False, True]
+    assert [section.rows(free) != [] for section in PARTS] == [False, True, False, False]
     assert tradeoffs(replace(free, nodes=tuple(replace(node, flops=None) for node in free.nodes))) is None

@@ -1,0 +1,21 @@
+"""What the network of a prefix costs, by the names that records and columns have for it. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from replaytree.records import Path, Space
+
+COSTS = ("params", "flops", "ram_bytes", "flash_bytes")
+
+
+def costs_of(space: Space, prefix: Path, names: Collection[str] = COSTS) -> dict[str, int | None]:
+    """The costs of the prefix with its head (Space.cost, Network); None for those that the space does not know."""
+    found: dict[str, int | None] = dict(zip(COSTS, space.cost(prefix) or (None, None), strict=False))
+    of_network = [name for name in names if name not in found]
+    if of_network:
+        # A space of labels knows no networks.
+        network: Any = getattr(space, "network", lambda _: None)(prefix)
+        found |= {name: getattr(network, name, None) for name in of_network}
+    return {name: found[name] for name in names}
