@@ -297,7 +297,7 @@ def test_what_sqlite_itself_finds():
         "PRAGMA ignore_check_constraints=ON",
         f"INSERT INTO searches VALUES (1, 'first', '{NOON}', 0, '{{\"seed\": 0}}', '{space}', NULL, '{{}}', 'images')",
         "INSERT INTO nodes VALUES (1, 1, NULL, 1, 0, 'conv', '0', 'conv', NULL, NULL, NULL, 1, 1, 1.5, "
-        '\'{"layer": "conv"}\')',
+        '\'{"layer": "conv"}\', NULL, NULL)',
         "INSERT INTO node_budgets VALUES (1, 4, 1, 1, 1.5, 0.0, 1, 1.5, 9223372036854775807)",
         "INSERT INTO budgets VALUES (1, 4, 0, 0.0)",
         "INSERT INTO noise_factors VALUES (1, 4, 1, 1, NULL)",
