@@ -180,26 +180,35 @@ class Graph:
         return BYTES * most_alive(steps, sizes, {IMAGE: math.prod(self.input_shape)})
 
     @cached_property
-    def operations(self) -> tuple[Operation, ...]:
-        """All operations of the deployed network in turn; they read one another, or IMAGE."""
-        return joined([(sources, layer.operations(*shapes)) for layer, sources, shapes in self._reading])
+    def operations(self) -> tuple[Operation, ...] | None:
+        """All operations of the deployed network in turn; they read one another, or IMAGE.
+
+        None where those of a layer are unknown, and with them the memory.
+        """
+        found = [(sources, layer.operations(*shapes)) for layer, sources, shapes in self._reading]
+        known = [(sources, operations) for sources, operations in found if operations is not None]
+        return joined(known) if len(known) == len(found) else None
 
     @cached_property
-    def ram_bytes(self) -> int:
+    def ram_bytes(self) -> int | None:
         """The most bytes of 8-bit maps alive at once while one image is classified, the image and the logits included.
 
         A buffer lives from the operation that makes it to the last one that reads it. One that works on each number by
         itself (ReLU, batch norm that is not folded, an addition) is in place where it may be. Every input of a
         concatenation is copied. What a kernel needs for itself is not counted.
         """
+        if self.operations is None:
+            return None
         steps = [each.reads for each in self.operations]
         sizes = [each.makes for each in self.operations]
         in_place = {step for step, each in enumerate(self.operations) if each.in_place}
         return most_alive(steps, sizes, {IMAGE: math.prod(self.input_shape)}, in_place=in_place)
 
     @cached_property
-    def flash_bytes(self) -> int:
+    def flash_bytes(self) -> int | None:
         """The bytes of the weights, of 8 bits, and of the biases, of 32 bits; batch norm is folded where it can be."""
+        if self.operations is None:
+            return None
         return sum(each.weights + BYTES * each.biases for each in self.operations)
 
     def own_params(self, depth: int) -> int:

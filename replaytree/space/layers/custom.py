@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 from replaytree.errors import SpaceError
 from replaytree.records import Shape
 from replaytree.space.layers.layer import format_shape, legal_output, only, require_label
-from replaytree.space.layers.operation import Operation
 from replaytree.space.returned import called, require_cost, require_shape
 
 if TYPE_CHECKING:
@@ -76,9 +75,9 @@ class CustomLayer:
         """A guess, because only the module knows: as many as a residual block of this input and output keeps."""
         return 4 * math.prod(legal_output(self, *shapes)) + math.prod(only(self, shapes))
 
-    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
-        """One, because only the module knows what it does within; every parameter counts as a weight."""
-        return (Operation(math.prod(legal_output(self, *shapes)), self.params(*shapes)),)
+    def operations(self, *shapes: Shape) -> None:
+        """Unknown: only the module knows what it does within."""
+        return
 
     def module(self, *shapes: Shape) -> nn.Module:
         """What the builder returns; SpaceError where that is no module. It is given contiguous tensors."""

@@ -58,8 +58,8 @@ class Layer(Protocol):
         """Numbers of 32 bits kept for one image for the backward pass, the output included."""
         ...
 
-    def operations(self, *shapes: Shape) -> tuple[Operation, ...]:
-        """What the deployed layer does, in order, the last of which makes its output."""
+    def operations(self, *shapes: Shape) -> tuple[Operation, ...] | None:
+        """What the deployed layer does, in order, the last of which makes its output; None where only torch knows."""
         ...
 
     def module(self, *shapes: Shape) -> nn.Module:

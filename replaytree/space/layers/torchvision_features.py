@@ -80,6 +80,10 @@ class TorchvisionFeatures:
         """The outputs of all modules within."""
         return self._measured(shapes)[3]
 
+    def operations(self, *shapes: Shape) -> None:
+        """Unknown: torch does not say which of its maps are alive at once."""
+        return
+
     def module(self, *shapes: Shape) -> nn.Module:
         """The network without its last layer."""
         from replaytree.space.layers.modules.torchvision_features import torchvision_features
