@@ -18,11 +18,11 @@ from replaytree.config.option import LARGEST
 if TYPE_CHECKING:
     from replaytree.tree import Node, ReplayTree
 
-# The front is made from the most accurate prefixes: timing thousands of networks would take minutes.
-PARETO_CANDIDATES = 500
+# Timing thousands of networks would take minutes.
+TIMED = 500
 PARETO = (
-    'Only those that none beats in "at least", the bound of the accuracy, and in parameters, FLOPs (and latency): '
-    f"the Pareto front of the {PARETO_CANDIDATES} best."
+    'Only those that none beats in "at least", the bound of the accuracy, and in parameters, FLOPs and RAM: the Pareto '
+    f"front of all prefixes. With --measure-latency also in latency, of the {TIMED} best and of that front."
 )
 
 
@@ -73,14 +73,17 @@ def best(
         "max_params": max_params, "max_flops": max_flops, "max_ram": max_ram, "max_flash": max_flash,
     }  # fmt: skip
     # One more than is shown tells whether there are more.
-    nodes = tree.best(
-        max(k, PARETO_CANDIDATES) if pareto else min(k, LARGEST - 1) + 1, max_depth=max_depth, epochs=epochs, **costs
-    )
+    nodes = tree.best(min(k, LARGEST - 1) + 1, max_depth=max_depth, epochs=epochs, **costs)
     if (pareto or measure_latency) and nodes:
-        front = _front(tree, nodes if pareto else nodes[:k], pareto=pareto, device=device if measure_latency else None)
-        chosen, latencies = front
-        latencies = latencies and latencies[:k]
-        console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies, unit=unit)
+        from replaytree.deliver import pareto_nodes
+
+        chosen, latencies = nodes[:k], None
+        if pareto:
+            chosen = pareto_nodes(tree, max_depth=max_depth, epochs=epochs, **costs)
+        if measure_latency:
+            more = tree.best(TIMED, max_depth=max_depth, epochs=epochs, **costs) if pareto else []
+            chosen, latencies = _timed(tree, chosen, more, device=device)
+        console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies and latencies[:k], unit=unit)
         if pareto and len(chosen) > k and format_ == "table":
             say(f"{k} of {len(chosen)} on the front; -k shows more")
         if format_ == "table":
@@ -103,14 +106,13 @@ def best(
             print_networks(tree)
 
 
-def _front(
-    tree: ReplayTree, nodes: list[Node], *, pareto: bool, device: str | None
-) -> tuple[list[Node], list[float] | None]:
-    """The nodes, or those on their front, and their latencies if a device is given."""
-    from replaytree.deliver import measure_latencies, pareto_nodes
+def _timed(tree: ReplayTree, nodes: list[Node], more: list[Node], *, device: str) -> tuple[list[Node], list[float]]:
+    """The nodes and their latencies; with `more`, those of both that are on the front with latency."""
+    from replaytree.deliver import fastest, measure_latencies
     from replaytree.training import resolve_device
+    from replaytree.tree import rank
 
-    latencies = None if device is None else measure_latencies(tree, nodes, device=resolve_device(device))
-    positions = pareto_nodes(nodes, latencies) if pareto else list(range(len(nodes)))
-    chosen = [nodes[position] for position in positions]
-    return chosen, None if latencies is None else [latencies[position] for position in positions]
+    every = sorted({node.node_id: node for node in (*nodes, *more)}.values(), key=rank) if more else nodes
+    latencies = measure_latencies(tree, every, device=resolve_device(device))
+    positions = fastest(every, latencies) if more else range(len(every))
+    return [every[position] for position in positions], [latencies[position] for position in positions]

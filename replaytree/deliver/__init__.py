@@ -7,7 +7,7 @@ from replaytree.deliver.int8 import Int8Options
 from replaytree.deliver.load import load
 from replaytree.deliver.made import AnyModel
 from replaytree.deliver.model import Model
-from replaytree.deliver.pareto import measure_latencies, pareto_nodes
+from replaytree.deliver.pareto import fastest, measure_latencies, pareto_nodes
 from replaytree.deliver.picture_inputs import PictureInputs, picture_inputs
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.retrain import (
@@ -44,6 +44,7 @@ __all__ = [
     "Verification",
     "data_again",
     "export",
+    "fastest",
     "find_pictures",
     "format_of",
     "load",

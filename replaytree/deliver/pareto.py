@@ -7,45 +7,66 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Unpack
 
+import numpy as np
 import torch
 from torch import nn
 
+from replaytree.config.limits import CostLimits
 from replaytree.deliver.subject import network_builders
 from replaytree.records import Shape
+from replaytree.space.costs import COSTS
 from replaytree.tree import Node, ReplayTree
-
-_T = TypeVar("_T")
 
 ROUNDS = 5
 WARM_UP = 3
 PASSES = 9
 
 
-def pareto_front(items: Sequence[_T], objectives: Callable[[_T], Sequence[float]]) -> list[_T]:
-    """The items that no other dominates, in their order; every objective is minimised.
+def pareto_front(values: Sequence[Sequence[float]]) -> list[int]:
+    """The positions of the rows that no other dominates, in order; every column is minimised.
 
-    One item dominates another if it is nowhere larger and somewhere smaller (Pareto, 1906), so equal items all stay.
+    One row dominates another if it is nowhere larger and somewhere smaller (Pareto, 1906), so equal rows all stay.
     """
-    values = [tuple(objectives(item)) for item in items]
-    return [
-        item
-        for item, own in zip(items, values, strict=True)
-        if not any(other != own and all(o <= v for o, v in zip(other, own, strict=True)) for other in values)
-    ]
+    if not len(values):
+        return []
+    table = np.asarray(values, dtype=float)
+    # In lexicographic order the first row that is left is dominated by none: whatever dominates it would come before.
+    order = np.lexsort(table.T[::-1])
+    found: list[int] = []
+    while len(order):
+        first, left = table[order[0]], table[order]
+        equal = (left == first).all(axis=1)
+        found += order[equal].tolist()
+        order = order[~(left >= first).all(axis=1)]
+    return sorted(found)
 
 
-def pareto_nodes(nodes: Sequence[Node], latencies: Sequence[float] | None = None) -> list[int]:
-    """The positions of the nodes on the front of bound, parameters, FLOPs and, if given, latency."""
+def pareto_nodes(
+    tree: ReplayTree, *, max_depth: int | None = None, epochs: int | None = None, **limits: Unpack[CostLimits]
+) -> list[Node]:
+    """The nodes on the front of bound, parameters, FLOPs and RAM, of all that `best` ranks, best first."""
+    every = tree.priced(max_depth=max_depth, epochs=epochs, **limits)
+    front = pareto_front([_objectives(each.training_bound, each.costs) for each in every])
+    return tree.ranked([every[position].node_id for position in front], epochs=epochs)
 
-    def objectives(position: int) -> list[float]:
-        node = nodes[position]
-        costs = [math.inf if cost is None else float(cost) for cost in (node.params, node.flops)]
-        bound = -math.inf if node.training_bound is None else node.training_bound
-        return [-bound, *costs, *([] if latencies is None else [latencies[position]])]
 
-    return pareto_front(range(len(nodes)), objectives)
+def fastest(nodes: Sequence[Node], latencies: Sequence[float]) -> list[int]:
+    """The positions of the nodes on the front of bound, parameters, FLOPs, RAM and latency."""
+    return pareto_front(
+        [
+            [*_objectives(node.training_bound, [getattr(node, name) for name in COSTS]), latency]
+            for node, latency in zip(nodes, latencies, strict=True)
+        ]
+    )
+
+
+def _objectives(bound: float | None, costs: Sequence[int | None]) -> list[float]:
+    """What is minimised; the bytes of the weights follow from the parameters, and would only make the front longer."""
+    known = dict(zip(COSTS, costs, strict=True))
+    priced = [math.inf if (cost := known[name]) is None else float(cost) for name in ("params", "flops", "ram_bytes")]
+    return [math.inf if bound is None else -bound, *priced]
 
 
 def measure_latencies(tree: ReplayTree, nodes: Sequence[Node], *, device: torch.device) -> list[float]:

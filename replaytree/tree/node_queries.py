@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, SupportsIndex, Unpack
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, bindparam, exists, func, select
 
-from replaytree.config.limits import CostLimits
+from replaytree.config.limits import LIMITS, CostLimits
 from replaytree.errors import ConfigError, NodeNotFound, StorageError
 from replaytree.metric import ACCURACY, METRICS, Metric
 from replaytree.records import BudgetSums, NodeStats, Path
+from replaytree.space.costs import COSTS
 from replaytree.tree.best import best_ids
 from replaytree.tree.engine import reading
 from replaytree.tree.noise import noises, training_noise
-from replaytree.tree.ranking import Uncertainty
-from replaytree.tree.records import Leader, Node, path_from_text, path_text, shape_from_text
+from replaytree.tree.ranking import Uncertainty, rank, training_bound
+from replaytree.tree.records import Leader, Node, Priced, path_from_text, path_text, shape_from_text
 from replaytree.tree.schema import IN_AT_ONCE, node_budgets, nodes, rescores, searches
 from replaytree.tree.storage_errors import advice
 from replaytree.tree.stored_json import read_data
 
+_COSTS = tuple(nodes.c[name] for name in COSTS)
 _NODE_STATS = (
     select(
         nodes.c.id,
@@ -111,8 +114,53 @@ def best_of(
         max_depth=max_depth,
         **limits,
     )
+    return _nodes_of(connection, node_ids, epochs, Uncertainty(noise, images, metric))
+
+
+def priced(
+    engine: Engine,
+    search_id: int,
+    *,
+    max_depth: int | None = None,
+    epochs: int | None = None,
+    **limits: Unpack[CostLimits],
+) -> list[Priced]:
+    """All prefixes that `best` ranks, of whatever bound, in no order: how each ranks, and what it costs."""
+    query = (
+        select(nodes.c.id, node_budgets.c.average_accuracy, node_budgets.c.evaluation_count, *_COSTS)
+        .join(node_budgets, node_budgets.c.node_id == nodes.c.id)
+        .where(nodes.c.search_id == search_id, node_budgets.c.evaluation_count > 0)
+        .where(*(nodes.c[LIMITS[name].cost] <= limit for name, limit in limits.items() if limit is not None))
+    )
+    if max_depth is not None:
+        query = query.where(nodes.c.depth <= max_depth)
+    with reading(engine) as connection:
+        largest, _, metric = _about(connection, search_id)
+        epochs = largest if epochs is None else epochs
+        if epochs is None:
+            return []
+        noise = training_noise(connection, search_id, epochs=epochs)
+        return [
+            Priced(node_id, training_bound(average, count, noise=noise, metric=metric), tuple(costs))
+            for node_id, average, count, *costs in connection.execute(query.where(node_budgets.c.epochs == epochs))
+        ]
+
+
+def ranked_nodes(engine: Engine, search_id: int, node_ids: Sequence[int], *, epochs: int | None = None) -> list[Node]:
+    """The nodes of these ids that were measured at one budget, best first."""
+    with reading(engine) as connection:
+        largest, images, metric = _about(connection, search_id)
+        epochs = largest if epochs is None else epochs
+        if epochs is None:
+            return []
+        known = Uncertainty(training_noise(connection, search_id, epochs=epochs), images, metric)
+        return sorted(_nodes_of(connection, node_ids, epochs, known), key=rank)
+
+
+def _nodes_of(connection: Connection, node_ids: Sequence[int], epochs: int, known: Uncertainty) -> list[Node]:
+    """The nodes of these ids at one budget, in their order."""
     found = {
-        row.id: _node(row, Uncertainty(noise, images, metric))
+        row.id: _node(row, known)
         for start in range(0, len(node_ids), IN_AT_ONCE)
         for row in connection.execute(
             _NODES_AT_BUDGET, {"epochs": epochs, "node_ids": node_ids[start : start + IN_AT_ONCE]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from replaytree import metric
 from replaytree.border import LARGEST_INTEGER, items, number, whole
@@ -123,6 +123,14 @@ class Node:
         shape = self.output_shape and "x".join(map(str, self.output_shape))
         rows = [("layers", " ".join(self.labels)), *((name, getattr(self, name)) for name in names)]
         return facts(f"node {self.node_id} of search {self.search}", [*rows, ("output_shape", shape)])
+
+
+class Priced(NamedTuple):
+    """How a prefix ranks, and what it costs, in the order of space.costs.COSTS."""
+
+    node_id: int
+    training_bound: float
+    costs: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

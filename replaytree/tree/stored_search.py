@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, SupportsIndex, Unpack
 
 from sqlalchemy import Engine
@@ -18,7 +19,7 @@ from replaytree.tree.goals import Goal, stored_goal
 from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.prior import fitting, stored_prior
 from replaytree.tree.ranking import Uncertainty
-from replaytree.tree.records import EpisodeInfo, Leader, Node, SearchInfo
+from replaytree.tree.records import EpisodeInfo, Leader, Node, Priced, SearchInfo
 from replaytree.tree.storage_errors import advice, shown
 from replaytree.tree.stored_space import require_same_layers
 
@@ -119,6 +120,16 @@ class StoredSearch:
         one leaves out nodes whose cost is unknown.
         """
         return node_queries.best(self.engine, self._search_id, k=k, max_depth=max_depth, epochs=epochs, **limits)
+
+    def priced(
+        self, *, max_depth: int | None = None, epochs: int | None = None, **limits: Unpack[CostLimits]
+    ) -> list[Priced]:
+        """All prefixes that `best` ranks: how each ranks, and what it costs."""
+        return node_queries.priced(self.engine, self._search_id, max_depth=max_depth, epochs=epochs, **limits)
+
+    def ranked(self, node_ids: Sequence[int], *, epochs: int | None = None) -> list[Node]:
+        """Nodes of these ids, as `best` shows them, best first."""
+        return node_queries.ranked_nodes(self.engine, self._search_id, node_ids, epochs=epochs)
 
     def comparable_count(self) -> int:
         """How many prefixes were measured at the largest budget: those that `best` ranks."""

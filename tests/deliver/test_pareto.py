@@ -1,3 +1,4 @@
+import math
 from functools import partial
 from itertools import groupby
 from typing import ClassVar
@@ -9,18 +10,21 @@ from hypothesis import strategies as st
 from torch import nn
 
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
-from replaytree.deliver.pareto import latencies, pareto_front, pareto_nodes
+from replaytree.deliver.pareto import fastest, latencies, pareto_front, pareto_nodes
 from replaytree.tree import Episode
 
 
 def test_by_hand():
     points = [(1, 5), (2, 2), (3, 3), (2, 2), (5, 1), (1, 6)]
-    assert pareto_front(points, lambda point: point) == [(1, 5), (2, 2), (2, 2), (5, 1)]
+    assert pareto_front(points) == [0, 1, 3, 4]
+    assert pareto_front([]) == []
+    # What is not known is as bad as can be, and no better than another unknown.
+    assert pareto_front([(1.0, math.inf), (2.0, math.inf), (2.0, 3.0)]) == [0, 2]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)), max_size=20))
 def test_each_is_on_the_front_or_beaten_by_it(points):
-    front = pareto_front(points, lambda point: point)
+    front = [points[position] for position in pareto_front(points)]
     assert bool(front) == bool(points)
     for point in points:
         beaten = any(other != point and all(o <= p for o, p in zip(other, point, strict=True)) for other in front)
@@ -36,7 +40,23 @@ def test_a_node_is_on_the_front_by_the_bound_that_ranks():
     # The second has the higher average, of one training, costs more, and is ranked behind the first.
     nodes = tree.best()
     assert [node.path for node in nodes] == [(0,), (1,)]
-    assert pareto_nodes(nodes) == [0]
+    assert [node.path for node in pareto_nodes(tree)] == [(0,)]
+
+
+def test_the_front_is_of_all_prefixes_however_many_rank_before_the_small_ones():
+    """600 layers of ever more parameters and accuracy are all on it, and so is one that is larger and better still."""
+    space = LabelSpace([f"l{n}" for n in range(602)], max_layers=1, cost=lambda prefix: (prefix[0] + 1, 10))
+    tree = ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json='{"seed": 0}', versions={})
+    accuracies = [0.1 + n / 1000 for n in range(600)] + [0.05, 0.9]
+    tree.record([Episode((n,), "sample", 1, 4, True, PathEvaluation([a])) for n, a in enumerate(accuracies)], state=b"")
+    front = pareto_nodes(tree)
+    assert [node.path[0] for node in front] == [601, *range(599, -1, -1)]
+    assert [node.path[0] for node in pareto_nodes(tree, max_params=2)] == [1, 0]
+    assert pareto_nodes(tree, epochs=9) == []
+    # With latency, what is beaten elsewhere may be the fastest.
+    best = tree.best(602)
+    assert best[-1].path == (600,)
+    assert fastest(best, [2.0] * 601 + [1.0])[-1] == 601
 
 
 class Timed(nn.Module):
