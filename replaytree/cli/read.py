@@ -16,6 +16,7 @@ from replaytree.config.limits import LIMITS, CostLimits
 from replaytree.config.option import LARGEST
 
 if TYPE_CHECKING:
+    from replaytree.deliver.latency import Runtime
     from replaytree.tree import Node, ReplayTree
 
 # Timing thousands of networks would take minutes.
@@ -23,6 +24,12 @@ TIMED = 500
 PARETO = (
     'Only those that none beats in "at least", the bound of the accuracy, and in parameters, FLOPs and RAM: the Pareto '
     f"front of all prefixes. With --measure-latency also in latency, of the {TIMED} best and of that front."
+)
+
+
+EAGER = (
+    "note: latencies are of eager PyTorch, which takes longer than the exported file; on a CPU, for images, with "
+    "pip install 'replaytree[onnx]' they are those of ONNX in onnxruntime"
 )
 
 
@@ -55,7 +62,8 @@ def best(
         bool,
         typer.Option(
             "--measure-latency",
-            help="Milliseconds an image (batch 1) through each network, on --device with one thread: median of 45.",
+            help="Milliseconds an image (batch 1) through each network, with one thread: median of 45. On a CPU of the "
+            "ONNX export in onnxruntime, elsewhere in eager PyTorch.",
         ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -82,7 +90,9 @@ def best(
             chosen = pareto_nodes(tree, max_depth=max_depth, epochs=epochs, **costs)
         if measure_latency:
             more = tree.best(TIMED, max_depth=max_depth, epochs=epochs, **costs) if pareto else []
-            chosen, latencies = _timed(tree, chosen, more, device=device)
+            chosen, latencies, runtime = _timed(tree, chosen, more, device=device)
+            if runtime == "pytorch":
+                say(EAGER, error=True)
         console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies and latencies[:k], unit=unit)
         if pareto and len(chosen) > k and format_ == "table":
             say(f"{k} of {len(chosen)} on the front; -k shows more")
@@ -106,13 +116,16 @@ def best(
             print_networks(tree)
 
 
-def _timed(tree: ReplayTree, nodes: list[Node], more: list[Node], *, device: str) -> tuple[list[Node], list[float]]:
-    """The nodes and their latencies; with `more`, those of both that are on the front with latency."""
+def _timed(
+    tree: ReplayTree, nodes: list[Node], more: list[Node], *, device: str
+) -> tuple[list[Node], list[float], Runtime]:
+    """The nodes and their latencies, and what ran them; with `more`, those that are then on the front of both."""
     from replaytree.deliver import fastest, measure_latencies
     from replaytree.training import resolve_device
     from replaytree.tree import rank
 
     every = sorted({node.node_id: node for node in (*nodes, *more)}.values(), key=rank) if more else nodes
-    latencies = measure_latencies(tree, every, device=resolve_device(device))
-    positions = fastest(every, latencies) if more else range(len(every))
-    return [every[position] for position in positions], [latencies[position] for position in positions]
+    found = measure_latencies(tree, every, device=resolve_device(device))
+    positions = fastest(every, found.milliseconds) if more else range(len(every))
+    milliseconds = [found.milliseconds[position] for position in positions]
+    return [every[position] for position in positions], milliseconds, found.runtime

@@ -4,10 +4,11 @@ from replaytree.deliver.description import Description
 from replaytree.deliver.export import EXPORT_FORMATS, ExportFormat, export, format_of
 from replaytree.deliver.full_training import EpochDone, TrainingDiverged
 from replaytree.deliver.int8 import Int8Options
+from replaytree.deliver.latency import measure_latencies
 from replaytree.deliver.load import load
 from replaytree.deliver.made import AnyModel
 from replaytree.deliver.model import Model
-from replaytree.deliver.pareto import fastest, measure_latencies, pareto_nodes
+from replaytree.deliver.pareto import fastest, pareto_nodes
 from replaytree.deliver.picture_inputs import PictureInputs, picture_inputs
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.retrain import (

@@ -1,16 +1,10 @@
 import math
-from functools import partial
-from itertools import groupby
-from typing import ClassVar
 
-import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
-from replaytree.deliver.pareto import fastest, latencies, pareto_front, pareto_nodes
+from replaytree.deliver.pareto import fastest, pareto_front, pareto_nodes
 from replaytree.tree import Episode
 
 
@@ -57,42 +51,3 @@ def test_the_front_is_of_all_prefixes_however_many_rank_before_the_small_ones():
     best = tree.best(602)
     assert best[-1].path == (600,)
     assert fastest(best, [2.0] * 601 + [1.0])[-1] == 601
-
-
-class Timed(nn.Module):
-    """Takes `seconds` of a clock of its own; the first pass of all takes much longer, as a cold start does."""
-
-    now = 0.0
-    order: ClassVar[list[float]] = []
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.seconds = seconds
-
-    def forward(self, image):
-        assert torch.get_num_threads() == 1
-        assert image.shape == (1, 3, 8, 8)
-        Timed.order.append(self.seconds)
-        Timed.now += self.seconds if len(Timed.order) > 1 else 0.39
-        return image
-
-
-def test_latencies_are_medians_in_turn_whatever_comes_first():
-    Timed.order.clear()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        builders = [partial(Timed, 0.002), partial(Timed, 0.001), partial(Timed, 0.004)]
-        found = latencies(builders, (3, 8, 8), device=torch.device("cpu"), clock=lambda: Timed.now)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
-    assert found == pytest.approx([2.0, 1.0, 4.0])
-    turns = [seconds for seconds, _ in groupby(Timed.order)]
-    there, back = [0.002, 0.001, 0.004], [0.001, 0.002]
-    assert turns == [*there, *back, 0.001, 0.004, *back, 0.001, 0.004]
-
-
-def test_latency_is_a_time():
-    (found,) = latencies([partial(nn.Conv2d, 1, 2, 3)], (1, 8, 8), device=torch.device("cpu"))
-    assert found > 0.0
