@@ -24,7 +24,7 @@ def predict(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Pictures, or folders of them; for a model of text, text files.",
+            help="Pictures, folders of them, or .npy files of images; for a model of text, text files.",
             metavar="FILES...",
             show_default=False,
         ),

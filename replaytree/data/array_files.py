@@ -76,6 +76,11 @@ def read_array_part(
         raise DataError(f"{as_text(path)}: {error}") from error
 
 
+def read_array(file: Path) -> np.ndarray:
+    """The array of a .npy file; DataError where it cannot be read."""
+    return _Arrays(file).read(file.stem)
+
+
 class _Arrays:
     """The arrays of a .npz file, or of the .npy files of a folder, by name."""
 

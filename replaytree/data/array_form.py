@@ -129,10 +129,7 @@ def as_bytes(images_NHWC: np.ndarray, ranges: Mapping[str, Range], what: str = "
 
 def range_notes(dtype: np.dtype[Any], ranges: Mapping[str, Range], images_NCHW: np.ndarray) -> list[str]:
     """Sentences on how values became bytes, and on channels of which little is left; `images_NCHW` are the bytes."""
-    notes = [
-        f"{_channel_of(kind)} {dtype}: values from {low:g} to {high:g} become 0 to 255, in all images alike"
-        for kind, (low, high) in ranges.items()
-    ]
+    notes = [f"images of {dtype}: {range_text(kind, span)}, in all images alike" for kind, span in ranges.items()]
     for number, kind in enumerate(ranges):
         channels_NCHW = images_NCHW[:, number : number + 1] if len(ranges) > 1 else images_NCHW
         counts_256 = np.bincount(channels_NCHW.ravel(), minlength=256)
@@ -140,15 +137,21 @@ def range_notes(dtype: np.dtype[Any], ranges: Mapping[str, Range], images_NCHW: 
         low, high = np.searchsorted(shares_256, (0.01, 0.99))
         if (steps := int(high - low) + 1) < _FEW_STEPS:
             notes.append(
-                f"{_channel_of(kind)} 98 % of the values lie within {steps} of the 256 steps, so that little is told "
+                f"98 % of the values{_of_channel(kind)} lie within {steps} of the 256 steps, so that little is told "
                 f"apart; clip outliers or take logarithms before you store them"
             )
     return notes
 
 
-def _channel_of(kind: str) -> str:
+def range_text(kind: str, span: Range) -> str:
+    """What becomes of the values of a kind, in words."""
+    low, high = span
+    return f"values{_of_channel(kind)} from {low:g} to {high:g} become 0 to 255"
+
+
+def _of_channel(kind: str) -> str:
     _, _, channel = kind.partition(" ")
-    return f"channel {channel} of the images," if channel else "images,"
+    return f" of channel {channel}" if channel else ""
 
 
 def _are_bytes(images: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from replaytree import metric
 from replaytree.config.limits import LIMITS, limits_of
 from replaytree.config.source import Resize
+from replaytree.data.array_form import range_text
 from replaytree.data.resize import resizing_text
 from replaytree.errors import ModelError, SpaceError
 from replaytree.metric import Metric
@@ -142,12 +143,12 @@ class Description:
 
     @property
     def preparation(self) -> str:
-        """What is done to pictures before this network sees them, for whoever uses it without replaytree."""
-        _, rows, columns = self.input_shape
-        scaled = [
-            f"{kind} values from {low:g} to {high:g} become 0 to 255" for kind, (low, high) in self.ranges.items()
-        ]
-        return "; ".join([resizing_text((rows, columns), self.resize), *scaled])
+        """What is done to images before this network sees them, for whoever uses it without replaytree."""
+        channels, rows, columns = self.input_shape
+        first = f"images have {channels} channels, {rows} rows and {columns} columns"
+        if channels in (1, 3):
+            first = resizing_text((rows, columns), self.resize)
+        return "; ".join([first, *(range_text(kind, span) for kind, span in self.ranges.items())])
 
     @property
     def ram_bytes(self) -> int | None:

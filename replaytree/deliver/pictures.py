@@ -1,14 +1,16 @@
-"""Predict picture files: find them, read them, and name those that cannot be read."""
+"""Predict files of pictures and arrays: find them, read them, and name those that cannot be read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from replaytree.data import match_channels, read_images
+from replaytree.data.array_files import ARRAY, read_array
 from replaytree.data.names import as_text
 from replaytree.data.walk import Walk
 from replaytree.deliver.model import Model
@@ -46,28 +48,51 @@ def find_pictures(given: Path) -> list[Path]:
 
 
 def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> Predictions:
-    """The `top_k` classes of every readable file, each resized as the model's training images were."""
+    """The `top_k` classes of every readable file, each resized as the model's training images were.
+
+    A .npy file holds many images, as for from_arrays(); they are called data.npy[0], data.npy[1], ...
+    """
     if top_k < 1:
         raise ConfigError(f"top_k is {top_k}; it must be at least 1 (--top-k)")
-    channels, height, width = model.description.input_shape
     readable: list[Prediction] = []
     unreadable: dict[Path, str] = {}
-    for start in range(0, len(files), _CHUNK):
-        part = files[start : start + _CHUNK]
-        decoded = read_images(
-            part, sides=(height, width), resize=model.description.resize, ranges=model.description.ranges
-        )
-        probabilities_NK = model.predict_proba(match_channels(torch.from_numpy(decoded.images_NCHW), channels))
+    arrays, pictures = ([file for file in files if _is_array(file) == wanted] for wanted in (True, False))
+    for file in arrays:
+        try:
+            probabilities_NK = model.predict_proba(read_array(file))
+        except DataError as error:
+            unreadable[file] = str(error)
+            continue
+        names = [file.with_name(f"{file.name}[{number}]") for number in range(len(probabilities_NK))]
+        readable += [_prediction(model, *each, top_k=top_k) for each in zip(names, probabilities_NK, strict=True)]
+    for start in range(0, len(pictures), _CHUNK):
+        part = pictures[start : start + _CHUNK]
+        probabilities_NK, bad = _picture_probabilities(model, part)
         for position, (file, probabilities_K) in enumerate(zip(part, probabilities_NK, strict=True)):
-            if position in decoded.bad:
-                unreadable[file] = decoded.bad[position]
-                continue
-            order = (-probabilities_K).argsort(kind="stable")[:top_k]
-            readable.append(
-                Prediction(
-                    file,
-                    tuple(model.classes[index] for index in order),
-                    tuple(float(probabilities_K[index]) for index in order),
-                )
-            )
+            if position in bad:
+                unreadable[file] = bad[position]
+            else:
+                readable.append(_prediction(model, file, probabilities_K, top_k=top_k))
     return Predictions(tuple(readable), tuple(unreadable), tuple(unreadable.values()))
+
+
+def _picture_probabilities(model: Model, files: Sequence[Path]) -> tuple[np.ndarray, Mapping[int, str]]:
+    """(N, K), and by position why some cannot be read."""
+    described = model.description
+    channels, rows, columns = described.input_shape
+    decoded = read_images(files, sides=(rows, columns), resize=described.resize, ranges=described.ranges)
+    images_NCHW = match_channels(torch.from_numpy(decoded.images_NCHW), channels)
+    return model.predict_proba(images_NCHW), decoded.bad
+
+
+def _prediction(model: Model, file: Path, probabilities_K: np.ndarray, *, top_k: int) -> Prediction:
+    order = (-probabilities_K).argsort(kind="stable")[:top_k]
+    return Prediction(
+        file,
+        tuple(model.classes[index] for index in order),
+        tuple(float(probabilities_K[index]) for index in order),
+    )
+
+
+def _is_array(file: Path) -> bool:
+    return file.suffix.lower() == ARRAY

@@ -30,19 +30,27 @@ def test_from_a_search_to_an_export(replaytree, here, file):
     said = " ".join(err.split())
     assert "x_train and y_train as train, x_test and y_test as test (not read before a retraining)" in said
     for channel in (0, 1):
-        assert f"channel {channel} of the images, uint16: values from 0 to 4095 become 0 to 255" in said
+        assert f"images of uint16: values of channel {channel} from 0 to 4095 become 0 to 255" in said
     code, out, _ = replaytree("retrain", "noise-1", "--epochs", "2")
     assert (code, "train and validation together" in out, "test accuracy" in out) == (0, True, True)
+    np.save(here / "more.npy", arrays(10, 1)[0])
+    np.save(here / "odd.npy", arrays(10, 1)[0][:, :, 1:])
     (here / "new").mkdir()
     file.rename(here / "new" / "noise.npz")
     assert replaytree("export", "noise-1", "--out", "m.onnx")[0] == 2
     code, out, _ = replaytree("export", "noise-1", "--out", "m.onnx", "--data-dir", "new")
     assert (code, "verified on 4 images: 0 predictions differ" in out) == (0, True)
+    said = "images have 2 channels, 6 rows and 12 columns; values of channel 0 from 0 to 4095 become 0 to 255; values"
+    assert said in " ".join(out.split())
     model = load("m.onnx")
     assert model.description.ranges == {"integer 0": (0.0, 4095.0), "integer 1": (0.0, 4095.0)}
     images, labels = arrays(10, 1)
     right = [name == str(label) for name, label in zip(model.predict(images), labels, strict=True)]
     assert sum(right) / 10 == pytest.approx(model.description.test_accuracy)
+    code, out, err = replaytree("predict", "m.onnx", "more.npy", "odd.npy", "--format", "json")
+    assert [row["file"] for row in json.loads(out)] == [f"more.npy[{number}]" for number in range(10)]
+    assert [row["class"] for row in json.loads(out)] == model.predict(images)
+    assert (code, "odd.npy: images are 5x12 pixels; this model takes 6x12" in err) == (1, True)
     np.savez(here / "new" / "noise.npz", x_train=images, y_train=labels)
     code, _, err = replaytree("resume", "noise-1", "--trainings", 1, "--data-dir", "new")
     assert (code, "train_count was 36, is 8" in err) == (2, True)

@@ -98,7 +98,7 @@ def test_the_range_of_train_and_validation_together(tmp_path):
     assert data.ranges == {"integer": (0.0, 4095.0)}
     assert torch.equal(data.val_images, torch.from_numpy(VAL))
     assert torch.equal(data.train_images, torch.from_numpy(TRAIN // 16))
-    assert "images, uint16: values from 0 to 4095 become 0 to 255, in all images alike" in data.notes
+    assert "images of uint16: values from 0 to 4095 become 0 to 255, in all images alike" in data.notes
 
 
 def test_size_limit_and_axis(tmp_path):

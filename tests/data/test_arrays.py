@@ -110,7 +110,7 @@ def test_whole_numbers_of_16_bits_keep_their_upper_8():
     data = from_arrays(IMAGES.astype(np.uint16) * 256 + 255, LABELS, val_fraction=0.5)
     assert data.fingerprint == from_arrays(IMAGES, LABELS, val_fraction=0.5).fingerprint
     assert data.ranges == {"integer": (0.0, 65535.0)}
-    assert data.notes == ("images, uint16: values from 0 to 65535 become 0 to 255, in all images alike",)
+    assert data.notes == ("images of uint16: values from 0 to 65535 become 0 to 255, in all images alike",)
 
 
 def test_negative_floats_are_scaled_from_the_least_to_the_largest():
@@ -127,14 +127,14 @@ def test_channels_of_sensors_have_ranges_of_their_own():
     data = from_arrays(images, LABELS, val_fraction=0.5)
     assert data.ranges == {"float 0": (0.0, 1000.0), "float 1": (-1.0, 1.0)}
     assert [sorted(pixels(data)[:, k].flatten().tolist()) for k in (0, 1)] == [list(range(256))] * 2
-    assert data.notes[1] == "channel 1 of the images, float64: values from -1 to 1 become 0 to 255, in all images alike"
+    assert data.notes[1] == "images of float64: values of channel 1 from -1 to 1 become 0 to 255, in all images alike"
 
 
 def test_an_outlier_that_leaves_few_steps_is_told():
     images = np.linspace(0.0, 1.0, 4 * 64).reshape(4, 8, 8)
     images[0, 0, 0] = 1e4
     notes = from_arrays(images, LABELS, val_fraction=0.5).notes
-    assert notes[1].startswith("images, 98 % of the values lie within 1 of the 256 steps, so that little is told apart")
+    assert notes[1].startswith("98 % of the values lie within 1 of the 256 steps, so that little is told apart")
 
 
 def test_words_are_labels():
