@@ -9,6 +9,7 @@ import typer
 
 from replaytree.cli import console
 from replaytree.cli.help import Commands
+from replaytree.cli.importing import import_
 from replaytree.cli.options import DataDir, Name, Storage, engine_of
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
@@ -89,18 +90,7 @@ def digest(name: Name, storage: Storage = None) -> None:
     say(tree_digest(engine_of(storage), name))
 
 
-@db.command("import")
-def import_(
-    file: Annotated[Path, typer.Argument(help="A file that `replaytree db export` wrote.")],
-    storage: Storage = None,
-    name: Annotated[str | None, typer.Option(help="Another name for the search.  [default: its own]")] = None,
-) -> None:
-    """Store the search of an exported file. If anything in the file is wrong, nothing is stored."""
-    from replaytree.search.stored import import_search
-
-    done = import_search(storage_url(storage), file, name=name)
-    say(f"imported {done.text}\n\nNext:\n  {console.command('best', done.search, storage=storage)}")
-    say(f"  {console.command('resume', done.search, '--trainings', 100, storage=storage)}")
+db.command("import")(import_)
 
 
 def doctor(storage: Storage = None, data_dir: DataDir = None) -> None:
