@@ -159,13 +159,13 @@ def retrain(
 
 def export(
     name: Annotated[str, typer.Argument(help="A search that was retrained, or a .safetensors file.")],
-    out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors or .py.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .onnx, .pt2, .safetensors, .py or .tflite.")],
     form: Annotated[
-        Literal["onnx", "onnx-int8", "pt2", "safetensors", "python"] | None,
+        Literal["onnx", "onnx-int8", "pt2", "safetensors", "python", "tflite"] | None,
         typer.Option(
             "--format",
-            help="Format of the file; onnx-int8 computes in 8-bit whole numbers.  [default: from the extension of "
-            "--out]",
+            help="Format of the file; onnx-int8 and tflite compute in 8-bit whole numbers.  [default: from the "
+            "extension of --out]",
         ),
     ] = None,
     node: Annotated[

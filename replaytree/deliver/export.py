@@ -31,7 +31,7 @@ from replaytree.deliver.weights import read_weights, weights_content, weights_of
 from replaytree.deliver.writing import require_target, write_whole
 from replaytree.errors import ConfigError
 
-ExportFormat = Literal["onnx", "onnx-int8", "pt2", "safetensors", "python"]
+ExportFormat = Literal["onnx", "onnx-int8", "pt2", "safetensors", "python", "tflite"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 # The forms that equal their model.
 SUFFIX: dict[ExportFormat, str] = {
@@ -41,7 +41,7 @@ SUFFIX: dict[ExportFormat, str] = {
     "python": ".py",
 }
 # Those that are near to it (int8.py).
-INT8_SUFFIX: dict[ExportFormat, str] = {"onnx-int8": ".onnx"}
+INT8_SUFFIX: dict[ExportFormat, str] = {"onnx-int8": ".onnx", "tflite": ".tflite"}
 # Of a text that an export reads word by word: more columns are faster.
 COLUMNS = 64
 
@@ -77,7 +77,7 @@ def export(
     if form in INT8_SUFFIX:
         if not isinstance(network, Deployed) or not isinstance(data, ImageData):
             raise ConfigError(f"--format {form} is for models of images, and {weights} is one of text; choose another")
-        content, verification = int8_export(out, network, description, data, options=int8 or Int8Options())
+        content, verification = int8_export(out, network, description, data, form=form, options=int8 or Int8Options())
         write_whole(out, content)
         return verification
     contents = _contents(targets, form, network, description)
@@ -105,10 +105,13 @@ def _require_same(weights: Path, described: Description, data: Data, *, mirror: 
 
 def format_of(out: Path) -> ExportFormat:
     """The form that the name of a file stands for; ConfigError for one that stands for none."""
-    for form, suffix in SUFFIX.items():
+    # An .onnx file is in float unless --format says otherwise: that form comes first.
+    known = [*SUFFIX.items(), *INT8_SUFFIX.items()]
+    for form, suffix in known:
         if out.suffix.lower() == suffix:
             return form
-    raise ConfigError(f"out is {out}; the name of the file must end in {', '.join(SUFFIX.values())} (--out)")
+    suffixes = dict.fromkeys(suffix for _, suffix in known)
+    raise ConfigError(f"out is {out}; the name of the file must end in {', '.join(suffixes)} (--out)")
 
 
 def _targets(out: Path, form: ExportFormat) -> tuple[Path, ...]:

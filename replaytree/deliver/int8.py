@@ -6,8 +6,10 @@ Shapes: N images, C channels, H rows, W columns, K classes.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
@@ -15,15 +17,27 @@ from replaytree.data import ImageData, stratified_subset
 from replaytree.data.names import count_of
 from replaytree.deliver.deployed import Deployed, accuracy, batched_logits
 from replaytree.deliver.description import Accuracies, Description
-from replaytree.deliver.model import Model
-from replaytree.deliver.onnx_file import described, onnx_model
-from replaytree.deliver.onnx_int8 import int8_proto
+from replaytree.deliver.onnx_int8 import OnnxInt8
+from replaytree.deliver.tflite_int8 import TfliteInt8
 from replaytree.deliver.verification import Calibrated, Verification
 from replaytree.errors import ConfigError, ModelError
 
 INT8_FLAGS = "--calibration-images, --max-drop and --accept-drop"
-# What an int8 file tells of itself, beside the description that every file has.
-INT8_KEY = "replaytree.int8"
+
+
+class Quantised(Protocol):
+    """A network in whole numbers, made from one in float and the images on which ranges are found."""
+
+    def logits(self, images_NCHW: Tensor, description: Description) -> Tensor:
+        """What it answers to bytes (N, C, H, W): float32 (N, K)."""
+        ...
+
+    def content(self, description: Description, note: str) -> bytes:
+        """The file, with a note on how good it is."""
+        ...
+
+
+FORMS: Mapping[str, Callable[[Deployed, Tensor], Quantised]] = {"onnx-int8": OnnxInt8, "tflite": TfliteInt8}
 
 CALIBRATION_IMAGES = 256
 MAX_DROP = 0.01
@@ -82,19 +96,18 @@ class Int8Options:
 
 
 def int8_export(
-    out: Path, network: Deployed, description: Description, data: ImageData, *, options: Int8Options
+    out: Path, network: Deployed, description: Description, data: ImageData, *, form: str, options: Int8Options
 ) -> tuple[bytes, Verification]:
-    """The content of a file for `out`, verified; ModelError where it loses more accuracy than the options allow.
+    """The content of a file for `out`, of a form of FORMS, verified.
 
-    Its description has no accuracies: those of the network that was trained are not its own.
+    ModelError where it loses more accuracy than the options allow. Its description has no accuracies: those of the
+    network that was trained are not its own.
     """
     images_NCHW = options.calibration(data)
-    proto = int8_proto(network, images_NCHW)
+    quantised = FORMS[form](network, images_NCHW)
     own = replace(description, plain=Accuracies(), mirrored=Accuracies())
-    model = onnx_model(described(proto, own), origin="the export")
-    assert isinstance(model, Model), "the export of a model of images is one"
     expected_NK = batched_logits(network, data.val_images.cpu(), batch=network.batch)
-    found_NK = model.logits(data.val_images.cpu())
+    found_NK = quantised.logits(data.val_images.cpu(), own)
     with_validation = description.test_accuracy is not None
     verification = Verification(
         files=(out,),
@@ -108,7 +121,7 @@ def int8_export(
         calibrated=Calibrated(len(images_NCHW), verified_on_trained=with_validation),
     )
     _require_small_drop(verification, options)
-    content = described(proto, own, {INT8_KEY: _note(verification, with_validation=with_validation)})
+    content = quantised.content(own, _note(verification, with_validation=with_validation))
     return content, replace(verification, nbytes=len(content))
 
 

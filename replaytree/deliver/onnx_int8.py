@@ -17,43 +17,37 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from replaytree.deliver.deployed import Deployed
-from replaytree.deliver.onnx_file import exported, folded, require_onnx, strip
+from replaytree.deliver.description import Description
+from replaytree.deliver.model import Model
+from replaytree.deliver.onnx_file import described, exported, onnx_model, require_onnx, strip
+from replaytree.deliver.quantisable import Quantisable
 from replaytree.errors import ModelError
 
+# What a file tells of itself, beside the description that every file has.
+INT8_KEY = "replaytree.int8"
 # Images whose activations are computed at once while the ranges are found.
 _CALIBRATION_BATCH = 32
 _ZERO = np.array(0, np.uint8)
 
 
-class Quantisable(nn.Module):
-    """Images as float32 of 0 to 255 (N, C, H, W) -> logits (N, K), in operations that have a whole-number kernel.
+class OnnxInt8:
+    """A quantised network: what it answers, and the file that it becomes."""
 
-    The normalisation is a depthwise 1x1 convolution, as is each batch norm that no convolution takes in. The first
-    convolution could take the normalisation in, too, but for the zeros that it pads with: to the trained network they
-    are the mean colour, and a whole-number kernel pads all channels with one value.
-    """
+    def __init__(self, network: Deployed, images_NCHW: Tensor) -> None:
+        self._proto = int8_proto(network, images_NCHW)
 
-    def __init__(self, network: Deployed) -> None:
-        super().__init__()
-        own = folded(network)
-        self.mirror = network.mirror
-        self.network = own.get_submodule("network")
-        mean_C, std_C = network.mean_C11.flatten(), network.std_C11.flatten()
-        self.normalise = _scaling(1.0 / (255.0 * std_C), -mean_C / std_C)
-        for name, module in list(self.network.named_modules()):
-            if isinstance(module, nn.BatchNorm2d):
-                self.network.set_submodule(name, _of_norm(module))
+    def logits(self, images_NCHW: Tensor, description: Description) -> Tensor:
+        """Logits (N, K), by onnxruntime."""
+        model = onnx_model(described(self._proto, description), origin="the export")
+        assert isinstance(model, Model), "the export of a model of images is one"
+        return model.logits(images_NCHW)
 
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """As Deployed."""
-        inputs_NCHW = self.normalise(images_NCHW)
-        logits_NK: Tensor = self.network(inputs_NCHW)
-        if self.mirror:
-            logits_NK = (logits_NK + self.network(inputs_NCHW.flip(3))) * 0.5
-        return logits_NK
+    def content(self, description: Description, note: str) -> bytes:
+        """The file, with a note on how good it is among its metadata."""
+        return described(self._proto, description, {INT8_KEY: note})
 
 
 def int8_proto(network: Deployed, images_NCHW: Tensor) -> Any:
@@ -148,25 +142,6 @@ def _take_bytes(proto: Any) -> None:
                 node.input[place] = "images"
     graph.node.remove(first)
     graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-
-
-def _of_norm(norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A batch norm in use, as a depthwise convolution."""
-    mean_C, variance_C = norm.running_mean, norm.running_var
-    assert mean_C is not None, "norms of finished networks have running averages"
-    assert variance_C is not None, "norms of finished networks have running averages"
-    scale_C = torch.rsqrt(variance_C + norm.eps) * (1.0 if norm.weight is None else norm.weight)
-    return _scaling(scale_C, (0.0 if norm.bias is None else norm.bias) - mean_C * scale_C)
-
-
-@torch.no_grad()
-def _scaling(scale_C: Tensor, offset_C: Tensor) -> nn.Conv2d:
-    """x -> scale x + offset of every channel, as a depthwise 1x1 convolution."""
-    channels = len(scale_C)
-    made = nn.Conv2d(channels, channels, 1, groups=channels)
-    made.weight.copy_(scale_C[:, None, None, None])
-    made.bias.copy_(offset_C)  # type: ignore[union-attr]
-    return made.eval()
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def test_an_int8_file_says_what_it_lost_and_predict_reads_it(replaytree, tmp_pat
 def test_export_to_a_name_that_says_no_form(replaytree, tmp_path):
     code, out, err = replaytree("export", "first", "--out", tmp_path / "model")
     assert (code, out) == (2, "")
-    ends = "must end in .onnx, .pt2, .safetensors, .py (--out)"
+    ends = "must end in .onnx, .pt2, .safetensors, .py, .tflite (--out)"
     assert err == f"Error: out is {tmp_path}/model; the name of the file {ends}\n"
 
 
@@ -275,7 +275,7 @@ MISTAKES = [
     (["export", "first", "--format", "onnx", "--out", "m.onnx", "--seed", "7"], "no trained model with seed 7"),
     (["export", "first", "--format", "onnx", "--out", "m.onnx", "--node", "99999"], "has no node '99999'"),
     (["export", "gone.safetensors", "--format", "onnx", "--out", "m.onnx"], "there is no file gone.safetensors"),
-    (["export", "first", "--format", "tflite", "--out", "m"], "'tflite' is not one of"),
+    (["export", "first", "--format", "keras", "--out", "m"], "'keras' is not one of"),
     (["export", "first", "--out", "m.onnx", "--max-drop", "0.1"], "--format onnx is not of 8 bits"),
     (["export", "first", "--out", "m.onnx", "--format", "onnx-int8", "--max-drop", "2"],
      r"max_drop is 2.*\(--max-drop\)"),

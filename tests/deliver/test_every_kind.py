@@ -13,6 +13,7 @@ from replaytree.deliver.onnx_file import OPERATIONS, described, onnx_content, on
 from replaytree.deliver.onnx_int8 import int8_proto
 from replaytree.deliver.pt2_file import pt2_content, run_own_pt2
 from replaytree.deliver.python_source import python_source
+from replaytree.deliver.tflite_int8 import TfliteInt8
 from replaytree.space import Classifier, Concatenation, Graph, GraphNode
 from replaytree.space.catalogue import about, named_space, names
 from replaytree.space.graph import IMAGE
@@ -110,3 +111,11 @@ def test_int8(model, description, images):
         fused = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
     assert {"QLinearConv", "QGemm"} <= fused
     assert not {"Conv", "Gemm", "BatchNormalization"} & fused
+
+
+@torch.no_grad()
+def test_tflite(model, description, images):
+    for name in ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"):
+        pytest.importorskip(name, reason="needs the extra tflite")
+    found, expected = TfliteInt8(model, images).logits(images, description), model(images)
+    assert float((found - expected).abs().max() / expected.abs().max()) < 0.1

@@ -15,7 +15,8 @@ from replaytree.deliver.description import Accuracies
 from replaytree.deliver.export import export
 from replaytree.deliver.int8 import Int8Options
 from replaytree.deliver.load import load
-from replaytree.deliver.onnx_int8 import Quantisable, int8_proto
+from replaytree.deliver.onnx_int8 import int8_proto
+from replaytree.deliver.quantisable import Quantisable
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.errors import ConfigError, ModelError
 from replaytree.space import Classifier, chain
