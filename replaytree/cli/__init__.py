@@ -17,6 +17,7 @@ from replaytree.cli.datasette import datasette_metadata
 from replaytree.cli.deliver import export, retrain
 from replaytree.cli.describe import describe
 from replaytree.cli.help import Commands, LongCommand, PlainCommand
+from replaytree.cli.latency_table import latency_table
 from replaytree.cli.make_data import data
 from replaytree.cli.manage import delete, rename
 from replaytree.cli.outcome import INTERRUPTED, end, unwinding
@@ -57,6 +58,7 @@ for command, name, panel in (
     (compare, None, "Look"),
     (spaces, None, "Look"),
     (describe, None, "Look"),
+    (latency_table, "latency-table", "Look"),
     (retrain, None, "Take away"),
     (baseline, None, "Take away"),
     (export, None, "Take away"),

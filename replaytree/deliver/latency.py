@@ -16,8 +16,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from replaytree.deliver.onnx_file import require_packages
 from replaytree.deliver.subject import network_builders
 from replaytree.records import Shape
+from replaytree.space.building import build_layer
+from replaytree.space.latency_table import Key, LatencyTable, key_of
+from replaytree.space.layers import Layer
 from replaytree.tree import Node, ReplayTree
 
 ROUNDS = 5
@@ -108,6 +112,29 @@ def onnx_runner(module: nn.Module, shapes: Sequence[Shape]) -> Runner:
     # What a network does not use of its inputs is no input of its file.
     given = {each.name: tensor.numpy() for each, tensor in zip(session.get_inputs(), inputs, strict=False)}
     return lambda: session.run(None, given)
+
+
+def measured_table(
+    parts: Sequence[tuple[Layer, tuple[Shape, ...]]], image: Shape, *, at_once: int = 100
+) -> Iterator[tuple[int, LatencyTable]]:
+    """The latencies of layers, each as a network of its own less the time of a call; after each hundred the table.
+
+    What any network takes beside its layers is the time of one without layers, which normalises an image.
+    """
+    require_packages("onnx", "onnxruntime")
+    call = onnx_runner(nn.ReLU(), [(1, 1, 1)])
+    found: dict[Key, float] = {}
+    spent: list[float] = []
+    for start in range(0, len(parts), at_once):
+        some = parts[start : start + at_once]
+        layers = [onnx_runner(build_layer(layer, *shapes), shapes) for layer, shapes in some]
+        # Of each hundred the call is timed beside them.
+        own, *times = latencies([call, *layers])
+        found |= {
+            key_of(layer, shapes): max(0.0, each - own) for (layer, shapes), each in zip(some, times, strict=True)
+        }
+        spent += latencies([onnx_runner(FromBytes(nn.Identity()), [image])])
+        yield len(found), LatencyTable(found, statistics.median(spent))
 
 
 def _eager_runner(build: Callable[[], nn.Module], shape: Shape, device: torch.device) -> Runner:

@@ -65,7 +65,7 @@ def onnx_content(network: AnyDeployed, description: Description) -> bytes:
 
 def require_onnx() -> None:
     """ConfigError where a package is missing that writes or runs the files."""
-    _require("onnx", "onnxruntime", "onnxscript")
+    require_packages("onnx", "onnxruntime", "onnxscript")
 
 
 def exported(
@@ -117,7 +117,7 @@ def read_onnx(file: Path) -> AnyModel:
 
 def onnx_model(content: bytes, *, origin: str) -> AnyModel:
     """The model of a file's content; see read_onnx()."""
-    _require("onnx", "onnxruntime")
+    require_packages("onnx", "onnxruntime")
     import onnx
     import onnxruntime
 
@@ -247,7 +247,8 @@ def _unreadable(origin: str, error: Exception) -> ModelError:
     return ModelError(f"{origin} cannot be read as ONNX ({first}); copy or export it anew")
 
 
-def _require(*packages: str) -> None:
+def require_packages(*packages: str) -> None:
+    """ConfigError, with the line that installs them, where packages of the extra are missing."""
     import importlib.util
 
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
