@@ -12,6 +12,7 @@ from replaytree.cli.bench_differentiable import differentiable
 from replaytree.cli.bench_evaluator import evaluator, truth_table
 from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.bench_gpu import gpu
+from replaytree.cli.bench_latency import latency
 from replaytree.cli.bench_recurrent import recurrent
 from replaytree.cli.bench_searches import digits_table, spaces, strategies
 from replaytree.cli.bench_sharing import sharing
@@ -74,6 +75,7 @@ def _steps(space: str, *, depth: int, nodes: int, json_: Path | None) -> None:
 bench.command()(strategies)
 bench.command()(spaces)
 bench.command()(sharing)
+bench.command()(latency)
 bench.command()(recurrent)
 bench.command()(text)
 bench.command("digits-table")(digits_table)

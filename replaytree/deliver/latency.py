@@ -56,7 +56,7 @@ def measure_latencies(tree: ReplayTree, nodes: Sequence[Node], *, device: torch.
     builders, shape = network_builders(tree, nodes)
     if device.type == "cpu" and has_onnxruntime() and tree.info().task == "images":
         return Latencies(latencies([onnx_runner(FromBytes(build()), [shape]) for build in builders]), "onnxruntime")
-    return Latencies(latencies([_eager_runner(build, shape, device) for build in builders]), "pytorch")
+    return Latencies(latencies([eager_runner(build, shape, device) for build in builders]), "pytorch")
 
 
 def latencies(runners: Sequence[Runner], *, clock: Callable[[], float] = time.perf_counter) -> list[float]:
@@ -137,7 +137,8 @@ def measured_table(
         yield len(found), LatencyTable(found, statistics.median(spent))
 
 
-def _eager_runner(build: Callable[[], nn.Module], shape: Shape, device: torch.device) -> Runner:
+def eager_runner(build: Callable[[], nn.Module], shape: Shape, device: torch.device) -> Runner:
+    """The module in eager PyTorch on a device."""
     network, image = build().to(device).eval(), torch.zeros((1, *shape), device=device)
 
     def run() -> None:

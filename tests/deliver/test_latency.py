@@ -7,8 +7,9 @@ from torch import nn
 
 from replaytree import PathEvaluation, ReplayTree
 from replaytree.deliver import latency
-from replaytree.deliver.latency import FromBytes, latencies, measure_latencies, onnx_runner
+from replaytree.deliver.latency import FromBytes, latencies, measure_latencies, measured_table, onnx_runner
 from replaytree.space.catalogue import named_space
+from replaytree.space.latency_table import distinct_layers, key_of
 from replaytree.tree import Episode
 
 
@@ -47,6 +48,16 @@ def test_the_file_that_is_timed_computes_what_the_network_does():
     (found,) = onnx_runner(FromBytes(network), [(3, 8, 8)])()
     # A byte of 0 is -2 after the normalisation.
     torch.testing.assert_close(torch.from_numpy(found), network(torch.full((1, 3, 8, 8), -2.0)).detach())
+
+
+def test_every_layer_is_measured_with_the_heads():
+    space = named_space("xu24", input_shape=(1, 8, 8), num_classes=4, max_layers=1, width=0.25)
+    parts = distinct_layers(space)[:7]
+    steps = [(done, len(table.layers)) for done, table in measured_table(parts, (1, 8, 8), at_once=3)]
+    assert steps == [(3, 3), (6, 6), (7, 7)]
+    *_, (_, table) = measured_table(parts, (1, 8, 8))
+    assert set(table.layers) == {key_of(*part) for part in parts}
+    assert table.network > 0.0
 
 
 def test_networks_are_timed_in_onnxruntime_or_else_in_pytorch(monkeypatch):
