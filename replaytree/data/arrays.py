@@ -21,12 +21,10 @@ from replaytree.data.deep import Range
 from replaytree.data.hub import hub_arrays, is_hub
 from replaytree.data.images import ImageData, Labelled, SealedImages, Transforms
 from replaytree.data.labels import classes_of, label_numbers
-from replaytree.data.names import count_of
 from replaytree.data.resize import SQUASH, Sides, resized_images
 from replaytree.data.split import stratified_split
 from replaytree.data.text import TextData
 from replaytree.data.transforms import with_transforms
-from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
 
 Pair = tuple[Any, Any]
@@ -140,14 +138,7 @@ def with_test(data: ImageData, test: Pair, form: ArrayForm) -> ImageData:
     part = form.part(test, data.classes, data.ranges, "test images")
     if tuple(part.images_NCHW.shape[1:]) != data.image_shape:
         raise _of_another_shape(part.images_NCHW.shape[1:], data.image_shape, "test images")
-    seen = {*pixel_keys(data.train_images), *pixel_keys(data.val_images)}
-    notes = list(data.notes)
-    if shared := sum(key in seen for key in pixel_keys(part.images_NCHW)):
-        notes.append(
-            f"{shared} of {count_of(len(part.labels_N), 'test image')} {'is' if shared == 1 else 'are'} equal to train "
-            f"or validation images, so the test accuracy will be too high"
-        )
-    return replace(data, test=SealedImages(part), notes=tuple(notes))
+    return replace(data, test=SealedImages(part))
 
 
 def as_data(data: Any) -> ImageData | TextData:

@@ -66,7 +66,11 @@ def read_test_part(
 ) -> Labelled | None:
     """The test images of a subject; None where there are none."""
     if options is None:
-        return None if data.test is None else data.test.unsealed()
+        if data.test is None:
+            return None
+        test = data.test.unsealed()
+        _warn_of_twins(test, data)
+        return test
     form = ArrayForm(options.get("channel_axis"), data.image_shape[1:], data.resize)
     return read_test(options["dataset"], data, form=form, data_dir=data_dir, skip_bad=options.get("skip_bad", False))
 

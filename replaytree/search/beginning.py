@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Engine
@@ -15,6 +16,9 @@ from replaytree.data.load import require_transforms
 from replaytree.deliver.subject import data_options
 from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
 from replaytree.tree import ReplayTree, SearchInfo, open_engine, require_name, require_writable, search_names
+
+# The options that say what is made of files.
+_OF_READING = {"image_size", "resize", "channel_axis", "train_limit", "val_fraction", "skip_bad"}
 
 
 def engine_for_a_new(name: str | None, storage: str | None, *, own: bool) -> Engine:
@@ -71,11 +75,19 @@ def _difference(stored: str | None, found: str) -> str:
     return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"
 
 
-def given_data(data: Any, config: SearchConfig) -> Data | None:
-    """What was given as data; a data set of Hugging Face's becomes arrays by the options of the search."""
+def given_data(data: Any, config: SearchConfig, options: Collection[str] = ()) -> Data | None:
+    """What was given as data; a data set of Hugging Face's becomes arrays by the options of the search.
+
+    ConfigError for `options` that say how data are read, where they were read before.
+    """
     if data is None:
         return None
     if not is_hub(data):
+        if idle := sorted(set(options) & _OF_READING):
+            raise ConfigError(
+                f"{idle[0]} says how data are read, and these were given as they are: leave it out, or give it to "
+                f"replaytree.from_arrays() or replaytree.load_data()"
+            )
         return as_data(data)
     source = config.source
     if source.train_limit is not None:

@@ -84,8 +84,9 @@ class Search:
         if is_hub(given.get("dataset")):
             data = given.pop("dataset")
         space = None if space is None else checked(space)
+        told_options = tuple(given)
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
-        data = given_data(data, config)
+        data = given_data(data, config, told_options)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
         parts = assembled(config, space, evaluator, data, told, transforms=transforms, tree=lambda: self.tree)

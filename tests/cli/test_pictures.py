@@ -173,6 +173,10 @@ def test_a_search_in_python(place):
     search.config.to_json()
     images, labels = np.zeros((20, 3, 8, 8), np.uint8), np.arange(20) % 2
     assert Search(data=(images, labels), **quick).data.image_shape == (3, 8, 8)
+    with pytest.raises(
+        ConfigError, match=r"image_size says how data are read, and these were given as they are: leave"
+    ):
+        Search(data=(images, labels), image_size=4, **quick)
     with pytest.raises(DataError, match=r"data is a str; .*goes to dataset="):
         Search(data="pictures", **quick)
     with pytest.raises(ConfigError, match="dataset is 7"):

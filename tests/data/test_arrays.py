@@ -197,13 +197,6 @@ def test_test_parts_of_another_form_are_refused(test, message):
         from_arrays(IMAGES, LABELS, val_fraction=0.5, test=test)
 
 
-def test_test_images_that_were_trained_on_are_told():
-    data = from_arrays(IMAGES, LABELS, val_fraction=0.5, test=(IMAGES[:1], [0]))
-    assert data.notes == (
-        "1 of 1 test image is equal to train or validation images, so the test accuracy will be too high",
-    )
-
-
 def test_arrays_are_resized():
     data = from_arrays(IMAGES, LABELS, val_fraction=0.5, image_size="4x12", resize="pad", test=(IMAGES // 2, LABELS))
     assert (data.image_shape, data.resize, data.test.unsealed().images_NCHW.shape) == ((3, 4, 12), "pad", (4, 3, 4, 12))

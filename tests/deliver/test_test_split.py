@@ -113,11 +113,14 @@ def test_nothing_else_opens_test_images_in_memory():
     assert users == {DOOR}
 
 
-def test_test_images_in_memory(digits):
+def test_test_images_in_memory(digits, caplog):
     images = digits.val_images[:, 0].numpy()
     data = from_arrays(images, digits.val_labels, test=(images[:5] // 2, digits.val_labels[:5]))
     assert is_tested(None, data)
     assert read_test_part(None, data).images_NCHW.tolist() == (digits.val_images[:5] // 2).tolist()
+    assert not caplog.records
+    read_test_part(None, from_arrays(images, digits.val_labels, test=(images[:3], digits.val_labels[:3])))
+    assert caplog.messages[0].startswith("3 of 3 test images are equal to train or validation images")
     assert not is_tested(None, digits)
     assert read_test_part(None, digits) is None
 
