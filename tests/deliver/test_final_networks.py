@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import replaytree
+from replaytree.data import load_data
 from replaytree.deliver import Subject, export, load
 from replaytree.deliver.export import SUFFIX
 from replaytree.deliver.retrain import Retraining
@@ -48,10 +49,15 @@ def test_every_export_equals_the_model(weights, digits, tmp_path, form):
         )
 
 
-def test_a_search_delivers_the_final_network(space, digits, tmp_path, monkeypatch):
+def test_a_search_delivers_the_final_network(space, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     search = replaytree.Search(
-        data=digits, space=space, storage="sqlite://", epochs_first=1, epochs_last=1, min_layers=3, train_limit=200
+        data=load_data("digits", train_limit=200),
+        space=space,
+        storage="sqlite://",
+        epochs_first=1,
+        epochs_last=1,
+        min_layers=3,
     ).run(trainings=1)
     best = search.tree.best(1)[0]
     graph = search.best_model(epochs=1, folder=None).description.graph

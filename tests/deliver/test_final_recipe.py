@@ -9,6 +9,7 @@ import replaytree
 from replaytree import cli
 from replaytree.config.final_recipes import FINAL_RECIPES, with_final
 from replaytree.config.retraining import RetrainOptions
+from replaytree.data import load_data
 from replaytree.deliver import Subject, export, load
 from replaytree.deliver.description import Description
 from replaytree.deliver.final_recipe import full_recipe, recipe_notes
@@ -205,12 +206,11 @@ def test_every_deviation_is_in_the_help():
     assert "no 1/2" in FINAL_RECIPES["enas-final"].help
 
 
-def test_a_search_is_retrained_with_a_preset(digits):
+def test_a_search_is_retrained_with_a_preset():
     cells = Darts(input_shape=(1, 8, 8), num_classes=10, max_layers=2, channels=4, cells=3)
     search = replaytree.Search(
-        data=digits, space=DecisionSpace(cells),
+        data=load_data("digits", train_limit=64), space=DecisionSpace(cells),
         storage="sqlite://", strategy="random", epochs_first=1, epochs_last=1, min_layers=2, max_layers=2,
-        train_limit=64,
     ).run(trainings=1)  # fmt: skip
     model = search.best_model(preset="darts-final", epochs=1, folder=None, learning_rate=0.01)
     own = model.description.training
