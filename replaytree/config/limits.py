@@ -23,6 +23,10 @@ LIMITS = {
 """By the name of the option that sets it."""
 
 
+NOUNS = {limit.cost: limit.noun for limit in LIMITS.values()}
+"""What people call a cost."""
+
+
 class CostLimits(TypedDict, total=False):
     """Limits as keywords; None is no limit."""
 

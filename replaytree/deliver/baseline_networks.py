@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from replaytree.config.limits import NOUNS
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Shape
 from replaytree.space import Classifier, Graph, chain
@@ -120,7 +121,9 @@ def fitted(name: str, shape: Shape, classes: int, *, limits: Mapping[str, int | 
         return made.make(shape, classes, width)
 
     def is_over(width: float) -> bool:
-        return any(getattr(graph(width), cost) > limit for cost, limit in given.items())
+        found = graph(width)
+        # What is unknown is within no limit.
+        return any((own := getattr(found, cost)) is None or own > limit for cost, limit in given.items())
 
     try:
         # Illegal layers are found here: shapes do not depend on the width.
@@ -133,7 +136,11 @@ def fitted(name: str, shape: Shape, classes: int, *, limits: Mapping[str, int | 
     except SpaceError as error:
         raise ConfigError(f"{name} does not take images of {format_shape(shape)}: {error}") from error
     if not fits:
-        asked = " and ".join(f"at most {limit:,} {cost}" for cost, limit in given.items())
-        least = " and ".join(f"{getattr(graph(widths[0]), cost):,} {cost}" for cost in given)
+        asked = " and ".join(f"at most {limit:,} {NOUNS[cost]}" for cost, limit in given.items())
+        least = " and ".join(_told(getattr(graph(widths[0]), cost), NOUNS[cost]) for cost in given)
         raise ConfigError(f"no form of {name} has {asked}: its narrowest has {least}")
     return Fitted(name, widths[fits - 1], graph(widths[fits - 1]))
+
+
+def _told(cost: int | None, noun: str) -> str:
+    return f"an unknown number of {noun}" if cost is None else f"{cost:,} {noun}"

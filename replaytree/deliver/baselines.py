@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from replaytree.config.limits import LIMITS, NOUNS
 from replaytree.data import ImageData
 from replaytree.deliver.baseline_networks import BASELINES, baseline, fitted
 from replaytree.deliver.pretrained import PRETRAINED, RATE_SHARE
@@ -15,7 +16,8 @@ from replaytree.training import Recipe
 from replaytree.training.recipe import PLAIN_RATE, RATE
 from replaytree.tree import ModelInfo, ReplayTree, Retraining, answer_of
 
-LIMITS = ("params", "flops")
+# What the size of a network is, where no limits say it.
+SIZE = ("params", "flops")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,13 @@ def size_of(tree: ReplayTree) -> Size:
     ConfigError where nothing was measured yet.
     """
     config = tree.info().config.space
-    own = {cost: getattr(config, f"max_{cost}") for cost in LIMITS}
-    if any(limit is not None for limit in own.values()):
+    if own := {LIMITS[name].cost: limit for name, limit in config.limits.items()}:
         return Size(own, f"the search's limits: {_shown(own)}")
     if (trained := answer(tree)) is not None and trained.last.params is not None:
-        costs = {cost: getattr(trained.last, cost) for cost in LIMITS}
+        costs = {cost: getattr(trained.last, cost) for cost in SIZE}
         return Size(costs, f"the size of what was retrained, {' '.join(trained.last.labels)}: {_shown(costs)}")
     best = tree.find_or_best(None)
-    costs = {cost: getattr(best, cost) for cost in LIMITS}
+    costs = {cost: getattr(best, cost) for cost in SIZE}
     return Size(costs, f"the size of the best prefix, node {best.node_id}: {_shown(costs)}")
 
 
@@ -118,5 +119,4 @@ def fine_tuning(recipe: Recipe) -> Recipe:
 
 
 def _shown(limits: Mapping[str, int | None]) -> str:
-    words = {"params": "parameters", "flops": "FLOPs"}
-    return " and ".join(f"at most {limit:,} {words[cost]}" for cost, limit in limits.items() if limit is not None)
+    return " and ".join(f"at most {limit:,} {NOUNS[cost]}" for cost, limit in limits.items() if limit is not None)

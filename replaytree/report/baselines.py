@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from replaytree.config.limits import LIMITS, NOUNS
 from replaytree.metric import Metric
 from replaytree.report.commands import command, commands_of
 from replaytree.report.difference import Difference, over_models
@@ -13,7 +14,11 @@ from replaytree.report.reading import SearchData
 from replaytree.report.wording import counted
 from replaytree.tree import MeanAccuracy, ModelInfo, Retraining, answer_of, is_like, retrainings
 
-LIMITS = {"params": "parameters", "flops": "FLOPs"}
+# What the size of a network is, where no limits say it.
+SIZE = ("params", "flops")
+
+# Bytes of flash are not stored; they are never fewer than the parameters.
+_STORED_AS = {"flash_bytes": "params"}
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,12 @@ class Standing:
         return "" if is_like(self.answer.last, baseline.last) else "trained in another way, or on other images"
 
     def larger(self, baseline: Retraining) -> str:
-        """In what a baseline is larger than it may be to count; empty where it is not."""
-        over = [
-            LIMITS[cost]
-            for cost, limit in self.bounds.items()
-            if (own := getattr(baseline.last, cost)) is None or own > limit
-        ]
-        return f"larger in {' and '.join(over)}" if over else ""
+        """In what a baseline is larger than it may be to count, or unknown; empty where it is not."""
+        found = {cost: getattr(baseline.last, _STORED_AS.get(cost, cost)) for cost in self.bounds}
+        over = [NOUNS[cost] for cost, limit in self.bounds.items() if found[cost] is not None and found[cost] > limit]
+        unknown = [NOUNS[cost] for cost in self.bounds if found[cost] is None]
+        told = [f"larger in {' and '.join(over)}"] if over else []
+        return ", ".join([*told, *(f"of unknown {noun}" for noun in unknown)])
 
     def why_not(self, baseline: Retraining) -> str:
         """Why a baseline does not count when the best is sought; empty where it does."""
@@ -51,7 +55,7 @@ class Standing:
         """How large a baseline may be: the limits of the search; where it has none, what the answer costs."""
         if self.limits or self.answer is None:
             return self.limits
-        costs = {cost: getattr(self.answer.last, cost) for cost in LIMITS}
+        costs = {cost: getattr(self.answer.last, cost) for cost in SIZE}
         return {cost: value for cost, value in costs.items() if value is not None}
 
     @property
@@ -87,7 +91,7 @@ def standing(data: SearchData) -> Standing | None:
     if data.metric.task != "images":
         return None
     models = [model for model in data.models if model.baseline is not None]
-    limits = {cost: value for cost in LIMITS if isinstance(value := data.config.get(f"max_{cost}"), int)}
+    limits = {limit.cost: value for name, limit in LIMITS.items() if isinstance(value := data.config.get(name), int)}
     best = None if data.best is None else data.best.node_id
     return Standing(
         answer_of(data.models, best, data.metric), tuple(retrainings(models, data.metric)), limits, data.metric

@@ -244,7 +244,9 @@ def _with_tables(url: str) -> str:
     engine = create_engine(parsed)
     try:
         if not inspect(engine).has_table("studies"):
-            raise ConfigError(f"{url} has no tables of Optuna; name the storage that a study was made in")
+            raise ConfigError(
+                f"{url} is not an exported search, and has no tables of Optuna; name the storage of a study"
+            )
     finally:
         engine.dispose()
     return url

@@ -116,7 +116,7 @@ def test_what_cannot_be_made_so_small_says_how_small_it_gets():
     # Narrowest: 1, 1, 2 and 4 channels. 27 + 2; 18 + 4; 18 + 36 + 2 + 12; 72 + 144 + 8 + 24; 4 x 10 + 10.
     least = 29 + 22 + 68 + 248 + 50
     with pytest.raises(
-        ConfigError, match=rf"no form of resnet8 has at most 400 params: its narrowest has {least} params"
+        ConfigError, match=rf"no form of resnet8 has at most 400 parameters: its narrowest has {least} parameters"
     ):
         fitted("resnet8", SMALL, 10, limits={"params": 400})
     assert fitted("resnet8", SMALL, 10, limits={"params": least}).width == 1 / 16
@@ -127,3 +127,11 @@ def test_images_that_are_too_small_are_named():
         fitted("resnet18", (1, 4, 4), 10, limits={"params": 1000})
     with pytest.raises(ConfigError, match="'resnet9' is not a baseline; these are: resnet8, "):
         fitted("resnet9", SMALL, 10, limits={})
+
+
+def test_memory_is_a_limit_too_and_what_is_unknown_is_within_none():
+    found = fitted("resnet8", SMALL, 10, limits={"ram_bytes": 20_000})
+    wider = network("resnet8", width=WIDTHS[WIDTHS.index(found.width) + 1])
+    assert found.graph.ram_bytes <= 20_000 < wider.ram_bytes
+    with pytest.raises(ConfigError, match="at most 20,000 bytes of RAM: its narrowest has an unknown number of bytes"):
+        fitted("mobilenet-v3-small", SMALL, 10, limits={"ram_bytes": 20_000})

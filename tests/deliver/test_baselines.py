@@ -44,11 +44,10 @@ def test_the_size_is_that_of_the_best_prefix_then_of_what_was_retrained_from_it(
 
 
 def test_limits_of_the_search_go_first(tmp_path):
-    search = Search(storage=f"sqlite:///{tmp_path}/t.db", max_layers=2, max_params=5_000)
+    search = Search(storage=f"sqlite:///{tmp_path}/t.db", max_layers=2, max_params=5_000, max_ram=8_000)
     size = size_of(search.tree)
-    assert (size.limits, size.text) == (
-        {"params": 5_000, "flops": None}, "the search's limits: at most 5,000 parameters"
-    )  # fmt: skip
+    assert size.limits == {"params": 5_000, "ram_bytes": 8_000}
+    assert size.text == "the search's limits: at most 5,000 parameters and at most 8,000 bytes of RAM"
 
 
 def test_all_are_made_within_the_size_and_named_after_it(found):
@@ -72,7 +71,7 @@ def test_a_name_that_there_is_not_and_a_size_that_none_has(found):
         baseline_subjects(found.tree, ["resnet8", "ds-cnn"], size=tiny)
     subjects, notes = baseline_subjects(found.tree, ["resnet8", "linear"], size=tiny)
     assert [subject.baseline for subject in subjects] == ["linear"]
-    assert notes[0].startswith("no form of resnet8 has at most 10 params")
+    assert notes[0].startswith("no form of resnet8 has at most 10 parameters")
 
 
 def test_the_recipe_is_that_of_the_answer():

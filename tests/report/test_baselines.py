@@ -203,3 +203,18 @@ def test_a_comparison_has_the_networks_of_every_search(tree, model, grow, golden
     table = page[page.index('id="baselines"') :].split("</table>")[0]
     assert re.findall(r"<tr><td>(\w+)</td>", table) == ["first", "first"]
     assert "+5.0 points, 95 % interval" in table
+
+
+def test_limits_on_memory_count(grow, golden):
+    tree = grow(golden, config={"max_ram": 64, "max_flash": 150})
+    best = tree.best(1)[0]
+    known = {"seed": 0, "epochs": 8, "test_accuracy": 0.5, "search": tree.name, "training": {}, "flops": 10}
+    record_model(tree.engine, labels=best.labels, weights_path="a", node_id=best.node_id, params=100, **known)
+    for name, params, ram in (("small", 150, 64), ("wide", 150, 65), ("large", 151, 64), ("unknown", 1, None)):
+        record_model(
+            tree.engine, labels=(name,), weights_path=name, baseline=name, params=params, ram_bytes=ram, **known
+        )
+    assert {row.label: row.note for row in network_rows(read_search(tree)) if not row.is_answer} == {
+        "small": "", "wide": "larger in bytes of RAM", "large": "larger in bytes of flash",
+        "unknown": "of unknown bytes of RAM",
+    }  # fmt: skip

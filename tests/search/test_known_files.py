@@ -157,7 +157,10 @@ def test_a_database_that_is_not_optunas_stays_as_it_is(storage, tmp_path):
 
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE mine (x)")
-    with pytest.raises(ConfigError, match="has no tables of Optuna; name the storage that a study was made in"):
+    with pytest.raises(
+        ConfigError,
+        match="is not an exported search, and has no tables of Optuna; name the storage of a study",
+    ):
         read_optuna(str(tmp_path / "other.db"), None, space, metric=ACCURACY)
     with sqlite3.connect(tmp_path / "other.db") as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
