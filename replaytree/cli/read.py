@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,8 +14,10 @@ from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
 from replaytree.config import command
+from replaytree.config.latency import LATENCY
 from replaytree.config.limits import LIMITS, CostLimits
 from replaytree.config.option import LARGEST
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
     from replaytree.deliver.latency import Runtime
@@ -54,6 +58,13 @@ def best(
     max_flops: Annotated[int | None, whole("At most this many FLOPs (multiply-adds an image).")] = None,
     max_ram: Annotated[int | None, whole("At most this many bytes of RAM with 8 bits a number, as in 64k.")] = None,
     max_flash: Annotated[int | None, whole("At most this many bytes of weights, of 8 bits each.")] = None,
+    max_latency: Annotated[
+        str | None, typer.Option(help="At most this long by the latency table, as in 2ms.", metavar="MS")
+    ] = None,
+    latency_table: Annotated[
+        Path | None,
+        typer.Option(help="How long layers take; the table then shows it.  [default: that of the search]"),
+    ] = None,
     epochs: Annotated[
         int | None, whole("Compare trainings of this many epochs.  [default: the search's largest]")
     ] = None,
@@ -80,6 +91,12 @@ def best(
     costs: CostLimits = {
         "max_params": max_params, "max_flops": max_flops, "max_ram": max_ram, "max_flash": max_flash,
     }  # fmt: skip
+    file = latency_table or info.config.space.latency_table
+    if max_latency is not None or latency_table is not None:
+        _print_within(
+            tree, file, max_latency, k=k, pareto=pareto, max_depth=max_depth, epochs=epochs, costs=costs, form=format_
+        )
+        return
     # One more than is shown tells whether there are more.
     nodes = tree.best(min(k, LARGEST - 1) + 1, max_depth=max_depth, epochs=epochs, **costs)
     if (pareto or measure_latency) and nodes:
@@ -100,13 +117,7 @@ def best(
             print_networks(tree)
         return
     if not nodes and format_ == "table":
-        at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
-        named = {"layers": max_depth, **{LIMITS[name].noun: limit for name, limit in costs.items()}}
-        asked = " and ".join(f"at most {limit} {what}" for what, limit in named.items() if limit is not None)
-        if asked and tree.best(1, epochs=epochs):
-            say(escaped(f"search {tree.name!r} has no prefix of {asked}; allow more"))
-        else:
-            say(escaped(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs"))
+        _print_none(tree, max_depth=max_depth, epochs=epochs, costs=costs)
     else:
         console.print_nodes(nodes[:k], format_, metric=metric, unit=unit)
         if len(nodes) > k and format_ == "table":
@@ -114,6 +125,53 @@ def best(
             say(f"the best {k}{f' of {tree.comparable_count():,}' if is_all else ''}; -k shows more")
         if format_ == "table":
             print_networks(tree)
+
+
+def _print_none(tree: ReplayTree, *, max_depth: int | None, epochs: int | None, costs: CostLimits) -> None:
+    """Why there is nothing to show."""
+    at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
+    named = {"layers": max_depth, **{limit.noun: costs.get(name) for name, limit in LIMITS.items()}}
+    asked = " and ".join(f"at most {limit} {what}" for what, limit in named.items() if limit is not None)
+    if asked and tree.best(1, epochs=epochs):
+        say(escaped(f"search {tree.name!r} has no prefix of {asked}; allow more"))
+    else:
+        say(escaped(f"search {tree.name!r} has no prefix measured {at} that fits; ask for others with --epochs"))
+
+
+def _print_within(
+    tree: ReplayTree,
+    file: Path | str | None,
+    max_latency: str | None,
+    *,
+    k: int,
+    pareto: bool,
+    max_depth: int | None,
+    epochs: int | None,
+    costs: CostLimits,
+    form: Literal["table", "json", "csv"],
+) -> None:
+    """The best prefixes that are as fast as is asked for, with their latencies by a table."""
+    from replaytree.deliver import fastest, within_latency
+    from replaytree.space.latency_table import read_table
+
+    if file is None:
+        raise ConfigError("--max-latency goes by how long layers take; give a --latency-table, too")
+    most = math.inf
+    if max_latency is not None:
+        if (asked := LATENCY.read(max_latency)) is None:
+            raise ConfigError(f"--max-latency is {max_latency!r:.80}; write {LATENCY.wanted}")
+        most = asked
+    number = LARGEST // 4 if pareto else k
+    nodes, latencies = within_latency(
+        tree, read_table(file), k=number, most=most, max_depth=max_depth, epochs=epochs, **costs
+    )
+    positions = fastest(nodes, latencies)[:k] if pareto else range(len(nodes))
+    chosen, spent = [nodes[each] for each in positions], [latencies[each] for each in positions]
+    if not chosen and form == "table":
+        say(escaped(f"search {tree.name!r} has no prefix that fits, of at most {most:g} ms; allow more"))
+        return
+    info = tree.info()
+    console.print_nodes(chosen, form, metric=info.metric, latencies=spent, unit=info.config.weights.unit)
 
 
 def _timed(

@@ -175,9 +175,12 @@ _IDLE: dict[str, str] = {
     "max_flops": _ONE_SUPERNET,
     "max_ram": _ONE_SUPERNET,
     "max_flash": _ONE_SUPERNET,
+    "max_latency": _ONE_SUPERNET,
+    "latency_table": _ONE_SUPERNET,
     "reward_power": "it learns from gradients, not from rewards",
     "target_params": "it learns from gradients, not from rewards",
     "target_flops": "it learns from gradients, not from rewards",
+    "target_latency": "it learns from gradients, not from rewards",
     "grow_every": "its paths are whole from the first",
 }
 

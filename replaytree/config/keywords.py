@@ -100,6 +100,12 @@ class SearchKeywords(TypedDict, total=False):
     max_flash: int | None
     """Only networks of at most this many bytes of weights, with 8 bits a weight and 32 a bias, as in 128k."""
 
+    latency_table: str | PathLike[str] | None
+    """How long every layer takes: a CSV of `replaytree latency-table`, or one of a board with the same columns."""
+
+    max_latency: float | str | None
+    """Only networks whose layers take at most this long by the table, as in 2ms."""
+
     grow_every: int | None
     """Raise the depth bound every N episodes, or 'auto': when it stops improving."""
 
@@ -396,6 +402,9 @@ class SearchKeywords(TypedDict, total=False):
 
     target_flops: int | None
     """Above it, the reward is accuracy * (FLOPs / target)^w."""
+
+    target_latency: float | str | None
+    """Above it, the reward is accuracy * (latency by --latency-table / target)^w; as in 2ms."""
 
     cost_weight: float
     """The exponent w of the targets."""

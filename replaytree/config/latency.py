@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import re
+from numbers import Real
 
-from replaytree.errors import ConfigError
+from replaytree.config.option import Form
 
 _UNITS = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3}
-_WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e-?[0-9]{1,2})?)\s*(us|ms|s|)", re.IGNORECASE)
+_WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,2})?)\s*(us|ms|s|)", re.IGNORECASE)
 
 
-def milliseconds(text: str) -> float:
-    """'2ms', '2', '800us' and '0.002s' as milliseconds; ConfigError for anything else."""
-    found = _WRITTEN.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError("write a latency, as in 2ms, 800us or 0.5 (milliseconds)")
-    return float(found[1]) * _UNITS[found[2].lower()]
+def milliseconds(given: object) -> float | None:
+    """'2ms', '2', '800us', '0.002s' and 2.0 as milliseconds; None for what is no latency over 0."""
+    spent = math.nan
+    if isinstance(given, str):
+        found = _WRITTEN.fullmatch(given.strip())
+        spent = math.nan if found is None else float(found[1]) * _UNITS[found[2].lower()]
+    elif not isinstance(given, bool) and isinstance(given, Real):
+        spent = float(given)
+    return spent if 0.0 < spent < math.inf else None
+
+
+LATENCY = Form(
+    read=milliseconds, wanted="a latency over 0, as in 2ms, 800us or 0.5 (milliseconds)", types=("float", "str")
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from replaytree.config.latency import LATENCY
 from replaytree.config.option import Options, option
 
 RewardKind = Literal["accuracy", "balanced", "macro-f1"]
@@ -33,4 +34,8 @@ class ObjectiveOptions(Options):
     target_flops: int | None = option(
         None, "Above it, the reward is accuracy * (FLOPs / target)^w.", "What to search", least=1
     )
+    target_latency: float | None = option(
+        None, "Above it, the reward is accuracy * (latency by --latency-table / target)^w; as in 2ms.",
+        "What to search", metavar="MS", form=LATENCY,
+    )  # fmt: skip
     cost_weight: float = option(-0.07, "The exponent w of the targets.", "What to search", most=0.0, least=-1e3)

@@ -94,6 +94,8 @@ class SearchConfig(Options):
             )
         if self.prior is not None:
             self._require_prior(self.prior)
+        if self.objective.target_latency is not None and self.space.latency_table is None:
+            raise ConfigError("--target-latency goes by how long layers take; give a --latency-table, too")
         if self.strategy_options.is_differentiable:
             require_differentiable(self.strategy, self.to_options(), declared(type(self)))
         require_meaning(self.to_options(), declared(type(self)))

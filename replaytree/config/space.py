@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from replaytree.config.latency import LATENCY
 from replaytree.config.limits import limits_of
 from replaytree.config.option import Options, group, option
 from replaytree.errors import ConfigError
@@ -148,6 +149,20 @@ class SpaceOptions(Options):
         metavar="BYTES",
         least=1,
     )
+    latency_table: str | None = option(
+        None,
+        "How long every layer takes: a CSV of `replaytree latency-table`, or one of a board with the same columns.",
+        "What to search",
+        metavar="FILE",
+        path=True,
+    )
+    max_latency: float | None = option(
+        None,
+        "Only networks whose layers take at most this long by the table, as in 2ms.",
+        "What to search",
+        metavar="MS",
+        form=LATENCY,
+    )
 
     @property
     def limits(self) -> dict[str, int]:
@@ -157,6 +172,8 @@ class SpaceOptions(Options):
     def __post_init__(self) -> None:
         """Check the values, each and together."""
         super().__post_init__()
+        if self.max_latency is not None and self.latency_table is None:
+            raise ConfigError("--max-latency goes by how long layers take; give a --latency-table, too")
         if self.min_layers > self.max_layers:
             raise ConfigError(
                 f"min_layers is {self.min_layers}, more than max_layers, {self.max_layers}; "

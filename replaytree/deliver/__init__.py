@@ -8,7 +8,7 @@ from replaytree.deliver.latency import measure_latencies
 from replaytree.deliver.load import load
 from replaytree.deliver.made import AnyModel
 from replaytree.deliver.model import Model
-from replaytree.deliver.pareto import fastest, pareto_nodes
+from replaytree.deliver.pareto import fastest, pareto_nodes, within_latency
 from replaytree.deliver.picture_inputs import PictureInputs, picture_inputs
 from replaytree.deliver.pictures import Prediction, Predictions, find_pictures, predict_pictures
 from replaytree.deliver.retrain import (
@@ -61,4 +61,5 @@ __all__ = [
     "store",
     "train_and_load",
     "training_text",
+    "within_latency",
 ]

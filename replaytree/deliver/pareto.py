@@ -9,7 +9,11 @@ from typing import Unpack
 import numpy as np
 
 from replaytree.config.limits import CostLimits
+from replaytree.config.option import LARGEST
+from replaytree.deliver.subject import delivered_space
 from replaytree.space.costs import COSTS
+from replaytree.space.graph import require_graphs
+from replaytree.space.latency_table import LatencyTable
 from replaytree.tree import Node, ReplayTree
 
 
@@ -39,6 +43,36 @@ def pareto_nodes(
     every = tree.priced(max_depth=max_depth, epochs=epochs, **limits)
     front = pareto_front([_objectives(each.training_bound, each.costs) for each in every])
     return tree.ranked([every[position].node_id for position in front], epochs=epochs)
+
+
+def within_latency(
+    tree: ReplayTree,
+    table: LatencyTable,
+    *,
+    k: int,
+    most: float = math.inf,
+    max_depth: int | None = None,
+    epochs: int | None = None,
+    **limits: Unpack[CostLimits],
+) -> tuple[list[Node], list[float]]:
+    """The k best nodes that take at most so many milliseconds by a table, and the milliseconds of each.
+
+    SpaceError, naming the layer, where the table has not all that they are made of.
+    """
+    space = require_graphs(delivered_space(tree))
+    asked, seen = 4 * k, 0
+    nodes: list[Node] = []
+    latencies: list[float] = []
+    while True:
+        ranked = tree.best(min(asked, LARGEST), max_depth=max_depth, epochs=epochs, **limits)
+        for node in ranked[seen:]:
+            spent = table.latency_ms(space.network(node.path))
+            if spent <= most:
+                nodes.append(node)
+                latencies.append(spent)
+        if len(nodes) >= k or len(ranked) < asked:
+            return nodes[:k], latencies[:k]
+        asked, seen = 4 * asked, len(ranked)
 
 
 def fastest(nodes: Sequence[Node], latencies: Sequence[float]) -> list[int]:

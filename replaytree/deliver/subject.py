@@ -227,8 +227,13 @@ def path_subject(
 
 def network_builders(tree: ReplayTree, nodes: Sequence[Node]) -> tuple[list[Callable[[], nn.Module]], Shape]:
     """A function that builds a node's untrained network, and the input shape; for measures that ignore weights."""
-    space = final_space(_search_space(tree.info().space, tree.name))
+    space = delivered_space(tree)
     return [partial(build, space.network(node.path)) for node in nodes], space.network(()).input_shape
+
+
+def delivered_space(tree: ReplayTree) -> NetworkSpace:
+    """The space of the networks that a search's prefixes are delivered as."""
+    return final_space(_search_space(tree.info().space, tree.name))
 
 
 def _search_space(

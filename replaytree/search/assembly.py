@@ -40,6 +40,7 @@ from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, Layer
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
 from replaytree.space.constraints import written
 from replaytree.space.graph import final_space, require_networks
+from replaytree.space.latency_table import LatencyTable, digest_of, read_table
 from replaytree.space.learning import can_learn
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
 from replaytree.training.recipe import with_batches, with_columns
@@ -105,7 +106,8 @@ def assembled(
         place = cluster.device if cluster else resolve_device(config.machine.device).type
         images = data.train_count if data else 0
         config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
-    within = within_limits(whole, config)
+    table = table_of(config, whole)
+    within = within_limits(whole, config, table)
     # Neither this process nor a worker trains with test images at hand.
     seen = data.without_test() if isinstance(data, ImageData) else data
     if evaluator is None:
@@ -123,7 +125,13 @@ def assembled(
         config,
         within,
         reward=SoftReward(
-            final_space(whole), target.target_params, target.target_flops, target.cost_weight, target.reward_power
+            final_space(whole),
+            target.target_params,
+            target.target_flops,
+            target.cost_weight,
+            target.reward_power,
+            target.target_latency,
+            table,
         ),
         # Inherited weights are a state, too, but their budgets are epochs.
         counts_states=rescoring(state) is not None,
@@ -171,6 +179,8 @@ def _require_capturable(space: Space | None, config: SearchConfig) -> None:
 
 def _located(config: SearchConfig) -> SearchConfig:
     """The configuration with absolute paths, so that another working directory finds the data again."""
+    if config.space.latency_table is not None:
+        config = config.with_options(latency_table=os.path.abspath(os.path.expanduser(config.space.latency_table)))
     if config.machine.state_dir is not None:
         config = config.with_options(state_dir=os.path.abspath(os.path.expanduser(config.machine.state_dir)))
     data_dir = None if config.source.data_dir is None else os.path.abspath(os.path.expanduser(config.source.data_dir))
@@ -269,13 +279,22 @@ def without_limits(space: Space, config: SearchConfig) -> tuple[Space, SearchCon
     return space, config
 
 
-def within_limits(space: Space, config: SearchConfig) -> Space:
+def table_of(config: SearchConfig, space: Space) -> LatencyTable | None:
+    """The latency table that the configuration names; SpaceError where it is of another space, or has holes."""
+    if config.space.latency_table is None:
+        return None
+    table = read_table(config.space.latency_table)
+    table.require(final_space(space))
+    return table
+
+
+def within_limits(space: Space, config: SearchConfig, table: LatencyTable | None = None) -> Space:
     """The space, in which layers beyond the limits on costs are illegal."""
-    if not config.space.limits:
+    if not config.space.limits and config.space.max_latency is None:
         return space
-    limited = ConstrainedSpace(space, **config.space.limits)
+    limited = ConstrainedSpace(space, **config.space.limits, max_latency=config.space.max_latency, table=table)
     if hasattr(space, "network") and can_learn(limited) is False and can_learn(space):
-        given = " ".join(written(config.space.limits))
+        given = " ".join(written(limited.limits))
         raise ConfigError(f"{given} leaves only layers that learn nothing, such as pooling; raise it, or lower --width")
     return limited
 
@@ -377,8 +396,17 @@ def versions(config: SearchConfig) -> dict[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": str(Threads.of(config.machine.threads)),
+        **table_digest(config),
         **_device(config.machine.device),
     }
+
+
+def table_digest(config: SearchConfig) -> dict[str, str]:
+    """The checksum of the latency table, so that a search goes on with the same one."""
+    file = config.space.latency_table
+    if file is None:
+        return {}
+    return {"latency_table": digest_of(file)}
 
 
 def _device(name: str) -> dict[str, str]:

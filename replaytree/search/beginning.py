@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Engine
@@ -67,6 +67,15 @@ def require_same_limits(stored: SearchConfig, found: SearchConfig, name: str) ->
         before, now = getattr(stored.space, limit), getattr(found.space, limit)
         if before != now:
             raise SpaceError(f"search {name!r} was made with {limit} {before}, and the space given has {now}")
+
+
+def require_same_table(found: Mapping[str, str], info: SearchInfo, name: str) -> None:
+    """ConfigError where the latency table is not the one that the search was begun with."""
+    if found and found["latency_table"] != info.versions.get("latency_table"):
+        raise ConfigError(
+            f"the latency table of search {name!r} has been changed since it began: put back the file it was, or begin "
+            "a new search"
+        )
 
 
 def _difference(stored: str | None, found: str) -> str:

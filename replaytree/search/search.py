@@ -22,13 +22,14 @@ from replaytree.evaluate import WorkerOptions, Workers
 from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
-from replaytree.search.assembly import Parts, assembled, configured, created_tree
+from replaytree.search.assembly import Parts, assembled, configured, created_tree, table_digest
 from replaytree.search.beginning import (
     data_again,
     engine_for_a_new,
     given_data,
     require_same_data,
     require_same_limits,
+    require_same_table,
     transformed_data,
 )
 from replaytree.search.callbacks import Callback, Callbacks
@@ -155,6 +156,7 @@ class Search:
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
+        require_same_table(table_digest(config), info, name)
         parts = assembled(config, space, evaluator, data, told, tree=lambda: self.tree)
         begun_in = config.machine.state_dir
         state = EvaluatorState(parts.state, state_dir=state_dir, begun_in=begun_in, restart=restart_weights)

@@ -10,23 +10,27 @@ from copy import copy
 from typing import Any
 
 from replaytree.config import option_name
-from replaytree.config.limits import LIMITS, limits_of
+from replaytree.config.limits import LIMITS, Limit, limits_of
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Decision, Path, Space
 from replaytree.space.coding import Values, encode, ended, labels
 from replaytree.space.costs import costs_of
-from replaytree.space.graph import final_space
+from replaytree.space.graph import final_space, require_graphs
+from replaytree.space.latency_table import LatencyTable
 
 MAX_CACHED_PREFIXES = 65536
+LATENCY = Limit("latency_ms", "ms")
+_LIMITS = {**LIMITS, "max_latency": LATENCY}
 
 
 class ConstrainedSpace:
     """The legal paths of another space in which no prefix costs more than the limits say.
 
     `max_params` and `max_flops` limit what Space.cost says, `max_ram` and `max_flash` the bytes of the network with
-    8 bits a number (Network). Costs are those of the network that is delivered (`final_space`). A Space (see
-    records.py). A layer is legal if it keeps the limits and can be followed, to max_layers or an end of the path, by
-    layers that keep them; so there is always a legal layer. SpaceError where no first layer does, or costs are unknown.
+    8 bits a number (Network), `max_latency` its milliseconds by a `table`. Costs are those of the network that is
+    delivered (`final_space`). A Space (see records.py). A layer is legal if it keeps the limits and can be followed, to
+    max_layers or an end of the path, by layers that keep them; so there is always a legal layer. SpaceError where no
+    first layer does, or costs are unknown.
     """
 
     def __init__(
@@ -37,16 +41,24 @@ class ConstrainedSpace:
         max_flops: int | None = None,
         max_ram: int | None = None,
         max_flash: int | None = None,
+        max_latency: float | None = None,
+        table: LatencyTable | None = None,
     ) -> None:
         self.max_params = max_params
         self.max_flops = max_flops
         self.max_ram = max_ram
         self.max_flash = max_flash
-        self.limits = limits_of(self)
+        self.max_latency = max_latency
+        self.limits: dict[str, float] = dict(limits_of(self))
         for name, limit in self.limits.items():
             if limit < 1:
                 raise ConfigError(f"{name} is {limit}; it must be a whole number of at least 1 ({option_name(name)})")
-        self._costs = tuple(LIMITS[name].cost for name in self.limits)
+        if max_latency is not None:
+            if table is None:
+                raise ConfigError("max_latency goes by a table of latencies; give one (table=)")
+            self.limits["max_latency"] = max_latency
+        self._table = table
+        self._costs = tuple(_LIMITS[name].cost for name in self.limits)
         self._most = tuple(self.limits.values())
         self.space = space
         self._delivered = final_space(space)
@@ -169,7 +181,7 @@ class ConstrainedSpace:
             chosen = (*chosen, 0 if inputs else self.space.legal(prefix, chosen).index(True))
         return (*prefix, encode(decisions, chosen))
 
-    def _within(self, cost: tuple[int, ...]) -> bool:
+    def _within(self, cost: tuple[float, ...]) -> bool:
         return all(own <= most for own, most in zip(cost, self._most, strict=True))
 
     def _obeys(self, prefix: Path) -> bool:
@@ -205,12 +217,16 @@ class ConstrainedSpace:
         output_shape = getattr(self.space, "output_shape", None)
         return None if output_shape is None else output_shape(prefix)
 
-    def _cost(self, prefix: Path) -> tuple[int, ...]:
+    def _cost(self, prefix: Path) -> tuple[float, ...]:
         """Of the delivered network, what there are limits for."""
-        found = costs_of(self._delivered, prefix, self._costs)
+        found: dict[str, float | None] = dict(
+            costs_of(self._delivered, prefix, [name for name in self._costs if name != LATENCY.cost])
+        )
+        if self._table is not None and LATENCY.cost in self._costs:
+            found[LATENCY.cost] = self._table.latency_ms(require_graphs(self._delivered).network(prefix))
         known = tuple(cost for cost in found.values() if cost is not None)
         if len(known) < len(found):
-            name = next(name for name in self.limits if found[LIMITS[name].cost] is None)
+            name = next(name for name in self.limits if found[_LIMITS[name].cost] is None)
             raise SpaceError(_why_unknown(name))
         return known
 
@@ -220,7 +236,7 @@ class ConstrainedSpace:
         # Most often one limit alone is below all that there is. It is told with the network that costs least by it.
         for name, limit in self.limits.items():
             alone = copy(self)
-            alone.limits, alone._costs, alone._most = {name: limit}, (LIMITS[name].cost,), (limit,)
+            alone.limits, alone._costs, alone._most = {name: limit}, (_LIMITS[name].cost,), (limit,)
             alone._masks, alone._completes = {}, {}
             if not any(alone.legal(())):
                 return alone._least(alone._cheapest(()))
@@ -231,7 +247,9 @@ class ConstrainedSpace:
             path = self._cheapest(path)
         one = len(path) == 1
         names = " ".join(labels(self.space, path))
-        costs = (f"{own:,} {LIMITS[name].noun}" for name, own in zip(self.limits, self._cost(path), strict=True))
+        costs = (
+            f"{_number(own)} {_LIMITS[name].noun}" for name, own in zip(self.limits, self._cost(path), strict=True)
+        )
         smaller = ", or give smaller images (--image-size)" if "max_ram" in self.limits else ""
         otherwise = smaller if one else ", or lower --max-layers"
         what = f"the cheapest first layer, {names}, has" if one else f"already the cheapest layers, {names}, have"
@@ -241,9 +259,14 @@ class ConstrainedSpace:
         )
 
 
-def written(limits: Mapping[str, int]) -> list[str]:
-    """Limits as they are given on the command line: ['--max-params 1000']."""
-    return [f"{option_name(name)} {limit}" for name, limit in limits.items()]
+def written(limits: Mapping[str, float]) -> list[str]:
+    """Limits as they are given on the command line: ['--max-params 1000', '--max-latency 2ms']."""
+    units = {"max_latency": "ms"}
+    return [f"{option_name(name)} {limit:.15g}{units.get(name, '')}" for name, limit in limits.items()]
+
+
+def _number(cost: float) -> str:
+    return f"{cost:,}" if isinstance(cost, int) else f"{cost:.3g}"
 
 
 def _why_unknown(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -129,10 +130,22 @@ def read_table(file: str | FilePath) -> LatencyTable:
                     raise ConfigError(f"{where}: layer {row['layer']} at {row['inputs']} stands there twice")
                 layers[key] = spent
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"the latency table {file} cannot be read ({error}); check --latency-table") from error
+        raise _unreadable(file, error) from error
     if not layers:
         raise ConfigError(f"{file} has no layers; `replaytree latency-table` measures them")
     return LatencyTable(layers, network, str(file))
+
+
+def digest_of(file: str | FilePath) -> str:
+    """The SHA-256 of a table's file; ConfigError where it cannot be read."""
+    try:
+        return hashlib.sha256(FilePath(file).read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: str | FilePath, error: Exception) -> ConfigError:
+    return ConfigError(f"the latency table {file} cannot be read ({error}); put it back, or check --latency-table")
 
 
 def write_table(file: FilePath, table: LatencyTable, parts: list[tuple[Layer, tuple[Shape, ...]]]) -> None:

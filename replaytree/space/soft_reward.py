@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import NodeStats, Path, PathEvaluation, Space
+from replaytree.space.graph import require_graphs
+from replaytree.space.latency_table import LatencyTable
 
 
 def soft_reward(accuracy: float, cost: float, *, target: float, weight: float) -> float:
@@ -18,7 +20,9 @@ def soft_reward(accuracy: float, cost: float, *, target: float, weight: float) -
     that is not over 0 or a weight over 0.
     """
     if not target > 0:
-        raise ConfigError(f"the target cost is {target}; it must be over 0 (--target-params, --target-flops)")
+        raise ConfigError(
+            f"the target cost is {target}; it must be over 0 (--target-params, --target-flops, --target-latency)"
+        )
     if not math.isfinite(weight) or weight > 0:
         raise ConfigError(f"cost_weight is {weight}; it must be a number of at most 0 (--cost-weight)")
     return accuracy * math.pow(max(1.0, cost / target), weight)
@@ -26,7 +30,7 @@ def soft_reward(accuracy: float, cost: float, *, target: float, weight: float) -
 
 @dataclass(frozen=True, slots=True)
 class SoftReward:
-    """accuracy^power, times the factors of soft_reward() for parameters and FLOPs where these have targets.
+    """accuracy^power, times the factors of soft_reward() for parameters, FLOPs and latency where these have targets.
 
     A training is rewarded for the best accuracies of its last epochs, where it brings them (PathEvaluation); a node for
     its average, to the power.
@@ -37,15 +41,21 @@ class SoftReward:
     target_flops: int | None = None
     weight: float = -0.07
     power: float = 1.0
+    target_latency: float | None = None
+    table: LatencyTable | None = None
 
     def factor(self, prefix: Path) -> float:
         """What the accuracy of a prefix is multiplied by, in (0, 1]."""
+        factor = 1.0
+        if self.target_latency is not None:
+            assert self.table is not None, "a target has the table that it goes by"
+            spent = self.table.latency_ms(require_graphs(self.space).network(prefix))
+            factor = soft_reward(1.0, spent, target=self.target_latency, weight=self.weight)
         if self.target_params is None and self.target_flops is None:
-            return 1.0
+            return factor
         cost = self.space.cost(prefix)
         if cost is None:
             raise SpaceError("the space does not know what its layers cost, so there can be no target for it")
-        factor = 1.0
         for spent, target in zip(cost, (self.target_params, self.target_flops), strict=True):
             if target is not None:
                 factor *= soft_reward(1.0, spent, target=target, weight=self.weight)

@@ -308,6 +308,8 @@ def test_every_option_of_run_reaches_the_configuration(replaytree, strategy):
     unset = {"dataset", "space", *(name for name in declared(LayerOptions) if name != "width")}
     # They need other searches, or a supernet (tests/tree/test_prior.py, tests/search/test_shared_search.py).
     unset |= {"warm_start", "prior"}
+    # They need a table (test_latency.py).
+    unset |= {"latency_table", "max_latency", "target_latency"}
     # Images have no option of texts (tests/config/test_text.py).
     unset |= {*declared(TextOptions), "task", "min_count"}
     # What only shared weights have is tested with them (tests/config/test_weights.py).
