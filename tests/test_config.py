@@ -27,6 +27,7 @@ from replaytree.config import (
     whole_number,
 )
 from replaytree.config.keywords import ConfigKeywords, SearchKeywords
+from replaytree.config.latency import LATENCY
 from replaytree.config.option import declared
 from replaytree.config.strategies import without_foreign
 from replaytree.errors import ConfigError
@@ -207,6 +208,10 @@ def values_of(field):
         good = st.booleans()
     elif field.name == "prior":
         good = st.sampled_from(["shared:12", "shared:0.5"])
+    elif field.name == "image_size":
+        good = st.integers(1, 4096) | st.tuples(st.integers(1, 4096), st.integers(1, 4096))
+    elif field.option.form is LATENCY:
+        good = st.floats(1e-6, 1e6)
     elif field.kind is str:
         good = WORDS
     else:
@@ -246,7 +251,9 @@ def test_the_command_line_of_a_configuration_makes_that_configuration(options):
         config = SearchConfig(**without_foreign(options.get("strategy", "guided"), options))
     except ConfigError as error:
         known = "min_layers|epochs are|warm-start|add up|op_tanh_reduce is|skip_target is|--prior|"
-        known += "means nothing with --strategy|--weights shared|weights are|tau is|--stop-early ends"
+        known += (
+            "means nothing with --strategy|--weights shared|weights are|tau is|--stop-early ends|give a --latency-table"
+        )
         assert re.search(known, str(error))  # noqa: PT017
         return
     found = []

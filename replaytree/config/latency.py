@@ -9,7 +9,7 @@ from numbers import Real
 from replaytree.config.option import Form
 
 _UNITS = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3}
-_WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,2})?)\s*(us|ms|s|)", re.IGNORECASE)
+_WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?)\s*(us|ms|s|)", re.IGNORECASE)
 
 
 def milliseconds(given: object) -> float | None:

@@ -2,7 +2,8 @@ import pytest
 
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import BudgetSums, NodeStats, PathEvaluation
-from replaytree.space import LabelSpace, SoftReward, soft_reward
+from replaytree.space import Convolution, LabelSpace, LayerSpace, SoftReward, soft_reward
+from replaytree.space.latency_table import LatencyTable, distinct_layers, key_of
 
 SPACE = LabelSpace(["a"], max_layers=4, cost=lambda path: (100 * len(path), 1000 * len(path)))
 
@@ -55,3 +56,15 @@ def test_what_was_not_measured_has_no_reward():
     assert reward.of_training((0, 0), PathEvaluation([None, 0.6])).accuracies == (None, pytest.approx(0.18))
     best = PathEvaluation([None, 0.6], best_accuracies=[None, 0.8])
     assert reward.of_training((0, 0), best).accuracies == (None, pytest.approx(0.32))
+
+
+def test_latency_by_a_table_is_a_cost_too():
+    space = LayerSpace([Convolution(4, 3)], input_shape=(1, 4, 4), num_classes=3, max_layers=2)
+    table = LatencyTable({key_of(*part): 1.0 for part in distinct_layers(space)}, 0.5)
+    reward = SoftReward(space, weight=-1.0, target_latency=2.5, table=table)
+    # A layer and the head take 0.5 + 1 + 1, two and the head 3.5.
+    assert reward.factor((0,)) == 1.0
+    assert reward.factor((0, 0)) == pytest.approx(2.5 / 3.5)
+    params = space.cost((0, 0))[0]
+    both = SoftReward(space, target_params=params // 2, weight=-1.0, target_latency=2.5, table=table)
+    assert both.factor((0, 0)) == pytest.approx(2.5 / 3.5 * (params // 2) / params)
