@@ -18,7 +18,7 @@ from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS
 from replaytree.config.final_recipes import with_final as with_preset
 from replaytree.config.image_size import stored_size
 from replaytree.config.retraining import RetrainOptions
-from replaytree.config.source import Resize
+from replaytree.config.source import ChannelAxis, Resize
 from replaytree.config.space import LayerOptions
 from replaytree.config.text import TextOptions
 from replaytree.errors import ConfigError
@@ -90,12 +90,16 @@ def retrain(
     image_size: Annotated[
         str | None,
         typer.Option(
-            help="Without a search: resize images to a square, or to rows x columns.  [default: 32 for folders]",
+            help="Without a search: resize images to a square, or rows x columns.  [default: 32 for pictures in files]",
             metavar="N|HxW",
         ),
     ] = None,
     resize: Annotated[
         Resize | None, typer.Option(help="Without a search: how pictures of another shape fit.  [default: squash]")
+    ] = None,
+    channel_axis: Annotated[
+        ChannelAxis | None,
+        typer.Option(help="Without a search: where a .npz file has its channels.  [default: as its shape tells]"),
     ] = None,
     train_limit: TrainLimit = None,
     skip_bad: SkipBad = False,
@@ -122,7 +126,8 @@ def retrain(
 
     subject = _subject(
         name, storage, node=node, path=path, dataset=dataset, space=space, layers=layers.given(),
-        image_size=image_size, resize=resize, train_limit=train_limit, skip_bad=skip_bad, data_dir=data_dir,
+        image_size=image_size, resize=resize, channel_axis=channel_axis, train_limit=train_limit, skip_bad=skip_bad,
+        data_dir=data_dir,
     )  # fmt: skip
     for note in subject.data.notes if subject.search is None and not quiet else ():
         say(f"note: {escaped(note)}", error=True)
@@ -270,6 +275,7 @@ def _subject(
     layers: dict[str, Any],
     image_size: str | None,
     resize: Resize | None,
+    channel_axis: ChannelAxis | None,
     train_limit: int | None,
     skip_bad: bool,
     data_dir: str | None,
@@ -279,7 +285,10 @@ def _subject(
     if name is not None:
         tree = tree_of(storage, name)
         items = tree.info().metric.items
-        own = {"--dataset": dataset, "--image-size": image_size, "--resize": resize, "--space": space}
+        own = {
+            "--dataset": dataset, "--image-size": image_size, "--resize": resize, "--channel-axis": channel_axis,
+            "--space": space,
+        }  # fmt: skip
         if given := [flag for flag, value in own.items() if value is not None]:
             raise ConfigError(
                 f"search {name!r} brings its own {items} and layers; leave out {', '.join(given)}, or the name"
@@ -296,7 +305,8 @@ def _subject(
         raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
     options: dict[str, Any] = {
         "dataset": dataset, "image_size": None if image_size is None else stored_size(image_size),
-        "resize": resize or "squash", "train_limit": train_limit, "val_fraction": 0.1, "seed": 0, "skip_bad": skip_bad,
+        "resize": resize or "squash", "channel_axis": channel_axis, "train_limit": train_limit, "val_fraction": 0.1,
+        "seed": 0, "skip_bad": skip_bad,
     }  # fmt: skip
     return path_subject(path, options=options, space=space, space_options=layers, data_dir=data_dir)
 

@@ -47,7 +47,7 @@ class SourceOptions(Options):
     )
     image_size: ImageSize | None = option(
         None, "Resize images to this many pixels square, or to rows x columns, as in 24x64.", "Data",
-        metavar="N|HxW", unset="32 for folders",
+        metavar="N|HxW", unset="32 for pictures in files",
         form=Form(read=image_size, wanted=WANTED, types=("int", "str", "tuple[int, int]")),
     )  # fmt: skip
     resize: Resize = option(

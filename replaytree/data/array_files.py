@@ -15,6 +15,7 @@ from replaytree.data.arrays import ArrayForm, Pair
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.names import as_text, count_of, some
+from replaytree.data.twins import twin_notes
 from replaytree.errors import DataError
 
 ARRAYS, ARRAY = ".npz", ".npy"
@@ -60,8 +61,15 @@ def read_arrays(path: Path, form: ArrayForm) -> SourceImages:
     opening = (
         f"{as_text(path.name)}: {', '.join(taken)}{' (not read before a retraining)' * ('test' in parts)}; images of "
     )
-    return SourceImages(
-        train, val, (), ranges, (f"{opening}{count_of(channels, 'channel')}, {rows} rows, {columns} columns", *notes)
+    form_text = f"{count_of(channels, 'channel')}, {rows} rows, {columns} columns"
+    return SourceImages(train, val, (), ranges, (f"{opening}{form_text}", *notes, *_twins(train, val)))
+
+
+def _twins(train: Labelled, val: Labelled | None) -> list[str]:
+    """Sentences on images that are there more than once, by their numbers."""
+    parts = [("train", train)] + ([] if val is None else [("validation", val)])
+    return twin_notes(
+        [(name, part, [f"image {number} of {name}" for number in range(len(part.labels_N))]) for name, part in parts]
     )
 
 

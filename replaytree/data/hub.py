@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from replaytree.config.source import Resize
 from replaytree.data.array_form import as_array
 from replaytree.data.decode import plain_picture
 from replaytree.data.deep import grey_values
@@ -45,7 +46,7 @@ def is_hub(given: object) -> bool:
     return _is_split(given)
 
 
-def hub_arrays(given: Any, *, size: Sides | None, resize: Any) -> HubArrays:
+def hub_arrays(given: Any, *, size: Sides | None, resize: Resize) -> HubArrays:
     """The arrays of a data set, or of its splits; pictures become `size`. DataError for what has another form."""
     splits: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {"train": given}
     words = {part: next((word for word in words if word in splits), None) for part, words in _SPLITS.items()}
@@ -96,7 +97,7 @@ def _columns(split: Any) -> tuple[str, str]:
     return found[0], found[1]
 
 
-def _images(split: Any, column: str, *, size: Sides | None, resize: Any) -> np.ndarray:
+def _images(split: Any, column: str, *, size: Sides | None, resize: Resize) -> np.ndarray:
     """All images of a split in one array."""
     images: list[np.ndarray] = []
     grey, deep = True, False

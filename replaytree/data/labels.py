@@ -37,7 +37,7 @@ def classes_of(labels: np.ndarray, count: int, classes: Sequence[object] | None)
                 f"numbers them"
             )
     if len(names) < 2:
-        raise DataError("labels are all 0; there must be at least two classes")
+        raise DataError(f"labels are all {names[0]}; there must be at least two classes")
     return names
 
 

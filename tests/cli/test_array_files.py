@@ -62,6 +62,9 @@ def test_a_shape_that_tells_nothing_is_one_line_with_a_way_out(replaytree, here)
     assert (code, out) == (2, "")
     assert "either 10 or 9 may be the number of channels; say which with --channel-axis first or last" in err
     assert replaytree("run", "--dataset", "a.npz", "--channel-axis", "first", "--val-fraction", "0.25", *QUICK)[0] == 0
+    path = ["--path", "conv32k3", "--width", "0.25", "--epochs", "1", "--quiet"]
+    assert replaytree("retrain", "--dataset", "a.npz", *path)[0] == 2
+    assert replaytree("retrain", "--dataset", "a.npz", "--channel-axis", "first", *path)[0] == 0
     assert [each["name"] for each in json.loads(replaytree("list", "--json")[1])] == ["a-1"]
 
 

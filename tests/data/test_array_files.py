@@ -101,6 +101,16 @@ def test_the_range_of_train_and_validation_together(tmp_path):
     assert "images of uint16: values from 0 to 4095 become 0 to 255, in all images alike" in data.notes
 
 
+def test_images_that_are_there_twice_are_told(tmp_path):
+    """A copy in validation, and one under another label."""
+    train, labels = np.concatenate([TRAIN, TRAIN[:1]]), [*LABELS["train"], 1]
+    val, val_labels = np.concatenate([VAL, TRAIN[3:4]]), [*LABELS["val"], 1]
+    np.savez(tmp_path / "a.npz", x_train=train, y_train=labels, x_val=val, y_val=val_labels)
+    copied, relabelled = load_data(tmp_path / "a.npz").notes[1:]
+    assert copied.startswith("1 picture stands in train and in validation, such as image 3 of train and image 6 of val")
+    assert relabelled == "1 picture stands under two classes, such as image 0 of train and image 20 of train"
+
+
 def test_size_limit_and_axis(tmp_path):
     file = stored(tmp_path, both(("x_{}", "y_{}"), train="train"))
     data = load_data(file, image_size="4x5", train_limit=6, channel_axis="first", val_fraction=0.2)
