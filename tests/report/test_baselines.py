@@ -218,3 +218,21 @@ def test_limits_on_memory_count(grow, golden):
         "small": "", "wide": "larger in bytes of RAM", "large": "larger in bytes of flash",
         "unknown": "of unknown bytes of RAM",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([None], 'by <a href="#retrained">the retraining</a> alone'),
+        (["resnet8"], 'by <a href="#baselines">the baselines</a> alone'),
+        (
+            [None, "resnet8"],
+            'by <a href="#retrained">the retraining</a> and <a href="#baselines">the baselines</a> alone',
+        ),
+    ],
+)
+def test_the_page_says_who_looked_at_the_test_images(tree, model, names, text):
+    for name in names:
+        model(0.5, baseline=name)
+    assert f"were looked at after the search, {text}." in report_html(read_search(tree))
+    assert 'id="baselines"' in report_html(read_search(tree)) or names == [None]

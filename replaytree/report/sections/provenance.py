@@ -108,10 +108,14 @@ def duration(time: timedelta) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """All facts and failures; `tested` says that retrained models were measured on the test images."""
+    """All facts and failures; `tested` says that retrained models were measured on the test images.
+
+    `baselines_tested` says so of hand-made networks.
+    """
 
     measured: bool
     tested: bool
+    baselines_tested: bool
     data: list[Fact]
     machine: list[Fact]
     config: list[Fact]
@@ -123,6 +127,7 @@ def provenance(data: SearchData) -> Provenance:
     return Provenance(
         measured=data.measured,
         tested=looked_at_test(retrained_rows(data)),
+        baselines_tested=any(model.test_accuracy is not None for model in data.models if model.baseline is not None),
         data=data_facts(data),
         machine=machine_facts(data),
         config=config_facts(data),
