@@ -61,8 +61,11 @@ def read_arrays(path: Path, form: ArrayForm) -> SourceImages:
     opening = (
         f"{as_text(path.name)}: {', '.join(taken)}{' (not read before a retraining)' * ('test' in parts)}; images of "
     )
+    used = {name for pair in parts.values() for name in pair} | set(_CLASSES)
+    unused = sorted(map(as_text, arrays.names - used))
+    left = [f"not used: {some(unused)}"] if unused else []
     form_text = f"{count_of(channels, 'channel')}, {rows} rows, {columns} columns"
-    return SourceImages(train, val, (), ranges, (f"{opening}{form_text}", *notes, *_twins(train, val)))
+    return SourceImages(train, val, (), ranges, (f"{opening}{form_text}", *left, *notes, *_twins(train, val)))
 
 
 def _twins(train: Labelled, val: Labelled | None) -> list[str]:

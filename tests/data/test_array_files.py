@@ -111,6 +111,11 @@ def test_images_that_are_there_twice_are_told(tmp_path):
     assert relabelled == "1 picture stands under two classes, such as image 0 of train and image 20 of train"
 
 
+def test_arrays_without_a_pair_are_told(tmp_path):
+    file = stored(tmp_path, both(("x_{}", "y_{}"), train="train"), x_test=TEST, weights=np.ones(3), classes=["a", "b"])
+    assert load_data(file).notes[1:] == ("not used: weights, x_test",)
+
+
 def test_size_limit_and_axis(tmp_path):
     file = stored(tmp_path, both(("x_{}", "y_{}"), train="train"))
     data = load_data(file, image_size="4x5", train_limit=6, channel_axis="first", val_fraction=0.2)
