@@ -24,6 +24,7 @@ from replaytree.tree import (
     ReplayTree,
     SearchInfo,
     Uncertainty,
+    list_class_results,
     rank,
     search_names,
 )
@@ -179,12 +180,13 @@ def read_search(search: HasTree | ReplayTree) -> SearchData:
     tree = search if isinstance(search, ReplayTree) else search.tree
     episodes = tree.episodes()
     nodes = tree.nodes()
+    models = tuple(tree.models())
     return SearchData(
         info=tree.info(),
         nodes=tuple(map(_priced, nodes)),
         episodes=tuple(replace(episode, train_seconds=_seconds(episode.train_seconds)) for episode in episodes),
-        models=tuple(tree.models()),
-        class_results=tree.class_results(),
+        models=models,
+        class_results=list_class_results(tree.engine, [model.model_id for model in models]),
         uncertainties=tree.uncertainties(),
         storage=_storage(tree),
         taken=tuple(search_names(tree.engine)),

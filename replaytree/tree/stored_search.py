@@ -14,7 +14,6 @@ from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
 from replaytree.tree.checkpoints import stored_checkpoints
-from replaytree.tree.class_results import ClassResults, list_class_results
 from replaytree.tree.goals import Goal, stored_goal
 from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.prior import fitting, stored_prior
@@ -142,10 +141,6 @@ class StoredSearch:
     def models(self) -> list[ModelInfo]:
         """What was retrained from this search, in the order of training."""
         return list_models(self.engine, search=self.name)
-
-    def class_results(self) -> dict[int, ClassResults]:
-        """What its models took each class for, by their number; those of older versions, and of text, have none."""
-        return list_class_results(self.engine, [model.model_id for model in self.models()])
 
     def uncertainties(self) -> dict[int, Uncertainty]:
         """By budget, in epochs: the noise of trainings and the number of validation images."""
