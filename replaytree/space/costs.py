@@ -15,7 +15,8 @@ def costs_of(space: Space, prefix: Path, names: Collection[str] = COSTS) -> dict
     found: dict[str, int | None] = dict(zip(COSTS, space.cost(prefix) or (None, None), strict=False))
     of_network = [name for name in names if name not in found]
     if of_network:
-        # A space of labels knows no networks.
-        network: Any = getattr(space, "network", lambda _: None)(prefix)
-        found |= {name: getattr(network, name, None) for name in of_network}
+        # A space of labels knows no networks. Some know the memory without making the network.
+        ask = getattr(space, "memory", None) or getattr(space, "network", None)
+        memory: Any = None if ask is None else ask(prefix)
+        found |= {name: getattr(memory, name, None) for name in of_network}
     return {name: found[name] for name in names}

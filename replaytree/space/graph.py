@@ -16,6 +16,7 @@ from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.layers import Classifier, Layer, layer_from_json, layer_to_json
 from replaytree.space.layers.operation import Operation, joined
+from replaytree.space.memory import Memory, alive_numbers, memory_of_chain
 from replaytree.space.network import BYTES, NetworkSpace, Row, Unit, most_alive, task_of
 from replaytree.space.returned import require_shape
 
@@ -197,19 +198,18 @@ class Graph:
         itself (ReLU, batch norm that is not folded, an addition) is in place where it may be. Every input of a
         concatenation is copied. What a kernel needs for itself is not counted.
         """
-        if self.operations is None:
-            return None
-        steps = [each.reads for each in self.operations]
-        sizes = [each.makes for each in self.operations]
-        in_place = {step for step, each in enumerate(self.operations) if each.in_place}
-        return most_alive(steps, sizes, {IMAGE: math.prod(self.input_shape)}, in_place=in_place)
+        if self.is_chain:
+            return None if self._by_layer is None else self._by_layer.ram_bytes
+        return None if self.operations is None else alive_numbers(self.operations, {IMAGE: math.prod(self.input_shape)})
 
-    @cached_property
+    @property
     def flash_bytes(self) -> int | None:
         """The bytes of the weights, of 8 bits, and of the biases, of 32 bits; batch norm is folded where it can be."""
-        if self.operations is None:
-            return None
-        return sum(each.weights + BYTES * each.biases for each in self.operations)
+        return None if self._by_layer is None else self._by_layer.flash_bytes
+
+    @cached_property
+    def _by_layer(self) -> Memory | None:
+        return memory_of_chain(self.parts())
 
     def own_params(self, depth: int) -> int:
         """Numbers to train of the layer at `depth`, and of the merge."""

@@ -6,15 +6,17 @@ import csv
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path as FilePath
+from typing import cast
 
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.coding import ended, legal_actions
 from replaytree.space.graph import Graph, GraphSpace, require_graphs
-from replaytree.space.layers import OWN_KIND, Layer, format_shape, layer_to_json
+from replaytree.space.layers import KINDS, OWN_KIND, Layer, format_shape, layer_to_json
 
 COLUMNS = ("layer", "inputs", "milliseconds", "description")
 NETWORK = "network"
@@ -25,6 +27,9 @@ MOST_LAYERS = 20_000
 
 Key = tuple[str, str]
 """A layer's JSON, and the shapes that it reads."""
+
+
+MAX_CACHED = 65536
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,17 @@ class LatencyTable:
 
 def key_of(layer: Layer, shapes: tuple[Shape, ...]) -> Key:
     """What a layer at its shapes is called in a table."""
+    # A search within a latency asks for thousands of networks of the same few layers. Those of a user's own need not be
+    # hashable.
+    own = KINDS.get(type(layer).__name__) is type(layer)
+    return _cached_key(cast(Hashable, layer), shapes) if own else _key_of(layer, shapes)
+
+
+def _key_of(layer: Layer, shapes: tuple[Shape, ...]) -> Key:
     return json.dumps(layer_to_json(layer), sort_keys=True), " ".join(map(format_shape, shapes))
+
+
+_cached_key = lru_cache(MAX_CACHED)(_key_of)
 
 
 def distinct_layers(space: Space) -> list[tuple[Layer, tuple[Shape, ...]]]:

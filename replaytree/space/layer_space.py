@@ -16,6 +16,7 @@ from replaytree.space.layers import (
     layer_to_json,
     require_whole,
 )
+from replaytree.space.memory import Memory, memory_of_chain
 from replaytree.space.network import data_words
 from replaytree.space.notation import action_of, checked_labels, read_path, require_actions, require_depth
 from replaytree.space.plan import FORMAT
@@ -137,6 +138,12 @@ class LayerSpace:
             params += layer_params
             flops += layer_flops
         return params, flops
+
+    def memory(self, prefix: Path) -> Memory | None:
+        """That of the network of the prefix, without making it; None where it is unknown."""
+        shapes = self._walk(prefix)
+        layers = [(self.layers[action], (shape,)) for action, shape in zip(prefix, shapes, strict=False)]
+        return memory_of_chain([*layers, (Classifier(self.num_classes), (shapes[-1],))])
 
     def build(self, prefix: Path, num_classes: int | None = None) -> Any:
         """The prefix with its head, as an nn.Module from (images, channels, height, width) to (images, num_classes).

@@ -6,6 +6,8 @@ import pytest
 from torch import nn
 
 from replaytree.space.building import build_layer
+from replaytree.space.catalogue import named_space
+from replaytree.space.costs import costs_of
 from replaytree.space.graph import IMAGE, Graph, GraphNode, chain
 from replaytree.space.layers import (
     AuxiliaryClassifier,
@@ -36,6 +38,7 @@ from replaytree.space.layers import (
     Unrolled,
 )
 from replaytree.space.layers.operation import Operation, joined
+from replaytree.space.memory import alive_numbers
 
 MAP = 4 * 6 * 6
 
@@ -138,6 +141,19 @@ def test_a_layer_that_only_torch_knows_leaves_the_memory_unknown():
     graph = chain([Convolution(4, 3), own], input_shape=(4, 6, 6), head=Classifier(2))
     assert (graph.operations, graph.ram_bytes, graph.flash_bytes) == (None, None, None)
     assert graph.params == 4 * 4 * 9 + 8 + (4 * 8 * 9 + 8) + 9 * 2
+
+
+@pytest.mark.parametrize("name", ["xu24", "tiny", "nascell", "metaqnn"])
+def test_the_memory_of_a_chain_is_that_of_its_operations(name, random_paths):
+    """One layer after the other as if all were one."""
+    space = named_space(name, input_shape=(3, 9, 7), num_classes=5, max_layers=4)
+    for path in random_paths(space, 10, seed=3):
+        graph = space.network(path)
+        assert graph.is_chain
+        assert graph.ram_bytes == alive_numbers(graph.operations, {IMAGE: 3 * 9 * 7})
+        assert graph.flash_bytes == sum(each.weights + 4 * each.biases for each in graph.operations)
+        known = costs_of(space, path, ("ram_bytes", "flash_bytes"))
+        assert known == {"ram_bytes": graph.ram_bytes, "flash_bytes": graph.flash_bytes}
 
 
 def test_layers_are_joined_by_what_they_read():
