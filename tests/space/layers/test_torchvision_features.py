@@ -41,3 +41,11 @@ def test_the_stem_keeps_the_size_and_reads_any_channels():
 
 def test_every_pixel_becomes_a_square():
     assert Larger(2)(torch.tensor([[[[1.0, 2.0]]]])).tolist() == [[[[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]]]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "resnet18"])
+def test_batch_norm_keeps_up_with_short_trainings(name):
+    found = [
+        part.momentum for part in TorchvisionFeatures(name).module((3, 8, 8)).modules() if hasattr(part, "momentum")
+    ]
+    assert set(found) == {0.1}

@@ -23,6 +23,8 @@ def torchvision_features(name: str, inputs: int, width: float, stem_stride: int,
     """A network of torchvision without its last linear layer: images to (N, channels, 1, 1).
 
     Images are made `upscale` times as large first. With a `stem_stride` of 1 the first convolution keeps their size.
+    The running averages of batch norm move by a tenth a step, as those of all layers here: MobileNetV3's own hundredth
+    is for trainings of a million steps, and after some hundred it predicts by chance.
     """
     from torchvision import models
 
@@ -38,6 +40,9 @@ def torchvision_features(name: str, inputs: int, width: float, stem_stride: int,
     if inputs != stem.in_channels or stem_stride != stem.stride[0]:
         stem = nn.Conv2d(inputs, stem.out_channels, stem.kernel_size, stem_stride, stem.padding, bias=False)
         nn.init.kaiming_normal_(stem.weight, mode="fan_out")
+    for part in whole.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 0.1
     larger = Larger(upscale) if upscale > 1 else nn.Identity()
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), end, nn.Unflatten(1, (channels, 1, 1)))
     return nn.Sequential(larger, stem, *parts, pool)
