@@ -71,7 +71,17 @@ def key_of(layer: Layer, shapes: tuple[Shape, ...]) -> Key:
 
 
 def _key_of(layer: Layer, shapes: tuple[Shape, ...]) -> Key:
-    return json.dumps(layer_to_json(layer), sort_keys=True), " ".join(map(format_shape, shapes))
+    return _canonical(json.dumps(layer_to_json(layer))), " ".join(map(format_shape, shapes))
+
+
+def _canonical(text: str) -> str:
+    """JSON in one way of writing: a width of 1 is one of 1.0."""
+
+    def number(written: str) -> float:
+        value = float(written)
+        return int(value) if value.is_integer() else value
+
+    return json.dumps(json.loads(text, parse_float=number), sort_keys=True)
 
 
 _cached_key = lru_cache(MAX_CACHED)(_key_of)
@@ -186,6 +196,6 @@ def _milliseconds(text: str | None, where: str) -> float:
 
 def _key(description: str | None, inputs: str | None, where: str) -> Key:
     try:
-        return json.dumps(json.loads(description or ""), sort_keys=True), " ".join((inputs or "").split())
+        return _canonical(description or ""), " ".join((inputs or "").split())
     except ValueError as error:
         raise ConfigError(f"{where}: {description!r:.80} does not describe a layer ({error})") from error

@@ -103,6 +103,16 @@ def test_files_that_are_no_tables(tmp_path, text, message):
         read_table(tmp_path / "lat.csv")
 
 
+def test_a_width_of_1_is_one_of_1_0(tmp_path):
+    shapes = ((1, 4, 4),)
+    assert key_of(Convolution(4, 3, width=1), shapes) == key_of(Convolution(4, 3, width=1.0), shapes)
+    table = LatencyTable({key_of(Convolution(4, 3, width=0.5), shapes): 1.0})
+    write_table(tmp_path / "lat.csv", table, [(Convolution(4, 3, width=0.5), shapes)])
+    text = (tmp_path / "lat.csv").read_text().replace(": 0.5", ": 1.0")
+    (tmp_path / "lat.csv").write_text(text)
+    assert key_of(Convolution(4, 3, width=1), shapes) in read_table(tmp_path / "lat.csv").layers
+
+
 def test_a_file_that_is_not_there():
     with pytest.raises(ConfigError, match=r"latency table gone\.csv cannot be read"):
         read_table("gone.csv")
