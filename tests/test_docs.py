@@ -65,8 +65,9 @@ def test_the_python_examples_run_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REPLAYTREE_STORAGE", raising=False)
     assert len(BLOCKS["python"]) >= 2
+    names = {}
     for block in BLOCKS["python"]:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, "README.md", "exec"), names)
     with sqlite3.connect(tmp_path / "replaytree.db") as connection:
         for query in BLOCKS["sql"][0].split(";\n"):
             if query.strip():
