@@ -157,14 +157,12 @@ def _figures(node: Node, metric: Metric, unit: str) -> Iterator[tuple[str, str]]
     yield "depth", _whole(node.depth)
     yield "params", _whole(node.params)
     yield "FLOPs", _whole(node.flops)
-    yield "RAM", _bytes(node.ram_bytes)
-    yield "flash", _bytes(node.flash_bytes)
+    # Of text, and of layers of one's own, no memory is known.
+    for what, number in (("RAM", node.ram_bytes), ("flash", node.flash_bytes)):
+        if number is not None:
+            yield what, f"{number:,} bytes with 8 bits a number"
     yield "output shape", "-" if node.output_shape is None else "x".join(map(str, node.output_shape))
     yield "path", ".".join(map(str, node.path))
-
-
-def _bytes(number: int | None) -> str:
-    return "-" if number is None else f"{number:,} bytes with 8 bits a number"
 
 
 def _whole(number: float | None) -> str:

@@ -92,3 +92,8 @@ def test_a_node_is_labelled_as_in_tables():
         "epochs        4", "visits        1,200", "depth         2", "params        12,345", "FLOPs         1,234,567",
         "output shape  8x4x4", "path          2.1",
     ]  # fmt: skip
+    known = node_lines(replace(node, ram_bytes=61_440, flash_bytes=900), metric=ACCURACY)
+    assert known[10:12] == [
+        "RAM           61,440 bytes with 8 bits a number",
+        "flash         900 bytes with 8 bits a number",
+    ]
