@@ -18,6 +18,8 @@ NAMES_OF_COMMANDS = {
     "spaces NAME",
     "db check",
     "retrain",
+    "baseline",
+    "best",
     "export",
     "db export",
     "db export NAME FILE",

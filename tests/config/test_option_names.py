@@ -13,8 +13,8 @@ from replaytree.config import SearchConfig, by_flag
 PACKAGE = Path(replaytree.__file__).parent
 # Options of pip, Chromium, a CSS variable, and the beginning of --no-flip.
 OTHERS = {
-    "--disable-background-networking", "--disable-gpu", "--head", "--help", "--line", "--no-", "--no-first-run",
-    "--no-sandbox", "--upgrade",
+    "--disable-background-networking", "--disable-gpu", "--head", "--help", "--line", "--metadata", "--no-",
+    "--no-first-run", "--no-sandbox", "--open", "--upgrade",
 }  # fmt: skip
 
 
