@@ -111,7 +111,7 @@ def retrain(
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one architecture from scratch with the full recipe. Only this command uses the test part.
+    """Train one architecture from scratch with the full recipe. Only this command and `baseline` use the test part.
 
     If there are test images, it trains on the train and validation images together, otherwise on the train images only.
     Of a text it trains on the train words; the validation words say when to begin to average.

@@ -23,6 +23,7 @@ NAMES_OF_COMMANDS = {
     "export",
     "db export",
     "db export NAME FILE",
+    "db import --storage FILE",
 }
 COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands} | {"db", "bench"}
 # The two that build commands: for messages, and for pages, where a password must not be.
