@@ -73,6 +73,11 @@ def test_splits_are_train_validation_and_test():
     assert "the test split has no labels, and is not used" in hidden.notes
 
 
+def test_a_test_split_with_some_labels_missing_is_not_left_out():
+    with pytest.raises(DataError, match="labels of the test images go from -1 to 1, and those of the training images"):
+        from_arrays({"train": split(), "test": split(PIXELS[:6] // 3, [0, 1, -1, 1, 0, 1])})
+
+
 def test_arrays_and_grey_pictures():
     features = {"pixel_values": Value(), "label": Value()}
     data = from_arrays(split(PIXELS / 255, features=features, make=np.ndarray.tolist))
