@@ -38,22 +38,29 @@ def channels_last(
 ) -> np.ndarray:
     """(N, H, W, C) from (N, H, W), (N, H, W, C) or (N, C, H, W).
 
-    `axis` says where they are; or `shape`, (C, H, W), whose rows and columns images are to have. Without both they are
-    where only one of the two ends is 1 or 3, or else at most half of the other two. DataError where that tells nothing.
+    `shape`, (C, H, W), of which they are to be, says where they are where only one of the two ends fits it, else `axis`
+    does. Without both they are where only one of the two ends is 1 or 3, or else at most half of the other two.
+    DataError where that tells nothing.
     """
     if images.ndim == 3:
         return images[..., None]
     _, second, third, last = images.shape
-    if axis is None and shape is not None:
-        fits_first, fits_last = (third, last) == shape[1:], (second, third) == shape[1:]
-        if fits_first != fits_last:
-            axis = "first" if fits_first else "last"
+    # Of single pixels both ends are the same.
+    fits: list[ChannelAxis] = ["last"] if second == third == last == 1 else []
+    if shape is not None and not fits:
+        ends: dict[ChannelAxis, tuple[int, int]] = {"first": (third, last), "last": (second, third)}
+        fits = [end for end, sides in ends.items() if sides == shape[1:]]
+    if len(fits) == 1:
+        axis = fits[0]
     if axis is None:
-        axis = _place_of_channels(second, third, last) or (None if shape is None else "last")
+        # Those of another size are refused for it by whoever asked for this shape.
+        axis = _place_of_channels(second, third, last) or ("last" if shape is not None and not fits else None)
     if axis is None:
+        way = "say which with --channel-axis first or last (in Python channel_axis='first' or 'last')"
+        if shape is not None:
+            way = "give a uint8 tensor of torch (N, C, H, W), which is taken as it is"
         raise DataError(
-            f"{what} are {images.shape}, and either {second} or {last} may be the number of channels; say which with "
-            f"--channel-axis first or last (in Python channel_axis='first' or 'last')"
+            f"{what} are {images.shape}, and either {second} or {last} may be the number of channels; {way}"
         )
     return images.transpose(0, 2, 3, 1) if axis == "first" else images
 

@@ -98,7 +98,7 @@ class Model:
             array = as_array(images, "images")
             if len(array):
                 require_images(array)
-            images_NHWC = channels_last(array, shape=shape)
+            images_NHWC = channels_last(array, (self.description.data or {}).get("channel_axis"), shape=shape)
             # Bytes are what the network reads, whatever the training images were.
             ranges = {} if array.dtype == np.uint8 else self.description.ranges
             images_NCHW = torch.from_numpy(as_bytes(images_NHWC, ranges))

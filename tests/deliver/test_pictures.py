@@ -2,12 +2,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from replaytree.data import channels_last, from_arrays
 from replaytree.deliver.load import load
 from replaytree.deliver.model import Model
 from replaytree.deliver.pictures import find_pictures, predict_pictures
 from replaytree.errors import ConfigError, DataError
+
+from .conftest import layers, network
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,31 @@ def test_files_are_predicted_like_arrays(model, folder, digits):
         assert each.classes[0] == model.classes[expected.argmax()]
         assert each.probabilities == pytest.approx(sorted(expected.tolist(), reverse=True)[:3], abs=1e-6)
     assert found.unreadable == ()
+
+
+@pytest.mark.parametrize("axis", ["first", "last", None])
+def test_arrays_of_as_many_channels_as_rows_and_columns(description, axis):
+    """They are read as the training images were; where nobody said how, it is asked."""
+    images = np.arange(2 * 8**3, dtype=np.uint8).reshape(2, 8, 8, 8)
+    data = from_arrays(images, [0, 1], channel_axis="first", val=(images, [0, 1]))
+    described = replace(
+        description, **network(data, *layers("conv32k3")) | {"labels": "conv32k3"}, classes=data.classes,
+        mean=data.mean, std=data.std, data={"dataset": "cubes.npz", "channel_axis": axis},
+    )  # fmt: skip
+    seen = []
+    model = Model(described, lambda images_NCHW: seen.append(images_NCHW) or torch.zeros(len(images_NCHW), 2))
+    if axis is None:
+        for unknown in (model, Model(replace(described, data=None), model._logits)):
+            with pytest.raises(
+                DataError, match=r"either 8 or 8 may be .*; give a uint8 tensor of torch \(N, C, H, W\)"
+            ):
+                unknown.predict(images)
+        model.predict(torch.from_numpy(images))
+    else:
+        model.predict(images)
+    assert seen[0].tolist() == (images.transpose(0, 3, 1, 2) if axis == "last" else images).tolist()
+    assert channels_last(images[:, :, :6], axis, shape=(8, 8, 6)).shape == (2, 8, 6, 8)
+    assert channels_last(images[:, :, :6], axis, shape=(8, 6, 8)).shape == (2, 6, 8, 8)
 
 
 def test_unreadable_files_are_listed_and_the_others_predicted(model, folder):
