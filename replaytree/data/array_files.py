@@ -6,14 +6,12 @@ A part is read when it is asked for, and nothing of the others: the test part is
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from replaytree.data.arrays import ArrayForm, Pair
-from replaytree.data.deep import Range
-from replaytree.data.images import Labelled, SourceImages
+from replaytree.data.arrays import ArrayForm, Pair, later_part
+from replaytree.data.images import ImageData, Labelled, SourceImages
 from replaytree.data.names import as_text, count_of, some
 from replaytree.data.twins import twin_notes
 from replaytree.errors import DataError
@@ -76,13 +74,12 @@ def _twins(train: Labelled, val: Labelled | None) -> list[str]:
     )
 
 
-def read_array_part(
-    path: Path, part: str, *, form: ArrayForm, classes: tuple[str, ...], ranges: Mapping[str, Range]
-) -> Labelled:
-    """Another part, in the form of the train part."""
+def read_array_part(path: Path, part: str, *, form: ArrayForm, data: ImageData) -> Labelled:
+    """Another part, in the form of the train part, of which `data` were made."""
     arrays = _Arrays(path)
+    pair, by_name = arrays.pair(*_parts(arrays.names)[part]), not arrays.names & set(_CLASSES)
     try:
-        return form.part(arrays.pair(*_parts(arrays.names)[part]), classes, ranges, f"{part} images")
+        return later_part(data, pair, form, f"{part} images", by_name=by_name)
     except DataError as error:
         raise DataError(f"{as_text(path)}: {error}") from error
 

@@ -39,10 +39,15 @@ class ArrayForm:
     size: Sides | None = None
     resize: Resize = SQUASH
 
-    def part(self, pair: Pair, classes: tuple[str, ...], ranges: Mapping[str, Range], what: str) -> Labelled:
-        """Another part than that of training, in the same form."""
+    def part(
+        self, pair: Pair, classes: tuple[str, ...], ranges: Mapping[str, Range], what: str, *, by_name: bool
+    ) -> Labelled:
+        """Another part than that of training, in the same form; `by_name` where the labels of training are the names.
+
+        Those of another part may be numbers then, in the place of words of digits.
+        """
         images_NHWC, labels = self.raw(pair, what)
-        labels_N = label_numbers(labels, len(images_NHWC), classes, f"labels of the {what}")
+        labels_N = label_numbers(labels, len(images_NHWC), classes, f"labels of the {what}", by_name=by_name)
         return self._sized(Labelled(classes, torch.from_numpy(as_bytes(images_NHWC, ranges, what)), labels_N))
 
     def raw(self, pair: Pair, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +70,8 @@ class ArrayForm:
         images_NCHW = as_bytes(images_NHWC, ranges)
         notes = range_notes(images_NHWC.dtype, ranges, images_NCHW)
         first = Labelled(names, torch.from_numpy(images_NCHW), label_numbers(labels, len(images_NHWC), names))
-        other = None if val is None else self.part(val, names, ranges, "validation images")
+        by_name = classes is None
+        other = None if val is None else self.part(val, names, ranges, "validation images", by_name=by_name)
         return self._sized(first), other, ranges, notes
 
     def _sized(self, part: Labelled) -> Labelled:
@@ -130,15 +136,18 @@ def from_arrays(
     data = replace(data, ranges=ranges, notes=(*more, *notes), resize=resize)
     if transforms is not None:
         data = with_transforms(data, transforms)
-    return data if test is None else with_test(data, _pair(test, "test"), form)
-
-
-def with_test(data: ImageData, test: Pair, form: ArrayForm) -> ImageData:
-    """The data with a test part, closed; DataError where it is of another form."""
-    part = form.part(test, data.classes, data.ranges, "test images")
-    if tuple(part.images_NCHW.shape[1:]) != data.image_shape:
-        raise _of_another_shape(part.images_NCHW.shape[1:], data.image_shape, "test images")
+    if test is None:
+        return data
+    part = later_part(data, _pair(test, "test"), form, "test images", by_name=classes is None)
     return replace(data, test=SealedImages(part))
+
+
+def later_part(data: ImageData, pair: Pair, form: ArrayForm, what: str, *, by_name: bool) -> Labelled:
+    """A part that is read after `data`, in the form in which these were; DataError where it is of another shape."""
+    part = form.part(pair, data.classes, data.ranges, what, by_name=by_name)
+    if tuple(part.images_NCHW.shape[1:]) != data.image_shape:
+        raise _of_another_shape(part.images_NCHW.shape[1:], data.image_shape, what)
+    return part
 
 
 def as_data(data: Any) -> ImageData | TextData:

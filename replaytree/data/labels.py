@@ -41,10 +41,15 @@ def classes_of(labels: np.ndarray, count: int, classes: Sequence[object] | None)
     return names
 
 
-def label_numbers(labels: np.ndarray, count: int, classes: Sequence[str], what: str = "labels") -> torch.Tensor:
-    """Labels as int64 (N,), indices of `classes`; DataError for another number of them, and for unknown ones."""
+def label_numbers(
+    labels: np.ndarray, count: int, classes: Sequence[str], what: str = "labels", *, by_name: bool = False
+) -> torch.Tensor:
+    """Labels as int64 (N,), indices of `classes`; DataError for another number of them, and for unknown ones.
+
+    Whole numbers are indices, and with `by_name` names: 1 is the class called '1', wherever that stands.
+    """
     labels = _flat(labels, count, what)
-    if labels.dtype.kind in "US":
+    if labels.dtype.kind in "US" or by_name:
         require_known(labels, classes, what)
         index = {name: number for number, name in enumerate(classes)}
         return torch.tensor([index[_word(each)] for each in labels.tolist()], dtype=torch.int64)

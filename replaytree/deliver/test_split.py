@@ -71,7 +71,9 @@ def read_test_part(
         test = data.test.unsealed()
         _warn_of_twins(test, data)
         return test
-    form = ArrayForm(options.get("channel_axis"), data.image_shape[1:], data.resize)
+    # Arrays are made to fit only where the search asked for a size: else another size is a mistake.
+    size = None if options.get("image_size") is None else data.image_shape[1:]
+    form = ArrayForm(options.get("channel_axis"), size, data.resize)
     return read_test(options["dataset"], data, form=form, data_dir=data_dir, skip_bad=options.get("skip_bad", False))
 
 
@@ -106,7 +108,7 @@ def _read(dataset: str, data: ImageData, form: ArrayForm, *, data_dir: str | Non
     if dataset not in NAMED:
         source = find_source(dataset, data_dir)
         if holds_arrays(source):
-            return read_array_part(source, "test", form=form, classes=data.classes, ranges=data.ranges)
+            return read_array_part(source, "test", form=form, data=data)
         if is_table(source):
             return read_table_part(source, "test", data.classes, **pictures)
     folder = _test_folder(dataset, data_dir)

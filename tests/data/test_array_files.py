@@ -136,7 +136,7 @@ def test_size_limit_and_axis(tmp_path):
         ),
         (
             {"x_train": TRAIN, "y_train": LABELS["train"], "x_val": VAL, "y_val": LABELS["val"] + 1},
-            "labels of the validation images go from 1 to 2",
+            "labels of the validation images name classes that the training images do not have: 2",
         ),
     ],
 )

@@ -78,6 +78,7 @@ def test_channels_first_are_recognised():
 @pytest.mark.parametrize(
     ("shape", "axis", "expected"),
     [
+        ((1, 1, 1), None, (1, 1, 1)),
         ((3, 9, 3), "last", (3, 3, 9)),
         ((3, 9, 3), "first", (3, 9, 3)),
         ((13, 64, 64), None, (13, 64, 64)),
@@ -149,6 +150,23 @@ def test_words_are_labels():
         from_arrays(IMAGES, ["dog", "dog", "cat", "cat"], classes=["dog", "bird"])
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_numbers_for_words_of_digits_are_names(part):
+    """Never indices, by which 1 would be the class '2'. Where classes are stated, numbers are indices."""
+
+    words = (IMAGES // 2, ["1", "2", "3", "1"])
+
+    def numbers(given, **options):
+        data = from_arrays(IMAGES, ["1", "1", "3", "2"], val_fraction=0.5, **{"val": words, part: given}, **options)
+        return (data.val_labels if part == "val" else data.test.unsealed().labels_N).tolist()
+
+    assert numbers((IMAGES // 2, [1, 2, 1, 2])) == [0, 1, 0, 1]
+    assert numbers((IMAGES // 2, [3, 2, 1, 1])) == [2, 1, 0, 0]
+    with pytest.raises(DataError, match=r"labels of the .* images name classes .* do not have: 0$"):
+        numbers((IMAGES // 2, [0, 1, 2, 1]))
+    assert numbers((IMAGES // 2, [0, 1, 2, 1]), classes=["3", "2", "1"]) == [0, 1, 2, 1]
+
+
 def test_a_column_of_labels():
     """As MedMNIST stores them."""
     data = from_arrays(IMAGES, np.array([[0], [0], [1], [1]]), val_fraction=0.5)
@@ -185,7 +203,7 @@ def test_a_test_part_has_the_range_of_the_training_images():
         ((IMAGES, [0, 1]), r"labels of the test images are int64 \(2,\); they must be whole numbers \(4,\)"),
         (
             (IMAGES, [0, 0, 1, 2]),
-            "labels of the test images go from 0 to 2, and those of the training images are 0 to 1",
+            "labels of the test images name classes that the training images do not have: 2",
         ),
         ((IMAGES, list("aabb")), "labels of the test images name classes that the training images do not have: a, b"),
         ((IMAGES.astype(np.uint16) * 256, LABELS), "one of the test images holds more than 8 bits a value"),

@@ -94,6 +94,28 @@ def test_a_test_part_in_a_file_of_arrays(tmp_path):
         read_test(str(tmp_path / "c.npz"), load_data(tmp_path / "c.npz", val_fraction=0.3))
 
 
+def test_a_test_part_of_another_shape_is_made_to_fit_only_where_a_size_was_asked(tmp_path):
+    images, labels = np.arange(8 * 64, dtype=np.uint16).reshape(8, 8, 8) % 251, np.arange(8) % 2
+    options = {"dataset": str(tmp_path / "a.npz"), "val_fraction": 0.3}
+    for test, found in ((images[:3, 1:], "1x7x8"), (np.stack([images[:3]] * 3, axis=3), "3x8x8")):
+        np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=test, y_test=[1, 1, 0])
+        with pytest.raises(DataError, match=rf"a.npz: test images are {found} .*, and the training images 1x8x8; give"):
+            read_test_part(options, load_data(**options))
+    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images[:3, 1:] // 2, y_test=[1, 1, 0])
+    sized = {**options, "image_size": 8}
+    assert read_test_part(sized, load_data(**sized)).images_NCHW.shape == (3, 1, 8, 8)
+
+
+def test_numbers_for_words_of_digits_in_a_file_are_names(tmp_path):
+    images, test = np.arange(8 * 64, dtype=np.uint8).reshape(8, 8, 8), np.zeros((4, 8, 8), np.uint8)
+    parts = {"x_train": images, "x_test": test, "y_test": [1, 2, 1, 2]}
+    options = {"dataset": str(tmp_path / "a.npz"), "val_fraction": 0.4}
+    np.savez(tmp_path / "a.npz", y_train=["1", "2", "3", "1", "2", "3", "1", "2"], **parts)
+    assert read_test_part(options, load_data(**options)).labels_N.tolist() == [0, 1, 0, 1]
+    np.savez(tmp_path / "a.npz", y_train=[0, 1, 2, 0, 1, 2, 0, 1], classes=["1", "2", "3"], **parts)
+    assert read_test_part(options, load_data(**options)).labels_N.tolist() == [1, 2, 1, 2]
+
+
 def test_the_test_rows_of_a_table(pictures):
     rows = [f"{part}/{name}/{number}.png,{name},{part}" for part in ("train", "test") for name in ("red", "blue")
             for number in range(5)]  # fmt: skip
