@@ -274,7 +274,10 @@ def _name(config: SearchConfig) -> str:
 def without_limits(space: Space, config: SearchConfig) -> tuple[Space, SearchConfig]:
     """The whole of a space given within limits of its own, and the configuration with these: it stores all limits."""
     while isinstance(space, ConstrainedSpace):
-        limits = {name: min(limit, config.space.limits.get(name, limit)) for name, limit in space.limits.items()}
+        asked = {name: getattr(config.space, name) for name in space.limits}
+        limits = {
+            name: limit if (other := asked[name]) is None else min(limit, other) for name, limit in space.limits.items()
+        }
         space, config = space.space, config.with_options(**limits)
     return space, config
 

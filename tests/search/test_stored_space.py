@@ -10,6 +10,8 @@ import replaytree
 from replaytree.errors import CorruptTree, SpaceError
 from replaytree.records import PathEvaluation
 from replaytree.space import ConstrainedSpace
+from replaytree.space.latency_table import LatencyTable, distinct_layers, key_of, write_table
+from replaytree.space.layers import Classifier
 from replaytree.tree import ReplayTree, check, open_engine
 from replaytree.tree.engine import writing
 
@@ -120,6 +122,20 @@ def test_limits_of_a_space_stand_in_the_configuration(storage):
     assert all(node.params <= 3000 for node in again.tree.nodes())
     with pytest.raises(SpaceError, match="was made with max_params 3000, and the space given has 500"):
         resumed(storage, space=ConstrainedSpace(SPACES["xu24"], max_params=500))
+
+
+@pytest.mark.parametrize(("own", "asked", "kept"), [(2.0, 0.75, 0.75), (0.75, 2.0, 0.75), (0.75, None, 0.75)])
+def test_of_two_limits_on_latency_the_lower_holds(storage, tmp_path, own, asked, kept):
+    space = replaytree.LayerSpace([replaytree.Convolution(8, 3)], **IMAGES | {"max_layers": 1})
+    parts = distinct_layers(space)
+    table = LatencyTable({key_of(*part): 0.25 if isinstance(part[0], Classifier) else 0.5 for part in parts})
+    write_table(tmp_path / "lat.csv", table, parts)
+    limited = ConstrainedSpace(space, max_latency=own, table=table)
+    search = begun(
+        storage, limited, latency_table=str(tmp_path / "lat.csv"), max_latency=asked, max_layers=1, min_layers=1
+    )
+    assert search.tree.info().config.space.max_latency == kept
+    assert search.space.limits == {"max_latency": kept}
 
 
 @pytest.mark.parametrize(
