@@ -29,8 +29,9 @@ class ConstrainedSpace:
     `max_params` and `max_flops` limit what Space.cost says, `max_ram` and `max_flash` the bytes of the network with
     8 bits a number (Network), `max_latency` its milliseconds by a `table`. Costs are those of the network that is
     delivered (`final_space`). A Space (see records.py). A layer is legal if it keeps the limits and can be followed, to
-    max_layers or an end of the path, by layers that keep them; so there is always a legal layer. SpaceError where no
-    first layer does, or costs are unknown.
+    max_layers or an end of the path, by layers that keep them; so there is always a legal layer. What can follow is
+    found by taking the cheapest layer each time, so with several limits a path within them may be left out now and
+    then. SpaceError where no first layer keeps them, or costs are unknown.
     """
 
     def __init__(
