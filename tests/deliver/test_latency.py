@@ -8,8 +8,10 @@ from torch import nn
 from replaytree import PathEvaluation, ReplayTree
 from replaytree.deliver import latency
 from replaytree.deliver.latency import FromBytes, latencies, measure_latencies, measured_table, onnx_runner
+from replaytree.space import Convolution, Pooling
 from replaytree.space.catalogue import named_space
 from replaytree.space.latency_table import distinct_layers, key_of
+from replaytree.space.layers import Classifier
 from replaytree.tree import Episode
 
 
@@ -58,6 +60,18 @@ def test_every_layer_is_measured_with_the_heads():
     *_, (_, table) = measured_table(parts, (1, 8, 8))
     assert set(table.layers) == {key_of(*part) for part in parts}
     assert table.network > 0.0
+
+
+def test_a_layer_takes_its_time_less_that_of_a_call(monkeypatch):
+    parts = [(Convolution(2, 3), ((1, 4, 4),)), (Pooling("max", 2, 2), ((1, 4, 4),)), (Classifier(2), ((1, 2, 2),))]
+    # The call and the layers, then the network without layers; of two layers, and of the third.
+    times = iter([[0.5, 2.0, 0.25], [3.0], [1.0, 1.5], [5.0]])
+    monkeypatch.setattr(latency, "latencies", lambda runners: next(times))
+    monkeypatch.setattr(latency, "onnx_runner", lambda module, shapes: None)
+    *_, (_, table) = measured_table(parts, (1, 4, 4), at_once=2)
+    # None takes less than nothing.
+    assert [table.layers[key_of(*part)] for part in parts] == [1.5, 0.0, 0.5]
+    assert table.network == 4.0
 
 
 def test_networks_are_timed_in_onnxruntime_or_else_in_pytorch(monkeypatch):

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +7,13 @@ from hypothesis import strategies as st
 from replaytree import LabelSpace, PathEvaluation, ReplayTree
 from replaytree.deliver.pareto import fastest, pareto_front, pareto_nodes
 from replaytree.tree import Episode
+
+
+class SameButRam(LabelSpace):
+    """The first layer needs 30 bytes of RAM, the second 20."""
+
+    def network(self, prefix):
+        return SimpleNamespace(ram_bytes=30 - 10 * prefix[0], flash_bytes=40)
 
 
 def test_by_hand():
@@ -35,6 +43,15 @@ def test_a_node_is_on_the_front_by_the_bound_that_ranks():
     nodes = tree.best()
     assert [node.path for node in nodes] == [(0,), (1,)]
     assert [node.path for node in pareto_nodes(tree)] == [(0,)]
+
+
+def test_of_two_alike_the_one_with_less_ram_alone_is_on_the_front():
+    space = SameButRam(["wide", "narrow"], max_layers=1, cost=lambda prefix: (10, 10))
+    tree = ReplayTree.create("sqlite://", "s", space=space, seed=0, config_json='{"seed": 0}', versions={})
+    tree.record([Episode((n,), "sample", 1, 4, True, PathEvaluation([0.5])) for n in (0, 1)], state=b"")
+    assert {(node.params, node.flops, node.training_bound) for node in tree.best()} == {(10, 10, 0.5)}
+    assert [node.path for node in pareto_nodes(tree)] == [(1,)]
+    assert [tree.best()[place].path for place in fastest(tree.best(), [2.0, 2.0])] == [(1,)]
 
 
 def test_the_front_is_of_all_prefixes_however_many_rank_before_the_small_ones():
