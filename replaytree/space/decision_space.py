@@ -38,6 +38,7 @@ class DecisionSpace:
         self._masks: dict[tuple[Path, Values], tuple[bool, ...]] = {}
         self._known: set[Path] = {()}
         self._graphs: dict[Path, Network] = {}
+        self._final: DecisionSpace | None = None
         if not any(self.legal(())):
             raise SpaceError(f"no layer of {plan.name} may stand first on images of {plan.input_shape}")
 
@@ -138,8 +139,12 @@ class DecisionSpace:
 
     def final(self) -> DecisionSpace:
         """The space of the networks that are delivered, with the same paths; this one where its plan has no other."""
-        final = getattr(self.plan, "final", None)
-        return self if final is None else DecisionSpace(final())
+        if self._final is None:
+            # Made once, for its caches. What it delivers is itself.
+            final = getattr(self.plan, "final", None)
+            self._final = self if final is None else DecisionSpace(final())
+            self._final._final = self._final
+        return self._final
 
     def output_shape(self, prefix: Path) -> Shape:
         """The feature map that the head reads."""

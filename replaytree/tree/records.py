@@ -83,7 +83,8 @@ class Node:
 
     `average_accuracy` and `budget_evaluation_count` are at `epochs`: the node's largest budget, or the one a ranking
     asked for. `evaluation_count` is over all budgets. A node that nothing measured has None, None and 0. `ram_bytes`
-    and `flash_bytes` are what its network needs with 8 bits a number; costs that are unknown are None.
+    and `flash_bytes` are what its network, as it is delivered, needs with 8 bits a number; costs that are unknown are
+    None.
 
     Rankings go by `training_bound`, which counts the noise of trainings. `lower_bound`, "at least" where people read
     it, counts the sampling error of the validation images too (ranking.py). It is None where neither is known: an

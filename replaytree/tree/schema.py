@@ -64,7 +64,7 @@ class NodeRow(Base):
     """One prefix of one search, with the sums of its evaluations over all budgets.
 
     `decisions` is the JSON of those that make up its last layer, by name (coding.decisions_json). `ram_bytes` and
-    `flash_bytes` are what the network needs with 8 bits a number (Graph).
+    `flash_bytes` are what the network that is delivered needs with 8 bits a number (Graph).
     """
 
     __tablename__ = "nodes"
