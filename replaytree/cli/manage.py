@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from replaytree.cli.console import counting
 from replaytree.cli.options import Storage, engine_of, search_names_like
 from replaytree.cli.text import escaped, say
 
@@ -33,12 +34,12 @@ def delete(
     engine = engine_of(storage)
     infos = [ReplayTree.open(engine, name).info() for name in dict.fromkeys(names)]
     for info in infos:
+        told = f"{counting(info.training_count, 'training')}, {counting(info.node_count, 'node')}"
         if not yes:
-            told = f"{info.training_count} trainings, {info.node_count} nodes"
             typer.confirm(f"Delete search {escaped(info.name)} ({told})?", abort=True)
         left = _files(engine, info.name)
         delete_search(engine, info.name)
-        say(f"deleted search {escaped(info.name)}: {info.training_count} trainings, {info.node_count} nodes")
+        say(f"deleted search {escaped(info.name)}: {told}")
         for file in left:
             say(f"left on disk: {escaped(file)}")
 

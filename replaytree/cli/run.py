@@ -36,6 +36,7 @@ from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
 from replaytree.config.presets import PRESETS, with_preset
 from replaytree.config.space import SpaceOptions
+from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.errors import ConfigError, WorkersLost
 
 if TYPE_CHECKING:
@@ -129,9 +130,10 @@ def run(
         ray_address=ray_address,
         gpus_per_worker=gpus_per_worker,
     )
+    limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
     if not quiet:
         _report_balance(search)
-    limits = {"trainings": trainings, "episodes": episodes, "hours": hours}
+        _report_warmup(search, trainings)
     is_stopped = _run(search, storage, limits, quiet=quiet, is_long=is_long)
     if baselines and not is_stopped:
         say()
@@ -272,6 +274,19 @@ def _report_balance(search: Search) -> None:
         notes = [] if data is None else list(data.notes)
     for note in notes:
         say(f"note: {escaped(note)}", error=True)
+
+
+def _report_warmup(search: Search, trainings: int | None) -> None:
+    """Say where a search ends before its strategy has begun to choose."""
+    own = search.config.strategy_options
+    if not isinstance(own, GuidedOptions) or search.memory.prior is not None or trainings is None:
+        return
+    if trainings <= own.warmup:
+        say(
+            f"note: the first {own.warmup} paths of guided are random (--warmup), so that this is random search; give "
+            f"more --trainings for a search that chooses",
+            error=True,
+        )
 
 
 def _reward_notes(reward: RewardKind) -> list[str]:

@@ -30,6 +30,7 @@ Key = tuple[str, str]
 
 
 MAX_CACHED = 65536
+_MEASURED_BY = "replaytree latency-table, given the search's --max-layers, --width (0.25 on a CPU), --input, --classes"
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,16 @@ class LatencyTable:
         missing = [(layer, shapes) for layer, shapes in parts if key_of(layer, shapes) not in self.layers]
         if missing:
             others = f", and {len(missing) - 1:,} more of {len(parts):,}" if len(missing) > 1 else ""
-            raise SpaceError(f"{self._lacks(*missing[0])}{others}; measure them with replaytree latency-table")
+            raise SpaceError(f"{self._lacks(*missing[0])}{others}; measure them with {_MEASURED_BY}")
 
     def _of(self, layer: Layer, shapes: tuple[Shape, ...]) -> float:
         found = self.layers.get(key_of(layer, shapes))
         if found is None:
-            raise SpaceError(f"{self._lacks(layer, shapes)}; measure it with replaytree latency-table")
+            raise SpaceError(f"{self._lacks(layer, shapes)}; measure it with {_MEASURED_BY}")
         return found
 
     def _lacks(self, layer: Layer, shapes: tuple[Shape, ...]) -> str:
-        return f"{self.origin} has no layer {layer.label} at {' and '.join(map(format_shape, shapes))}"
+        return f"{self.origin} has no layer {layer.label} of this width at {' and '.join(map(format_shape, shapes))}"
 
 
 def key_of(layer: Layer, shapes: tuple[Shape, ...]) -> Key:

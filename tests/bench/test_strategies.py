@@ -134,11 +134,6 @@ def test_a_warm_start_of_what_learns_from_no_tree(table, capsys):
     assert "--warm-start is for --strategy guided and replay, not random" in capsys.readouterr().err
 
 
-def test_a_peer_searches_tables_and_not_spaces(capsys):
-    assert run("spaces", "--first", "gp-ei") == 2
-    assert "strategy is 'gp-ei'; it must be one of" in capsys.readouterr().err
-
-
 def test_how_to_read_a_table_stands_behind_its_name(table):
     default = TableFile("", ("acc",), percent=True)
     assert parse_table("c.csv,accuracy=x,accuracy=y,complete=none", default=default) == TableFile(

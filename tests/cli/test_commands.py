@@ -626,3 +626,11 @@ def test_a_read_only_database_is_read_and_not_searched_further(searched, here):
         assert (code, out) == (2, "")
         assert "is read-only (its URL says so); make the file and its folder writable, or copy it elsewhere" in err
     assert searched("db", "check")[0] == 0
+
+
+@pytest.mark.parametrize(("words", "noted"), [((), True), (("--warmup", 1), False), (("--strategy", "random"), False)])
+def test_a_search_that_ends_in_its_warm_up_is_told(replaytree, words, noted):
+    few = ("--trainings", 2, "--max-layers", 2, "--train-limit", 64, "--epochs", 1)
+    code, _, err = replaytree("run", *few, *words)
+    assert code == 0
+    assert ("so that this is random search" in err) == noted

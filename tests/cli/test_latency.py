@@ -80,7 +80,7 @@ def test_a_target_is_soft(replaytree, table):
         (("run", "--latency-table", "lat.csv", "--max-latency", "1ms"),
          "obeys --max-latency 1ms: the cheapest first layer, conv32k3, has 1.75 ms with its head; raise the limit"),
         (("run", "--latency-table", "lat.csv", "--width", "0.5", "--max-layers", "2"),
-         "lat.csv has no layer conv32k3 at 1x8x8, and "),
+         "lat.csv has no layer conv32k3 of this width at 1x8x8, and "),
         (("latency-table", "xu24"), "name the file to write: --out lat.csv"),
         (("latency-table", "zoph", "--out", "z.csv"), "a latency table is for chains"),
         (("latency-table", "darts-rnn", "--out", "z.csv"), "darts-rnn is for text, one word at a time"),

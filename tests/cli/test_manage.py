@@ -32,7 +32,7 @@ def test_a_deleted_search_leaves_nothing_but_its_models(replaytree, storage, mon
         node_id=tree.find("a").node_id,
     )  # fmt: skip
     code, out, _ = replaytree("delete", "first", "--yes", "--storage", storage)
-    assert (code, out) == (0, "deleted search first: 1 trainings, 2 nodes\n")
+    assert (code, out) == (0, "deleted search first: 1 training, 2 nodes\n")
     assert names(replaytree, storage) == ["second"]
     [model] = list_models(tree.engine)
     assert (model.search, model.labels) == (None, ("a",))
@@ -66,7 +66,7 @@ def test_delete_asks_and_a_no_leaves_everything(replaytree, storage, monkeypatch
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     code, out, err = replaytree("delete", "first", "--storage", storage)
     assert (code, err) == (1, "Nothing was done.\n")
-    assert "Delete search first (1 trainings, 2 nodes)?" in out
+    assert "Delete search first (1 training, 2 nodes)?" in out
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert replaytree("delete", "first", "second", "--storage", storage)[0] in (0, 1)
     assert "first" not in names(replaytree, storage)

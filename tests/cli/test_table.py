@@ -44,7 +44,7 @@ def test_nothing_of_a_node_is_cut_at_80_columns_also_with_latency():
     row = {
         "node_id": 12345, "average_accuracy": 0.99444, "lower_bound": None,
         "budget_evaluation_count": 2, "epochs": 8, "visit_count": 7, "depth": 15, "params": 1_234_567, "flops": 999,
-        "latency_ms": 0.123456, "labels": " ".join(["res128s2"] * 15),
+        "ram_bytes": None, "flash_bytes": None, "latency_ms": 0.123456, "labels": " ".join(["res128s2"] * 15),
     }  # fmt: skip
     narrow = nodes_lines([row], width=80, metric=ACCURACY)
     assert narrow[0].split() == [

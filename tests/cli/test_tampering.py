@@ -12,6 +12,7 @@ from replaytree import Search, cli
 from replaytree.search import stored
 from replaytree.tree import open_engine, record_model
 from replaytree.tree.check import find_problems
+from replaytree.tree.class_results import ClassResults
 from replaytree.tree.engine import OPENED, reading
 from replaytree.tree.evaluator_states import state_problems as lost_files
 
@@ -57,11 +58,21 @@ LEGAL = {
     ("goals", "trainings"): ("null", "huge"),
     ("goals", "seconds"): ("null", "half", "huge"),
     ("goals", "used_seconds"): ("half", "huge"),
-    ("models", "search_id"): ("null",),
     ("models", "node_id"): ("null",),
     ("models", "seed"): ("huge",),
     ("models", "test_accuracy"): ("null", "half"),
+    ("models", "test_image_count"): ("null",),
     ("models", "weights_path"): ANY_TEXT,
+    ("models", "baseline"): ("null", "text", "huge", "minus", "half", "infinite", "list", "object", "nested", "NaN"),
+    ("models", "params"): ("null", "huge"),
+    ("models", "flops"): ("null", "huge"),
+    ("models", "ram_bytes"): ("null", "huge"),
+    ("models", "validation_accuracy"): ("null", "half"),
+    ("models", "validation_image_count"): ("null",),
+    ("models", "training_json"): ("null", "object"),
+    ("class_results", "actual"): (*ANY_TEXT, "empty"),
+    ("class_results", "predicted"): (*ANY_TEXT, "empty"),
+    ("class_results", "pictures"): ("null", "blob"),
 }
 
 
@@ -80,7 +91,9 @@ def template(tmp_path_factory):
     node = second.tree.best(1)[0]
     record_model(
         second.tree.engine, labels=node.labels, seed=0, epochs=1, test_accuracy=0.5, weights_path="/models/a",
-        search="second", node_id=node.node_id,
+        search="second", node_id=node.node_id, baseline="linear", params=10, flops=20, ram_bytes=30,
+        validation_accuracy=0.25, validation_image_count=8, test_image_count=4, training={"epochs": 1},
+        class_results=ClassResults("test", ("cat", "dog"), ((1, 1), (0, 2)), {(0, 1): b"PNG"}),
     )  # fmt: skip
     for search in (shared, first, second):
         search.tree.engine.dispose()

@@ -10,7 +10,7 @@ from replaytree.deliver import Subject, export, load
 from replaytree.deliver.description import Description
 from replaytree.deliver.export import SUFFIX
 from replaytree.deliver.full_training import FullTraining
-from replaytree.deliver.pareto import latencies
+from replaytree.deliver.latency import eager_runner, latencies
 from replaytree.deliver.python_source import python_source
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.errors import ModelError
@@ -98,5 +98,5 @@ def test_what_reads_what_belongs_to_the_identity_and_to_the_name_of_the_file(gra
 
 
 def test_it_has_a_latency(graph):
-    [found] = latencies([partial(build, graph)], graph.input_shape, device=torch.device("cpu"))
+    [found] = latencies([eager_runner(partial(build, graph), graph.input_shape, torch.device("cpu"))])
     assert found > 0

@@ -33,7 +33,7 @@ def test_the_answer_comes_first_and_headings_say_the_findings(tree, written):
         "The best prefix has been ranked first since the 4th of 4 trainings",
         "1 layer gave the best prefix, 0.750; 2 came to 0.500",
         "Nothing cheaper comes within a point of the best, at least 0.704",
-        "All accuracies here are validation accuracies",
+        "The search’s accuracies are validation accuracies",
     ]
 
 
@@ -144,7 +144,7 @@ def test_an_evaluator_given_in_python_gets_no_command_that_would_be_refused(grow
     own = grow(golden, "own", config={"dataset": None}, data_json=None)
     page = written(own)
     assert "replaytree retrain" not in page
-    assert "All accuracies here are the evaluator’s own" in page
+    assert "The search’s accuracies are the evaluator’s own" in page
     empty = written(grow([], "none", config={"dataset": None}, data_json=None))
     for text in ("replaytree retrain", "replaytree resume", "validation accuracies"):
         assert text not in empty

@@ -58,7 +58,7 @@ def test_the_page_speaks_of_words_and_perplexities_alone(write):
     assert "image" not in seen
     assert "points" not in seen
     assert "perplexity 80.0" in seen
-    assert "all perplexities here are validation perplexities" in seen
+    assert "the search’s perplexities are validation perplexities" in seen
     assert "words of the vocabulary 50" in seen
     assert "900 validation words" in seen
     figures = json.dumps(payload_of(page)["figures"]).lower()

@@ -54,12 +54,14 @@ def test_the_latency_of_a_network_is_the_sum():
 def test_a_table_of_another_space_or_with_holes_names_the_layer():
     parts = distinct_layers(space())
     table = LatencyTable({key_of(*part): 1.0 for part in parts}, origin="lat.csv")
-    with pytest.raises(SpaceError, match=r"lat\.csv has no layer conv4k3 at 2x4x4, and \d more of 10; measure them"):
+    with pytest.raises(
+        SpaceError, match=r"lat\.csv has no layer conv4k3 of this width at 2x4x4, and \d more of 10; measure them"
+    ):
         table.require(space(shape=(2, 4, 4)))
     holes = LatencyTable({key_of(*part): 1.0 for part in parts if part[1] != ((1, 1, 1),)}, origin="lat.csv")
-    with pytest.raises(SpaceError, match=r"^lat\.csv has no layer head at 1x1x1; measure them with"):
+    with pytest.raises(SpaceError, match=r"^lat\.csv has no layer head of this width at 1x1x1; measure them with"):
         holes.require(space())
-    with pytest.raises(SpaceError, match="has no layer head at 1x1x1; measure it"):
+    with pytest.raises(SpaceError, match="has no layer head of this width at 1x1x1; measure it"):
         holes.latency_ms(space().network((1, 1)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from replaytree.metric import Metric
 from replaytree.report.comparison.apart import GroupStanding, comparable_standings
-from replaytree.report.comparison.searches import Comparison, data_set
+from replaytree.report.comparison.searches import Comparison, saw_the_same
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section, always
 from replaytree.report.wording import counted, joined
@@ -53,7 +53,7 @@ def cautions(searches: Sequence[SearchData]) -> list[str]:
     """Differences between the searches that a reader might not expect."""
     metric = searches[0].metric
     found = []
-    if len({data_set(data) for data in searches}) > 1:
+    if not saw_the_same(searches):
         found.append(f"The searches did not see the same {metric.items}, so their {metric.plural} cannot be compared.")
     elif len({data.info.data_json for data in searches}) > 1:
         found.append(

@@ -72,8 +72,8 @@ class Comparison:
 
     @property
     def same_images(self) -> bool:
-        """Whether all saw the same images, however split."""
-        return len({data_set(data) for data in self.searches}) == 1
+        """Whether all saw the same images."""
+        return saw_the_same(self.searches)
 
 
 def curves(searches: Sequence[SearchData]) -> list[Curve]:
@@ -121,6 +121,12 @@ def data_set(data: SearchData) -> str:
         return str(found.get("sha256"))
     total = found.get("train_count", 0) + found.get("val_count", 0)
     return json.dumps([data.config.get("dataset"), found.get("classes"), found.get("image_shape"), total])
+
+
+def saw_the_same(searches: Sequence[SearchData]) -> bool:
+    """Whether searches saw the same images, however split, or wherever these lay: as pictures, as arrays."""
+    checksums = {data.fingerprint.get("sha256") for data in searches}
+    return len({data_set(data) for data in searches}) == 1 or (len(checksums) == 1 and None not in checksums)
 
 
 def _label(names: Sequence[str]) -> str:

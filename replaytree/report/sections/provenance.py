@@ -140,7 +140,7 @@ def provenance_finding(rows: Provenance, metric: Metric) -> str:
     if not rows.measured:
         return "Where this search comes from"
     what = metric.plural
-    return f"All {what} here are {f'validation {what}' if rows.data else 'the evaluator’s own'}"
+    return f"The search’s {what} are {f'validation {what}' if rows.data else 'the evaluator’s own'}"
 
 
 SECTION = Section(
