@@ -49,6 +49,14 @@ def import_(
     ] = None,
     input_: Input = None,
     classes: Classes = None,
+    max_layers: Annotated[
+        int | None,
+        typer.Option(
+            min=SpaceOptions.min_layers,
+            help="Of a CSV or a study: the most layers of the space, on which the networks of enas-macro depend.  "
+            "[default: those of its longest path]",
+        ),
+    ] = None,
     layers: LayerOptions,
     storage: Storage = None,
 ) -> None:
@@ -61,15 +69,18 @@ def import_(
     if study is not None or is_optuna(file) or Path(file).suffix.lower() == ".csv":
         found = _known(
             file, study, name, storage_url(storage), space=space, shape=shape_of(input_), classes=classes,
-            layers=layers.given(),
+            max_layers=max_layers, layers=layers.given(),
         )  # fmt: skip
         say("\nNext:")
-        for words in (("best", found), ("run", "--warm-start", found, "--strategy", "guided", *_same(space, layers))):
+        for words in (
+            ("best", found),
+            ("run", "--warm-start", found, "--strategy", "guided", *_same(space, max_layers, layers)),
+        ):
             say(f"  {escaped(console.command(*words, storage=storage))}")
         return
     from replaytree.search.stored import import_search
 
-    own = {"--space": space, "--input": input_, "--classes": classes}
+    own = {"--space": space, "--input": input_, "--classes": classes, "--max-layers": max_layers}
     wrong = [flag for flag, value in own.items() if value is not None]
     if wrong := [*wrong, *map(option_name, layers.given())]:
         raise ConfigError(f"{wrong[0]} is for a CSV file or a study; an exported search brings its own: leave it out")
@@ -78,9 +89,10 @@ def import_(
     say(f"  {console.command('resume', done.search, '--trainings', 100, storage=storage)}")
 
 
-def _same(space: str | None, layers: LayerOptions) -> list[str]:
+def _same(space: str | None, max_layers: int | None, layers: LayerOptions) -> list[str]:
     """The options of a search in the same space."""
     named = [] if space is None else ["--space", space]
+    named += [] if max_layers is None else ["--max-layers", str(max_layers)]
     return [*named, *(word for flag, value in layers.given().items() for word in _words(option_name(flag), value))]
 
 
@@ -99,6 +111,7 @@ def _known(
     space: str | None,
     shape: Shape,
     classes: int | None,
+    max_layers: int | None,
     layers: dict[str, Any],
 ) -> str:
     """Store architectures whose accuracies are known, and print what was stored; returns the search's name."""
@@ -115,7 +128,7 @@ def _known(
     measured = metric.of(task)
 
     def make(depth: int) -> Space:
-        most = max(depth, SpaceOptions.min_layers)
+        most = max(max_layers or depth, SpaceOptions.min_layers)
         number = classes or (10 if task == "images" else 10_000)
         return named_space(kind, input_shape=shape, num_classes=number, max_layers=most, **layers)
 

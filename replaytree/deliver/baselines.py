@@ -34,14 +34,15 @@ def size_of(tree: ReplayTree) -> Size:
     ConfigError where nothing was measured yet.
     """
     config = tree.info().config.space
+    besides = "" if config.max_latency is None else "; its limit on latency is not looked at"
     if own := {LIMITS[name].cost: limit for name, limit in config.limits.items()}:
-        return Size(own, f"the search's limits: {_shown(own)}")
+        return Size(own, f"the search's limits: {_shown(own)}{besides}")
     if (trained := answer(tree)) is not None and trained.last.params is not None:
         costs = {cost: getattr(trained.last, cost) for cost in SIZE}
-        return Size(costs, f"the size of what was retrained, {' '.join(trained.last.labels)}: {_shown(costs)}")
+        return Size(costs, f"the size of what was retrained, {' '.join(trained.last.labels)}: {_shown(costs)}{besides}")
     best = tree.find_or_best(None)
     costs = {cost: getattr(best, cost) for cost in SIZE}
-    return Size(costs, f"the size of the best prefix, node {best.node_id}: {_shown(costs)}")
+    return Size(costs, f"the size of the best prefix, node {best.node_id}: {_shown(costs)}{besides}")
 
 
 def baseline_subjects(

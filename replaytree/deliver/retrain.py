@@ -313,12 +313,13 @@ def store(result: Retrained, subject: Subject, engine: Engine) -> None:
 
 
 def terms(description: Description) -> dict[str, Any]:
-    """How a model was trained and measured: the recipe and the images, but not the seed."""
+    """How a model was trained and measured: the recipe and the images, but not the seed; and what its network is."""
     return {
         **description.training,
         "train_limit": (description.data or {}).get("train_limit"),
         "mirror": description.mirror,
         "normed": description.graph.is_normed,
+        "flash_bytes": description.flash_bytes,
         "trained_on": description.trained_on,
         "measured_on": description.measured_on,
     }

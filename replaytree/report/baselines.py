@@ -17,8 +17,7 @@ from replaytree.tree import MeanAccuracy, ModelInfo, Retraining, answer_of, is_l
 # What the size of a network is, where no limits say it.
 SIZE = ("params", "flops")
 
-# Bytes of flash are not stored; they are never fewer than the parameters.
-_STORED_AS = {"flash_bytes": "params"}
+_NO_LATENCY = " Latency, which the search has a limit on, was not compared."
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Standing:
     baselines: tuple[Retraining, ...]
     limits: Mapping[str, int]
     metric: Metric
+    is_latency_limited: bool = False
 
     def unlike(self, baseline: Retraining) -> str:
         """Why the answer is not compared with a baseline at all; empty where it is."""
@@ -40,7 +40,7 @@ class Standing:
 
     def larger(self, baseline: Retraining) -> str:
         """In what a baseline is larger than it may be to count, or unknown; empty where it is not."""
-        found = {cost: getattr(baseline.last, _STORED_AS.get(cost, cost)) for cost in self.bounds}
+        found = {cost: getattr(baseline.last, cost) for cost in self.bounds}
         over = [NOUNS[cost] for cost, limit in self.bounds.items() if found[cost] is not None and found[cost] > limit]
         unknown = [NOUNS[cost] for cost in self.bounds if found[cost] is None]
         told = [f"larger in {' and '.join(over)}"] if over else []
@@ -61,7 +61,9 @@ class Standing:
     @property
     def size(self) -> str:
         """Which baselines are compared, in words."""
-        return "within the search’s limits" if self.limits else "of at most its size"
+        if not self.limits:
+            return "of at most its size"
+        return "within the search’s other limits" if self.is_latency_limited else "within the search’s limits"
 
     def ahead(self, baseline: Retraining) -> Difference | None:
         """The answer less the baseline."""
@@ -94,8 +96,9 @@ def standing(data: SearchData) -> Standing | None:
     limits = {limit.cost: value for name, limit in LIMITS.items() if isinstance(value := data.config.get(name), int)}
     best = None if data.best is None else data.best.node_id
     return Standing(
-        answer_of(data.models, best, data.metric), tuple(retrainings(models, data.metric)), limits, data.metric
-    )
+        answer_of(data.models, best, data.metric), tuple(retrainings(models, data.metric)), limits, data.metric,
+        is_latency_limited=data.config.get("max_latency") is not None,
+    )  # fmt: skip
 
 
 def verdict(data: SearchData) -> Verdict | None:
@@ -118,7 +121,7 @@ def verdict(data: SearchData) -> Verdict | None:
     if best is None or ahead is None:
         why = "; ".join(dict.fromkeys(f"{name(each)}: {found.why_not(each)}" for each in found.baselines))
         return Verdict(f"The retrained answer has no baseline {found.size} to be compared with ({why}).", (train,))
-    return Verdict(_sentence(found, best, ahead))
+    return Verdict(_sentence(found, best, ahead) + (_NO_LATENCY if found.is_latency_limited else ""))
 
 
 def name(baseline: Retraining) -> str:
@@ -172,8 +175,14 @@ class NetworkRow:
 
 def network_rows(data: SearchData) -> list[NetworkRow]:
     """The retrained answer and the baselines; none where no baseline was trained."""
+    rows = trained_rows(data)
+    return [] if all(row.is_answer for row in rows) else rows
+
+
+def trained_rows(data: SearchData) -> list[NetworkRow]:
+    """The retrained answer, if there is one, and the baselines."""
     found = standing(data)
-    if found is None or not found.baselines:
+    if found is None:
         return []
     rows = [_row(each, found) for each in found.baselines]
     return rows if found.answer is None else [_row(found.answer, found), *rows]

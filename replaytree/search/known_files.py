@@ -15,6 +15,7 @@ from replaytree.errors import ConfigError, SpaceError
 from replaytree.metric import Metric
 from replaytree.records import Decision, Path, Space
 from replaytree.space.coding import encode
+from replaytree.space.costs import COSTS, costs_of
 from replaytree.space.notation import check_path, parse_path
 
 # The names of columns, ours first: a table of `replaytree best --format csv` is read, too.
@@ -48,7 +49,8 @@ def read_csv(file: FilePath, make: Callable[[int], Space], *, metric: Metric, pu
     """The rows of a table of layers and accuracies, with epochs where it has such a column.
 
     `make` gives the space of so many layers; `published` are the paths of architectures that a name stands for.
-    ConfigError, naming the line, for a row that is no architecture of the space, or no accuracy.
+    ConfigError, naming the line, for a row that is no architecture of the space, or no accuracy, or of which the table
+    has other costs than the space, which is then not the one that the accuracies are of.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -72,7 +74,11 @@ def read_csv(file: FilePath, make: Callable[[int], Space], *, metric: Metric, pu
         # Of text the column of the metric is a perplexity, and the others are what is stored.
         accuracy_ = _fraction(where, row[accuracy], metric, is_number=accuracy == metric.name)
         epochs = (row.get("epochs") or "").strip()
-        found.append(Known(_parsed(where, text, space), accuracy_, _epochs(where, epochs) if epochs else 1))
+        path = _parsed(where, text, space)
+        _require_costs(
+            where, text, row, costs_of(space, path, [cost for cost in COSTS if (row.get(cost) or "").strip()])
+        )
+        found.append(Known(path, accuracy_, _epochs(where, epochs) if epochs else 1))
     return Table(file.stem, space, tuple(found))
 
 
@@ -140,6 +146,23 @@ def _parsed(where: str, text: str, space: Space) -> Path:
         return parse_path(text, space)
     except SpaceError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _require_costs(where: str, text: str, row: Mapping[str, str], costs: Mapping[str, int | None]) -> None:
+    """ConfigError where a row has another cost than its network has; those that it lacks are not compared."""
+    for name, cost in costs.items():
+        if cost is not None and not _is_number(row[name], cost):
+            raise ConfigError(
+                f"{where}: {name} of {text!r:.60} is {row[name]!r:.40}, and here it is {cost}; give the --width, "
+                f"--input, --classes and --max-layers of the search that this is of, and what else its space has"
+            )
+
+
+def _is_number(text: str, number: int) -> bool:
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
 
 
 def _fraction(where: str, value: object, metric: Metric, *, is_number: bool) -> float:

@@ -99,7 +99,8 @@ select coalesce(models.baseline, 'node ' || models.node_id) as network, models.l
        max(models.flops) as flops, max(models.ram_bytes) as ram_bytes
 from models join searches on searches.id = models.search_id
 where searches.name = :search
-group by models.baseline, models.node_id, models.labels, models.epochs, models.training_json
+group by models.baseline, models.node_id, models.labels, models.epochs,
+         json_remove(models.training_json, '$.flash_bytes')
 order by coalesce(avg(models.test_accuracy), avg(models.validation_accuracy)) desc
 """,
     ),

@@ -20,7 +20,7 @@ from replaytree.tree.schema import models, nodes, searches
 from replaytree.tree.stored_json import read_training
 
 # A network without batch norm has a lower rate by itself, and fine-tuning needs one, too.
-_OF_A_NETWORK = ("learning_rate", "normed", "pretrained")
+_OF_A_NETWORK = ("learning_rate", "normed", "pretrained", "flash_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class ModelInfo:
     holds for the validation images, which are measured where there is no test split.
 
     `baseline` is the name of a hand-made network, None for all others. Costs are None where they are unknown.
-    `training` is how it was trained and measured; None for models of versions that did not store it.
+    `training` is how it was trained and measured, and what its network is besides; None for models of versions that
+    did not store it.
     """
 
     model_id: int
@@ -55,8 +56,16 @@ class ModelInfo:
     @property
     def key(self) -> tuple[Any, ...]:
         """What the models of a retraining, which differ in their seeds, have in common."""
-        training = json.dumps(self.training, sort_keys=True)
+        # Older versions did not store the flash of the same network.
+        stored = None if self.training is None else {**self.training, "flash_bytes": None}
+        training = json.dumps(stored, sort_keys=True)
         return self.node_id, self.labels, self.epochs, self.baseline, training
+
+    @property
+    def flash_bytes(self) -> int | None:
+        """What the weights need with 8 bits each; None where that is unknown, as for models of older versions."""
+        found = (self.training or {}).get("flash_bytes")
+        return found if isinstance(found, int) else None
 
 
 def record_model(

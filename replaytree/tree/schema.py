@@ -321,8 +321,8 @@ class ModelRow(Base):
     """A trained deliverable. Its weights are a file, so it outlives its search.
 
     `baseline` is the name of a hand-made network, which stands beside what the search found; None for all others.
-    `training_json` is how it was trained and measured: two models of one recipe and the same images have the same
-    (models.is_like). Models of older versions have neither it nor costs.
+    `training_json` is how it was trained and measured: two models of one recipe and the same images have the same,
+    apart from what is of their networks (models.is_like). Models of older versions have neither it nor costs.
     """
 
     __tablename__ = "models"

@@ -5,12 +5,14 @@ import re
 import sqlite3
 import sys
 from functools import partial
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 
 from replaytree import cli
 from replaytree.cli.baselines import Wish
+from replaytree.deliver.weights import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_what_is_printed(replaytree, folder):
 def test_the_database_says_how_they_were_trained(replaytree):
     columns = "baseline, labels, seed, epochs, validation_accuracy, validation_image_count, params, training_json"
     with sqlite3.connect("replaytree.db") as connection:
-        rows = connection.execute(f"select {columns} from models").fetchall()
+        rows = connection.execute(f"select {columns}, weights_path from models").fetchall()
     assert [(row[0], row[2], row[3]) for row in rows] == [
         (None, 0, 2), (None, 1, 2), ("resnet8", 0, 2), ("resnet8", 1, 2), ("linear", 0, 2), ("linear", 1, 2),
     ]  # fmt: skip
@@ -77,6 +79,10 @@ def test_the_database_says_how_they_were_trained(replaytree):
     assert {each["train_limit"] for each in trained} == {300}
     assert len({each["trained_on"] for each in trained}) == 1
     assert [each["learning_rate"] for each in trained] == [0.1] * 4 + [0.01] * 2
+    # The weights file has the network. Some have biases of 4 bytes each.
+    flash = [each["flash_bytes"] for each in trained]
+    assert flash == [read_weights(Path(row[8]))[1].flash_bytes for row in rows]
+    assert all(bytes_ > row[6] for bytes_, row in zip(flash, rows, strict=True))
     assert replaytree("db", "check")[0] == 0
 
 

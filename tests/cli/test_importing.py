@@ -1,9 +1,13 @@
 """`db import` of what is known from elsewhere, and a search that learns from it."""
 
+import csv
+import io
 import json
 import sqlite3
 
 import pytest
+
+from replaytree.space.costs import COSTS
 
 CSV = "layers,accuracy,epochs\nconv32k3 max2s2,0.8,4\nres64,0.9,4\nconv32k3 res64,0.95,8\n"
 
@@ -64,6 +68,29 @@ def test_options_of_a_space(replaytree, here):
     assert out.endswith("  replaytree run --warm-start z --strategy guided --space zoph --no-strides\n")
 
 
+def test_what_best_prints_is_of_the_same_networks_or_refused(replaytree, here, monkeypatch):
+    monkeypatch.delenv("REPLAYTREE_TRACEBACK")
+    words = ["db", "import", "best.csv", "--space", "enas-macro", "--input", "1x8x8"]
+    (here / "made.csv").write_text("layers,accuracy\nconv3 conv3 conv3,0.5\n")
+    made = ["made.csv", *words[3:], "--max-layers", 6, "--channels", 4]
+    code, out, err = replaytree("db", "import", *made[:5], "--max-layers", 2)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "made.csv, line 2: " in err
+    code, out, err = replaytree("db", "import", *made)
+    assert (code, err) == (0, "")
+    assert out.endswith(" --space enas-macro --max-layers 6 --channels 4\n")
+    table = replaytree("best", "made", "--format", "csv")[1]
+    (here / "best.csv").write_text(table)
+    for wrong in (["--channels", 4], ["--max-layers", 6]):
+        code, out, err = replaytree(*words, *wrong)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "best.csv, line 2: " in err
+    assert replaytree(*words, *made[-4:])[0] == 0
+    costs = [{name: row[name] for name in COSTS} for row in csv.DictReader(io.StringIO(table))]
+    again = replaytree("best", "best", "--format", "csv")[1]
+    assert [{name: row[name] for name in COSTS} for row in csv.DictReader(io.StringIO(again))] == costs
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -72,6 +99,7 @@ def test_options_of_a_space(replaytree, here):
         (["known.csv", "--space", "nothing"], "'nothing'"),
         (["k.jsonl.gz", "--space", "xu24"], "--space is for a CSV file or a study; an exported search brings its own"),
         (["k.jsonl.gz", "--width", "0.5"], "--width is for a CSV file or a study"),
+        (["k.jsonl.gz", "--max-layers", "3"], "--max-layers is for a CSV file or a study"),
         (["known.csv", "--study", "s"], "known.csv cannot be read as a storage of Optuna"),
     ],
 )

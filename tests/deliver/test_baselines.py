@@ -2,10 +2,12 @@
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from replaytree import Search
+from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
 from replaytree.deliver.baseline_networks import BASELINES
 from replaytree.deliver.baselines import baseline_subjects, recipe_as, size_of
@@ -48,6 +50,12 @@ def test_limits_of_the_search_go_first(tmp_path):
     size = size_of(search.tree)
     assert size.limits == {"params": 5_000, "ram_bytes": 8_000}
     assert size.text == "the search's limits: at most 5,000 parameters and at most 8,000 bytes of RAM"
+
+
+def test_it_says_that_a_limit_on_latency_is_not_looked_at():
+    config = SearchConfig().with_options(max_params=5_000, max_latency="2ms", latency_table="lat.csv")
+    size = size_of(SimpleNamespace(info=lambda: SimpleNamespace(config=config)))
+    assert size.text.endswith("at most 5,000 parameters; its limit on latency is not looked at")
 
 
 def test_all_are_made_within_the_size_and_named_after_it(found):

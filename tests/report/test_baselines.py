@@ -187,6 +187,21 @@ def test_own_data_and_text_have_no_command(grow, golden):
     assert verdict(read_search(tree)) is None
 
 
+def test_a_comparison_has_retrained_answers_without_baselines_too(tree, model, grow, golden):
+    other = grow(golden, name="second")
+    record_model(
+        tree.engine, labels=("lone",), seed=0, epochs=8, test_accuracy=0.7, weights_path="lone", search="second",
+        node_id=other.best(1)[0].node_id,
+    )  # fmt: skip
+    model(0.95)
+    both = [read_search(tree), read_search(other)]
+    assert 'id="baselines"' not in comparison_html(both)
+    model(0.90, baseline="resnet8")
+    page = comparison_html([read_search(tree), read_search(other)])
+    table = page[page.index('id="baselines"') :].split("</table>")[0]
+    assert re.findall(r"<tr><td>(\w+)</td>", table) == ["first", "first", "second"]
+
+
 def test_larger_ones_are_shown_but_do_not_count(tree, model):
     model(0.9)
     model(0.99, baseline="large", params=101)
@@ -210,14 +225,45 @@ def test_limits_on_memory_count(grow, golden):
     best = tree.best(1)[0]
     known = {"seed": 0, "epochs": 8, "test_accuracy": 0.5, "search": tree.name, "training": {}, "flops": 10}
     record_model(tree.engine, labels=best.labels, weights_path="a", node_id=best.node_id, params=100, **known)
-    for name, params, ram in (("small", 150, 64), ("wide", 150, 65), ("large", 151, 64), ("unknown", 1, None)):
+    # With biases there are more bytes of flash than parameters.
+    for name, flash, ram in (
+        ("small", 150, 64),
+        ("wide", 150, 65),
+        ("large", 151, 64),
+        ("unknown", 1, None),
+        ("old", None, 1),
+    ):
+        training = {} if flash is None else {"flash_bytes": flash}
         record_model(
-            tree.engine, labels=(name,), weights_path=name, baseline=name, params=params, ram_bytes=ram, **known
-        )
+            tree.engine, labels=(name,), weights_path=name, baseline=name, params=1, ram_bytes=ram,
+            **known | {"training": training},
+        )  # fmt: skip
     assert {row.label: row.note for row in network_rows(read_search(tree)) if not row.is_answer} == {
         "small": "", "wide": "larger in bytes of RAM", "large": "larger in bytes of flash",
-        "unknown": "of unknown bytes of RAM",
+        "unknown": "of unknown bytes of RAM", "old": "of unknown bytes of flash",
     }  # fmt: skip
+
+
+def test_seeds_of_before_and_after_flash_was_stored_are_one_retraining(tree, model):
+    model(0.9, training={"epochs": 8})
+    model(0.8, training={"epochs": 8, "flash_bytes": 5})
+    assert standing(read_search(tree)).answer.measured.values == (0.9, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("limits", "size"), [({"max_params": 200}, "within the search’s other limits"), ({}, "of at most its size")]
+)
+def test_a_limit_on_latency_is_said_not_to_be_compared(grow, golden, limits, size):
+    tree = grow(golden, config={**limits, "max_latency": 2.0, "latency_table": "lat.csv"})
+    known = {"seed": 0, "epochs": 8, "test_image_count": 100, "search": tree.name, "training": {}, "params": 100}
+    best = tree.best(1)[0]
+    for label, node in (("answer", best.node_id), ("b", None)):
+        record_model(
+            tree.engine, labels=(label,), test_accuracy=0.5, weights_path=label, node_id=node, flops=1000,
+            baseline=None if node else label, **known,
+        )  # fmt: skip
+    assert f"the best baseline {size}, b (0.5000)" in said(tree)
+    assert said(tree).endswith(" Latency, which the search has a limit on, was not compared.")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,27 @@ def test_what_best_prints_is_read_too(read):
     assert table.known == (Known((0,), 0.75, 8),)
 
 
+def test_costs_of_another_space_are_refused(tmp_path):
+    def made(width):
+        return lambda depth: named_space("xu24", input_shape=(1, 8, 8), num_classes=10, max_layers=depth, width=width)
+
+    # `best` of a search with --width 0.25: 10 x 64 / 4 + 10 weights and biases of the head, conv and batch norm.
+    file = tmp_path / "best.csv"
+    file.write_text("labels,average_accuracy,params,flops\nconv64k5,0.4,602,25760\nres64,0.5,,\n")
+    kept = read_csv(file, made(0.25), metric=ACCURACY, published={})
+    assert [each.accuracy for each in kept.known] == [0.4, 0.5]
+    with pytest.raises(
+        ConfigError, match=r"line 2: params of 'conv64k5' is '602', and here it is 2378; give the --width"
+    ):
+        read_csv(file, made(1.0), metric=ACCURACY, published={})
+    file.write_text("labels,average_accuracy,params,flops\nconv64k5,0.4,602.0,25761\n")
+    with pytest.raises(ConfigError, match=r"line 2: flops of 'conv64k5' is '25761', and here it is 25760;"):
+        read_csv(file, made(0.25), metric=ACCURACY, published={})
+    file.write_text("labels,average_accuracy,params\nconv64k5,0.4,2k\n")
+    with pytest.raises(ConfigError, match="params of 'conv64k5' is '2k'"):
+        read_csv(file, made(1.0), metric=ACCURACY, published={})
+
+
 def test_of_a_text_the_column_of_the_metric_has_perplexities(read):
     assert read("layers,perplexity\nconv,100\n", metric=PERPLEXITY).known[0].accuracy == 0.01
     assert read("layers,accuracy\nconv,0.01\n", metric=PERPLEXITY).known[0].accuracy == 0.01

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from replaytree.report.baselines import NetworkRow, network_rows
+from replaytree.report.baselines import NetworkRow, trained_rows
 from replaytree.report.comparison.searches import Comparison
 from replaytree.report.section import Section, always
 
 
 def rows(data: Comparison) -> list[tuple[str, NetworkRow]]:
-    """The name of the search and a row of its table; of the searches that have baselines."""
-    return [(search.name, row) for search in data.searches for row in network_rows(search)]
+    """The name of the search and a row of its table; none where no search has a baseline."""
+    found = [(search.name, row) for search in data.searches for row in trained_rows(search)]
+    return [] if all(row.is_answer for _, row in found) else found
 
 
 SECTION = Section(
