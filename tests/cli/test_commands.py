@@ -58,7 +58,7 @@ def test_the_version(replaytree):
 
 
 def test_run_ends_with_the_best_prefixes_and_the_next_commands(replaytree, here):
-    code, out, err = replaytree("run", "--trainings", 2, *ROOMY)
+    code, out, err = replaytree("run", "--trainings", 2, "--warmup", 1, *ROOMY)
     assert (code, err) == (0, "")
     assert re.search(r"digits-1: best of \d+ prefixes, 2 trainings", out)
     assert "stopped" not in out
