@@ -31,7 +31,8 @@ from replaytree.errors import ConfigError, DataError
 from replaytree.evaluate import JointEvaluator, WholeEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path
-from replaytree.search.assembly import default_space, images_of, with_layer_options
+from replaytree.search.assembly import images_of
+from replaytree.search.searched_space import default_space, with_layer_options
 from replaytree.space.catalogue import space_of
 from replaytree.space.coding import labels
 from replaytree.space.graph import GraphSpace, require_graphs, require_networks

@@ -42,4 +42,5 @@ def _helps(group: Any, context: Any) -> Iterator[tuple[str, str]]:
 
 if __name__ == "__main__":
     FILE.write_text(reference(), encoding="utf-8")
-    keywords.FILE.write_text(keywords.keywords(), encoding="utf-8")
+    for file, text in keywords.keywords().items():
+        file.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from replaytree.config.space import SpaceOptions
 from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
 from replaytree.data.images import Transforms
 from replaytree.data.place import bare_name
-from replaytree.errors import ConfigError, SearchExists, SpaceError
+from replaytree.errors import ConfigError, SearchExists
 from replaytree.evaluate import (
     EVALUATORS,
     DifferentiableEvaluator,
@@ -29,19 +29,26 @@ from replaytree.evaluate import (
     rescoring,
     stateful,
 )
-from replaytree.policy.random_search import random_path
 from replaytree.policy.states import folded
 from replaytree.records import Evaluator, NodeStats, Space, StatefulEvaluator
 from replaytree.search.beginning import transformed_data
 from replaytree.search.learner import Learner
+from replaytree.search.searched_space import (
+    default_space,
+    is_normed,
+    own_space,
+    space_name,
+    table_digest,
+    table_of,
+    with_layer_options,
+    within_limits,
+    without_limits,
+)
 from replaytree.search.tasks import require_fitting, with_task_space
 from replaytree.search.workforce import cluster_for, require_able, workers_for
-from replaytree.space import ConstrainedSpace, CustomLayer, DecisionSpace, LayerSpace, SoftReward, checked
-from replaytree.space.catalogue import about, all_options, named_space, require_own_name
-from replaytree.space.constraints import written
+from replaytree.space import ConstrainedSpace, CustomLayer, LayerSpace, SoftReward
+from replaytree.space.catalogue import all_options
 from replaytree.space.graph import final_space, require_networks
-from replaytree.space.latency_table import LatencyTable, digest_of, read_table
-from replaytree.space.learning import can_learn
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
 from replaytree.training.recipe import with_batches, with_columns
 from replaytree.tree import ReplayTree, search_names, usable_name
@@ -49,9 +56,6 @@ from replaytree.versions import version_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-# Random paths by which a space is judged.
-LOOKED_AT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,13 @@ def assembled(
     if space is None:
         whole: Space = default_space(config, data)
     else:
-        whole, config = without_limits(_own_space(space, data), config)
+        whole, config = without_limits(own_space(space, data), config)
     if isinstance(data, TextData):
         config = with_columns(config, data)
     elif config.recipe.batch_size is None or config.recipe.learning_rate is None:
         place = cluster.device if cluster else resolve_device(config.machine.device).type
         images = data.train_count if data else 0
-        config = with_batches(config, device=place, images=images, normed=_is_normed(whole))
+        config = with_batches(config, device=place, images=images, normed=is_normed(whole))
     table = table_of(config, whole)
     within = within_limits(whole, config, table)
     # Neither this process nor a worker trains with test images at hand.
@@ -157,7 +161,7 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
         raise ConfigError(f"max_layers is {config.space.max_layers}, but the space ends at {space.max_layers} layers")
     given = config.space.layers.given()
     if space is None:
-        all_options(_name(config), given)
+        all_options(space_name(config), given)
     elif given:
         raise ConfigError(
             f"{next(iter(given))} is an option of named spaces, and the space is of your own; leave it out"
@@ -214,92 +218,6 @@ def images_of(config: SearchConfig) -> ImageData:
     if not isinstance(data, ImageData):
         raise ConfigError(f"dataset is {config.source.dataset!r}, a text, and this is for images (--dataset)")
     return data
-
-
-def with_layer_options(config: SearchConfig, *, device: str | None) -> SearchConfig:
-    """The configuration with every option that its named space has; the width, if it has one, is by the device."""
-    if config.space.space is None:
-        return config
-    given = config.space.layers.given()
-    chosen = all_options(config.space.space, given)
-    if "width" in chosen and "width" not in given:
-        device = device or resolve_device(config.machine.device).type
-        chosen["width"] = about(config.space.space).cpu_width if device == "cpu" else chosen["width"]
-    return config.with_options(**chosen)
-
-
-def default_space(config: SearchConfig, data: Data | None) -> LayerSpace | DecisionSpace:
-    """The named space, for the data; SpaceError where there are none."""
-    if data is None:
-        raise SpaceError("an evaluator of your own needs a space: give space=, for example a replaytree.LabelSpace")
-    return named_space(
-        _name(config),
-        input_shape=data.input_shape,
-        num_classes=data.num_classes,
-        max_layers=config.space.max_layers,
-        **config.space.layers.given(),
-    )
-
-
-def _own_space(space: Space, data: Data | None) -> Space:
-    """A space that was given; SpaceError where its networks are for other data, or it has another space's name."""
-    space = checked(space)
-    require_own_name(space)
-    found = getattr(space, "input_shape", None), getattr(space, "num_classes", None)
-    if data is not None and hasattr(space, "network") and found != (data.input_shape, data.num_classes):
-        what = "images" if isinstance(data, ImageData) else "words"
-        raise SpaceError(
-            f"the space has input_shape={found[0]}, num_classes={found[1]}, and the {what} of {data.name} need "
-            f"input_shape={data.input_shape}, num_classes={data.num_classes}; make it with these"
-        )
-    return space
-
-
-def _is_normed(space: Space) -> bool:
-    """Whether the networks of a space have batch norm, judged by a few random paths."""
-    if not hasattr(space, "network"):
-        return True
-    generator = torch.Generator().manual_seed(0)
-    paths = [random_path(space, space.max_layers, generator).path for _ in range(LOOKED_AT)]
-    return all(space.network(path).is_normed for path in paths)
-
-
-def _name(config: SearchConfig) -> str:
-    """The name of the space; SpaceError where it is of a user's own, and not given."""
-    if config.space.space is None:
-        raise SpaceError("the space of this search is of your own: give it again (space=)")
-    return config.space.space
-
-
-def without_limits(space: Space, config: SearchConfig) -> tuple[Space, SearchConfig]:
-    """The whole of a space given within limits of its own, and the configuration with these: it stores all limits."""
-    while isinstance(space, ConstrainedSpace):
-        asked = {name: getattr(config.space, name) for name in space.limits}
-        limits = {
-            name: limit if (other := asked[name]) is None else min(limit, other) for name, limit in space.limits.items()
-        }
-        space, config = space.space, config.with_options(**limits)
-    return space, config
-
-
-def table_of(config: SearchConfig, space: Space) -> LatencyTable | None:
-    """The latency table that the configuration names; SpaceError where it is of another space, or has holes."""
-    if config.space.latency_table is None:
-        return None
-    table = read_table(config.space.latency_table)
-    table.require(final_space(space))
-    return table
-
-
-def within_limits(space: Space, config: SearchConfig, table: LatencyTable | None = None) -> Space:
-    """The space, in which layers beyond the limits on costs are illegal."""
-    if not config.space.limits and config.space.max_latency is None:
-        return space
-    limited = ConstrainedSpace(space, **config.space.limits, max_latency=config.space.max_latency, table=table)
-    if hasattr(space, "network") and can_learn(limited) is False and can_learn(space):
-        given = " ".join(written(limited.limits))
-        raise ConfigError(f"{given} leaves only layers that learn nothing, such as pooling; raise it, or lower --width")
-    return limited
 
 
 def default_evaluator(
@@ -402,14 +320,6 @@ def versions(config: SearchConfig) -> dict[str, str]:
         **table_digest(config),
         **_device(config.machine.device),
     }
-
-
-def table_digest(config: SearchConfig) -> dict[str, str]:
-    """The checksum of the latency table, so that a search goes on with the same one."""
-    file = config.space.latency_table
-    if file is None:
-        return {}
-    return {"latency_table": digest_of(file)}
 
 
 def _device(name: str) -> dict[str, str]:

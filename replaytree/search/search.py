@@ -11,8 +11,9 @@ from typing import Any, Unpack
 
 from replaytree.config import EvaluatorName, Growth, SearchConfig, removed_notes, storage_url
 from replaytree.config.final_recipes import with_final
-from replaytree.config.keywords import RetrainKeywords, SearchKeywords
+from replaytree.config.keywords import SearchKeywords
 from replaytree.config.option import require_known
+from replaytree.config.retrain_keywords import RetrainKeywords
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import Data, is_hub
 from replaytree.data.images import Transforms
@@ -22,7 +23,7 @@ from replaytree.evaluate import WorkerOptions, Workers
 from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
 from replaytree.records import Evaluator, PathEvaluation, Proposal, Space
-from replaytree.search.assembly import Parts, assembled, configured, created_tree, table_digest
+from replaytree.search.assembly import Parts, assembled, configured, created_tree
 from replaytree.search.beginning import (
     data_again,
     engine_for_a_new,
@@ -38,6 +39,7 @@ from replaytree.search.evaluator_state import EvaluatorState
 from replaytree.search.prior import require_prior
 from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.retrained import retrained
+from replaytree.search.searched_space import table_digest
 from replaytree.search.turns import Limits, Progress
 from replaytree.space import checked
 from replaytree.space.graph import require_networks

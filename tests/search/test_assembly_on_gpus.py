@@ -11,7 +11,8 @@ from replaytree.data import load_data
 from replaytree.errors import ConfigError
 from replaytree.evaluate import RayCluster, WorkerOptions
 from replaytree.search import assembly, workforce
-from replaytree.search.assembly import default_evaluator, default_space, versions
+from replaytree.search.assembly import default_evaluator, versions
+from replaytree.search.searched_space import default_space
 from replaytree.search.workforce import workers_for
 from replaytree.space import Convolution, CustomLayer, LayerSpace
 from replaytree.training.device import usable_bytes

@@ -5,7 +5,7 @@ import pytest
 from replaytree.config import Growth, SearchConfig
 from replaytree.data import load_data
 from replaytree.search import forecast
-from replaytree.search.assembly import default_space
+from replaytree.search.searched_space import default_space
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from replaytree.config import Growth, SearchConfig
 from replaytree.data import load_data
 from replaytree.errors import ConfigError
 from replaytree.evaluate import SharedEvaluator
-from replaytree.search.assembly import default_evaluator, default_space
+from replaytree.search.assembly import default_evaluator
 from replaytree.search.forecast import training_costs
+from replaytree.search.searched_space import default_space
 from replaytree.space import LabelSpace
 
 
