@@ -47,8 +47,14 @@ class RetrainKeywords(TypedDict, total=False):
     crop_padding: int | None
     """Random crop after padding by this many pixels."""
 
+    padding: Literal["zeros", "reflect"] | None
+    """What images are padded with for the crop: zeros, or their own pixels, reflected."""
+
     flip: bool | None
     """Also train on mirror images."""
+
+    alternate_flip: bool | None
+    """Mirror each image in every other epoch, not at random."""
 
     cutout: int | None
     """Side of the square that is blanked, in pixels."""

@@ -10,6 +10,7 @@ from replaytree.config.recipe import ClassWeights
 from replaytree.errors import ConfigError
 
 ScheduleName = Literal["one-cycle", "cosine", "constant"]
+Padding = Literal["zeros", "reflect"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,16 @@ class RetrainOptions(Options):
     crop_padding: int | None = option(
         None, "Random crop after padding by this many pixels.", "Training", least=0, unset="the data set's own"
     )
+    padding: Padding | None = option(
+        None,
+        "What images are padded with for the crop: zeros, or their own pixels, reflected.",
+        "Training",
+        unset="zeros",
+    )
     flip: bool | None = option(None, "Also train on mirror images.", "Training", unset="the data set's own")
+    alternate_flip: bool | None = option(
+        None, "Mirror each image in every other epoch, not at random.", "Training", unset="at random"
+    )
     cutout: int | None = option(
         None, "Side of the square that is blanked, in pixels.", "Training", least=0, unset="a quarter"
     )

@@ -10,35 +10,66 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
+from replaytree.config.retraining import Padding
 from replaytree.errors import DataError
 
 
-def augment(images_BCHW: torch.Tensor, *, crop_padding: int, flip: bool, generator: torch.Generator) -> torch.Tensor:
+def augment(
+    images_BCHW: torch.Tensor,
+    *,
+    crop_padding: int,
+    flip: bool | torch.Tensor,
+    generator: torch.Generator,
+    padding: Padding = "zeros",
+) -> torch.Tensor:
     """Random crop and horizontal flip, drawn anew for every image: uint8 (B, C, H, W) -> uint8 (B, C, H, W).
 
-    An image is padded by `crop_padding` zeros on each side and cut back to H x W at an offset uniform in
+    An image is padded by `crop_padding` pixels on each side and cut back to H x W at an offset uniform in
     0..2 * crop_padding in rows and in columns (torchvision's RandomCrop), then mirrored with probability 1/2 if
-    `flip`. With no padding and no flip the images are returned as they are. The draws are made on the generator's
-    device; a generator on the images' device saves a copy.
+    `flip`, or where `flip` is true if it is a bool (B). The `padding` is zeros, or the pixels next to the edge in
+    reverse order ("reflect", which leaves out the edge itself). With no padding and no flip the images are returned as
+    they are. The draws are made on the generator's device; a generator on the images' device saves a copy.
     """
     _check(images_BCHW)
     if crop_padding < 0:
         raise DataError(f"crop_padding is {crop_padding}; it must be 0 or more (--crop-padding)")
-    if crop_padding == 0 and not flip:
+    if crop_padding == 0 and flip is False:
         return images_BCHW
     device = images_BCHW.device
     B, C, H, W = images_BCHW.shape
+    if padding == "reflect":
+        require_reflection(crop_padding, (H, W))
     # One gather through flat indices is several times faster than indexing with four tensors.
     top_B, left_B = _draw(2 * crop_padding + 1, (2, B), generator).to(device)
     rows_BH = top_B[:, None] + torch.arange(H, device=device)
     columns_BW = torch.arange(W, device=device).expand(B, W)
-    if flip:
-        mirrored_B = _draw(2, (B,), generator).to(device).bool()
+    if flip is not False:
+        mirrored_B = _draw(2, (B,), generator).to(device).bool() if flip is True else flip
         columns_BW = torch.where(mirrored_B[:, None], W - 1 - columns_BW, columns_BW)
     columns_BW = columns_BW + left_B[:, None]
-    places_BP = (rows_BH[:, :, None] * (W + 2 * crop_padding) + columns_BW[:, None, :]).flatten(1)
-    padded_BCHW = functional.pad(images_BCHW, (crop_padding,) * 4)
+    if padding == "reflect":
+        # The pixels of the padding are in the image already.
+        rows_BH, columns_BW = _reflected(rows_BH - crop_padding, H), _reflected(columns_BW - crop_padding, W)
+        padded_BCHW, width = images_BCHW, W
+    else:
+        padded_BCHW, width = functional.pad(images_BCHW, (crop_padding,) * 4), W + 2 * crop_padding
+    places_BP = (rows_BH[:, :, None] * width + columns_BW[:, None, :]).flatten(1)
     return padded_BCHW.flatten(2).gather(2, places_BP[:, None, :].expand(B, C, H * W)).view(B, C, H, W)
+
+
+def require_reflection(crop_padding: int, sides: Sequence[int]) -> None:
+    """DataError where an image of these sides has fewer pixels beside its edge than its padding is to reflect."""
+    if crop_padding >= min(sides):
+        form = "x".join(map(str, sides))
+        raise DataError(
+            f"crop_padding is {crop_padding}, and images of {form} have {min(sides) - 1} pixels to reflect; give less "
+            f"(--crop-padding), or --padding zeros"
+        )
+
+
+def _reflected(places: torch.Tensor, side: int) -> torch.Tensor:
+    """Places from 1 - side to 2 * side - 2, folded at 0 and at side - 1 into 0..side - 1."""
+    return side - 1 - (side - 1 - places.abs()).abs()
 
 
 def normalise(

@@ -63,6 +63,10 @@ def recipe_notes(graph: Network, recipe: Recipe, *, epochs: int) -> list[str]:
         notes.append("this network has no parts that drop-path may drop, so --drop-path does nothing")
     if recipe.auxiliary_weight and not (isinstance(graph, Graph) and graph.auxiliary is not None):
         notes.append("this network has no place for a second classifier, so --auxiliary-weight does nothing")
+    if recipe.alternate_flip and not recipe.flip:
+        notes.append("images are not mirrored, so --alternate-flip does nothing; give --flip, too")
+    if recipe.padding != "zeros" and recipe.crop_padding == 0:
+        notes.append(f"images are not padded, so --padding {recipe.padding} does nothing; give --crop-padding, too")
     if recipe.schedule == "cosine" and recipe.restart_epochs is not None:
         start, length = cycle_of(epochs, first=recipe.restart_epochs, factor=recipe.restart_factor)
         if start != epochs:

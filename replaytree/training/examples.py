@@ -24,10 +24,11 @@ class Examples(Protocol):
         """The network on the device of the examples, made ready for them."""
         ...
 
-    def batches(self, *, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, *, generator: torch.Generator, first: int = 0, epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch: what the network reads, and what it is to answer (B,).
 
-        `first`: the number of the batch to begin with, where batches have an order.
+        `first`: the number of the batch to begin with, where batches have an order. `epoch`: how many epochs were
+        before it, where they differ.
         """
         ...
 

@@ -30,9 +30,14 @@ class ImageExamples:
     step takes one size).
     """
 
-    def __init__(self, data: ImageData, recipe: Recipe) -> None:
+    def __init__(self, data: ImageData, recipe: Recipe, *, draws: torch.Generator | None = None) -> None:
         self._data = data
         self._recipe = recipe
+        self._mirrored_N = None
+        if recipe.flip and recipe.alternate_flip:
+            assert draws is not None, "which images are mirrored first is drawn"
+            halves_N = torch.randint(2, (len(data.train_labels),), generator=draws, device=draws.device)
+            self._mirrored_N = halves_N.bool().to(data.device)
 
     @property
     def epoch_steps(self) -> int:
@@ -46,9 +51,12 @@ class ImageExamples:
         """
         return network.to(self._data.device).to(memory_format=torch.channels_last)
 
-    def batches(self, *, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, *, generator: torch.Generator, first: int = 0, epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch: inputs (B, C, H, W) and labels (B,). The order is fresh, so `first` says nothing."""
-        return epoch_batches(self._data, self._recipe, generator=generator)
+        mirrored_N = self._mirrored_N
+        if mirrored_N is not None and epoch % 2:
+            mirrored_N = ~mirrored_N
+        return epoch_batches(self._data, self._recipe, generator=generator, mirrored_N=mirrored_N)
 
     def pieces(self, inputs: Tensor, labels_B: Tensor, number: int) -> list[tuple[Tensor, Tensor]]:
         """A batch in so many parts."""
@@ -85,8 +93,13 @@ def epoch_steps(data: ImageData, recipe: Recipe) -> int:
     return math.ceil(len(data.train_labels) / recipe.batch_size)
 
 
-def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one pass over the training images in a fresh order: inputs (B, C, H, W) and labels (B,)."""
+def epoch_batches(
+    data: ImageData, recipe: Recipe, *, generator: torch.Generator, mirrored_N: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one pass over the training images in a fresh order: inputs (B, C, H, W) and labels (B,).
+
+    `mirrored_N` says which images are mirrored, where the recipe does not leave that to chance.
+    """
     images_NCHW, labels_N = data.train_images, data.train_labels
     steps = epoch_steps(data, recipe)
     order_N = torch.randperm(len(labels_N), generator=generator, device=images_NCHW.device)
@@ -95,7 +108,11 @@ def epoch_batches(data: ImageData, recipe: Recipe, *, generator: torch.Generator
     batches_at_once = max(1, NUMBERS_AT_ONCE // (batch * images_NCHW[0].numel()))
     for index_N in torch.split(order_N, batches_at_once * batch):
         chunk_NCHW = augment(
-            images_NCHW[index_N], crop_padding=recipe.crop_padding, flip=recipe.flip, generator=generator
+            images_NCHW[index_N],
+            crop_padding=recipe.crop_padding,
+            flip=recipe.flip if mirrored_N is None else mirrored_N[index_N],
+            generator=generator,
+            padding=recipe.padding,
         )
         chunk_NCHW = cutout(chunk_NCHW, size=recipe.cutout, fill=data.mean, generator=generator)
         if data.transforms is not None:

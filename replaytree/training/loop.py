@@ -46,11 +46,11 @@ class Training:
         threads: Callable[[], int] = torch.get_num_threads,
     ) -> None:
         self._device = device = data.device
-        self._examples = examples_of(data, recipe)
+        self._generator = torch.Generator(device).manual_seed(seed)
+        self._examples = examples_of(data, recipe, draws=self._generator)
         self._network = self._examples.placed(network)
         self._recipe = recipe
         self._threads = threads
-        self._generator = torch.Generator(device).manual_seed(seed)
         self._epoch_steps = self._examples.epoch_steps
         self._epochs = epochs
         self._steps = self._epoch_steps * epochs
@@ -117,7 +117,7 @@ class Training:
         self._step.begin()
         if isinstance(self._network, Reading):
             self._network.begin()
-        batches = self._examples.batches(generator=self._generator)
+        batches = self._examples.batches(generator=self._generator, epoch=self.epoch)
         for step, (inputs, labels_B) in enumerate(batches, start=self.epoch * self._epoch_steps):
             self._set_rate(self._recipe.rate(step, self._steps, epoch_steps=self._epoch_steps))
             if self._final is not None:
@@ -195,9 +195,9 @@ class Training:
                 group["lr"] = rate
 
 
-def examples_of(data: Data, recipe: Recipe) -> Examples:
-    """The data as a training reads them."""
-    return ImageExamples(data, recipe) if isinstance(data, ImageData) else TextExamples(data, recipe)
+def examples_of(data: Data, recipe: Recipe, *, draws: torch.Generator | None = None) -> Examples:
+    """The data as a training reads them; `draws` makes what is drawn once a training."""
+    return ImageExamples(data, recipe, draws=draws) if isinstance(data, ImageData) else TextExamples(data, recipe)
 
 
 def _average_of(network: nn.Module, recipe: Recipe, *, steps: int) -> WeightAverage | TriggeredAverage | None:

@@ -8,8 +8,9 @@ from typing import Any
 from replaytree.config import SearchConfig
 from replaytree.config.objective import RewardKind
 from replaytree.config.recipe import ClassWeights
-from replaytree.config.retraining import RetrainOptions, ScheduleName
+from replaytree.config.retraining import Padding, RetrainOptions, ScheduleName
 from replaytree.data import Data, ImageData, TextData
+from replaytree.data.augment import require_reflection
 from replaytree.data.names import count_of
 from replaytree.errors import ConfigError
 from replaytree.networks.trie import DISCOUNT
@@ -18,7 +19,7 @@ from replaytree.training.schedule import cosine, one_cycle
 
 # Options that came later. At these values a training is what it was before: its model and checkpoints stay valid.
 _LATER = {
-    "class_weights": None,
+    "class_weights": None, "padding": "zeros", "alternate_flip": False,
     "schedule": "one-cycle", "lowest_rate": 0.0, "restart_epochs": None, "restart_factor": 2.0, "nesterov": True,
     "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0, "bptt": None, "nonmono": None,
     "embedding_dropout": 0.0, "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0,
@@ -95,7 +96,10 @@ class Recipe:
 
     The defaults are those of a search; `of` and `full` make the recipe of a search and of a retraining.
 
-    `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none.
+    `crop_padding` and `cutout` are pixels; `cutout` is the side of the square that is blanked, 0 for none. What
+    `padding` is, augment() says. With `alternate_flip` a random half of the images is mirrored in the first epoch, the
+    other half in the second, and so on: every pair of epochs shows both sides of every image, where random flips show
+    half of the images the same side twice (Jordan, 2024, arXiv:2404.00498).
     `average_share`: the final weights are a moving average over about this share of all steps; 0 for the last weights.
     `reward`: what validation tells of a network (rewards.py). `class_weights`: how the losses of the
     classes are weighed (class_weights.py).
@@ -120,7 +124,9 @@ class Recipe:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     crop_padding: int = 0
+    padding: Padding = "zeros"
     flip: bool = False
+    alternate_flip: bool = False
     cutout: int = 0
     average_share: float = 0.0
     reward: RewardKind = "accuracy"
@@ -223,7 +229,8 @@ class Recipe:
 
         Where an option is None: the rate is 0.1, or 0.01 without batch norm, augmentation is the data set's own, cutout
         is `cutout_share` of the shorter side, and a batch is a fiftieth of the training images, but 16 to 128, so that
-        an epoch of a small set has enough steps. ConfigError where the lowest rate is over the peak.
+        an epoch of a small set has enough steps. ConfigError where the lowest rate is over the peak; DataError
+        for more padding than can be reflected.
         """
         own: dict[str, Any] = {
             "batch_size": max(16, min(128, len(data.train_labels) // 50)),
@@ -234,6 +241,8 @@ class Recipe:
         }
         given = {name: value for name, value in asdict(options).items() if value is not None}
         recipe = cls(**{**own, **given})
+        if recipe.padding == "reflect":
+            require_reflection(recipe.crop_padding, data.image_shape[1:])
         if recipe.lowest_rate > recipe.learning_rate:
             raise ConfigError(
                 f"lowest_rate is {recipe.lowest_rate:g}, over the peak of {recipe.learning_rate:g}; give a lower one "

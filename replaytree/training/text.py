@@ -57,7 +57,7 @@ class TextExamples:
             setattr(reading(network).network, name, getattr(self._recipe, name))
         return network
 
-    def batches(self, *, generator: torch.Generator, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, *, generator: torch.Generator, first: int = 0, epoch: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The chunks of an epoch: words (T, B), and those behind them (T * B)."""
         yield from chunks(self._inputs_RB, self._labels_RB, rows=self._bptt, first=first)
 

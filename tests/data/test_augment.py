@@ -75,6 +75,49 @@ def test_a_crop_is_a_window_of_the_padded_image(shape, padding, seed):
         assert any(torch.equal(result, window) for window in windows(image, padding))
 
 
+def test_reflected_pixels_by_hand():
+    # Padded by 2 the row 1 2 3 is 3 2 1 2 3 2 1; its columns are 4 5 ... times 3.
+    images = (3 * torch.arange(3)[:, None] + torch.arange(1, 4)).to(torch.uint8).expand(600, 1, 3, 3)
+    cropped = augment(images, crop_padding=2, flip=False, generator=generator(), padding="reflect")
+    rows = [(3, 2, 1), (2, 1, 2), (1, 2, 3), (2, 3, 2), (3, 2, 1)]
+    expected = {tuple(3 * (y - 1) + x for y in ys for x in xs) for ys in rows for xs in rows}
+    assert {tuple(image.flatten().tolist()) for image in cropped} == expected
+
+
+@settings(max_examples=30)
+@given(sides=st.tuples(st.integers(2, 6), st.integers(2, 6)), padding=st.integers(0, 5), seed=st.integers(0, 1000))
+def test_reflected_crops_are_those_of_torch(sides, padding, seed):
+    H, W = sides
+    padding = min(padding, min(sides) - 1)
+    images = random_images(3, 2, H, W)
+    found = augment(images, crop_padding=padding, flip=True, generator=generator(seed), padding="reflect")
+    draws = generator(seed)
+    top_B, left_B = torch.randint(2 * padding + 1, (2, 3), generator=draws)
+    mirrored_B = torch.randint(2, (3,), generator=draws)
+    whole = functional.pad(images.float(), (padding,) * 4, mode="reflect").to(torch.uint8)
+    for image, padded, top, left, mirrored in zip(found, whole, top_B, left_B, mirrored_B, strict=True):
+        crop = padded[:, top : top + H, left : left + W]
+        assert torch.equal(image, crop.flip(2) if mirrored else crop)
+
+
+def test_as_many_pixels_as_there_are_can_be_reflected():
+    images = random_images(2, 1, 4, 6)
+    assert augment(images, crop_padding=3, flip=False, generator=generator(), padding="reflect").shape == images.shape
+    with pytest.raises(DataError, match="crop_padding is 4, and images of 4x6 have 3 pixels to reflect; give less"):
+        augment(images, crop_padding=4, flip=False, generator=generator(), padding="reflect")
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_the_images_that_are_mirrored_can_be_told(padding):
+    images = random_images(4, 2, 3, 5)
+    mirrored_B = torch.tensor([True, False, False, True])
+    plain, told = (
+        augment(images, crop_padding=2, flip=flip, generator=generator(3), padding=padding)
+        for flip in (False, mirrored_B)
+    )
+    assert torch.equal(told, torch.where(mirrored_B[:, None, None, None], plain.flip(3), plain))
+
+
 @settings(max_examples=30)
 @given(shape=st.tuples(*[st.integers(1, 5)] * 4), seed=st.integers(0, 1000))
 def test_flip_only_permutes_columns(shape, seed):
@@ -179,6 +222,7 @@ def test_nothing_is_copied_to_the_device_for_a_batch(monkeypatch):
         assert copies.found.pop() == "aten._to_copy.default"
         images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="cuda")
         images = augment(images, crop_padding=2, flip=True, generator=None)
+        images = augment(images, crop_padding=2, flip=True, generator=None, padding="reflect")
         images = cutout(images, size=3, fill=(0.1, 0.2, 0.3), generator=None)
         values = normalise(images, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
         assert (values.device.type, values.shape) == ("cuda", (4, 3, 8, 8))

@@ -126,6 +126,11 @@ def test_what_does_nothing_is_said():
     drop, second = recipe_notes(PLAIN, BOTH, epochs=3)
     assert "--drop-path does nothing" in drop
     assert "--auxiliary-weight does nothing" in second
+    flips, pads = recipe_notes(PLAIN, Recipe(alternate_flip=True, padding="reflect"), epochs=3)
+    assert flips == "images are not mirrored, so --alternate-flip does nothing; give --flip, too"
+    assert pads == "images are not padded, so --padding reflect does nothing; give --crop-padding, too"
+    mirrored = Recipe(flip=True, crop_padding=1, alternate_flip=True, padding="reflect")
+    assert recipe_notes(PLAIN, mirrored, epochs=3) == []
     restarts = replace(BOTH, restart_epochs=10)
     assert [recipe_notes(CELL, restarts, epochs=n) for n in (10, 30, 310, 630)] == [[]] * 4
     assert "--epochs 30 or 70 end one" in recipe_notes(CELL, restarts, epochs=50)[0]

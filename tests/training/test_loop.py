@@ -13,6 +13,8 @@ from replaytree.training.images import validation_accuracies
 from replaytree.training.loop import Training, train
 from replaytree.training.recipe import Recipe
 
+NEEDS_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
 
 def halves(count, *, size=4):
     """Images whose left (class 0) or right (class 1) half is bright: real enough to be learnt in a step or two."""
@@ -118,6 +120,46 @@ def test_training_is_a_plain_loop_of_torch(data, recipe):
         torch.testing.assert_close(ours.detach(), theirs)
 
 
+class Sides(nn.Module):
+    """Notes by image, of which each has a brightness of its own, whether its left half is the darker one."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.seen = [{}]
+
+    def forward(self, images):
+        for image in images.detach().cpu():
+            self.seen[-1][image.max().item()] = bool(image[0, 0, 0] < image[0, 0, -1])
+        return images.new_zeros(len(images), 2) + self.weight
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+def test_alternate_flips_show_each_side_of_every_image_in_turn(device):
+    images = torch.zeros(33, 1, 4, 4, dtype=torch.uint8)
+    images[:, :, :, 2:] = torch.arange(100, 133, dtype=torch.uint8)[:, None, None, None]
+    part = Labelled(("a", "b"), images, torch.arange(33) % 2)
+    data = ImageData.from_parts("sides", train=part, val=part, crop_padding=0, flip=False).to(device)
+
+    def epochs(seed, **recipe):
+        network = Sides()
+        recipe = Recipe(batch_size=8, flip=True, capture=False, **recipe)
+        training = Training(SingleHead(network), data, epochs=4, recipe=recipe, seed=seed)
+        for epoch in range(4):
+            training.run(until=epoch + 1)
+            network.seen.append({})
+        return network.seen[:4]
+
+    first, second, third, fourth = epochs(0, alternate_flip=True)
+    assert len(first) == 33
+    assert 5 < sum(first.values()) < 28
+    assert second == {image: not side for image, side in first.items()}
+    assert (third, fourth) == (first, second)
+    assert epochs(1, alternate_flip=True)[0] != first
+    one, two, *_ = epochs(0)
+    assert 5 < sum(one[image] == two[image] for image in one) < 28
+
+
 class Dropping(nn.Sequential):
     """It draws from torch's global generator in every step."""
 
@@ -128,19 +170,21 @@ class Dropping(nn.Sequential):
 def test_a_resumed_training_equals_an_uninterrupted_one(data):
     def begun():
         torch.manual_seed(0)
-        recipe = Recipe(batch_size=8, crop_padding=1, flip=True, cutout=2, average_share=0.3)
+        recipe = Recipe(
+            batch_size=8, crop_padding=1, padding="reflect", flip=True, alternate_flip=True, cutout=2, average_share=0.3
+        )
         return Training(SingleHead(Dropping()), data, epochs=4, recipe=recipe, seed=3)
 
     whole, first = begun(), begun()
     torch.manual_seed(1)
     whole.run(until=4)
     torch.manual_seed(1)
-    first.run(until=2)
+    first.run(until=1)
     stored = copy.deepcopy(first.state_dict())
     resumed = begun()
     torch.manual_seed(99)
     resumed.load_state_dict(stored)
-    assert resumed.epoch == 2
+    assert resumed.epoch == 1
     resumed.run(until=4)
     left, right = ({name: v for name, v in t.state_dict().items() if name != "device"} for t in (resumed, whole))
     torch.testing.assert_close(left, right, rtol=0.0, atol=0.0)

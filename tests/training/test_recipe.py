@@ -6,7 +6,7 @@ import torch
 from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
 from replaytree.data import TextData, load_data
-from replaytree.errors import ConfigError
+from replaytree.errors import ConfigError, DataError
 from replaytree.training.recipe import Recipe, with_batches, with_columns
 
 
@@ -35,9 +35,24 @@ def test_the_values_of_a_retraining_are_those_that_model_files_have():
     }  # fmt: skip
 
 
+def test_padding_and_flips_are_in_model_files_where_they_are_not_as_they_always_were(digits):
+    usual = Recipe.full(digits, RetrainOptions(padding="zeros", alternate_flip=False))
+    assert usual == Recipe.full(digits, RetrainOptions())
+    changed = Recipe.full(digits, RetrainOptions(padding="reflect", flip=True, alternate_flip=True))
+    more = {"padding": "reflect", "flip": True, "alternate_flip": True}
+    assert changed.values() == usual.values() | more
+
+
+def test_more_padding_than_there_are_pixels_to_reflect(digits):
+    assert Recipe.full(digits, RetrainOptions(padding="reflect", crop_padding=7)).crop_padding == 7
+    with pytest.raises(DataError, match=r"crop_padding is 8, and images of 8x8 have 7 pixels.*--padding zeros"):
+        Recipe.full(digits, RetrainOptions(padding="reflect", crop_padding=8))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"padding": "edge"}, r"padding is 'edge'; it must be one of zeros, reflect \(--padding\)"),
         ({"batch_size": 1}, r"batch_size is 1; it must be a whole number of at least 2 \(--batch-size\)"),
         ({"cutout": -1}, "cutout is -1"),
         ({"crop_padding": 0.5}, "crop_padding is 0.5"),
