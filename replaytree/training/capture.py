@@ -92,9 +92,9 @@ def captured(side: Side, run: Callable[[], None]) -> torch.cuda.CUDAGraph | None
     the failed pass. Unless memory was all that lacked, this process then captures no more, and says so once.
     """
     graph = torch.cuda.CUDAGraph()
-    torch.cuda.synchronize(side.device)
-    free, _ = torch.cuda.mem_get_info(side.device)
-    if free < torch.cuda.max_memory_allocated(side.device):
+    # Not for the whole device: other trainings may be under way on streams of their own.
+    torch.cuda.current_stream(side.device).synchronize()
+    if torch.cuda.mem_get_info(side.device)[0] < _idle_bytes(side):
         # The pool needs once more what the steps before had, and they are done with it.
         torch.cuda.empty_cache()
     try:
@@ -112,6 +112,21 @@ def captured(side: Side, run: Callable[[], None]) -> torch.cuda.CUDAGraph | None
         _stop(why)
     _abandon(side, graph)
     return None
+
+
+def _idle_bytes(side: Side) -> int:
+    """What the steps before the capture needed at most: the memory that torch keeps for their stream, unused.
+
+    Not the largest amount that was ever allocated: with several trainings at once, that is of all of them together.
+    """
+    segments: list[dict[str, Any]] = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
+    return sum(
+        segment["total_size"] - segment["allocated_size"]
+        for segment in segments
+        if segment["device"] == side.device.index
+        and segment["stream"] == side.stream.cuda_stream
+        and segment["segment_pool_id"] != tuple(side.pool)
+    )
 
 
 def holds_memory(device: torch.device) -> bool:

@@ -22,8 +22,15 @@ class Stream:
     def __repr__(self):
         return "default" if self is self.cuda.default else "side"
 
+    @property
+    def cuda_stream(self):
+        return 0 if self is self.cuda.default else 1 + self.cuda.streams.index(self)
+
     def wait_stream(self, other):
         self.cuda.calls.append(f"{self} waits for {other}")
+
+    def synchronize(self):
+        self.cuda.calls.append(f"synchronize {self}")
 
 
 class Graph:
@@ -71,7 +78,7 @@ class FakeCuda:
             "device": self._on, "Stream": self._stream, "stream": self._within, "CUDAGraph": lambda: Graph(self),
             "current_stream": lambda device: self.current, "graph_pool_handle": self._handle,
             "synchronize": lambda device: self.calls.append(f"synchronize {device}"),
-            "mem_get_info": lambda device: (self.free, 1000), "max_memory_allocated": lambda device: 50,
+            "mem_get_info": lambda device: (self.free, 1000),
             "empty_cache": self.empty_cache, "memory_snapshot": lambda: self.segments,
             "get_device_capability": lambda device: (5, 0),
         }.items():  # fmt: skip

@@ -20,7 +20,7 @@ NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 ONE = torch.device("cuda:1")
 FLOAT32 = Precision(torch.float32)
 WARM = ["side waits for default", "default waits for side"]
-CAPTURE = ["synchronize cuda:1", "begin", "end", "replay on default"]
+CAPTURE = ["synchronize default", "begin", "end", "replay on default"]
 
 
 class Probe(nn.Module):
@@ -104,10 +104,24 @@ def test_a_step_without_layers_captures_anew_on_its_own_stream(cuda):
     assert cuda.calls.count("replay on default") == 2
 
 
-def test_memory_that_others_keep_is_asked_back_before_a_capture(cuda):
+def segment(stream, total, used, *, device=1, pool=(0, 0)):
+    sizes = {"total_size": total, "allocated_size": used}
+    return {"device": device, "stream": stream, "segment_pool_id": pool, **sizes}
+
+
+def test_idle_memory_of_its_stream_is_given_back_before_a_capture_that_needs_it(cuda):
+    cuda.segments = [segment(1, 60, 20), segment(1, 11, 1)]
     cuda.free = 49
     trained(step_of(Probe()), EAGER_STEPS + 1)
-    assert cuda.calls[-5:] == ["synchronize cuda:1", "empty_cache", "begin", "end", "replay on default"]
+    assert cuda.calls[-5:] == ["synchronize default", "empty_cache", "begin", "end", "replay on default"]
+
+
+def test_what_other_trainings_have_had_calls_for_no_memory(cuda):
+    others = [segment(0, 99, 0), segment(2, 99, 0), segment(1, 99, 0, device=0), segment(1, 99, 0, pool=(0, 1))]
+    cuda.segments = [*others, segment(1, 50, 1)]
+    cuda.free = 49
+    trained(step_of(Probe()), EAGER_STEPS + 1)
+    assert cuda.calls[-4:] == CAPTURE
 
 
 def failing(cuda, kind, text="no"):
@@ -133,7 +147,7 @@ def test_after_a_failed_capture_all_is_as_it_was_and_steps_run_eagerly(cuda, cap
     finally:
         gc.enable()
     undone = ["endAllocateToPool 1", "reset", "reset", "empty_cache"]
-    assert cuda.calls[2 + EAGER_STEPS * 2 :] == ["synchronize cuda:1", "begin", "end", *undone]
+    assert cuda.calls[2 + EAGER_STEPS * 2 :] == ["synchronize default", "begin", "end", *undone]
     # The eager step runs on the default stream, and nothing of the failed pass is left.
     assert seen[-2:] == 2 * [(cuda.default, None)]
     plain = Probe()
@@ -166,7 +180,7 @@ def test_a_capture_that_lacks_memory_ends_no_other(cuda, caplog):
 
 
 def test_a_pool_that_torch_still_counts_as_used_is_let_go(cuda):
-    cuda.segments = [{"segment_pool_id": (0, 1)}]
+    cuda.segments = [segment(1, 9, 9, pool=(0, 1))]
     trained(step_of(failing(cuda, RuntimeError)[0]), EAGER_STEPS + 1)
     assert cuda.calls[-2:] == ["releasePool 1", "empty_cache"]
 
