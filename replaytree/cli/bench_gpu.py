@@ -23,10 +23,14 @@ def gpu(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Every step small, also on a CPU: does the command work?")
     ] = False,
+    step: Annotated[
+        list[str] | None,
+        typer.Option("--step", metavar="STEP", help="Only this step; repeat.  [default: all]"),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1.")] = "auto",
     data_dir: DataDir = None,
 ) -> None:
-    """All about a GPU: does capturing work, what does a step cost, where does its time go, how fast is a retraining.
+    """All about a GPU: does capturing work, what does a step cost, where does its time go, how fast is a search.
 
     Exit code 1 if a step failed.
     """
@@ -39,6 +43,6 @@ def gpu(
         if json_ is not None:
             json_.write_text(json.dumps(figures, indent=2) + "\n")
 
-    figures = measure_gpu(device=device, minutes=minutes, smoke=smoke, data_dir=data_dir, told=told)
+    figures = measure_gpu(device=device, minutes=minutes, smoke=smoke, data_dir=data_dir, only=step or (), told=told)
     if any("failed" in own for own in figures.values()):
         raise typer.Exit(1)

@@ -7,7 +7,11 @@ from torch import nn
 
 from replaytree import cli
 from replaytree.bench import gpu
-from replaytree.bench.gpu import Bench, measure_gpu
+from replaytree.bench.gpu import measure_gpu
+from replaytree.bench.gpu.bench import POSTER, WIDE, Bench, profiled
+from replaytree.bench.gpu.stepping import steps
+from replaytree.bench.gpu.working import essentials
+from replaytree.space import LayerSpace, xu24
 
 CPU = torch.device("cpu")
 
@@ -48,6 +52,11 @@ def test_the_file_is_written_after_each_step_and_a_failed_step_ends_no_other(cap
     figures = json.loads(file.read_text())
     assert (figures["second"]["failed"], figures["third"]["ms"]) == ("ValueError: [no]", 2.0)
     assert [line.split()[-1] for line in out.splitlines()] == ["done", "[no]", "done"]
+    code, out, _ = command(capsys, "--smoke", "--device", "cpu", "--step", "first")
+    assert (code, [line.split()[0] for line in out.splitlines()]) == (0, ["first"])
+    code, _, err = command(capsys, "--smoke", "--device", "cpu", "--step", "firts")
+    assert code == 2
+    assert "step is 'firts'; it must be one of first, second, third" in err
 
 
 def test_what_no_time_is_left_for_is_skipped(monkeypatch):
@@ -58,7 +67,7 @@ def test_what_no_time_is_left_for_is_skipped(monkeypatch):
     monkeypatch.setattr(
         Bench,
         "made",
-        classmethod(lambda cls, device, **named: cls(*8 * [None], small=False, deadline=named["deadline"])),
+        classmethod(lambda cls, device, **named: cls(*9 * [None], small=False, deadline=named["deadline"])),
     )
 
     def spends(seconds):
@@ -88,7 +97,7 @@ def bench():
 def test_what_is_computed_is_told_apart_by_kind(bench):
     convolution, norm = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)
     images = torch.randn(4, 1, 8, 8)
-    found = gpu._profiled(bench, lambda: norm(convolution(images)))
+    found = profiled(bench, lambda: norm(convolution(images)))
     assert {"convolutions", "batch norm"} <= found.keys()
     assert "optimiser" not in found
     count, seconds = found["batch norm"]
@@ -97,7 +106,7 @@ def test_what_is_computed_is_told_apart_by_kind(bench):
 
 
 def test_steps_of_every_path_and_batch_are_measured(bench):
-    rows = gpu.steps(bench)["rows"]
+    rows = steps(bench)["rows"]
     assert [(row["path"], row["batch"], row["captured"]) for row in rows[:3]] == [
         ("poster", 16, False), ("poster", 16, False), ("poster", 32, False),
     ]  # fmt: skip
@@ -107,8 +116,8 @@ def test_steps_of_every_path_and_batch_are_measured(bench):
 
 
 def test_the_paths_of_a_gpu_are_the_posters_best_a_wide_one_and_a_random_one():
-    space = gpu.LayerSpace(gpu.xu24(1.0), input_shape=(3, 32, 32), num_classes=10, max_layers=15)
-    assert [len(space.parse(text)) for text in (gpu.POSTER, gpu.WIDE)] == [9, 15]
+    space = LayerSpace(xu24(1.0), input_shape=(3, 32, 32), num_classes=10, max_layers=15)
+    assert [len(space.parse(text)) for text in (POSTER, WIDE)] == [9, 15]
 
 
 @pytest.mark.slow
@@ -122,7 +131,10 @@ def test_every_step_runs_on_a_cpu(capsys, tmp_path):
     assert figures["versions"]["precision"] == "float32"
     assert figures["essentials"]["waiting"]["captured"] is False
     assert list(figures["tries"]["ms"]) == ["1", "2", "4", "8"]
-    assert [row["rate"] for row in figures["faithfulness"]["rows"]] == [0.1, 0.1, 0.4, 0.8]
+    assert [row["rate"] for row in figures["faithfulness"]["rows"]] == [0.1, 0.1, 0.1, 0.4, 0.8]
+    assert figures["plain"]["times_fewer"]["plain"] == 1.0
+    assert figures["search"]["trainings"] == 3
+    assert len(figures["search"]["until"]) >= 1
     assert 0.0 < figures["retraining"]["validation_accuracy"] <= 1.0
 
 
@@ -130,8 +142,11 @@ def test_every_step_runs_on_a_cpu(capsys, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_essentials_hold_on_a_gpu():
     bench = Bench.made(torch.device("cuda:0"), data_dir=None, small=True, deadline=time.monotonic() + 600)
-    found = gpu.essentials(bench)
+    found = essentials(bench)
     captured = {name: own["captured"] for name, own in found.items() if "captured" in own}
     assert captured == {
-        "captured": True, "waiting": False, "after waiting": True, "after huge batch": True, "by name": True,
+        "captured": True, "waiting": False, "after waiting": True, "after lack": True, "by name": True,
     }  # fmt: skip
+    lack = found["lack of memory"]
+    assert lack["failure"] is None, lack
+    assert any("out of memory with batches of" in line for line in lack["told"]) or lack["batch"] < 64

@@ -2,7 +2,7 @@
 
 FROM is an image folder (train/<class>/*, test/<class>/*). Packed, each class of each split is one sheet of images in
 lossless WebP, and the 3 low bits of every value are gone (the middle of what they spanned stands for them): 60,000
-images take about 40 MB. Figures from such images must say so. A machine with torch, torchvision, scikit-learn, pandas,
+images take about 50 MB. Figures from such images must say so. A machine with torch, torchvision, scikit-learn, pandas,
 pytest and typer still lacks WHEELS; `python -m pip download --no-deps` fetches them for it.
 """
 
