@@ -28,6 +28,7 @@ from replaytree.training import Recipe, Threads
 from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
 from replaytree.training.loop import Training
+from replaytree.training.recipe import LATER
 
 # 2: trained by the loop that searches train with.
 CHECKPOINT_FORMAT = 2
@@ -203,12 +204,16 @@ def _require_stored(file: Path) -> None:
 
 
 def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The first difference between two identities, in words; empty if they are equal."""
-    for name, value in wanted.items():
-        if found.get(name) != value:
+    """The first difference between two identities, in words; empty if they are equal.
+
+    What only one of them has is at its value of old in the other (Recipe.values).
+    """
+    for name in dict.fromkeys((*wanted, *found)):
+        before, now = (each.get(name, LATER.get(name)) for each in (found, wanted))
+        if before != now:
             if name in ("training images", "training words"):
                 return f"it was trained on other {name.removeprefix('training ')}, or they were changed since"
-            return f"its {name} is {_short(found.get(name))}, here {_short(value)}"
+            return f"its {name} is {_short(before)}, here {_short(now)}"
     return ""
 
 

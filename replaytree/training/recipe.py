@@ -18,7 +18,7 @@ from replaytree.space.trie import HEAD_HIDDEN
 from replaytree.training.schedule import cosine, one_cycle
 
 # Options that came later. At these values a training is what it was before: its model and checkpoints stay valid.
-_LATER = {
+LATER = {
     "class_weights": None, "padding": "zeros", "alternate_flip": False,
     "schedule": "one-cycle", "lowest_rate": 0.0, "restart_epochs": None, "restart_factor": 2.0, "nesterov": True,
     "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0, "bptt": None, "nonmono": None,
@@ -253,4 +253,4 @@ class Recipe:
     def values(self) -> dict[str, Any]:
         """What decides the weights of a network with one head, as plain values for a checkpoint and a model file."""
         values = asdict(self).items()
-        return {n: value for n, value in values if n not in _OF_SEARCHES and not (n in _LATER and value == _LATER[n])}
+        return {n: value for n, value in values if n not in _OF_SEARCHES and not (n in LATER and value == LATER[n])}

@@ -236,6 +236,15 @@ def test_weights_of_another_training_are_not_replaced(train, subject):
     assert len(train(recipe=recipe, force=True)) == 1
 
 
+def test_weights_of_another_training_are_told_from_one_with_all_as_it_always_was(train, subject):
+    usual = Recipe.full(subject.data, RetrainOptions(batch_size=8))
+    train(recipe=replace(usual, schedule="cosine", padding="reflect"))
+    with pytest.raises(ModelError, match="of another training: its padding is 'reflect', here 'zeros'"):
+        train(recipe=replace(usual, schedule="cosine"))
+    with pytest.raises(ModelError, match="of another training: its schedule is 'cosine', here 'one-cycle'"):
+        train(recipe=replace(usual, padding="reflect"))
+
+
 def test_a_finished_model_that_cannot_be_read_is_trained_again_when_asked(train):
     (first,) = train()
     content = first.weights.read_bytes()
