@@ -165,7 +165,8 @@ def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining |
     from replaytree.training import Threads as Chosen
     from replaytree.training import resolve_device
 
-    full, epochs = _recipe(subject, wish, None if is_own else trained)
+    device = resolve_device(wish.device)
+    full, epochs = _recipe(subject, wish, None if is_own else trained, device=device.type)
     name, graph = subject.labels[0], subject.graph
     if not wish.quiet:
         say(escaped(f"{name}: {graph.params:,} parameters, {graph.flops:,} FLOPs"), flush=True)
@@ -173,7 +174,7 @@ def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining |
     done = []
     for result in retrain(
         subject, recipe=full, epochs=epochs, mirror=wish.mirror, seeds=range(seeds), folder=wish.out,
-        device=resolve_device(wish.device), force=wish.force, on_epoch=None if wish.quiet else print_epoch,
+        device=device, force=wish.force, on_epoch=None if wish.quiet else print_epoch,
         threads=Chosen.of(wish.threads), engine=tree.engine,
     ):  # fmt: skip
         store(result, subject, tree.engine)
@@ -182,12 +183,12 @@ def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining |
     say(f"{name}  {summary(done, is_chosen=False)}", flush=True)
 
 
-def _recipe(subject: Subject, wish: Wish, trained: Retraining | None) -> tuple[Recipe, int]:
+def _recipe(subject: Subject, wish: Wish, trained: Retraining | None, *, device: str) -> tuple[Recipe, int]:
     """The recipe and the epochs: those of what was retrained, where there is such and no options are given."""
     from replaytree.deliver.baselines import fine_tuning, recipe_as
     from replaytree.deliver.final_recipe import full_recipe
 
-    full, epochs = full_recipe(subject, wish.recipe, preset=wish.preset, epochs=wish.epochs)
+    full, epochs = full_recipe(subject, wish.recipe, preset=wish.preset, epochs=wish.epochs, device=device)
     if trained is not None:
         full = recipe_as(trained.last, full, normed=subject.graph.is_normed)
         epochs = trained.last.epochs if wish.epochs is None else wish.epochs

@@ -14,7 +14,7 @@ from replaytree.cli.declared import configured
 from replaytree.cli.options import DataDir, Quiet, Storage, Threads, engine_of, tree_of
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
-from replaytree.config.final_recipes import FINAL_RECIPES, USUAL_EPOCHS
+from replaytree.config.final_recipes import FINAL_RECIPES, GPU_EPOCHS, USUAL_EPOCHS
 from replaytree.config.final_recipes import with_final as with_preset
 from replaytree.config.image_size import stored_size
 from replaytree.config.retraining import RetrainOptions
@@ -80,7 +80,11 @@ def retrain(
     ] = None,
     preset: Preset = None,
     epochs: Annotated[
-        int | None, typer.Option(help=f"Epochs of each training.  [default: {USUAL_EPOCHS}, or the preset's]")
+        int | None,
+        typer.Option(
+            help=f"Epochs of each training.  [default: {USUAL_EPOCHS}; {GPU_EPOCHS} on a GPU if images are many; or "
+            "the preset's]"
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
     layers: LayerOptions,
@@ -135,11 +139,11 @@ def retrain(
     engine = engine_of(storage) if subject.search is not None else open_engine(storage_url(storage))
     require_writable(engine)
     done = []
-    full, epochs = full_recipe(subject, recipe, preset=preset, epochs=epochs, text=text)
+    place = resolve_device(device)
+    full, epochs = full_recipe(subject, recipe, preset=preset, epochs=epochs, text=text, device=place.type)
     results = train(
         subject, recipe=full, epochs=epochs, mirror=mirror, seeds=range(seeds), folder=out,
-        device=resolve_device(device), force=force, on_epoch=None if quiet else print_epoch,
-        threads=Chosen.of(threads), engine=engine,
+        device=place, force=force, on_epoch=None if quiet else print_epoch, threads=Chosen.of(threads), engine=engine,
     )  # fmt: skip
     if not quiet:
         mirrored = mirroring_notes(subject.data, flip=full.flip) if isinstance(subject.data, ImageData) else []

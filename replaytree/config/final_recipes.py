@@ -10,6 +10,10 @@ from replaytree.errors import ConfigError
 
 USUAL_EPOCHS = 30
 USUAL_CUTOUT = 0.25
+# On a GPU, where images are many (retrains_large in training/recipe.py): CIFAR-10 takes about a second an epoch there
+# (reports/benchmarks/gpu.md), and the longer a training is, the more augmentation it bears.
+GPU_EPOCHS = 100
+GPU_CUTOUT = 0.375
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class FinalRecipe:
     """Values of RetrainOptions by name, and epochs. `deviations` says what is not as published.
 
     `cutout_share` is the side of the blanked square, as a share of the images' shorter side: 16 of 32 pixels are half.
+    No device changes any of them.
     """
 
     about: str
@@ -31,7 +36,9 @@ class FinalRecipe:
         return f"{self.about} Not as published: {'; '.join(self.deviations)}."
 
 
-_PLAIN: dict[str, Any] = {"schedule": "cosine", "label_smoothing": 0.0, "average_share": 0.0}
+_PLAIN: dict[str, Any] = {
+    "schedule": "cosine", "label_smoothing": 0.0, "average_share": 0.0, "padding": "zeros", "alternate_flip": False,
+}  # fmt: skip
 _BY_STEP = "rates of learning and of drop-path change by the step, not by the epoch"
 _OWN_IMAGES = "images are shifted and mirrored as is usual for their data set (CIFAR-10: as published)"
 

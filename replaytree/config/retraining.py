@@ -15,13 +15,21 @@ Padding = Literal["zeros", "reflect"]
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainOptions(Options):
-    """The full recipe. None: decided by the images (Recipe.full)."""
+    """The full recipe. None: decided by the images and the device (Recipe.full)."""
 
     batch_size: int | None = option(
-        None, "Images a training step.", "Training", least=2, unset="128, fewer for small sets"
+        None,
+        "Images a training step.",
+        "Training",
+        least=2,
+        unset="128, fewer for small sets; 256 or 512 on a GPU if images are many",
     )
     learning_rate: float | None = option(
-        None, "Peak of the schedule.", "Training", above=0.0, unset="0.1; 0.01 without batch norm"
+        None,
+        "Peak of the schedule.",
+        "Training",
+        above=0.0,
+        unset="0.1, or 0.4 where a GPU has larger batches; a tenth without batch norm",
     )
     schedule: ScheduleName = option(
         "one-cycle", "one-cycle: up and down in straight lines; cosine: down from the peak; constant.", "Training"
@@ -48,14 +56,21 @@ class RetrainOptions(Options):
         None,
         "What images are padded with for the crop: zeros, or their own pixels, reflected.",
         "Training",
-        unset="zeros",
+        unset="zeros; reflect on a GPU if images are many",
     )
     flip: bool | None = option(None, "Also train on mirror images.", "Training", unset="the data set's own")
     alternate_flip: bool | None = option(
-        None, "Mirror each image in every other epoch, not at random.", "Training", unset="at random"
+        None,
+        "Mirror each image in every other epoch, not at random.",
+        "Training",
+        unset="at random; in every other epoch on a GPU if images are many",
     )
     cutout: int | None = option(
-        None, "Side of the square that is blanked, in pixels.", "Training", least=0, unset="a quarter"
+        None,
+        "Side of the square that is blanked, in pixels.",
+        "Training",
+        least=0,
+        unset="a quarter of the shorter side; three eighths on a GPU if images are many",
     )
     average_share: float = option(
         0.02, "Average the weights over this last share of the steps.", "Training", least=0.0, below=1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -13,7 +14,7 @@ from replaytree.deliver.pretrained import pretrained as with_weights
 from replaytree.deliver.subject import Subject, data_of
 from replaytree.errors import ConfigError
 from replaytree.training import Recipe
-from replaytree.training.recipe import PLAIN_RATE, RATE
+from replaytree.training.recipe import FULL_BATCH, LATER, PLAIN_RATE, RATE, large_rate, rate_scale
 from replaytree.tree import ModelInfo, ReplayTree, Retraining, answer_of
 
 # What the size of a network is, where no limits say it.
@@ -105,13 +106,20 @@ def recipe_as(trained: ModelInfo, usual: Recipe, *, normed: bool) -> Recipe:
     A learning rate that the trained network had by itself gives way to the one that the other has by itself; without
     batch norm (`normed`) none is over that. The recipe of a model of older versions was not stored: it is the usual.
     """
-    stored = trained.training or {}
+    if not trained.training:
+        return usual
+    stored = {**LATER, **trained.training}
     known = {field.name for field in fields(Recipe)}
     given = {name: value for name, value in stored.items() if name in known}
     rate = given.pop("learning_rate", usual.learning_rate)
-    if rate == (RATE if stored.get("normed", True) else PLAIN_RATE):
-        rate = usual.learning_rate
-    return replace(usual, **given, learning_rate=rate if normed else min(rate, PLAIN_RATE))
+    before, now = rate_scale(normed=stored.get("normed", True)), rate_scale(normed=normed)
+    batch = given.get("batch_size", usual.batch_size)
+    owns = (RATE, large_rate(batch)) if batch > FULL_BATCH else (RATE,)
+    if own := next((own for own in owns if math.isclose(rate, own * before)), None):
+        rate = own * now
+    elif not normed:
+        rate = min(rate, PLAIN_RATE)
+    return replace(usual, **given, learning_rate=rate)
 
 
 def fine_tuning(recipe: Recipe) -> Recipe:

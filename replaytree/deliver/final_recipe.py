@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from replaytree.config import SearchConfig
-from replaytree.config.final_recipes import USUAL_CUTOUT, USUAL_EPOCHS, final_recipe
+from replaytree.config.final_recipes import GPU_EPOCHS, USUAL_EPOCHS, final_recipe
 from replaytree.config.option import own
 from replaytree.config.retraining import RetrainOptions
 from replaytree.config.text import TextOptions
@@ -15,6 +15,7 @@ from replaytree.errors import ConfigError
 from replaytree.space import Graph
 from replaytree.space.network import Network
 from replaytree.training import Recipe
+from replaytree.training.recipe import retrains_large
 from replaytree.training.schedule import cycle_of
 
 # The options of a retraining that a text has a use for, too.
@@ -28,18 +29,24 @@ def full_recipe(
     preset: str | None,
     epochs: int | None,
     text: TextOptions = TextOptions(),  # noqa: B008 - it is frozen
+    device: str = "cpu",
 ) -> tuple[Recipe, int]:
     """The recipe and the epochs. `options` have those of the preset already (with_final); `text` are those of a text.
+
+    `device` is the kind of device that it is for.
 
     ConfigError for options that the other task alone has a use for.
     """
     final = None if preset is None else final_recipe(preset)
-    share, usual = (USUAL_CUTOUT, USUAL_EPOCHS) if final is None else (final.cutout_share, final.epochs)
+    share, usual = (None, USUAL_EPOCHS) if final is None else (final.cutout_share, final.epochs)
     if isinstance(subject.data, TextData):
         recipe = _of_text(subject.data, options, text)
     else:
         _refuse(text, TextOptions(), "text", "images")
-        recipe = Recipe.full(subject.data, options, normed=subject.graph.is_normed, cutout_share=share)
+        normed = subject.graph.is_normed
+        recipe = Recipe.full(subject.data, options, normed=normed, cutout_share=share, device=device)
+        if final is None and retrains_large(len(subject.data.train_labels), device=device):
+            usual = GPU_EPOCHS
     return recipe, usual if epochs is None else epochs
 
 

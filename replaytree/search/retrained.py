@@ -27,7 +27,8 @@ def retrained(
     options: RetrainOptions,
 ) -> AnyModel:
     """The subject trained in full, on the device of its search; `options` are already with those of the preset."""
-    full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs, text=config.text)
+    device = resolve_device(config.machine.device)
+    full, epochs = full_recipe(subject, options, preset=preset, epochs=epochs, text=config.text, device=device.type)
     return train_and_load(
         subject,
         recipe=full,
@@ -35,7 +36,7 @@ def retrained(
         mirror=mirror,
         seed=seed,
         folder=None if folder is None else Path(folder),
-        device=resolve_device(config.machine.device),
+        device=device,
         engine=engine,
         threads=Threads.of(config.machine.threads),
     )

@@ -312,8 +312,9 @@ class Search:
 
         As `replaytree retrain`: weights and checkpoints go into `folder`, a finished training is not repeated, and
         `recipe` are fields of RetrainOptions. `mirror`: the model predicts from an image and its mirror image.
-        `preset`: a published recipe (FINAL_RECIPES), which single fields override; its epochs are 30 without one. With
-        `folder` None nothing is written. Raises SpaceError for a space that cannot be built.
+        `preset`: a published recipe (FINAL_RECIPES), which single fields override; its epochs are 30 without one, 100
+        on a GPU if images are many. With `folder` None nothing is written. Raises SpaceError for a space that cannot
+        be built.
         """
         if not hasattr(self._whole_space, "network") or self.data is None:
             raise SpaceError("this search has no layers to build or no data to train on, so it has no model")

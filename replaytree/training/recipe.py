@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from replaytree.config import SearchConfig
+from replaytree.config.final_recipes import GPU_CUTOUT, USUAL_CUTOUT
 from replaytree.config.objective import RewardKind
 from replaytree.config.recipe import ClassWeights
 from replaytree.config.retraining import Padding, RetrainOptions, ScheduleName
@@ -30,6 +31,8 @@ _OF_SEARCHES = ("capture", "discount", "hidden", "reward", "reward_epochs")
 
 # A step of 64 small images leaves a GPU idle: ten times more images a second are estimated for 512, and none measured.
 BATCH, GPU_BATCH = 64, 512
+# Of a retraining on a CPU.
+FULL_BATCH = 128
 # Few large steps learn less than many small ones, so batches are halved until an epoch has as many.
 STEPS_AN_EPOCH = 40
 # The rate grows with the batch (Goyal et al., 2017), as far as trainings of CIFAR-10 in batches of 512 take it.
@@ -49,16 +52,40 @@ def with_batches(config: SearchConfig, *, device: str, images: int, normed: bool
     A rate that is not given belongs to the batch that is chosen here; with a batch that is given it is 0.1. It is a
     tenth of that where networks are not `normed` (Graph.is_normed). That of a supernet does not depend on the batch.
     """
-    scale = 1.0 if normed else PLAIN_RATE / RATE
+    scale = rate_scale(normed=normed)
     batch, rate = config.recipe.batch_size, config.recipe.learning_rate
     if config.weights.weights == "shared" and rate is None:
         rate = SHARED_RATE
     if batch is None:
-        batch = GPU_BATCH if device == "cuda" else BATCH
-        while batch > BATCH and images < STEPS_AN_EPOCH * batch:
-            batch //= 2
-        rate = min(HIGHEST_RATE, RATE * batch / BATCH) * scale if rate is None else rate
+        batch = _large_batch(images) if device == "cuda" else BATCH
+        rate = large_rate(batch) * scale if rate is None else rate
     return config.with_options(batch_size=batch, learning_rate=RATE * scale if rate is None else rate)
+
+
+def _large_batch(images: int) -> int:
+    """The batch of a GPU: as many images as there may be while an epoch has enough steps."""
+    batch = GPU_BATCH
+    while batch > BATCH and images < STEPS_AN_EPOCH * batch:
+        batch //= 2
+    return batch
+
+
+def large_rate(batch: int) -> float:
+    """The learning rate that goes with a batch which is chosen by the device."""
+    return min(HIGHEST_RATE, RATE * batch / BATCH)
+
+
+def rate_scale(*, normed: bool) -> float:
+    """What rates are multiplied by, as the network has batch norm or not."""
+    return 1.0 if normed else PLAIN_RATE / RATE
+
+
+def retrains_large(images: int, *, device: str) -> bool:
+    """Whether a retraining has larger batches than on a CPU, more epochs and more augmentation: a GPU and many images.
+
+    Of fewer images an epoch would have too few steps, and so a GPU trains them as a CPU does.
+    """
+    return device == "cuda" and _large_batch(images) > FULL_BATCH
 
 
 def with_columns(config: SearchConfig, data: TextData) -> SearchConfig:
@@ -223,22 +250,40 @@ class Recipe:
 
     @classmethod
     def full(
-        cls, data: ImageData, options: RetrainOptions, *, normed: bool = True, cutout_share: float = 0.25
+        cls,
+        data: ImageData,
+        options: RetrainOptions,
+        *,
+        normed: bool = True,
+        cutout_share: float | None = None,
+        device: str = "cpu",
     ) -> Recipe:
         """The recipe of a retraining. `normed`: whether the network has batch norm (Graph.is_normed).
 
         Where an option is None: the rate is 0.1, or 0.01 without batch norm, augmentation is the data set's own, cutout
-        is `cutout_share` of the shorter side, and a batch is a fiftieth of the training images, but 16 to 128, so that
-        an epoch of a small set has enough steps. ConfigError where the lowest rate is over the peak; DataError
-        for more padding than can be reflected.
+        is `cutout_share` of the shorter side (None: a quarter), and a batch is a fiftieth of the training images, but
+        16 to 128, so that an epoch of a small set has enough steps. On a GPU and with many images (retrains_large)
+        batches are 256 or 512 and the rate is four times that, unless a batch is given; padding is reflected, flips
+        alternate, and a None for `cutout_share` is three eighths: the recipe of Jordan (2024, arXiv:2404.00498).
+        ConfigError where the lowest rate is over the peak; DataError for more padding than can be reflected.
         """
+        images, side = len(data.train_labels), min(data.image_shape[1:])
+        large = retrains_large(images, device=device)
+        usual_share = GPU_CUTOUT if large else USUAL_CUTOUT
         own: dict[str, Any] = {
-            "batch_size": max(16, min(128, len(data.train_labels) // 50)),
-            "learning_rate": RATE if normed else PLAIN_RATE,
+            "batch_size": max(16, min(FULL_BATCH, images // 50)),
+            "learning_rate": RATE * rate_scale(normed=normed),
             "crop_padding": data.crop_padding,
             "flip": data.flip,
-            "cutout": int(min(data.image_shape[1:]) * cutout_share),
+            "cutout": int(side * (usual_share if cutout_share is None else cutout_share)),
         }
+        if large:
+            if options.batch_size is None:
+                batch = _large_batch(images)
+                own |= {"batch_size": batch, "learning_rate": large_rate(batch) * rate_scale(normed=normed)}
+            padding = data.crop_padding if options.crop_padding is None else options.crop_padding
+            own["padding"] = "reflect" if 0 < padding < side else "zeros"
+            own["alternate_flip"] = data.flip if options.flip is None else options.flip
         given = {name: value for name, value in asdict(options).items() if value is not None}
         recipe = cls(**{**own, **given})
         if recipe.padding == "reflect":

@@ -108,6 +108,31 @@ def test_the_rate_is_the_networks_own_unless_it_was_given(rate, was_normed, norm
     assert recipe_as(trained, usual, normed=normed).learning_rate == expected
 
 
+@pytest.mark.parametrize(
+    ("batch", "rate", "was_normed", "normed", "expected"),
+    [
+        # What a GPU with large batches has by itself, and a given rate.
+        (512, 0.4, True, False, 0.04),
+        (256, 0.04, False, True, 0.4),
+        (512, 0.4, True, True, 0.4),
+        (512, 0.3, True, False, 0.01),
+        (512, 0.1, True, False, 0.01),
+        (128, 0.2, True, False, 0.01),
+    ],
+)
+def test_the_rate_of_large_batches_is_the_networks_own_unless_it_was_given(batch, rate, was_normed, normed, expected):
+    trained = model(training={"batch_size": batch, "learning_rate": rate, "normed": was_normed})
+    found = recipe_as(trained, Recipe(batch_size=128, learning_rate=0.1 if normed else 0.01), normed=normed)
+    assert (found.batch_size, found.learning_rate) == (batch, pytest.approx(expected))
+
+
+def test_what_the_answer_was_trained_without_its_baselines_are_trained_without():
+    """A training names neither zeros nor random flips; on a GPU the usual recipe has others."""
+    usual = Recipe(padding="reflect", flip=True, alternate_flip=True)
+    found = recipe_as(model(training=Recipe(flip=True).values()), usual, normed=True)
+    assert (found.padding, found.flip, found.alternate_flip) == ("zeros", True, False)
+
+
 def test_a_recipe_that_is_not_given_is_the_usual_one(found):
     subject = baseline_subjects(found.tree, ["linear"], size=None)[0][0]
     assert Recipe.full(subject.data, RetrainOptions(), normed=subject.graph.is_normed).learning_rate == 0.01

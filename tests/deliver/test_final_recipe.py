@@ -164,10 +164,14 @@ def subject(digits, *, side=8):
 )  # fmt: skip
 def test_the_published_values(digits, name, epochs, values):
     options = RetrainOptions(**with_final(name, {}))
-    recipe, chosen = full_recipe(subject(digits, side=32), options, preset=name, epochs=None)
-    assert chosen == epochs
-    assert {option: getattr(recipe, option) for option in values} == values
-    assert (recipe.schedule, recipe.label_smoothing, recipe.average_share) == ("cosine", 0.0, 0.0)
+    for device in ("cpu", "cuda"):
+        found = subject(digits, side=32)
+        found = replace(found, data=replace(found.data, train_labels=torch.zeros(50_000)))
+        recipe, chosen = full_recipe(found, options, preset=name, epochs=None, device=device)
+        assert chosen == epochs
+        assert {option: getattr(recipe, option) for option in values} == values
+        assert (recipe.schedule, recipe.label_smoothing, recipe.average_share) == ("cosine", 0.0, 0.0)
+        assert (recipe.padding, recipe.alternate_flip) == ("zeros", False)
 
 
 def test_single_options_override_a_preset(digits):
@@ -178,6 +182,10 @@ def test_single_options_override_a_preset(digits):
     small, _ = full_recipe(subject(digits), RetrainOptions(), preset="darts-final", epochs=2)
     assert small.cutout == 4
     assert full_recipe(subject(digits), RetrainOptions(), preset=None, epochs=None)[1] == 30
+    assert full_recipe(subject(digits), RetrainOptions(), preset=None, epochs=None, device="cuda")[1] == 30
+    many = replace(subject(digits), data=replace(digits, train_labels=torch.zeros(10_240)))
+    for epochs, expected in ((None, 100), (7, 7)):
+        assert full_recipe(many, RetrainOptions(), preset=None, epochs=epochs, device="cuda")[1] == expected
 
 
 def test_what_contradicts_itself():

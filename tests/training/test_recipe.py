@@ -5,7 +5,8 @@ import torch
 
 from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import TextData, load_data
+from replaytree.data import ImageData, TextData, load_data
+from replaytree.data.images import Labelled
 from replaytree.errors import ConfigError, DataError
 from replaytree.training.recipe import Recipe, with_batches, with_columns
 
@@ -33,6 +34,51 @@ def test_the_values_of_a_retraining_are_those_that_model_files_have():
         "batch_size": 9, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4, "label_smoothing": 0.1,
         "crop_padding": 0, "flip": False, "cutout": 0, "average_share": 0.0,
     }  # fmt: skip
+
+
+def images_of(count, *, flip=True, crop_padding=4):
+    """Data of which the recipe knows the number and the shape."""
+    few = torch.zeros(count, 3, 32, 1, dtype=torch.uint8).expand(count, 3, 32, 32)
+    part = Labelled(("a", "b"), few, torch.arange(count) % 2)
+    return ImageData.from_parts("few", train=part, val=part, crop_padding=crop_padding, flip=flip)
+
+
+ON_A_GPU = {
+    "batch_size": 512, "learning_rate": 0.4, "cutout": 12, "padding": "reflect", "flip": True, "alternate_flip": True,
+}  # fmt: skip
+AS_ON_A_CPU = {
+    "batch_size": 128, "learning_rate": 0.1, "cutout": 8, "padding": "zeros", "flip": True, "alternate_flip": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "options", "expected"),
+    [
+        ("cuda", 20_480, {}, ON_A_GPU),
+        ("cuda", 20_479, {}, ON_A_GPU | {"batch_size": 256}),
+        ("cuda", 10_240, {}, ON_A_GPU | {"batch_size": 256}),
+        ("cuda", 10_239, {}, AS_ON_A_CPU),
+        ("cpu", 20_480, {}, AS_ON_A_CPU),
+        ("mps", 20_480, {}, AS_ON_A_CPU),
+        ("cuda", 20_480, {"batch_size": 64}, ON_A_GPU | {"batch_size": 64, "learning_rate": 0.1}),
+        ("cuda", 20_480, {"learning_rate": 0.2}, ON_A_GPU | {"learning_rate": 0.2}),
+        ("cuda", 20_480, {"flip": False}, ON_A_GPU | {"flip": False, "alternate_flip": False}),
+        ("cuda", 20_480, {"crop_padding": 0}, ON_A_GPU | {"padding": "zeros"}),
+        ("cuda", 20_480, {"crop_padding": 32}, ON_A_GPU | {"padding": "zeros"}),
+        ("cuda", 20_480, {"padding": "zeros", "alternate_flip": False, "cutout": 5},
+         ON_A_GPU | {"padding": "zeros", "alternate_flip": False, "cutout": 5}),
+    ],
+)  # fmt: skip
+def test_a_gpu_retrains_many_images_in_large_batches_with_more_augmentation(device, count, options, expected):
+    found = Recipe.full(images_of(count), RetrainOptions(**options), device=device)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_a_gpu_mirrors_and_pads_no_data_set_that_is_not():
+    found = Recipe.full(images_of(20_480, flip=False, crop_padding=0), RetrainOptions(), device="cuda", normed=False)
+    assert (found.padding, found.flip, found.alternate_flip) == ("zeros", False, False)
+    assert found.learning_rate == pytest.approx(0.04)
+    assert Recipe.full(images_of(20_480), RetrainOptions(), device="cuda", cutout_share=0.5).cutout == 16
 
 
 def test_padding_and_flips_are_in_model_files_where_they_are_not_as_they_always_were(digits):
