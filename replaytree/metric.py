@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
@@ -194,6 +194,21 @@ class Metric:
         return fraction * (1.0 - fraction)
 
     @property
+    def of_models(self) -> Metric:
+        """What finished models are measured by, whatever the search that found them was rewarded for."""
+        return METRICS[self.task]
+
+    @property
+    def title(self) -> str:
+        """The name as a heading begins: 'Macro F1'."""
+        return self.name[0].upper() + self.name[1:]
+
+    @property
+    def column(self) -> str:
+        """The name as columns and keys have it: 'macro_f1'."""
+        return self.name.lower().replace(" ", "_")
+
+    @property
     def word_deviation(self) -> float:
         """WORD_DEVIATION, for sentences."""
         return WORD_DEVIATION
@@ -326,11 +341,27 @@ PERPLEXITY = Metric(
     is_inverse=True,
 )
 METRICS: dict[Task, Metric] = {each.task: each for each in (ACCURACY, PERPLEXITY)}
+"""What finished models of a task are measured by."""
+
+# By the values of --reward (config/objective.py): other means over the same images, weighed alike.
+_REWARDS = {
+    "accuracy": ACCURACY,
+    "balanced": replace(
+        ACCURACY,
+        name="balanced accuracy",
+        a="a balanced accuracy",
+        plural="balanced accuracies",
+        gain_caption="Percentage points of balanced accuracy",
+    ),
+    "macro-f1": replace(
+        ACCURACY, name="macro F1", a="a macro F1", plural="macro F1s", gain_caption="Percentage points of macro F1"
+    ),
+}
 
 
-def of(task: Task) -> Metric:
-    """The metric of a task."""
-    return METRICS[task]
+def of(task: Task, reward: str = "accuracy") -> Metric:
+    """The metric of a task; of images that of what a search is rewarded for."""
+    return _REWARDS[reward] if task == "images" else METRICS[task]
 
 
 def error(accuracy: float) -> float:

@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,12 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replaytree import metric
+from replaytree.config.objective import RewardKind
 from replaytree.metric import ACCURACY, METRICS, PERPLEXITY, wilson
 
 
 def test_every_task_has_its_metric():
     assert set(METRICS) == set(metric.TASKS)
     assert (metric.of("images"), metric.of("text")) == (ACCURACY, PERPLEXITY)
+
+
+def test_what_a_search_is_rewarded_for_names_its_figures_and_not_those_of_its_models():
+    assert {metric.of("images", reward).name for reward in get_args(RewardKind)} == {
+        "accuracy", "balanced accuracy", "macro F1",
+    }  # fmt: skip
+    macro = metric.of("images", "macro-f1")
+    assert (macro.title, macro.column, macro.a) == ("Macro F1", "macro_f1", "a macro F1")
+    assert macro.of_models is ACCURACY
+    assert metric.of("text", "accuracy").of_models is PERPLEXITY
 
 
 def test_an_error_is_at_least_one_in_10000():

@@ -227,6 +227,6 @@ def print_networks(tree: ReplayTree) -> None:
 
     data = read_search(tree)
     rows, found = network_rows(data), verdict(data)
-    say("\n" + "\n".join(networks_lines(rows, width=table.terminal_width(), metric=data.metric)))
+    say("\n" + "\n".join(networks_lines(rows, width=table.terminal_width(), metric=data.metric.of_models)))
     if found is not None:
         say("\n".join(escaped(each) for each in (found.text, *(f"  {each}" for each in found.commands))))

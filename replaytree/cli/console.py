@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from replaytree.cli import table
 from replaytree.cli.text import LogFormatter, escaped, say
 from replaytree.config import command
-from replaytree.metric import Metric
+from replaytree.metric import ACCURACY, Metric
 from replaytree.search.progress import RunBar, Shares, clock, described
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def node_row(node: Node, metric: Metric) -> dict[str, Any]:
 
 
 def beside(metric: Metric, prefix: str, fraction: float | None) -> dict[str, float | None]:
-    """What people read, beside a stored fraction, where the two are not the same: {'best_perplexity': 120.5}."""
-    return {f"{prefix}{metric.name}": metric.finite(fraction)} if metric.is_inverse else {}
+    """What people read, beside what is called accuracy, where the two are not the same: {'best_perplexity': 120.5}."""
+    return {} if metric == ACCURACY else {f"{prefix}{metric.column}": metric.finite(fraction)}
 
 
 def print_nodes(

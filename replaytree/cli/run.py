@@ -40,7 +40,6 @@ from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.errors import ConfigError, WorkersLost
 
 if TYPE_CHECKING:
-    from replaytree.config.objective import RewardKind
     from replaytree.search.callbacks import Callback
     from replaytree.search.search import Search
     from replaytree.tree import ReplayTree
@@ -269,7 +268,7 @@ def _report_balance(search: Search) -> None:
 
     data = search.data
     if isinstance(data, ImageData):
-        notes = [*balance_notes(data, flip=search.config.recipe.flip), *_reward_notes(search.config.objective.reward)]
+        notes = [*balance_notes(data, flip=search.config.recipe.flip), *_reward_notes(search)]
     else:
         notes = [] if data is None else list(data.notes)
     for note in notes:
@@ -289,12 +288,12 @@ def _report_warmup(search: Search, trainings: int | None) -> None:
         )
 
 
-def _reward_notes(reward: RewardKind) -> list[str]:
-    """What is called accuracy where it is another figure."""
-    if reward == "accuracy":
+def _reward_notes(search: Search) -> list[str]:
+    """That figures are no accuracies where they are others."""
+    metric, reward = search.metric, search.config.objective.reward
+    if metric == metric.of_models:
         return []
-    name = "macro F1" if reward == "macro-f1" else "the mean of the classes' accuracies"
-    return [f"what this search calls accuracy is {name} on the validation images (--reward {reward})"]
+    return [f"the figures of this search are {metric.name} on the validation images (--reward {reward})"]
 
 
 def _run(

@@ -96,8 +96,8 @@ def standing(data: SearchData) -> Standing | None:
     limits = {limit.cost: value for name, limit in LIMITS.items() if isinstance(value := data.config.get(name), int)}
     best = None if data.best is None else data.best.node_id
     return Standing(
-        answer_of(data.models, best, data.metric), tuple(retrainings(models, data.metric)), limits, data.metric,
-        is_latency_limited=data.config.get("max_latency") is not None,
+        answer_of(data.models, best, data.metric), tuple(retrainings(models, data.metric)), limits,
+        data.metric.of_models, is_latency_limited=data.config.get("max_latency") is not None,
     )  # fmt: skip
 
 

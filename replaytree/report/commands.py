@@ -63,12 +63,21 @@ def node_commands(data: SearchData, node: str) -> list[str]:
     show = command(data, "show", (data.name, node))
     if companion_config(data) is None:
         return [show]
-    model = f"{folder_name(data.name)}-node{node}.onnx"
-    return [
-        show,
-        command(data, "retrain", options=["--node", node]),
-        command(data, "export", options=["--node", node, "--format", "onnx", "--out", model]),
-    ]
+    return [show, command(data, "retrain", options=["--node", node]), export_command(data, node, "onnx")]
+
+
+def export_command(data: SearchData, node: str, form: str) -> str:
+    """The command that writes the last retraining of a node in a format of ONNX."""
+    kind = form.removeprefix("onnx")
+    return command(
+        data, "export",
+        options=["--node", node, "--format", form, "--out", f"{folder_name(data.name)}-node{node}{kind}.onnx"],
+    )  # fmt: skip
+
+
+def predict_command(data: SearchData, weights: str) -> str:
+    """The command that uses a model, for which files of one's own are to be named."""
+    return f"{shlex.join(['replaytree', 'predict', weights])} {'FILES' if data.metric.is_inverse else 'IMAGES'}..."
 
 
 def command(data: SearchData, what: str, arguments: Sequence[str] | None = None, *, options: Sequence[str] = ()) -> str:

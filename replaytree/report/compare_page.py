@@ -26,9 +26,9 @@ def write_comparison(searches: Sequence[HasTree | ReplayTree], *, out: str | Pat
     names = [data.name for data in found]
     if len(set(names)) < 2 or len(set(names)) < len(names):
         raise ConfigError(f"compare got {', '.join(names) or 'nothing'}; give at least two searches, each once")
-    if len({data.metric.task for data in found}) > 1:
-        tasks = ", ".join(f"{data.name} of {data.metric.task}" for data in found)
-        raise ConfigError(f"compare got searches of two kinds ({tasks}); give searches of one kind")
+    if len({data.metric for data in found}) > 1:
+        kinds = ", ".join(f"{data.name} by {data.metric.name}" for data in found)
+        raise ConfigError(f"compare got searches that are not measured alike ({kinds}); give those of one kind")
     shown = names if len(names) <= MOST_NAMES else [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1}-more"]
     return write_whole(Path(out) / folder_name("-vs-".join(shown)) / "index.html", comparison_html(found))
 

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from replaytree import metric
 from replaytree.border import reason
 from replaytree.errors import ConfigError
-from replaytree.metric import Task
+from replaytree.metric import ACCURACY, Metric
 from replaytree.records import FailureKind, Path, PathEvaluation, Proposal, Source, Space
 from replaytree.space.coding import labels
 
@@ -23,8 +22,8 @@ from replaytree.space.coding import labels
 class EpisodeEvent:
     """One episode of a search, replays included. `entropy` and `policy_loss` are those of the update after it.
 
-    `best_accuracy`, here and at the end, is the average of the prefix that `best` ranks first after this turn. Of the
-    task `text` every accuracy is 1 / perplexity.
+    `best_accuracy`, here and at the end, is the average of the prefix that `best` ranks first after this turn. What
+    is called accuracy is a fraction of `metric`: of text 1 / perplexity.
     """
 
     search: str
@@ -37,7 +36,7 @@ class EpisodeEvent:
     best_accuracy: float | None
     policy_loss: float | None
     entropy: float | None
-    task: Task = "images"
+    metric: Metric = ACCURACY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class TrainingEvent:
     accuracies: tuple[float | None, ...]
     failure: FailureKind | None
     train_seconds: float | None
-    task: Task = "images"
+    metric: Metric = ACCURACY
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class EndEvent:
     episode_count: int
     training_count: int
     best_accuracy: float | None
-    task: Task = "images"
+    metric: Metric = ACCURACY
 
 
 class Callback(Protocol):
@@ -101,7 +100,7 @@ class Callbacks:
         best_accuracy: float | None,
         policy_loss: float | None,
         entropy: float | None,
-        task: Task = "images",
+        metric: Metric = ACCURACY,
     ) -> None:
         """Report the episodes of a turn one by one, after they have been stored."""
         if not self._active:
@@ -112,7 +111,7 @@ class Callbacks:
             if proposal.rewards is None:
                 event = TrainingEvent(
                     search, training, number, path, names, tuple(evaluation.accuracies), evaluation.failure,
-                    evaluation.train_seconds, task,
+                    evaluation.train_seconds, metric,
                 )  # fmt: skip
                 self.tell("on_training", event)
                 training += 1
@@ -127,7 +126,7 @@ class Callbacks:
                 best_accuracy,
                 policy_loss,
                 entropy,
-                task,
+                metric,
             )
             self.tell("on_episode", episode)
 
@@ -150,7 +149,7 @@ class TensorBoardLog:
 
     By episode: search/depth_bound, search/epochs, search/best_accuracy, policy/entropy, policy/loss. By training:
     training/accuracy (the best prefix of the path), training/depth, training/seconds. Of text, perplexity stands for
-    accuracy in these names, and is logged instead.
+    accuracy in these names, and is logged instead; so does macro_f1 where a search is rewarded for it.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -212,7 +211,7 @@ def _episode_scalars(event: EpisodeEvent) -> dict[str, float]:
     scalars = {
         "search/depth_bound": event.depth_bound,
         "search/epochs": event.epochs,
-        **_measured("search/best_", event.best_accuracy, event.task),
+        **_measured("search/best_", event.best_accuracy, event.metric),
         "policy/entropy": event.entropy,
         "policy/loss": event.policy_loss,
     }
@@ -221,14 +220,13 @@ def _episode_scalars(event: EpisodeEvent) -> dict[str, float]:
 
 def _training_scalars(event: TrainingEvent) -> dict[str, float]:
     scalars = {
-        **_measured("training/", max((a for a in event.accuracies if a is not None), default=None), event.task),
+        **_measured("training/", max((a for a in event.accuracies if a is not None), default=None), event.metric),
         "training/depth": len(event.path),
         "training/seconds": event.train_seconds,
     }
     return {name: float(value) for name, value in scalars.items() if value is not None}
 
 
-def _measured(prefix: str, fraction: float | None, task: Task) -> dict[str, float | None]:
+def _measured(prefix: str, fraction: float | None, metric: Metric) -> dict[str, float | None]:
     """{'training/accuracy': 0.9}; of text, {'training/perplexity': 120.5}."""
-    asked = metric.of(task)
-    return {f"{prefix}{asked.name}": None if fraction is None else asked.number(fraction)}
+    return {f"{prefix}{metric.column}": None if fraction is None else metric.number(fraction)}

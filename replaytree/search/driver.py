@@ -95,7 +95,7 @@ class Driver:
                 self._learner.episode_count,
                 self._learner.training_count,
                 self._learner.best_accuracy,
-                task=self._learner.metric.task,
+                metric=self._learner.metric,
             )
             self._callbacks.tell("on_end", end)
 
@@ -197,6 +197,6 @@ class Driver:
             best_accuracy=self._learner.best_accuracy,
             policy_loss=lesson.update.loss,
             entropy=lesson.update.entropy,
-            task=self._learner.metric.task,
+            metric=self._learner.metric,
         )
         return lesson.evaluations

@@ -73,7 +73,7 @@ class Learner:
         self._supernet = supernet
         self._config = config
         self._space = space
-        self.metric = metric.of(task_of(space))
+        self.metric = metric.of(task_of(space), config.objective.reward)
         self._reward = reward
         self._counts_states = counts_states
         self._last_epochs = 0

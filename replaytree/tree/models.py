@@ -206,7 +206,7 @@ def retrainings(models: Sequence[ModelInfo], metric: Metric = ACCURACY) -> list[
     groups: dict[tuple[Any, ...], list[ModelInfo]] = {}
     for model in models:
         groups[model.key] = [*groups.pop(model.key, []), model]
-    return [Retraining(tuple(group), metric) for group in groups.values()]
+    return [Retraining(tuple(group), metric.of_models) for group in groups.values()]
 
 
 def answer_of(models: Sequence[ModelInfo], best: int | None, metric: Metric = ACCURACY) -> Retraining | None:

@@ -15,7 +15,7 @@ from replaytree.metric import Metric, Task
 from replaytree.notebook import facts
 from replaytree.records import FailureKind, Mixed, Path, PathEvaluation, Shape, Source
 from replaytree.space.coding import MOST_ACTIONS
-from replaytree.tree.stored_json import read_config, read_data
+from replaytree.tree.stored_json import read_config, read_data, read_reward
 from replaytree.tree.stored_space import stored_description
 
 _T = TypeVar("_T")
@@ -175,8 +175,11 @@ class SearchInfo:
 
     @property
     def metric(self) -> Metric:
-        """What its accuracies are, and how people read them."""
-        return metric.of(self.task)
+        """What its accuracies are, and how people read them.
+
+        A broken configuration does not end a list of searches; whatever needs more of it says so.
+        """
+        return metric.of(self.task, read_reward(self.config_json))
 
     @property
     def config(self) -> SearchConfig:

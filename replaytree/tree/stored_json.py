@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
 from replaytree.config import SearchConfig
+from replaytree.config.objective import RewardKind
 from replaytree.config.option import declared
 from replaytree.errors import InputError
 from replaytree.records import Mixed
@@ -41,6 +42,15 @@ def read_config(text: str) -> SearchConfig:
         raise
     except (TypeError, ValueError) as error:
         raise ValueError(str(error)) from error
+
+
+def read_reward(text: str) -> RewardKind:
+    """What the search of a stored configuration is rewarded for: accuracy, where it does not say."""
+    try:
+        found = _object(text).get("reward")
+    except ValueError:
+        return "accuracy"
+    return next((each for each in get_args(RewardKind) if each == found), "accuracy")
 
 
 def is_config(text: str) -> bool:

@@ -39,6 +39,16 @@ def test_searches_of_one_task_have_its_name_in_the_heading():
     assert ("100.00" in line, "125.00" in line) == (True, True)
 
 
+def test_a_search_by_macro_f1_says_so_and_one_with_a_broken_configuration_is_listed():
+    macro = replace(IMAGES, config_json='{"reward": "macro-f1"}')
+    assert "best macro F1" in searches_lines([macro], width=200)[0]
+    assert beside(macro.metric, "best_", 0.9) == {"best_macro_f1": 0.9}
+    assert beside(ACCURACY, "best_", 0.9) == {}
+    assert "macro F1 0.9000" in searches_lines([IMAGES, macro], width=200)[2]
+    for broken in ("{", "[]", '{"reward": "luck"}', '{"reward": []}'):
+        assert replace(IMAGES, config_json=broken).metric is ACCURACY
+
+
 def test_searches_of_both_tasks_say_what_their_numbers_are():
     heading, pictures, words = searches_lines([IMAGES, TEXT], width=200)
     assert ("accuracy" in heading, "perplexity" in heading) == (False, False)

@@ -228,7 +228,7 @@ def test_run_writes_for_tensorboard_and_says_what_is_imbalanced(replaytree, tmp_
     assert code == 0
     assert "note: classes with fewer than 20 training images: few (5)" in err
     assert "note: classes are imbalanced: many has 36 training images, few 5 (7.2 times)" in err
-    assert "what this search calls accuracy is macro F1 on the validation images (--reward macro-f1)" in err
+    assert "the figures of this search are macro F1 on the validation images (--reward macro-f1)" in err
     assert len(list((tmp_path / "log").iterdir())) == 1
 
 

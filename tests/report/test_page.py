@@ -106,6 +106,22 @@ def test_retrained_models_and_that_the_test_images_were_looked_at(tree, written)
         "1</a> (best)",
     ):
         assert part in page
+    top = "<dt>test accuracy, retrained</dt><dd>0.7200<small>30 epochs, 3 seeds, 95 % interval 0.647 – 0.789</small>"
+    assert top in page
+
+
+def test_a_page_calls_figures_by_what_the_search_was_rewarded_for(grow, golden, written):
+    tree = grow(golden, config={"reward": "macro-f1"})
+    record_model(
+        tree.engine, labels=("pool1",), seed=0, epochs=1, test_accuracy=0.5, test_image_count=9, search="first",
+        weights_path="/models/other.safetensors",
+    )  # fmt: skip
+    page = " ".join(shown(written(tree)).split())
+    for part in ("<dt>average macro F1</dt>", "by its validation macro F1", "Macro F1 against parameters"):
+        assert part in page
+    # Models are told by their accuracy; and that this one is not the answer.
+    assert "<dt>test accuracy, retrained</dt><dd>0.5000<small><b>not of this prefix</b>; 1 epoch, 1 seed" in page
+    assert re.findall("average accuracy|validation accuracy", page) == []
 
 
 def test_the_limits_of_the_search_are_shown(grow, golden, written):

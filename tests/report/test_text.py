@@ -103,5 +103,7 @@ def test_searches_of_text_are_compared(write, tmp_path):
 
 
 def test_searches_of_two_tasks_are_not_compared(write, grow, training, tmp_path):
-    with pytest.raises(ConfigError, match=r"two kinds \(first of images, words of text\); give searches of one kind"):
+    with pytest.raises(
+        ConfigError, match=r"not measured alike \(first by accuracy, words by perplexity\); give those of one kind"
+    ):
         write_comparison([grow([training((0,), 0.5)]), write()], out=tmp_path)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 
 import replaytree
+from replaytree import metric
 from replaytree.errors import ConfigError
 from replaytree.records import PathEvaluation
 from replaytree.search.callbacks import EpisodeEvent, TrainingEvent, _episode_scalars, _training_scalars
@@ -192,9 +193,11 @@ def test_what_is_not_installed(monkeypatch, tmp_path):
         replaytree.MLflowLog()
 
 
-def test_text_is_logged_as_perplexity():
-    event = TrainingEvent("s", 0, 0, (0, 1), ("a", "b"), (0.01, 0.0125), None, 2.0, "text")
+def test_measures_are_logged_under_their_names():
+    event = TrainingEvent("s", 0, 0, (0, 1), ("a", "b"), (0.01, 0.0125), None, 2.0, metric.of("text"))
     assert _training_scalars(event) == {"training/perplexity": 80.0, "training/depth": 2.0, "training/seconds": 2.0}
-    end = EpisodeEvent("s", 0, (0,), ("a",), "sample", 1, 1, 0.01, None, None, "text")
+    end = EpisodeEvent("s", 0, (0,), ("a",), "sample", 1, 1, 0.01, None, None, metric.of("text"))
     assert _episode_scalars(end)["search/best_perplexity"] == 100.0
     assert "search/best_accuracy" not in _episode_scalars(end)
+    macro = TrainingEvent("s", 0, 0, (0,), ("a",), (0.25,), None, None, metric.of("images", "macro-f1"))
+    assert _training_scalars(macro) == {"training/macro_f1": 0.25, "training/depth": 1.0}

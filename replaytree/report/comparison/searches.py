@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def metric(self) -> Metric:
-        """Of all of them: searches of images and of text are not compared."""
+        """Of all of them: searches that are measured by others are not compared."""
         return self.searches[0].metric
 
     @property

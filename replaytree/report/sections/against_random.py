@@ -83,6 +83,8 @@ def random_finding(found: RandomComparison) -> str:
 
 def _caution(data: SearchData, against: SearchData) -> str:
     parts = []
+    if data.metric != against.metric:
+        parts.append(f"it is measured by {against.metric.name}")
     if against.config.get("strategy") != "random":
         parts.append(f"its strategy is {against.config.get('strategy', 'unknown')!s}, not random")
     if data.info.data_json != against.info.data_json:

@@ -12,6 +12,7 @@ from replaytree.report import theme
 from replaytree.report.baselines import Verdict, verdict
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section, always
+from replaytree.report.sections.retrained import RetrainedRow, retrained_answer
 from replaytree.report.wiring import Wiring, cell_wiring, reads, skip_wiring
 from replaytree.report.wording import counted, layers, short
 from replaytree.space.coding import decode
@@ -21,7 +22,7 @@ from replaytree.tree import Node
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One layer of the best chain; parameters, FLOPs and accuracy are of the prefix that ends with it."""
+    """One layer of the best chain; costs and accuracy are of the prefix that ends with it."""
 
     depth: int
     label: str
@@ -29,6 +30,8 @@ class Step:
     output_shape: Shape | None
     params: int | None
     flops: int | None
+    ram_bytes: int | None
+    flash_bytes: int | None
     average_accuracy: float | None
     evaluation_count: int
 
@@ -94,7 +97,8 @@ class AnswerRows:
     """The answer, its chain as boxes, and in words what its interval rests on and what it counts.
 
     `cells` are the drawings of a network of cells, which is no chain, and `drawn` says what they show; `skips` is that
-    of a chain with skips. `verdict` says whether it beat hand-made networks.
+    of a chain with skips. `retrained` is what came of training it from scratch, or another prefix where it was not.
+    `verdict` says whether it beat hand-made networks.
     """
 
     found: Answer
@@ -105,6 +109,7 @@ class AnswerRows:
     cells: tuple[Wiring, ...] = ()
     drawn: str = ""
     skips: Wiring | None = None
+    retrained: RetrainedRow | None = None
     verdict: Verdict | None = None
 
     def colour(self, depth: int) -> str:
@@ -134,6 +139,7 @@ def answer_rows(data: SearchData) -> AnswerRows | None:
         cells=_cells(data),
         drawn=plan.drawn if (plan := _cellular(data)) else "",
         skips=_skips(data),
+        retrained=retrained_answer(data),
         verdict=verdict(data),
     )
 
@@ -179,6 +185,8 @@ def answer(data: SearchData) -> Answer | None:
             output_shape=node.output_shape,
             params=node.params,
             flops=node.flops,
+            ram_bytes=node.ram_bytes,
+            flash_bytes=node.flash_bytes,
             average_accuracy=node.average_accuracy,
             evaluation_count=node.budget_evaluation_count,
         )

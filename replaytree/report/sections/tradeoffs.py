@@ -178,7 +178,7 @@ def _against(cost: Cost) -> Section[SearchData, list[ParetoRow]]:
     against = f"against {NOUNS[cost]}"
 
     def heading(data: SearchData) -> str:
-        return f"{data.metric.name.capitalize()} {against}"
+        return f"{data.metric.title} {against}"
 
     return Section(
         name=cost,
