@@ -23,6 +23,17 @@ pytestmark = [
 SIZES = [(1400, 900), (390, 844)]
 
 
+# How far the three large figures of the panel reach over its content, in pixels.
+RIGHTMOST = """() => {
+  const text = document.createRange();
+  text.selectNodeContents(document.querySelector(".panel .big"));
+  const panel = document.getElementById("panel"), style = getComputedStyle(panel);
+  const left = panel.getBoundingClientRect().left + panel.clientLeft;
+  const inside = left + panel.clientWidth - parseFloat(style.paddingRight);
+  return Math.max(...[...text.getClientRects()].map((each) => each.right)) - inside;
+}"""
+
+
 @pytest.fixture(scope="module")
 def browser():
     with playwright_api.sync_playwright() as playwright:
@@ -156,6 +167,8 @@ def test_a_click_drills_down_and_the_panel_shows_what_the_database_holds(visit, 
         "highest training": f"{row['best']:.4f}",
     }
     assert page.locator("#panel h3").inner_text() == row["labels"]
+    # The padding of the panel is 16 pixels, which no figure or its name reaches into.
+    assert page.evaluate(RIGHTMOST) <= 1.0
     commands = page.locator("#panel code").all_inner_texts()
     assert commands == [
         f"replaytree show synthetic {node} --storage sqlite:///{site[1]}",
