@@ -67,6 +67,14 @@ class SearchConfig(Options):
         metavar="shared:PASSES",
     )
     num_paths: int = option(1, "Episodes a turn, sampled and learned from together.", "Strategy", least=1, most=10_000)
+    ahead: int | None = option(
+        None,
+        "Turns proposed before the results of the first of them are known, so that a GPU can train them at once.",
+        "Strategy",
+        least=1,
+        most=1_000,
+        unset="4 where this process trains on a GPU, else 1",
+    )
     strategies: tuple[StrategyOptions, ...] = groups(STRATEGY_OPTIONS.values())
     budget: BudgetOptions = group(BudgetOptions)
     recipe: RecipeOptions = group(RecipeOptions)
@@ -96,6 +104,11 @@ class SearchConfig(Options):
             self._require_prior(self.prior)
         if self.objective.target_latency is not None and self.space.latency_table is None:
             raise ConfigError("--target-latency goes by how long layers take; give a --latency-table, too")
+        if (self.ahead or 1) > 1 and self.weights.weights != "fresh":
+            raise ConfigError(
+                f"ahead is {self.ahead}, and with --weights {self.weights.weights} every training goes on from the one "
+                f"before it; leave out --ahead"
+            )
         if self.strategy_options.is_differentiable:
             require_differentiable(self.strategy, self.to_options(), declared(type(self)))
         require_meaning(self.to_options(), declared(type(self)))

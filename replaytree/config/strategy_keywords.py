@@ -32,6 +32,9 @@ class StrategyKeywords(TypedDict, total=False):
     num_paths: int
     """Episodes a turn, sampled and learned from together."""
 
+    ahead: int | None
+    """Turns proposed before the results of the first of them are known, so that a GPU can train them at once."""
+
     alpha_order: int
     """darts: order of the numbers' gradient; 2 looks one step of the weights ahead, at about three times the
     cost."""

@@ -30,7 +30,7 @@ class Workers(Protocol):
 
     @property
     def ahead(self) -> int:
-        """How many trainings a search may have proposed and not recorded."""
+        """How many turns with a training a search may have proposed and not recorded."""
         ...
 
     @property
@@ -60,15 +60,15 @@ class Workers(Protocol):
 
 
 class InProcess:
-    """This process: one turn at a time, evaluated when it is asked for, by `ask`."""
+    """This process: one turn at a time, evaluated when it is asked for, by `ask`. `ahead` are proposed meanwhile."""
 
     count = 1
-    ahead = 1
     in_order = True
 
-    def __init__(self, evaluator: Evaluator, *, ask: Ask = answer_of) -> None:
+    def __init__(self, evaluator: Evaluator, *, ask: Ask = answer_of, ahead: int = 1) -> None:
         require_evaluator(evaluator)
         self.evaluator = evaluator
+        self.ahead = ahead
         self._ask = ask
         self._turn: tuple[int, Sequence[Path], Budget, int] | None = None
 

@@ -45,7 +45,7 @@ from replaytree.search.searched_space import (
     without_limits,
 )
 from replaytree.search.tasks import require_fitting, with_task_space
-from replaytree.search.workforce import cluster_for, require_able, workers_for
+from replaytree.search.workforce import cluster_for, require_able, with_ahead, workers_for
 from replaytree.space import ConstrainedSpace, CustomLayer, LayerSpace, SoftReward
 from replaytree.space.catalogue import all_options
 from replaytree.space.graph import final_space, require_networks
@@ -100,6 +100,8 @@ def assembled(
     require_able(options, config, evaluator)
     cluster = cluster_for(options, device=config.machine.device, shared_bytes=data.nbytes if data else None)
     config = with_layer_options(config, device=cluster.device if cluster else None)
+    if config.ahead is None:
+        config = with_ahead(config, options, evaluator=evaluator)
     if space is None:
         whole: Space = default_space(config, data)
     else:

@@ -41,6 +41,7 @@ from replaytree.search.raising import raised, rebuilt, require_depth
 from replaytree.search.retrained import retrained
 from replaytree.search.searched_space import table_digest
 from replaytree.search.turns import Limits, Progress
+from replaytree.search.workforce import require_no_ahead
 from replaytree.space import checked
 from replaytree.space.graph import require_networks
 from replaytree.tree import Goal, Node, ReplayTree, require_writable
@@ -92,6 +93,7 @@ class Search:
         data = given_data(data, config, told_options)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
         told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
+        require_no_ahead(config, told)
         parts = assembled(config, space, evaluator, data, told, transforms=transforms, tree=lambda: self.tree)
         state = EvaluatorState(parts.state, begun_in=config.machine.state_dir)
         state.require_folder(engine.url)
@@ -145,8 +147,9 @@ class Search:
         if not take_over:
             tree.require_free()
         info = tree.info()
-        moved = {"device": device, "data_dir": data_dir, "threads": threads}
         begun = info.config
+        # Before there was this option, every proposal knew all results.
+        moved = {"device": device, "data_dir": data_dir, "threads": threads, "ahead": begun.ahead or 1}
         asked = raised(begun, max_layers=max_layers, epochs=epochs)
         config = asked.with_options(**{key: value for key, value in moved.items() if value is not None})
         if data is not None or evaluator is not None:

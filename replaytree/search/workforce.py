@@ -31,6 +31,29 @@ from replaytree.tree import ReplayTree
 _log = logging.getLogger("replaytree")
 
 
+# One training in batches of 512 has 8 to 27 % of the arithmetic of an H200 (reports/benchmarks/gpu.md).
+GPU_AHEAD = 4
+
+
+def with_ahead(config: SearchConfig, options: WorkerOptions, *, evaluator: Evaluator | None) -> SearchConfig:
+    """The configuration with the turns that are proposed ahead: several where this process trains them on a GPU.
+
+    An evaluator of one's own may train nothing, and with weights that are passed on each training needs the last one.
+    """
+    several = not options and evaluator is None and config.weights.weights == "fresh"
+    on_gpu = several and resolve_device(config.machine.device).type == "cuda"
+    return config.with_options(ahead=GPU_AHEAD if on_gpu else 1)
+
+
+def require_no_ahead(config: SearchConfig, options: WorkerOptions) -> None:
+    """ConfigError where a new search has a number of turns ahead, and workers, whose number decides that."""
+    if options and (config.ahead or 1) > 1:
+        raise ConfigError(
+            f"ahead is {config.ahead}, which is for trainings of this process, and workers have turns ahead by their "
+            f"number; leave out --ahead, or --workers and --ray-address"
+        )
+
+
 def require_able(options: WorkerOptions, config: SearchConfig, evaluator: Evaluator | None) -> None:
     """ConfigError where workers are asked for, and what trains has a state, which one process keeps."""
     if config.strategy_options.is_differentiable:
@@ -41,6 +64,11 @@ def require_able(options: WorkerOptions, config: SearchConfig, evaluator: Evalua
         raise ConfigError(
             f"weights are {weights}, and the evaluator is of your own, which has weights of its own; leave out one of "
             f"them"
+        )
+    if stateful(evaluator) is not None and (config.ahead or 1) > 1:
+        raise ConfigError(
+            f"ahead is {config.ahead}, and evaluator {type(evaluator).__name__} has a state that goes from training to "
+            f"training; leave out --ahead"
         )
     if not options:
         return
@@ -99,7 +127,8 @@ def workers_for(
     takes its place. `tree` is where this process notes what it trains; it is asked for when a training begins.
     """
     if not options:
-        return InProcess(make(config) if evaluator is None else evaluator, ask=Guard(tree).ask)
+        own_evaluator = make(config) if evaluator is None else evaluator
+        return InProcess(own_evaluator, ask=Guard(tree).ask, ahead=config.ahead or 1)
     if evaluator is not None:
         require_evaluator(evaluator)
         parts = {"evaluator": evaluator}

@@ -295,7 +295,7 @@ EVERY_OPTION = {
     "population": 4, "tournament": 2, "exploration": 0.5, "threads": 1, "q_trainings": 9, "q_rate": 0.5, "q_replays": 7,
     "adam_beta": 0.0, "adam_epsilon": 1e-3, "init_range": 0.1, "softmax_temperature": 5.0, "tanh_constant": 1.5,
     "removal": "worst", "mutation": "amoebanet", "identity": 0.5, "resize": "pad", "channel_axis": "last",
-    "op_tanh_reduce": 2.5, "entropy_in": "drawn", "baseline_first": True,
+    "op_tanh_reduce": 2.5, "entropy_in": "drawn", "baseline_first": True, "ahead": 2,
 }  # fmt: skip
 
 

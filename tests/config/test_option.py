@@ -73,7 +73,7 @@ DEFAULTS = {
 }  # fmt: skip
 UNSET = (
     "threads", "data_dir", "image_size", "train_limit", *declared(LayerOptions),
-    "warm_start", "baseline_decay", "tanh_constant", "identity", "crop_padding", "flip",
+    "warm_start", "ahead", "baseline_decay", "tanh_constant", "identity", "crop_padding", "flip",
     "max_params", "max_flops", "target_params", "target_flops",
 )  # fmt: skip
 
@@ -87,7 +87,8 @@ def test_the_defaults():
 # The smallest and the largest good value; None: no limit but that of the database.
 EDGES = {
     "train_limit": (1, None), "min_layers": (1, 10_000), "max_layers": (1, 10_000),
-    "grow_every": (1, None), "grow_patience": (1, None), "num_paths": (1, 10_000), "hidden_size": (1, 16_384),
+    "grow_every": (1, None), "grow_patience": (1, None), "num_paths": (1, 10_000), "ahead": (1, 1_000),
+    "hidden_size": (1, 16_384),
     "warmup": (1, None), "candidates": (1, 1_000_000), "population": (1, None), "tournament": (1, 1_000_000),
     "epochs_first": (1, 1_000_000), "epochs_last": (1, 1_000_000), "batch_size": (1, None), "crop_padding": (0, 4096),
     "max_params": (1, None), "max_flops": (1, None), "target_params": (1, None), "target_flops": (1, None),

@@ -7,6 +7,7 @@ import pytest
 import replaytree
 from replaytree.config.strategies import without_foreign
 from replaytree.errors import EvaluationError
+from replaytree.evaluate import InProcess
 from replaytree.records import PathEvaluation
 from replaytree.search.state import unpack
 from replaytree.search.turns import episode_seed
@@ -228,3 +229,69 @@ def test_a_strategy_that_only_replays_behind_a_training_does_not_go_on_for_ever(
     search = begun(f"sqlite:///{tmp_path}/s.db", "replay", Crowd(2, 0), replay=1.0, continue_=0.0)
     search.run(episodes=60)
     assert search.episode_count == 60
+
+
+class Interrupted(Seeded):
+    """Ctrl-C, or the end of the process, in the training after so many."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def evaluate(self, paths, **named):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().evaluate(paths, **named)
+
+
+def crowd(count, chance, ahead=4):
+    found = Crowd(count, chance)
+    found.ahead = ahead
+    return found
+
+
+def alone(storage, strategy, **options):
+    search = begun(storage, strategy, None, **options)
+    search._driver.workers = InProcess(Seeded(), ahead=search.config.ahead)
+    return search
+
+
+@pytest.mark.parametrize("strategy", ["guided", "replay", "evolution", "puct"])
+def test_turns_ahead_decide_the_tree_and_not_how_many_are_trained_at_once(tmp_path, strategy):
+    whole = tree(alone(f"sqlite:///{tmp_path}/1.db", strategy, ahead=4).run(trainings=18))
+    for count in (1, 2, 4):
+        several = begun(f"sqlite:///{tmp_path}/{count}-at-once.db", strategy, crowd(count, count))
+        assert tree(several.run(trainings=18)) == whole
+        assert several.workers.most == count
+    knows_all = alone(f"sqlite:///{tmp_path}/0.db", strategy, ahead=1)
+    assert tree(knows_all.run(trainings=18)) != whole
+
+
+def test_turns_of_several_paths_and_limits_within_them_make_one_tree_too(tmp_path):
+    options = {"num_paths": 3, "ahead": 3}
+    searches = [
+        alone(f"sqlite:///{tmp_path}/1.db", "replay", **options),
+        begun(f"sqlite:///{tmp_path}/3.db", "replay", crowd(3, 1, ahead=3), **options),
+    ]
+    for search in searches:
+        search.run(trainings=7)
+        search.run(episodes=8)
+        search.run(trainings=6)
+    assert tree(searches[0]) == tree(searches[1])
+    assert pending(searches[0]) == pending(searches[1])
+
+
+def test_a_search_that_was_interrupted_with_turns_ahead_gives_the_tree_of_one_long_run(tmp_path):
+    whole = alone(f"sqlite:///{tmp_path}/whole.db", "guided", ahead=4).run(trainings=20)
+    storage = f"sqlite:///{tmp_path}/parts.db"
+    search = alone(storage, "guided", ahead=4)
+    search._driver.workers = InProcess(Interrupted(6), ahead=4)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(trainings=20)
+    assert (search.training_count, len(pending(search))) == (6, 3)
+    again = resumed(storage, crowd(2, 0))
+    assert again.config.ahead == 4
+    again.run(trainings=3)
+    again._driver.workers = InProcess(Seeded(), ahead=4)
+    assert tree(again.run(trainings=11)) == tree(whole)
+    assert check(again.tree.engine) == []
