@@ -231,7 +231,7 @@ OPTIONS = st.fixed_dictionaries({}, optional={f.name: values_of(f) for f in decl
 OF_SHARED = {"passes", "score_images", "restart_passes", "restart_factor", "lowest_rate", "supernet_clip"}
 MEANINGLESS = {
     "fresh": {*OF_SHARED, "keep_weights", "inherited_epochs"},
-    "shared": {"epochs_first", "epochs_last", "reward_epochs", "capture", "keep_weights", "inherited_epochs"},
+    "shared": {"epochs_first", "epochs_last", "reward_epochs", "capture", "fuse", "keep_weights", "inherited_epochs"},
     "inherited": OF_SHARED,
 }
 

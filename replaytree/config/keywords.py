@@ -212,6 +212,9 @@ class SearchKeywords(StrategyKeywords, total=False):
     capture: bool | None
     """On a GPU: capture each training step in a CUDA graph."""
 
+    fuse: bool | None
+    """On a GPU: compute batch norm and ReLU in one kernel of Triton's."""
+
     state_dir: str | PathLike[str] | None
     """Where the weights of a supernet are kept: a folder of its own for a database."""
 

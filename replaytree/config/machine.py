@@ -26,6 +26,12 @@ class MachineOptions(Options):
         "Machine",
         unset="unless a layer of your own is not declared capturable",
     )
+    fuse: bool | None = option(
+        None,
+        "On a GPU: compute batch norm and ReLU in one kernel of Triton's.",
+        "Machine",
+        unset="where Triton works",
+    )
     state_dir: str | None = option(
         None,
         "Where the weights of a supernet are kept: a folder of its own for a database.",

@@ -53,6 +53,7 @@ _OF_IMAGES: Mapping[str, str] = {
     "crop_padding": "words are not shifted",
     "flip": "words are not mirrored",
     "capture": "the steps of a text differ in length",
+    "fuse": "cells of texts have no batch norm",
     "supernet_clip": "the longest gradient is --text-clip",
 }
 _OF_TEXT: Mapping[str, str] = {

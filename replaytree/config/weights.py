@@ -18,6 +18,7 @@ _OF_TRAININGS: dict[str, str] = {
     "epochs_last": _EPOCHS,
     "reward_epochs": "a path is scored once a turn",
     "capture": "every step trains another network",
+    "fuse": "batch norm of a supernet is torch's own",
 }
 _OF_INHERITED = ("keep_weights", "inherited_epochs")
 

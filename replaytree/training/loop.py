@@ -73,6 +73,7 @@ class Training:
             self._optimizer,
             label_smoothing=recipe.label_smoothing,
             capture=recipe.capture,
+            fuse=recipe.fuse,
             device=device,
             head_weights=self._head_weights,
             grad_clip=recipe.grad_clip,

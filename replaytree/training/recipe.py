@@ -27,7 +27,7 @@ LATER = {
 }  # fmt: skip
 
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
-_OF_SEARCHES = ("capture", "discount", "hidden", "reward", "reward_epochs")
+_OF_SEARCHES = ("capture", "discount", "fuse", "hidden", "reward", "reward_epochs")
 
 # A step of 64 small images leaves a GPU idle: ten times more images a second are estimated for 512, and none measured.
 BATCH, GPU_BATCH = 64, 512
@@ -159,6 +159,7 @@ class Recipe:
     reward: RewardKind = "accuracy"
     class_weights: ClassWeights | None = None
     capture: bool = True
+    fuse: bool = True
     discount: float = DISCOUNT
     hidden: int = HEAD_HIDDEN
     reward_epochs: int = 1
@@ -222,6 +223,7 @@ class Recipe:
             reward=config.objective.reward,
             class_weights=own.class_weights,
             capture=config.machine.capture is not False,
+            fuse=config.machine.fuse is not False,
             reward_epochs=config.objective.reward_epochs,
         )
 

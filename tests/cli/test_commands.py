@@ -290,6 +290,7 @@ EVERY_OPTION = {
     "skip_bad": True, "device": "cpu", "data_dir": ".", "epochs_first": 1, "epochs_last": 2, "reward": "balanced",
     "max_params": 10**6, "max_flops": 10**9, "max_ram": 10**7, "max_flash": 10**6,
     "target_params": 1000, "target_flops": 10**5, "cost_weight": -0.1,
+    "fuse": False,
     "prune": False, "capture": False, "grow_patience": 3, "grow_by": 2, "controller_layers": 2, "reward_power": 2.0,
     "reward_epochs": 2, "baseline": "parent", "baseline_decay": 0.5, "warmup": 2, "candidates": 9, "mutants": 0.25,
     "population": 4, "tournament": 2, "exploration": 0.5, "threads": 1, "q_trainings": 9, "q_rate": 0.5, "q_replays": 7,

@@ -66,7 +66,7 @@ DEFAULTS = {
     "hidden_size": 64, "policy_learning_rate": 0.005, "entropy": 0.01, "grad_clip": 1.0, "warmup": 8,
     "candidates": 200, "mutants": 0.75, "population": 20, "tournament": 5, "exploration": 1.0, "evaluator": None,
     "epochs_first": 4, "epochs_last": 8, "batch_size": None, "learning_rate": None, "momentum": 0.9,
-    "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": None,
+    "weight_decay": 0.0005, "label_smoothing": 0.1, "prune": True, "device": "auto", "capture": None, "fuse": None,
     "reward": "accuracy", "cost_weight": -0.07, "adam_beta": 0.9, "adam_epsilon": 1e-8, "init_range": 0.08,
     "softmax_temperature": 1.0, "op_tanh_reduce": 1.0, "separable_bias": 0.0, "cell_bias": 0.0, "entropy_in": "loss",
     "baseline_first": False, "skip_weight": 0.0, "skip_target": 0.4, "removal": "oldest", "mutation": "decision",

@@ -1,0 +1,172 @@
+"""Batch norm and ReLU in one on a GPU, while a network trains: where they are in a network, and where that can be done.
+
+Shapes: B images, C channels, H rows, W columns of a feature map.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from replaytree.space.layers.modules.residual import ResidualModule
+
+_log = logging.getLogger(__name__)
+
+Call = Callable[[Tensor], Tensor]
+# Tests let Triton interpret the kernels on the CPU.
+DEVICES: tuple[str, ...] = ("cuda",)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+# Of Volta, the oldest GPUs that Triton makes code for.
+CAPABILITY_FROM = 7
+
+
+class Fusing:
+    """The pairs of batch norm and ReLU in a network, and the ends of its residual blocks.
+
+    They are one only `within` a forward pass. Modules, their names and what is exported stay as they are.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        found = [(module, _fused_forward(module)) for module in network.modules() if "forward" not in vars(module)]
+        self._forwards = [(module, forward) for module, forward in found if forward is not None]
+
+    def __len__(self) -> int:
+        return len(self._forwards)
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """Let forward passes of the network run fused meanwhile."""
+        for module, forward in self._forwards:
+            vars(module)["forward"] = forward
+        try:
+            yield
+        finally:
+            for module, _ in self._forwards:
+                del vars(module)["forward"]
+
+
+def _fused_forward(module: nn.Module) -> Call | None:
+    """What a module is to compute instead of its own forward pass; None where it has nothing to fuse."""
+    if type(module) is nn.Sequential:
+        calls = _calls(list(module))
+        return None if len(calls) == len(module) else lambda x_BCHW: _run(calls, x_BCHW)
+    if type(module) is ResidualModule and _plain(module.branch, *module.branch):
+        *first, norm = module.branch
+        assert isinstance(norm, nn.BatchNorm2d)
+        calls, shortcut = _calls(first), module.shortcut
+        return lambda x_BCHW: norm_relu(norm, _run(calls, x_BCHW), shortcut(x_BCHW))
+    return None
+
+
+def _calls(modules: list[nn.Module]) -> list[Call]:
+    """What modules compute one after the other, in as few calls as may be."""
+    calls: list[Call] = list(modules)
+    for place, (norm, relu) in reversed(list(enumerate(pairwise(modules)))):
+        if type(norm) is nn.BatchNorm2d and type(relu) is nn.ReLU and _plain(norm, relu):
+            calls[place : place + 2] = [_call_of(norm)]
+    return calls
+
+
+def _call_of(norm: nn.BatchNorm2d) -> Call:
+    return lambda x_BCHW: norm_relu(norm, x_BCHW)
+
+
+def _run(calls: Iterable[Call], x_BCHW: Tensor) -> Tensor:
+    for call in calls:
+        x_BCHW = call(x_BCHW)
+    return x_BCHW
+
+
+def _plain(*modules: nn.Module) -> bool:
+    """Whether nobody asked to hear of their calls."""
+    return not any(
+        hooks
+        for module in modules
+        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    )
+
+
+def norm_relu(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None = None) -> Tensor:
+    """relu(norm(x)), or relu(norm(x) + added), in one where norm and tensors suit, else as torch computes them."""
+    if suits(norm, x_BCHW) and (added_BCHW is None or _alike(added_BCHW, x_BCHW)):
+        return _fused(norm, x_BCHW, added_BCHW)
+    y_BCHW: Tensor = norm(x_BCHW)
+    return torch.relu_(y_BCHW if added_BCHW is None else y_BCHW + added_BCHW)
+
+
+def suits(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> bool:
+    """Whether the kernels compute this: batch norm in training, with all that nn.BatchNorm2d has unless told otherwise.
+
+    The map is in channels_last, and has more than one pixel a channel, which torch asks for as well.
+    """
+    own = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    return (
+        x_BCHW.device.type in DEVICES
+        and norm.training
+        and norm.momentum is not None
+        and all(tensor is not None and tensor.dtype == torch.float32 for tensor in own)
+        and x_BCHW.dtype in DTYPES
+        and x_BCHW.ndim == 4
+        and x_BCHW.shape[1] == norm.num_features
+        and x_BCHW.numel() > norm.num_features
+        and x_BCHW.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+
+
+def _fused(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None) -> Tensor:
+    from replaytree.training.norm_kernels import NormRelu
+
+    if added_BCHW is not None:
+        added_BCHW = added_BCHW.contiguous(memory_format=torch.channels_last)
+    running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+    y_BCHW: Tensor = NormRelu.apply(x_BCHW, added_BCHW, norm.weight, norm.bias, running, norm.momentum, norm.eps)
+    return y_BCHW
+
+
+def can_fuse(device: torch.device) -> bool:
+    """Whether the kernels work on a device: a CUDA GPU, with a Triton that compiles them and computes what torch does.
+
+    The first question about a GPU is a small trial, which waits for it; where that fails, one warning says why.
+    """
+    if device.type != "cuda" or torch.version.hip is not None or find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device)[0] >= CAPABILITY_FROM and _tried(device)
+
+
+@cache
+def _tried(device: torch.device) -> bool:
+    try:
+        difference = _difference(device)
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+    else:
+        if difference < 1e-4:
+            return True
+        why = f"a trial differs by {difference:.1g} from what torch computes"
+    _log.warning("batch norm and ReLU are computed apart (%s)", why)
+    return False
+
+
+def _difference(device: torch.device) -> float:
+    """The largest relative difference of a map and a gradient from those of torch, in float32."""
+    generator = torch.Generator(device).manual_seed(0)
+    x_BCHW, dy_BCHW = torch.randn((2, 4, 32, 8, 8), generator=generator, device=device)
+    x_BCHW, dy_BCHW = (each.contiguous(memory_format=torch.channels_last) for each in (x_BCHW, dy_BCHW))
+    found = []
+    for compute in (_fused, lambda norm, x_BCHW, _: torch.relu(norm(x_BCHW))):
+        own_BCHW = x_BCHW.detach().requires_grad_()
+        y_BCHW = compute(nn.BatchNorm2d(32, device=device), own_BCHW, None)
+        (dx_BCHW,) = torch.autograd.grad(y_BCHW, own_BCHW, dy_BCHW)
+        found.append((y_BCHW.detach(), dx_BCHW))
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(*found, strict=True))

@@ -1,0 +1,167 @@
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from replaytree.data import load_data
+from replaytree.networks.trie import PrefixNetwork
+from replaytree.space import LayerSpace, xu24
+from replaytree.space.layers.modules.residual import ResidualModule
+from replaytree.space.layers.modules.skip import Skip
+from replaytree.training import fusing, step
+from replaytree.training.fusing import Fusing, can_fuse, norm_relu, suits
+from replaytree.training.loop import Training
+from replaytree.training.recipe import Recipe
+
+ONE = torch.device("cuda:1")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Channels and whether something is added, of every call of the kernels, which torch computes here."""
+    found = []
+
+    def computed(norm, x, added):
+        found.append((norm.num_features, added is not None))
+        return torch.relu(norm(x) if added is None else norm(x) + added)
+
+    monkeypatch.setattr(fusing, "DEVICES", ("cpu",))
+    monkeypatch.setattr(fusing, "_fused", computed)
+    return found
+
+
+def maps(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last)
+
+
+def test_pairs_and_ends_of_blocks_are_fused_and_nothing_else(calls):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.ReLU6(), nn.BatchNorm2d(4), nn.ReLU6()),
+        ResidualModule(4, 5, stride=2, projects=True),
+        nn.ReLU(),
+        nn.BatchNorm2d(5),
+        Skip(nn.BatchNorm2d(5), nn.ReLU()),
+        nn.BatchNorm2d(5),
+        nn.ReLU(),
+        nn.BatchNorm2d(5),
+        nn.ReLU(inplace=True),
+    )
+    images = maps(2, 3, 8, 8)
+    plain = network(images)
+    assert not calls
+    names = list(network.state_dict())
+    fusion = Fusing(network)
+    with fusion.within():
+        torch.testing.assert_close(network(images), plain, rtol=0, atol=0)
+        assert list(network.state_dict()) == names
+    assert calls == [(4, False), (5, False), (5, True), (5, False), (5, False)]
+    network(images)
+    assert len(calls) == 5
+    # The outer and the inner Sequential, the block, and its branch, which is fused by itself elsewhere.
+    assert len(fusion) == 4
+
+
+def test_forward_passes_are_as_they_were_after_an_error():
+    network = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU())
+    with pytest.raises(ValueError, match="expected 4D"), Fusing(network).within():
+        network(torch.zeros(2, 4))
+    assert "forward" not in vars(network)
+
+
+def test_whoever_listens_to_a_module_still_hears_of_it(calls):
+    heard = []
+    pair, block = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()), ResidualModule(4, 4, stride=1, projects=False)
+    pair[1].register_forward_hook(lambda *_: heard.append("relu"))
+    block.branch[4].register_forward_pre_hook(lambda *_: heard.append("norm"))
+    network = nn.Sequential(pair, block)
+    with Fusing(network).within():
+        network(maps(2, 4, 6, 6))
+    assert heard == ["relu", "norm"]
+    # The pair within the branch has no listener.
+    assert calls == [(4, False)]
+
+
+def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
+    x = maps(2, 4, 6, 6)
+    norm = nn.BatchNorm2d(4)
+    assert suits(norm, x)
+    unsuited = [
+        (norm, x.contiguous()), (norm, x.double()), (norm, x[0]), (norm, maps(2, 5, 6, 6)), (norm, maps(1, 4, 1, 1)),
+        (nn.BatchNorm2d(4).eval(), x), (nn.BatchNorm2d(4, momentum=None), x), (nn.BatchNorm2d(4, affine=False), x),
+        (nn.BatchNorm2d(4, track_running_stats=False), x), (nn.BatchNorm2d(4).double(), x), (norm, x.to("meta")),
+    ]  # fmt: skip
+    assert [suits(*each) for each in unsuited] == [False] * len(unsuited)
+    for added in (x[:1], x.double()):
+        found = norm_relu(norm, x, added)
+        torch.testing.assert_close(found, torch.relu(norm(x) + added), rtol=0, atol=0)
+    assert not calls
+    norm_relu(norm, x, x)
+    assert calls == [(4, True)]
+
+
+@pytest.mark.parametrize(("fuse", "wanted"), [(True, True), (False, False)])
+def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monkeypatch, fuse, wanted):
+    monkeypatch.setattr(step, "can_fuse", lambda device: True)
+    data = load_data("digits", train_limit=60)
+    space = LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=2)
+    labels = [layer.label for layer in space.layers]
+    network = PrefixNetwork(space, [(labels.index("res32"), labels.index("conv64k3"))], 10)
+    training = Training(network, data, epochs=2, recipe=Recipe(batch_size=20, fuse=fuse), seed=0)
+    training.run(until=1)
+    steps = training._epoch_steps
+    assert calls == steps * [(8, False), (8, True), (16, False)] * wanted
+    training.network_changed()
+    training.run(until=2)
+    training.validate()
+    assert len(calls) == 2 * 3 * steps * wanted
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    fusing._tried.cache_clear()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    yield monkeypatch
+    fusing._tried.cache_clear()
+
+
+def test_nothing_is_fused_on_a_cpu_without_triton_or_on_an_old_gpu(gpu):
+    gpu.setattr(fusing, "_difference", lambda device: 0.0)
+    gpu.setattr(fusing, "find_spec", lambda name: name)
+    assert can_fuse(ONE)
+    assert not can_fuse(torch.device("cpu"))
+    gpu.setattr(torch.cuda, "get_device_capability", lambda device: (6, 1))
+    assert not can_fuse(ONE)
+    gpu.undo()
+    gpu.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    gpu.setattr(fusing, "find_spec", lambda name: None)
+    assert not can_fuse(ONE)
+
+
+def raises(device):
+    raise RuntimeError("Failed to find C compiler\nmore")
+
+
+@pytest.mark.parametrize(
+    ("difference", "why"),
+    [
+        (raises, "RuntimeError: Failed to find C compiler"),
+        (lambda device: 0.25, "a trial differs by 0.2 from what torch computes"),
+        (lambda device: float("nan"), "a trial differs by nan from what torch computes"),
+    ],
+)
+def test_kernels_that_fail_their_trial_are_left_alone_and_this_is_said_once(gpu, caplog, difference, why):
+    gpu.setattr(fusing, "_difference", difference)
+    gpu.setattr(fusing, "find_spec", lambda name: name)
+    with caplog.at_level(logging.WARNING):
+        assert [can_fuse(ONE) for _ in range(2)] == [False, False]
+    assert [record.getMessage() for record in caplog.records] == [f"batch norm and ReLU are computed apart ({why})"]
+
+
+def test_the_trial_compares_with_torch(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(fusing, "_fused", lambda norm, x, _: torch.relu(norm(x)))
+    assert fusing._difference(cpu) == 0.0
+    monkeypatch.setattr(fusing, "_fused", lambda norm, x, _: torch.relu(norm(x)) * 1.01)
+    assert fusing._difference(cpu) == pytest.approx(0.01, rel=1e-3)
