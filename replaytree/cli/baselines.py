@@ -132,6 +132,11 @@ class Wish:
     threads: int | None = None
     quiet: bool = False
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the recipe is not that of what was retrained; a compiled network is trained by the same."""
+        return replace(self.recipe, compile=False) != RetrainOptions() or self.preset is not None
+
 
 def train_baselines(tree: ReplayTree, wish: Wish) -> Retraining | None:
     """Train and store them, and print what they come to; returns the answer that they are trained like, if any."""
@@ -141,8 +146,7 @@ def train_baselines(tree: ReplayTree, wish: Wish) -> Retraining | None:
     require_writable(tree.engine)
     trained = answer(tree)
     size = None if wish.full_size or wish.pretrained else size_of(tree)
-    is_own = wish.recipe != RetrainOptions() or wish.preset is not None
-    if trained is not None and not is_own:
+    if trained is not None and not wish.is_own:
         known = trained.last.training or {}
         limit = known.get("train_limit") if wish.train_limit is None else wish.train_limit
         wish = replace(wish, mirror=wish.mirror or bool(known.get("mirror")), train_limit=limit)
@@ -155,18 +159,18 @@ def train_baselines(tree: ReplayTree, wish: Wish) -> Retraining | None:
             say(f"note: {escaped(note)}", error=True)
         say(escaped("as wide as published" if size is None else f"scaled to {size.text}"), flush=True)
     for subject in subjects:
-        _train(subject, wish, tree, trained, is_own=is_own)
+        _train(subject, wish, tree, trained)
     return trained
 
 
-def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining | None, *, is_own: bool) -> None:
+def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining | None) -> None:
     """One baseline with all seeds, each stored when it is done."""
     from replaytree.deliver import retrain, store
     from replaytree.training import Threads as Chosen
     from replaytree.training import resolve_device
 
     device = resolve_device(wish.device)
-    full, epochs = _recipe(subject, wish, None if is_own else trained, device=device.type)
+    full, epochs = _recipe(subject, wish, None if wish.is_own else trained, device=device.type)
     name, graph = subject.labels[0], subject.graph
     if not wish.quiet:
         say(escaped(f"{name}: {graph.params:,} parameters, {graph.flops:,} FLOPs"), flush=True)

@@ -62,6 +62,9 @@ class RetrainKeywords(TypedDict, total=False):
     average_share: float
     """Average the weights over this last share of the steps."""
 
+    compile: bool
+    """Let torch compile the network: faster epochs of a long training, after up to a minute."""
+
     drop_path: float
     """Drop parts of cells for each image at a rate that rises to this."""
 

@@ -17,6 +17,7 @@ from replaytree.networks.reading import Reading
 from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.training.averaging import TriggeredAverage, WeightAverage
 from replaytree.training.class_weights import class_weights
+from replaytree.training.compiled import compile_network, compiler_errors
 from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
 from replaytree.training.examples import Examples
@@ -73,12 +74,15 @@ class Training:
             self._optimizer,
             label_smoothing=recipe.label_smoothing,
             capture=recipe.capture,
-            fuse=recipe.fuse,
+            # The compiler fuses what it is given, and cannot look into other kernels.
+            fuse=recipe.fuse and not recipe.compile,
             device=device,
             head_weights=self._head_weights,
             grad_clip=recipe.grad_clip,
             class_weights=class_weights(data, recipe),
         )
+        if recipe.compile:
+            compile_network(self._network)
         self.epoch = 0
 
     @property
@@ -102,7 +106,7 @@ class Training:
         """Train until this many epochs are done. Raises Diverged when a loss of an epoch is not finite."""
         while self.epoch < until:
             self._network.train()
-            with using(self._threads()), on(self._device), whole_float32(self._device):
+            with using(self._threads()), on(self._device), whole_float32(self._device), compiler_errors():
                 self._run_epoch()
             self.epoch += 1
             losses = self._step.losses()

@@ -27,7 +27,7 @@ LATER = {
 }  # fmt: skip
 
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
-_OF_SEARCHES = ("capture", "discount", "fuse", "hidden", "reward", "reward_epochs")
+_OF_SEARCHES = ("capture", "compile", "discount", "fuse", "hidden", "reward", "reward_epochs")
 
 # A step of 64 small images leaves a GPU idle: ten times more images a second are estimated for 512, and none measured.
 BATCH, GPU_BATCH = 64, 512
@@ -128,12 +128,11 @@ class Recipe:
     other half in the second, and so on: every pair of epochs shows both sides of every image, where random flips show
     half of the images the same side twice (Jordan, 2024, arXiv:2404.00498).
     `average_share`: the final weights are a moving average over about this share of all steps; 0 for the last weights.
-    `reward`: what validation tells of a network (rewards.py). `class_weights`: how the losses of the
-    classes are weighed (class_weights.py).
-    `capture`: on a GPU, the training step is captured in a CUDA graph. `discount`: how much of a head's gradient each
-    layer of a joint training passes on to the one before it (DISCOUNT in networks/trie.py). `hidden`: units a channel
-    in the hidden layers of its heads (HEAD_HIDDEN). `reward_epochs`: the best accuracy after any of so many last epochs
-    is reported beside the last.
+    `reward`: what validation tells of a network (rewards.py). `class_weights`: how the losses of the classes are
+    weighed (class_weights.py). `capture`: on a GPU, the training step is captured in a CUDA graph. `compile`: torch
+    compiles the network. `discount`: how much of a head's gradient each layer of a joint training passes on to the one
+    before it (DISCOUNT in networks/trie.py). `hidden`: units a channel in the hidden layers of its heads (HEAD_HIDDEN).
+    `reward_epochs`: the best accuracy after any of so many last epochs is reported beside the last.
 
     `schedule` 'cosine' falls from `learning_rate` to `lowest_rate`, or does so again and again, the first time in
     `restart_epochs` and each time in `restart_factor` times as many. `grad_clip`: the longest gradient; None: any.
@@ -160,6 +159,7 @@ class Recipe:
     class_weights: ClassWeights | None = None
     capture: bool = True
     fuse: bool = True
+    compile: bool = False
     discount: float = DISCOUNT
     hidden: int = HEAD_HIDDEN
     reward_epochs: int = 1

@@ -12,6 +12,7 @@ import pytest
 
 from replaytree import cli
 from replaytree.cli.baselines import Wish
+from replaytree.config.retraining import RetrainOptions
 from replaytree.deliver.weights import read_weights
 
 
@@ -50,6 +51,13 @@ def replaytree(folder, monkeypatch, capsys):
 
 def verdict(page):
     return re.search(r'id="answer-title">.*?</h1>\n<p>(.*?)</p>', page, re.S)[1]
+
+
+def test_a_compiled_baseline_has_the_recipe_of_the_answer():
+    assert not Wish().is_own
+    assert not Wish(recipe=RetrainOptions(compile=True)).is_own
+    assert Wish(recipe=RetrainOptions(compile=True, cutout=1)).is_own
+    assert Wish(preset="darts-final").is_own
 
 
 def test_what_is_printed(replaytree, folder):
