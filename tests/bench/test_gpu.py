@@ -107,8 +107,8 @@ def test_what_is_computed_is_told_apart_by_kind(bench):
 
 def test_steps_of_every_path_and_batch_are_measured(bench):
     rows = steps(bench)["rows"]
-    assert [(row["path"], row["batch"], row["captured"]) for row in rows[:3]] == [
-        ("poster", 16, False), ("poster", 16, False), ("poster", 32, False),
+    assert [(row["path"], row["batch"], row["fused"]) for row in rows[:4]] == [
+        ("poster", 16, True), ("poster", 32, False), ("poster", 16, True), ("poster", 32, True),
     ]  # fmt: skip
     assert {row["path"] for row in rows} == {"poster", "wide", "random"}
     assert all(row["ms"] > 0.0 for row in rows)

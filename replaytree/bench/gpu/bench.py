@@ -30,13 +30,17 @@ WIDE += "res128 avg2s2"
 FIXED = {"poster": POSTER, "wide": WIDE}
 # How the profiler's events (kernels of a GPU, operators of a CPU) are told apart; the first that fits counts.
 KINDS = {
-    "batch norm": ("batch_norm", "batchnorm", "bn_fw", "bn_bw"),
+    "batch norm": (
+        "batch_norm", "batchnorm", "bn_fw", "bn_bw",
+        "_sums", "_statistics", "_normalised", "_parameter_gradients", "_input_gradient",
+    ),
     "convolutions": ("conv", "fprop", "dgrad", "wgrad", "cudnn", "implicit"),
-    "heads": ("bmm", "gemm", "adaptive_avg_pool", "softmax", "nll_loss"),
+    "heads": ("bmm", "gemm", "nvjet", "splitk", "adaptive_av", "softmax", "nll_loss"),
     "pooling": ("pool",),
+    "ReLU and sums": ("clamp", "relu", "threshold", "functor_add", "binaryfunctor", "aten::add"),
     "optimiser": ("fused_sgd", "multi_tensor", "foreach"),
-    "copies": ("memcpy", "memset", "copy", "clone", "contiguous"),
-}
+    "copies": ("memcpy", "memset", "copy", "clone", "contiguous", "fill"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ class Bench:
         return cls(device, dataset, data, data_dir, space, width, paths, batches, 2 if small else 30, small, deadline)
 
     @property
+    def usual(self) -> int:
+        """The batch of searches."""
+        return 32 if self.small else 512
+
+    @property
     def left(self) -> float:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
@@ -97,11 +106,13 @@ class Bench:
         network = PrefixNetwork(self.space, paths, self.data.num_classes)
         return network.to(self.device).to(memory_format=torch.channels_last).train()
 
-    def stepping(self, network: nn.Module, batch: int, *, capture: bool) -> tuple[Step, Callable[[], None]]:
+    def stepping(
+        self, network: nn.Module, batch: int, *, capture: bool, fuse: bool = True
+    ) -> tuple[Step, Callable[[], None]]:
         """A step of a network, warmed up, and what runs it once."""
         rate = torch.tensor(0.01, device=self.device) if self.device.type == "cuda" else 0.01
         optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, nesterov=True, fused=True)
-        step = Step(network, optimizer, label_smoothing=0.1, capture=capture, device=self.device)
+        step = Step(network, optimizer, label_smoothing=0.1, capture=capture, device=self.device, fuse=fuse)
         images_BCHW = torch.randn(batch, *self.data.image_shape, device=self.device)
         images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
         labels_B = torch.arange(batch, device=self.device) % self.data.num_classes

@@ -13,32 +13,37 @@ from replaytree.space import trie_cost
 
 
 def steps(bench: Bench) -> dict[str, Any]:
-    """Each path and batch size: milliseconds a step, share of the peak, memory; kernels (on a CPU operators) a step."""
+    """Each path and batch size: milliseconds a step, share of the peak, memory; kernels (on a CPU operators) a step.
+
+    The smallest batch also eagerly, the batch of searches also with batch norm apart from ReLU.
+    """
     peak = matrix_peak(bench.device) if bench.device.type == "cuda" else None
     rows = []
     for name, path in bench.paths.items():
         flops = trie_cost(bench.space, [path]).flops
-        for batch, capture in [(bench.batches[0], False), *((batch, True) for batch in bench.batches)]:
+        apart = (bench.usual, True, False)
+        for batch, capture, fuse in [(bench.batches[0], False, True), apart, *((b, True, True) for b in bench.batches)]:
             if bench.late:
                 break
             if bench.device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(bench.device)
-            step, run = bench.stepping(bench.network([path]), batch, capture=capture)
+            step, run = bench.stepping(bench.network([path]), batch, capture=capture, fuse=fuse)
             seconds = median(bench.seconds(run) for _ in range(bench.repeats))
             rows.append({
-                "path": name, "layers": len(path), "batch": batch, "captured": step.captured, "ms": seconds * 1e3,
+                "path": name, "layers": len(path), "batch": batch, "captured": step.captured, "fused": fuse,
+                "ms": seconds * 1e3,
                 "peak_share": 6 * flops * batch / seconds / peak if peak else None,
                 "bytes": torch.cuda.max_memory_allocated(bench.device) if bench.device.type == "cuda" else None,
             })  # fmt: skip
-            if not capture:
+            if not step.captured:
                 rows[-1]["kernels"] = sum(count for count, _ in profiled(bench, run).values())
             del step, run
     return {"rows": rows}
 
 
 def split(bench: Bench) -> dict[str, Any]:
-    """Shares of the time of an eager step by kind of kernel, at the largest batch that the searches use."""
-    batch = 32 if bench.small else 512
+    """Shares of the time of an eager step by kind of kernel, at the batch of searches."""
+    batch = bench.usual
     shares = {}
     for name, path in bench.paths.items():
         _, run = bench.stepping(bench.network([path]), batch, capture=False)
@@ -50,7 +55,7 @@ def split(bench: Bench) -> dict[str, Any]:
 
 def tries(bench: Bench) -> dict[str, Any]:
     """Milliseconds a step of 1, 2, 4 and 8 paths that are trained together as a trie."""
-    batch, depth = (32, 2) if bench.small else (512, 10)
+    batch, depth = bench.usual, 2 if bench.small else 10
     paths = tree_paths(bench.space, depth=depth, count=8, seed=0)
     found = {}
     for count in (1, 2, 4, 8):
