@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from replaytree.cli import console, table
 from replaytree.cli.declared import configured
 from replaytree.cli.deliver import (
     MODELS,
@@ -31,8 +29,6 @@ from replaytree.config.retraining import RetrainOptions
 
 if TYPE_CHECKING:
     from replaytree.deliver import Subject
-    from replaytree.metric import Metric
-    from replaytree.report.baselines import NetworkRow
     from replaytree.training import Recipe
     from replaytree.tree import ReplayTree, Retraining
 
@@ -197,40 +193,3 @@ def _recipe(subject: Subject, wish: Wish, trained: Retraining | None, *, device:
         full = recipe_as(trained.last, full, normed=subject.graph.is_normed)
         epochs = trained.last.epochs if wish.epochs is None else wish.epochs
     return full if subject.start is None else fine_tuning(full), epochs
-
-
-def networks_lines(rows: Sequence[NetworkRow], *, width: int, metric: Metric) -> list[str]:
-    """The table of the retrained answer and the baselines, under `best`."""
-    of = "test" if any(row.is_tested for row in rows) else "validation"
-    headings = ("network", "params", "FLOPs", "RAM", f"{of} {metric.name}", "answer ahead by", "epochs", "seeds")
-    cells = [
-        (
-            f"node {row.node_id}, retrained" if row.is_answer else row.label,
-            *(console.counted(cost) for cost in (row.params, row.flops, row.ram_bytes)),
-            "-" if row.measured is None else metric.written(row.measured.mean),
-            _ahead(row),
-            row.epochs, len(row.seeds),
-        )
-        for row in rows
-    ]  # fmt: skip
-    return table.lines(headings, cells, width=width, left=("network",), spare=("epochs", "seeds", "RAM"))
-
-
-def _ahead(row: NetworkRow) -> str:
-    if row.ahead is None:
-        return "not compared" if row.note else "-"
-    return row.ahead.brief + (f", {row.note}" if row.note else "")
-
-
-def print_networks(tree: ReplayTree) -> None:
-    """The table of a search's baselines and whether its answer beats them; nothing where none was trained."""
-    if all(model.baseline is None for model in tree.models()):
-        return
-    from replaytree.report.baselines import network_rows, verdict
-    from replaytree.report.reading import read_search
-
-    data = read_search(tree)
-    rows, found = network_rows(data), verdict(data)
-    say("\n" + "\n".join(networks_lines(rows, width=table.terminal_width(), metric=data.metric.of_models)))
-    if found is not None:
-        say("\n".join(escaped(each) for each in (found.text, *(f"  {each}" for each in found.commands))))

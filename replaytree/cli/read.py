@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.baselines import print_networks
+from replaytree.cli.networks import add_networks, print_networks
 from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of, search_of, whole
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
@@ -52,7 +53,7 @@ def list_(storage: Storage = None, format_: Format = "table", json: Json = False
 
 def best(
     name: Which = None,
-    k: Annotated[int, whole("How many.", "-k")] = 10,
+    k: Annotated[int | None, whole("How many.  [default: 10]", "-k")] = None,
     max_depth: Annotated[int | None, whole("At most this many layers.")] = None,
     max_params: Annotated[int | None, whole("At most this many parameters, as in 100k.")] = None,
     max_flops: Annotated[int | None, whole("At most this many FLOPs (multiply-adds an image).")] = None,
@@ -77,6 +78,14 @@ def best(
             "ONNX export in onnxruntime, elsewhere in eager PyTorch.",
         ),
     ] = False,
+    baselines: Annotated[
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Only the retrained answer and the baselines, which the table has below. As JSON and CSV they are "
+            "rows of their own, with a kind (answer or baseline), accuracies and 95 % intervals.",
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     format_: Format = "table",
     json: Json = False,
@@ -91,6 +100,14 @@ def best(
     costs: CostLimits = {
         "max_params": max_params, "max_flops": max_flops, "max_ram": max_ram, "max_flash": max_flash,
     }  # fmt: skip
+    if baselines:
+        given = {
+            "k": k, "max_depth": max_depth, "epochs": epochs, "pareto": pareto or None, "max_latency": max_latency,
+            "measure_latency": measure_latency or None, "latency_table": latency_table, **costs,
+        }  # fmt: skip
+        _print_baselines(tree, format_, given)
+        return
+    k = 10 if k is None else k
     file = latency_table or info.config.space.latency_table
     if max_latency is not None or latency_table is not None:
         _print_within(
@@ -113,8 +130,7 @@ def best(
         console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies and latencies[:k], unit=unit)
         if pareto and len(chosen) > k and format_ == "table":
             say(f"{k} of {len(chosen)} on the front; -k shows more")
-        if format_ == "table":
-            print_networks(tree)
+        add_networks(tree, format_, storage=storage)
         return
     if not nodes and format_ == "table":
         _print_none(tree, max_depth=max_depth, epochs=epochs, costs=costs)
@@ -123,8 +139,19 @@ def best(
         if len(nodes) > k and format_ == "table":
             is_all = all(limit is None for limit in (max_depth, epochs, *costs.values()))
             say(f"the best {k}{f' of {tree.comparable_count():,}' if is_all else ''}; -k shows more")
-        if format_ == "table":
-            print_networks(tree)
+        add_networks(tree, format_, storage=storage)
+
+
+def _print_baselines(tree: ReplayTree, form: console.Format, given: Mapping[str, object]) -> None:
+    """The networks alone; ConfigError for options that choose among prefixes."""
+    flags = [
+        f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+        for name, value in given.items()
+        if value is not None
+    ]
+    if flags:
+        raise ConfigError(f"--baselines shows all networks that were trained in full; leave out {', '.join(flags)}")
+    print_networks(tree, form)
 
 
 def _print_none(tree: ReplayTree, *, max_depth: int | None, epochs: int | None, costs: CostLimits) -> None:

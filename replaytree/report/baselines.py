@@ -165,6 +165,7 @@ class NetworkRow:
     params: int | None
     flops: int | None
     ram_bytes: int | None
+    flash_bytes: int | None
     measured: MeanAccuracy | None
     is_tested: bool
     epochs: int
@@ -198,6 +199,7 @@ def _row(each: Retraining, found: Standing) -> NetworkRow:
         params=last.params,
         flops=last.flops,
         ram_bytes=last.ram_bytes,
+        flash_bytes=last.flash_bytes,
         measured=each.measured,
         is_tested=each.test is not None,
         epochs=last.epochs,

@@ -1,5 +1,7 @@
 """`baseline` as a user meets it: after a search and a retraining, and what `best` and `report` say then."""
 
+import csv
+import io
 import json
 import re
 import sqlite3
@@ -99,7 +101,6 @@ def test_best_and_report_set_them_beside_the_answer(replaytree, folder):
     assert (code, err) == (0, "")
     table = out[out.index("network ") :]
     assert re.search(r"^node \d+, retrained .*\nresnet8-w\S+ .*\nlinear ", table, re.M)
-    assert json.loads(replaytree("best", "d", "--json")[1])
     assert replaytree("report", "d")[0] == 0
     page = (folder / "reports/d/index.html").read_text()
     sentence = verdict(page)
@@ -108,6 +109,42 @@ def test_best_and_report_set_them_beside_the_answer(replaytree, folder):
     )
     assert "on 180 validation images (2 seeds)" in sentence
     assert sentence in out.replace("'", "&#39;")
+
+
+def test_programs_get_the_networks_as_rows_of_their_own(replaytree):
+    code, out, err = replaytree("best", "d", "-k", 1, "--json")
+    assert (code, len(json.loads(out)), "kind" in json.loads(out)[0]) == (0, 1, False)
+    # Of each there are two models.
+    assert err == (
+        "note: 2 baselines are not among these rows; `replaytree best d --baselines --format json` prints the networks "
+        "that were trained\n"
+    )
+    code, out, err = replaytree("best", "d", "--baselines", "--json")
+    assert (code, err) == (0, "")
+    answer, resnet, linear = rows = json.loads(out)
+    assert [row["kind"] for row in rows] == ["answer", "baseline", "baseline"]
+    assert [row["seed_count"] for row in rows] == [2, 2, 2]
+    assert (linear["network"], linear["node_id"], linear["part"]) == ("linear", None, "validation")
+    with sqlite3.connect("replaytree.db") as connection:
+        mean = "select avg(validation_accuracy) from models where"
+        assert connection.execute(f"{mean} baseline = 'linear'").fetchone()[0] == pytest.approx(linear["accuracy"])
+        assert connection.execute(f"{mean} baseline is null").fetchone()[0] == pytest.approx(answer["accuracy"])
+    for row in (resnet, linear):
+        assert row["answer_ahead"] == pytest.approx(answer["accuracy"] - row["accuracy"])
+        assert row["answer_ahead_low"] < row["answer_ahead"] < row["answer_ahead_high"]
+        assert row["flash_bytes"] > row["params"]
+    found = list(csv.DictReader(io.StringIO(replaytree("best", "d", "--baselines", "--format", "csv")[1])))
+    assert [row["accuracy"] for row in found] == [str(row["accuracy"]) for row in rows]
+    table = replaytree("best", "d")[1]
+    assert table.endswith("\n\n" + replaytree("best", "d", "--baselines")[1])
+
+
+def test_only_networks_are_asked_for_alone(replaytree):
+    code, out, err = replaytree("best", "d", "--baselines", "-k", 3, "--pareto", "--max-ram", "1k")
+    assert (code, out) == (2, "")
+    assert err == (
+        "Error: --baselines shows all networks that were trained in full; leave out -k, --pareto, --max-ram\n"
+    )
 
 
 def test_before_there_are_any_the_report_says_what_would_tell(replaytree, folder):
