@@ -24,7 +24,10 @@ def latency(
     ] = None,
     networks: Annotated[int, whole("Random networks, of every depth in turn.", least=3)] = 30,
     seed: Annotated[int, whole("The networks are drawn with it.", least=0)] = 0,
-    width: Annotated[float | None, typer.Option(help="Factor on all channel numbers.", metavar="X")] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(help="Factor on all channel numbers.  [default: as `run` on this machine]", metavar="X"),
+    ] = None,
     input_: Input = None,
     classes: Classes = None,
     max_layers: Annotated[int, whole("Layers of the deepest path.", most=1000)] = 6,
@@ -33,14 +36,17 @@ def latency(
     """How well sums over a latency table tell the latency of whole networks, and what eager PyTorch takes."""
     from replaytree.bench.latency import compare
     from replaytree.deliver.latency import measured_table
+    from replaytree.search.searched_space import layer_options
     from replaytree.space.catalogue import named_space
     from replaytree.space.graph import require_graphs
     from replaytree.space.latency_table import distinct_layers, read_table
+    from replaytree.training import resolve_device
 
     image = shape_of(input_)
     given: dict[str, Any] = {} if width is None else {"width": width}
+    options = layer_options(space, given, device=resolve_device("auto").type)
     number = 10 if classes is None else classes
-    made = require_graphs(named_space(space, input_shape=image, num_classes=number, max_layers=max_layers, **given))
+    made = require_graphs(named_space(space, input_shape=image, num_classes=number, max_layers=max_layers, **options))
     if table is None:
         *_, (_, known) = measured_table(distinct_layers(made), image)
     else:

@@ -10,12 +10,13 @@ import typer
 from replaytree.cli.completing import space_names_like
 from replaytree.cli.declared import configured
 from replaytree.cli.options import Classes, Input, shape_of, whole, writable
-from replaytree.cli.text import say
+from replaytree.cli.spaces import given_text
+from replaytree.cli.text import escaped, say
 from replaytree.config.space import LayerOptions, SpaceOptions
 from replaytree.errors import ConfigError
 
 
-@configured(LayerOptions, unset="the space's own")
+@configured(LayerOptions)
 def latency_table(
     space: Annotated[
         str,
@@ -31,21 +32,26 @@ def latency_table(
 ) -> None:
     """Time every layer of a space of chains at its shapes, as ONNX in onnxruntime with one thread, into a CSV.
 
-    `run --latency-table FILE` takes it, or one with the same columns that was measured elsewhere.
+    `run --latency-table FILE` takes it, or one with the same columns that was measured elsewhere. It has the layers of
+    a run with the same options, --input and --classes being those of its images.
     """
     from replaytree.deliver.latency import measured_table
+    from replaytree.search.searched_space import layer_options
     from replaytree.space.catalogue import named_space
     from replaytree.space.latency_table import distinct_layers, write_table
+    from replaytree.training import resolve_device
 
     if out is None:
         raise ConfigError("name the file to write: --out lat.csv")
     image = shape_of(input_)
+    # Those of a search that is given as little, on this machine.
+    options = layer_options(space, layers.given(), device=resolve_device("auto").type)
     made = named_space(
-        space, input_shape=image, num_classes=10 if classes is None else classes, max_layers=max_layers,
-        **layers.given(),
-    )  # fmt: skip
+        space, input_shape=image, num_classes=10 if classes is None else classes, max_layers=max_layers, **options
+    )
     parts = distinct_layers(made)
-    say(f"{len(parts):,} layers of {space} at distinct shapes")
+    words = [space, *(given_text(option, value) for option, value in options.items())]
+    say(f"{len(parts):,} layers of {escaped(' '.join(words))} at distinct shapes")
     for done, table in measured_table(parts, image):
         say(f"{done:,} measured", flush=True)
         write_table(out, table, parts[:done])

@@ -85,10 +85,10 @@ class SearchKeywords(StrategyKeywords, total=False):
     of all."""
 
     min_layers: int
-    """Depth bound at the start, in layers."""
+    """Depth bound at the start, in layers; where it is not given, at most --max-layers."""
 
     max_layers: int
-    """Depth bound at the end, in layers."""
+    """Depth bound at the end, in layers; where it is not given, at least --min-layers."""
 
     max_params: int | None
     """Only networks of at most this many parameters, as in 100k."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from replaytree.config.option import declared
+from replaytree.config.space import following_bounds
 from replaytree.config.strategies import without_foreign
 from replaytree.config.weights import WeightOptions
 from replaytree.errors import ConfigError
@@ -369,7 +370,7 @@ def with_preset(name: str | None, given: Mapping[str, Any], *, trainings: int | 
     """The options given, and those of a preset that are not given; ConfigError for a name that there is not.
 
     Its shares are of `trainings`; None: the published numbers. Where another strategy was given, or other weights, the
-    options of the preset's own are left out; its first depth bound is at most the last one that was given.
+    options of the preset's own are left out; its depth bounds follow one that was given alone.
     """
     if name is None:
         return dict(given)
@@ -380,8 +381,4 @@ def with_preset(name: str | None, given: Mapping[str, Any], *, trainings: int | 
     values = without_foreign(given.get("strategy", preset.options["strategy"]), {**preset.options, **scaled})
     if given.get("weights", values.get("weights")) != values.get("weights"):
         values = {option: value for option, value in values.items() if option not in declared(WeightOptions)}
-    if "max_layers" in given and "min_layers" in values:
-        # Of a value that cannot be compared, the configuration says what is wrong.
-        most = given["max_layers"]
-        values["min_layers"] = min(values["min_layers"], most if isinstance(most, int) else values["min_layers"])
-    return {**values, **given}
+    return {**values, **following_bounds(given, values), **given}

@@ -27,7 +27,7 @@ from replaytree.config.recipe import RecipeOptions
 from replaytree.config.removed import REMOVED, refuse
 from replaytree.config.schedule import BudgetOptions, GrowthOptions
 from replaytree.config.source import SourceOptions
-from replaytree.config.space import SpaceOptions
+from replaytree.config.space import USUAL_BOUNDS, SpaceOptions, following_bounds
 from replaytree.config.strategies import STRATEGY_NAMES, STRATEGY_OPTIONS, WARM_STRATEGIES, foreign, require_own
 from replaytree.config.strategy import StrategyOptions
 from replaytree.config.text import TextOptions
@@ -87,7 +87,8 @@ class SearchConfig(Options):
         refuse(options)
         require_known(type(self), options)
         kind = STRATEGY_OPTIONS.get(str(options.get("strategy")))
-        self._take({**options, **({} if kind is None else _implied(kind, options))})
+        values = {**options, **({} if kind is None else _implied(kind, options))}
+        self._take({**values, **following_bounds(values, USUAL_BOUNDS)})
         require_own(self.strategy, options)
 
     def _take(self, values: Mapping[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from replaytree.config.latency import LATENCY
 from replaytree.config.limits import limits_of
-from replaytree.config.option import Options, group, option
+from replaytree.config.option import Options, declared, group, option
 from replaytree.errors import ConfigError
 
 
@@ -120,9 +121,17 @@ class SpaceOptions(Options):
         "xu24", "The layers to choose from; `replaytree spaces` lists what there is.", "What to search"
     )
     layers: LayerOptions = group(LayerOptions)
-    min_layers: int = option(2, "Depth bound at the start, in layers.", "What to search", least=1, most=10_000)
+    min_layers: int = option(
+        2, "Depth bound at the start, in layers; where it is not given, at most --max-layers.", "What to search",
+        least=1, most=10_000,
+    )  # fmt: skip
     max_layers: int = option(
-        6, "Depth bound at the end, in layers.", "What to search", first=True, least=1, most=10_000
+        6,
+        "Depth bound at the end, in layers; where it is not given, at least --min-layers.",
+        "What to search",
+        first=True,
+        least=1,
+        most=10_000,
     )
     max_params: int | None = option(
         None, "Only networks of at most this many parameters, as in 100k.", "What to search", first=True, least=1
@@ -179,3 +188,23 @@ class SpaceOptions(Options):
                 f"min_layers is {self.min_layers}, more than max_layers, {self.max_layers}; "
                 f"lower --min-layers or raise --max-layers"
             )
+
+
+USUAL_BOUNDS = {"min_layers": SpaceOptions.min_layers, "max_layers": SpaceOptions.max_layers}
+"""The depth bounds where neither is given."""
+
+
+def following_bounds(given: Mapping[str, Any], usual: Mapping[str, int]) -> dict[str, int]:
+    """The usual depth bound that was not given, where the one that was given asks for another; {} where both were.
+
+    ConfigError for a bound that cannot be used.
+    """
+    known = {name: given.get(name) for name in ("min_layers", "max_layers")}
+    bounds = {name: declared(SpaceOptions)[name].checked(value) for name, value in known.items() if value is not None}
+    if len(bounds) != 1:
+        return {}
+    if "max_layers" in bounds:
+        found = {"min_layers": min(usual.get("min_layers", 1), bounds["max_layers"])}
+    else:
+        found = {"max_layers": max(usual.get("max_layers", 1), bounds["min_layers"])}
+    return {name: bound for name, bound in found.items() if name in usual and name not in given}

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from replaytree.config import EvaluatorName, SearchConfig
-from replaytree.config.space import SpaceOptions
 from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
 from replaytree.data.images import Transforms
 from replaytree.data.place import bare_name
@@ -157,7 +156,6 @@ def configured(config: SearchConfig | None, options: dict[str, Any], *, space: S
             options["dataset"] = None
         if space is not None:
             options.setdefault("max_layers", space.max_layers)
-            options.setdefault("min_layers", min(SpaceOptions.min_layers, options["max_layers"]))
         config = SearchConfig.from_options(options if space is not None else with_task_space(options))
     if space is not None and config.space.max_layers > space.max_layers:
         raise ConfigError(f"max_layers is {config.space.max_layers}, but the space ends at {space.max_layers} layers")

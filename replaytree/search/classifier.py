@@ -76,8 +76,7 @@ class ReplayTreeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         )  # fmt: skip
         search = Search(
             data=data, storage="sqlite://", name="classifier", seed=seed, max_layers=self.max_layers,
-            min_layers=min(2, self.max_layers), epochs_first=self.epochs, epochs_last=self.epochs, width=self.width,
-            device=self.device,
+            epochs_first=self.epochs, epochs_last=self.epochs, width=self.width, device=self.device,
         )  # fmt: skip
         search.run(trainings=self.trainings)
         if not search.tree.best(1):

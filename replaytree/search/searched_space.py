@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from replaytree.config import SearchConfig
@@ -25,12 +28,16 @@ def with_layer_options(config: SearchConfig, *, device: str | None) -> SearchCon
     """The configuration with every option that its named space has; the width, if it has one, is by the device."""
     if config.space.space is None:
         return config
-    given = config.space.layers.given()
-    chosen = all_options(config.space.space, given)
-    if "width" in chosen and "width" not in given:
-        device = device or resolve_device(config.machine.device).type
-        chosen["width"] = about(config.space.space).cpu_width if device == "cpu" else chosen["width"]
-    return config.with_options(**chosen)
+    device = device or resolve_device(config.machine.device).type
+    return config.with_options(**layer_options(config.space.space, config.space.layers.given(), device=device))
+
+
+def layer_options(space: str, given: Mapping[str, Any], *, device: str) -> dict[str, Any]:
+    """What a search on a kind of device takes for the options of a named space that were not given, and those given."""
+    chosen = all_options(space, given)
+    if "width" in chosen and "width" not in given and device == "cpu":
+        chosen["width"] = about(space).cpu_width
+    return chosen
 
 
 def default_space(config: SearchConfig, data: Data | None) -> LayerSpace | DecisionSpace:

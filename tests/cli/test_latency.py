@@ -38,6 +38,20 @@ def test_a_table_is_measured_and_compared(replaytree, here):
     assert json.loads((here / "found.json").read_text())["agreement"]["n"] == 3
 
 
+def test_a_table_made_with_defaults_fits_a_run_with_defaults(replaytree, here):
+    """The width of xu24 is by the device; tiny is as wide on every one."""
+    from replaytree.training import resolve_device
+
+    width = 0.25 if resolve_device("auto").type == "cpu" else 1
+    for space in ("xu24", "tiny"):
+        made = ("--max-layers", 1)
+        code, out, _ = replaytree("latency-table", space, "--out", f"{space}.csv", "--input", "1x8x8", *made)
+        assert code == 0
+        assert f" layers of {space} --width {width if space == 'xu24' else 1} at distinct shapes" in out
+        words = ("--space", space, "--latency-table", f"{space}.csv", "--max-latency", "1s", "--epochs", 1, "--quiet")
+        assert replaytree("run", "--name", space, "--trainings", 1, *words, *made)[0] == 0
+
+
 def test_a_search_keeps_to_the_latency_of_the_table(replaytree, table):
     limits = ("--latency-table", "lat.csv", "--max-latency", "2.75ms")
     assert replaytree("run", "--name", "fast", "--trainings", 6, *limits, *QUICK)[0] == 0
