@@ -102,8 +102,9 @@ def best(
     }  # fmt: skip
     if baselines:
         given = {
-            "k": k, "max_depth": max_depth, "epochs": epochs, "pareto": pareto or None, "max_latency": max_latency,
-            "measure_latency": measure_latency or None, "latency_table": latency_table, **costs,
+            "-k": k, "--max-depth": max_depth, "--max-params": max_params, "--max-flops": max_flops,
+            "--max-ram": max_ram, "--max-flash": max_flash, "--max-latency": max_latency, "--epochs": epochs,
+            "--latency-table": latency_table, "--pareto": pareto or None, "--measure-latency": measure_latency or None,
         }  # fmt: skip
         _print_baselines(tree, format_, given)
         return
@@ -144,12 +145,7 @@ def best(
 
 def _print_baselines(tree: ReplayTree, form: console.Format, given: Mapping[str, object]) -> None:
     """The networks alone; ConfigError for options that choose among prefixes."""
-    flags = [
-        f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
-        for name, value in given.items()
-        if value is not None
-    ]
-    if flags:
+    if flags := [flag for flag, value in given.items() if value is not None]:
         raise ConfigError(f"--baselines shows all networks that were trained in full; leave out {', '.join(flags)}")
     print_networks(tree, form)
 

@@ -143,7 +143,7 @@ def test_only_networks_are_asked_for_alone(replaytree):
     code, out, err = replaytree("best", "d", "--baselines", "-k", 3, "--pareto", "--max-ram", "1k")
     assert (code, out) == (2, "")
     assert err == (
-        "Error: --baselines shows all networks that were trained in full; leave out -k, --pareto, --max-ram\n"
+        "Error: --baselines shows all networks that were trained in full; leave out -k, --max-ram, --pareto\n"
     )
 
 
