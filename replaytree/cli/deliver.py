@@ -248,8 +248,11 @@ def export(
 
 
 def _weights(name: str, storage: str | None, *, node: str | None, seed: int | None) -> Path:
-    """The weights file of a node, or of the last retraining; of several seeds, the first."""
-    from replaytree.tree import list_models
+    """The weights file of the last retraining, perhaps of one node or seed; of several seeds, the first.
+
+    Where there are others, a note says which it is.
+    """
+    from replaytree.tree import list_models, retrainings
 
     tree = tree_of(storage, name)
     node_id = tree.find(node).node_id if node is not None else None
@@ -262,10 +265,19 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
         words = ["retrain", name, *([] if node is None else ["--node", node])]
         words += [] if seed is None else ["--seeds", str(seed + 1)]
         raise ConfigError(f"search {name!r} has no trained model{of}; `{command(*words, storage=storage)}` makes one")
-    # A retraining writes the models of all its seeds into one folder.
-    kinds = [(each.labels, each.epochs, Path(each.weights_path).parent) for each in found]
-    last = [each for each, kind in zip(found, kinds, strict=True) if kind == kinds[-1]]
-    return Path(min(last, key=lambda each: each.seed).weights_path)
+    *others, last = retrainings(found)
+    model = min(last.models, key=lambda each: each.seed)
+    if others:
+        of = "" if model.node_id is None else f"of node {model.node_id}, "
+        say(
+            escaped(
+                f"note: {name} has {len(others) + 1} retrainings; this is the last, {of}"
+                f"{console.counting(model.epochs, 'epoch')}, seed {model.seed}; name another by --node, --seed, or its "
+                f"file instead of {name}, as {others[-1].last.weights_path}"
+            ),
+            error=True,
+        )
+    return Path(model.weights_path)
 
 
 def _subject(

@@ -150,11 +150,20 @@ def test_export_takes_what_was_retrained_last_and_says_so(replaytree, folder, tm
     assert replaytree(*retrain, "--out", "early")[0] == 0
     assert replaytree(*retrain, "--out", "late", "--flip")[0] == 0
     for options in ([], ["--node", node], ["--node", node, "--seed", 0]):
-        code, out, _ = replaytree("export", "first", *options, "--format", "safetensors", *to)
+        code, out, err = replaytree("export", "first", *options, "--format", "safetensors", *to)
         assert (code, f", from first-node{node}-1-epochs-seed0.safetensors" in out) == (0, True)
+        # That of the fixture, with two seeds, and two here.
+        early = (tmp_path / "early" / f"first-node{node}-1-epochs-seed0.safetensors").resolve()
+        assert err == (
+            f"note: first has 3 retrainings; this is the last, of node {node}, 1 epoch, seed 0; name another by "
+            f"--node, --seed, or its file instead of first, as {early}\n"
+        )
         assert package.load("m.safetensors").description.training["flip"] is True
     # The models that were trained before: of a seed that the last retraining had not, and of an epoch more.
-    assert "3-epochs-seed1" in replaytree("export", "first", "--seed", 1, "--format", "safetensors", *to)[1]
+    code, out, err = replaytree("export", "first", "--seed", 1, "--format", "safetensors", *to)
+    assert (code, "3-epochs-seed1" in out, err) == (0, True, "")
+    code, out, err = replaytree("export", early, "--format", "safetensors", *to)
+    assert (code, package.load("m.safetensors").description.training["flip"], err) == (0, False, "")
     assert replaytree("retrain", "first", "--epochs", 3, "--quiet")[0] == 0
     assert "3-epochs-seed0" in replaytree("export", "first", "--format", "safetensors", *to)[1]
     readable = stat.S_IMODE((tmp_path / "m.safetensors").stat().st_mode)
