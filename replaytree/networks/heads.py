@@ -48,16 +48,28 @@ class Heads(nn.Module):
             for (grid, channels, own), places in kinds.items()
         )
 
-    def read(self, place: int, features_BCHW: Tensor) -> Tensor:
-        """The input of a head: averages of the cells of its feature map, (B G, C). ValueError for other shapes."""
+    def read(self, place: int, features_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """The map for later layers, and the input of a head: averages of the cells of its feature map, (B G, C).
+
+        ValueError for other shapes.
+        """
         if features_BCHW.ndim != 4 or features_BCHW.shape[1] != self._channels[place]:
             raise ValueError(
                 f"a feature map of {self._channels[place]} channels was declared, and this is "
                 f"{tuple(features_BCHW.shape)}"
             )
+        cells_BCHW = features_BCHW
         if self._grids[place] != features_BCHW.shape[2:]:
-            features_BCHW = functional.adaptive_avg_pool2d(features_BCHW, self._grids[place])
-        return features_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
+            features_BCHW, cells_BCHW = self.pool(features_BCHW, self._grids[place])
+        return features_BCHW, cells_BCHW.permute(0, 2, 3, 1).flatten(0, 2)
+
+    @staticmethod
+    def pool(features_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """A map as later layers are to read it, and the averages of its cells.
+
+        It is the same map. A training that computes both gradients at once gives another (training/fusing.py).
+        """
+        return features_BCHW, functional.adaptive_avg_pool2d(features_BCHW, grid)
 
     def forward(self, read: Mapping[int, Tensor]) -> Tensor:
         """Logits (T, B, K) of the heads whose places are the keys, in that order, from their inputs."""

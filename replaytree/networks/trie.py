@@ -98,7 +98,9 @@ class PrefixNetwork(nn.Module):
                         raise ValueError(f"{len(images_BCHW)} images went in, {len(maps[-1])} feature maps came out")
                 ends = [maps[source] for source in step.ends]
                 end = modules["merge"](*ends) if "merge" in modules else ends[0]
-                read[place] = self.heads.read(place, end.flatten(1)[:, :, None, None] if step.reads_all else end)
+                seen, read[place] = self.heads.read(place, end.flatten(1)[:, :, None, None] if step.reads_all else end)
+                if end is ends[0] and not step.reads_all:
+                    maps[step.ends[0]] = seen
             except Exception as error:
                 raise NodeError(node) from error
         logits_TBK: Tensor = self.heads(read)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from replaytree.networks.heads import Heads
 from replaytree.space.layers.modules.residual import ResidualModule
 
 _log = logging.getLogger(__name__)
@@ -28,28 +30,40 @@ CAPABILITY_FROM = 7
 
 
 class Fusing:
-    """The pairs of batch norm and ReLU in a network, and the ends of its residual blocks.
+    """What can be fused in a network: batch norm and ReLU, the ends of residual blocks, and averages over cells.
 
-    They are one only `within` a forward pass. Modules, their names and what is exported stay as they are.
+    It is fused only `within` a forward pass. Modules, their names and what is exported stay as they are.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        found = [(module, _fused_forward(module)) for module in network.modules() if "forward" not in vars(module)]
-        self._forwards = [(module, forward) for module, forward in found if forward is not None]
+        self._methods: list[tuple[nn.Module, str, Callable[..., Any]]] = []
+        for module in network.modules():
+            name, method = _fused_method(module)
+            if method is not None and name not in vars(module):
+                self._methods.append((module, name, method))
 
     def __len__(self) -> int:
-        return len(self._forwards)
+        return len(self._methods)
 
     @contextmanager
     def within(self) -> Iterator[None]:
         """Let forward passes of the network run fused meanwhile."""
-        for module, forward in self._forwards:
-            vars(module)["forward"] = forward
+        for module, name, method in self._methods:
+            vars(module)[name] = method
         try:
             yield
         finally:
-            for module, _ in self._forwards:
-                del vars(module)["forward"]
+            for module, name, _ in self._methods:
+                del vars(module)[name]
+
+
+def _fused_method(module: nn.Module) -> tuple[str, Callable[..., Any] | None]:
+    """A method of a module and what is to be called instead of it; None where it has nothing to fuse."""
+    if type(module) is Heads:
+        return "pool", partial(tapped, module.pool)
+    if type(module) is nn.AvgPool2d:
+        return "forward", partial(averaged, module)
+    return "forward", _fused_forward(module)
 
 
 def _fused_forward(module: nn.Module) -> Call | None:
@@ -97,6 +111,10 @@ def norm_relu(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None = 
     """relu(norm(x)), or relu(norm(x) + added), in one where norm and tensors suit, else as torch computes them."""
     if suits(norm, x_BCHW) and (added_BCHW is None or _alike(added_BCHW, x_BCHW)):
         return _fused(norm, x_BCHW, added_BCHW)
+    return _apart(norm, x_BCHW, added_BCHW)
+
+
+def _apart(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None) -> Tensor:
     y_BCHW: Tensor = norm(x_BCHW)
     return torch.relu_(y_BCHW if added_BCHW is None else y_BCHW + added_BCHW)
 
@@ -122,6 +140,44 @@ def suits(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> bool:
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+
+
+def tapped(pool: Callable[..., tuple[Tensor, Tensor]], x_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A map, and averages of the cells of a grid, with one gradient for both, where the kernels compute that."""
+    return _tap(x_BCHW, grid) if has_cells(x_BCHW, grid) else pool(x_BCHW, grid)
+
+
+def averaged(pool: nn.AvgPool2d, x_BCHW: Tensor) -> Tensor:
+    """Average pooling whose windows neither overlap nor are padded, where the kernels compute that, else torch's."""
+    (down, across), sides = _two(pool.kernel_size), x_BCHW.shape[-2:]
+    grid = (sides[0] // down, sides[1] // across)
+    apart = _two(pool.stride) == (down, across) and _two(pool.padding) == (0, 0) and pool.divisor_override is None
+    if apart and (grid[0] * down, grid[1] * across) == tuple(sides) and has_cells(x_BCHW, grid):
+        return _tap(x_BCHW, grid)[1]
+    return nn.AvgPool2d.forward(pool, x_BCHW)
+
+
+def _two(sides: int | tuple[int, int]) -> tuple[int, int]:
+    return (sides, sides) if isinstance(sides, int) else sides
+
+
+def has_cells(x_BCHW: Tensor, grid: tuple[int, int]) -> bool:
+    """Whether the kernels compute averages of a grid's cells: they are of one size, and the map in channels_last."""
+    return (
+        x_BCHW.device.type in DEVICES
+        and x_BCHW.dtype in DTYPES
+        and x_BCHW.ndim == 4
+        and x_BCHW.numel() > 0
+        and (x_BCHW.shape[2] % grid[0], x_BCHW.shape[3] % grid[1]) == (0, 0)
+        and x_BCHW.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _tap(x_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    from replaytree.training.pool_kernels import Tap
+
+    both: tuple[Tensor, Tensor] = Tap.apply(x_BCHW, *grid)
+    return both
 
 
 def _fused(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None) -> Tensor:
@@ -159,14 +215,14 @@ def _tried(device: torch.device) -> bool:
 
 
 def _difference(device: torch.device) -> float:
-    """The largest relative difference of a map and a gradient from those of torch, in float32."""
+    """The largest relative difference of maps and a gradient from those of torch, in float32."""
     generator = torch.Generator(device).manual_seed(0)
     x_BCHW, dy_BCHW = torch.randn((2, 4, 32, 8, 8), generator=generator, device=device)
     x_BCHW, dy_BCHW = (each.contiguous(memory_format=torch.channels_last) for each in (x_BCHW, dy_BCHW))
     found = []
-    for compute in (_fused, lambda norm, x_BCHW, _: torch.relu(norm(x_BCHW))):
+    for compute, tap in ((_fused, _tap), (_apart, Heads.pool)):
         own_BCHW = x_BCHW.detach().requires_grad_()
-        y_BCHW = compute(nn.BatchNorm2d(32, device=device), own_BCHW, None)
-        (dx_BCHW,) = torch.autograd.grad(y_BCHW, own_BCHW, dy_BCHW)
-        found.append((y_BCHW.detach(), dx_BCHW))
+        y_BCHW, cells_BCHW = tap(compute(nn.BatchNorm2d(32, device=device), own_BCHW, own_BCHW), (2, 2))
+        (dx_BCHW,) = torch.autograd.grad((y_BCHW, cells_BCHW), own_BCHW, (dy_BCHW, dy_BCHW[:, :, :2, :2]))
+        found.append((y_BCHW.detach(), cells_BCHW.detach(), dx_BCHW))
     return max(float((a - b).norm() / b.norm()) for a, b in zip(*found, strict=True))

@@ -26,7 +26,7 @@ PROGRAMS, SUMMING = 8, 4
 PARTS, PART_CHANNELS, PART_WARPS = 512, 8, 8
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _sums(x, sums, rows, columns, channels, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr):
     """Sums of x and of its squares, each less the first row: without that, a large mean would drown the variance."""
     split, splits = tl.program_id(0), tl.num_programs(0)
@@ -60,7 +60,7 @@ def _total(sums, parts, channels, channel, inside, PARTS: tl.constexpr, PART_CHA
     return tl.sum(total, axis=0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts", "count"])
 def _statistics(
     x, sums, statistics, running_mean, running_var, tracked, parts, channels, count, momentum, eps,
     PARTS: tl.constexpr, PART_CHANNELS: tl.constexpr,
@@ -87,7 +87,7 @@ def _statistics(
         tl.store(tracked, tl.load(tracked) + 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _normalised(
     x, added, y, statistics, weight, bias, rows, columns, channels,
     ADDS: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
@@ -115,7 +115,7 @@ def _normalised(
         tl.store(y + at, tl.where(value <= 0.0, 0.0, value).to(y.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _gradient_sums(
     x, dy, y, dz, sums, statistics, weight, bias, rows, columns, channels,
     ADDS: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
@@ -153,7 +153,7 @@ def _gradient_sums(
     tl.store(part + splits * columns, tl.sum(products, axis=0), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["parts"])
 def _parameter_gradients(
     sums, statistics, gradients, parts, channels, PARTS: tl.constexpr, PART_CHANNELS: tl.constexpr
 ):
@@ -167,7 +167,7 @@ def _parameter_gradients(
     tl.store(gradients + channels + channel, products * inverse, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "count"])
 def _input_gradient(
     x, dy, dx, statistics, weight, bias, gradients, rows, columns, channels, count,
     MASKS: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,

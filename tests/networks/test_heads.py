@@ -23,7 +23,7 @@ def features():
 
 
 def logits(heads, features, places=range(6)):
-    return heads({place: heads.read(place, features[place]) for place in places})
+    return heads({place: heads.read(place, features[place])[1] for place in places})
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -51,7 +51,8 @@ def test_a_head_by_hand():
         head.hidden.copy_(torch.tensor([[[1.0, -1.0]]]))
         head.norm.running_mean.fill_(6.5)
         head.norm.running_var.fill_(4.0 - head.norm.eps)
-    read = heads.read(0, features)
+    same, read = heads.read(0, features)
+    assert same is features
     # Of 0, 1, 4, 5, and so on: a cell to the right is 2 more, one below 8.
     assert read.tolist() == [[2.5], [4.5], [10.5], [12.5]]
     # Batch norm makes (x - 6.5) / 2 of them; what is positive passes, and is averaged over the cells.

@@ -5,6 +5,10 @@ What is captured in a graph runs on the CPU at once, and again at each replay bu
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 import warnings
 import weakref
 from contextlib import contextmanager
@@ -138,3 +142,20 @@ class Within:
 @pytest.fixture
 def cuda(monkeypatch):
     return FakeCuda(monkeypatch)
+
+
+@pytest.fixture
+def interpreted():
+    """Runs the tests of a file of kernels where Triton interprets, and says how many passed and were skipped.
+
+    What to do with a kernel is settled where Triton is imported, and torch may have done so: hence another process.
+    """
+
+    def run(file):
+        command = [sys.executable, "-m", "pytest", file, "-p", "no:cacheprovider", "-n0"]
+        environment = {**os.environ, "TRITON_INTERPRET": "1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stdout[-3000:]
+        return tuple(int(re.search(rf"(\d+) {word}", done.stdout)[1]) for word in ("passed", "skipped"))
+
+    return run

@@ -3,8 +3,10 @@ import logging
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from replaytree.data import load_data
+from replaytree.networks.heads import Heads
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.space import LayerSpace, xu24
 from replaytree.space.layers.modules.residual import ResidualModule
@@ -19,15 +21,20 @@ ONE = torch.device("cuda:1")
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Channels and whether something is added, of every call of the kernels, which torch computes here."""
+    """Every call of the kernels, which torch computes here: channels and whether something is added; or a grid."""
     found = []
 
     def computed(norm, x, added):
         found.append((norm.num_features, added is not None))
         return torch.relu(norm(x) if added is None else norm(x) + added)
 
+    def tapped(x, grid):
+        found.append(grid)
+        return x.view_as(x), functional.adaptive_avg_pool2d(x, grid)
+
     monkeypatch.setattr(fusing, "DEVICES", ("cpu",))
     monkeypatch.setattr(fusing, "_fused", computed)
+    monkeypatch.setattr(fusing, "_tap", tapped)
     return found
 
 
@@ -101,6 +108,34 @@ def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
     assert calls == [(4, True)]
 
 
+@pytest.mark.parametrize(
+    ("pool", "fused"),
+    [
+        (nn.AvgPool2d(2, 2), True), (nn.AvgPool2d((3, 2)), True), (nn.AvgPool2d(6), True), (nn.AvgPool2d(4), False),
+        (nn.AvgPool2d(3, 2), False), (nn.AvgPool2d(2, 2, 1), False), (nn.AvgPool2d(2, divisor_override=3), False),
+        (nn.AvgPool2d(5, ceil_mode=True), False), (nn.MaxPool2d(2, 2), False),
+    ],
+)  # fmt: skip
+def test_average_pooling_is_fused_where_windows_are_cells(calls, pool, fused):
+    x = maps(2, 4, 6, 6)
+    network = nn.Sequential(pool)
+    with Fusing(network).within():
+        found = network(x)
+    torch.testing.assert_close(found, pool(x))
+    assert len(calls) == fused
+
+
+def test_cells_of_other_sizes_and_formats_are_averaged_by_torch(calls):
+    x = maps(2, 4, 6, 6)
+    for features, grid in ((x, (4, 4)), (x, (3, 5)), (x.contiguous(), (2, 2)), (x.double(), (2, 2))):
+        same, cells = fusing.tapped(Heads.pool, features, grid)
+        assert same is features
+        assert cells.shape[2:] == grid
+    assert not calls
+    fusing.tapped(Heads.pool, x, (3, 2))
+    assert calls == [(3, 2)]
+
+
 @pytest.mark.parametrize(("fuse", "wanted"), [(True, True), (False, False)])
 def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monkeypatch, fuse, wanted):
     monkeypatch.setattr(step, "can_fuse", lambda device: True)
@@ -111,11 +146,11 @@ def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monke
     training = Training(network, data, epochs=2, recipe=Recipe(batch_size=20, fuse=fuse), seed=0)
     training.run(until=1)
     steps = training._epoch_steps
-    assert calls == steps * [(8, False), (8, True), (16, False)] * wanted
+    assert calls == steps * [(8, False), (8, True), (4, 4), (16, False), (4, 4)] * wanted
     training.network_changed()
     training.run(until=2)
     training.validate()
-    assert len(calls) == 2 * 3 * steps * wanted
+    assert len(calls) == 2 * 5 * steps * wanted
 
 
 @pytest.fixture
@@ -161,7 +196,11 @@ def test_kernels_that_fail_their_trial_are_left_alone_and_this_is_said_once(gpu,
 
 def test_the_trial_compares_with_torch(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(fusing, "_fused", lambda norm, x, _: torch.relu(norm(x)))
+    monkeypatch.setattr(fusing, "_fused", fusing._apart)
+    monkeypatch.setattr(fusing, "_tap", Heads.pool)
     assert fusing._difference(cpu) == 0.0
-    monkeypatch.setattr(fusing, "_fused", lambda norm, x, _: torch.relu(norm(x)) * 1.01)
+    monkeypatch.setattr(fusing, "_fused", lambda *args: fusing._apart(*args) * 1.01)
     assert fusing._difference(cpu) == pytest.approx(0.01, rel=1e-3)
+    monkeypatch.setattr(fusing, "_fused", fusing._apart)
+    monkeypatch.setattr(fusing, "_tap", lambda x, grid: (x, 1.02 * Heads.pool(x, grid)[1]))
+    assert fusing._difference(cpu) == pytest.approx(0.02, rel=1e-3)

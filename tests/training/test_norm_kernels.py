@@ -1,8 +1,6 @@
 """The kernels, on a GPU or, where there is none, interpreted by Triton in a process of its own."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -154,10 +152,6 @@ def test_kernels_are_captured():
 
 
 @pytest.mark.skipif(GPU or INTERPRETED, reason="the kernels themselves are run")
-def test_all_is_right_where_triton_interprets():
-    command = [sys.executable, "-m", "pytest", __file__, "-p", "no:cacheprovider", "-n0"]
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stdout[-3000:]
+def test_all_is_right_where_triton_interprets(interpreted):
     # All but the two that need a GPU or no interpreter.
-    assert f"{2 * len(CASES) + 5} passed, 2 skipped" in done.stdout
+    assert interpreted(__file__) == (2 * len(CASES) + 5, 2)
