@@ -11,20 +11,18 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import PIL
 
 from replaytree.config.source import Resize
-from replaytree.cpus import usable_cpus
 from replaytree.data.decode import Decoded, read_images
 from replaytree.data.resize import SQUASH, Sides
+from replaytree.data.threaded import over_files
 
 MOST_BYTES = 4 << 30
 _VERSION = 3
-_CHUNK = 128
 
 
 def cache_folder() -> Path:
@@ -49,16 +47,18 @@ def decode_cached(paths: Sequence[str], *, sides: Sides, resize: Resize = SQUASH
 
 
 def content_hashes(paths: Sequence[str]) -> list[bytes]:
-    """A hash of each file's content, computed in threads; for an unreadable file, a hash of the reason.
+    """A hash of each file's content; for an unreadable file, a hash of the reason.
 
     Hashing takes a small part of the time that decoding takes.
     """
+    hashes = [b""] * len(paths)
 
-    def some(start: int) -> list[bytes]:
-        return [_hash(path) for path in paths[start : start + _CHUNK]]
+    def some(part: range) -> None:
+        for position in part:
+            hashes[position] = _hash(paths[position])
 
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        return [digest for part in pool.map(some, range(0, len(paths), _CHUNK)) for digest in part]
+    over_files(some, len(paths))
+    return hashes
 
 
 def _hash(path: str) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +18,15 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from replaytree.config.source import Resize
-from replaytree.cpus import usable_cpus
 from replaytree.data.deep import Range, colour_values, grey_values, in_range, known_range, range_of
 from replaytree.data.resize import SQUASH, Sides, resized_picture
+from replaytree.data.threaded import over_files
 from replaytree.errors import DataError
 
 GROUND = "white"
 MOST_PIXELS = 300_000_000  # a page of A3 at 1,200 dots an inch has 278 million
 _LARGE_PIXELS = 30_000_000
 _MOST_TEXT = 1 << 26
-_CHUNK = 128
 _FRAMED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,7 +77,7 @@ def read_images(
     resize: Resize = SQUASH,
     ranges: Mapping[str, Range] | None = None,
 ) -> Decoded:
-    """Decode picture files in parallel threads, each resized to `sides` rows and columns (resize.py).
+    """Decode picture files, large ones in parallel threads, each resized to `sides` rows and columns (resize.py).
 
     Of moving pictures the first frame is taken. EXIF orientation is applied, and transparent pixels show white.
     Pictures of more than 8 bits whose format does not state their range are all scaled alike: by `ranges`, or, if that
@@ -114,9 +112,7 @@ def read_images(
                 images_NHWC[position] = picture.pixels[:, :, None] if grey_N[position] else picture.pixels
 
     def decode_all(positions: Sequence[int], known: Mapping[str, Range] | None) -> None:
-        # One thread a processor is fastest: Pillow releases the lock while it decodes.
-        with ThreadPoolExecutor(usable_cpus()) as pool:
-            list(pool.map(lambda start: decode(positions[start : start + _CHUNK], known), _starts(positions)))
+        over_files(lambda part: decode(positions[part.start : part.stop], known), len(positions))
 
     with _wide_limits():
         decode_all(range(len(paths)), ranges)
@@ -139,10 +135,6 @@ def reason(error: Exception) -> str:
         return error.strerror[0].lower() + error.strerror[1:]
     text = str(error).splitlines()
     return (text[0] if text and text[0] else type(error).__name__)[:120]
-
-
-def _starts(positions: Sequence[int]) -> range:
-    return range(0, len(positions), _CHUNK)
 
 
 def _decode(path: str | Path, sides: Sides, resize: Resize, ranges: Mapping[str, Range] | None) -> _Picture:
