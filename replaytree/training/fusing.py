@@ -1,4 +1,4 @@
-"""Batch norm and ReLU in one on a GPU, while a network trains: where they are in a network, and where that can be done.
+"""What is fused on a GPU while a network trains: where it is in a network, and where that can be done.
 
 Shapes: B images, C channels, H rows, W columns of a feature map.
 """
@@ -30,7 +30,7 @@ CAPABILITY_FROM = 7
 
 
 class Fusing:
-    """What can be fused in a network: batch norm and ReLU, the ends of residual blocks, and averages over cells.
+    """What can be fused in a network: batch norm, alone, with a ReLU or as the end of a residual block, and averages.
 
     It is fused only `within` a forward pass. Modules, their names and what is exported stay as they are.
     """
@@ -61,6 +61,8 @@ def _fused_method(module: nn.Module) -> tuple[str, Callable[..., Any] | None]:
     """A method of a module and what is to be called instead of it; None where it has nothing to fuse."""
     if type(module) is Heads:
         return "pool", partial(tapped, module.pool)
+    if type(module) is nn.BatchNorm2d:
+        return "forward", partial(normed, module)
     if type(module) is nn.AvgPool2d:
         return "forward", partial(averaged, module)
     return "forward", _fused_forward(module)
@@ -108,15 +110,16 @@ def _plain(*modules: nn.Module) -> bool:
 
 
 def norm_relu(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None = None) -> Tensor:
-    """relu(norm(x)), or relu(norm(x) + added), in one where norm and tensors suit, else as torch computes them."""
+    """relu(norm(x)), or relu(norm(x) + added), in one where norm and tensors suit, else one after the other."""
     if suits(norm, x_BCHW) and (added_BCHW is None or _alike(added_BCHW, x_BCHW)):
-        return _fused(norm, x_BCHW, added_BCHW)
-    return _apart(norm, x_BCHW, added_BCHW)
-
-
-def _apart(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None) -> Tensor:
+        return _fused(norm, x_BCHW, added_BCHW, relu=True)
     y_BCHW: Tensor = norm(x_BCHW)
     return torch.relu_(y_BCHW if added_BCHW is None else y_BCHW + added_BCHW)
+
+
+def normed(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> Tensor:
+    """Batch norm, by the kernels where it suits, else by torch."""
+    return _fused(norm, x_BCHW, relu=False) if suits(norm, x_BCHW) else nn.BatchNorm2d.forward(norm, x_BCHW)
 
 
 def suits(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> bool:
@@ -180,13 +183,14 @@ def _tap(x_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return both
 
 
-def _fused(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None) -> Tensor:
-    from replaytree.training.norm_kernels import NormRelu
+def _fused(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None = None, *, relu: bool) -> Tensor:
+    from replaytree.training.norm_kernels import Norm
 
     if added_BCHW is not None:
         added_BCHW = added_BCHW.contiguous(memory_format=torch.channels_last)
     running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-    y_BCHW: Tensor = NormRelu.apply(x_BCHW, added_BCHW, norm.weight, norm.bias, running, norm.momentum, norm.eps)
+    own = (norm.weight, norm.bias, running, norm.momentum, norm.eps)
+    y_BCHW: Tensor = Norm.apply(x_BCHW, added_BCHW, *own, relu)
     return y_BCHW
 
 
@@ -220,9 +224,10 @@ def _difference(device: torch.device) -> float:
     x_BCHW, dy_BCHW = torch.randn((2, 4, 32, 8, 8), generator=generator, device=device)
     x_BCHW, dy_BCHW = (each.contiguous(memory_format=torch.channels_last) for each in (x_BCHW, dy_BCHW))
     found = []
-    for compute, tap in ((_fused, _tap), (_apart, Heads.pool)):
-        own_BCHW = x_BCHW.detach().requires_grad_()
-        y_BCHW, cells_BCHW = tap(compute(nn.BatchNorm2d(32, device=device), own_BCHW, own_BCHW), (2, 2))
+    for fused in (True, False):
+        own_BCHW, norm = x_BCHW.detach().requires_grad_(), nn.BatchNorm2d(32, device=device)
+        y_BCHW = _fused(norm, own_BCHW, own_BCHW, relu=True) if fused else torch.relu(norm(own_BCHW) + own_BCHW)
+        y_BCHW, cells_BCHW = (_tap if fused else Heads.pool)(y_BCHW, (2, 2))
         (dx_BCHW,) = torch.autograd.grad((y_BCHW, cells_BCHW), own_BCHW, (dy_BCHW, dy_BCHW[:, :, :2, :2]))
         found.append((y_BCHW.detach(), cells_BCHW.detach(), dx_BCHW))
     return max(float((a - b).norm() / b.norm()) for a, b in zip(*found, strict=True))

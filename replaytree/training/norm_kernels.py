@@ -1,7 +1,8 @@
-"""Batch norm and ReLU at once, or batch norm, addition and ReLU, as Triton kernels for images in channels_last.
+"""Batch norm, alone, with a ReLU, or with an addition and a ReLU, as Triton kernels for images in channels_last.
 
-Both are bound by memory. Apart, as torch runs them, forward and backward pass over a feature map 13 times, with an
-addition between them 19 times; here 8 and 11 times.
+All are bound by memory. Batch norm with ReLU passes over a feature map 13 times, forward and backward, as torch runs
+them, with an addition between them 19 times; here 8 and 11 times. Batch norm alone takes 8 passes in both, and torch's
+sums of channels are far from the rate of a copy.
 
 Shapes: B images, C channels, H rows, W columns of a feature map. In memory it is a table of B H W rows of C numbers.
 The kernels read it as a table of R rows of M = k C columns, whose column m is of channel m % C, so that one compiled
@@ -90,9 +91,12 @@ def _statistics(
 @triton.jit(do_not_specialize=["rows"])
 def _normalised(
     x, added, y, statistics, weight, bias, rows, columns, channels,
-    ADDS: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
+    ADDS: tl.constexpr, RELU: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """relu(norm(x)), or relu(norm(x) + added). From the end, which was read last and may still be in the cache."""
+    """norm(x), with ADDS norm(x) + added, and with RELU what of that is positive.
+
+    From the end, which was read last and may still be in the cache.
+    """
     column = tl.program_id(1) * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
     inside = column < columns
     channel = column % channels
@@ -111,14 +115,16 @@ def _normalised(
         value = (value - mean) * scale + shift
         if ADDS:
             value += tl.load(added + at, mask=mask, other=0.0).to(tl.float32)
-        # What is no number stays none, as in torch.
-        tl.store(y + at, tl.where(value <= 0.0, 0.0, value).to(y.dtype.element_ty), mask=mask)
+        if RELU:
+            # What is no number stays none, as in torch.
+            value = tl.where(value <= 0.0, 0.0, value)
+        tl.store(y + at, value.to(y.dtype.element_ty), mask=mask)
 
 
 @triton.jit(do_not_specialize=["rows"])
 def _gradient_sums(
     x, dy, y, dz, sums, statistics, weight, bias, rows, columns, channels,
-    ADDS: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
+    ADDS: tl.constexpr, RELU: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums of dz and of dz (x - mean), dz the gradient before the ReLU. Where something was added, dz is stored."""
     split, splits = tl.program_id(0), tl.num_programs(0)
@@ -144,7 +150,9 @@ def _gradient_sums(
             tl.store(dz + at, gradient, mask=mask)
             gradient = gradient.to(tl.float32)
         else:
-            gradient = tl.where(centred * scale + shift <= 0.0, 0.0, gradient.to(tl.float32))
+            gradient = gradient.to(tl.float32)
+            if RELU:
+                gradient = tl.where(centred * scale + shift <= 0.0, 0.0, gradient)
         total += gradient
         # Beyond the last row x is 0 and not the mean, but the gradient is 0, too.
         products += gradient * centred
@@ -241,8 +249,8 @@ class _Table:
         return torch.empty((2, self.channels), dtype=torch.float32, device=like.device)
 
 
-class NormRelu(torch.autograd.Function):
-    """relu(norm(x) + added), `added` a tensor like x or None, and the gradients of x, added, weight and bias.
+class Norm(torch.autograd.Function):
+    """norm(x), relu(norm(x)), or relu(norm(x) + added), and the gradients of x, added, weight and bias.
 
     The norm is that of nn.BatchNorm2d in training: its running averages and the count of its batches are updated.
     x and `added` are channels_last, of one type; weight, bias and running averages are float32.
@@ -258,8 +266,9 @@ class NormRelu(torch.autograd.Function):
         running: tuple[Tensor, Tensor, Tensor],
         momentum: float,
         eps: float,
+        relu: bool,
     ) -> Tensor:
-        """`running` are mean, variance and number of batches, which change in place."""
+        """`running` are mean, variance and number of batches, which change in place. What is added needs the ReLU."""
         table = _Table(x_BCHW)
         sums, statistics, y_BCHW = table.sums(x_BCHW), table.of_channels(x_BCHW), torch.empty_like(x_BCHW)
         _sums[table.summing](x_BCHW, sums, *table.shape, **table.tile)
@@ -269,9 +278,9 @@ class NormRelu(torch.autograd.Function):
         adds = added_BCHW is not None
         _normalised[table.grid](
             x_BCHW, added_BCHW if adds else x_BCHW, y_BCHW, statistics, weight_C, bias_C, *table.shape,
-            ADDS=adds, **table.tile,
+            ADDS=adds, RELU=relu, **table.tile,
         )  # fmt: skip
-        ctx.table = table
+        ctx.table, ctx.relu = table, relu
         ctx.save_for_backward(x_BCHW, y_BCHW if adds else None, statistics, weight_C, bias_C)
         return y_BCHW
 
@@ -287,11 +296,11 @@ class NormRelu(torch.autograd.Function):
         sums, gradients, dx_BCHW = table.sums(x_BCHW), table.of_channels(x_BCHW), torch.empty_like(x_BCHW)
         _gradient_sums[table.summing](
             x_BCHW, dy_BCHW, y_BCHW if adds else x_BCHW, dz_BCHW, sums, statistics, weight_C, bias_C, *table.shape,
-            ADDS=adds, **table.tile,
+            ADDS=adds, RELU=ctx.relu, **table.tile,
         )  # fmt: skip
         _parameter_gradients[table.by_channel](sums, statistics, gradients, table.parts, table.channels, **table.part)
         _input_gradient[table.grid](
             x_BCHW, dz_BCHW, dx_BCHW, statistics, weight_C, bias_C, gradients, *table.shape, table.count,
-            MASKS=not adds, **table.tile,
+            MASKS=ctx.relu and not adds, **table.tile,
         )  # fmt: skip
-        return dx_BCHW, dz_BCHW if adds else None, gradients[1], gradients[0], None, None, None
+        return dx_BCHW, dz_BCHW if adds else None, gradients[1], gradients[0], None, None, None, None

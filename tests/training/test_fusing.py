@@ -21,12 +21,13 @@ ONE = torch.device("cuda:1")
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Every call of the kernels, which torch computes here: channels and whether something is added; or a grid."""
+    """Every call of the kernels, which torch computes here: channels and what; or a grid."""
     found = []
 
-    def computed(norm, x, added):
-        found.append((norm.num_features, added is not None))
-        return torch.relu(norm(x) if added is None else norm(x) + added)
+    def computed(norm, x, added=None, *, relu):
+        found.append((norm.num_features, "added" if added is not None else "relu" if relu else "norm"))
+        y = sum((added,) if added is not None else (), nn.BatchNorm2d.forward(norm, x))
+        return torch.relu(y) if relu else y
 
     def tapped(x, grid):
         found.append(grid)
@@ -42,7 +43,7 @@ def maps(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last)
 
 
-def test_pairs_and_ends_of_blocks_are_fused_and_nothing_else(calls):
+def test_pairs_and_ends_of_blocks_are_fused_and_other_norms_by_themselves(calls):
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.ReLU6(), nn.BatchNorm2d(4), nn.ReLU6()),
@@ -59,15 +60,13 @@ def test_pairs_and_ends_of_blocks_are_fused_and_nothing_else(calls):
     plain = network(images)
     assert not calls
     names = list(network.state_dict())
-    fusion = Fusing(network)
-    with fusion.within():
+    with Fusing(network).within():
         torch.testing.assert_close(network(images), plain, rtol=0, atol=0)
         assert list(network.state_dict()) == names
-    assert calls == [(4, False), (5, False), (5, True), (5, False), (5, False)]
+    block = [(5, "relu"), (5, "norm"), (5, "added")]
+    assert calls == [(4, "relu"), (4, "norm"), *block, (5, "norm"), (5, "norm"), (5, "relu"), (5, "relu")]
     network(images)
-    assert len(calls) == 5
-    # The outer and the inner Sequential, the block, and its branch, which is fused by itself elsewhere.
-    assert len(fusion) == 4
+    assert len(calls) == 9
 
 
 def test_forward_passes_are_as_they_were_after_an_error():
@@ -87,7 +86,7 @@ def test_whoever_listens_to_a_module_still_hears_of_it(calls):
         network(maps(2, 4, 6, 6))
     assert heard == ["relu", "norm"]
     # The pair within the branch has no listener.
-    assert calls == [(4, False)]
+    assert calls == [(4, "norm"), (4, "relu"), (4, "norm")]
 
 
 def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
@@ -105,7 +104,7 @@ def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
         torch.testing.assert_close(found, torch.relu(norm(x) + added), rtol=0, atol=0)
     assert not calls
     norm_relu(norm, x, x)
-    assert calls == [(4, True)]
+    assert calls == [(4, "added")]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +145,7 @@ def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monke
     training = Training(network, data, epochs=2, recipe=Recipe(batch_size=20, fuse=fuse), seed=0)
     training.run(until=1)
     steps = training._epoch_steps
-    assert calls == steps * [(8, False), (8, True), (4, 4), (16, False), (4, 4)] * wanted
+    assert calls == steps * [(8, "relu"), (8, "added"), (4, 4), (16, "relu"), (4, 4)] * wanted
     training.network_changed()
     training.run(until=2)
     training.validate()
@@ -196,11 +195,15 @@ def test_kernels_that_fail_their_trial_are_left_alone_and_this_is_said_once(gpu,
 
 def test_the_trial_compares_with_torch(monkeypatch):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(fusing, "_fused", fusing._apart)
+
+    def exact(norm, x, added, *, relu):
+        return torch.relu(norm(x) + added) if relu else norm(x)
+
+    monkeypatch.setattr(fusing, "_fused", exact)
     monkeypatch.setattr(fusing, "_tap", Heads.pool)
     assert fusing._difference(cpu) == 0.0
-    monkeypatch.setattr(fusing, "_fused", lambda *args: fusing._apart(*args) * 1.01)
+    monkeypatch.setattr(fusing, "_fused", lambda *args, relu: exact(*args, relu=relu) * 1.01)
     assert fusing._difference(cpu) == pytest.approx(0.01, rel=1e-3)
-    monkeypatch.setattr(fusing, "_fused", fusing._apart)
+    monkeypatch.setattr(fusing, "_fused", exact)
     monkeypatch.setattr(fusing, "_tap", lambda x, grid: (x, 1.02 * Heads.pool(x, grid)[1]))
     assert fusing._difference(cpu) == pytest.approx(0.02, rel=1e-3)

@@ -1,6 +1,7 @@
 """The kernels, on a GPU or, where there is none, interpreted by Triton in a process of its own."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ TOLERANCES = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
 # Channels that are no power of two, rows that are no multiple of a tile, 48 channels wide as two thirds of a tile, 200
 # as more than one, 33 that cannot be read 16 bytes at once, and enough rows for two splits, the last tile not full.
 SHAPES = [(5, 48, 3, 5), (7, 33, 5, 3), (6, 12, 4, 4), (2, 200, 4, 4), (3, 1, 5, 5), (17, 128, 3, 3)]
-CASES = [*((shape, torch.float32) for shape in SHAPES), *(((4, 32, 4, 4), dtype) for dtype in list(TOLERANCES)[1:])]
+TYPES = [*((shape, torch.float32) for shape in SHAPES), *(((4, 32, 4, 4), dtype) for dtype in list(TOLERANCES)[1:])]
+CASES = [(*each, kind) for each in TYPES for kind in ("relu", "added")] + [(*each, "norm") for each in TYPES[::4]]
 
 
 def maps(shape, dtype, seed):
@@ -36,11 +38,11 @@ def norm_of(channels):
     return norm.to(DEVICE)
 
 
-def fused(norm, x, added=None):
-    from replaytree.training.norm_kernels import NormRelu
+def fused(norm, x, added=None, *, relu=True):
+    from replaytree.training.norm_kernels import Norm
 
     running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-    return NormRelu.apply(x, added, norm.weight, norm.bias, running, norm.momentum, norm.eps)
+    return Norm.apply(x, added, norm.weight, norm.bias, running, norm.momentum, norm.eps, relu)
 
 
 def everything(compute, norm, dy, *inputs):
@@ -57,14 +59,16 @@ def relu_of(norm, x, *added):
 
 @gpu
 @runs
-@pytest.mark.parametrize("adds", [False, True])
-@pytest.mark.parametrize(("shape", "dtype"), CASES)
-def test_map_gradients_and_running_averages_are_those_of_torch(shape, dtype, adds):
+@pytest.mark.parametrize(("shape", "dtype", "kind"), CASES)
+def test_map_gradients_and_running_averages_are_those_of_torch(shape, dtype, kind):
+    adds = kind == "added"
     inputs = [maps(shape, dtype, seed) for seed in range(1 + adds)]
     dy = maps(shape, dtype, 5) - 3
     own, exact = norm_of(shape[1]), norm_of(shape[1]).double()
-    found = everything(fused, own, dy, *inputs)
-    wanted = everything(relu_of, exact, dy.double(), *[each.double() for each in inputs])
+    found = everything(partial(fused, relu=kind != "norm"), own, dy, *inputs)
+    wanted = everything(
+        nn.Module.__call__ if kind == "norm" else relu_of, exact, dy.double(), *[each.double() for each in inputs]
+    )
     for ours, theirs in zip(found, wanted, strict=True):
         assert (ours.double() - theirs).norm() <= TOLERANCES[dtype] * theirs.norm()
     assert [each.dtype for each in found] == [dtype] * (2 + adds) + [torch.float32] * 4
@@ -99,7 +103,7 @@ def test_other_memory_formats_and_a_channel_without_variance():
     x = maps((4, 8, 4, 4), torch.float32, 0)
     x[:, 2] = 1.5
     added, dy = (maps((4, 8, 4, 4), torch.float32, seed).contiguous() for seed in (1, 2))
-    found = everything(_fused, norm_of(8), dy, x, added)
+    found = everything(partial(_fused, relu=True), norm_of(8), dy, x, added)
     wanted = everything(relu_of, norm_of(8), dy, x, added)
     for ours, theirs in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
@@ -113,7 +117,7 @@ def test_a_network_computes_the_same_fused(monkeypatch):
 
     calls, real = [], fusing._fused
     monkeypatch.setattr(fusing, "DEVICES", ("cuda", "cpu"))
-    monkeypatch.setattr(fusing, "_fused", lambda *args: calls.append(args[2] is None) or real(*args))
+    monkeypatch.setattr(fusing, "_fused", lambda *args, relu: calls.append((len(args), relu)) or real(*args, relu=relu))
     layers = [Convolution(8, 3), ResidualBlock(8, 1), ResidualBlock(12, 2)]
     space = LayerSpace(layers, input_shape=(3, 8, 8), num_classes=10, max_layers=3)
     torch.manual_seed(0)
@@ -129,8 +133,8 @@ def test_a_network_computes_the_same_fused(monkeypatch):
         found.append([logits.detach(), *gradients, *(v.clone().double() for v in network.state_dict().values())])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
-    # The convolution, then the pair and the end of each block.
-    assert calls == [True, True, False, True, False]
+    # The convolution; the pair and the end of a block; those of another, which projects.
+    assert calls == [(3, True), (3, True), (3, True), (3, True), (2, False), (3, True)]
 
 
 @gpu
@@ -154,4 +158,4 @@ def test_kernels_are_captured():
 @pytest.mark.skipif(GPU or INTERPRETED, reason="the kernels themselves are run")
 def test_all_is_right_where_triton_interprets(interpreted):
     # All but the two that need a GPU or no interpreter.
-    assert interpreted(__file__) == (2 * len(CASES) + 5, 2)
+    assert interpreted(__file__) == (len(CASES) + 5, 2)

@@ -35,7 +35,7 @@ KINDS = {
         "_sums", "_statistics", "_normalised", "_parameter_gradients", "_input_gradient",
     ),
     "convolutions": ("conv", "fprop", "dgrad", "wgrad", "cudnn", "implicit"),
-    "heads": ("bmm", "gemm", "nvjet", "splitk", "adaptive_av", "softmax", "nll_loss"),
+    "heads": ("bmm", "gemm", "nvjet", "splitk", "adaptive_av", "_averages", "_spread", "softmax", "nll_loss"),
     "pooling": ("pool",),
     "ReLU and sums": ("clamp", "relu", "threshold", "functor_add", "binaryfunctor", "aten::add"),
     "optimiser": ("fused_sgd", "multi_tensor", "foreach"),
