@@ -86,6 +86,17 @@ def test_a_mean_that_is_large_beside_the_deviation_does_not_drown_it():
 
 @gpu
 @runs
+def test_more_parts_than_are_summed_at_once(monkeypatch):
+    from replaytree.training import norm_kernels
+
+    monkeypatch.setattr(norm_kernels, "PARTS", 2)
+    x, dy = (maps((6, 12, 4, 4), torch.float32, seed) for seed in range(2))
+    for ours, theirs in zip(*(everything(each, norm_of(12), dy, x) for each in (fused, relu_of)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@gpu
+@runs
 @pytest.mark.parametrize("what", [float("nan"), float("inf")])
 def test_what_is_no_number_stays_none(what):
     x = maps((4, 16, 4, 4), torch.float32, 0)
@@ -158,4 +169,4 @@ def test_kernels_are_captured():
 @pytest.mark.skipif(GPU or INTERPRETED, reason="the kernels themselves are run")
 def test_all_is_right_where_triton_interprets(interpreted):
     # All but the two that need a GPU or no interpreter.
-    assert interpreted(__file__) == (len(CASES) + 5, 2)
+    assert interpreted(__file__) == (len(CASES) + 6, 2)
