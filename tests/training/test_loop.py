@@ -9,7 +9,7 @@ from replaytree.data.images import Labelled
 from replaytree.networks.trie import SingleHead
 from replaytree.training.averaging import average_decay
 from replaytree.training.diverged import Diverged
-from replaytree.training.images import validation_accuracies
+from replaytree.training.images import batches_at_once, validation_accuracies, validation_batch
 from replaytree.training.loop import Training, train
 from replaytree.training.recipe import Recipe
 
@@ -218,6 +218,27 @@ def test_the_same_seed_gives_the_same_weights(data):
 def test_a_loss_that_is_not_finite_diverges(data):
     with pytest.raises(Diverged, match=r"loss became (nan|inf)"):
         train(linear_network(), data, epochs=5, recipe=Recipe(learning_rate=1e30, batch_size=4), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "batch", "image", "at_once", "validated"),
+    [
+        # 2 ** 22 numbers are 1,365 images of CIFAR-10, 2 ** 24 are 5,461.
+        ("cpu", 512, 3072, 2, 1024),
+        ("cpu", 64, 3072, 21, 128),
+        ("cuda", 512, 3072, 10, 1024),
+        ("cuda", 64, 3072, 85, 1000),
+        ("cuda", 32, 3072, 170, 512),
+        ("cuda", 1024, 3072, 5, 2048),
+        ("cuda", 64, 3 * 224 * 224, 1, 128),
+        ("cuda", 64, 3 * 96 * 96, 9, 151),
+        ("cpu", 512, 3 * 224 * 224, 1, 1024),
+    ],
+)
+def test_how_many_images_are_prepared_and_validated_at_once(device, batch, image, at_once, validated):
+    place = torch.device(device)
+    assert batches_at_once(batch, image=image, device=place) == at_once
+    assert validation_batch(batch, image=image, device=place) == validated
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
