@@ -132,6 +132,14 @@ Workers = Annotated[
         panel="Machine",
     ),
 ]
+Concurrent = Annotated[
+    int | None,
+    whole(
+        "Trainings at once in this process, up to --ahead; the tree is the same.  [default: on a GPU --ahead, else 1]",
+        least=-LARGEST,
+        panel="Machine",
+    ),
+]
 AsTheyCome = Annotated[
     bool,
     typer.Option(

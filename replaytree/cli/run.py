@@ -13,6 +13,7 @@ from replaytree.cli.closing import print_closing
 from replaytree.cli.declared import configured
 from replaytree.cli.options import (
     AsTheyCome,
+    Concurrent,
     DataDir,
     Episodes,
     GpusPerWorker,
@@ -31,7 +32,7 @@ from replaytree.cli.options import (
     search_of,
 )
 from replaytree.cli.spaces import written
-from replaytree.cli.stopping import stopping_gently
+from replaytree.cli.stopping import stopping_gently, when_it_stops
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
 from replaytree.config.presets import PRESETS, with_preset
@@ -84,6 +85,7 @@ def run(
     trainings: Trainings = None,
     episodes: Episodes = None,
     hours: Hours = None,
+    concurrent: Concurrent = None,
     workers: Workers = None,
     as_they_come: AsTheyCome = False,
     timeout_per_training: TimeoutPerTraining = None,
@@ -123,6 +125,7 @@ def run(
         storage=storage,
         config=config,
         callbacks=_logs(tensorboard),
+        concurrent=concurrent,
         workers=workers,
         as_they_come=as_they_come,
         timeout_per_training=timeout_per_training,
@@ -174,6 +177,7 @@ def resume(
     restart_weights: Annotated[
         bool, typer.Option("--restart-weights", help="Go on with a new supernet; the tree stays.")
     ] = False,
+    concurrent: Concurrent = None,
     workers: Workers = None,
     as_they_come: AsTheyCome = False,
     timeout_per_training: TimeoutPerTraining = None,
@@ -213,6 +217,7 @@ def resume(
         state_dir=state_dir,
         restart_weights=restart_weights,
         **higher,
+        concurrent=concurrent,
         workers=workers,
         as_they_come=as_they_come,
         timeout_per_training=timeout_per_training,
@@ -313,7 +318,7 @@ def _run(
         asked.append(True)
         search.stop()
 
-    with progress, stopping_gently(stop, when=_when(search)):
+    with progress, stopping_gently(stop, when=when_it_stops(search)):
         if not quiet:
             say(escaped(_opening(search, limits, is_long=is_long)), flush=True)
         try:
@@ -389,11 +394,3 @@ def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
     if trainings is None or trainings > MOST_TRAININGS or search.data is None:
         return None
     return training_costs(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
-
-
-def _when(search: Search) -> str:
-    """When a run stops after a request. Workers are not awaited: the slowest may need long."""
-    from replaytree.evaluate import InProcess
-
-    alone = isinstance(search.workers, InProcess)
-    return "after this training" if alone else "now; what is under way is trained again when the search goes on"

@@ -9,8 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from replaytree.cli.text import say
+
+if TYPE_CHECKING:
+    from replaytree.search.search import Search
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A second signal may unwind for this long; then the process ends, even if native code hangs.
@@ -40,6 +44,17 @@ def stopping_gently(stop: Callable[[], None], *, when: str) -> Iterator[None]:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def when_it_stops(search: Search) -> str:
+    """When a run stops after a request. Workers are not awaited: the slowest may need long."""
+    from replaytree.evaluate import Concurrent, InProcess
+
+    if isinstance(search.workers, InProcess):
+        return "after this training"
+    if isinstance(search.workers, Concurrent):
+        return f"after the trainings under way, at most {search.workers.at_once}"
+    return "now; what is under way is trained again when the search goes on"
 
 
 def _leave(number: int, _: FrameType | None) -> None:

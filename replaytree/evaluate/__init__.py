@@ -3,6 +3,7 @@
 from replaytree.config import EvaluatorName
 from replaytree.evaluate.alone import SeparateEvaluator, WholeEvaluator
 from replaytree.evaluate.answer import answer_of, require_evaluator, rescores_of, rescoring, stateful
+from replaytree.evaluate.concurrent import Concurrent
 from replaytree.evaluate.differentiable import DifferentiableEvaluator
 from replaytree.evaluate.evaluators import JointEvaluator
 from replaytree.evaluate.inherited import InheritedEvaluator
@@ -23,6 +24,7 @@ EVALUATORS: dict[EvaluatorName, type[JointEvaluator] | type[SeparateEvaluator] |
 
 __all__ = [
     "EVALUATORS",
+    "Concurrent",
     "DifferentiableEvaluator",
     "InProcess",
     "InheritedEvaluator",

@@ -78,7 +78,8 @@ class _Alone:
             return attempt_in_smaller_batches(
                 run,
                 recipe=self._recipe,
-                fits=lambda recipe: cost.train_bytes(recipe.step_units) <= self._memory_bytes,
+                needed=lambda recipe: cost.train_bytes(recipe.step_units),
+                memory_bytes=self._memory_bytes,
                 seed=seed,
                 device=self._device,
             )

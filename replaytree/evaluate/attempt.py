@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from replaytree.memory import is_out_of_memory
 from replaytree.networks.trie import NodeError
 from replaytree.records import FailureKind, Path, PathEvaluation
+from replaytree.training.baton import alone, using_memory
 from replaytree.training.capture import holds_memory, release_memory
 from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
@@ -41,22 +43,26 @@ def failed_evaluation(failure: Failure, accuracies: Sequence[float | None] = (),
     return PathEvaluation(accuracies, failure=failure.kind, failure_text=failure.text, train_seconds=seconds)
 
 
-def attempt(run: Callable[[], T], *, seed: int, device: torch.device) -> T | Failure:
+def attempt(
+    run: Callable[[], T], *, seed: int, device: torch.device, needed: int = 0, memory_bytes: float = math.inf
+) -> T | Failure:
     """The result of `run`, or its Failure: no exception of a training leaves this function.
 
     The global generators start from `seed` and are left as they were found, so that layers may draw their weights from
     them. No traceback is kept: it would hold the network's memory. The device is the current one meanwhile.
 
     Where memory does not suffice while graphs of earlier trainings hold some, they let it go and `run` is tried again:
-    what fits is not to depend on what was trained before.
+    what fits is not to depend on what was trained before. Nor on what is trained beside it: `run` begins when others
+    leave it the bytes `needed` of the `memory_bytes` that trainings may use, and is tried again when it is alone.
     """
     held = holds_memory(device)
     with on(device):
-        outcome = _once(run, seed=seed, device=device)
+        with using_memory(needed, limit=memory_bytes):
+            outcome = _once(run, seed=seed, device=device)
         if isinstance(outcome, Failure) and outcome.kind == "out_of_memory":
             release_memory(device)
-            if held:
-                return attempt(run, seed=seed, device=device)
+            if alone() or held:
+                return attempt(run, seed=seed, device=device, needed=needed, memory_bytes=memory_bytes)
     return outcome
 
 
@@ -78,16 +84,19 @@ def attempt_in_smaller_batches(
     recipe: Recipe,
     seed: int,
     device: torch.device,
-    fits: Callable[[Recipe], bool] = lambda _: True,
+    needed: Callable[[Recipe], int],
+    memory_bytes: float,
 ) -> T | Failure:
     """As attempt, of `run(recipe)`. Where memory does not suffice, again with half the batch size and learning rate.
 
-    The rate is scaled with the batch size, which keeps the sum of an epoch's steps (Goyal et al., 2017). `fits` is an
-    estimate made in advance, because Linux grants memory that it does not have and then kills the process that uses it.
+    The rate is scaled with the batch size, which keeps the sum of an epoch's steps (Goyal et al., 2017). What is
+    `needed` is estimated in advance and compared with `memory_bytes`, because Linux grants memory that it does not have
+    and then kills the process that uses it.
     """
     while True:
-        if fits(recipe):
-            outcome = attempt(partial(run, recipe), seed=seed, device=device)
+        own = needed(recipe)
+        if own <= memory_bytes:
+            outcome = attempt(partial(run, recipe), seed=seed, device=device, needed=own, memory_bytes=memory_bytes)
             if not (isinstance(outcome, Failure) and outcome.kind == "out_of_memory"):
                 return outcome
         else:

@@ -114,11 +114,15 @@ class JointEvaluator:
             return evaluations
 
         if len(paths) > 1:
-            return attempt(partial(run, self._recipe), seed=seed, device=self._device)
+            needed, limit = cost.train_bytes(self._recipe.batch_size), self._memory_bytes
+            return attempt(
+                partial(run, self._recipe), seed=seed, device=self._device, needed=needed, memory_bytes=limit
+            )
         return attempt_in_smaller_batches(
             run,
             recipe=self._recipe,
-            fits=lambda recipe: cost.train_bytes(recipe.batch_size) <= self._memory_bytes,
+            needed=lambda recipe: cost.train_bytes(recipe.batch_size),
+            memory_bytes=self._memory_bytes,
             seed=seed,
             device=self._device,
         )

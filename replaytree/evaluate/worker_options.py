@@ -1,4 +1,4 @@
-"""Where the trainings of a run happen: in this process, in others on this machine, or on Ray."""
+"""Where the trainings of a run happen: in this process, one or several at once, in others here, or on Ray."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """How many workers a run has, and where. They are not stored: each run says it anew.
+    """How many workers a run has, and where. This is not stored: each run says it anew.
 
     `workers` None: this process alone, or with an `address` as many as the Ray cluster there has CPUs or GPUs. The
     address is `auto`, HOST:PORT, or `local` for a cluster of this machine alone. `gpus_per_worker` None: an equal share
@@ -23,6 +23,8 @@ class WorkerOptions:
 
     Results are taken in the order of proposal, so that seed and number of workers decide the tree, or `as_they_come`.
     A training that takes more than `timeout` seconds is an error.
+
+    `concurrent`: how many trainings of this process go on at once; None: on a GPU as many as are proposed ahead.
     """
 
     workers: int | None = None
@@ -30,11 +32,20 @@ class WorkerOptions:
     gpus_per_worker: float | None = None
     as_they_come: bool = False
     timeout: float | None = None
+    concurrent: int | None = None
 
     def __post_init__(self) -> None:
         workers, gpus = self.workers, self.gpus_per_worker
         if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
             raise ConfigError(f"workers is {workers!r}; it must be a whole number of at least 1 (--workers)")
+        at_once = self.concurrent
+        if at_once is not None and (isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1):
+            raise ConfigError(f"concurrent is {at_once!r}; it must be a whole number of at least 1 (--concurrent)")
+        if at_once is not None and self:
+            raise ConfigError(
+                f"concurrent is {at_once}, which is for trainings of this process, and others are to train; leave out "
+                f"--concurrent, or --workers and --ray-address"
+            )
         if gpus is not None and not (math.isfinite(gpus) and gpus >= 0 and (gpus <= 1 or float(gpus).is_integer())):
             raise ConfigError(
                 f"gpus_per_worker is {gpus!r}; it must be a fraction up to 1, or a whole number (--gpus-per-worker)"

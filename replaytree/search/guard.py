@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from replaytree.config import Budget
 from replaytree.evaluate import answer_of
 from replaytree.records import Evaluator, Path, PathEvaluation
+from replaytree.training.baton import alone as no_other_trains
 from replaytree.tree import ReplayTree
 
 MAX_DEATHS = 2
@@ -47,6 +48,9 @@ class Guard:
             return []
         tree, together = self._tree(), _key(paths)
         deaths = tree.deaths_in(together)
+        if deaths:
+            # If the process dies once more, it is known what killed it.
+            no_other_trains()
         if deaths < MAX_DEATHS:
             with tree.training(together):
                 return answer_of(evaluator, paths, budget=budget, seed=seed)

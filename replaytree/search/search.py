@@ -58,8 +58,8 @@ class Search:
     from_arrays(), of any images; no database holds them, so they are given again to resume(). Raises ConfigError,
     DataError, SpaceError or StorageError before anything is stored.
 
-    `workers`, `ray_address`, `gpus_per_worker`, `as_they_come` and `timeout_per_training` say where the trainings run
-    this time, as the fields of WorkerOptions. They are not stored.
+    `workers`, `ray_address`, `gpus_per_worker`, `as_they_come`, `timeout_per_training` and `concurrent` say where the
+    trainings run this time, as the fields of WorkerOptions. They are not stored.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Search:
         gpus_per_worker: float | None = None,
         as_they_come: bool = False,
         timeout_per_training: float | None = None,
+        concurrent: int | None = None,
         **options: Unpack[SearchKeywords],
     ) -> None:
         given: dict[str, Any] = dict(options)
@@ -92,7 +93,7 @@ class Search:
         config = configured(config, given, space=space, own=evaluator is not None or data is not None)
         data = given_data(data, config, told_options)
         engine = engine_for_a_new(name, storage, own=evaluator is not None or data is not None)
-        told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
+        told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training, concurrent)
         require_no_ahead(config, told)
         parts = assembled(config, space, evaluator, data, told, transforms=transforms, tree=lambda: self.tree)
         state = EvaluatorState(parts.state, begun_in=config.machine.state_dir)
@@ -125,6 +126,7 @@ class Search:
         gpus_per_worker: float | None = None,
         as_they_come: bool = False,
         timeout_per_training: float | None = None,
+        concurrent: int | None = None,
     ) -> Search:
         """Continue a stored search exactly where it stands, perhaps on another device or with the data elsewhere.
 
@@ -160,7 +162,7 @@ class Search:
             data = data_again(config, info, name, transforms=transforms)
         if space is None:
             space = rebuilt(info.space, name, max_layers=asked.space.max_layers)
-        told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training)
+        told = WorkerOptions(workers, ray_address, gpus_per_worker, as_they_come, timeout_per_training, concurrent)
         require_same_table(table_digest(config), info, name)
         parts = assembled(config, space, evaluator, data, told, tree=lambda: self.tree)
         begun_in = config.machine.state_dir

@@ -11,6 +11,7 @@ from replaytree.config import SearchConfig
 from replaytree.cpus import usable_cpus
 from replaytree.errors import ConfigError
 from replaytree.evaluate import (
+    Concurrent,
     InProcess,
     ProcessCrew,
     RayCluster,
@@ -23,9 +24,11 @@ from replaytree.evaluate import (
     require_evaluator,
     stateful,
 )
+from replaytree.evaluate.workers import Ask
 from replaytree.records import Evaluator
 from replaytree.search.guard import Guard
 from replaytree.training import Threads, resolve_device
+from replaytree.training.device import numbered
 from replaytree.tree import ReplayTree
 
 _log = logging.getLogger("replaytree")
@@ -65,6 +68,12 @@ def require_able(options: WorkerOptions, config: SearchConfig, evaluator: Evalua
             f"weights are {weights}, and the evaluator is of your own, which has weights of its own; leave out one of "
             f"them"
         )
+    if (options.concurrent or 1) > 1 and (weights != "fresh" or stateful(evaluator) is not None):
+        why = f"with --weights {weights}" if weights != "fresh" else f"with the state of {type(evaluator).__name__}"
+        raise ConfigError(
+            f"concurrent is {options.concurrent}, and {why} every training goes on from the one before it; leave out "
+            f"--concurrent"
+        )
     if stateful(evaluator) is not None and (config.ahead or 1) > 1:
         raise ConfigError(
             f"ahead is {config.ahead}, and evaluator {type(evaluator).__name__} has a state that goes from training to "
@@ -91,10 +100,9 @@ def _require_one_supernet(options: WorkerOptions, strategy: str, evaluator: Eval
             f"strategy {strategy} learns from the gradient of a supernet that it trains, and the evaluator is of your "
             f"own; leave out evaluator=, or choose another strategy"
         )
-    if options:
-        raise ConfigError(
-            f"strategy {strategy} trains one supernet, in this process; leave out --workers and --ray-address"
-        )
+    if options or (options.concurrent or 1) > 1:
+        flags = "--workers and --ray-address" if options else "--concurrent"
+        raise ConfigError(f"strategy {strategy} trains one supernet, in this process; leave out {flags}")
 
 
 def cluster_for(options: WorkerOptions, *, device: str, shared_bytes: int | None) -> RayCluster | None:
@@ -127,8 +135,7 @@ def workers_for(
     takes its place. `tree` is where this process notes what it trains; it is asked for when a training begins.
     """
     if not options:
-        own_evaluator = make(config) if evaluator is None else evaluator
-        return InProcess(own_evaluator, ask=Guard(tree).ask, ahead=config.ahead or 1)
+        return _in_process(make(config) if evaluator is None else evaluator, options, config, ask=Guard(tree).ask)
     if evaluator is not None:
         require_evaluator(evaluator)
         parts = {"evaluator": evaluator}
@@ -150,3 +157,21 @@ def workers_for(
             count, cpus, cpus,
         )  # fmt: skip
     return WorkerPool(crew, count, as_they_come=options.as_they_come, timeout=options.timeout)
+
+
+def _in_process(evaluator: Evaluator, options: WorkerOptions, config: SearchConfig, *, ask: Ask) -> Workers:
+    """This process, with as many trainings at once as were asked for, or on a GPU as many as are proposed ahead."""
+    ahead = config.ahead or 1
+    if ahead == 1 and (options.concurrent or 1) == 1:
+        return InProcess(evaluator, ask=ask)
+    device = resolve_device(config.machine.device)
+    asked = options.concurrent or (ahead if device.type == "cuda" else 1)
+    if asked > ahead:
+        _log.warning(
+            "concurrent is %d, and the search proposes %d ahead: %s at once; a new search with --ahead %d has more",
+            asked, ahead, "1 trains" if ahead == 1 else f"{ahead} train", asked,
+        )  # fmt: skip
+    at_once = min(asked, ahead)
+    if at_once == 1:
+        return InProcess(evaluator, ask=ask, ahead=ahead)
+    return Concurrent(evaluator, at_once=at_once, ahead=ahead, device=numbered(device), ask=ask)

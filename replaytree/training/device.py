@@ -89,6 +89,11 @@ def on(device: torch.device) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
+def numbered(device: torch.device) -> torch.device:
+    """The device with the number of the GPU, which `cuda` alone lacks: streams and generators are kept by it."""
+    return torch.device("cuda", torch.cuda.current_device()) if str(device) == "cuda" else device
+
+
 def usable_bytes(device: torch.device, *, share: float = 1.0) -> int:
     """The memory that trainings may use: 0.8 of a GPU's, and half of a CPU's, which other programs also need.
 

@@ -16,6 +16,7 @@ from replaytree.data import Data, ImageData
 from replaytree.networks.reading import Reading
 from replaytree.networks.regularised import RegularisedNetwork
 from replaytree.training.averaging import TriggeredAverage, WeightAverage
+from replaytree.training.baton import hand_on, require_run
 from replaytree.training.class_weights import class_weights
 from replaytree.training.compiled import compile_network, compiler_errors
 from replaytree.training.device import on
@@ -109,6 +110,7 @@ class Training:
             with using(self._threads()), on(self._device), whole_float32(self._device), compiler_errors():
                 self._run_epoch()
             self.epoch += 1
+            hand_on()
             losses = self._step.losses()
             if not all(map(math.isfinite, losses)):
                 raise Diverged(
@@ -124,6 +126,7 @@ class Training:
             self._network.begin()
         batches = self._examples.batches(generator=self._generator, epoch=self.epoch)
         for step, (inputs, labels_B) in enumerate(batches, start=self.epoch * self._epoch_steps):
+            require_run()
             self._set_rate(self._recipe.rate(step, self._steps, epoch_steps=self._epoch_steps))
             if self._final is not None:
                 self._final.set_rate(self._recipe.drop_path * step / self._steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -63,21 +63,40 @@ def whole_float32(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    cudnn: Any = torch.backends.cudnn
-    kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
-    before = [kind.fp32_precision for kind in kinds]
-    # The older switch, too: torch refuses to read it where it differs from the newer ones, and torch.compile reads it.
-    older = None
-    with suppress(RuntimeError):
-        older = cudnn.allow_tf32
+    restore = kept_rounding()
     try:
-        if older is not None:
-            cudnn.allow_tf32 = False
-        for kind in kinds:
+        # The older switch, too: torch refuses to read it where it differs from the newer ones, and torch.compile reads
+        # it.
+        if _older_switch() is not None:
+            torch.backends.cudnn.allow_tf32 = False
+        for kind in _kinds():
             kind.fp32_precision = "ieee"
         yield
     finally:
+        restore()
+
+
+def kept_rounding() -> Callable[[], None]:
+    """How products of float32 are rounded now, for all threads, as a call that lets it be so again."""
+    older, kinds = _older_switch(), _kinds()
+    before = [kind.fp32_precision for kind in kinds]
+
+    def restore() -> None:
         if older is not None:
-            cudnn.allow_tf32 = older
+            torch.backends.cudnn.allow_tf32 = older
         for kind, value in zip(kinds, before, strict=True):
             kind.fp32_precision = value
+
+    return restore
+
+
+def _kinds() -> tuple[Any, ...]:
+    cudnn: Any = torch.backends.cudnn
+    return (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+
+
+def _older_switch() -> bool | None:
+    """The switch for all of cuDNN; None where it cannot be read, because the newer ones differ."""
+    with suppress(RuntimeError):
+        return bool(torch.backends.cudnn.allow_tf32)
+    return None

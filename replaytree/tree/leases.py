@@ -63,7 +63,7 @@ class Holder:
     def left(self) -> Deaths:
         """What the next driver takes over: with the training that it died in, if it died and did not just let go."""
         died = self.is_gone and self.process != process_identity(os.getpid())
-        return self.deaths.inherited() if died or self.silent_seconds > SILENT_SECONDS else self.deaths.ended()
+        return self.deaths.inherited() if died or self.silent_seconds > SILENT_SECONDS else self.deaths.let_go()
 
     @property
     def text(self) -> str:

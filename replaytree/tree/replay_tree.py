@@ -258,7 +258,7 @@ class ReplayTree(StoredSearch):
         try:
             yield
         finally:
-            lease.note(lease.deaths.ended())
+            lease.note(lease.deaths.ended(training))
 
     def require_free(self) -> None:
         """Raise SearchHeld where a process drives the search that is not known to be gone."""

@@ -122,7 +122,8 @@ def is_deaths(text: str) -> bool:
         return False
     counts, under_way = values.get("counts"), values.get("under_way")
     counted = isinstance(counts, dict) and all(type(count) is int and count >= 1 for count in counts.values())
-    return counted and isinstance(under_way, str | None)
+    several = isinstance(under_way, list) and all(isinstance(key, str) for key in under_way)
+    return counted and (several or isinstance(under_way, str | None))
 
 
 def read_training(text: str) -> dict[str, Any]:

@@ -7,10 +7,13 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+import torch
 
 from replaytree.config import Budget
+from replaytree.evaluate import Concurrent
 from replaytree.records import PathEvaluation
-from replaytree.search.guard import DIED, Guard
+from replaytree.search.guard import DIED, Guard, _key
+from replaytree.training.baton import hand_on
 from replaytree.tree.deaths import Deaths
 
 TWICE = f"{DIED} 2 times (a crash in native code, out of memory, or killed)"
@@ -43,9 +46,9 @@ class Tree:
             self.deaths = self.deaths.inherited()
             raise
         except BaseException:
-            self.deaths = self.deaths.ended()
+            self.deaths = self.deaths.ended(training)
             raise
-        self.deaths = self.deaths.ended()
+        self.deaths = self.deaths.ended(training)
 
 
 class Deadly:
@@ -160,3 +163,29 @@ def test_a_search_whose_processes_are_killed_goes_on_without_the_path(tmp_path):
     assert [path for path, *_ in stored].count(1) > 1
     assert stored == [[path, "error", next(expected)] if path == 1 else [path, None, ""] for path, *_ in stored]
     assert done.stderr.count("is put aside") == 1
+
+
+def test_what_a_process_has_died_in_once_is_trained_while_nothing_else_is():
+    """If several were under way then, the next death tells which of them it was."""
+    tree, log = Tree(), []
+    tree.deaths = Deaths({_key([(2,)]): 1, _key([(3,)]): 1})
+
+    class Epochs:
+        def evaluate(self, paths, *, budget, seed):
+            for _ in range(2):
+                log.append((paths[0][0], tree.deaths.under_way.count(_key(paths)), len(tree.deaths.under_way)))
+                hand_on()
+            return [PathEvaluation([0.5])]
+
+    workers = Concurrent(Epochs(), at_once=4, ahead=4, device=torch.device("cpu"), ask=Guard(lambda: tree).ask)
+    for number in range(4):
+        workers.submit(number, [(number,)], budget=Budget(1), seed=0)
+    for _ in range(4):
+        workers.next()
+    workers.close()
+    assert sorted(path for path, *_ in log) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert [under_way for path, _, under_way in log if path in (2, 3)] == 4 * [1]
+    assert max(under_way for path, _, under_way in log if path in (0, 1)) == 2
+    assert all(own == 1 for _, own, _ in log)
+    # They have ended with the process alive.
+    assert tree.deaths == Deaths()

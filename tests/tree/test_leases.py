@@ -261,7 +261,7 @@ def test_the_training_under_way_is_noted_and_the_note_goes_with_the_lease(tree):
     with tree.driving():
         assert row(tree).deaths is None
         with tree.training("a"):
-            assert Deaths.of_text(row(tree).deaths) == Deaths({}, "a")
+            assert Deaths.of_text(row(tree).deaths) == Deaths({}, ("a",))
         assert row(tree).deaths is None
         with pytest.raises(KeyError), tree.training("b"):
             raise KeyError

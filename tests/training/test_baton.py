@@ -1,0 +1,403 @@
+"""Threads that train by turns: what each of them sees, who may begin, and on which streams a GPU works for them."""
+
+import threading
+from collections import deque
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+import torch
+
+from replaytree.data import load_data
+from replaytree.networks.trie import PrefixNetwork
+from replaytree.space import LayerSpace, xu24
+from replaytree.training import baton
+from replaytree.training.baton import Relay, Runner, Standing, Stopped, alone, hand_on, require_run, using_memory
+from replaytree.training.loop import Training
+from replaytree.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+GPU = torch.device("cuda:1")
+
+
+class Queue(deque):
+    """Tells when a thread has begun to wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.came = threading.Semaphore(0)
+
+    def append(self, lock):
+        super().append(lock)
+        self.came.release()
+
+
+def together(*jobs, device=CPU, relay=None):
+    """What the jobs return or raise, each in a thread of its own, begun in this order."""
+    relay = relay or Relay(device)
+    relay._queue = Queue()
+    outcomes = [None] * len(jobs)
+
+    def work(place, standing):
+        outcomes[place] = Runner(relay, place).run(jobs[place], standing)
+
+    threads = [
+        threading.Thread(target=work, args=(place, Standing(device, copied=True)), daemon=True)
+        for place in range(len(jobs))
+    ]
+    for thread in threads:
+        thread.start()
+        assert relay._queue.came.acquire(timeout=60)
+    with relay.given():
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+    return outcomes
+
+
+def told(log, name, *, times=3):
+    for number in range(times):
+        log.append(f"{name}{number}")
+        hand_on()
+    return name
+
+
+def test_they_run_by_turns_and_each_returns_what_is_its_own():
+    log = []
+    assert together(*(partial(told, log, name) for name in "abc")) == ["a", "b", "c"]
+    assert log == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+def test_without_others_nothing_waits():
+    hand_on()
+    require_run()
+    assert not alone()
+    with using_memory(10**9, limit=1):
+        pass
+
+
+def test_an_error_is_the_outcome_of_its_own_job():
+    def fails():
+        hand_on()
+        raise SystemExit(3)
+
+    log = []
+    other, failed = together(partial(told, log, "a"), fails)
+    assert (other, type(failed), failed.code) == ("a", SystemExit, 3)
+    assert log == ["a0", "a1", "a2"]
+
+
+def test_random_numbers_and_threads_are_as_they_would_be_alone():
+    def draws(seed, threads):
+        if seed is not None:
+            torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        found = []
+        for _ in range(3):
+            found.append((torch.rand(()).item(), torch.get_num_threads()))
+            hand_on()
+        return found
+
+    torch.manual_seed(1)
+    before = torch.get_rng_state(), torch.get_num_threads()
+    jobs = [partial(draws, None, 1), partial(draws, 7, 2), partial(draws, 8, 1)]
+    by_turns = together(*jobs)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.get_num_threads() == before[1]
+    singly = [together(job)[0] for job in jobs]
+    assert by_turns == singly
+    assert len({number for found in by_turns for number, _ in found}) == 9
+    assert [found[2][1] for found in by_turns] == [1, 2, 1]
+
+
+def test_trainings_side_by_side_are_to_the_bit_those_of_each_alone():
+    data = load_data("digits", train_limit=200)
+    space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=2)
+
+    def trained(seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = PrefixNetwork(space, [(seed, 0)], 10)
+            training = Training(network, data, epochs=3, recipe=Recipe(batch_size=50), seed=seed)
+            training.run(until=3)
+            return training.validate(), [weight.sum().item() for weight in network.parameters()]
+
+    assert together(*(partial(trained, seed) for seed in range(3))) == [trained(seed) for seed in range(3)]
+
+
+def test_one_that_lacks_room_begins_when_others_leave_it_and_says_so_once(caplog):
+    log = []
+
+    def uses(name, needed):
+        with using_memory(needed, limit=10):
+            told(log, name, times=2)
+
+    together(*(partial(uses, name, needed) for name, needed in [("a", 6), ("b", 5), ("c", 3), ("d", 99)]))
+    # `c` fits beside `a`; `b` when `a` has ended; `d`, which never fits, when it has all for itself.
+    assert log == ["a0", "c0", "a1", "c1", "b0", "b1", "d0", "d1"]
+    assert len(caplog.records) == 1
+    assert "trainings at once do not fit into the 0.0 GiB that trainings may use" in caplog.text
+
+
+def test_one_that_wants_to_be_alone_waits_for_those_under_way_and_others_for_it():
+    log = []
+
+    def lone(name):
+        told(log, name, times=1)
+        log.append(f"{name} alone {alone()}")
+        told(log, name, times=2)
+        log.append(f"{name} again {alone()}")
+
+    together(partial(lone, "a"), partial(told, log, "b"), partial(lone, "c"))
+    assert log == [
+        "a0", "b0", "c0", "b1", "b2",
+        "a alone True", "a0", "a1", "a again False",
+        "c alone True", "c0", "c1", "c again False",
+    ]  # fmt: skip
+
+
+def test_what_begins_later_waits_for_the_one_that_is_alone():
+    log, relay = [], Relay(CPU)
+
+    def lone():
+        assert alone()
+        late = partial(Runner(relay, 1).run, partial(log.append, "late"), Standing(CPU))
+        thread = threading.Thread(target=late, daemon=True)
+        relay._queue.came = threading.Semaphore(0)
+        thread.start()
+        assert relay._queue.came.acquire(timeout=60)
+        told(log, "a")
+        return thread
+
+    [thread] = together(lone, relay=relay)
+    with relay.given():
+        thread.join(60)
+    assert log == ["a0", "a1", "a2", "late"]
+
+
+def test_one_that_waits_to_be_alone_keeps_no_room_from_others():
+    def lacks():
+        with using_memory(6, limit=10):
+            hand_on()
+        return alone()
+
+    def later():
+        hand_on()
+        with using_memory(6, limit=10):
+            hand_on()
+
+    assert together(lacks, later) == [True, None]
+
+
+def test_a_run_that_has_ended_ends_what_is_under_way_and_what_waits():
+    relay, log = Relay(CPU), []
+
+    def ends():
+        with using_memory(9, limit=10):
+            hand_on()
+            relay.stopped = True
+            relay.changed()
+            require_run()
+
+    def waits():
+        hand_on()
+        with using_memory(9, limit=10):
+            log.append("never")
+
+    def lone():
+        alone()
+        log.append("never")
+
+    outcomes = together(waits, ends, lone, relay=relay)
+    assert [type(outcome) for outcome in outcomes] == 3 * [Stopped]
+    assert log == []
+
+
+def test_an_epoch_goes_no_further_when_the_run_has_ended():
+    data = load_data("digits", train_limit=200)
+    relay, steps = Relay(CPU), []
+    space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=1)
+
+    def trained():
+        training = Training(PrefixNetwork(space, [(0,)], 10), data, epochs=9, recipe=Recipe(batch_size=20), seed=0)
+        step = training._step
+
+        def counted(*batch):
+            steps.append(1)
+            relay.stopped = len(steps) == 4
+            step(*batch)
+
+        counted.begin = step.begin
+        training._step = counted
+        training.run(until=9)
+
+    [outcome] = together(trained, relay=relay)
+    assert (type(outcome), len(steps)) == (Stopped, 4)
+
+
+def test_ctrl_c_while_waiting_for_the_baton_leaves_it_to_others(monkeypatch):
+    relay = Relay(CPU)
+
+    class Interrupted:
+        """A lock that its owner does not wait for."""
+
+        def __init__(self):
+            self.taken = False
+
+        def acquire(self):
+            if self.taken:
+                raise KeyboardInterrupt
+            self.taken = True
+
+        def release(self):
+            self.taken = False
+
+    real = threading.Lock
+    monkeypatch.setattr(threading, "Lock", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        relay.take()
+    monkeypatch.setattr(threading, "Lock", real)
+    assert not relay._queue
+    assert together(lambda: 5, relay=relay) == [5]
+
+
+class Event:
+    def __init__(self, gpu, blocking):
+        assert blocking
+        self.gpu = gpu
+
+    def record(self, stream):
+        self.stream = stream
+        self.gpu.calls.append(f"record on {stream}")
+
+    def synchronize(self):
+        # A thread that waits for the GPU has handed the baton on.
+        assert not self.gpu.relay.held_here
+        self.gpu.calls.append(f"event of {self.stream}")
+
+
+class Stream:
+    def __init__(self, gpu, number):
+        self.gpu, self.number = gpu, number
+
+    def __repr__(self):
+        return f"stream {self.number}"
+
+    def wait_stream(self, other):
+        self.gpu.calls.append(f"{self} waits for {other}")
+
+    def synchronize(self):
+        self.gpu.calls.append(f"synchronize {self}")
+
+
+class Generator:
+    """Of torch's generators for GPUs, what a Standing moves: which state is in use, and copies of one."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def graphsafe_get_state(self):
+        return Generator(self.state)
+
+    def clone_state(self):
+        return Generator(list(self.state))
+
+    def graphsafe_set_state(self, other):
+        self.state = other.state
+
+
+class Gpu:
+    """Streams that are current for a thread, and a generator whose state may be another's."""
+
+    def __init__(self, monkeypatch):
+        self.calls, self.made, self.here = [], 0, threading.local()
+        self.generator = Generator([5])
+        for name, value in {
+            "init": lambda: None, "Stream": self._stream, "stream": self._within, "Event": partial(Event, self),
+            "current_stream": lambda device: getattr(self.here, "stream", "default"),
+            "device": self._on, "default_generators": (None, self.generator),
+        }.items():  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(baton, "_streams", {})
+        self.relay = Relay(GPU)
+
+    def _stream(self, device):
+        assert device == GPU
+        self.made += 1
+        return Stream(self, self.made - 1)
+
+    @contextmanager
+    def _within(self, stream):
+        self.here.stream = stream
+        yield
+        self.here.stream = "default"
+
+    @contextmanager
+    def _on(self, device):
+        self.here.device = device
+        yield
+        self.here.device = None
+
+
+def test_on_a_gpu_each_has_a_stream_of_its_own_and_waits_for_it_without_the_baton(monkeypatch):
+    gpu, seen = Gpu(monkeypatch), []
+
+    def trains(name):
+        seen.append((name, repr(torch.cuda.current_stream(GPU)), gpu.here.device))
+        hand_on()
+        seen.append((name, repr(torch.cuda.current_stream(GPU)), gpu.here.device))
+
+    together(partial(trains, "a"), partial(trains, "b"), device=GPU, relay=gpu.relay)
+    assert sorted(seen) == 2 * [("a", "stream 0", GPU)] + 2 * [("b", "stream 1", GPU)]
+    assert [call for call in gpu.calls if "0" in call] == [
+        "stream 0 waits for default", "record on stream 0", "event of stream 0", "synchronize stream 0",
+    ]  # fmt: skip
+    # In the next run there are the same streams: torch has 32.
+    gpu.relay = Relay(GPU)
+    together(partial(trains, "c"), device=GPU, relay=gpu.relay)
+    assert gpu.made == 2
+
+
+def test_what_a_training_leaves_on_a_gpu_is_done_before_another_may_take_it(monkeypatch):
+    gpu = Gpu(monkeypatch)
+
+    def trains():
+        with using_memory(1, limit=2):
+            gpu.calls.clear()
+        return list(gpu.calls)
+
+    assert together(trains, device=GPU, relay=gpu.relay) == [["synchronize stream 0"]]
+
+
+def test_on_a_gpu_the_generators_state_goes_with_the_baton_and_is_no_copy(monkeypatch):
+    gpu = Gpu(monkeypatch)
+    own = gpu.generator
+    main, seen = own.state, []
+
+    def draws(name):
+        state = own.state
+        for _ in range(2):
+            assert own.state is state
+            state.append(name)
+            hand_on()
+        seen.append(state)
+
+    together(partial(draws, 1), partial(draws, 2), device=GPU, relay=gpu.relay)
+    assert sorted(seen) == [[5, 1, 1], [5, 2, 2]]
+    assert own.state is main
+    assert main == [5]
+
+
+def test_how_float32_is_rounded_goes_with_the_baton(monkeypatch):
+    gpu, seen = Gpu(monkeypatch), []
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+
+    def trains(kind):
+        conv.fp32_precision = kind
+        hand_on()
+        seen.append((kind, conv.fp32_precision))
+
+    together(partial(trains, "ieee"), partial(trains, "tf32"), device=GPU, relay=gpu.relay)
+    assert sorted(seen) == [("ieee", "ieee"), ("tf32", "tf32")]
+    assert conv.fp32_precision == before
