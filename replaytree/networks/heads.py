@@ -114,12 +114,15 @@ class AlikeHeads(nn.Module):
         if self.hidden is None:
             return torch.baddbmm(own(self.bias), cells_NRC, own(self.weight))
         units_RX = torch.bmm(cells_NRC, own(self.hidden)).transpose(0, 1).flatten(1)
-        normed_RX = self._normed(units_RX, rows)
-        units_BGX = functional.relu(normed_RX.view(-1, self._cells, normed_RX.shape[1]))
+        units_BGX = self.activated(units_RX, rows).view(-1, self._cells, units_RX.shape[1])
         # Not mean(), which divides on every cell on the way back.
         averages_BX = units_BGX.sum(dim=1) / self._cells
         averages_NBU = averages_BX.view(len(averages_BX), len(rows), -1).transpose(0, 1)
         return torch.baddbmm(own(self.bias), averages_NBU, own(self.weight))
+
+    def activated(self, units_RX: Tensor, rows: Sequence[int]) -> Tensor:
+        """Batch norm and ReLU of the units of some rows, as `forward` calls it (see training/fusing.py)."""
+        return functional.relu(self._normed(units_RX, rows))
 
     def _normed(self, units_RX: Tensor, rows: Sequence[int]) -> Tensor:
         """Batch norm of the units of some rows, one after the other in X; of all in one call."""

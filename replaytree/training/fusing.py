@@ -6,7 +6,7 @@ Shapes: B images, C channels, H rows, W columns of a feature map.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib.util import find_spec
@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from replaytree.networks.heads import Heads
+from replaytree.networks.heads import AlikeHeads, Heads
 from replaytree.space.layers.modules.residual import ResidualModule
 
 _log = logging.getLogger(__name__)
 
+Norms = nn.BatchNorm1d | nn.BatchNorm2d
 Call = Callable[[Tensor], Tensor]
 # Tests let Triton interpret the kernels on the CPU.
 DEVICES: tuple[str, ...] = ("cuda",)
@@ -61,6 +62,8 @@ def _fused_method(module: nn.Module) -> tuple[str, Callable[..., Any] | None]:
     """A method of a module and what is to be called instead of it; None where it has nothing to fuse."""
     if type(module) is Heads:
         return "pool", partial(tapped, module.pool)
+    if type(module) is AlikeHeads:
+        return "activated", partial(activated, module)
     if type(module) is nn.BatchNorm2d:
         return "forward", partial(normed, module)
     if type(module) is nn.AvgPool2d:
@@ -122,8 +125,16 @@ def normed(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> Tensor:
     return _fused(norm, x_BCHW, relu=False) if suits(norm, x_BCHW) else nn.BatchNorm2d.forward(norm, x_BCHW)
 
 
-def suits(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> bool:
-    """Whether the kernels compute this: batch norm in training, with all that nn.BatchNorm2d has unless told otherwise.
+def activated(heads: AlikeHeads, units_RX: Tensor, rows: Sequence[int]) -> Tensor:
+    """Batch norm and ReLU of the units of heads: of all in one, where the kernels suit."""
+    units_RX11 = units_RX[:, :, None, None]
+    if heads.norm.num_features == units_RX.shape[1] and suits(heads.norm, units_RX11):
+        return _fused(heads.norm, units_RX11, relu=True)[:, :, 0, 0]
+    return AlikeHeads.activated(heads, units_RX, rows)
+
+
+def suits(norm: Norms, x_BCHW: Tensor) -> bool:
+    """Whether the kernels compute this: batch norm in training, with all that torch's modules have by default.
 
     The map is in channels_last, and has more than one pixel a channel, which torch asks for as well.
     """
@@ -183,7 +194,7 @@ def _tap(x_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return both
 
 
-def _fused(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None = None, *, relu: bool) -> Tensor:
+def _fused(norm: Norms, x_BCHW: Tensor, added_BCHW: Tensor | None = None, *, relu: bool) -> Tensor:
     from replaytree.training.norm_kernels import Norm
 
     if added_BCHW is not None:

@@ -26,7 +26,8 @@ def calls(monkeypatch):
 
     def computed(norm, x, added=None, *, relu):
         found.append((norm.num_features, "added" if added is not None else "relu" if relu else "norm"))
-        y = sum((added,) if added is not None else (), nn.BatchNorm2d.forward(norm, x))
+        plain = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=True)
+        y = plain if added is None else plain + added
         return torch.relu(y) if relu else y
 
     def tapped(x, grid):
@@ -135,6 +136,21 @@ def test_cells_of_other_sizes_and_formats_are_averaged_by_torch(calls):
     assert calls == [(3, 2)]
 
 
+def test_heads_that_are_not_all_asked_for_are_computed_apart(calls):
+    torch.manual_seed(0)
+    heads = Heads([(3, 2, 2)] * 2, [(2, 2)] * 2, [6] * 2, 5, passes_on=[1.0] * 2)
+    features = maps(7, 3, 2, 2)
+    read = {place: heads.read(place, features)[1] for place in range(2)}
+    plain = heads(read)
+    with Fusing(heads).within():
+        both = heads(read)
+        assert calls == [(12, "relu")]
+        one = heads({1: read[1]})
+    torch.testing.assert_close(both, plain, rtol=0, atol=0)
+    torch.testing.assert_close(one, plain[1:])
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize(("fuse", "wanted"), [(True, True), (False, False)])
 def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monkeypatch, fuse, wanted):
     monkeypatch.setattr(step, "can_fuse", lambda device: True)
@@ -145,11 +161,13 @@ def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monke
     training = Training(network, data, epochs=2, recipe=Recipe(batch_size=20, fuse=fuse), seed=0)
     training.run(until=1)
     steps = training._epoch_steps
-    assert calls == steps * [(8, "relu"), (8, "added"), (4, 4), (16, "relu"), (4, 4)] * wanted
+    assert (
+        calls == steps * [(8, "relu"), (8, "added"), (4, 4), (16, "relu"), (4, 4), (32, "relu"), (64, "relu")] * wanted
+    )
     training.network_changed()
     training.run(until=2)
     training.validate()
-    assert len(calls) == 2 * 5 * steps * wanted
+    assert len(calls) == 2 * 7 * steps * wanted
 
 
 @pytest.fixture
