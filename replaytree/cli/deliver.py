@@ -209,17 +209,19 @@ def export(
     """
     from replaytree.deliver import Int8Options, data_again, format_of
     from replaytree.deliver import export as write
+    from replaytree.deliver.load import require_file
     from replaytree.deliver.weights import read_weights
 
     form = form or format_of(out)
     if Path(name).suffix == ".safetensors":
         weights = Path(name)
+        require_file(weights)
     else:
         weights = _weights(name, storage, node=node, seed=seed)
         data_dir = data_dir or tree_of(storage, name).info().config.source.data_dir
-    if not weights.exists():
-        again = command("retrain", name, storage=storage, data_dir=data_dir)
-        raise ConfigError(f"there is no file {weights}; `{again}` writes it")
+        if not weights.exists():
+            again = command("retrain", name, storage=storage, data_dir=data_dir)
+            raise ConfigError(f"there is no file {weights}; `{again}` writes it")
     _, description = read_weights(weights)
     if description.data is None:
         raise ConfigError(

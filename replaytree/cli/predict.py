@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A .safetensors, .onnx, .pt2 or .py file that replaytree wrote.")],
+    model: Annotated[
+        Path, typer.Argument(help="A .safetensors, .onnx, .pt2, .py or .tflite file that replaytree wrote.")
+    ],
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Pictures, folders of them, or .npy files of images; for a model of text, text files.",
+            help="Pictures, folders of them, or .npy and .npz files of images; for a model of text, text files.",
             metavar="FILES...",
             show_default=False,
         ),

@@ -6,6 +6,7 @@ A part is read when it is asked for, and nothing of the others: the test part is
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,28 @@ def read_array_part(path: Path, part: str, *, form: ArrayForm, data: ImageData) 
         raise DataError(f"{as_text(path)}: {error}") from error
 
 
-def read_array(file: Path) -> np.ndarray:
-    """The array of a .npy file; DataError where it cannot be read."""
-    return _Arrays(file).read(file.stem)
+def image_arrays(file: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of images of a .npy or .npz file, each with the name of its place, as data.npz or data.npz:x_test.
+
+    In a .npz they are found by their names, as those of data sets, or it is the one array of 3 or 4 dimensions.
+    DataError where there are none, or they cannot be read.
+    """
+    arrays = _Arrays(file)
+    if file.suffix.lower() == ARRAY:
+        yield file.name, arrays.read(file.stem)
+        return
+    words = [word for words in _WORDS.values() for word in words]
+    known = [scheme[0].format(word) for word in words for scheme in _SCHEMES] + [images for images, _ in _UNSPLIT]
+    names = [name for name in dict.fromkeys(known) if name in arrays.names]
+    if not names:
+        names = [name for name in sorted(arrays.names) if arrays.dimensions(name) in (3, 4)]
+        if len(names) != 1:
+            raise DataError(
+                f"{as_text(file)} has {some(sorted(map(as_text, arrays.names))) or 'no arrays'}, of which "
+                f"{'none has' if not names else 'several have'} the form of images; call them images"
+            )
+    for name in names:
+        yield file.name if len(names) == 1 else f"{file.name}:{as_text(name)}", arrays.read(name)
 
 
 class _Arrays:
@@ -105,6 +125,13 @@ class _Arrays:
 
     def pair(self, images: str, labels: str) -> Pair:
         return self.read(images), self.read(labels)
+
+    def dimensions(self, name: str) -> int:
+        """How many an array has; 0 of what is no array of numbers."""
+        try:
+            return self.read(name).ndim
+        except DataError:
+            return 0
 
     def read(self, name: str) -> np.ndarray:
         found: np.ndarray

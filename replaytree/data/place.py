@@ -8,7 +8,7 @@ from pathlib import Path
 
 from replaytree.data.named import NAMED
 from replaytree.data.named_texts import TEXTS
-from replaytree.data.names import as_text
+from replaytree.data.names import as_text, near_path
 from replaytree.errors import DataError
 
 KNOWN = (*NAMED, *TEXTS)
@@ -95,28 +95,21 @@ def _nowhere(dataset: str, path: Path, data_dir: str | os.PathLike[str] | None) 
             f"{as_text(path)} is no data set; give the folder that holds the class folders, or a file that ends in "
             f"{', '.join(FILES)}"
         )
-    near = difflib.get_close_matches(path.name, _sources_beside(path), n=1, cutoff=0.7)
+    near = near_path(path, _is_source)
     if len(path.parts) == 1 and not path.is_absolute():
-        guess = near or difflib.get_close_matches(dataset.lower().replace("_", "-"), KNOWN, n=1)
-        hint = f"; did you mean {as_text(guess[0])}?" if guess else "."
+        known = difflib.get_close_matches(dataset.lower().replace("_", "-"), KNOWN, n=1)
+        guess = known[0] if known and near is None else near
+        hint = "." if guess is None else f"; did you mean {as_text(guess)}?"
         return (
             f"{as_text(dataset)!r} is neither a data set nor a folder{hint} Known data sets: {', '.join(KNOWN)}; or "
             f"give the path of a folder with train/<class>/ images, of one with train.txt and valid.txt, or of a file "
             f"that ends in {', '.join(FILES)}"
         )
     kind = "file" if _is_file(path) else "folder"
-    if near:
-        return f"the {kind} {as_text(path)} does not exist; did you mean {as_text(path.with_name(near[0]))}?"
+    if near is not None:
+        return f"the {kind} {as_text(path)} does not exist; did you mean {as_text(near)}?"
     looked = "" if data_dir is None else f", nor {as_text(path.name)} in {as_text(data_dir)}"
     return (
         f"the {kind} {as_text(path)} does not exist{looked}; check the path, or, where it was moved, say where it is "
         f"with --data-dir"
     )
-
-
-def _sources_beside(path: Path) -> list[str]:
-    """The names of what lies where this was looked for; none where they cannot be listed."""
-    try:
-        return sorted(each.name for each in path.parent.iterdir() if _is_source(each))
-    except OSError:
-        return []

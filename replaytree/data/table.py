@@ -1,4 +1,4 @@
-"""A table of pictures: a CSV with the columns file and label, and perhaps split."""
+"""A table of pictures: a CSV with the columns file and label, or names that others give these, and perhaps split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from replaytree.data.resize import Sides
 from replaytree.errors import DataError
 
 TABLE = ".csv"
-_COLUMNS = ("file", "label")
+# What the columns are called, the usual name first.
+_COLUMNS = {
+    "file": ("file", "filename", "file_name", "image", "path", "filepath", "file_path", "image_path"),
+    "label": ("label", "class", "target", "category", "class_name"),
+}
 _SPLIT = "split"
 _DELIMITERS = ",;\t"
 # Of missing files as many are named.
@@ -51,7 +55,7 @@ def read_table(path: Path, *, sides: Sides, resize: Resize, skip_bad: bool) -> S
     DataError for a table without these columns, for missing files (with `skip_bad` these are left out and named
     instead), and for classes with too few pictures.
     """
-    rows = _rows(path)
+    rows, renamed = _table(path)
     classes = tuple(sorted({row.label for row in rows if row.part == "train"}))
     if len(classes) < 2:
         have = f"only the label {classes[0]!r}" if classes else "no rows"
@@ -70,7 +74,8 @@ def read_table(path: Path, *, sides: Sides, resize: Resize, skip_bad: bool) -> S
     counts = Counter(row.part for row in rows)
     names: Mapping[Part, str] = {"train": "train", "val": "validation", "test": "test (not read before a retraining)"}
     taken = ", ".join(f"{count_of(counts[part], 'row')} as {name}" for part, name in names.items() if counts[part])
-    return read.source([f"{as_text(path.name)}: {taken}"])
+    columns = "".join(f"; the column {own} as {name}" for own, name in renamed.items())
+    return read.source([f"{as_text(path.name)}: {taken}{columns}"])
 
 
 def read_table_part(
@@ -89,6 +94,11 @@ def read_table_part(
 
 
 def _rows(path: Path) -> list[_Row]:
+    return _table(path)[0]
+
+
+def _table(path: Path) -> tuple[list[_Row], dict[str, str]]:
+    """The rows, and by the name of each column that is another than the usual one, that one."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -97,20 +107,33 @@ def _rows(path: Path) -> list[_Row]:
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     table = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
-        header = [name.strip().casefold() for name in next(table, [])]
-        if not set(_COLUMNS) <= set(header):
-            raise DataError(
-                f"the first line of {as_text(path)} names {some([as_text(name) for name in header], 5) or 'nothing'}; "
-                f"it must name file and label, and may name split"
-            )
-        return [
+        given = [name.strip().casefold() for name in next(table, [])]
+        renamed = {own: name for name in _COLUMNS if (own := _column(path, name, given)) != name}
+        header = [renamed.get(name, name) for name in given]
+        rows = [
             # A line that ends early has empty cells.
             _row(path, table.line_num, dict.fromkeys(header, "") | dict(zip(header, cells, strict=False)))
             for cells in table
             if any(cells)
         ]
+        return rows, renamed
     except csv.Error as error:
         raise DataError(f"line {table.line_num} of {as_text(path)} is no line of a CSV: {error}") from error
+
+
+def _column(path: Path, name: str, header: list[str]) -> str:
+    """What a column is called in a table; DataError where it has none, or several and none of the usual name."""
+    usual = _COLUMNS[name]
+    found = [each for each in usual if each in header]
+    if len(found) == 1 or found[:1] == [name]:
+        return found[0]
+    names = f"the first line of {as_text(path)} names {some([as_text(each) for each in header], 5) or 'nothing'}"
+    if found:
+        raise DataError(f"{names}: {' and '.join(found)} may each be the {name}; call the right one {name}")
+    raise DataError(
+        f"{names}; it must name file and label, and may name split. Here the {name} is missing: call its column {name} "
+        f"(or {', '.join(usual[1:])})"
+    )
 
 
 def _row(path: Path, line: int, cells: Mapping[str, str]) -> _Row:

@@ -6,20 +6,22 @@ import os
 import stat
 from pathlib import Path
 
+from replaytree.data.names import did_you_mean
 from replaytree.deliver.made import AnyModel, model_of
 from replaytree.deliver.onnx_file import read_onnx
 from replaytree.deliver.pt2_file import read_pt2
+from replaytree.deliver.tflite_int8 import read_tflite
 from replaytree.deliver.weights import read_weights, weights_of_python
 from replaytree.errors import ModelError
 
-SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py")
+SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py", ".tflite")
 
 
 def load(path: str | os.PathLike[str]) -> AnyModel:
-    """The model of a .safetensors, .onnx, .pt2 or .py file that `retrain` or `export` wrote.
+    """The model of a .safetensors, .onnx, .pt2, .py or .tflite file that `retrain` or `export` wrote.
 
-    A .py file is not run: its weights are beside it, as .py.safetensors. Raises ModelError for a file that is missing,
-    of another kind, changed or damaged.
+    A .py file is not run: its weights are beside it, as .py.safetensors. A .tflite file needs LiteRT, of the extra
+    `tflite`. Raises ModelError for a file that is missing, of another kind, changed or damaged.
     """
     file = Path(os.path.expanduser(path))
     suffix = file.suffix.lower()
@@ -37,8 +39,9 @@ def require_file(file: Path) -> None:
     try:
         mode = os.stat(file).st_mode
     except FileNotFoundError:
+        near = did_you_mean(file, lambda other: other.suffix.lower() in SUFFIXES and other.is_file())
         raise ModelError(
-            f"there is no model file {file}; `replaytree retrain` and `replaytree export` write them"
+            f"there is no model file {file}{near or '; `replaytree retrain` and `replaytree export` write them'}"
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -52,6 +55,8 @@ def require_file(file: Path) -> None:
 def _read(file: Path, suffix: str) -> AnyModel:
     if suffix == ".onnx":
         return read_onnx(file)
+    if suffix == ".tflite":
+        return read_tflite(file)
     if suffix == ".pt2":
         return model_of(*read_pt2(file))
     if suffix == ".py":

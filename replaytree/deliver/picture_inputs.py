@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from replaytree.data.names import did_you_mean
 from replaytree.deliver.pictures import find_pictures
 from replaytree.errors import DataError
 
@@ -43,7 +44,9 @@ def _why_not(given: Path) -> str | None:
     try:
         mode = os.stat(given).st_mode
     except FileNotFoundError:
-        return "a link that leads nowhere" if given.is_symlink() else "there is no such file or folder"
+        if given.is_symlink():
+            return "a link that leads nowhere"
+        return f"there is no such file or folder{did_you_mean(given)}"
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     if stat.S_ISDIR(mode):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from replaytree.data import match_channels, read_images
-from replaytree.data.array_files import ARRAY, read_array
+from replaytree.data.array_files import ARRAY, ARRAYS, image_arrays
 from replaytree.data.names import as_text
 from replaytree.data.walk import Walk
 from replaytree.deliver.model import Model
@@ -50,7 +50,8 @@ def find_pictures(given: Path) -> list[Path]:
 def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> Predictions:
     """The `top_k` classes of every readable file, each resized as the model's training images were.
 
-    A .npy file holds many images, as for from_arrays(); they are called data.npy[0], data.npy[1], ...
+    A .npy or .npz file holds many images, as for from_arrays(); they are called data.npy[0], data.npy[1], ..., and
+    those of a .npz with several arrays of images data.npz:x_test[0], ...
     """
     if top_k < 1:
         raise ConfigError(f"top_k is {top_k}; it must be at least 1 (--top-k)")
@@ -59,12 +60,12 @@ def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> 
     arrays, pictures = ([file for file in files if _is_array(file) == wanted] for wanted in (True, False))
     for file in arrays:
         try:
-            probabilities_NK = model.predict_proba(read_array(file))
+            for place, images in image_arrays(file):
+                found, why = _of_array(model, file.parent / place, images, top_k=top_k)
+                readable += found
+                unreadable |= why
         except DataError as error:
             unreadable[file] = str(error)
-            continue
-        names = [file.with_name(f"{file.name}[{number}]") for number in range(len(probabilities_NK))]
-        readable += [_prediction(model, *each, top_k=top_k) for each in zip(names, probabilities_NK, strict=True)]
     for start in range(0, len(pictures), _CHUNK):
         part = pictures[start : start + _CHUNK]
         probabilities_NK, bad = _picture_probabilities(model, part)
@@ -74,6 +75,16 @@ def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> 
             else:
                 readable.append(_prediction(model, file, probabilities_K, top_k=top_k))
     return Predictions(tuple(readable), tuple(unreadable), tuple(unreadable.values()))
+
+
+def _of_array(model: Model, place: Path, images: np.ndarray, *, top_k: int) -> tuple[list[Prediction], dict[Path, str]]:
+    """The predictions of the images of one array, or why there are none."""
+    try:
+        probabilities_NK = model.predict_proba(images)
+    except DataError as error:
+        return [], {place: str(error)}
+    names = [place.with_name(f"{place.name}[{number}]") for number in range(len(probabilities_NK))]
+    return [_prediction(model, *each, top_k=top_k) for each in zip(names, probabilities_NK, strict=True)], {}
 
 
 def _picture_probabilities(model: Model, files: Sequence[Path]) -> tuple[np.ndarray, Mapping[int, str]]:
@@ -95,4 +106,4 @@ def _prediction(model: Model, file: Path, probabilities_K: np.ndarray, *, top_k:
 
 
 def _is_array(file: Path) -> bool:
-    return file.suffix.lower() == ARRAY
+    return file.suffix.lower() in (ARRAY, ARRAYS)

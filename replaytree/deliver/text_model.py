@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.data.named_texts import read_text
-from replaytree.data.names import count_of
+from replaytree.data.names import count_of, did_you_mean
 from replaytree.data.text import END, UNKNOWN, lines
 from replaytree.deliver.deployed_text import ROWS, DeployedText, text_likelihood
 from replaytree.deliver.description import Description
@@ -118,7 +118,7 @@ def read_text_file(file: Path) -> str:
     """The text of a file, perhaps gzipped; DataError for what is no file, or no text."""
     if not file.is_file():
         kind = "a folder" if file.is_dir() else "not a regular file" if file.exists() else "missing"
-        raise DataError(f"it is {kind}; give a text file")
+        raise DataError(f"it is {kind}{did_you_mean(file) if kind == 'missing' else ''}; give a text file")
     if (guess_type(file.name)[0] or "").startswith("image/"):
         raise DataError("it is a picture by its name, and this is a model of text; give a text file")
     return read_text(file)

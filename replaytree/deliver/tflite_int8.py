@@ -3,20 +3,25 @@
 Needs the extra `tflite`. Input: one image, int8 (1, H, W, C), each value a byte less 128. Output: int8 (1, K), of which
 scale and zero point are in the file. Weights are int8, one scale an output channel. The classes, and how good the file
 is, are appended as a zip, as TFLite's own metadata are: unzip reads them, and what runs the file does not see them.
+The description with which load() makes a model again is there, too; the digest of the file is the zip's comment.
 
 Shapes: N images, C channels, H rows, W columns, K classes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import io
 import os
 import sys
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,12 +30,16 @@ from torch import Tensor, nn
 
 from replaytree.deliver.deployed import Deployed
 from replaytree.deliver.description import Description
+from replaytree.deliver.model import Model
 from replaytree.deliver.quantisable import Quantisable
+from replaytree.deliver.seal import NO_DIGEST, changed, ends_with_seal
 from replaytree.errors import ConfigError, ModelError
 
 _PACKAGES = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
 _SIGNATURE, _INPUT = "serving_default", "args_0"
-LABELS_FILE, NOTE_FILE = "labels.txt", "replaytree.json"
+LABELS_FILE, NOTE_FILE, DESCRIPTION_FILE = "labels.txt", "replaytree.json", "description.json"
+# A description may have as many bytes: what is packed small must not fill the memory.
+_MOST_DESCRIPTION = 2**24
 # What makes a byte an int8.
 _OFFSET = 128
 
@@ -81,17 +90,62 @@ class TfliteInt8:
 
     def content(self, description: Description, note: str) -> bytes:
         """The file, with a note on how good it is, and the classes in the order of the logits."""
-        stream = io.BytesIO(self._bytes)
+        stream = io.BytesIO()
+        stream.write(self._bytes)
+        parts = {
+            LABELS_FILE: "\n".join(description.classes), NOTE_FILE: note, DESCRIPTION_FILE: description.to_json(),
+        }  # fmt: skip
         with zipfile.ZipFile(stream, "a") as archive:
-            for name, text in ((LABELS_FILE, "\n".join(description.classes)), (NOTE_FILE, note)):
-                # A fixed time: equal files have equal bytes.
-                archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), text)
-        return stream.getvalue()
+            for name, text in parts.items():
+                # A fixed time: equal files have equal bytes. Whoever flashes the whole file flashes the zip, too.
+                packing = zipfile.ZIP_DEFLATED if name == DESCRIPTION_FILE else zipfile.ZIP_STORED
+                archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), text, packing)
+            archive.comment = NO_DIGEST.encode()
+        content = stream.getvalue()
+        return content.removesuffix(NO_DIGEST.encode()) + hashlib.sha256(content).hexdigest().encode()
 
 
-def require_tflite() -> None:
-    """ConfigError where a package is missing that writes or runs the files."""
-    if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
+def read_tflite(file: Path) -> Model:
+    """The model of a .tflite file that `export` wrote, run by LiteRT; ModelError for other files and changed ones."""
+    require_tflite("ai_edge_litert")
+    try:
+        content, is_whole = file.read_bytes(), ends_with_seal(file)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if archive.getinfo(DESCRIPTION_FILE).file_size > _MOST_DESCRIPTION:
+                raise ValueError("its description is too large")
+            text = archive.read(DESCRIPTION_FILE).decode()
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ModelError(
+            f"{file} holds no description of replaytree's; give a file that `replaytree export --format tflite` wrote, "
+            f"with this version"
+        ) from error
+    except (OSError, ValueError, RuntimeError, zlib.error) as error:
+        raise ModelError(
+            f"{file} cannot be read as replaytree's TFLite ({str(error)[:200]}); copy or export it anew"
+        ) from error
+    if not is_whole:
+        raise changed(str(file))
+    description = Description.from_json(text, origin=str(file))
+    _require_form(content, description, origin=str(file))
+    return Model(description, partial(run_tflite, content))
+
+
+def _require_form(content: bytes, description: Description, *, origin: str) -> None:
+    """ModelError unless the computation reads such images and has as many outputs as there are classes."""
+    channels, rows, columns = description.input_shape
+    try:
+        interpreter = _interpreter(content)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{origin} cannot be run by LiteRT ({str(error)[:200]}); export it anew") from error
+    (input_,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    found = tuple(input_["shape"]), tuple(output["shape"])
+    if found != ((1, rows, columns, channels), (1, len(description.classes))):
+        raise ModelError(f"{origin} computes {found[1]} from {found[0]}, unlike its description; export it anew")
+
+
+def require_tflite(*packages: str) -> None:
+    """ConfigError where a package is missing that writes the files; or one of those named."""
+    if missing := [name for name in packages or _PACKAGES if importlib.util.find_spec(name) is None]:
         raise ConfigError(
             f"TFLite needs {', '.join(missing).replace('_', '-')}, which is not installed; pip install "
             f"'replaytree[tflite]'"
@@ -100,11 +154,7 @@ def require_tflite() -> None:
 
 def run_tflite(content: bytes, images_NCHW: Tensor) -> Tensor:
     """Logits (N, K) of bytes (N, C, H, W)."""
-    with _quiet():
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_content=content, num_threads=1)
-        interpreter.allocate_tensors()
+    interpreter = _interpreter(content)
     (input_,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero_point = output["quantization"]
     found = []
@@ -113,6 +163,15 @@ def run_tflite(content: bytes, images_NCHW: Tensor) -> Tensor:
         interpreter.invoke()
         found.append(scale * (interpreter.get_tensor(output["index"])[0].astype(np.float32) - zero_point))
     return torch.from_numpy(np.stack(found).astype(np.float32))
+
+
+def _interpreter(content: bytes) -> Any:
+    with _quiet():
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter
 
 
 def _quantised(network: nn.Module, images_NHWC: Tensor) -> bytes:

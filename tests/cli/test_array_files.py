@@ -51,6 +51,13 @@ def test_from_a_search_to_an_export(replaytree, here, file):
     assert [row["file"] for row in json.loads(out)] == [f"more.npy[{number}]" for number in range(10)]
     assert [row["class"] for row in json.loads(out)] == model.predict(images)
     assert (code, "odd.npy: images are 5x12 pixels; this model takes 6x12" in err) == (1, True)
+    np.savez(here / "noise-2.npz", x_test=images, y_test=labels)
+    code, out, err = replaytree("predict", "m.onnx", "noise-2.npz", "noise-3.npz", "--format", "json")
+    assert [row["file"] for row in json.loads(out)] == [f"noise-2.npz[{number}]" for number in range(10)]
+    assert [row["class"] for row in json.loads(out)] == model.predict(images)
+    assert (code, "noise-3.npz: there is no such file or folder; did you mean noise-2.npz?" in err) == (1, True)
+    code, _, err = replaytree("predict", "n.onnx", "more.npy")
+    assert (code, err) == (2, "Error: there is no model file n.onnx; did you mean m.onnx?\n")
     np.savez(here / "new" / "noise.npz", x_train=images, y_train=labels)
     code, _, err = replaytree("resume", "noise-1", "--trainings", 1, "--data-dir", "new")
     assert (code, "train_count was 36, is 8" in err) == (2, True)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from replaytree.data import from_arrays, load_data
-from replaytree.data.array_files import array_parts, holds_arrays
+from replaytree.data.array_files import array_parts, holds_arrays, image_arrays
 from replaytree.errors import DataError
 
 rng = np.random.default_rng(0)
@@ -159,3 +159,26 @@ def test_files_that_are_no_arrays(tmp_path):
     (tmp_path / "data.txt").write_text("")
     with pytest.raises(DataError, match=r"data.txt is no data set; give the folder .* ends in .npz, .npy, .csv"):
         load_data(tmp_path / "data.txt")
+
+
+def test_images_of_a_file_alone(tmp_path):
+    """Of a data set all parts, by name; else the one array of their form, whatever it is called."""
+    images, labels = np.zeros((3, 8, 8), np.uint8), np.zeros(3, int)
+    np.savez(tmp_path / "set.npz", x_train=images, y_train=labels, x_test=images[:2], y_test=labels[:2], more=images)
+    np.savez(tmp_path / "one.npz", pictures=images, labels=labels)
+    np.savez(tmp_path / "two.npz", pictures=images, others=images)
+    np.savez(tmp_path / "none.npz", labels=labels)
+    np.save(tmp_path / "bare.npy", images)
+    found = {
+        name: [(place, len(each)) for place, each in image_arrays(tmp_path / name)]
+        for name in ("set.npz", "one.npz", "bare.npy")
+    }
+    assert found == {
+        "set.npz": [("set.npz:x_train", 3), ("set.npz:x_test", 2)],
+        "one.npz": [("one.npz", 3)],
+        "bare.npy": [("bare.npy", 3)],
+    }
+    several = "has others, pictures, of which several have the form of images; call them images"
+    for name, message in (("two.npz", several), ("none.npz", "has labels, of which none has the form of images")):
+        with pytest.raises(DataError, match=message):
+            list(image_arrays(tmp_path / name))

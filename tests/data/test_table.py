@@ -112,3 +112,38 @@ def test_tables_that_cannot_be_used(table, lines, message):
 def test_a_table_that_is_no_text(table):
     with pytest.raises(DataError, match=r"labels.csv cannot be read: it is not UTF-8; save it again"):
         load_data(table("file,label", "all/000.png,\u00e9", encoding="latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("Image,Class", "; the column image as file; the column class as label"),
+        ("path,label", "; the column path as file"),
+        ("file,target", "; the column target as label"),
+    ],
+)
+def test_columns_under_names_that_others_give_them(table, header, said):
+    data = load_data(table(header, *rows(12)), image_size=8, val_fraction=0.25)
+    assert data.classes == ("cat", "dog")
+    assert data.notes == (f"labels.csv: 12 rows as train{said}",)
+
+
+def test_a_usual_name_goes_before_others(table):
+    lines = [f"{line},{number}" for number, line in enumerate(rows(12))]
+    assert load_data(table("file,label,class", *lines), image_size=8).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("filename,path,label", r"names filename, path, label: filename and path may each be the file; call the right"),
+        (
+            "image,kind",
+            r"names image, kind; it must name file and label, .* the label is missing: call its column label",
+        ),
+        ("", r"names nothing; .* the file is missing: call its column file \(or filename, file_name, image, path, "),
+    ],
+)
+def test_columns_that_are_unclear(table, header, message):
+    with pytest.raises(DataError, match=message):
+        load_data(table(header, *rows(12)), image_size=8)

@@ -11,8 +11,9 @@ from torch import nn
 
 from replaytree.deliver.export import export
 from replaytree.deliver.int8 import Int8Options
+from replaytree.deliver.load import load
 from replaytree.deliver.tflite_int8 import _in_two_steps, run_tflite
-from replaytree.errors import ConfigError
+from replaytree.errors import ConfigError, ModelError
 
 WITH_EXTRA = all(importlib.util.find_spec(name) for name in ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"))
 needs_extra = pytest.mark.skipif(not WITH_EXTRA, reason="needs the extra tflite")
@@ -74,6 +75,29 @@ def test_it_answers_nearly_as_the_network_and_is_small(done, digits):
 
 
 @needs_extra
+def test_it_is_loaded_again_and_answers_as_when_it_was_verified(done, digits, tmp_path):
+    model = load(done.files[0])
+    assert (model.classes, model.network) == (tuple("0123456789"), None)
+    # It has the accuracy that was told for it, and no other.
+    assert (model.description.validation_accuracy, model.description.test_accuracy) == (None, None)
+    right = np.array(model.predict(digits.val_images)).astype(int) == digits.val_labels.numpy()
+    assert right.mean() == pytest.approx(done.export_accuracy)
+    content = bytearray(done.files[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "changed.tflite").write_bytes(content)
+    with pytest.raises(ModelError, match=r"changed\.tflite was changed after it was written"):
+        load(tmp_path / "changed.tflite")
+
+
+@needs_extra
+def test_a_file_of_others_is_none_of_ours(done, tmp_path):
+    content = done.files[0].read_bytes()
+    (tmp_path / "bare.tflite").write_bytes(content[: content.index(b"PK")])
+    with pytest.raises(ModelError, match=r"bare.tflite holds no description of replaytree's; give a file that"):
+        load(tmp_path / "bare.tflite")
+
+
+@needs_extra
 def test_nothing_is_printed_and_equal_files_have_equal_bytes(done, weights, digits, tmp_path, capfd):
     again = export(weights, tmp_path / "b.tflite", form="tflite", data=digits, int8=Int8Options(max_drop=0.05))
     assert capfd.readouterr() == ("", "")
@@ -99,3 +123,6 @@ def test_without_the_extra_the_message_says_how_to_get_it(weights, digits, tmp_p
     assert str(found.value).startswith("TFLite needs litert-torch")
     assert str(found.value).endswith("which is not installed; pip install 'replaytree[tflite]'")
     assert not (tmp_path / "m.tflite").exists()
+    (tmp_path / "other.tflite").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"TFLite needs ai-edge-litert, which is not installed; pip install"):
+        load(tmp_path / "other.tflite")
