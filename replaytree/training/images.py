@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from replaytree.data import ImageData, augment, cutout, normalise
 from replaytree.data.transforms import transformed
+from replaytree.training.baton import hand_on
 from replaytree.training.precision import Precision
 from replaytree.training.recipe import Recipe
 from replaytree.training.rewards import head_rewards
@@ -139,7 +140,10 @@ def validation_accuracies(network: nn.Module, data: ImageData, *, recipe: Recipe
         logits_of(network, inputs_of(images_BCHW, data)).argmax(dim=2)
         for images_BCHW in torch.split(data.val_images, size)
     ]
-    return head_rewards(torch.cat(answers, dim=1), data.val_labels, num_classes=data.num_classes, reward=recipe.reward)
+    answers_TN = torch.cat(answers, dim=1)
+    # What follows waits for the device.
+    hand_on()
+    return head_rewards(answers_TN, data.val_labels, num_classes=data.num_classes, reward=recipe.reward)
 
 
 def batches_at_once(batch: int, *, image: int, device: torch.device) -> int:

@@ -10,6 +10,7 @@ from replaytree.bench import gpu
 from replaytree.bench.gpu import measure_gpu
 from replaytree.bench.gpu.bench import POSTER, WIDE, Bench, profiled
 from replaytree.bench.gpu.stepping import steps
+from replaytree.bench.gpu.whole import concurrent
 from replaytree.bench.gpu.working import essentials
 from replaytree.space import LayerSpace, xu24
 
@@ -115,6 +116,12 @@ def test_steps_of_every_path_and_batch_are_measured(bench):
     assert rows[0]["kernels"] > 20
 
 
+def test_trainings_at_once_score_what_they_score_one_after_the_other(bench):
+    rows = concurrent(bench)["rows"]
+    assert [(row["at_once"], row["difference"]) for row in rows] == [(1, 0.0), (2, 0.0), (4, 0.0), (8, 0.0)]
+    assert all(row["seconds"] * row["times_faster"] == pytest.approx(rows[0]["seconds"]) for row in rows)
+
+
 def test_the_paths_of_a_gpu_are_the_posters_best_a_wide_one_and_a_random_one():
     space = LayerSpace(xu24(1.0), input_shape=(3, 32, 32), num_classes=10, max_layers=15)
     assert [len(space.parse(text)) for text in (POSTER, WIDE)] == [9, 15]
@@ -132,6 +139,7 @@ def test_every_step_runs_on_a_cpu(capsys, tmp_path):
     assert figures["essentials"]["waiting"]["captured"] is False
     assert list(figures["tries"]["ms"]) == ["1", "2", "4", "8"]
     assert [row["rate"] for row in figures["faithfulness"]["rows"]] == [0.1, 0.1, 0.1, 0.4, 0.8]
+    assert [row["at_once"] for row in figures["concurrent"]["rows"]] == [1, 2, 4, 8]
     assert figures["plain"]["times_fewer"]["plain"] == 1.0
     assert figures["search"]["trainings"] == 3
     assert len(figures["search"]["until"]) >= 1

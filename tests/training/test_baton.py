@@ -125,6 +125,21 @@ def test_trainings_side_by_side_are_to_the_bit_those_of_each_alone():
     assert together(*(partial(trained, seed) for seed in range(3))) == [trained(seed) for seed in range(3)]
 
 
+def test_a_training_hands_on_before_it_waits_for_losses_and_for_answers():
+    data, log = load_data("digits", train_limit=100), []
+    space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=1)
+
+    def trained():
+        training = Training(PrefixNetwork(space, [(0,)], 10), data, epochs=1, recipe=Recipe(batch_size=50), seed=0)
+        training.run(until=1)
+        log.append("trained")
+        training.validate()
+        log.append("validated")
+
+    together(trained, partial(told, log, "b"))
+    assert log == ["b0", "trained", "b1", "validated", "b2"]
+
+
 def test_one_that_lacks_room_begins_when_others_leave_it_and_says_so_once(caplog):
     log = []
 

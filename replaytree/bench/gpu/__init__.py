@@ -11,7 +11,7 @@ from typing import Any
 
 from replaytree.bench.gpu.bench import Bench
 from replaytree.bench.gpu.stepping import split, steps, tries
-from replaytree.bench.gpu.whole import faithfulness, plain, retraining, search, trainings
+from replaytree.bench.gpu.whole import concurrent, faithfulness, plain, retraining, search, trainings
 from replaytree.bench.gpu.working import essentials, versions
 from replaytree.errors import ConfigError
 from replaytree.training import resolve_device, why_no_gpu
@@ -25,6 +25,7 @@ STEPS: dict[str, tuple[Callable[[Bench], dict[str, Any]], float]] = {
     "steps": (steps, 60.0),
     "split": (split, 15.0),
     "tries": (tries, 20.0),
+    "concurrent": (concurrent, 40.0),
     "trainings": (trainings, 60.0),
     "plain": (plain, 45.0),
     "search": (search, 30.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import mean, median
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from replaytree.config import Budget
 from replaytree.config.retraining import RetrainOptions
 from replaytree.deliver.retrain import Retraining
 from replaytree.deliver.subject import Subject
-from replaytree.evaluate import JointEvaluator
+from replaytree.evaluate import Concurrent, JointEvaluator
 from replaytree.networks.trie import SingleHead
 from replaytree.search.search import Search
 from replaytree.search.turns import Progress
@@ -47,6 +47,47 @@ def trainings(bench: Bench) -> dict[str, Any]:
         reserved = torch.cuda.memory_reserved(bench.device) if bench.device.type == "cuda" else None
         rows.append({"seconds": whole, "beyond": whole - own, "reserved": reserved})
     return {"batch": batch, "median_beyond": median([row["beyond"] or 0.0 for row in rows] or [0.0]), "rows": rows}
+
+
+def concurrent(bench: Bench) -> dict[str, Any]:
+    """Seconds of eight trainings, 1, 2, 4 and 8 of them at once, and by how much an accuracy differs from 1 at once."""
+    epochs, layers = (1, 2) if bench.small else (2, 10)
+    paths = tree_paths(bench.space, depth=layers, count=8, seed=4)
+    recipe, gpu = bench.recipe(bench.usual, 0.4), bench.device.type == "cuda"
+    evaluator = JointEvaluator(bench.space, bench.data, recipe=recipe, device=bench.device)
+
+    def trained(at_once: int) -> list[float]:
+        workers = Concurrent(evaluator, at_once=at_once, ahead=at_once, device=bench.device)
+        found: dict[int, Sequence[float | None]] = {}
+        waiting = list(enumerate(paths))
+        while len(found) < len(paths):
+            while waiting and workers.free:
+                number, path = waiting.pop(0)
+                workers.submit(number, [path], budget=Budget(epochs), seed=number)
+            number, outcome = workers.next()
+            if isinstance(outcome, Exception):
+                raise outcome
+            found[number] = outcome[0].accuracies
+        workers.close()
+        return [accuracy or 0.0 for number in sorted(found) for accuracy in found[number]]
+
+    evaluator.evaluate(paths[:1], budget=Budget(1), seed=0)
+    rows: list[dict[str, Any]] = []
+    scores: list[list[float]] = []
+    for at_once in (1, 2, 4, 8):
+        if bench.late:
+            break
+        if gpu:
+            torch.cuda.reset_peak_memory_stats(bench.device)
+        seconds = bench.seconds(lambda at_once=at_once: scores.append(trained(at_once)))  # type: ignore[misc]
+        alike = len(scores[-1]) == len(scores[0])
+        differences = [abs(a - b) for a, b in zip(scores[0], scores[-1], strict=True)] if alike else []
+        rows.append({
+            "at_once": at_once, "seconds": seconds, "times_faster": (rows[0]["seconds"] if rows else seconds) / seconds,
+            "difference": max(differences, default=None),
+            "reserved": torch.cuda.max_memory_reserved(bench.device) if gpu else None,
+        })  # fmt: skip
+    return {"batch": recipe.batch_size, "epochs": epochs, "layers": layers, "rows": rows}
 
 
 def plain(bench: Bench) -> dict[str, Any]:
