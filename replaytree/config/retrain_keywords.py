@@ -63,7 +63,7 @@ class RetrainKeywords(TypedDict, total=False):
     """Average the weights over this last share of the steps."""
 
     compile: bool
-    """Let torch compile the network: faster epochs of a long training, after up to a minute."""
+    """Let torch compile the network, which takes up to a minute: for long trainings on a GPU."""
 
     drop_path: float
     """Drop parts of cells for each image at a rate that rises to this."""

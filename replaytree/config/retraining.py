@@ -76,7 +76,7 @@ class RetrainOptions(Options):
         0.02, "Average the weights over this last share of the steps.", "Training", least=0.0, below=1.0
     )
     compile: bool = option(
-        False, "Let torch compile the network: faster epochs of a long training, after up to a minute.", "Training"
+        False, "Let torch compile the network, which takes up to a minute: for long trainings on a GPU.", "Training"
     )
     drop_path: float = option(
         0.0, "Drop parts of cells for each image at a rate that rises to this.", "Training", least=0.0, below=1.0

@@ -20,17 +20,19 @@ class WeightAverage:
         self.network = copy.deepcopy(network)
         self._share, self._steps = share, steps
         pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
-        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+        # Made once: a list of all averages, and of what they are of, for one operation a step.
+        self._averages = [kept for kept, _ in pairs if kept.is_floating_point()]
+        self._averaged = [new for _, new in pairs if new.is_floating_point()]
+        self._copies = [kept for kept, _ in pairs if not kept.is_floating_point()]
+        self._copied = [new for _, new in pairs if not new.is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the network as it is after `step`, counted from 0; counters of batches are copied."""
         weight = 1.0 - average_decay(step, self._steps, share=self._share)
-        averages, news = zip(*self._averaged, strict=True)
-        torch._foreach_lerp_(averages, news, weight)
-        for kept, new in self._copied:
-            kept.copy_(new)
+        torch._foreach_lerp_(self._averages, self._averaged, weight)
+        if self._copies:
+            torch._foreach_copy_(self._copies, self._copied)
 
     def state_dict(self) -> dict[str, Any]:
         """The averages."""

@@ -1,7 +1,7 @@
 """Networks that torch compiles for long trainings: fewer and larger kernels, for up to a minute at the start.
 
 Batch norm, activations and additions between convolutions are fused, forward and backward. A step that is captured
-replays the compiled kernels.
+replays the compiled kernels. It is meant for GPUs: on a CPU a compiled step takes as long, or longer.
 """
 
 from __future__ import annotations
