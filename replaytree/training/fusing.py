@@ -77,11 +77,19 @@ def _fused_forward(module: nn.Module) -> Call | None:
         calls = _calls(list(module))
         return None if len(calls) == len(module) else lambda x_BCHW: _run(calls, x_BCHW)
     if type(module) is ResidualModule and _plain(module.branch, *module.branch):
-        *first, norm = module.branch
-        assert isinstance(norm, nn.BatchNorm2d)
-        calls, shortcut = _calls(first), module.shortcut
-        return lambda x_BCHW: norm_relu(norm, _run(calls, x_BCHW), shortcut(x_BCHW))
+        return _fused_block(module)
     return None
+
+
+def _fused_block(block: ResidualModule) -> Call:
+    *first, norm = block.branch
+    assert isinstance(norm, nn.BatchNorm2d)
+    calls, shortcut = _calls(first), block.shortcut
+    if not isinstance(shortcut, nn.Sequential) or not _plain(shortcut, shortcut[-1]):
+        return lambda x_BCHW: norm_relu(norm, _run(calls, x_BCHW), shortcut(x_BCHW))
+    *projection, other = shortcut
+    assert isinstance(other, nn.BatchNorm2d)
+    return lambda x_BCHW: norms_relu(norm, _run(calls, x_BCHW), other, _run(projection, x_BCHW))
 
 
 def _calls(modules: list[nn.Module]) -> list[Call]:
@@ -118,6 +126,13 @@ def norm_relu(norm: nn.BatchNorm2d, x_BCHW: Tensor, added_BCHW: Tensor | None = 
         return _fused(norm, x_BCHW, added_BCHW, relu=True)
     y_BCHW: Tensor = norm(x_BCHW)
     return torch.relu_(y_BCHW if added_BCHW is None else y_BCHW + added_BCHW)
+
+
+def norms_relu(norm: nn.BatchNorm2d, x_BCHW: Tensor, other: nn.BatchNorm2d, other_BCHW: Tensor) -> Tensor:
+    """relu(norm(x) + norm(other)), in one where norms and tensors suit."""
+    if suits(norm, x_BCHW) and suits(other, other_BCHW) and _alike(x_BCHW, other_BCHW):
+        return _fused_sum(norm, x_BCHW, other, other_BCHW)
+    return norm_relu(norm, x_BCHW, other(other_BCHW))
 
 
 def normed(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> Tensor:
@@ -199,10 +214,20 @@ def _fused(norm: Norms, x_BCHW: Tensor, added_BCHW: Tensor | None = None, *, rel
 
     if added_BCHW is not None:
         added_BCHW = added_BCHW.contiguous(memory_format=torch.channels_last)
-    running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-    own = (norm.weight, norm.bias, running, norm.momentum, norm.eps)
-    y_BCHW: Tensor = Norm.apply(x_BCHW, added_BCHW, *own, relu)
+    y_BCHW: Tensor = Norm.apply(x_BCHW, *_own(norm), added_BCHW, relu)
     return y_BCHW
+
+
+def _fused_sum(norm: Norms, x_BCHW: Tensor, other: Norms, other_BCHW: Tensor) -> Tensor:
+    from replaytree.training.norm_kernels import NormSum
+
+    y_BCHW: Tensor = NormSum.apply(x_BCHW, *_own(norm), other_BCHW, *_own(other))
+    return y_BCHW
+
+
+def _own(norm: Norms) -> tuple[Any, ...]:
+    running = (norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum, norm.eps)
+    return norm.weight, norm.bias, running
 
 
 def can_fuse(device: torch.device) -> bool:

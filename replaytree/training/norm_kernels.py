@@ -88,22 +88,33 @@ def _statistics(
         tl.store(tracked, tl.load(tracked) + 1)
 
 
+@triton.jit
+def _affine(statistics, weight, bias, channels, channel, inside):
+    """What makes norm(x) = (x - mean) scale + shift of some channels, as rows."""
+    mean = tl.load(statistics + channel, mask=inside, other=0.0)
+    inverse = tl.load(statistics + channels + channel, mask=inside, other=0.0)
+    scale = inverse * tl.load(weight + channel, mask=inside, other=0.0)
+    shift = tl.load(bias + channel, mask=inside, other=0.0)
+    return mean[None, :], scale[None, :], shift[None, :]
+
+
 @triton.jit(do_not_specialize=["rows"])
 def _normalised(
-    x, added, y, statistics, weight, bias, rows, columns, channels,
-    ADDS: tl.constexpr, RELU: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
+    x, statistics, weight, bias, added, added_statistics, added_weight, added_bias, y, rows, columns, channels,
+    ADDS: tl.constexpr, NORMS: tl.constexpr, RELU: tl.constexpr, TILE_ROWS: tl.constexpr, TILE_COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """norm(x), with ADDS norm(x) + added, and with RELU what of that is positive.
+    """norm(x); with ADDS norm(x) + added, with NORMS norm(x) + norm(added); and with RELU what of that is positive.
 
     From the end, which was read last and may still be in the cache.
     """
     column = tl.program_id(1) * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
     inside = column < columns
     channel = column % channels
-    mean = tl.load(statistics + channel, mask=inside, other=0.0)[None, :]
-    scale = tl.load(statistics + channels + channel, mask=inside, other=0.0)
-    scale = (scale * tl.load(weight + channel, mask=inside, other=0.0))[None, :]
-    shift = tl.load(bias + channel, mask=inside, other=0.0)[None, :]
+    mean, scale, shift = _affine(statistics, weight, bias, channels, channel, inside)
+    if NORMS:
+        other_mean, other_scale, other_shift = _affine(
+            added_statistics, added_weight, added_bias, channels, channel, inside
+        )
     row = tl.arange(0, TILE_ROWS)
     place = row[:, None] * columns + column[None, :]
     tiles = tl.cdiv(rows, TILE_ROWS)
@@ -114,7 +125,10 @@ def _normalised(
         value = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
         value = (value - mean) * scale + shift
         if ADDS:
-            value += tl.load(added + at, mask=mask, other=0.0).to(tl.float32)
+            other = tl.load(added + at, mask=mask, other=0.0).to(tl.float32)
+            if NORMS:
+                other = (other - other_mean) * other_scale + other_shift
+            value += other
         if RELU:
             # What is no number stays none, as in torch.
             value = tl.where(value <= 0.0, 0.0, value)
@@ -131,10 +145,7 @@ def _gradient_sums(
     column = tl.program_id(1) * TILE_COLUMNS + tl.arange(0, TILE_COLUMNS)
     inside = column < columns
     channel = column % channels
-    mean = tl.load(statistics + channel, mask=inside, other=0.0)[None, :]
-    scale = tl.load(statistics + channels + channel, mask=inside, other=0.0)
-    scale = (scale * tl.load(weight + channel, mask=inside, other=0.0))[None, :]
-    shift = tl.load(bias + channel, mask=inside, other=0.0)[None, :]
+    mean, scale, shift = _affine(statistics, weight, bias, channels, channel, inside)
     row = tl.arange(0, TILE_ROWS)
     place = row[:, None] * columns + column[None, :]
     total = tl.zeros((TILE_ROWS, TILE_COLUMNS), tl.float32)
@@ -185,10 +196,8 @@ def _input_gradient(
     inside = column < columns
     channel = column % channels
     images = count.to(tl.float32)
-    mean = tl.load(statistics + channel, mask=inside, other=0.0)[None, :]
+    mean, scale, shift = _affine(statistics, weight, bias, channels, channel, inside)
     inverse = tl.load(statistics + channels + channel, mask=inside, other=0.0)
-    scale = (inverse * tl.load(weight + channel, mask=inside, other=0.0))[None, :]
-    shift = tl.load(bias + channel, mask=inside, other=0.0)[None, :]
     level = (tl.load(gradients + channel, mask=inside, other=0.0) / images)[None, :]
     slope = (tl.load(gradients + channels + channel, mask=inside, other=0.0) * inverse / images)[None, :]
     row = tl.arange(0, TILE_ROWS)
@@ -249,58 +258,111 @@ class _Table:
         return torch.empty((2, self.channels), dtype=torch.float32, device=like.device)
 
 
+Running = tuple[Tensor, Tensor, Tensor, float, float]
+"""Mean, variance and number of batches of a nn.BatchNorm2d, which change in place; its momentum and eps."""
+
+
+def _measured(table: _Table, x_BCHW: Tensor, running: Running) -> Tensor:
+    """Mean and 1 / standard deviation of each channel, which the running averages learn of."""
+    sums, statistics = table.sums(x_BCHW), table.of_channels(x_BCHW)
+    _sums[table.summing](x_BCHW, sums, *table.shape, **table.tile)
+    *averages, momentum, eps = running
+    counts = (table.parts, table.channels, table.count)
+    _statistics[table.by_channel](x_BCHW, sums, statistics, *averages, *counts, momentum, eps, **table.part)
+    return statistics
+
+
+def _returned(
+    table: _Table, norm: tuple[Tensor, ...], dy_BCHW: Tensor, y_BCHW: Tensor | None = None, *, relu: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, of what was added, of weight and bias. `norm` is x, its statistics, weight and bias.
+
+    What was added, and so is not known here, asks for the map y that came of it: the gradient is masked by that.
+    """
+    x_BCHW, *own = norm
+    adds = y_BCHW is not None
+    dz_BCHW = torch.empty_like(x_BCHW) if adds else dy_BCHW
+    sums, gradients, dx_BCHW = table.sums(x_BCHW), table.of_channels(x_BCHW), torch.empty_like(x_BCHW)
+    _gradient_sums[table.summing](
+        x_BCHW, dy_BCHW, y_BCHW if adds else x_BCHW, dz_BCHW, sums, *own, *table.shape,
+        ADDS=adds, RELU=relu, **table.tile,
+    )  # fmt: skip
+    _parameter_gradients[table.by_channel](sums, own[0], gradients, table.parts, table.channels, **table.part)
+    _input_gradient[table.grid](
+        x_BCHW, dz_BCHW, dx_BCHW, *own, gradients, *table.shape, table.count,
+        MASKS=relu and not adds, **table.tile,
+    )  # fmt: skip
+    return dx_BCHW, dz_BCHW, gradients[1], gradients[0]
+
+
 class Norm(torch.autograd.Function):
     """norm(x), relu(norm(x)), or relu(norm(x) + added), and the gradients of x, added, weight and bias.
 
-    The norm is that of nn.BatchNorm2d in training: its running averages and the count of its batches are updated.
-    x and `added` are channels_last, of one type; weight, bias and running averages are float32.
+    The norm is that of nn.BatchNorm2d in training. x and `added` are channels_last, of one type; weight, bias and
+    running averages are float32.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x_BCHW: Tensor,
-        added_BCHW: Tensor | None,
         weight_C: Tensor,
         bias_C: Tensor,
-        running: tuple[Tensor, Tensor, Tensor],
-        momentum: float,
-        eps: float,
+        running: Running,
+        added_BCHW: Tensor | None,
         relu: bool,
     ) -> Tensor:
-        """`running` are mean, variance and number of batches, which change in place. What is added needs the ReLU."""
-        table = _Table(x_BCHW)
-        sums, statistics, y_BCHW = table.sums(x_BCHW), table.of_channels(x_BCHW), torch.empty_like(x_BCHW)
-        _sums[table.summing](x_BCHW, sums, *table.shape, **table.tile)
-        _statistics[table.by_channel](
-            x_BCHW, sums, statistics, *running, table.parts, table.channels, table.count, momentum, eps, **table.part
-        )
-        adds = added_BCHW is not None
+        """What is added asks for the ReLU, too."""
+        table, y_BCHW, adds = _Table(x_BCHW), torch.empty_like(x_BCHW), added_BCHW is not None
+        own = (x_BCHW, _measured(table, x_BCHW, running), weight_C, bias_C)
         _normalised[table.grid](
-            x_BCHW, added_BCHW if adds else x_BCHW, y_BCHW, statistics, weight_C, bias_C, *table.shape,
-            ADDS=adds, RELU=relu, **table.tile,
+            *own, added_BCHW if adds else x_BCHW, *own[1:], y_BCHW, *table.shape,
+            ADDS=adds, NORMS=False, RELU=relu, **table.tile,
         )  # fmt: skip
         ctx.table, ctx.relu = table, relu
-        ctx.save_for_backward(x_BCHW, y_BCHW if adds else None, statistics, weight_C, bias_C)
+        ctx.save_for_backward(y_BCHW if adds else None, *own)
         return y_BCHW
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy_BCHW: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of x, of what was added, of weight and bias."""
-        table: _Table = ctx.table
-        x_BCHW, y_BCHW, statistics, weight_C, bias_C = ctx.saved_tensors
+        """Gradients of x, weight, bias, and of what was added."""
+        y_BCHW, *own = ctx.saved_tensors
         dy_BCHW = dy_BCHW.contiguous(memory_format=torch.channels_last)
-        adds = y_BCHW is not None
-        dz_BCHW = torch.empty_like(x_BCHW) if adds else dy_BCHW
-        sums, gradients, dx_BCHW = table.sums(x_BCHW), table.of_channels(x_BCHW), torch.empty_like(x_BCHW)
-        _gradient_sums[table.summing](
-            x_BCHW, dy_BCHW, y_BCHW if adds else x_BCHW, dz_BCHW, sums, statistics, weight_C, bias_C, *table.shape,
-            ADDS=adds, RELU=ctx.relu, **table.tile,
-        )  # fmt: skip
-        _parameter_gradients[table.by_channel](sums, statistics, gradients, table.parts, table.channels, **table.part)
-        _input_gradient[table.grid](
-            x_BCHW, dz_BCHW, dx_BCHW, statistics, weight_C, bias_C, gradients, *table.shape, table.count,
-            MASKS=ctx.relu and not adds, **table.tile,
-        )  # fmt: skip
-        return dx_BCHW, dz_BCHW if adds else None, gradients[1], gradients[0], None, None, None, None
+        dx_BCHW, dz_BCHW, dweight_C, dbias_C = _returned(ctx.table, tuple(own), dy_BCHW, y_BCHW, relu=ctx.relu)
+        return dx_BCHW, dweight_C, dbias_C, None, None if y_BCHW is None else dz_BCHW, None
+
+
+class NormSum(torch.autograd.Function):
+    """relu(norm(a) + norm(b)), of two norms, and all gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        a_BCHW: Tensor,
+        a_weight_C: Tensor,
+        a_bias_C: Tensor,
+        a_running: Running,
+        b_BCHW: Tensor,
+        b_weight_C: Tensor,
+        b_bias_C: Tensor,
+        b_running: Running,
+    ) -> Tensor:
+        """Both maps are channels_last, of one shape and type."""
+        table, y_BCHW = _Table(a_BCHW), torch.empty_like(a_BCHW)
+        a = (a_BCHW, _measured(table, a_BCHW, a_running), a_weight_C, a_bias_C)
+        b = (b_BCHW, _measured(table, b_BCHW, b_running), b_weight_C, b_bias_C)
+        _normalised[table.grid](*a, *b, y_BCHW, *table.shape, ADDS=True, NORMS=True, RELU=True, **table.tile)
+        ctx.table = table
+        ctx.save_for_backward(y_BCHW, *a, *b)
+        return y_BCHW
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy_BCHW: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of both maps, weights and biases."""
+        y_BCHW, *both = ctx.saved_tensors
+        dy_BCHW = dy_BCHW.contiguous(memory_format=torch.channels_last)
+        da_BCHW, dz_BCHW, *of_a = _returned(ctx.table, tuple(both[:4]), dy_BCHW, y_BCHW, relu=True)
+        db_BCHW, _, *of_b = _returned(ctx.table, tuple(both[4:]), dz_BCHW, relu=False)
+        return da_BCHW, *of_a, None, db_BCHW, *of_b, None

@@ -12,7 +12,7 @@ from replaytree.space import LayerSpace, xu24
 from replaytree.space.layers.modules.residual import ResidualModule
 from replaytree.space.layers.modules.skip import Skip
 from replaytree.training import fusing, step
-from replaytree.training.fusing import Fusing, can_fuse, norm_relu, suits
+from replaytree.training.fusing import Fusing, can_fuse, norm_relu, norms_relu, suits
 from replaytree.training.loop import Training
 from replaytree.training.recipe import Recipe
 
@@ -36,6 +36,12 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(fusing, "DEVICES", ("cpu",))
     monkeypatch.setattr(fusing, "_fused", computed)
+
+    def summed(norm, x, other, y):
+        found.append((norm.num_features, "norms"))
+        return torch.relu(nn.BatchNorm2d.forward(norm, x) + nn.BatchNorm2d.forward(other, y))
+
+    monkeypatch.setattr(fusing, "_fused_sum", summed)
     monkeypatch.setattr(fusing, "_tap", tapped)
     return found
 
@@ -48,6 +54,7 @@ def test_pairs_and_ends_of_blocks_are_fused_and_other_norms_by_themselves(calls)
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.ReLU6(), nn.BatchNorm2d(4), nn.ReLU6()),
+        ResidualModule(4, 4, stride=1, projects=False),
         ResidualModule(4, 5, stride=2, projects=True),
         nn.ReLU(),
         nn.BatchNorm2d(5),
@@ -64,10 +71,10 @@ def test_pairs_and_ends_of_blocks_are_fused_and_other_norms_by_themselves(calls)
     with Fusing(network).within():
         torch.testing.assert_close(network(images), plain, rtol=0, atol=0)
         assert list(network.state_dict()) == names
-    block = [(5, "relu"), (5, "norm"), (5, "added")]
-    assert calls == [(4, "relu"), (4, "norm"), *block, (5, "norm"), (5, "norm"), (5, "relu"), (5, "relu")]
+    blocks = [(4, "relu"), (4, "added"), (5, "relu"), (5, "norms")]
+    assert calls == [(4, "relu"), (4, "norm"), *blocks, (5, "norm"), (5, "norm"), (5, "relu"), (5, "relu")]
     network(images)
-    assert len(calls) == 9
+    assert len(calls) == 10
 
 
 def test_forward_passes_are_as_they_were_after_an_error():
@@ -104,8 +111,13 @@ def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
         found = norm_relu(norm, x, added)
         torch.testing.assert_close(found, torch.relu(norm(x) + added), rtol=0, atol=0)
     assert not calls
+    other = nn.BatchNorm2d(4, momentum=None)
+    torch.testing.assert_close(norms_relu(other, x, norm, x), torch.relu(other(x) + norm(x)), rtol=0, atol=0)
+    assert not calls
     norm_relu(norm, x, x)
-    assert calls == [(4, "added")]
+    norms_relu(norm, x, other, x)
+    norms_relu(norm, x, nn.BatchNorm2d(4), x)
+    assert calls == [(4, "added"), (4, "added"), (4, "norms")]
 
 
 @pytest.mark.parametrize(

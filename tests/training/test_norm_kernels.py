@@ -38,11 +38,15 @@ def norm_of(channels):
     return norm.to(DEVICE)
 
 
+def own(norm):
+    running = (norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum, norm.eps)
+    return norm.weight, norm.bias, running
+
+
 def fused(norm, x, added=None, *, relu=True):
     from replaytree.training.norm_kernels import Norm
 
-    running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-    return Norm.apply(x, added, norm.weight, norm.bias, running, norm.momentum, norm.eps, relu)
+    return Norm.apply(x, *own(norm), added, relu)
 
 
 def everything(compute, norm, dy, *inputs):
@@ -64,15 +68,39 @@ def test_map_gradients_and_running_averages_are_those_of_torch(shape, dtype, kin
     adds = kind == "added"
     inputs = [maps(shape, dtype, seed) for seed in range(1 + adds)]
     dy = maps(shape, dtype, 5) - 3
-    own, exact = norm_of(shape[1]), norm_of(shape[1]).double()
-    found = everything(partial(fused, relu=kind != "norm"), own, dy, *inputs)
+    norm, exact = norm_of(shape[1]), norm_of(shape[1]).double()
+    found = everything(partial(fused, relu=kind != "norm"), norm, dy, *inputs)
     wanted = everything(
         nn.Module.__call__ if kind == "norm" else relu_of, exact, dy.double(), *[each.double() for each in inputs]
     )
     for ours, theirs in zip(found, wanted, strict=True):
         assert (ours.double() - theirs).norm() <= TOLERANCES[dtype] * theirs.norm()
     assert [each.dtype for each in found] == [dtype] * (2 + adds) + [torch.float32] * 4
-    assert own.num_batches_tracked == 5
+    assert norm.num_batches_tracked == 5
+
+
+@gpu
+@runs
+@pytest.mark.parametrize("shape", [(5, 48, 3, 5), (7, 33, 5, 3)])
+def test_the_sum_of_two_norms(shape):
+    from replaytree.training.norm_kernels import NormSum
+
+    maps_of = [maps(shape, torch.float32, seed) for seed in range(2)]
+    dy = maps(shape, torch.float32, 5) - 3
+
+    def computed(sum_of, dtype):
+        norms = [norm_of(shape[1]).to(dtype) for _ in range(2)]
+        norms[1].weight.data += 1
+        both = [each.to(dtype).requires_grad_() for each in maps_of]
+        y = sum_of(norms, both)
+        parameters = [each for norm in norms for each in norm.parameters()]
+        gradients = torch.autograd.grad(y, [*both, *parameters], dy.to(dtype))
+        return [y.detach(), *gradients, *(each.running_mean for each in norms), *(each.running_var for each in norms)]
+
+    found = computed(lambda n, x: NormSum.apply(x[0], *own(n[0]), x[1], *own(n[1])), torch.float32)
+    wanted = computed(lambda n, x: torch.relu(n[0](x[0]) + n[1](x[1])), torch.float64)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert (ours.double() - theirs).norm() <= 1e-5 * theirs.norm()
 
 
 @gpu
@@ -126,9 +154,10 @@ def test_a_network_computes_the_same_fused(monkeypatch):
     from replaytree.space import Convolution, LayerSpace, ResidualBlock
     from replaytree.training import fusing
 
-    calls, real = [], fusing._fused
+    calls, real, sum_of = [], fusing._fused, fusing._fused_sum
     monkeypatch.setattr(fusing, "DEVICES", ("cuda", "cpu"))
     monkeypatch.setattr(fusing, "_fused", lambda *args, relu: calls.append((len(args), relu)) or real(*args, relu=relu))
+    monkeypatch.setattr(fusing, "_fused_sum", lambda *args: calls.append(len(args)) or sum_of(*args))
     layers = [Convolution(8, 3), ResidualBlock(8, 1), ResidualBlock(12, 2)]
     space = LayerSpace(layers, input_shape=(3, 8, 8), num_classes=10, max_layers=3)
     torch.manual_seed(0)
@@ -145,7 +174,7 @@ def test_a_network_computes_the_same_fused(monkeypatch):
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
     # The convolution; the pair and the end of a block; those of another, which projects.
-    assert calls == [(3, True), (3, True), (3, True), (3, True), (2, False), (3, True)]
+    assert calls == [(3, True), (3, True), (3, True), (3, True), 4]
 
 
 @gpu
@@ -169,4 +198,4 @@ def test_kernels_are_captured():
 @pytest.mark.skipif(GPU or INTERPRETED, reason="the kernels themselves are run")
 def test_all_is_right_where_triton_interprets(interpreted):
     # All but the two that need a GPU or no interpreter.
-    assert interpreted(__file__) == (len(CASES) + 6, 2)
+    assert interpreted(__file__) == (len(CASES) + 8, 2)
