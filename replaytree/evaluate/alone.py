@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +17,7 @@ from replaytree.networks.trie import SingleHead
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space.graph import require_networks
 from replaytree.space.trie import TrieCost
+from replaytree.training.baton import clock
 from replaytree.training.device import usable_bytes
 from replaytree.training.loop import Training
 from replaytree.training.recipe import Recipe
@@ -98,18 +98,18 @@ class SeparateEvaluator(_Alone):
     def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
         accuracies: list[float | None] = []
         bests: list[float | None] = []
-        started = time.perf_counter()
+        started = clock()
         # A prefix that is stopped early would be measured at another budget than the others.
         budget = replace(budget, checkpoint=None)
         for depth in range(1, len(path) + 1):
             outcome = self._train(path[:depth], budget, seed)
             if isinstance(outcome, Failure):
-                return failed_evaluation(outcome, accuracies, seconds=time.perf_counter() - started)
+                return failed_evaluation(outcome, accuracies, seconds=clock() - started)
             accuracies += outcome.accuracies
             bests += outcome.best_accuracies or outcome.accuracies
         return PathEvaluation(
             accuracies,
-            train_seconds=time.perf_counter() - started,
+            train_seconds=clock() - started,
             best_accuracies=None if self._recipe.reward_epochs == 1 else bests,
         )
 
@@ -125,9 +125,9 @@ class WholeEvaluator(_Alone):
         return [self._evaluate(path, budget, seed + index) for index, path in enumerate(paths)]
 
     def _evaluate(self, path: Path, budget: Budget, seed: int) -> PathEvaluation:
-        started = time.perf_counter()
+        started = clock()
         outcome = self._train(path, budget, seed)
-        seconds = time.perf_counter() - started
+        seconds = clock() - started
         if isinstance(outcome, Failure):
             return failed_evaluation(outcome, seconds=seconds)
         unmeasured = [None] * (len(path) - 1)

@@ -94,7 +94,8 @@ class Concurrent:
         self._begin()
         if relay is None:
             return
-        if not relay.held_here:
+        if relay.holder in (None, *(thread.ident for thread in threads)):
+            # Ctrl-C came twice.
             relay.take(first=True)
         relay.stopped = True
         relay.changed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from replaytree.networks.trie import PrefixNetwork
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import batches_of_paths, prefixes, trie_cost
 from replaytree.space.graph import require_networks
+from replaytree.training.baton import clock
 from replaytree.training.device import usable_bytes
 from replaytree.training.diverged import Diverged
 from replaytree.training.loop import Training
@@ -74,10 +74,10 @@ class JointEvaluator:
         while waiting:
             batch = waiting.popleft()
             together = [paths[index] for index in batch]
-            started = time.perf_counter()
+            started = clock()
             with using(1):
                 outcome = self._attempt(together, budget=budget, seed=seed + batch[0])
-            seconds = time.perf_counter() - started
+            seconds = clock() - started
             if not isinstance(outcome, Failure):
                 for index, evaluation in zip(batch, outcome, strict=True):
                     results[index] = replace(evaluation, train_seconds=seconds / len(batch))

@@ -17,7 +17,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any, TypeVar
+from time import perf_counter
+from typing import TypeVar
 
 import torch
 
@@ -78,14 +79,23 @@ class Relay:
         self._queue: deque[threading.Lock] = deque()
         self._parked: list[tuple[Callable[[], bool], threading.Lock]] = []
         self._is_told = False
+        self._shared = 0.0
+        self._since = perf_counter()
         if device.type == "cuda":
             # Before that it has no generators.
             torch.cuda.init()  # type: ignore[no-untyped-call]
 
     @property
-    def held_here(self) -> bool:
-        """Whether the thread that asks holds the baton."""
-        return self._holder == threading.get_ident()
+    def holder(self) -> int | None:
+        """The thread that holds the baton; None while it goes from one to another."""
+        return self._holder
+
+    def clock(self) -> float:
+        """Seconds, of which each training under way has had its share: it runs slower, the more there are."""
+        now = perf_counter()
+        self._shared += (now - self._since) / max(1, len(self.runners))
+        self._since = now
+        return self._shared
 
     def take(self, *, first: bool = False) -> None:
         """Wait for the baton, behind those that wait already, or as the `first` of them."""
@@ -190,6 +200,7 @@ class Runner:
             _here.runner = None
             self.used_bytes, self.is_alone = 0, False
             if self in relay.runners:
+                relay.clock()
                 relay.runners.remove(self)
             relay.changed()
             relay.give()
@@ -262,6 +273,7 @@ class Runner:
     def _may_begin(self) -> bool:
         if any(other.is_alone or other.wants_alone for other in self.relay.runners):
             return False
+        self.relay.clock()
         self.relay.runners.append(self)
         return True
 
@@ -291,14 +303,21 @@ def alone() -> bool:
     return runner is not None and runner.alone()
 
 
+def clock() -> float:
+    """Seconds since some moment, as they count for this thread's training: those at once share them."""
+    runner = _runner()
+    return perf_counter() if runner is None else runner.relay.clock()
+
+
 def using_memory(needed: int, *, limit: float) -> AbstractContextManager[object]:
     """Wait until the trainings of this process leave so many bytes of `limit`, and use them meanwhile."""
     runner = _runner()
     return nullcontext() if runner is None else runner.using(needed, limit=limit)
 
 
-def _runner() -> Any:
-    return getattr(_here, "runner", None)
+def _runner() -> Runner | None:
+    runner: Runner | None = getattr(_here, "runner", None)
+    return runner
 
 
 def _stream(device: torch.device, number: int) -> torch.cuda.Stream:

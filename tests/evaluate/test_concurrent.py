@@ -1,6 +1,7 @@
 """Several turns under way in this process, with evaluators that hand the baton on as trainings do."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -205,6 +206,16 @@ def test_real_trainings_at_once_score_what_they_score_one_after_the_other(joint)
     alone = [one.evaluate(paths, budget=Budget(2, checkpoint=1), seed=10 * n) for n, paths in enumerate(PATHS)]
     expected = [[(e.accuracies, e.shared, e.checkpoint_accuracy) for e in each] for each in alone]
     assert evaluated(Concurrent(one, at_once=4, ahead=4, device=CPU)) == expected
+
+
+def test_the_seconds_of_trainings_at_once_are_no_more_than_have_passed(joint):
+    workers = Concurrent(joint(), at_once=4, ahead=4, device=CPU)
+    began = time.perf_counter()
+    for number, paths in enumerate(PATHS):
+        workers.submit(number, paths, budget=Budget(2), seed=number)
+    seconds = [evaluation.train_seconds for _ in PATHS for evaluation in workers.next()[1]]
+    assert 0.0 < sum(seconds) <= time.perf_counter() - began
+    workers.close()
 
 
 def test_real_trainings_wait_for_room_and_score_the_same(joint, caplog):

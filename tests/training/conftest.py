@@ -9,14 +9,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import warnings
 import weakref
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
 
-from replaytree.training import capture, step
+from replaytree.training import baton, capture, step
 
 
 class Stream:
@@ -45,6 +47,7 @@ class Graph:
         assert (self.cuda.current, capture_error_mode) != (self.cuda.default, "global")
         self.cuda.calls.append("begin")
         self.cuda.pools.append(pool)
+        self.pool = pool
         self.cuda.capturing = self
 
     def capture_end(self):
@@ -58,6 +61,7 @@ class Graph:
 
     def replay(self):
         self.cuda.calls.append(f"replay on {self.cuda.current}")
+        self.cuda.replays.append((self.pool, self.cuda.current))
         if not self.fresh:
             # A graph was captured without gradients: it writes them, and adds to none.
             method, args = self.run
@@ -69,6 +73,29 @@ class Graph:
         self.cuda.calls.append("reset")
 
 
+class Generator:
+    """Of torch's generators for GPUs: a state that may be another's."""
+
+    def graphsafe_get_state(self):
+        return self
+
+    clone_state = graphsafe_get_state
+
+    def graphsafe_set_state(self, other):
+        pass
+
+
+class Event:
+    def __init__(self, cuda, blocking):
+        self.cuda = cuda
+
+    def record(self, stream):
+        assert stream is self.cuda.current
+
+    def synchronize(self):
+        assert self.cuda.capturing is None
+
+
 class FakeCuda:
     """`device` is the current device, `streams` those that were made, `pools` those that were captured into."""
 
@@ -76,7 +103,8 @@ class FakeCuda:
         self.calls, self.streams, self.pools = [], [], []
         self.device, self.capturing, self.broken, self.free = 0, None, False, 100
         self.segments = []
-        self.default = self.current = Stream(self, "cuda:0")
+        self.replays, self._here = [], threading.local()
+        self.default = Stream(self, "cuda:0")
         self.handles = 0
         for name, value in {
             "device": self._on, "Stream": self._stream, "stream": self._within, "CUDAGraph": lambda: Graph(self),
@@ -85,6 +113,7 @@ class FakeCuda:
             "mem_get_info": lambda device: (self.free, 1000),
             "empty_cache": self.empty_cache, "memory_snapshot": lambda: self.segments,
             "get_device_capability": lambda device: (5, 0),
+            "init": lambda: None, "Event": partial(Event, self), "default_generators": (None, Generator()),
         }.items():  # fmt: skip
             monkeypatch.setattr(torch.cuda, name, value)
         for name in ("endAllocateToPool", "releasePool"):
@@ -92,6 +121,7 @@ class FakeCuda:
                 torch._C, f"_cuda_{name}", lambda index, pool, name=name: self.calls.append(f"{name} {index}")
             )
         monkeypatch.setattr(capture, "_sides", {})
+        monkeypatch.setattr(baton, "_streams", {})
         monkeypatch.setattr(capture, "_stopped", [])
         real = capture.captured
 
@@ -99,6 +129,15 @@ class FakeCuda:
             return real(side, lambda: self._record(run))
 
         monkeypatch.setattr(step, "captured", captured)
+
+    @property
+    def current(self):
+        """The stream that is current for a thread."""
+        return getattr(self._here, "stream", self.default)
+
+    @current.setter
+    def current(self, stream):
+        self._here.stream = stream
 
     def _record(self, run):
         # Not `run` itself: a graph does not keep what it was captured from.

@@ -12,7 +12,17 @@ from replaytree.data import load_data
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.space import LayerSpace, xu24
 from replaytree.training import baton
-from replaytree.training.baton import Relay, Runner, Standing, Stopped, alone, hand_on, require_run, using_memory
+from replaytree.training.baton import (
+    Relay,
+    Runner,
+    Standing,
+    Stopped,
+    alone,
+    clock,
+    hand_on,
+    require_run,
+    using_memory,
+)
 from replaytree.training.loop import Training
 from replaytree.training.recipe import Recipe
 
@@ -66,6 +76,23 @@ def test_they_run_by_turns_and_each_returns_what_is_its_own():
     log = []
     assert together(*(partial(told, log, name) for name in "abc")) == ["a", "b", "c"]
     assert log == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+def test_trainings_at_once_share_the_seconds(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(baton, "perf_counter", lambda: now[0])
+    assert clock() == 100.0
+
+    def trains(seconds):
+        """Each epoch ends so many seconds later."""
+        began = clock()
+        for spent in seconds:
+            now[0] += spent
+            hand_on()
+        return clock() - began
+
+    # In turn: `a` 8, `b` 4, `a` 6, `b` 2. `b` begins 8 seconds behind `a`, which ends 12 seconds later, with 2 at once.
+    assert together(partial(trains, [8.0, 6.0]), partial(trains, [4.0, 2.0])) == [8.0 + 12.0 / 2, 12.0 / 2]
 
 
 def test_without_others_nothing_waits():
@@ -287,7 +314,7 @@ class Event:
 
     def synchronize(self):
         # A thread that waits for the GPU has handed the baton on.
-        assert not self.gpu.relay.held_here
+        assert self.gpu.relay.holder != threading.get_ident()
         self.gpu.calls.append(f"event of {self.stream}")
 
 

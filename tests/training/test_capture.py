@@ -6,10 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from replaytree.config import Budget
 from replaytree.data import load_data
+from replaytree.evaluate import Concurrent
 from replaytree.networks.trie import PrefixNetwork, SingleHead
+from replaytree.records import PathEvaluation
 from replaytree.space import Convolution, CustomLayer, LayerSpace, xu24
 from replaytree.training import capture
+from replaytree.training.baton import hand_on
 from replaytree.training.capture import capturable, holds_memory, release_memory
 from replaytree.training.loop import Training
 from replaytree.training.precision import Precision
@@ -93,6 +97,34 @@ def test_a_training_while_another_lives_has_a_stream_and_a_pool_of_its_own(cuda)
     trained(step_of(Probe()), EAGER_STEPS + 1)
     assert cuda.pools[-1] == (0, 1)
     assert len(cuda.streams) == 2
+
+
+def test_trainings_at_once_have_pools_of_their_own_and_each_replays_on_its_own_stream(cuda):
+    losses = {}
+
+    class Steps:
+        def evaluate(self, paths, *, budget, seed):
+            step = step_of(Probe())
+            step.begin()
+            for images, labels in batches(EAGER_STEPS + 3):
+                step(images, labels)
+                hand_on()
+            losses[seed] = step.losses()
+            return [PathEvaluation([0.5])]
+
+    workers = Concurrent(Steps(), at_once=3, ahead=3, device=ONE)
+    for number in range(3):
+        workers.submit(number, [(0,)], budget=Budget(1), seed=number)
+    assert sorted(workers.next()[0] for _ in range(3)) == [0, 1, 2]
+    workers.close()
+    alone = trained(step_of(Probe(), torch.device("cpu")), EAGER_STEPS + 3)
+    assert list(losses.values()) == 3 * [alone]
+    streams = {pool: {stream for own, stream in cuda.replays if own == pool} for pool, _ in cuda.replays}
+    assert sorted(streams) == [(0, 1), (0, 2), (0, 3)]
+    assert [len(own) for own in streams.values()] == [1, 1, 1]
+    assert len(set.union(*streams.values()) - {cuda.default}) == 3
+    # Nobody waits for all that the GPU does.
+    assert not [call for call in cuda.calls if call.startswith("synchronize cuda")]
 
 
 def test_a_step_without_layers_captures_anew_on_its_own_stream(cuda):
