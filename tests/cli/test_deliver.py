@@ -283,7 +283,7 @@ MISTAKES = [
     (["export", "first", "--format", "onnx", "--out", "nowhere/m.onnx"], "folder nowhere does not exist"),
     (["export", "first", "--format", "onnx", "--out", "m.onnx", "--seed", "7"], "no trained model with seed 7"),
     (["export", "first", "--format", "onnx", "--out", "m.onnx", "--node", "99999"], "has no node '99999'"),
-    (["export", "gone.safetensors", "--format", "onnx", "--out", "m.onnx"], "there is no file gone.safetensors"),
+    (["export", "gone.safetensors", "--format", "onnx", "--out", "m.onnx"], "there is no model file gone.safetensors"),
     (["export", "first", "--format", "keras", "--out", "m"], "'keras' is not one of"),
     (["export", "first", "--out", "m.onnx", "--max-drop", "0.1"], "--format onnx is not of 8 bits"),
     (["export", "first", "--out", "m.onnx", "--format", "onnx-int8", "--max-drop", "2"],

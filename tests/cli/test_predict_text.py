@@ -54,3 +54,16 @@ def test_predictions_of_text(replaytree, weights, model, tmp_path):
     ):
         code, _, err = replaytree("predict", weights, *arguments)
         assert (code, why in err, "Traceback" in err) == (2, True, False)
+
+
+def test_text_in_8_bits_is_refused_and_nothing_is_written(replaytree, weights, tmp_path):
+    for form, name in (("onnx-int8", "a.onnx"), ("tflite", "a.tflite")):
+        for more in ((), ("--accept-drop", "--max-drop", 1)):
+            code, out, err = replaytree("export", weights, "--format", form, "--out", tmp_path / name, *more)
+            assert (code, out) == (2, "")
+            assert err == (
+                f"Error: --format {form} is for models of images, and {weights} is one of text; choose --format onnx, "
+                f"which is in float\n"
+            )
+            assert not (tmp_path / name).exists()
+    assert replaytree("export", weights, "--out", tmp_path / "a.onnx")[0] == 0
