@@ -77,8 +77,8 @@ def export(
     if form in INT8_SUFFIX:
         if not isinstance(network, Deployed) or not isinstance(data, ImageData):
             raise ConfigError(
-                f"--format {form} is for models of images, and {weights} is one of text; choose --format onnx, which is "
-                f"in float"
+                f"--format {form} is for models of images, and {weights} is one of text; choose --format onnx, which "
+                f"is in float"
             )
         content, verification = int8_export(out, network, description, data, form=form, options=int8 or Int8Options())
         write_whole(out, content)
