@@ -23,7 +23,10 @@ def print_closing(
     trainings = console.counting(search.training_count, "training")
     prefixes = console.counting(search.tree.comparable_count(), "prefix", "prefixes")
     title = f"{search.name}: best of {prefixes}, {trainings}"
-    console.print_nodes(nodes, "table", metric=search.metric, title=title, unit=search.config.weights.unit)
+    console.print_nodes(
+        nodes, "table", metric=search.metric, title=title, unit=search.config.weights.unit,
+        has_final_form=search.tree.info().has_final_form,
+    )  # fmt: skip
     if search.ended is not None:
         say(f"ended after {console.counting(search.training_count, 'epoch')}: {escaped(search.ended)}")
     answer = nodes[0].node_id if nodes else None

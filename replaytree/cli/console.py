@@ -39,6 +39,9 @@ NODE_COLUMNS = (
 )  # fmt: skip
 
 
+FINAL_FORM = "params and FLOPs are of networks as they are searched, RAM and flash as they are retrained"
+
+
 def node_row(node: Node, metric: Metric) -> dict[str, Any]:
     """A node as plain values, in the order of NODE_COLUMNS; of text with its perplexity, too."""
     row = {column: getattr(node, column) for column in NODE_COLUMNS}
@@ -58,10 +61,12 @@ def print_nodes(
     title: str = "",
     latencies: Sequence[float] | None = None,
     unit: str = "epochs",
+    has_final_form: bool = False,
 ) -> None:
     """Nodes as a table for people, or as JSON or CSV for programs; latencies are in milliseconds.
 
-    `unit` is what budgets are counted in (WeightOptions.unit).
+    `unit` is what budgets are counted in (WeightOptions.unit). With a final form (SearchInfo.has_final_form) a line
+    says of which form the costs are.
     """
     rows = [node_row(node, metric) for node in nodes]
     for row, latency in zip(rows, latencies or (), strict=False):
@@ -71,6 +76,8 @@ def print_nodes(
     else:
         lines = nodes_lines(rows, width=table.terminal_width(), metric=metric, unit=unit)
         say("\n".join(([escaped(title)] if title else []) + lines))
+        if has_final_form and _any(rows, "ram_bytes"):
+            say(FINAL_FORM)
 
 
 def nodes_lines(rows: Sequence[dict[str, Any]], *, width: int, metric: Metric, unit: str = "epochs") -> list[str]:

@@ -128,7 +128,10 @@ def best(
             chosen, latencies, runtime = _timed(tree, chosen, more, device=device)
             if runtime == "pytorch":
                 say(EAGER, error=True)
-        console.print_nodes(chosen[:k], format_, metric=metric, latencies=latencies and latencies[:k], unit=unit)
+        console.print_nodes(
+            chosen[:k], format_, metric=metric, latencies=latencies and latencies[:k], unit=unit,
+            has_final_form=info.has_final_form,
+        )  # fmt: skip
         if pareto and len(chosen) > k and format_ == "table":
             say(f"{k} of {len(chosen)} on the front; -k shows more")
         add_networks(tree, format_, storage=storage)
@@ -136,7 +139,7 @@ def best(
     if not nodes and format_ == "table":
         _print_none(tree, max_depth=max_depth, epochs=epochs, costs=costs)
     else:
-        console.print_nodes(nodes[:k], format_, metric=metric, unit=unit)
+        console.print_nodes(nodes[:k], format_, metric=metric, unit=unit, has_final_form=info.has_final_form)
         if len(nodes) > k and format_ == "table":
             is_all = all(limit is None for limit in (max_depth, epochs, *costs.values()))
             say(f"the best {k}{f' of {tree.comparable_count():,}' if is_all else ''}; -k shows more")
@@ -194,7 +197,10 @@ def _print_within(
         say(escaped(f"search {tree.name!r} has no prefix that fits, of at most {most:g} ms; allow more"))
         return
     info = tree.info()
-    console.print_nodes(chosen, form, metric=info.metric, latencies=spent, unit=info.config.weights.unit)
+    console.print_nodes(
+        chosen, form, metric=info.metric, latencies=spent, unit=info.config.weights.unit,
+        has_final_form=info.has_final_form,
+    )  # fmt: skip
 
 
 def _timed(

@@ -66,7 +66,10 @@ def show(
     from replaytree.tree import list_models, retrainings
 
     retrained = retrainings(list_models(tree.engine, search=tree.name, node_id=found.node_id), info.metric)
-    say("\n".join(node_lines(found, retrained, metric=info.metric, unit=info.config.weights.unit)))
+    lines = node_lines(
+        found, retrained, metric=info.metric, unit=info.config.weights.unit, has_final_form=info.has_final_form
+    )
+    say("\n".join(lines))
     say()
     _print_children(tree, found.path, format_)
 
@@ -136,14 +139,25 @@ def children_lines(children: Sequence[Child], *, width: int, metric: Metric) -> 
     return table.lines(headings, cells, width=width, left=("layer",), spare=(own, "visits"))
 
 
-def node_lines(node: Node, retrained: Sequence[Retraining] = (), *, metric: Metric, unit: str = "epochs") -> list[str]:
+def node_lines(
+    node: Node,
+    retrained: Sequence[Retraining] = (),
+    *,
+    metric: Metric,
+    unit: str = "epochs",
+    has_final_form: bool = False,
+) -> list[str]:
     """Everything of one node, a line each; also how its retrained models did on the test split."""
-    rows = [*_figures(node, metric, unit), *(("retrained", console.retrained_text(each)) for each in retrained)]
+    form = ", as it is retrained" if has_final_form else ""
+    rows = [
+        *_figures(node, metric, unit, form=form),
+        *(("retrained", console.retrained_text(each)) for each in retrained),
+    ]
     size = max(len(what) for what, _ in rows)
     return [f"{what:<{size}}  {escaped(value)}" for what, value in rows]
 
 
-def _figures(node: Node, metric: Metric, unit: str) -> Iterator[tuple[str, str]]:
+def _figures(node: Node, metric: Metric, unit: str, *, form: str) -> Iterator[tuple[str, str]]:
     """What is known of a node, under the names that its column has in tables."""
     yield "node", str(node.node_id)
     yield "layers", " ".join(node.labels)
@@ -160,7 +174,7 @@ def _figures(node: Node, metric: Metric, unit: str) -> Iterator[tuple[str, str]]
     # Of text, and of layers of one's own, no memory is known.
     for what, number in (("RAM", node.ram_bytes), ("flash", node.flash_bytes)):
         if number is not None:
-            yield what, f"{number:,} bytes with 8 bits a number"
+            yield what, f"{number:,} bytes with 8 bits a number{form}"
     yield "output shape", "-" if node.output_shape is None else "x".join(map(str, node.output_shape))
     yield "path", ".".join(map(str, node.path))
 

@@ -372,6 +372,12 @@ def final_space(space: SpaceT) -> SpaceT:
     return space if final is None else cast(SpaceT, final())
 
 
+def has_final_form(space: Any) -> bool:
+    """Whether the networks of a space, or of what is known of it, are delivered in another form than searched."""
+    final: Any = final_space(space)
+    return final is not space and bool(final.describe() != space.describe())
+
+
 def chain(layers: Sequence[Layer], *, input_shape: Shape, head: Layer) -> Graph:
     """The layers in turn, named as in 'layer1_res128', and the head."""
     nodes = tuple(

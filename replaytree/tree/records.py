@@ -15,6 +15,8 @@ from replaytree.metric import Metric, Task
 from replaytree.notebook import facts
 from replaytree.records import FailureKind, Mixed, Path, PathEvaluation, Shape, Source
 from replaytree.space.coding import MOST_ACTIONS
+from replaytree.space.description import outline
+from replaytree.space.graph import has_final_form
 from replaytree.tree.stored_json import read_config, read_data, read_reward
 from replaytree.tree.stored_space import stored_description
 
@@ -190,6 +192,11 @@ class SearchInfo:
     def space(self) -> dict[str, Any]:
         """The description of the space; CorruptTree where what is stored is none."""
         return stored_description(self.space_json, self.name)
+
+    @property
+    def has_final_form(self) -> bool:
+        """Whether its networks are delivered in another form, of which `ram_bytes` and `flash_bytes` are."""
+        return has_final_form(outline(self.space))
 
     @property
     def data(self) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """What people and programs are shown of searches of images and of text."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from replaytree.cli.console import beside, node_row, nodes_lines, search_row, searches_lines
+import pytest
+
+from replaytree.cli.console import FINAL_FORM, beside, node_row, nodes_lines, print_nodes, search_row, searches_lines
 from replaytree.metric import ACCURACY, PERPLEXITY
 from replaytree.tree import Node, SearchInfo
 
@@ -29,6 +32,17 @@ def test_a_node_of_text_has_its_perplexity_beside_the_fraction():
     assert line.split()[:3] == ["3", "100.00", "125.00"]
     # JSON has no infinity.
     assert beside(PERPLEXITY, "best_", 0.0) == {"best_perplexity": None}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_table_says_of_which_form_its_costs_are(capsys, is_known):
+    node = replace(NODE, ram_bytes=512, flash_bytes=99) if is_known else replace(NODE, ram_bytes=None)
+    for has_final_form in (True, False):
+        print_nodes([node], "table", metric=ACCURACY, has_final_form=has_final_form)
+        last = capsys.readouterr().out.splitlines()[-1]
+        assert (last == FINAL_FORM) is (has_final_form and is_known)
+    print_nodes([node], "json", metric=ACCURACY, has_final_form=True)
+    assert len(json.loads(capsys.readouterr().out)) == 1
 
 
 def test_searches_of_one_task_have_its_name_in_the_heading():

@@ -5,7 +5,7 @@ from alembic import command
 from sqlalchemy import text
 
 from replaytree.records import PathEvaluation
-from replaytree.space import ConstrainedSpace, DecisionSpace
+from replaytree.space import ConstrainedSpace, DecisionSpace, LabelSpace
 from replaytree.space.catalogue import named_space
 from replaytree.space.enas_macro import EnasMacro
 from replaytree.space.graph import final_space
@@ -41,7 +41,8 @@ def test_what_is_delivered_counts(space):
     tree = recorded(engine, space, PATH)
     assert memory(tree) == (RAM, FLASH)
     assert (MACRO.network(PATH).ram_bytes, tree.best(1, max_ram=1023)[0].path) == (768, PATH[:1])
-    # Parameters and FLOPs are those of the network that is searched.
+    # Parameters and FLOPs are those of the network that is searched, which must be said.
+    assert tree.info().has_final_form
     assert {(node.params, node.flops) for node in tree.nodes()} == {MACRO.cost(PATH), MACRO.cost(PATH[:1])}
     engine.dispose()
 
@@ -56,6 +57,15 @@ def test_nodes_are_as_limits_count_them(name, random_paths):
         delivered = final_space(space).network(node.path)
         assert (node.ram_bytes, node.flash_bytes) == (delivered.ram_bytes, delivered.flash_bytes)
     engine.dispose()
+
+
+@pytest.mark.parametrize("name", ["enas-macro", "enas-micro", "darts"])
+def test_networks_that_are_searched_as_they_are_delivered_have_one_form(name):
+    for space in (named_space(name, **IMAGES, max_layers=2, channels=4, final=True), LabelSpace(("a",), max_layers=1),
+                  named_space("xu24", **IMAGES, max_layers=2)):  # fmt: skip
+        engine = open_engine("sqlite://")
+        assert not recorded(engine, space, (0,)).info().has_final_form
+        engine.dispose()
 
 
 def test_an_upgrade_fills_in_what_a_search_stores(tmp_path):
