@@ -331,10 +331,9 @@ def _subject(
 
 def print_epoch(done: EpochDone) -> None:
     """The progress of a full training, a line an epoch."""
-    left = done.seconds / done.run_epochs * (done.epochs - done.epoch)
     say(
         f"seed {done.seed}  epoch {done.epoch}/{done.epochs}  loss {done.loss:.4f}  "
-        f"{console.clock(done.seconds)} gone  {console.clock(left)} left",
+        f"{console.clock(done.seconds)} gone  {console.clock(done.seconds_left)} left",
         flush=True,
     )
 

@@ -36,7 +36,10 @@ CHECKPOINT_FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class EpochDone:
-    """Progress of a full training. `loss` is the epoch's mean; `seconds` and `run_epochs` count from this call."""
+    """Progress of a full training. `loss` is the epoch's mean; `seconds` and `run_epochs` count from this call.
+
+    `first_seconds` are those of the first epoch of this call, in which the step is also compiled or captured.
+    """
 
     seed: int
     epoch: int
@@ -44,6 +47,14 @@ class EpochDone:
     loss: float
     run_epochs: int
     seconds: float
+    first_seconds: float
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate, at the pace of the epochs after the first where there are any."""
+        later = self.run_epochs - 1
+        each = (self.seconds - self.first_seconds) / later if later else self.seconds
+        return each * (self.epochs - self.epoch)
 
 
 class TrainingDiverged(ReplayTreeError):
@@ -114,7 +125,7 @@ class FullTraining:
 
     def _train(self, checkpoint: Path | None, on_epoch: Callable[[EpochDone], None] | None) -> None:
         description, training = self._description, self._training
-        started, first = time.monotonic(), self.epoch
+        started, first, first_seconds = time.monotonic(), self.epoch, 0.0
         while self.epoch < description.epochs:
             try:
                 training.run(until=self.epoch + 1)
@@ -125,13 +136,11 @@ class FullTraining:
                 ) from error
             if checkpoint is not None:
                 self.save(checkpoint)
+            seconds, run_epochs = time.monotonic() - started, self.epoch - first
+            first_seconds = seconds if run_epochs == 1 else first_seconds
             if on_epoch is not None:
-                seconds = time.monotonic() - started
-                on_epoch(
-                    EpochDone(
-                        description.seed, self.epoch, description.epochs, training.loss, self.epoch - first, seconds
-                    )
-                )
+                seed, epochs = description.seed, description.epochs
+                on_epoch(EpochDone(seed, self.epoch, epochs, training.loss, run_epochs, seconds, first_seconds))
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ LATER = {
 # What no weight of a finished model depends on: it has one head, and is measured by the share of right answers.
 _OF_SEARCHES = ("capture", "compile", "discount", "fuse", "hidden", "reward", "reward_epochs")
 
-# A step of 64 small images leaves a GPU idle: ten times more images a second are estimated for 512, and none measured.
+# A step of 64 small images leaves a GPU idle: one of 512 takes 2 to 6 times as long (reports/benchmarks/gpu.md).
 BATCH, GPU_BATCH = 64, 512
 # Of a retraining on a CPU.
 FULL_BATCH = 128
@@ -266,7 +266,7 @@ class Recipe:
         is `cutout_share` of the shorter side (None: a quarter), and a batch is a fiftieth of the training images, but
         16 to 128, so that an epoch of a small set has enough steps. On a GPU and with many images (retrains_large)
         batches are 256 or 512 and the rate is four times that, unless a batch is given; padding is reflected, flips
-        alternate, and a None for `cutout_share` is three eighths: the recipe of Jordan (2024, arXiv:2404.00498).
+        alternate, and a None for `cutout_share` is three eighths, as in Jordan (2024, arXiv:2404.00498).
         ConfigError where the lowest rate is over the peak; DataError for more padding than can be reflected.
         """
         images, side = len(data.train_labels), min(data.image_shape[1:])

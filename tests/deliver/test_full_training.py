@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from replaytree.deliver.deployed import accuracy
-from replaytree.deliver.full_training import FullTraining, TrainingDiverged
+from replaytree.deliver.full_training import EpochDone, FullTraining, TrainingDiverged
 from replaytree.errors import ModelError
 from replaytree.training import Recipe
 
@@ -48,6 +48,22 @@ def test_a_resumed_training_equals_an_uninterrupted_one(start, tmp_path):
     resumed = start().run(checkpoint=checkpoint, on_epoch=lambda done: epochs.append((done.epoch, done.run_epochs)))
     assert epochs == [(3, 1)]
     assert same(whole, resumed)
+
+
+def test_what_is_left_is_estimated_without_the_first_epoch():
+    # It took 40 s to compile; then 2 s an epoch.
+    assert EpochDone(0, 1, 10, 0.5, 1, 40.0, 40.0).seconds_left == 360.0
+    assert EpochDone(0, 4, 10, 0.5, 4, 46.0, 40.0).seconds_left == 12.0
+    # Resumed after 5 epochs.
+    assert EpochDone(0, 7, 10, 0.5, 2, 11.0, 8.0).seconds_left == 9.0
+    assert EpochDone(0, 10, 10, 0.5, 2, 11.0, 8.0).seconds_left == 0.0
+
+
+def test_the_seconds_of_the_first_epoch_are_told_with_every_other(start):
+    told = []
+    start(epochs=3).run(on_epoch=told.append)
+    assert [done.first_seconds for done in told] == [told[0].seconds] * 3
+    assert 0.0 < told[0].seconds <= told[1].seconds <= told[2].seconds
 
 
 def test_seeds_differ_and_repeat(start):
