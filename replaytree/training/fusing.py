@@ -25,13 +25,15 @@ Norms = nn.BatchNorm1d | nn.BatchNorm2d
 Call = Callable[[Tensor], Tensor]
 # Tests let Triton interpret the kernels on the CPU.
 DEVICES: tuple[str, ...] = ("cuda",)
+# Of larger windows every number would be read too often.
+LARGEST_WINDOW = 3
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # Of Volta, the oldest GPUs that Triton makes code for.
 CAPABILITY_FROM = 7
 
 
 class Fusing:
-    """What can be fused in a network: batch norm, alone, with a ReLU or as the end of a residual block, and averages.
+    """What can be fused in a network: batch norm, alone, with a ReLU or as the end of a residual block, and pooling.
 
     It is fused only `within` a forward pass. Modules, their names and what is exported stay as they are.
     """
@@ -66,8 +68,8 @@ def _fused_method(module: nn.Module) -> tuple[str, Callable[..., Any] | None]:
         return "activated", partial(activated, module)
     if type(module) is nn.BatchNorm2d:
         return "forward", partial(normed, module)
-    if type(module) is nn.AvgPool2d:
-        return "forward", partial(averaged, module)
+    if isinstance(module, nn.AvgPool2d | nn.MaxPool2d) and type(module).__module__.startswith("torch."):
+        return "forward", partial(pooled, module)
     return "forward", _fused_forward(module)
 
 
@@ -155,15 +157,12 @@ def suits(norm: Norms, x_BCHW: Tensor) -> bool:
     """
     own = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     return (
-        x_BCHW.device.type in DEVICES
+        _suits(x_BCHW)
         and norm.training
         and norm.momentum is not None
         and all(tensor is not None and tensor.dtype == torch.float32 for tensor in own)
-        and x_BCHW.dtype in DTYPES
-        and x_BCHW.ndim == 4
         and x_BCHW.shape[1] == norm.num_features
         and x_BCHW.numel() > norm.num_features
-        and x_BCHW.is_contiguous(memory_format=torch.channels_last)
     )
 
 
@@ -176,28 +175,39 @@ def tapped(pool: Callable[..., tuple[Tensor, Tensor]], x_BCHW: Tensor, grid: tup
     return _tap(x_BCHW, grid) if has_cells(x_BCHW, grid) else pool(x_BCHW, grid)
 
 
-def averaged(pool: nn.AvgPool2d, x_BCHW: Tensor) -> Tensor:
-    """Average pooling whose windows neither overlap nor are padded, where the kernels compute that, else torch's."""
-    (down, across), sides = _two(pool.kernel_size), x_BCHW.shape[-2:]
-    grid = (sides[0] // down, sides[1] // across)
-    apart = _two(pool.stride) == (down, across) and _two(pool.padding) == (0, 0) and pool.divisor_override is None
-    if apart and (grid[0] * down, grid[1] * across) == tuple(sides) and has_cells(x_BCHW, grid):
-        return _tap(x_BCHW, grid)[1]
-    return nn.AvgPool2d.forward(pool, x_BCHW)
+def pooled(pool: nn.AvgPool2d | nn.MaxPool2d, x_BCHW: Tensor) -> Tensor:
+    """The average or maximum of windows, by the kernels where they compute it, else by torch."""
+    window = _window_of(pool)
+    if window is None or not _suits(x_BCHW) or min(x_BCHW.shape[2:]) < window[0]:
+        return type(pool).forward(pool, x_BCHW)  # type: ignore[arg-type]
+    return _windows(x_BCHW, *window, isinstance(pool, nn.MaxPool2d))
 
 
-def _two(sides: int | tuple[int, int]) -> tuple[int, int]:
-    return (sides, sides) if isinstance(sides, int) else sides
+def _window_of(pool: nn.AvgPool2d | nn.MaxPool2d) -> tuple[int, int, int] | None:
+    """Kernel, stride and padding of windows that the kernels know: small, square, padding left out of averages."""
+    sizes = [{side} if isinstance(side, int) else set(side) for side in (pool.kernel_size, pool.stride, pool.padding)]
+    if isinstance(pool, nn.MaxPool2d):
+        usual = pool.dilation in (1, (1, 1)) and not pool.return_indices
+    else:
+        usual = pool.divisor_override is None and (not pool.count_include_pad or sizes[2] == {0})
+    if not usual or pool.ceil_mode or any(len(sides) > 1 for sides in sizes):
+        return None
+    kernel, stride, padding = (sides.pop() for sides in sizes)
+    return (kernel, stride, padding) if kernel <= LARGEST_WINDOW else None
 
 
 def has_cells(x_BCHW: Tensor, grid: tuple[int, int]) -> bool:
-    """Whether the kernels compute averages of a grid's cells: they are of one size, and the map in channels_last."""
+    """Whether the kernels compute averages of a grid's cells, which are of one size."""
+    return _suits(x_BCHW) and (x_BCHW.shape[2] % grid[0], x_BCHW.shape[3] % grid[1]) == (0, 0)
+
+
+def _suits(x_BCHW: Tensor) -> bool:
+    """Whether the kernels read such a map: in channels_last."""
     return (
         x_BCHW.device.type in DEVICES
         and x_BCHW.dtype in DTYPES
         and x_BCHW.ndim == 4
         and x_BCHW.numel() > 0
-        and (x_BCHW.shape[2] % grid[0], x_BCHW.shape[3] % grid[1]) == (0, 0)
         and x_BCHW.is_contiguous(memory_format=torch.channels_last)
     )
 
@@ -222,6 +232,13 @@ def _fused_sum(norm: Norms, x_BCHW: Tensor, other: Norms, other_BCHW: Tensor) ->
     from replaytree.training.norm_kernels import NormSum
 
     y_BCHW: Tensor = NormSum.apply(x_BCHW, *_own(norm), other_BCHW, *_own(other))
+    return y_BCHW
+
+
+def _windows(x_BCHW: Tensor, kernel: int, stride: int, padding: int, maximum: bool) -> Tensor:
+    from replaytree.training.window_kernels import Window
+
+    y_BCHW: Tensor = Window.apply(x_BCHW, kernel, stride, padding, maximum)
     return y_BCHW
 
 

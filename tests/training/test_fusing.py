@@ -1,4 +1,5 @@
 import logging
+from functools import partial
 
 import pytest
 import torch
@@ -42,6 +43,13 @@ def calls(monkeypatch):
         return torch.relu(nn.BatchNorm2d.forward(norm, x) + nn.BatchNorm2d.forward(other, y))
 
     monkeypatch.setattr(fusing, "_fused_sum", summed)
+
+    def windows(x, kernel, stride, padding, maximum):
+        found.append((kernel, stride, padding, maximum))
+        own = functional.max_pool2d if maximum else partial(functional.avg_pool2d, count_include_pad=False)
+        return own(x, kernel, stride, padding)
+
+    monkeypatch.setattr(fusing, "_windows", windows)
     monkeypatch.setattr(fusing, "_tap", tapped)
     return found
 
@@ -121,20 +129,31 @@ def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
 
 
 @pytest.mark.parametrize(
-    ("pool", "fused"),
+    ("pool", "call"),
     [
-        (nn.AvgPool2d(2, 2), True), (nn.AvgPool2d((3, 2)), True), (nn.AvgPool2d(6), True), (nn.AvgPool2d(4), False),
-        (nn.AvgPool2d(3, 2), False), (nn.AvgPool2d(2, 2, 1), False), (nn.AvgPool2d(2, divisor_override=3), False),
-        (nn.AvgPool2d(5, ceil_mode=True), False), (nn.MaxPool2d(2, 2), False),
+        (nn.AvgPool2d(2, 2), (2, 2, 0, False)), (nn.AvgPool2d(3, 2), (3, 2, 0, False)),
+        (nn.AvgPool2d((3, 3), (2, 2), (1, 1), count_include_pad=False), (3, 2, 1, False)),
+        (nn.MaxPool2d(3, 1, 1), (3, 1, 1, True)), (nn.MaxPool2d(2), (2, 2, 0, True)),
+        (nn.AvgPool2d((3, 2)), None), (nn.AvgPool2d(4), None), (nn.AvgPool2d(2, 2, 1), None),
+        (nn.AvgPool2d(2, divisor_override=3), None), (nn.AvgPool2d(3, 2, ceil_mode=True), None),
+        (nn.MaxPool2d(3, dilation=2), None), (nn.MaxPool2d(4), None), (nn.MaxPool2d(3, 2, ceil_mode=True), None),
+        (nn.MaxPool2d(2, return_indices=True), None), (nn.LPPool2d(2, 2), None),
     ],
 )  # fmt: skip
-def test_average_pooling_is_fused_where_windows_are_cells(calls, pool, fused):
+def test_pooling_is_fused_where_the_kernels_know_the_windows(calls, pool, call):
     x = maps(2, 4, 6, 6)
     network = nn.Sequential(pool)
     with Fusing(network).within():
         found = network(x)
     torch.testing.assert_close(found, pool(x))
-    assert len(calls) == fused
+    assert calls == ([call] if call else [])
+
+
+def test_maps_that_are_smaller_than_a_window_or_in_another_format_are_left_to_torch(calls):
+    pool = nn.MaxPool2d(3, 2, 1)
+    for features in (maps(2, 4, 2, 6), maps(2, 4, 6, 6).contiguous(), maps(2, 4, 6, 6).double(), maps(2, 4, 6, 6)[0]):
+        torch.testing.assert_close(fusing.pooled(pool, features), pool(features))
+    assert not calls
 
 
 def test_cells_of_other_sizes_and_formats_are_averaged_by_torch(calls):
