@@ -45,6 +45,27 @@ def test_the_tree_is_the_same_however_many_train_at_once(tmp_path, whole, at_onc
     assert check(search.tree.engine) == []
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_the_paths_are_the_same_however_many_train_at_once(tmp_path):
+    # Accuracies differ in their last digits, and nothing here goes by them.
+    options = {
+        "dataset": "digits", "width": 0.25, "min_layers": 3, "max_layers": 3, "epochs_first": 3, "epochs_last": 3,
+        "prune": False, "strategy": "random", "device": "cuda",
+    }  # fmt: skip
+    trees = []
+    for at_once in (None, 1):
+        storage = f"sqlite:///{tmp_path}/{at_once}.db"
+        search = replaytree.Search(name="s", storage=storage, concurrent=at_once, **options).run(trainings=12)
+        assert getattr(search.workers, "at_once", 1) == (at_once or 4)
+        assert search.config.ahead == 4
+        assert check(search.tree.engine) == []
+        episodes = [(episode.number, episode.path, episode.failure) for episode in search.tree.episodes()]
+        trees.append((episodes, [(node.path, node.visit_count) for node in search.tree.node_stats()]))
+    assert isinstance(search.workers, InProcess)
+    assert trees[0] == trees[1]
+
+
 def test_interrupted_and_resumed_with_another_number_at_once(tmp_path, whole):
     storage = f"sqlite:///{tmp_path}/tree.db"
     search = replaytree.Search(name="s", storage=storage, concurrent=3, **OPTIONS)

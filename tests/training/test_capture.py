@@ -326,6 +326,61 @@ def test_a_failed_capture_leaves_the_process_usable(monkeypatch, caplog):
     assert len([r for r in caplog.records if "cannot be captured" in r.getMessage()]) == 1
 
 
+class Drops(nn.Module):
+    """Draws anew in each step, from torch's own generator."""
+
+    capturable = True
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, images):
+        return nn.functional.dropout(self.linear(images.flatten(1)), 0.5)[None]
+
+
+class DropsInSteps:
+    """An evaluator: as many steps of such a network, and the losses of each five of them."""
+
+    def __init__(self, device):
+        self.device, self.losses, self.captured = device, {}, []
+
+    def evaluate(self, paths, *, budget, seed):
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            step = step_of(Drops().to(self.device), self.device)
+            self.losses[seed] = []
+            for _ in range(6):
+                step.begin()
+                for images, labels in batches(5):
+                    step(images.to(self.device), labels.to(self.device))
+                hand_on()
+                self.losses[seed] += step.losses()
+        self.captured.append(step.captured)
+        return [PathEvaluation([0.5])]
+
+
+@pytest.mark.parametrize(
+    "name", ["cpu", pytest.param("cuda:0", marks=[pytest.mark.gpu, NEEDS_CUDA])], ids=["cpu", "gpu"]
+)
+def test_what_captured_steps_draw_at_once_is_what_each_draws_alone(name):
+    device = torch.device(name)
+    found = []
+    for at_once in (1, 4):
+        drops = DropsInSteps(device)
+        workers = Concurrent(drops, at_once=at_once, ahead=4, device=device)
+        numbers = list(range(4))
+        while len(drops.captured) < 4:
+            while numbers and workers.free:
+                workers.submit(numbers[0], [(0,)], budget=Budget(1), seed=numbers.pop(0))
+            assert not isinstance(workers.next()[1], Exception)
+        workers.close()
+        assert drops.captured == 4 * [device.type == "cuda"]
+        found.append([drops.losses[seed] for seed in range(4)])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4)
+    assert len({round(losses[-1], 3) for losses in found[0]}) == 4
+
+
 @pytest.mark.gpu
 @NEEDS_CUDA
 def test_thirty_trainings_leave_reserved_memory_flat():
