@@ -213,7 +213,7 @@ class SearchKeywords(StrategyKeywords, total=False):
     """On a GPU: capture each training step in a CUDA graph."""
 
     fuse: bool | None
-    """On a GPU: compute batch norm and ReLU in one kernel of Triton's."""
+    """On a GPU: fuse batch norm, ReLU, additions and pooling in kernels of Triton."""
 
     state_dir: str | PathLike[str] | None
     """Where the weights of a supernet are kept: a folder of its own for a database."""

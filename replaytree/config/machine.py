@@ -28,7 +28,7 @@ class MachineOptions(Options):
     )
     fuse: bool | None = option(
         None,
-        "On a GPU: compute batch norm and ReLU in one kernel of Triton's.",
+        "On a GPU: fuse batch norm, ReLU, additions and pooling in kernels of Triton.",
         "Machine",
         unset="where Triton works",
     )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from replaytree.networks.heads import AlikeHeads, Heads
 from replaytree.space.layers.modules.residual import ResidualModule
+from replaytree.training.device import on
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def activated(heads: AlikeHeads, units_RX: Tensor, rows: Sequence[int]) -> Tenso
     """Batch norm and ReLU of the units of heads: of all in one, where the kernels suit."""
     units_RX11 = units_RX[:, :, None, None]
     if heads.norm.num_features == units_RX.shape[1] and suits(heads.norm, units_RX11):
-        return _fused(heads.norm, units_RX11, relu=True)[:, :, 0, 0]
+        return _fused(heads.norm, units_RX11, relu=True).flatten(1)
     return AlikeHeads.activated(heads, units_RX, rows)
 
 
@@ -260,14 +261,15 @@ def can_fuse(device: torch.device) -> bool:
 @cache
 def _tried(device: torch.device) -> bool:
     try:
-        difference = _difference(device)
+        with on(device):
+            difference = _difference(device)
     except Exception as error:
         why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
     else:
         if difference < 1e-4:
             return True
         why = f"a trial differs by {difference:.1g} from what torch computes"
-    _log.warning("batch norm and ReLU are computed apart (%s)", why)
+    _log.warning("batch norm, ReLU and pooling are computed apart (%s)", why)
     return False
 
 
