@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import PIL
 
 from replaytree.config.source import Resize
 from replaytree.data.decode import Decoded, read_images
+from replaytree.data.deep import Range
 from replaytree.data.resize import SQUASH, Sides
 from replaytree.data.threaded import over_files
 
@@ -36,12 +37,14 @@ def cache_folder() -> Path:
         return Path(tempfile.gettempdir()) / f"replaytree-{os.getuid()}"
 
 
-def decode_cached(paths: Sequence[str], *, sides: Sides, resize: Resize = SQUASH) -> Decoded:
-    """Like read_images, but read from the cache if files of the same content were decoded before."""
-    file = cache_folder() / "images" / f"{_key(paths, sides, resize)}.npz"
+def decode_cached(
+    paths: Sequence[str], *, sides: Sides, resize: Resize = SQUASH, ranges: Mapping[str, Range] | None = None
+) -> Decoded:
+    """Like read_images, but read from the cache if files of the same content were decoded in the same way before."""
+    file = cache_folder() / "images" / f"{_key(paths, sides, resize, ranges)}.npz"
     decoded = _read(file, count=len(paths), sides=sides)
     if decoded is None:
-        decoded = read_images(paths, sides=sides, resize=resize)
+        decoded = read_images(paths, sides=sides, resize=resize, ranges=ranges)
         _write(file, decoded)
     return decoded
 
@@ -69,8 +72,9 @@ def _hash(path: str) -> bytes:
         return hashlib.sha256(f"errno {error.errno}".encode()).digest()
 
 
-def _key(paths: Sequence[str], sides: Sides, resize: Resize) -> str:
-    digest = hashlib.sha256(json.dumps([_VERSION, PIL.__version__, *sides, resize]).encode())
+def _key(paths: Sequence[str], sides: Sides, resize: Resize, ranges: Mapping[str, Range] | None) -> str:
+    given = [] if ranges is None else [sorted(ranges.items())]
+    digest = hashlib.sha256(json.dumps([_VERSION, PIL.__version__, *sides, resize, *given]).encode())
     for path, content in zip(paths, content_hashes(paths), strict=True):
         digest.update(content)
         digest.update(

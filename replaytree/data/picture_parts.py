@@ -16,7 +16,7 @@ import torch
 
 from replaytree.config.source import Resize
 from replaytree.data.cache import decode_cached
-from replaytree.data.decode import Decoded, read_images
+from replaytree.data.decode import Decoded
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.names import as_text, count_of, some
@@ -96,7 +96,7 @@ def decoded_part(
     ranges: Mapping[str, Range],
 ) -> Labelled:
     """Another part, decoded in the same way as the train part."""
-    decoded = read_images(part.paths, sides=sides, resize=resize, ranges=ranges)
+    decoded = decode_cached(part.paths, sides=sides, resize=resize, ranges=ranges)
     _skipped(folder, [part], decoded, skip_bad=skip_bad)
     good = [k for k in range(len(part.paths)) if k not in decoded.bad]
     labels_N = torch.tensor([part.labels[k] for k in good], dtype=torch.int64)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from replaytree.data import cache as cache_module
 from replaytree.data.cache import cache_folder, content_hashes, decode_cached
-from replaytree.data.folder import read_folder
+from replaytree.data.folder import read_folder, read_part
 
 
 def read(folder, **options):
@@ -25,6 +25,25 @@ def test_cache_answers_without_the_images(pets, cache, monkeypatch):
     monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("decoded again"))
     again = read(pets)
     assert torch.equal(first.train.images_NCHW, again.train.images_NCHW)
+
+
+def test_another_part_is_answered_by_the_cache_where_its_values_have_the_same_range(tmp_path, cache, monkeypatch):
+    for name, values in (("cat", [1000, 2000]), ("dog", [2000, 4000])):
+        folder = tmp_path / "test" / name
+        folder.mkdir(parents=True)
+        Image.fromarray(np.array([values] * 2, dtype=np.uint16)).save(folder / "0.tif")
+
+    def part(high):
+        span = {"integer": (0.0, high)}
+        found = read_part(tmp_path / "test", ("cat", "dog"), sides=(2, 2), skip_bad=False, ranges=span)
+        return found.images_NCHW[:, 0, 0].tolist()
+
+    # The upper 8 bits of 12, and of 16.
+    assert part(4095.0) == [[62, 125], [125, 250]]
+    assert part(65535.0) == [[3, 7], [7, 15]]
+    assert len(cache_files(cache)) == 2
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("decoded again"))
+    assert part(4095.0) == [[62, 125], [125, 250]]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped byte", "other file", "empty"])
