@@ -155,11 +155,11 @@ def validation_batch(batch: int, *, image: int, device: torch.device) -> int:
     """How many images are evaluated at once where `batch` are trained on, each of so many numbers.
 
     Twice as many: what evaluation needs for an image is less than half of what training keeps of it. On a GPU 1,000 if
-    images are small, but never more than 16 times the batch, which may be as small as it is for want of memory.
+    images are small, but never more than 4 times the batch, which may be as small as it is for want of memory.
     """
     if device.type != "cuda":
         return 2 * batch
-    return max(2 * batch, min(GPU_VALIDATION, 16 * batch, NUMBERS_AT_ONCE // max(1, image)))
+    return max(2 * batch, min(GPU_VALIDATION, 4 * batch, NUMBERS_AT_ONCE // max(1, image)))
 
 
 def inputs_of(images_BCHW: Tensor, data: ImageData) -> Tensor:

@@ -23,6 +23,8 @@ RECIPE = Recipe(batch_size=8, crop_padding=1, average_share=0.3, compile=True)
 class Network(nn.Sequential):
     """It draws from torch's global generator in every step, and its ReLU is in place."""
 
+    capturable = True
+
     def __init__(self):
         super().__init__(
             nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Dropout(0.5),

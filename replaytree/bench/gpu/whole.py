@@ -24,6 +24,7 @@ from replaytree.networks.trie import SingleHead
 from replaytree.search.search import Search
 from replaytree.search.turns import Progress
 from replaytree.training import Recipe
+from replaytree.training.capture import release_memory
 from replaytree.training.loop import Training
 
 # The search of the poster.
@@ -36,6 +37,8 @@ def trainings(bench: Bench) -> dict[str, Any]:
     paths = tree_paths(bench.space, depth=2 if bench.small else 10, count=count, seed=1)
     recipe = bench.recipe(batch, 0.1)
     evaluator = JointEvaluator(bench.space, bench.data, recipe=recipe, device=bench.device)
+    # What steps before it keep would hide a growth.
+    release_memory(bench.device)
     rows = []
     for path in paths:
         if bench.late:
