@@ -12,6 +12,7 @@ import sys
 import threading
 import warnings
 import weakref
+from collections import deque
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,6 +20,9 @@ import pytest
 import torch
 
 from replaytree.training import baton, capture, step
+from replaytree.training.baton import Relay, Runner, Standing
+
+CPU = torch.device("cpu")
 
 
 class Stream:
@@ -198,3 +202,44 @@ def interpreted():
         return tuple(int(re.search(rf"(\d+) {word}", done.stdout)[1]) for word in ("passed", "skipped"))
 
     return run
+
+
+class Queue(deque):
+    """Tells when a thread has begun to wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.came = threading.Semaphore(0)
+
+    def append(self, lock):
+        super().append(lock)
+        self.came.release()
+
+
+def _together(*jobs, device=CPU, relay=None):
+    """What the jobs return or raise, each in a thread of its own, begun in this order."""
+    relay = relay or Relay(device)
+    relay._queue = Queue()
+    outcomes = [None] * len(jobs)
+
+    def work(place, standing):
+        outcomes[place] = Runner(relay, place).run(jobs[place], standing)
+
+    threads = [
+        threading.Thread(target=work, args=(place, Standing(device, copied=True)), daemon=True)
+        for place in range(len(jobs))
+    ]
+    for thread in threads:
+        thread.start()
+        assert relay._queue.came.acquire(timeout=60)
+    with relay.given():
+        for thread in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+    return outcomes
+
+
+@pytest.fixture
+def together():
+    """Runs jobs at once."""
+    return _together

@@ -1,8 +1,6 @@
-"""Threads that train by turns: what each of them sees, who may begin, and on which streams a GPU works for them."""
+"""Threads that train by turns: what each of them sees, and who may begin."""
 
 import threading
-from collections import deque
-from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -30,41 +28,6 @@ CPU = torch.device("cpu")
 GPU = torch.device("cuda:1")
 
 
-class Queue(deque):
-    """Tells when a thread has begun to wait."""
-
-    def __init__(self):
-        super().__init__()
-        self.came = threading.Semaphore(0)
-
-    def append(self, lock):
-        super().append(lock)
-        self.came.release()
-
-
-def together(*jobs, device=CPU, relay=None):
-    """What the jobs return or raise, each in a thread of its own, begun in this order."""
-    relay = relay or Relay(device)
-    relay._queue = Queue()
-    outcomes = [None] * len(jobs)
-
-    def work(place, standing):
-        outcomes[place] = Runner(relay, place).run(jobs[place], standing)
-
-    threads = [
-        threading.Thread(target=work, args=(place, Standing(device, copied=True)), daemon=True)
-        for place in range(len(jobs))
-    ]
-    for thread in threads:
-        thread.start()
-        assert relay._queue.came.acquire(timeout=60)
-    with relay.given():
-        for thread in threads:
-            thread.join(60)
-            assert not thread.is_alive()
-    return outcomes
-
-
 def told(log, name, *, times=3):
     for number in range(times):
         log.append(f"{name}{number}")
@@ -72,13 +35,13 @@ def told(log, name, *, times=3):
     return name
 
 
-def test_they_run_by_turns_and_each_returns_what_is_its_own():
+def test_they_run_by_turns_and_each_returns_what_is_its_own(together):
     log = []
     assert together(*(partial(told, log, name) for name in "abc")) == ["a", "b", "c"]
     assert log == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
 
 
-def test_trainings_at_once_share_the_seconds(monkeypatch):
+def test_trainings_at_once_share_the_seconds(monkeypatch, together):
     now = [100.0]
     monkeypatch.setattr(baton, "perf_counter", lambda: now[0])
     assert clock() == 100.0
@@ -103,7 +66,7 @@ def test_without_others_nothing_waits():
         pass
 
 
-def test_an_error_is_the_outcome_of_its_own_job():
+def test_an_error_is_the_outcome_of_its_own_job(together):
     def fails():
         hand_on()
         raise SystemExit(3)
@@ -114,7 +77,7 @@ def test_an_error_is_the_outcome_of_its_own_job():
     assert log == ["a0", "a1", "a2"]
 
 
-def test_random_numbers_and_threads_are_as_they_would_be_alone():
+def test_random_numbers_and_threads_are_as_they_would_be_alone(together):
     def draws(seed, threads):
         if seed is not None:
             torch.manual_seed(seed)
@@ -137,7 +100,7 @@ def test_random_numbers_and_threads_are_as_they_would_be_alone():
     assert [found[2][1] for found in by_turns] == [1, 2, 1]
 
 
-def test_trainings_side_by_side_are_to_the_bit_those_of_each_alone():
+def test_trainings_side_by_side_are_to_the_bit_those_of_each_alone(together):
     data = load_data("digits", train_limit=200)
     space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=2)
 
@@ -152,7 +115,7 @@ def test_trainings_side_by_side_are_to_the_bit_those_of_each_alone():
     assert together(*(partial(trained, seed) for seed in range(3))) == [trained(seed) for seed in range(3)]
 
 
-def test_a_training_hands_on_before_it_waits_for_losses_and_for_answers():
+def test_a_training_hands_on_before_it_waits_for_losses_and_for_answers(together):
     data, log = load_data("digits", train_limit=100), []
     space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=1)
 
@@ -167,7 +130,7 @@ def test_a_training_hands_on_before_it_waits_for_losses_and_for_answers():
     assert log == ["b0", "trained", "b1", "validated", "b2"]
 
 
-def test_one_that_lacks_room_begins_when_others_leave_it_and_says_so_once(caplog):
+def test_one_that_lacks_room_begins_when_others_leave_it_and_says_so_once(caplog, together):
     log = []
 
     def uses(name, needed):
@@ -181,7 +144,7 @@ def test_one_that_lacks_room_begins_when_others_leave_it_and_says_so_once(caplog
     assert "trainings at once do not fit into the 0.0 GiB that trainings may use" in caplog.text
 
 
-def test_one_that_wants_to_be_alone_waits_for_those_under_way_and_others_for_it():
+def test_one_that_wants_to_be_alone_waits_for_those_under_way_and_others_for_it(together):
     log = []
 
     def lone(name):
@@ -198,7 +161,7 @@ def test_one_that_wants_to_be_alone_waits_for_those_under_way_and_others_for_it(
     ]  # fmt: skip
 
 
-def test_what_begins_later_waits_for_the_one_that_is_alone():
+def test_what_begins_later_waits_for_the_one_that_is_alone(together):
     log, relay = [], Relay(CPU)
 
     def lone():
@@ -217,7 +180,7 @@ def test_what_begins_later_waits_for_the_one_that_is_alone():
     assert log == ["a0", "a1", "a2", "late"]
 
 
-def test_one_that_waits_to_be_alone_keeps_no_room_from_others():
+def test_one_that_waits_to_be_alone_keeps_no_room_from_others(together):
     def lacks():
         with using_memory(6, limit=10):
             hand_on()
@@ -231,7 +194,7 @@ def test_one_that_waits_to_be_alone_keeps_no_room_from_others():
     assert together(lacks, later) == [True, None]
 
 
-def test_a_run_that_has_ended_ends_what_is_under_way_and_what_waits():
+def test_a_run_that_has_ended_ends_what_is_under_way_and_what_waits(together):
     relay, log = Relay(CPU), []
 
     def ends():
@@ -255,7 +218,7 @@ def test_a_run_that_has_ended_ends_what_is_under_way_and_what_waits():
     assert log == []
 
 
-def test_an_epoch_goes_no_further_when_the_run_has_ended():
+def test_an_epoch_goes_no_further_when_the_run_has_ended(together):
     data = load_data("digits", train_limit=200)
     relay, steps = Relay(CPU), []
     space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=1)
@@ -277,7 +240,7 @@ def test_an_epoch_goes_no_further_when_the_run_has_ended():
     assert (type(outcome), len(steps)) == (Stopped, 4)
 
 
-def test_ctrl_c_while_waiting_for_the_baton_leaves_it_to_others(monkeypatch):
+def test_ctrl_c_while_waiting_for_the_baton_leaves_it_to_others(monkeypatch, together):
     relay = Relay(CPU)
 
     class Interrupted:
@@ -301,145 +264,3 @@ def test_ctrl_c_while_waiting_for_the_baton_leaves_it_to_others(monkeypatch):
     monkeypatch.setattr(threading, "Lock", real)
     assert not relay._queue
     assert together(lambda: 5, relay=relay) == [5]
-
-
-class Event:
-    def __init__(self, gpu, blocking):
-        assert blocking
-        self.gpu = gpu
-
-    def record(self, stream):
-        self.stream = stream
-        self.gpu.calls.append(f"record on {stream}")
-
-    def synchronize(self):
-        # A thread that waits for the GPU has handed the baton on.
-        assert self.gpu.relay.holder != threading.get_ident()
-        self.gpu.calls.append(f"event of {self.stream}")
-
-
-class Stream:
-    def __init__(self, gpu, number):
-        self.gpu, self.number = gpu, number
-
-    def __repr__(self):
-        return f"stream {self.number}"
-
-    def wait_stream(self, other):
-        self.gpu.calls.append(f"{self} waits for {other}")
-
-    def synchronize(self):
-        self.gpu.calls.append(f"synchronize {self}")
-
-
-class Generator:
-    """Of torch's generators for GPUs, what a Standing moves: which state is in use, and copies of one."""
-
-    def __init__(self, state):
-        self.state = state
-
-    def graphsafe_get_state(self):
-        return Generator(self.state)
-
-    def clone_state(self):
-        return Generator(list(self.state))
-
-    def graphsafe_set_state(self, other):
-        self.state = other.state
-
-
-class Gpu:
-    """Streams that are current for a thread, and a generator whose state may be another's."""
-
-    def __init__(self, monkeypatch):
-        self.calls, self.made, self.here = [], 0, threading.local()
-        self.generator = Generator([5])
-        for name, value in {
-            "init": lambda: None, "Stream": self._stream, "stream": self._within, "Event": partial(Event, self),
-            "current_stream": lambda device: getattr(self.here, "stream", "default"),
-            "device": self._on, "default_generators": (None, self.generator),
-        }.items():  # fmt: skip
-            monkeypatch.setattr(torch.cuda, name, value)
-        monkeypatch.setattr(baton, "_streams", {})
-        self.relay = Relay(GPU)
-
-    def _stream(self, device):
-        assert device == GPU
-        self.made += 1
-        return Stream(self, self.made - 1)
-
-    @contextmanager
-    def _within(self, stream):
-        self.here.stream = stream
-        yield
-        self.here.stream = "default"
-
-    @contextmanager
-    def _on(self, device):
-        self.here.device = device
-        yield
-        self.here.device = None
-
-
-def test_on_a_gpu_each_has_a_stream_of_its_own_and_waits_for_it_without_the_baton(monkeypatch):
-    gpu, seen = Gpu(monkeypatch), []
-
-    def trains(name):
-        seen.append((name, repr(torch.cuda.current_stream(GPU)), gpu.here.device))
-        hand_on()
-        seen.append((name, repr(torch.cuda.current_stream(GPU)), gpu.here.device))
-
-    together(partial(trains, "a"), partial(trains, "b"), device=GPU, relay=gpu.relay)
-    assert sorted(seen) == 2 * [("a", "stream 0", GPU)] + 2 * [("b", "stream 1", GPU)]
-    assert [call for call in gpu.calls if "0" in call] == [
-        "stream 0 waits for default", "record on stream 0", "event of stream 0", "synchronize stream 0",
-    ]  # fmt: skip
-    # In the next run there are the same streams: torch has 32.
-    gpu.relay = Relay(GPU)
-    together(partial(trains, "c"), device=GPU, relay=gpu.relay)
-    assert gpu.made == 2
-
-
-def test_what_a_training_leaves_on_a_gpu_is_done_before_another_may_take_it(monkeypatch):
-    gpu = Gpu(monkeypatch)
-
-    def trains():
-        with using_memory(1, limit=2):
-            gpu.calls.clear()
-        return list(gpu.calls)
-
-    assert together(trains, device=GPU, relay=gpu.relay) == [["synchronize stream 0"]]
-
-
-def test_on_a_gpu_the_generators_state_goes_with_the_baton_and_is_no_copy(monkeypatch):
-    gpu = Gpu(monkeypatch)
-    own = gpu.generator
-    main, seen = own.state, []
-
-    def draws(name):
-        state = own.state
-        for _ in range(2):
-            assert own.state is state
-            state.append(name)
-            hand_on()
-        seen.append(state)
-
-    together(partial(draws, 1), partial(draws, 2), device=GPU, relay=gpu.relay)
-    assert sorted(seen) == [[5, 1, 1], [5, 2, 2]]
-    assert own.state is main
-    assert main == [5]
-
-
-def test_how_float32_is_rounded_goes_with_the_baton(monkeypatch):
-    gpu, seen = Gpu(monkeypatch), []
-    conv = torch.backends.cudnn.conv
-    before = conv.fp32_precision
-
-    def trains(kind):
-        conv.fp32_precision = kind
-        hand_on()
-        seen.append((kind, conv.fp32_precision))
-
-    together(partial(trains, "ieee"), partial(trains, "tf32"), device=GPU, relay=gpu.relay)
-    assert sorted(seen) == [("ieee", "ieee"), ("tf32", "tf32")]
-    assert conv.fp32_precision == before
