@@ -1,6 +1,7 @@
 """The kernels, on a GPU or, where there is none, interpreted by Triton in a process of its own."""
 
 import os
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -70,6 +71,7 @@ def test_a_trie_learns_the_same_with_fused_heads_and_pooling(monkeypatch):
     from replaytree.networks.trie import PrefixNetwork
     from replaytree.space import Convolution, LayerSpace, Pooling
     from replaytree.training import fusing
+    from replaytree.training.precision import whole_float32
 
     calls, real = [], fusing._tap
     monkeypatch.setattr(fusing, "DEVICES", ("cuda", "cpu"))
@@ -82,9 +84,10 @@ def test_a_trie_learns_the_same_with_fused_heads_and_pooling(monkeypatch):
     images = numbers((4, 3, 16, 16), torch.float32, 3)
     found = []
     for fuse in (False, True):
-        with fusing.Fusing(network).within() if fuse else monkeypatch.context():
-            logits = network(images)
-        found.append([logits.detach(), *torch.autograd.grad(logits.square().sum(), list(network.parameters()))])
+        with whole_float32(DEVICE):
+            with fusing.Fusing(network).within() if fuse else nullcontext():
+                logits = network(images)
+            found.append([logits.detach(), *torch.autograd.grad(logits.square().sum(), list(network.parameters()))])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
     # Depth first: the heads of a convolution and of the one behind it; of pooling; of the last layer.
