@@ -80,10 +80,14 @@ class Graph:
 class Generator:
     """Of torch's generators for GPUs: a state that may be another's."""
 
+    clones = 0
+
     def graphsafe_get_state(self):
         return self
 
-    clone_state = graphsafe_get_state
+    def clone_state(self):
+        self.clones += 1
+        return self
 
     def graphsafe_set_state(self, other):
         pass

@@ -180,6 +180,28 @@ def test_what_begins_later_waits_for_the_one_that_is_alone(together):
     assert log == ["a0", "a1", "a2", "late"]
 
 
+def test_what_begins_later_does_not_keep_one_waiting_that_wants_to_be_alone(together):
+    log, relay, threads = [], Relay(CPU), []
+
+    def lone():
+        alone()
+        told(log, "a", times=1)
+
+    def starts():
+        hand_on()
+        late = partial(Runner(relay, 2).run, partial(told, log, "late"), Standing(CPU))
+        threads.append(threading.Thread(target=late, daemon=True))
+        relay._queue.came = threading.Semaphore(0)
+        threads[0].start()
+        assert relay._queue.came.acquire(timeout=60)
+        told(log, "b")
+
+    together(starts, lone, relay=relay)
+    with relay.given():
+        threads[0].join(60)
+    assert log == ["b0", "b1", "b2", "a0", "late0", "late1", "late2"]
+
+
 def test_one_that_waits_to_be_alone_keeps_no_room_from_others(together):
     def lacks():
         with using_memory(6, limit=10):

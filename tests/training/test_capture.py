@@ -123,6 +123,8 @@ def test_trainings_at_once_have_pools_of_their_own_and_each_replays_on_its_own_s
     assert sorted(streams) == [(0, 1), (0, 2), (0, 3)]
     assert [len(own) for own in streams.values()] == [1, 1, 1]
     assert len(set.union(*streams.values()) - {cuda.default}) == 3
+    # What each draws is its own.
+    assert torch.cuda.default_generators[1].clones == 3
     # Nobody waits for all that the GPU does.
     assert not [call for call in cuda.calls if call.startswith("synchronize cuda")]
 
