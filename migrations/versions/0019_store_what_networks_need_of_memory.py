@@ -6,6 +6,7 @@ The nodes of older searches get both where their space can be rebuilt from its d
 from __future__ import annotations
 
 import json
+import logging
 
 import sqlalchemy as sa
 from alembic import op
@@ -72,6 +73,8 @@ VIEWS_BEFORE = {
 NODES = sa.text("SELECT id, path FROM nodes WHERE search_id = :search ORDER BY id")
 FILL = sa.text("UPDATE nodes SET ram_bytes = :ram_bytes, flash_bytes = :flash_bytes WHERE id = :id")
 AT_ONCE = 1000
+# So many networks of cells need a quarter of a minute.
+MANY = 10_000
 
 
 def upgrade() -> None:
@@ -108,7 +111,13 @@ def fill(search_id: int, space_json: str) -> None:
         return
     connection = op.get_bind()
     rows = []
-    for node_id, path in connection.execute(NODES, {"search": search_id}).all():
+    nodes = connection.execute(NODES, {"search": search_id}).all()
+    if len(nodes) >= MANY:
+        logging.getLogger("replaytree").warning(
+            "computing what %s networks need of memory; of chains this takes seconds, of cells minutes",
+            f"{len(nodes):,}",
+        )
+    for node_id, path in nodes:
         try:
             actions = tuple(map(int, path.split(".")))
             rows.append(costs_of(space, actions, COLUMNS) | {"id": node_id})

@@ -9,6 +9,7 @@ from replaytree.records import Path, Space
 from replaytree.space.graph import final_space
 
 COSTS = ("params", "flops", "ram_bytes", "flash_bytes")
+_OF_MEMORY = frozenset(("ram_bytes", "flash_bytes"))
 
 
 def costs_of(space: Space, prefix: Path, names: Collection[str] = COSTS) -> dict[str, int | None]:
@@ -16,8 +17,10 @@ def costs_of(space: Space, prefix: Path, names: Collection[str] = COSTS) -> dict
 
     Memory is that of the network that is delivered (`final_space`), which a device must hold.
     """
-    found: dict[str, int | None] = dict(zip(COSTS, space.cost(prefix) or (None, None), strict=False))
-    of_network = [name for name in names if name not in found]
+    found: dict[str, int | None] = {}
+    if not _OF_MEMORY.issuperset(names):
+        found = dict(zip(COSTS, space.cost(prefix) or (None, None), strict=False))
+    of_network = [name for name in names if name in _OF_MEMORY]
     if of_network:
         delivered = final_space(space)
         # A space of labels knows no networks. Some know the memory without making the network.

@@ -16,7 +16,7 @@ from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.layers import Classifier, Layer, layer_from_json, layer_to_json
 from replaytree.space.layers.operation import Operation, joined
-from replaytree.space.memory import Memory, alive_numbers, memory_of_chain
+from replaytree.space.memory import Memory, alive_numbers, memory_of_chain, operations_of
 from replaytree.space.network import BYTES, NetworkSpace, Row, Unit, most_alive, task_of
 from replaytree.space.returned import require_shape
 
@@ -141,9 +141,9 @@ class Graph:
 
     def parts(self, *, own: int | None = None, head: bool = True) -> Iterator[tuple[Layer, tuple[Shape, ...]]]:
         """Every layer and the shapes it reads: nodes, the merge, the head; with `own`, the nodes of that depth only."""
-        for node in self.nodes:
+        for node, shapes in zip(self.nodes, self._inputs, strict=True):
             if own is None or node.depth == own:
-                yield node.layer, self.input_shapes(node)
+                yield node.layer, shapes
         if self.merge is not None:
             yield self.merge, self.end_shapes
         if head:
@@ -186,7 +186,7 @@ class Graph:
 
         None where those of a layer are unknown, and with them the memory.
         """
-        found = [(sources, layer.operations(*shapes)) for layer, sources, shapes in self._reading]
+        found = [(sources, operations_of(layer, shapes)) for layer, sources, shapes in self._reading]
         known = [(sources, operations) for sources, operations in found if operations is not None]
         return joined(known) if len(known) == len(found) else None
 
@@ -317,11 +317,16 @@ class Graph:
     @cached_property
     def _reading(self) -> tuple[tuple[Layer, tuple[int, ...], tuple[Shape, ...]], ...]:
         """Every layer with what it reads, by position and by shape: nodes, the merge, the head."""
-        nodes = [(node.layer, node.inputs, self.input_shapes(node)) for node in self.nodes]
+        nodes = [(node.layer, node.inputs, shapes) for node, shapes in zip(self.nodes, self._inputs, strict=True)]
         if self.merge is None:
             return (*nodes, (self.head, self.ends, (self.end_shape,)))
         merge, head = (self.merge, self.ends, self.end_shapes), (self.head, (len(nodes),), (self.end_shape,))
         return (*nodes, merge, head)
+
+    @cached_property
+    def _inputs(self) -> tuple[tuple[Shape, ...], ...]:
+        """The feature maps that each node reads."""
+        return tuple(map(self.input_shapes, self.nodes))
 
     def _read(self, inputs: Sequence[int], shapes: Sequence[Shape]) -> tuple[Shape, ...]:
         return tuple(self.input_shape if source == IMAGE else shapes[source] for source in inputs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from replaytree.records import Shape
 from replaytree.space.layers import KINDS, Layer
@@ -33,6 +33,17 @@ def memory_of(layer: Layer, shapes: tuple[Shape, ...]) -> Memory | None:
     return _cached(cast(Hashable, layer), shapes) if own else _memory(layer, shapes)
 
 
+def operations_of(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Operation, ...] | None:
+    """The operations of a layer that reads maps of these shapes; None where they are unknown."""
+    own = KINDS.get(type(layer).__name__) is type(layer)
+    return _cached_operations(cast(Any, layer), shapes) if own else layer.operations(*shapes)
+
+
+@lru_cache(MAX_CACHED // 4)
+def _cached_operations(layer: Layer, shapes: tuple[Shape, ...]) -> tuple[Operation, ...] | None:
+    return layer.operations(*shapes)
+
+
 def memory_of_chain(parts: Iterable[tuple[Layer, tuple[Shape, ...]]]) -> Memory | None:
     """The memory of layers in turn, each given with what it reads; None where that of one is unknown.
 
@@ -54,7 +65,7 @@ def alive_numbers(operations: Sequence[Operation], given: Mapping[int, int]) -> 
 
 
 def _memory(layer: Layer, shapes: tuple[Shape, ...]) -> Memory | None:
-    operations = layer.operations(*shapes)
+    operations = operations_of(layer, shapes)
     if operations is None:
         return None
     inputs = {INPUT - place: math.prod(shape) for place, shape in enumerate(shapes)}

@@ -176,12 +176,16 @@ def most_alive(
     one of the numbers that it reads, where these are as many and no later step reads them.
     """
     last = {source: step for step, inputs in enumerate(steps) for source in inputs}
-    alive, most = dict(given), 0
+    alive, total, most = dict(given), sum(given.values()), 0
+    unread = [source for source in given if source not in last]
     for step, size in enumerate(sizes):
         if step in in_place:
             over = (source for source in steps[step] if last[source] == step and alive[source] == size)
-            alive.pop(next(over, step), None)
+            total -= alive.pop(next(over, step), 0)
         alive[step] = size
-        most = max(most, sum(alive.values()))
-        alive = {source: own for source, own in alive.items() if last.get(source, -1) > step}
+        total += size
+        most = max(most, total)
+        dying = [source for source in steps[step] if last[source] == step] + ([] if step in last else [step])
+        for source in dying + (unread if step == 0 else []):
+            total -= alive.pop(source, 0)
     return most

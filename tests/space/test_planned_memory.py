@@ -8,8 +8,10 @@ import warnings
 import pytest
 import torch
 
+from replaytree.space import LabelSpace
 from replaytree.space.building import build
 from replaytree.space.catalogue import named_space
+from replaytree.space.costs import costs_of
 from replaytree.space.graph import IMAGE
 from replaytree.space.network import most_alive
 
@@ -72,3 +74,16 @@ def test_the_planner_of_onnxruntime_needs_as_much_or_leaves_holes(tmp_path):
         ratios.append(planned(graph, tmp_path) / ours)
     # Its blocks have fixed places, with holes between them, and it runs the shortcut of a residual block first.
     assert ratios == [1.0, 1.0, 1.5, 1.4, 1.0, 1.0, pytest.approx(92_928 / 79_872), 1.0, 1.0, 1.0]
+
+
+def test_parameters_are_not_counted_where_memory_is_asked_for():
+    """A search's network need not be made beside the one that is delivered."""
+
+    class Uncounted(LabelSpace):
+        def cost(self, prefix):
+            raise AssertionError("nobody asked")
+
+    space = Uncounted(("a",), max_layers=1)
+    assert costs_of(space, (0,), ("ram_bytes", "flash_bytes")) == {"ram_bytes": None, "flash_bytes": None}
+    with pytest.raises(AssertionError, match="nobody asked"):
+        costs_of(space, (0,), ("params", "ram_bytes"))
