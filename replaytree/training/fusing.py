@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from replaytree.networks.heads import AlikeHeads, Heads
 from replaytree.space.layers.modules.residual import ResidualModule
+from replaytree.training.convolution_forms import convolved, has_few_channels, is_padded_even
 from replaytree.training.device import on
 
 _log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ def _fused_method(module: nn.Module) -> tuple[str, Callable[..., Any] | None]:
     """A method of a module and what is to be called instead of it; None where it has nothing to fuse."""
     if type(module) is Heads:
         return "pool", partial(tapped, module.pool)
+    if isinstance(module, nn.Conv2d) and has_few_channels(module):
+        return "forward", partial(few_convolved, module)
     if type(module) is AlikeHeads:
         return "activated", partial(activated, module)
     if type(module) is nn.BatchNorm2d:
@@ -95,17 +98,24 @@ def _fused_block(block: ResidualModule) -> Call:
     return lambda x_BCHW: norms_relu(norm, _run(calls, x_BCHW), other, _run(projection, x_BCHW))
 
 
-def _calls(modules: list[nn.Module]) -> list[Call]:
+def _calls(modules: Sequence[nn.Module]) -> list[Call]:
     """What modules compute one after the other, in as few calls as may be."""
     calls: list[Call] = list(modules)
-    for place, (norm, relu) in reversed(list(enumerate(pairwise(modules)))):
-        if type(norm) is nn.BatchNorm2d and type(relu) is nn.ReLU and _plain(norm, relu):
-            calls[place : place + 2] = [_call_of(norm)]
+    for place, pair in reversed(list(enumerate(pairwise(modules)))):
+        if (call := _call_of(*pair)) is not None:
+            calls[place : place + 2] = [call]
     return calls
 
 
-def _call_of(norm: nn.BatchNorm2d) -> Call:
-    return lambda x_BCHW: norm_relu(norm, x_BCHW)
+def _call_of(first: nn.Module, second: nn.Module) -> Call | None:
+    """What two modules in a row compute in one call; None where they cannot."""
+    if not _plain(first, second):
+        return None
+    if type(first) is nn.BatchNorm2d and type(second) is nn.ReLU:
+        return partial(norm_relu, first)
+    if isinstance(second, nn.Conv2d) and is_padded_even(first, second):
+        return partial(padded_convolved, first, second)
+    return None
 
 
 def _run(calls: Iterable[Call], x_BCHW: Tensor) -> Tensor:
@@ -169,6 +179,19 @@ def suits(norm: Norms, x_BCHW: Tensor) -> bool:
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+
+
+def padded_convolved(pad: nn.Module, convolution: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
+    """A convolution with an even kernel behind its padding."""
+    if _suits(x_BCHW):
+        return convolved(convolution, x_BCHW, even=True)
+    y_BCHW: Tensor = convolution(pad(x_BCHW))
+    return y_BCHW
+
+
+def few_convolved(convolution: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
+    """A convolution of few channels."""
+    return convolved(convolution, x_BCHW) if _suits(x_BCHW) else nn.Conv2d.forward(convolution, x_BCHW)
 
 
 def tapped(pool: Callable[..., tuple[Tensor, Tensor]], x_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -240,8 +240,7 @@ class _Table:
         tiles, across = triton.cdiv(self.rows, TILE_ROWS), triton.cdiv(self.columns, TILE_COLUMNS)
         processors = _multiprocessors(maps_BCHW.device)
         self.grid = (min(tiles, max(1, processors * PROGRAMS // across)), across)
-        # A program that sums has at least four tiles, where there are as many.
-        self.splits = min(triton.cdiv(tiles, 4), max(1, processors * SUMMING // across))
+        self.splits = min(tiles, max(1, processors * SUMMING // across))
         self.summing = (self.splits, across)
         self.parts = self.splits * (self.columns // self.channels)
         self.by_channel = (triton.cdiv(self.channels, PART_CHANNELS),)
