@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from replaytree.networks.heads import AlikeHeads, Heads
 from replaytree.space.layers.modules.residual import ResidualModule
-from replaytree.training.convolution_forms import convolved, has_few_channels, is_padded_even
 from replaytree.training.device import on
 
 _log = logging.getLogger(__name__)
@@ -66,8 +65,6 @@ def _fused_method(module: nn.Module) -> tuple[str, Callable[..., Any] | None]:
     """A method of a module and what is to be called instead of it; None where it has nothing to fuse."""
     if type(module) is Heads:
         return "pool", partial(tapped, module.pool)
-    if isinstance(module, nn.Conv2d) and has_few_channels(module):
-        return "forward", partial(few_convolved, module)
     if type(module) is AlikeHeads:
         return "activated", partial(activated, module)
     if type(module) is nn.BatchNorm2d:
@@ -113,8 +110,6 @@ def _call_of(first: nn.Module, second: nn.Module) -> Call | None:
         return None
     if type(first) is nn.BatchNorm2d and type(second) is nn.ReLU:
         return partial(norm_relu, first)
-    if isinstance(second, nn.Conv2d) and is_padded_even(first, second):
-        return partial(padded_convolved, first, second)
     return None
 
 
@@ -179,19 +174,6 @@ def suits(norm: Norms, x_BCHW: Tensor) -> bool:
 
 def _alike(a: Tensor, b: Tensor) -> bool:
     return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
-
-
-def padded_convolved(pad: nn.Module, convolution: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
-    """A convolution with an even kernel behind its padding."""
-    if _suits(x_BCHW):
-        return convolved(convolution, x_BCHW, even=True)
-    y_BCHW: Tensor = convolution(pad(x_BCHW))
-    return y_BCHW
-
-
-def few_convolved(convolution: nn.Conv2d, x_BCHW: Tensor) -> Tensor:
-    """A convolution of few channels."""
-    return convolved(convolution, x_BCHW) if _suits(x_BCHW) else nn.Conv2d.forward(convolution, x_BCHW)
 
 
 def tapped(pool: Callable[..., tuple[Tensor, Tensor]], x_BCHW: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -194,7 +194,7 @@ def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monke
     training.run(until=1)
     steps = training._epoch_steps
     assert (
-        calls == steps * [(8, "relu"), (8, "norms"), (4, 4), (16, "relu"), (4, 4), (32, "relu"), (64, "relu")] * wanted
+        calls == steps * [(8, "relu"), (8, "added"), (4, 4), (16, "relu"), (4, 4), (32, "relu"), (64, "relu")] * wanted
     )
     training.network_changed()
     training.run(until=2)
