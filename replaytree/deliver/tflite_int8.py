@@ -116,7 +116,7 @@ def read_tflite(file: Path) -> Model:
             text = archive.read(DESCRIPTION_FILE).decode()
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelError(
-            f"{file} holds no description of replaytree's; give a file that `replaytree export --format tflite` wrote, "
+            f"{file} holds no description of replaytree's; give a file that `replaytree export` wrote, "
             f"with this version"
         ) from error
     except (OSError, ValueError, RuntimeError, zlib.error) as error:
