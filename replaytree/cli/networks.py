@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from replaytree.cli import console, table
 from replaytree.cli.text import escaped, say
 from replaytree.config import command
+from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:
     from replaytree.metric import Metric
@@ -68,6 +69,8 @@ def print_networks(tree: ReplayTree, form: console.Format = "table") -> None:
     from replaytree.report.reading import read_search
 
     data = read_search(tree)
+    if data.metric.task != "images":
+        raise ConfigError(f"baselines are networks for images, and search {tree.name!r} is of {data.metric.task}")
     rows, found = trained_rows(data), verdict(data)
     if form != "table":
         console.print_rows([network_row(row) for row in rows], NETWORK_COLUMNS, form)

@@ -114,6 +114,7 @@ def best(
         _print_within(
             tree, file, max_latency, k=k, pareto=pareto, max_depth=max_depth, epochs=epochs, costs=costs, form=format_
         )
+        add_networks(tree, format_, storage=storage)
         return
     # One more than is shown tells whether there are more.
     nodes = tree.best(min(k, LARGEST - 1) + 1, max_depth=max_depth, epochs=epochs, **costs)

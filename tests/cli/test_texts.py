@@ -19,6 +19,8 @@ def test_a_search_on_a_text(replaytree, text_folder, storage):
     code, out, _ = replaytree("resume", "a", "--storage", storage, "--trainings", 1)
     assert code == 0
     assert "2 trainings" in out
+    code, out, err = replaytree("best", "a", "--baselines", "--storage", storage)
+    assert (code, out, err) == (2, "", "Error: baselines are networks for images, and search 'a' is of text\n")
 
 
 def written(folder, part, text):
