@@ -42,7 +42,7 @@ def print_closing(
         return
     say("\nNext:")
     for words in _following(search.tree, answer, is_early, search.data is not None):
-        there = data_dir if words[0] in ("resume", "retrain") else None
+        there = data_dir if words[0] in ("resume", "retrain", "export") else None
         say(f"  {escaped(console.command(*words, storage=storage, data_dir=there))}")
 
 
@@ -69,5 +69,8 @@ def _following(tree: ReplayTree, best: int | None, is_early: bool, is_retrainabl
     found.append(("report", tree.name))
     found += [] if is_early else [goes_on]
     if best is not None and is_retrainable:
-        found.append(("retrain", tree.name, "--node", best))
+        node = (tree.name, "--node", best)
+        is_retrained = any(model.node_id == best and model.baseline is None for model in tree.models())
+        last = ("export", *node, "--format", "onnx", "--out", "model.onnx") if is_retrained else ("retrain", *node)
+        found.append(last)
     return found

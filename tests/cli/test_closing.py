@@ -2,8 +2,9 @@
 
 import pytest
 
-from replaytree.cli.closing import stopped_text
-from replaytree.tree import Goal
+from replaytree import LabelSpace, PathEvaluation, ReplayTree
+from replaytree.cli.closing import _following, stopped_text
+from replaytree.tree import Episode, Goal, record_model
 
 
 @pytest.mark.parametrize(
@@ -18,3 +19,21 @@ from replaytree.tree import Goal
 )
 def test_a_run_that_was_stopped_says_how_far_it_came(goal, text):
     assert stopped_text(goal, episodes=9, trainings=8) == text
+
+
+def test_what_was_retrained_is_exported_next(tmp_path):
+    url = f"sqlite:///{tmp_path}/a.db"
+    tree = ReplayTree.create(
+        url, "s", space=LabelSpace(("a", "b"), max_layers=1), seed=0, config_json='{"seed": 0}', versions={}
+    )
+    tree.record([Episode((1,), "sample", 1, 4, True, PathEvaluation([0.5]))], state=b"")
+    best = tree.best(1)[0].node_id
+    assert _following(tree, best, False, True)[-1] == ("retrain", "s", "--node", best)
+    model = {"labels": ("b",), "seed": 0, "epochs": 1, "test_accuracy": None, "search": "s"}
+    # A baseline is of no node.
+    record_model(tree.engine, **model, weights_path="/linear.safetensors", baseline="linear")
+    assert _following(tree, best, False, True)[-1][0] == "retrain"
+    record_model(tree.engine, **model, weights_path="/b.safetensors", node_id=best)
+    export = ("export", "s", "--node", best, "--format", "onnx", "--out", "model.onnx")
+    assert _following(tree, best, False, True)[-1] == export
+    assert _following(tree, best, False, False)[-1][0] == "resume"
