@@ -47,7 +47,7 @@ def batched_logits(
     """Logits (N, K) of any number of images, on the CPU, computed a batch at a time."""
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     number = torch.get_num_threads()
-    if isinstance(network, Deployed):
+    if isinstance(network, Deployed) and device.type == "cpu":
         number = (threads or Threads.of()).number(network.multiply_adds * min(batch, len(images_NCHW)))
     # The accuracy is that of the file, which computes in float32 wherever it is used.
     with using(number), on(device), whole_float32(device):

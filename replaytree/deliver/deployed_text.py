@@ -78,6 +78,7 @@ def text_likelihood(
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     if columns is None:
         columns = max(1, min(VALIDATION_COLUMNS, len(words_N) // LEAST_WORDS_A_COLUMN))
-    number = (threads or Threads.of()).number(flops * ROWS) if flops else torch.get_num_threads()
+    chooses = flops and device.type == "cpu"
+    number = (threads or Threads.of()).number(flops * ROWS) if chooses else torch.get_num_threads()
     with using(number), on(device), whole_float32(device):
         return likelihood(Reading(network), words_N.to(device), rows=ROWS, number=columns)

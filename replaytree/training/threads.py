@@ -99,7 +99,15 @@ def _gains(several: int) -> bool:
 
 
 def measure(several: int) -> tuple[float, float]:
-    """Seconds of the least step that several threads may share: with one thread, and with several, in turn."""
+    """Seconds of the least step that several threads may share: with one thread, and with several, in turn.
+
+    The step is that of a training, also where a caller only predicts.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        return _measured_step(several)
+
+
+def _measured_step(several: int) -> tuple[float, float]:
     with torch.random.fork_rng(devices=[]):
         chain: list[nn.Module] = []
         for _ in range(7):

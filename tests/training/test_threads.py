@@ -143,3 +143,10 @@ def test_steps_and_validation_take_the_threads_that_were_asked_for_and_no_other(
         evaluator.evaluate([(0, 1)], budget=Budget(1), seed=1)
         assert torch.get_num_threads() == 2
     assert seen == {"step": {3}, "validation": {3}}
+
+
+@pytest.mark.parametrize("within", [torch.no_grad, torch.inference_mode])
+def test_threads_are_measured_where_a_caller_only_predicts_too(within):
+    with within():
+        assert all(seconds > 0.0 for seconds in threads.measure(2))
+        assert Threads.of().number(2 * WORK_A_THREAD) in (1, 2)
