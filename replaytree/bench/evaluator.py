@@ -251,9 +251,7 @@ def step_kinds(space: LayerSpace, path: Path, data: ImageData, *, recipe: Recipe
     for kind in ("eager", "capture", "compile"):
         network = PrefixNetwork(space, [path], data.num_classes).to(data.train_images.device)
         network = network.to(memory_format=torch.channels_last)
-        if kind == "compile":
-            network.compile()
-        own = replace(recipe, capture=kind == "capture")
+        own = replace(recipe, capture=kind == "capture", compile=kind == "compile")
         epochs = {}
         for count in (1, 3):
             torch.cuda.synchronize()

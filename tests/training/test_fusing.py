@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from replaytree.data import load_data
 from replaytree.networks.heads import Heads
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.space import LayerSpace, xu24
@@ -15,10 +14,11 @@ from replaytree.space.layers.modules.residual import ResidualModule
 from replaytree.space.layers.modules.skip import Skip
 from replaytree.training import fusing, step
 from replaytree.training.fusing import Fusing, can_fuse, norm_relu, norms_relu, suits
-from replaytree.training.loop import Training
-from replaytree.training.recipe import Recipe
+from replaytree.training.precision import Precision
+from replaytree.training.step import EAGER_STEPS, Step
 
 ONE = torch.device("cuda:1")
+FLOAT32 = Precision(torch.float32)
 
 
 @pytest.fixture
@@ -183,23 +183,32 @@ def test_heads_that_are_not_all_asked_for_are_computed_apart(calls):
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize(("fuse", "wanted"), [(True, True), (False, False)])
-def test_a_training_fuses_its_forward_passes_and_not_its_validation(calls, monkeypatch, fuse, wanted):
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    # Two eager steps, one in which kernels are compiled, and the fake graph computes a pass once.
+    [({}, [0, 0, 1, 2]), ({"fuse": False}, [0, 0, 0, 0]), ({"capture": False}, [0, 0, 0, 0])],
+)
+def test_a_step_is_fused_where_it_is_captured(calls, cuda, monkeypatch, options, passes):
     monkeypatch.setattr(step, "can_fuse", lambda device: True)
-    data = load_data("digits", train_limit=60)
     space = LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=2)
     labels = [layer.label for layer in space.layers]
     network = PrefixNetwork(space, [(labels.index("res32"), labels.index("conv64k3"))], 10)
-    training = Training(network, data, epochs=2, recipe=Recipe(batch_size=20, fuse=fuse), seed=0)
-    training.run(until=1)
-    steps = training._epoch_steps
-    assert (
-        calls == steps * [(8, "relu"), (8, "added"), (4, 4), (16, "relu"), (4, 4), (32, "relu"), (64, "relu")] * wanted
-    )
-    training.network_changed()
-    training.run(until=2)
-    training.validate()
-    assert len(calls) == 2 * 7 * steps * wanted
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    own = Step(
+        network, optimizer, **{"capture": True, **options}, label_smoothing=0.0, device=ONE, precision=FLOAT32
+    )  # fmt: skip
+    images = torch.randn(20, 1, 8, 8).contiguous(memory_format=torch.channels_last)
+    a_pass = [(8, "relu"), (8, "added"), (4, 4), (16, "relu"), (4, 4), (32, "relu"), (64, "relu")]
+    counts = []
+    for _ in range(EAGER_STEPS + 1):
+        own(images, torch.arange(20) % 10)
+        counts.append(len(calls) // len(a_pass))
+    assert counts == passes
+    own.reset()
+    for _ in range(EAGER_STEPS + 1):
+        own(images, torch.arange(20) % 10)
+    assert calls == 2 * passes[-1] * a_pass
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from replaytree.space import trie_cost
 
 
 def steps(bench: Bench) -> dict[str, Any]:
-    """Each path and batch size: milliseconds a step, share of the peak, memory; kernels (on a CPU operators) a step.
+    """Each path and batch size: milliseconds a step, share of the peak, memory.
 
-    The smallest batch also eagerly, the batch of searches also with batch norm apart from ReLU.
+    The smallest batch also eagerly. The batch of searches also with batch norm apart from ReLU, and with its
+    kernels (on a CPU: operators).
     """
     peak = matrix_peak(bench.device) if bench.device.type == "cuda" else None
     rows = []
@@ -35,18 +36,18 @@ def steps(bench: Bench) -> dict[str, Any]:
                 "peak_share": 6 * flops * batch / seconds / peak if peak else None,
                 "bytes": torch.cuda.max_memory_allocated(bench.device) if bench.device.type == "cuda" else None,
             })  # fmt: skip
-            if not step.captured:
+            if batch == bench.usual:
                 rows[-1]["kernels"] = sum(count for count, _ in profiled(bench, run).values())
             del step, run
     return {"rows": rows}
 
 
 def split(bench: Bench) -> dict[str, Any]:
-    """Shares of the time of an eager step by kind of kernel, at the batch of searches."""
+    """Shares of the time of a step by kind of kernel, at the batch of searches."""
     batch = bench.usual
     shares = {}
     for name, path in bench.paths.items():
-        _, run = bench.stepping(bench.network([path]), batch, capture=False)
+        _, run = bench.stepping(bench.network([path]), batch, capture=True)
         found = profiled(bench, run)
         total = sum(seconds for _, seconds in found.values()) or 1.0
         shares[name] = {kind: {"count": n, "share": own / total} for kind, (n, own) in sorted(found.items())}
