@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,14 +22,11 @@ from replaytree.data import Data, ImageData
 from replaytree.data.names import count_of
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
-from replaytree.networks.recurrent import RecurrentSupernet
-from replaytree.networks.supernet import Supernet
+from replaytree.evaluate.supernets import require_supernet, supernet_of
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
-from replaytree.space import LayerSpace, prefixes
-from replaytree.space.graph import require_graphs, require_networks
-from replaytree.space.layers import KINDS
-from replaytree.space.network import NetworkSpace, task_of
+from replaytree.space import prefixes
+from replaytree.space.graph import require_graphs
 from replaytree.space.trie import TrieCost, trie_cost
 from replaytree.training.capture import release_memory
 from replaytree.training.device import on, usable_bytes
@@ -37,13 +35,10 @@ from replaytree.training.precision import whole_float32
 from replaytree.training.recipe import SHARED_RATE, Recipe
 from replaytree.training.schedule import cosine, one_cycle
 from replaytree.training.shared import SupernetTraining
-from replaytree.training.text import DROPOUTS
 from replaytree.training.threads import Threads, threads_on, using
 
 # Batch norm takes the statistics of so many validation images at once, where memory suffices.
 SCORE_BATCH = 512
-# Random paths by which a space is judged.
-LOOKED_AT = 8
 # Paths whose network is made at once.
 MOST_PATHS = 256
 STATE_FORMAT = 1
@@ -86,7 +81,7 @@ class SharedEvaluator:
         self._data = data = data.to(device)
         _require_fall(weights, peak=recipe.learning_rate)
         self._training = SupernetTraining(
-            _supernet(self._space, data, recipe, seed=seed, device=device),
+            supernet_of(self._space, data, recipe, seed=seed, device=device),
             data,
             recipe=recipe,
             clip=weights.supernet_clip if isinstance(data, ImageData) else recipe.grad_clip,
@@ -167,22 +162,45 @@ class SharedEvaluator:
         )
 
     def prepare(
-        self, passes: float, *, seed: int, paths: Iterator[Path] | None = None, rate: float | None = None
+        self,
+        passes: float,
+        *,
+        seed: int,
+        paths: Iterator[Path] | None = None,
+        rate: float | None = None,
+        done: int = 0,
+        on_pass: Callable[[int], None] = lambda number: None,
     ) -> None:
         """Train the supernet on other paths first, for so many passes: one turn, a new path a minibatch.
 
-        They are random ones, as deep as the space, where none are given. The learning rate rises to `rate` and falls to
-        0, where scores are best; None: to SHARED_RATE, or that of the recipe on text. A step that fails is left out.
+        They are random ones, as deep as the space, where none are given, and it ends where these end. The learning rate
+        rises to `rate` and falls to 0, where scores are best; None: to SHARED_RATE, or that of the recipe on text. A
+        step that fails is left out.
+
+        `on_pass` is told how many passes are done after each. What a pass does depends on the seed, on its number, on
+        its paths and on the state alone, so that another evaluator that has loaded the state goes on from so many
+        `done`.
         """
         usual = SHARED_RATE if isinstance(self._data, ImageData) else self._recipe.learning_rate
         peak = usual if rate is None else rate
         generator = torch.Generator().manual_seed(seed)
         drawn = (random_path(self._space, self._space.max_layers, generator).path for _ in count())
-        steps = self._training.steps(passes)
-        with self._prepared([next(drawn)], seed=seed):
-            batches = islice(self._training.batches(seed=seed), steps)
-            for step, ((inputs, labels_B), path) in enumerate(zip(batches, paths or drawn, strict=False)):
-                self._step(path, inputs, labels_B, one_cycle(step, steps, peak=peak))
+        typical, paths = [next(drawn)], paths or drawn
+        steps, a_pass = self._training.steps(passes), self._examples.epoch_steps
+        for number in range(done, math.ceil(steps / a_pass)):
+            places = range(number * a_pass, min((number + 1) * a_pass, steps))
+            own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+            taken = 0
+            with self._prepared(typical, seed=own):
+                # In this order: a pass that is done takes no path of the next one.
+                for step, (inputs, labels_B), path in zip(
+                    places, self._training.batches(seed=own), paths, strict=False
+                ):
+                    self._step(path, inputs, labels_B, one_cycle(step, steps, peak=peak))
+                    taken += 1
+            if taken < len(places):
+                break
+            on_pass(number + 1)
         self._turns += 1
 
     def _step(self, path: Path, inputs: Tensor, labels_B: Tensor, rate: float) -> Failure | None:
@@ -333,38 +351,6 @@ class SharedEvaluator:
                 raise ValueError(f"the state of a supernet has {what} {other!r:.200}, and this has {own!r:.200}")
         self._training.load_state_dict(state["training"])
         self._turns = int(state["turns"])
-
-
-def _supernet(
-    space: NetworkSpace, data: Data, recipe: Recipe, *, seed: int, device: torch.device
-) -> Supernet | RecurrentSupernet:
-    """The weights of all paths of a space."""
-    if not isinstance(data, ImageData):
-        dropouts = {name: getattr(recipe, name) for name in DROPOUTS}
-        return RecurrentSupernet(space, data.num_classes, seed=seed, device=device, dropouts=dropouts)
-    known = require_graphs(space)
-    return Supernet(known, data.num_classes, seed=seed, device=device, hidden=0, discount=recipe.discount)
-
-
-def require_supernet(space: Space, *, nested: bool = False) -> NetworkSpace:
-    """The space, if a supernet can have the weights of its paths, judged by a few random ones; else SpaceError."""
-    if task_of(space) == "text":
-        return require_networks(space, nested=nested)
-    known = require_networks(space, nested=True) if nested else require_graphs(space)
-    generator = torch.Generator().manual_seed(0)
-    graphs = [known.network(random_path(known, known.max_layers, generator).path) for _ in range(LOOKED_AT)]
-    layers = [*(known.layers if isinstance(known, LayerSpace) else ()), *(n.layer for g in graphs for n in g.nodes)]
-    if own := [layer.label for layer in layers if KINDS.get(type(layer).__name__) is not type(layer)]:
-        raise SpaceError(
-            f"layer {own[0]!r} is one of your own, whose weights a supernet cannot share; take fresh weights "
-            f"(--weights fresh)"
-        )
-    if not all(graph.is_normed for graph in graphs):
-        raise SpaceError(
-            "this space has layers without batch norm, and shared weights fit many networks by its statistics only; "
-            "take fresh weights (--weights fresh)"
-        )
-    return known
 
 
 def _require_fall(weights: WeightOptions, *, peak: float) -> None:

@@ -12,10 +12,11 @@ from replaytree.search.assembly import Parts
 from replaytree.search.callbacks import Callbacks, EndEvent
 from replaytree.search.course import Course
 from replaytree.search.evaluator_state import EvaluatorState
-from replaytree.search.prior import shared_prior
+from replaytree.search.prior import name_of, shared_prior
 from replaytree.search.progress import telling
 from replaytree.search.turn_queue import TurnQueue
 from replaytree.search.turns import Limits, Progress, Turn, episode_seed
+from replaytree.search.unfinished_prior import UnfinishedPrior
 from replaytree.tree import ReplayTree
 
 _log = logging.getLogger("replaytree")
@@ -101,14 +102,21 @@ class Driver:
 
     def _learn_first(self) -> None:
         """Make the prior that was asked for, where none is stored: before the first training, or it was interrupted."""
-        if self._config.prior_passes is None or self._learner.training_count or self._tree.prior():
+        if self._config.prior_passes is None or self._learner.training_count:
             return
-        parts = self._parts
-        assert parts.data is not None, "a prior was refused without images"
-        prior = shared_prior(self._config, parts.space, parts.whole_space, parts.data, is_stopped=lambda: self._stop)
-        if prior is not None:
+        unfinished = UnfinishedPrior(self._state.own_folder(self._tree), of=name_of(self._config))
+        if not self._tree.prior():
+            parts = self._parts
+            assert parts.data is not None, "a prior was refused without images"
+            prior = shared_prior(
+                self._config, parts.space, parts.whole_space, parts.data,
+                is_stopped=lambda: self._stop, unfinished=unfinished,
+            )  # fmt: skip
+            if prior is None:
+                return
             self._tree.store_prior(prior)
             self.restore()
+        unfinished.remove()
 
     def _rescored(self) -> None:
         """Score the leaders once more, and nothing else."""

@@ -60,6 +60,12 @@ class EvaluatorState:
         """What is added to the epochs that the evaluator reports: those of before its weights were last made anew."""
         return self._files[-1].epochs_before if self._files else 0
 
+    def own_folder(self, tree: ReplayTree) -> StateFolder | None:
+        """Where files of the search go, whether or not there is a state; None where there is no such place."""
+        if self._state_dir is None and needs_folder(tree.engine.url):
+            return None
+        return tree.state_folder(self._state_dir)
+
     def require_folder(self, url: URL, *, stored: StateFile | None = None) -> None:
         """ConfigError where a state has no place to be kept in: a server's database has no folder beside it."""
         if self._evaluator is None or self._state_dir is not None or not needs_folder(url):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
 
 import torch
 
@@ -19,6 +21,7 @@ from replaytree.errors import ConfigError
 from replaytree.evaluate import SharedEvaluator
 from replaytree.policy.random_search import random_path
 from replaytree.records import BudgetSums, NodeStats, Path, Space
+from replaytree.search.unfinished_prior import UnfinishedPrior
 from replaytree.training import Recipe, Threads, resolve_device
 
 # A nested space scores all prefixes of paths together; in others each prefix is a validation pass of its own.
@@ -42,39 +45,119 @@ def require_prior(config: SearchConfig, space: Space, data: Data | None) -> None
 
 
 def shared_prior(
-    config: SearchConfig, space: Space, whole: Space, data: Data, *, is_stopped: Callable[[], bool]
+    config: SearchConfig,
+    space: Space,
+    whole: Space,
+    data: Data,
+    *,
+    is_stopped: Callable[[], bool],
+    unfinished: UnfinishedPrior,
 ) -> list[NodeStats] | None:
     """What a supernet says of the prefixes of random paths; None where `is_stopped` said so. The seed decides all.
 
-    `space` has the limits on cost within which paths are drawn, `whole` has none.
+    `space` has the limits on cost within which paths are drawn, `whole` has none. How far it is is kept in
+    `unfinished`, from where it goes on to the same prior.
     """
-    passes = config.prior_passes
-    assert passes is not None, "a prior was asked for"
-    supernet = _supernet(config, whole, data)
-    generator = torch.Generator().manual_seed(config.seed)
-    steps = max(1, supernet.steps(passes))
-    told = _Telling(f"the supernet of the prior is trained for {passes:g} passes")
+    making = _Making(config, space, whole, data, is_stopped=is_stopped, unfinished=unfinished)
+    if not (making.train() and making.score()):
+        return None
+    return _nodes(making.scores, epochs=config.budget.epochs_last)
 
-    def paths() -> Iterator[Path]:
-        for step in range(steps):
-            if is_stopped():
-                return
-            told.share(step / steps)
-            yield random_path(space, space.max_layers, generator).path
 
-    supernet.prepare(passes, seed=config.seed, paths=paths())
-    drawn = _drawn(space, NESTED_PATHS if getattr(whole, "nested", False) else OTHER_PATHS, generator)
-    told = _Telling(f"the supernet of the prior scores {len(drawn)} random paths")
-    scores: dict[Path, float] = {}
-    for start in range(0, len(drawn), AT_ONCE):
-        if is_stopped():
-            return None
-        told.share(start / len(drawn))
-        some = drawn[start : start + AT_ONCE]
-        for path, evaluation in zip(some, supernet.rescore(some), strict=True):
-            measured = zip(prefixes_of(path), evaluation.accuracies, strict=False)
-            scores |= {prefix: accuracy for prefix, accuracy in measured if accuracy is not None}
-    return _nodes(scores, epochs=config.budget.epochs_last)
+def name_of(config: SearchConfig) -> str:
+    """What tells a search's prior from that of other options; data and space are told apart elsewhere."""
+    return f"{config.prior}, seed {config.seed}, {config.space.max_layers} layers"
+
+
+class _Making:
+    """A prior in the making: passes done, then random paths drawn, and those of them that are scored."""
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        space: Space,
+        whole: Space,
+        data: Data,
+        *,
+        is_stopped: Callable[[], bool],
+        unfinished: UnfinishedPrior,
+    ) -> None:
+        assert config.prior_passes is not None, "a prior was asked for"
+        self._seed, self._passes = config.seed, config.prior_passes
+        self._space = space
+        self._supernet = _supernet(config, whole, data)
+        self._many = NESTED_PATHS if getattr(whole, "nested", False) else OTHER_PATHS
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._is_stopped = is_stopped
+        self._unfinished = unfinished
+        self._done = 0
+        self.scores: dict[Path, float] = {}
+        self._scored = 0
+        if (state := unfinished.load()) is not None:
+            self._go_on(state)
+
+    def train(self) -> bool:
+        """Train the supernet for all passes; False where it was stopped."""
+        steps = max(1, self._supernet.steps(self._passes))
+        first = self._supernet.steps(min(self._done, self._passes))
+        told = _Telling(f"the supernet of the prior is trained for {self._passes:g} passes", first / steps)
+        is_whole = True
+
+        def paths() -> Iterator[Path]:
+            nonlocal is_whole
+            for step in count(first):
+                if self._is_stopped():
+                    is_whole = False
+                    return
+                told.share(step / steps)
+                yield random_path(self._space, self._space.max_layers, self._generator).path
+
+        self._supernet.prepare(self._passes, seed=self._seed, paths=paths(), done=self._done, on_pass=self._trained)
+        return is_whole
+
+    def _trained(self, passes: int) -> None:
+        self._done = passes
+        self._unfinished.keep(self._state, now=passes >= self._passes)
+
+    def score(self) -> bool:
+        """Score random paths; False where it was stopped."""
+        before = self._generator.get_state()
+        drawn = _drawn(self._space, self._many, self._generator)
+        # What is kept is of before they were drawn.
+        self._generator.set_state(before)
+        told = _Telling(f"the supernet of the prior scores {len(drawn)} random paths", self._scored / len(drawn))
+        for start in range(self._scored, len(drawn), AT_ONCE):
+            if self._is_stopped():
+                return False
+            told.share(start / len(drawn))
+            some = drawn[start : start + AT_ONCE]
+            for path, evaluation in zip(some, self._supernet.rescore(some), strict=True):
+                measured = zip(prefixes_of(path), evaluation.accuracies, strict=False)
+                self.scores |= {prefix: accuracy for prefix, accuracy in measured if accuracy is not None}
+            self._scored = start + len(some)
+            self._unfinished.keep(self._state)
+        return True
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "passes": self._done,
+            "supernet": self._supernet.state_dict(),
+            "generator": self._generator.get_state(),
+            "scored": self._scored,
+            "paths": [list(path) for path in self.scores],
+            "scores": list(self.scores.values()),
+        }
+
+    def _go_on(self, state: Mapping[str, Any]) -> None:
+        """Take up what was kept; what is of another device or other layers is left where it is."""
+        try:
+            self._supernet.load_state_dict(state["supernet"])
+        except ValueError as error:
+            _log.warning("the prior begins anew: %s", error)
+            return
+        self._generator.set_state(state["generator"])
+        self._done, self._scored = int(state["passes"]), int(state["scored"])
+        self.scores = {tuple(path): score for path, score in zip(state["paths"], state["scores"], strict=True)}
 
 
 def prefixes_of(path: Path) -> Iterator[Path]:
@@ -109,17 +192,18 @@ def _supernet(config: SearchConfig, space: Space, data: Data) -> SharedEvaluator
 
 
 class _Telling:
-    """Says now and then how far something is."""
+    """Says now and then how far something is, of which the share `first` was done before."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, first: float) -> None:
         self._what = what
         self._began = time.monotonic()
-        self._next = 0.0
+        self._first = self._next = first
 
     def share(self, done: float) -> None:
         """`done` of it, in [0, 1)."""
         if done < self._next:
             return
         self._next = done + TELL_EVERY
-        left = (time.monotonic() - self._began) * (1.0 - done) / done if done else None
+        new = done - self._first
+        left = (time.monotonic() - self._began) * (1.0 - done) / new if new else None
         _log.info("%s: %.0f %%%s", self._what, 100 * done, "" if left is None else f", {left:.0f} s left")

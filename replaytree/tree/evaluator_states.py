@@ -38,13 +38,16 @@ def refer(connection: Connection, search_id: int, file: StateFile) -> None:
 
 
 def folder_for(engine: Engine, search_id: int, name: str, *, folder: str | None) -> StateFolder:
-    """Where the files of a search go: with those that it has, or into a new folder in `folder`."""
+    """Where the files of a search go: with those that it has, or into a folder of its own in `folder`.
+
+    StateUnusable where there is none: `folder` is None, and the database has none beside it.
+    """
     with reading(engine) as connection:
         stored = state_in(connection, search_id)
         created = connection.scalar(select(searches.c.created_at).where(searches.c.id == search_id))
     if stored is not None and stored.folder == folder:
         return StateFolder(engine.url, folder, name=stored.file.partition("/")[0])
-    own = own_name(engine.url, name, search_id=search_id, created=str(created))
+    own = own_name(engine.url, name, folder=folder, search_id=search_id, created=str(created))
     return StateFolder(engine.url, folder, name=own)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from replaytree.errors import SearchExists, SearchHeld, StateUnusable
-from replaytree.tree.evaluator_states import state_in
+from replaytree.tree.engine import reading
+from replaytree.tree.evaluator_states import folder_for, state_in
 from replaytree.tree.leases import held_text, holder_in
 from replaytree.tree.names import require_name
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
 from replaytree.tree.search_queries import find_search
-from replaytree.tree.state_files import StateFile, StateFolder
+from replaytree.tree.state_files import StateFolder
 from replaytree.tree.storage_errors import shown
 
 
@@ -25,16 +27,15 @@ def delete_search(engine: Engine, name: str) -> None:
     Raises SearchNotFound, or SearchHeld where a process drives it that is not known to be gone.
     """
     search_id, _ = find_search(engine, name)
+    folders = _folders(engine, search_id, name)
 
-    def remove(connection: Connection) -> StateFile | None:
+    def remove(connection: Connection) -> None:
         _require_free(connection, engine, search_id, name)
-        state = state_in(connection, search_id)
         connection.execute(delete(searches).where(searches.c.id == search_id))
-        return state
 
-    if (state := write(engine, remove)) is not None:
-        with suppress(StateUnusable):
-            StateFolder(engine.url, state.folder, name=state.file.partition("/")[0]).remove_all()
+    write(engine, remove)
+    for folder in folders:
+        folder.remove_all()
 
 
 def rename_search(engine: Engine, old: str, new: str) -> None:
@@ -60,6 +61,19 @@ def rename_search(engine: Engine, old: str, new: str) -> None:
         done = False
     if not done:
         raise SearchExists(f"{shown(engine.url)} has a search {new!r} already; choose another name")
+
+
+def _folders(engine: Engine, search_id: int, name: str) -> list[StateFolder]:
+    """Where files of a search may be: of its evaluator's state, and of a prior that was interrupted."""
+    with reading(engine) as connection:
+        state = state_in(connection, search_id)
+        config_json = connection.scalar(select(searches.c.config_json).where(searches.c.id == search_id))
+    given = json.loads(config_json or "{}").get("state_dir")
+    found = []
+    for folder in dict.fromkeys([given] if state is None else [state.folder, given]):
+        with suppress(StateUnusable):
+            found.append(folder_for(engine, search_id, name, folder=folder))
+    return found
 
 
 def _require_free(connection: Connection, engine: Engine, search_id: int, name: str) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from replaytree.tree.sqlite_file import file_of
 SUFFIX = ".state"
 _NAME = re.compile(r"(\d+)-[0-9a-f]{12}\.pt")
 _PARTIAL = ".partial"
+_PRIOR = "prior.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +71,45 @@ class StateFolder:
         digest = hashlib.sha256(payload).hexdigest()
         name = f"{episode_count}-{digest[:12]}.pt"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            descriptor, partial = tempfile.mkstemp(suffix=_PARTIAL, dir=self.path)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(payload)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(partial, self.path / name)
-            except BaseException:
-                Path(partial).unlink(missing_ok=True)
-                raise
-            # The folders hold the names.
-            for folder in (self.path, self._root):
-                _flush(folder)
+            self._write(name, payload)
         except OSError as error:
             raise StorageUnavailable(
                 f"the state of the evaluator cannot be written to {self.path} ({error.strerror or error}), so nothing "
                 f"of this turn was stored; make room or make the folder writable, or choose another (--state-dir)"
             ) from error
         return StateFile(self._folder, f"{self.name}/{name}", len(payload), digest, epochs_before)
+
+    def write_prior(self, payload: bytes) -> None:
+        """Keep how far a prior is, in place of what was kept before; OSError where that cannot be done."""
+        self._write(_PRIOR, payload)
+
+    def read_prior(self) -> bytes | None:
+        """How far a prior is; None where nothing is kept."""
+        try:
+            return (self.path / _PRIOR).read_bytes()
+        except OSError:
+            return None
+
+    def remove_prior(self) -> None:
+        """Remove how far a prior is, what a kill left of its files, and the folders, where nothing else is there."""
+        self._remove(path for path in self._files() if path.name == _PRIOR or path.name.endswith(_PARTIAL))
+        self._remove_empty()
+
+    def _write(self, name: str, payload: bytes) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor, partial = tempfile.mkstemp(suffix=_PARTIAL, dir=self.path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path / name)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+        # The folders hold the names.
+        for folder in (self.path, self._root):
+            _flush(folder)
 
     def remove_orphans(self, kept: StateFile) -> StateFile | None:
         """Remove what interruptions left: all but the file that the database refers to, and the one before it.
@@ -101,17 +121,21 @@ class StateFolder:
         count = next((count for count, path in found if path == now), 0)
         before = max(((other, path) for other, path in found if other < count), default=(0, None))[1]
         left = [path for _, path in found if path not in (now, before)]
-        for path in [*left, *(path for path in self._files() if path.name.endswith(_PARTIAL))]:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        self._remove([*left, *(path for path in self._files() if path.name.endswith(_PARTIAL))])
         return None if before is None else replace(kept, folder=self._folder, file=f"{self.name}/{before.name}")
 
     def remove_all(self) -> None:
         """Remove the folder of a search that is no more; files that are not of replaytree stay, and so does it."""
-        for path in self._files():
-            if _NAME.fullmatch(path.name) or path.name.endswith(_PARTIAL):
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+        own = (_PRIOR, _PARTIAL)
+        self._remove(path for path in self._files() if _NAME.fullmatch(path.name) or path.name.endswith(own))
+        self._remove_empty()
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def _remove_empty(self) -> None:
         for folder in (self.path, self._root if self._folder is None else self.path):
             with suppress(OSError):
                 folder.rmdir()
@@ -142,12 +166,15 @@ def needs_folder(url: URL) -> bool:
     return file_of(url) is None
 
 
-def own_name(url: URL, name: str, *, search_id: int, created: str) -> str:
-    """The name of a new search's folder: its own, and letters that no other search in the same place has."""
+def own_name(url: URL, name: str, *, folder: str | None, search_id: int, created: str) -> str:
+    """The name of a search's folder: its own, or what that was when the folder was made, and letters that no other
+    search in the same place has.
+    """
     file = file_of(url)
     place = str(file.absolute()) if file is not None else url.render_as_string(hide_password=True)
     token = hashlib.sha256(repr((place, search_id, created)).encode()).hexdigest()[:8]
-    return f"{usable_name(name, otherwise='search')[:60].rstrip()}-{token}"
+    made = next(_root(url, folder).glob(f"*-{token}"), None)
+    return f"{usable_name(name, otherwise='search')[:60].rstrip()}-{token}" if made is None else made.name
 
 
 def _root(url: URL, folder: str | None) -> Path:
