@@ -8,15 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from replaytree.class_figures import macro_f1
 from replaytree.config.objective import RewardKind
-from replaytree.metric import macro_f1
 
 
 def head_rewards(answers_TN: Tensor, labels_N: Tensor, *, num_classes: int, reward: RewardKind) -> list[float]:
     """The reward of each head, T fractions, from the classes that it took the images for.
 
     `accuracy`: the share of its answers that are right. `balanced`: the mean over the classes of that share within
-    each class that there is. `macro-f1`: the mean over these classes of F1 (metric.macro_f1).
+    each class that there is. `macro-f1`: the mean over these classes of F1 (class_figures.macro_f1).
     """
     if reward == "macro-f1":
         labels = labels_N.tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select
 
-from replaytree.metric import class_figures, macro_f1
+from replaytree.class_figures import class_figures, macro_f1
 from replaytree.records import Part
 from replaytree.tree.engine import reading
 from replaytree.tree.schema import IN_AT_ONCE, class_results
@@ -67,7 +67,7 @@ class ClassResults:
 
     @property
     def macro_f1(self) -> float:
-        """The mean of the classes' F1 (metric.macro_f1)."""
+        """The mean of the classes' F1 (class_figures.macro_f1)."""
         actual, predicted, counts, _ = self._answers
         return macro_f1(actual, predicted, counts)
 
