@@ -28,7 +28,7 @@ from replaytree.search.assembly import images_of
 from replaytree.search.search import Search
 from replaytree.space.catalogue import named_space
 from replaytree.space.coding import labels
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 
 SPACE = "darts"
 # By name: a strategy and its options.

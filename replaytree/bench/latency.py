@@ -14,7 +14,7 @@ from replaytree.deliver.latency import FromBytes, eager_runner, latencies, onnx_
 from replaytree.policy.random_search import random_path
 from replaytree.space.building import build
 from replaytree.space.coding import labels
-from replaytree.space.graph import GraphSpace
+from replaytree.space.graph_space import GraphSpace
 from replaytree.space.latency_table import LatencyTable
 
 

@@ -31,7 +31,7 @@ from replaytree.records import Path
 from replaytree.search.assembly import images_of
 from replaytree.search.search import Search
 from replaytree.space.coding import labels
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.training import Recipe
 from replaytree.training.images import epoch_steps
 

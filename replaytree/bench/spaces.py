@@ -25,7 +25,7 @@ from replaytree.errors import ConfigError
 from replaytree.evaluate import WholeEvaluator
 from replaytree.records import Path, Space
 from replaytree.search.search import Search
-from replaytree.space.graph import require_networks
+from replaytree.space.graph_space import require_networks
 from replaytree.training import Recipe, resolve_device
 
 BOOTSTRAPS = 10_000

@@ -22,7 +22,7 @@ from replaytree.policy.random_search import random_path
 from replaytree.records import Path
 from replaytree.space import LayerSpace, xu24
 from replaytree.space.catalogue import named_space
-from replaytree.space.graph import GraphSpace, require_networks
+from replaytree.space.graph_space import GraphSpace, require_networks
 from replaytree.training import Recipe
 from replaytree.training.shared import SupernetTraining
 from replaytree.training.step import Step

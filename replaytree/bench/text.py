@@ -24,7 +24,7 @@ from replaytree.deliver.subject import Subject
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.space.catalogue import meant, named_space, parse_path_of
 from replaytree.space.coding import labels
-from replaytree.space.graph import require_networks
+from replaytree.space.graph_space import require_networks
 from replaytree.training import Recipe, resolve_device
 from replaytree.training.diverged import Diverged
 from replaytree.training.text import MOST_NATS

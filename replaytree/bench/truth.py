@@ -35,7 +35,7 @@ from replaytree.search.assembly import images_of
 from replaytree.search.searched_space import default_space, with_layer_options
 from replaytree.space.catalogue import space_of
 from replaytree.space.coding import labels
-from replaytree.space.graph import GraphSpace, require_graphs, require_networks
+from replaytree.space.graph_space import GraphSpace, require_graphs, require_networks
 from replaytree.training import Recipe
 
 DEPTH = 15

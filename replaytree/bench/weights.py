@@ -31,7 +31,7 @@ from replaytree.evaluate.tabular import read_table
 from replaytree.records import BudgetSums, NodeStats, Path
 from replaytree.search.assembly import images_of
 from replaytree.space.catalogue import space_of
-from replaytree.space.graph import GraphSpace, require_networks
+from replaytree.space.graph_space import GraphSpace, require_networks
 from replaytree.training import Recipe
 from replaytree.training.recipe import BATCH
 

@@ -38,7 +38,7 @@ def latency(
     from replaytree.deliver.latency import measured_table
     from replaytree.search.searched_space import layer_options
     from replaytree.space.catalogue import named_space
-    from replaytree.space.graph import require_graphs
+    from replaytree.space.graph_space import require_graphs
     from replaytree.space.latency_table import distinct_layers, read_table
     from replaytree.training import resolve_device
 

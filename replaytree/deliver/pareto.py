@@ -12,7 +12,7 @@ from replaytree.config.limits import CostLimits
 from replaytree.config.option import LARGEST
 from replaytree.deliver.subject import delivered_space
 from replaytree.space.costs import COSTS
-from replaytree.space.graph import require_graphs
+from replaytree.space.graph_space import require_graphs
 from replaytree.space.latency_table import LatencyTable
 from replaytree.tree import Node, ReplayTree
 

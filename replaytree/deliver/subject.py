@@ -35,7 +35,7 @@ from replaytree.space.building import build
 from replaytree.space.catalogue import USUAL_SPACES, meant, named_space, names, parse_path_of, require_task_of
 from replaytree.space.coding import labels
 from replaytree.space.description import decision_difference
-from replaytree.space.graph import final_space, require_networks
+from replaytree.space.graph_space import final_space, require_networks
 from replaytree.space.network import Network, NetworkSpace
 from replaytree.space.notation import read_path
 from replaytree.space.plan import Published

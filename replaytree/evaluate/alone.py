@@ -15,7 +15,7 @@ from replaytree.evaluate.inherited import KeptWeights
 from replaytree.networks.reading import Reading
 from replaytree.networks.trie import SingleHead
 from replaytree.records import Path, PathEvaluation, Space
-from replaytree.space.graph import require_networks
+from replaytree.space.graph_space import require_networks
 from replaytree.space.trie import TrieCost
 from replaytree.training.baton import clock
 from replaytree.training.device import usable_bytes

@@ -16,7 +16,7 @@ from replaytree.evaluate.inherited import KeptWeights
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import batches_of_paths, prefixes, trie_cost
-from replaytree.space.graph import require_networks
+from replaytree.space.graph_space import require_networks
 from replaytree.training.baton import clock
 from replaytree.training.device import usable_bytes
 from replaytree.training.diverged import Diverged

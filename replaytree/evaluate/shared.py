@@ -26,7 +26,7 @@ from replaytree.evaluate.supernets import require_supernet, supernet_of
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.space import prefixes
-from replaytree.space.graph import require_graphs
+from replaytree.space.graph_space import require_graphs
 from replaytree.space.trie import TrieCost, trie_cost
 from replaytree.training.capture import release_memory
 from replaytree.training.device import on, usable_bytes

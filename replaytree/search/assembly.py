@@ -47,7 +47,7 @@ from replaytree.search.tasks import require_fitting, with_task_space
 from replaytree.search.workforce import cluster_for, require_able, with_ahead, workers_for
 from replaytree.space import ConstrainedSpace, CustomLayer, LayerSpace, SoftReward
 from replaytree.space.catalogue import all_options
-from replaytree.space.graph import final_space, require_networks
+from replaytree.space.graph_space import final_space, require_networks
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
 from replaytree.training.recipe import with_batches, with_columns
 from replaytree.tree import ReplayTree, search_names, usable_name

@@ -43,7 +43,7 @@ from replaytree.search.searched_space import table_digest
 from replaytree.search.turns import Limits, Progress
 from replaytree.search.workforce import require_no_ahead
 from replaytree.space import checked
-from replaytree.space.graph import require_networks
+from replaytree.space.graph_space import require_networks
 from replaytree.tree import Goal, Node, ReplayTree, require_writable
 
 _log = logging.getLogger("replaytree")

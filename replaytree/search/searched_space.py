@@ -15,7 +15,7 @@ from replaytree.records import Space
 from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, checked
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
 from replaytree.space.constraints import written
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.space.latency_table import LatencyTable, digest_of, read_table
 from replaytree.space.learning import can_learn
 from replaytree.training import resolve_device

@@ -4,7 +4,8 @@ from replaytree.space.chain_plan import ChainPlan, chain_space
 from replaytree.space.checked import CheckedSpace, checked
 from replaytree.space.constraints import ConstrainedSpace
 from replaytree.space.decision_space import DecisionSpace
-from replaytree.space.graph import Auxiliary, Graph, GraphNode, GraphSpace, chain
+from replaytree.space.graph import Auxiliary, Graph, GraphNode, chain
+from replaytree.space.graph_space import GraphSpace
 from replaytree.space.label_space import LabelSpace
 from replaytree.space.layer_space import LayerSpace
 from replaytree.space.layers import (

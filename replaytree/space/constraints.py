@@ -15,7 +15,7 @@ from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Decision, Path, Space
 from replaytree.space.coding import Values, encode, ended, labels
 from replaytree.space.costs import costs_of
-from replaytree.space.graph import final_space, require_graphs
+from replaytree.space.graph_space import final_space, require_graphs
 from replaytree.space.latency_table import LatencyTable
 
 MAX_CACHED_PREFIXES = 65536

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from replaytree.records import Path, Space
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 
 COSTS = ("params", "flops", "ram_bytes", "flash_bytes")
 _OF_MEMORY = frozenset(("ram_bytes", "flash_bytes"))

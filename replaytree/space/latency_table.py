@@ -15,7 +15,8 @@ from typing import cast
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import Path, Shape, Space
 from replaytree.space.coding import ended, legal_actions
-from replaytree.space.graph import Graph, GraphSpace, require_graphs
+from replaytree.space.graph import Graph
+from replaytree.space.graph_space import GraphSpace, require_graphs
 from replaytree.space.layers import KINDS, OWN_KIND, Layer, format_shape, layer_to_json
 
 COLUMNS = ("layer", "inputs", "milliseconds", "description")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from replaytree.records import Path, Space
 from replaytree.space.coding import Values, encode, ended
-from replaytree.space.graph import require_networks
+from replaytree.space.graph_space import require_networks
 
 # Layers looked at before the question is left open.
 MOST_LAYERS = 10_000

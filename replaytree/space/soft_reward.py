@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.records import NodeStats, Path, PathEvaluation, Space
-from replaytree.space.graph import require_graphs
+from replaytree.space.graph_space import require_graphs
 from replaytree.space.latency_table import LatencyTable
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from replaytree.records import Path, Shape
-from replaytree.space.graph import Graph, GraphSpace
+from replaytree.space.graph import Graph
+from replaytree.space.graph_space import GraphSpace
 from replaytree.space.layers import Classifier, Ending
 
 # Weights, gradients and momentum, and the gradients once more while the optimiser adds weight decay to them.

@@ -16,7 +16,7 @@ from replaytree.notebook import facts
 from replaytree.records import FailureKind, Mixed, Path, PathEvaluation, Shape, Source
 from replaytree.space.coding import MOST_ACTIONS
 from replaytree.space.description import outline
-from replaytree.space.graph import has_final_form
+from replaytree.space.graph_space import has_final_form
 from replaytree.tree.stored_json import read_config, read_data, read_reward
 from replaytree.tree.stored_space import stored_description
 

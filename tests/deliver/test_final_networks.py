@@ -11,7 +11,7 @@ from replaytree.deliver.retrain import Retraining
 from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.space import DecisionSpace
 from replaytree.space.enas_macro import EnasMacro
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.training import Recipe
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from replaytree.space import ConstrainedSpace, darts, enas_micro, nasnet
 from replaytree.space.catalogue import named_space
 from replaytree.space.cells import Edge, Node, loose_ends
 from replaytree.space.coding import encode, legal_actions
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 
 NODES = {"darts": darts.NODES, "enas-micro": enas_micro.NODES, "nasnet": nasnet.NODES}
 

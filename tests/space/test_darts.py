@@ -13,7 +13,7 @@ from replaytree.records import Decision
 from replaytree.space import Classifier, DecisionSpace
 from replaytree.space.darts import NODES, Darts, genotype_of_path, path_of_genotype
 from replaytree.space.genotypes import DARTS
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.space.layers import FactorizedReduction, NormedConvolution, NormedPooling, Pooling, StackedSeparable
 from replaytree.space.size import Size, size_of
 from replaytree.training import Recipe

@@ -14,7 +14,7 @@ from replaytree.evaluate import JointEvaluator
 from replaytree.space import Classifier, ConstrainedSpace, DecisionSpace
 from replaytree.space.coding import MOST_ACTIONS, count, decode
 from replaytree.space.enas_macro import OPERATIONS, RELEASED_TOKENS, EnasMacro, path_of_tokens, tokens_of_path
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.space.layers import NormedConvolution
 from replaytree.space.notation import check_path
 from replaytree.training import Recipe

@@ -13,7 +13,7 @@ from replaytree.records import Decision
 from replaytree.space import Classifier, DecisionSpace
 from replaytree.space.cells import loose_ends
 from replaytree.space.enas_micro import NODES, OPERATIONS, RELEASED_TOKENS, EnasMicro, path_of_tokens, tokens_of_path
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.space.layers import FactorizedReduction, NormedConvolution, Pointwise, Pooling, StackedSeparable
 from replaytree.space.size import Size, size_of
 from replaytree.training import Recipe

@@ -8,7 +8,7 @@ from replaytree.records import PathEvaluation
 from replaytree.space import ConstrainedSpace, DecisionSpace, LabelSpace
 from replaytree.space.catalogue import named_space
 from replaytree.space.enas_macro import EnasMacro
-from replaytree.space.graph import final_space
+from replaytree.space.graph_space import final_space
 from replaytree.tree import Episode, ReplayTree, check, open_engine, upgrade
 from replaytree.tree.engine import _alembic_config, writing
 
