@@ -84,7 +84,7 @@ def test_the_activations_of_a_head_are_what_autograd_keeps(shape, hidden):
     head = Heads([shape], [head_grid(space, (0,))], [units], 10, passes_on=[0.5])
     features = torch.randn(images, *shape).contiguous(memory_format=torch.channels_last).requires_grad_()
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        head({0: head.read(0, features)})
+        head({0: head.read(0, features)[1]})
     for known in (features, *head.parameters()):
         kept.pop(known.untyped_storage().data_ptr(), None)
     estimated = trie_cost(space, [(0,)], hidden=hidden).activations - layer.activations(shape)
