@@ -11,7 +11,7 @@ from replaytree.networks.supernet import Supernet
 from replaytree.policy.random_search import random_path
 from replaytree.records import Space
 from replaytree.space import LayerSpace
-from replaytree.space.graph import require_graphs, require_networks
+from replaytree.space.graph_space import require_graphs, require_networks
 from replaytree.space.layers import KINDS
 from replaytree.space.network import NetworkSpace, task_of
 from replaytree.training.recipe import Recipe
