@@ -13,6 +13,7 @@ from replaytree.config import command, storage_url
 from replaytree.data import TEXTS, data_folder, found, texts_found
 from replaytree.errors import StorageError
 from replaytree.training import Precision, Threads, available_devices, why_no_gpu
+from replaytree.training.fusing import can_fuse
 from replaytree.tree import head_revision, list_searches, lost_states, open_engine, shown
 
 GIB = 2**30
@@ -48,7 +49,8 @@ def _devices() -> list[Finding]:
     devices = available_devices()
     known = {name: torch.cuda.get_device_properties(name) for name in devices if name.startswith("cuda")}
     gpus = [
-        f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB, trains in {Precision.of(torch.device(name))})"
+        f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB, trains in {Precision.of(torch.device(name))}, batch norm "
+        f"and ReLU {'fused' if can_fuse(torch.device(name)) else 'apart'})"
         for name, gpu in known.items()
     ]
     if gpus:

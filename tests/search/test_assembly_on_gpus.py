@@ -46,14 +46,18 @@ def test_a_search_records_the_device_that_it_trains_on_and_its_precision(monkeyp
 
 
 def test_doctor_says_what_each_gpu_trains_in(monkeypatch):
+    from replaytree.cli import doctor
     from replaytree.cli.doctor import _devices
 
+    monkeypatch.setattr(doctor, "can_fuse", lambda device: device.index == 1)
     [found] = _devices()
     assert "trains in float32; no CUDA GPU: " in found.found
     gpu(monkeypatch, (9, 0))
     [found] = _devices()
     assert "cuda:1 (" in found.found
-    assert found.found.count("GiB, trains in bfloat16") == 2
+    assert found.found.count("GiB, trains in bfloat16, batch norm and ReLU ") == 2
+    assert "ReLU apart), cuda:1" in found.found
+    assert found.found.endswith("ReLU fused)")
 
 
 def test_rays_workers_plan_with_their_share_of_the_memory(monkeypatch, digits):
