@@ -49,8 +49,8 @@ def _devices() -> list[Finding]:
     devices = available_devices()
     known = {name: torch.cuda.get_device_properties(name) for name in devices if name.startswith("cuda")}
     gpus = [
-        f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB, trains in {Precision.of(torch.device(name))}, batch norm "
-        f"and ReLU {'fused' if can_fuse(torch.device(name)) else 'apart'})"
+        f"{name} ({gpu.name}, {gpu.total_memory / GIB:.0f} GiB, trains in {Precision.of(torch.device(name))}, "
+        f"batch norm and ReLU {'fused' if can_fuse(torch.device(name)) else 'apart'})"
         for name, gpu in known.items()
     ]
     if gpus:

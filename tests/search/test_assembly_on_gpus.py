@@ -46,10 +46,9 @@ def test_a_search_records_the_device_that_it_trains_on_and_its_precision(monkeyp
 
 
 def test_doctor_says_what_each_gpu_trains_in(monkeypatch):
-    from replaytree.cli import doctor
     from replaytree.cli.doctor import _devices
 
-    monkeypatch.setattr(doctor, "can_fuse", lambda device: device.index == 1)
+    monkeypatch.setattr("replaytree.cli.doctor.can_fuse", lambda device: device.index == 1)
     [found] = _devices()
     assert "trains in float32; no CUDA GPU: " in found.found
     gpu(monkeypatch, (9, 0))
