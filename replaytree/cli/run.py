@@ -283,7 +283,8 @@ def _report_balance(search: Search) -> None:
 def _report_warmup(search: Search, trainings: int | None) -> None:
     """Say where a search ends before its strategy has begun to choose."""
     own = search.config.strategy_options
-    if not isinstance(own, GuidedOptions) or search.memory.prior is not None or trainings is None:
+    has_prior = search.memory.prior is not None or search.config.prior is not None
+    if not isinstance(own, GuidedOptions) or has_prior or trainings is None:
         return
     if trainings <= own.warmup:
         say(
@@ -383,7 +384,12 @@ def _seconds(search: Search, limits: dict[str, Any]) -> float | None:
     other = limits["hours"] is not None or limits["episodes"] is not None
     if trainings is None or other or search.data is None or not isinstance(search.workers, InProcess):
         return None
-    return seconds_of(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
+    done = search.training_count
+    makes_prior = search.config.prior is not None and not done and not search.tree.prior()
+    return seconds_of(
+        search.config, search.space, search.data, growth=search.growth, trainings=trainings,
+        done=done, with_prior=makes_prior,
+    )  # fmt: skip
 
 
 def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
@@ -393,4 +399,6 @@ def _costs(search: Search, limits: dict[str, Any]) -> list[float] | None:
     trainings = limits["trainings"]
     if trainings is None or trainings > MOST_TRAININGS or search.data is None:
         return None
-    return training_costs(search.config, search.space, search.data, growth=search.growth, trainings=trainings)
+    return training_costs(
+        search.config, search.space, search.data, growth=search.growth, trainings=trainings, done=search.training_count
+    )

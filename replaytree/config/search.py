@@ -62,7 +62,8 @@ class SearchConfig(Options):
     )
     prior: str | None = option(
         None,
-        f"{', '.join(WARM_STRATEGIES)}: learn first from a supernet, trained for so many passes on random paths.",
+        f"{', '.join(WARM_STRATEGIES)}: learn first from a supernet, trained for so many passes on random paths; "
+        "pays in searches of a few dozen trainings at most, e.g. shared:96.",
         "Strategy",
         metavar="shared:PASSES",
     )

@@ -27,7 +27,8 @@ class StrategyKeywords(TypedDict, total=False):
     """guided, replay: learn first from this search; same layers, any images."""
 
     prior: str | None
-    """guided, replay: learn first from a supernet, trained for so many passes on random paths."""
+    """guided, replay: learn first from a supernet, trained for so many passes on random paths; pays in searches of
+    a few dozen trainings at most, e.g. shared:96."""
 
     num_paths: int
     """Episodes a turn, sampled and learned from together."""

@@ -23,6 +23,11 @@ class Kept:
     tensors: Mapping[str, Mapping[str, Tensor]]
 
 
+def fewer_epochs(epochs: int, *, share: float) -> int:
+    """What a training spends of its epochs where it starts from kept weights."""
+    return max(1, round(share * epochs))
+
+
 class KeptWeights:
     """The weights of the `most` best prefixes, on the CPU, and what a training takes from them.
 
@@ -56,7 +61,7 @@ class KeptWeights:
         """
         if self.source(path) is None:
             return budget
-        return replace(budget, epochs=max(1, round(self._share * budget.epochs)), checkpoint=None, bar=None)
+        return replace(budget, epochs=fewer_epochs(budget.epochs, share=self._share), checkpoint=None, bar=None)
 
     def start(self, path: Path, modules: Mapping[str, nn.Module]) -> None:
         """Copy what is kept for a path into the modules of its network."""

@@ -12,6 +12,7 @@ from replaytree.search.assembly import Parts
 from replaytree.search.callbacks import Callbacks, EndEvent
 from replaytree.search.course import Course
 from replaytree.search.evaluator_state import EvaluatorState
+from replaytree.search.forecast import about, prior_seconds
 from replaytree.search.prior import name_of, shared_prior
 from replaytree.search.progress import telling
 from replaytree.search.turn_queue import TurnQueue
@@ -108,6 +109,11 @@ class Driver:
         if not self._tree.prior():
             parts = self._parts
             assert parts.data is not None, "a prior was refused without images"
+            seconds = prior_seconds(self._config, parts.space, parts.data)
+            _log.info(
+                "before the first training, the prior%s",
+                "" if seconds is None else f": {about(seconds)} on this machine",
+            )
             prior = shared_prior(
                 self._config, parts.space, parts.whole_space, parts.data,
                 is_stopped=lambda: self._stop, unfinished=unfinished,

@@ -28,7 +28,8 @@ from replaytree.training import Recipe, Threads, resolve_device
 NESTED_PATHS = 2000
 OTHER_PATHS = 300
 AT_ONCE = 100
-TELL_EVERY = 0.1
+# Seconds.
+TELL_EVERY = 5.0
 
 _log = logging.getLogger("replaytree")
 
@@ -42,6 +43,16 @@ def require_prior(config: SearchConfig, space: Space, data: Data | None) -> None
             "prior is a supernet's, which is trained on data, and this search has none; leave out --prior"
         )
     _supernet(config, space, data)
+
+
+def random_paths(space: Space) -> int:
+    """How many random paths are scored, at most."""
+    return NESTED_PATHS if is_nested(space) else OTHER_PATHS
+
+
+def is_nested(space: Space) -> bool:
+    """Whether a path is scored together with its prefixes."""
+    return bool(getattr(space, "nested", False))
 
 
 def shared_prior(
@@ -86,7 +97,7 @@ class _Making:
         self._seed, self._passes = config.seed, config.prior_passes
         self._space = space
         self._supernet = _supernet(config, whole, data)
-        self._many = NESTED_PATHS if getattr(whole, "nested", False) else OTHER_PATHS
+        self._many = random_paths(whole)
         self._generator = torch.Generator().manual_seed(config.seed)
         self._is_stopped = is_stopped
         self._unfinished = unfinished
@@ -186,7 +197,7 @@ def _supernet(config: SearchConfig, space: Space, data: Data) -> SharedEvaluator
         device=resolve_device(config.machine.device),
         weights=WeightOptions(weights="shared"),
         seed=config.seed,
-        evaluator="joint" if getattr(space, "nested", False) else "separate",
+        evaluator="joint" if is_nested(space) else "separate",
         threads=Threads.of(config.machine.threads),
     )
 
@@ -196,14 +207,15 @@ class _Telling:
 
     def __init__(self, what: str, first: float) -> None:
         self._what = what
-        self._began = time.monotonic()
-        self._first = self._next = first
+        self._first = first
+        self._began = self._told = time.monotonic()
+        _log.info("%s%s", what, f", of which {first:.0%} is done" if first else "")
 
     def share(self, done: float) -> None:
         """`done` of it, in [0, 1)."""
-        if done < self._next:
+        now = time.monotonic()
+        if done == self._first or now - self._told < TELL_EVERY:
             return
-        self._next = done + TELL_EVERY
-        new = done - self._first
-        left = (time.monotonic() - self._began) * (1.0 - done) / new if new else None
-        _log.info("%s: %.0f %%%s", self._what, 100 * done, "" if left is None else f", {left:.0f} s left")
+        self._told = now
+        left = (now - self._began) * (1.0 - done) / (done - self._first)
+        _log.info("%s: %.0f %%, %.0f s left", self._what, 100 * done, left)

@@ -66,3 +66,49 @@ def test_what_is_measured_is_a_time():
     data = load_data("digits")
     found = forecast.seconds_of(config, default_space(config, data), data, growth=Growth.start(config), trainings=1)
     assert 0.0 < found < 600.0
+
+
+@pytest.mark.parametrize(
+    ("options", "done", "epochs"),
+    [
+        # Behind the warm-up of two, of which one was before, half of 5 epochs are 2.
+        ({"strategy": "guided", "warmup": 2}, 1, [5, 2, 2]),
+        ({"strategy": "guided", "warmup": 2, "inherited_epochs": 0.2}, 2, [1, 1, 1]),
+        ({"strategy": "guided", "warmup": 2, "prior": "shared:1"}, 0, [5, 2, 2]),
+        ({"strategy": "reinforce"}, 0, [5, 5, 5]),
+        ({"strategy": "guided", "warmup": 2, "evaluator": "whole"}, 1, [5, 5, 5]),
+    ],
+)  # fmt: skip
+def test_trainings_that_inherit_their_weights_cost_fewer_epochs(options, done, epochs):
+    config = SearchConfig(
+        weights="inherited", min_layers=1, max_layers=1, epochs_first=5, epochs_last=5, width=0.1, **options
+    )
+    data = load_data("digits")
+    costs = forecast.training_costs(
+        config, default_space(config, data), data, growth=Growth.start(config), trainings=3, done=done
+    )
+    assert costs == [each * data.train_count + data.val_count / 3 for each in epochs]
+
+
+@pytest.mark.parametrize(("evaluator", "unit"), [("joint", 1.0), ("separate", 2.0)])
+def test_a_prior_costs_its_passes_and_the_scores_of_random_paths(monkeypatch, evaluator, unit):
+    config = SearchConfig(strategy="guided", prior="shared:12", width=0.1, max_layers=2, evaluator=evaluator)
+    data = load_data("digits")
+    # One layer costs as much as two, so that a step of a separate training, which is one of each prefix, costs twice.
+    monkeypatch.setattr(forecast, "_flops", lambda config, space, paths: [3.0, 3.0])
+    space = default_space(config, data)
+    cost = forecast.prior_cost(config, space, data)
+    assert cost == pytest.approx((12 * data.train_count + 2000 * data.val_count / 3) / unit)
+    monkeypatch.setattr(forecast, "_measured_seconds", lambda config, space, part, paths: 0.192)
+    assert forecast.prior_seconds(config, space, data) == pytest.approx(cost / 1000)
+    both = {"growth": Growth.start(config), "trainings": 3}
+    without = forecast.seconds_of(config, space, data, **both)
+    assert forecast.seconds_of(config, space, data, **both, with_prior=True) == pytest.approx(without + cost / 1000)
+
+
+def test_prefixes_of_cells_are_scored_by_themselves(monkeypatch):
+    config = SearchConfig(strategy="guided", prior="shared:12", space="darts", max_layers=2, channels=4, cells=3)
+    data = load_data("digits")
+    monkeypatch.setattr(forecast, "_flops", lambda config, space, paths: [2.0, 4.0])
+    cost = forecast.prior_cost(config, default_space(config, data), data)
+    assert cost == pytest.approx(12 * data.train_count + 300 * data.val_count / 3 * 1.5)

@@ -131,3 +131,17 @@ def test_a_full_disk_stops_no_prior(tmp_path, counted, caplog):
 def test_without_a_place_nothing_is_kept(counted):
     search = replaytree.Search(storage="sqlite://", **SMALL).run(trainings=1)
     assert search.tree.prior()
+
+
+def test_how_far_it_is_is_told_at_most_every_few_seconds(monkeypatch, caplog):
+    caplog.set_level("INFO", logger="replaytree")
+    clock = [100.0]
+    monkeypatch.setattr(prior_module.time, "monotonic", lambda: clock[0])
+    told = prior_module._Telling("training", 0.2)
+    for share, now in [(0.2, 106.0), (0.3, 104.0), (0.4, 106.0), (0.5, 110.0), (0.6, 111.0)]:
+        clock[0] = now
+        told.share(share)
+    # 0.2 in 6 seconds, so 18 for 0.6; 0.4 in 11 seconds, so 11 for 0.4.
+    assert caplog.messages == [
+        "training, of which 20% is done", "training: 40 %, 18 s left", "training: 60 %, 11 s left"
+    ]  # fmt: skip
