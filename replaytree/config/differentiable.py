@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from replaytree.config.option import Declared, Options, option
-from replaytree.config.space import SpaceOptions
+from replaytree.config.space import PUBLISHED_DEPTHS, SpaceOptions
 from replaytree.config.strategy import StrategyOptions
 from replaytree.errors import ConfigError
 
@@ -104,14 +104,22 @@ class DifferentiableOptions(StrategyOptions):
 
     @classmethod
     def implied(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Weights as they are published: SGD with a cosine, decay 3e-4, gradients of at most 5; whole paths."""
+        """Weights as they are published: SGD with a cosine, decay 3e-4, gradients of at most 5; whole paths.
+
+        Cells have as many nodes as the published ones.
+        """
+        usual = PUBLISHED_DEPTHS.get(str(given.get("space")), SpaceOptions.max_layers)
+        least, most = given.get("min_layers"), given.get("max_layers")
+        bounds = {"min_layers": usual if most is None else most, "max_layers": usual}
+        # --max-layers follows --min-layers.
+        follows = least is not None and most is None
         return {
+            **({} if follows else bounds),
             "weights": "shared",
             "learning_rate": cls.learning_rate_unset,
             "weight_decay": 3e-4,
             "label_smoothing": 0.0,
             "supernet_clip": 5.0,
-            "min_layers": given.get("max_layers", SpaceOptions.max_layers),
             "prune": False,
         }
 

@@ -88,7 +88,8 @@ class SearchKeywords(StrategyKeywords, total=False):
     """Depth bound at the start, in layers; where it is not given, at most --max-layers."""
 
     max_layers: int
-    """Depth bound at the end, in layers; where it is not given, at least --min-layers."""
+    """Depth bound at the end, in layers; where it is not given, at least --min-layers, and in differentiable
+    searches of cells that of the published ones."""
 
     max_params: int | None
     """Only networks of at most this many parameters, as in 100k."""

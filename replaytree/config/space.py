@@ -127,7 +127,8 @@ class SpaceOptions(Options):
     )  # fmt: skip
     max_layers: int = option(
         6,
-        "Depth bound at the end, in layers; where it is not given, at least --min-layers.",
+        "Depth bound at the end, in layers; where it is not given, at least --min-layers, and in differentiable "
+        "searches of cells that of the published ones.",
         "What to search",
         first=True,
         least=1,
@@ -192,6 +193,10 @@ class SpaceOptions(Options):
 
 USUAL_BOUNDS = {"min_layers": SpaceOptions.min_layers, "max_layers": SpaceOptions.max_layers}
 """The depth bounds where neither is given."""
+
+
+PUBLISHED_DEPTHS = {"darts": 8, "enas-micro": 10, "nasnet": 10}
+"""Layers of the published architectures of spaces of cells: the nodes of both cells."""
 
 
 def following_bounds(given: Mapping[str, Any], usual: Mapping[str, int]) -> dict[str, int]:

@@ -19,6 +19,12 @@ from replaytree.errors import ConfigError
         # All paths of a differentiable search have max_layers.
         ({"strategy": "darts", "space": "darts", "max_layers": 4}, (4, 4)),
         ({"strategy": "darts", "space": "darts", "min_layers": 8}, (8, 8)),
+        ({"strategy": "darts", "space": "darts"}, (8, 8)),
+        ({"strategy": "gdas", "space": "nasnet"}, (10, 10)),
+        ({"strategy": "gdas", "space": "nasnet", "max_layers": 4}, (4, 4)),
+        ({"strategy": "pc-darts", "space": "xu24"}, (6, 6)),
+        ({"strategy": "pc-darts", "min_layers": 8}, (8, 8)),
+        ({"strategy": "reinforce", "space": "nasnet"}, (2, 6)),
     ],
 )
 def test_a_depth_bound_that_was_not_given_follows_the_other(given, bounds):

@@ -235,10 +235,10 @@ def test_on_the_command_line_it_is_one_line_and_exit_code_2(tmp_path, capsys):
 def test_the_command_line_of_a_configuration_leaves_out_what_its_strategy_implies():
     config = SearchConfig(strategy="darts", space="darts", max_layers=8, weight_decay=5e-4, supernet_clip=None)
     # The weight decay is that of other strategies, and not the one that darts implies.
-    assert config.to_arguments() == [
-        "--space", "darts", "--max-layers", "8", "--strategy", "darts", "--weight-decay", "0.0005",
-        "--supernet-clip", "none",
-    ]  # fmt: skip
+    usual = ["--strategy", "darts", "--weight-decay", "0.0005", "--supernet-clip", "none"]
+    assert config.to_arguments() == ["--space", "darts", *usual]
+    shallow = config.with_options(min_layers=4, max_layers=4)
+    assert shallow.to_arguments() == ["--space", "darts", "--max-layers", "4", *usual]
     assert SearchConfig(strategy="darts", learning_rate=None).recipe.learning_rate == 0.025
 
 

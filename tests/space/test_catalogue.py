@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from replaytree.config.space import LayerOptions
+from replaytree.config.space import PUBLISHED_DEPTHS, LayerOptions
 from replaytree.errors import SpaceError
 from replaytree.space.catalogue import USUAL_DATA, about, named_space, names, space_of
 
@@ -77,3 +77,9 @@ def test_a_description_without_images_is_refused():
     del description["input_shape"]
     with pytest.raises(SpaceError, match="a space of kind 'xu24' is described in no way that can be read"):
         space_of(description)
+
+
+def test_the_published_depths_are_those_of_all_spaces_of_image_cells():
+    cells = [each for each in map(about, names()) if each.task == "images" and not each.nested]
+    depths = {each.name: {len(one.path.split()) for one in each.published.values()} for each in cells}
+    assert depths == {name: {depth} for name, depth in PUBLISHED_DEPTHS.items()}
