@@ -131,6 +131,60 @@ def test_ctrl_c_ends_what_is_under_way_at_its_next_step(monkeypatch):
     assert len(epochs.log) == 1
 
 
+def test_ctrl_c_that_comes_again_leaves_the_baton_to_the_one_that_runs(monkeypatch):
+    """It comes while the thread that was interrupted waits for the baton, which is with a training."""
+    epochs, begun, goes, held = Epochs(), threading.Event(), threading.Event(), []
+    workers = Concurrent(epochs, at_once=2, ahead=2, device=CPU)
+
+    class Interrupted:
+        def get(self):
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+
+    def until():
+        begun.set()
+        held.append(goes.wait(5) and workers_relay.holder == threading.get_ident())
+        require_run()
+
+    epochs.until = until
+    submitted(workers, 1, 1)
+    workers_relay, taken = workers._relay, []
+    real = workers_relay.take
+
+    def take(*, first=False):
+        if threading.current_thread() is threading.main_thread():
+            taken.append(first)
+            if len(taken) == 1:
+                raise KeyboardInterrupt
+            goes.set()
+        real(first=first)
+
+    monkeypatch.setattr(workers_relay, "take", take)
+    monkeypatch.setattr(workers, "_ended", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        workers.next()
+    workers.close()
+    assert training_threads() == []
+    assert held == [True]
+
+
+def test_turns_begin_with_as_many_threads_as_whoever_submits_them_has():
+    found = []
+    epochs = Epochs(lambda: found.append(torch.get_num_threads()))
+    workers = Concurrent(epochs, at_once=2, ahead=2, device=CPU)
+    before = torch.get_num_threads()
+    try:
+        for turn, threads in enumerate((2, 3, 2)):
+            torch.set_num_threads(threads)
+            submitted(workers, 2, first=turn)
+            ended(workers, 1)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    workers.close()
+    assert found == [2, 2, 3, 3, 2, 2]
+
+
 class Memory:
     """Trainings of which two at once run out of memory at the first: `log` says what began and what ended."""
 
@@ -165,6 +219,18 @@ def test_a_training_that_lacks_memory_beside_others_is_tried_again_when_it_is_al
     assert memory.log[:3] == ["0 begins", "1 begins", "2 begins"]
     # 2 was alone already when it came to want more.
     assert memory.log[3:] == ["2 ends", "0 begins", "0 ends", "1 begins", "1 ends"]
+
+
+def test_after_one_was_alone_others_train_beside_its_thread_again():
+    memory = Memory()
+    workers = Concurrent(memory, at_once=2, ahead=2, device=CPU)
+    submitted(workers, 1, first=9)
+    assert workers.next()[1][0].failure == "out_of_memory"
+    memory.log.clear()
+    submitted(workers, 1, 1, first=1)
+    ended(workers, 2)
+    workers.close()
+    assert [line[2:] for line in memory.log[:2]] == ["begins", "begins"]
 
 
 def test_what_lacks_memory_also_alone_fails():

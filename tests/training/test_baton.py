@@ -58,6 +58,24 @@ def test_trainings_at_once_share_the_seconds(monkeypatch, together):
     assert together(partial(trains, [8.0, 6.0]), partial(trains, [4.0, 2.0])) == [8.0 + 12.0 / 2, 12.0 / 2]
 
 
+def test_what_passes_after_the_last_look_at_the_clock_is_shared_too(monkeypatch, together):
+    now = [100.0]
+    monkeypatch.setattr(baton, "perf_counter", lambda: now[0])
+
+    def trains():
+        began = clock()
+        for spent in (2.0, 6.0):
+            now[0] += spent
+            hand_on()
+        return clock() - began
+
+    def says_nothing():
+        now[0] += 4.0
+
+    # 2 seconds alone, 4 of two, 6 alone.
+    assert together(trains, says_nothing)[0] == 2.0 + 4.0 / 2 + 6.0
+
+
 def test_without_others_nothing_waits():
     hand_on()
     require_run()
@@ -137,11 +155,39 @@ def test_one_that_lacks_room_begins_when_others_leave_it_and_says_so_once(caplog
         with using_memory(needed, limit=10):
             told(log, name, times=2)
 
-    together(*(partial(uses, name, needed) for name, needed in [("a", 6), ("b", 5), ("c", 3), ("d", 99)]))
-    # `c` fits beside `a`; `b` when `a` has ended; `d`, which never fits, when it has all for itself.
+    together(*(partial(uses, name, needed) for name, needed in [("a", 6), ("b", 5), ("c", 4), ("d", 99)]))
+    # `c` just fits beside `a`; `b` when `a` has ended; `d`, which never fits, when it has all for itself.
     assert log == ["a0", "c0", "a1", "c1", "b0", "b1", "d0", "d1"]
     assert len(caplog.records) == 1
     assert "trainings at once do not fit into the 0.0 GiB that trainings may use" in caplog.text
+
+
+def test_room_is_left_when_it_is_no_longer_used_and_not_first_at_the_end(together):
+    relay, came = Relay(CPU), threading.Event()
+
+    def goes_on():
+        with using_memory(6, limit=10):
+            hand_on()
+        with relay.given():
+            return came.wait(5)
+
+    def waits():
+        with using_memory(6, limit=10):
+            came.set()
+
+    assert together(goes_on, waits, relay=relay) == [True, None]
+
+
+def test_who_wants_to_be_alone_first_is_so_first(together):
+    log = []
+
+    def lone(name):
+        told(log, name, times=1)
+        alone()
+        log.append(f"{name} alone")
+
+    together(partial(lone, "a"), partial(lone, "b"))
+    assert log == ["a0", "b0", "a alone", "b alone"]
 
 
 def test_one_that_wants_to_be_alone_waits_for_those_under_way_and_others_for_it(together):
