@@ -57,7 +57,7 @@ class BilevelOptions(Options):
     stop_early: StopName | None = option(
         None,
         "darts, pc-darts, gdas: end a search that collapses: eigenvalue, where that of the Hessian rises "
-        "(RobustDARTS); skips, where the normal cell has two or more (DARTS+); both from epoch 10 on.",
+        "(RobustDARTS); skips, where the normal cell has two or more (DARTS+); both from epoch 11 on.",
         "Strategy",
         metavar="RULE",
         unset="never",

@@ -57,7 +57,7 @@ class StrategyKeywords(TypedDict, total=False):
 
     stop_early: Literal["eigenvalue", "skips"] | None
     """darts, pc-darts, gdas: end a search that collapses: eigenvalue, where that of the Hessian rises
-    (RobustDARTS); skips, where the normal cell has two or more (DARTS+); both from epoch 10 on."""
+    (RobustDARTS); skips, where the normal cell has two or more (DARTS+); both from epoch 11 on."""
 
     derive: Literal["largest", "perturbation"]
     """darts, pc-darts: largest, the largest weight; perturbation: after the epochs, one more training for each

@@ -8,8 +8,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-# RobustDARTS (Zela et al., 2020): averages over 5 epochs, that of now against that of 4 epochs ago, from epoch 10 on.
-WINDOW, LOOK_BACK, FIRST, FACTOR = 5, 4, 10, 1.3
+# RobustDARTS (Zela et al., 2020): averages over 5 epochs, that of now against that of 4 epochs ago, from epoch 10 on as
+# their script counts, which begins with 0.
+WINDOW, LOOK_BACK, FIRST, FACTOR = 5, 4, 11, 1.3
 # DARTS+ (Liang et al., 2019): the first number of skips in the normal cell that is too many.
 MOST_SKIPS = 2
 
