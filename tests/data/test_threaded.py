@@ -48,6 +48,19 @@ def test_files_that_take_long_are_done_side_by_side(monkeypatch):
     assert alone == [0, 1]
 
 
+def test_the_seconds_of_a_file_are_measured_without_the_first(monkeypatch):
+    """The first takes 9 seconds; the two after it 15 milliseconds each, which is more than the 20 of the probe."""
+    now, found = [0.0], []
+    monkeypatch.setattr(threaded.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(threaded, "paying_threads", lambda seconds, *, cpus: found.append(seconds) or 1)
+
+    def run(part):
+        now[0] += 0.015 * len(part) if part.start else 9.0
+
+    over_files(run, 1000)
+    assert found == [pytest.approx(0.015)]
+
+
 def test_files_that_take_no_time_are_done_in_this_thread(monkeypatch):
     monkeypatch.setattr(threaded, "usable_cpus", lambda: 4)
     monkeypatch.setattr(threaded, "_PROBE_SECONDS", 0.0)

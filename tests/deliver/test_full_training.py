@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from replaytree.deliver.deployed import accuracy
-from replaytree.deliver.full_training import EpochDone, FullTraining, TrainingDiverged
+from replaytree.deliver.full_training import EpochDone, FullTraining, TrainingDiverged, differing
 from replaytree.errors import ModelError
 from replaytree.training import Recipe
 
@@ -155,3 +155,10 @@ def test_a_checkpoint_that_unpacks_to_more_than_it_is(start, tmp_path):
             new.writestr(name, old.read(name))
     with pytest.raises(ModelError, match="compressed or larger than the file"):
         start().run(checkpoint=tmp_path / "packed")
+
+
+def test_what_an_identity_lacks_is_at_its_value_of_old():
+    assert differing({"schedule": "one-cycle", "epochs": 3}, {"epochs": 3}) == ""
+    assert differing({"epochs": 3}, {"epochs": 3, "padding": "zeros"}) == ""
+    assert differing({"schedule": "cosine"}, {}) == "its schedule is 'cosine', here 'one-cycle'"
+    assert differing({}, {"alternate_flip": True}) == "its alternate_flip is False, here True"
