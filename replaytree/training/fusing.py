@@ -117,7 +117,12 @@ def _plain(*modules: nn.Module) -> bool:
     return not any(
         hooks
         for module in modules
-        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+        for hooks in (
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        )
     )
 
 
@@ -144,7 +149,7 @@ def normed(norm: nn.BatchNorm2d, x_BCHW: Tensor) -> Tensor:
 def activated(heads: AlikeHeads, units_RX: Tensor, rows: Sequence[int]) -> Tensor:
     """Batch norm and ReLU of the units of heads: of all in one, where the kernels suit."""
     units_RX11 = units_RX[:, :, None, None]
-    if heads.norm.num_features == units_RX.shape[1] and suits(heads.norm, units_RX11):
+    if suits(heads.norm, units_RX11):
         return _fused(heads.norm, units_RX11, relu=True).flatten(1)
     return AlikeHeads.activated(heads, units_RX, rows)
 

@@ -7,14 +7,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from replaytree.data import load_data
 from replaytree.networks.heads import Heads
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.space import LayerSpace, xu24
 from replaytree.space.layers.modules.residual import ResidualModule
 from replaytree.space.layers.modules.skip import Skip
-from replaytree.training import fusing, step
+from replaytree.training import fusing, loop, step
 from replaytree.training.fusing import Fusing, can_fuse, norm_relu, norms_relu, suits
+from replaytree.training.loop import Training
 from replaytree.training.precision import Precision
+from replaytree.training.recipe import Recipe
 from replaytree.training.step import EAGER_STEPS, Step
 
 ONE = torch.device("cuda:1")
@@ -106,6 +109,28 @@ def test_whoever_listens_to_a_module_still_hears_of_it(calls):
     assert calls == [(4, "norm"), (4, "relu"), (4, "norm")]
 
 
+@pytest.mark.parametrize("listen", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_whoever_listens_to_a_gradient_still_hears_of_it(calls, listen):
+    pair, heard = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU()), []
+    getattr(pair[1], listen)(lambda *_: heard.append("relu"))
+    with Fusing(pair).within():
+        pair(maps(2, 4, 6, 6)).sum().backward()
+    assert heard == ["relu"]
+    assert calls == [(4, "norm")]
+
+
+def test_the_compiler_is_given_modules_as_they_are(monkeypatch):
+    found, real = [], loop.Step
+    monkeypatch.setattr(loop, "Step", lambda *given, fuse, **named: found.append(fuse) or real(*given, **named))
+    monkeypatch.setattr(loop, "compile_network", lambda network: None)
+    data = load_data("digits", train_limit=100)
+    space = LayerSpace(xu24(0.125), input_shape=(1, 8, 8), num_classes=10, max_layers=1)
+    for fuse, compiled in ((True, False), (True, True), (False, False)):
+        recipe = Recipe(fuse=fuse, compile=compiled)
+        Training(PrefixNetwork(space, [(0,)], 10), data, epochs=1, recipe=recipe, seed=0)
+    assert found == [True, False, False]
+
+
 def test_what_the_kernels_do_not_compute_is_computed_by_torch(calls):
     x = maps(2, 4, 6, 6)
     norm = nn.BatchNorm2d(4)
@@ -152,7 +177,13 @@ def test_pooling_is_fused_where_the_kernels_know_the_windows(calls, pool, call):
 
 def test_maps_that_are_smaller_than_a_window_or_in_another_format_are_left_to_torch(calls):
     pool = nn.MaxPool2d(3, 2, 1)
-    for features in (maps(2, 4, 2, 6), maps(2, 4, 6, 6).contiguous(), maps(2, 4, 6, 6).double(), maps(2, 4, 6, 6)[0]):
+    for features in (
+        maps(2, 4, 2, 6),
+        maps(2, 4, 6, 6).contiguous(),
+        maps(2, 4, 6, 6).double(),
+        maps(2, 4, 6, 6)[0],
+        maps(0, 4, 6, 6),
+    ):
         torch.testing.assert_close(fusing.pooled(pool, features), pool(features))
     assert not calls
 
