@@ -261,13 +261,19 @@ def _caption(data: SearchData, rows: Sequence[EffectRow]) -> str:
     )
 
 
+def _compared(data: SearchData) -> list[EffectRow]:
+    """The rows, if any has an effect."""
+    rows = effect_rows(data)
+    return rows if any(row.effect is not None for row in rows) else []
+
+
 SECTION = Section(
     name="effects",
     title="What a layer is worth",
     within="depth",
-    rows=effect_rows,
+    rows=_compared,
     figure=lambda data, rows: draw_effects(rows, data.metric),
     finding=lambda data, rows: effect_finding(rows, data.metric),
     caption=_caption,
-    empty="No training has measured anything yet",
+    empty="No two trainings can be compared by one of their layers yet",
 )

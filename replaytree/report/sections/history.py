@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -89,8 +90,11 @@ def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[History
     return kept
 
 
-def draw_history(rows: Sequence[HistoryRow], metric: Metric) -> go.Figure:
-    """Three panels over the episodes, counted from 1: accuracy or perplexity, bounds, policy."""
+def draw_history(rows: Sequence[HistoryRow], metric: Metric, unit: str = "epochs") -> go.Figure:
+    """Three panels over the episodes, counted from 1: accuracy or perplexity, bounds, policy.
+
+    `unit` is what budgets are counted in: epochs, or turns of a supernet.
+    """
     rows = thinned(rows)
     learned = any(row.entropy is not None for row in rows)
     shares = [0.58, 0.2, 0.22] if learned else [0.72, 0.28]
@@ -103,11 +107,11 @@ def draw_history(rows: Sequence[HistoryRow], metric: Metric) -> go.Figure:
         specs=[[{"secondary_y": row == 2}] for row in range(len(shares))],
     )
     numbers = [row.number + 1 for row in rows]
-    for trace in _measured_traces(rows, numbers, metric):
+    for trace in _measured_traces(rows, numbers, metric, unit):
         figure.add_trace(trace, row=1, col=1)
     for name, field, colour, dash in (
         ("depth bound, layers", "depth_bound", theme.SERIES[3], "solid"),
-        ("budget, epochs", "epochs", theme.SERIES[4], "dash"),
+        (f"budget, {unit}", "epochs", theme.SERIES[4], "dash"),
     ):
         values = [getattr(row, field) for row in rows]
         figure.add_trace(_line(name, numbers, values, colour, dash, shape="hv"), row=2, col=1)
@@ -144,10 +148,11 @@ def _window(rows: Sequence[HistoryRow], metric: Metric) -> list[float] | None:
 def plot_history(search: HasTree | ReplayTree) -> go.Figure:
     """Accuracy of each training, the leader so far, bounds and policy over the episodes of a search."""
     data = read_search(search)
-    return draw_history(history_rows(data), data.metric)
+    return draw_history(history_rows(data), data.metric, data.whole_config.weights.unit)
 
 
-def _measured_traces(rows: Sequence[HistoryRow], numbers: list[int], metric: Metric) -> list[Any]:
+def _measured_traces(rows: Sequence[HistoryRow], numbers: list[int], metric: Metric, unit: str) -> list[Any]:
+    points = partial(_points, metric=metric, unit=unit)
     marks: tuple[tuple[Source, str, str, str], ...] = (
         ("sample", "sampled", theme.SAMPLE, "circle"),
         ("continue", "continued from the tree", theme.CONTINUE, "diamond"),
@@ -157,7 +162,7 @@ def _measured_traces(rows: Sequence[HistoryRow], numbers: list[int], metric: Met
     for source, name, colour, symbol in marks:
         chosen = [row for row in rows if row.source == source and row.accuracy is not None and row.failure is None]
         if chosen:
-            traces.append(_points(name, chosen, [row.accuracy for row in chosen], colour, symbol, metric=metric))
+            traces.append(points(name, chosen, [row.accuracy for row in chosen], colour, symbol))
     traces.append(
         _line(
             "ranked first so far",
@@ -174,19 +179,18 @@ def _measured_traces(rows: Sequence[HistoryRow], numbers: list[int], metric: Met
     replayed = [row for row in rows if not row.trained]
     if replayed:
         traces.append(
-            _points(
+            points(
                 "replayed, nothing trained",
                 replayed,
                 [floor] * len(replayed),
                 theme.REPLAY,
                 "line-ns-open",
-                metric=metric,
             )
         )
     failed = [row for row in rows if row.failure is not None]
     if failed:
         values = [floor if row.accuracy is None else row.accuracy for row in failed]
-        traces.append(_points("failed", failed, values, theme.FAILED, "x", metric=metric))
+        traces.append(points("failed", failed, values, theme.FAILED, "x"))
     return traces
 
 
@@ -198,6 +202,7 @@ def _points(
     symbol: str,
     *,
     metric: Metric,
+    unit: str,
 ) -> go.Scatter:
     return go.Scatter(
         name=name,
@@ -205,13 +210,9 @@ def _points(
         y=metric.numbers(fractions),
         mode="markers",
         marker={"color": colour, "symbol": symbol, "size": 6, "opacity": 0.8},
-        text=[f"{escape(row.labels)}<br>{row.failure or _budget(row.epochs)}" for row in rows],
+        text=[f"{escape(row.labels)}<br>{row.failure or counted(row.epochs, unit[:-1])}" for row in rows],
         hovertemplate=f"episode %{{x}}: %{{y:{metric.format}}}<br>%{{text}}<extra></extra>",
     )
-
-
-def _budget(epochs: int) -> str:
-    return "1 epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def _line(
@@ -246,11 +247,12 @@ def history_finding(rows: Sequence[HistoryRow]) -> str:
 
 
 def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
+    unit = data.whole_config.weights.unit
     parts = [
         f"Each mark is one training: the {data.metric.best} {data.metric.name} of any prefix on its path, with the "
-        f"epochs of that time. The line is the average {data.metric.name} of the prefix that ranked first by then; it "
+        f"{unit} of that time. The line is the average {data.metric.name} of the prefix that ranked first by then; it "
         f"can {data.metric.worsens} when more trainings, or longer ones, measure {data.metric.worse}. Below: the most "
-        f"layers (depth bound) and the epochs (budget) that were allowed."
+        f"layers (depth bound) and the {unit} (budget) that were allowed."
     ]
     if data.whole_config.strategy_options.is_differentiable:
         parts.append(
@@ -275,7 +277,7 @@ SECTION = Section(
     title="Over time",
     eyebrow="The search over time",
     rows=history_rows,
-    figure=lambda data, rows: draw_history(rows, data.metric),
+    figure=lambda data, rows: draw_history(rows, data.metric, data.whole_config.weights.unit),
     finding=lambda data, rows: history_finding(rows),
     caption=_caption,
     empty=NOTHING,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from plotly import graph_objects as go
 
@@ -21,6 +21,9 @@ from replaytree.tree import ReplayTree
 
 Cost = Literal["params", "flops", "ram_bytes", "flash_bytes"]
 MOST_POINTS = 1500
+# Decades, of which the digits of a logarithmic axis fall on too few costs.
+NARROW = 0.7
+MOST_TICKS = 4
 NOUNS: dict[Cost, str] = {
     "params": "parameters", "flops": "FLOPs", "ram_bytes": "bytes of RAM", "flash_bytes": "bytes of flash",
 }  # fmt: skip
@@ -101,8 +104,7 @@ def draw_pareto(rows: Sequence[ParetoRow], cost: Cost, metric: Metric) -> go.Fig
     more = {"flops": f" (multiply-adds {metric.each})", "ram_bytes": " (8 bits a number)", "flash_bytes": " (int8)"}
     title = NOUNS[cost] + more.get(cost, "")
     across = _costs(rows, heights, metric) if kind == "log" else None
-    step = None if across is None else 1 if across[1] - across[0] > 2 else "D2"
-    figure.update_xaxes(title_text=title, type=kind, dtick=step, tickformat="~s", range=across)
+    figure.update_xaxes(title_text=title, type=kind, tickformat="~s", range=across, **_ticks(across))
     figure.update_yaxes(**metric.axis(f"{metric.name}, {metric.bound}", within=heights))
     return figure
 
@@ -127,6 +129,19 @@ def _costs(rows: Sequence[ParetoRow], heights: Sequence[float] | None, metric: M
         return None
     room = max(0.05 * (max(shown) - min(shown)), 0.05)
     return [min(shown) - room, max(shown) + room]
+
+
+def _ticks(across: Sequence[float] | None) -> dict[str, Any]:
+    """Where a logarithmic axis of these decades has numbers: its own few steps show none where costs are alike."""
+    if across is None:
+        return {}
+    if across[1] - across[0] > NARROW:
+        return {"dtick": 1 if across[1] - across[0] > 2 else "D2"}
+    low, high = 10 ** across[0], 10 ** across[1]
+    least = (high - low) / MOST_TICKS
+    scale = 10 ** math.floor(math.log10(least))
+    step = scale * next(each for each in (1, 2, 5, 10) if each * scale >= least)
+    return {"tickvals": [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]}
 
 
 def _window(accuracies: Sequence[float], metric: Metric) -> list[float] | None:

@@ -138,6 +138,12 @@ def test_a_layer_that_all_trainings_share_is_compared_with_nothing(grow, trainin
     assert cells.text[1][1] == "n = 1 with it, compared with 1 without"
 
 
+@pytest.mark.parametrize(("epochs", "rows"), [(4, 3), (8, 0)])
+def test_trainings_of_different_budgets_have_no_figure(grow, training, epochs, rows):
+    tree = grow([training((0, 1), 0.2, 0.9), training((0, 2), 0.2, 0.3, epochs=epochs)])
+    assert len(SECTION.rows(read_search(tree))) == rows
+
+
 def test_the_best_and_the_worst_of_trainings_without_twins_are_no_neutral_cells(grow, training):
     """Each length occurs once, as while the depth bound rises: they are compared by the layers that both have."""
     rows = effect_rows(

@@ -2,6 +2,7 @@ import pytest
 
 from replaytree import plot_history
 from replaytree.metric import ACCURACY
+from replaytree.report.reading import read_search
 from replaytree.report.sections.history import SECTION, HistoryRow, draw_history, history_finding, history_rows, thinned
 
 
@@ -54,6 +55,14 @@ def test_the_figure_marks_sources_replays_and_failures(tree, data):
     assert list(figure.data[2].x) == [1, 2, 3, 4, 5]
     assert list(figure.data[0].x) == [1, 3]
     assert list(figure.data[2].y) == [0.6, 0.9, 0.25, 0.25, 0.75]
+
+
+def test_budgets_of_a_supernet_are_turns(grow, training):
+    tree = grow([training((0, 1), 0.2, 0.9)], config={"weights": "shared"})
+    figure = plot_history(tree)
+    assert figure.data[3].name == "budget, turns"
+    assert figure.data[0].text[0].endswith("<br>4 turns")
+    assert "with the turns of that time" in SECTION.caption(read_search(tree), history_rows(read_search(tree)))
 
 
 def test_a_policy_that_learns_nothing_has_no_panel():

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from itertools import pairwise
+from math import log10
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from replaytree.report.sections.tradeoffs import (
     PARTS,
     SECTION,
     ParetoRow,
+    _ticks,
     draw_pareto,
     pareto_finding,
     pareto_rows,
@@ -110,3 +112,17 @@ def test_without_parameters_the_heading_speaks_of_flops_and_without_costs_there_
     assert " accuracy for 1k FLOPs, " in SECTION.finding(free, found)
     assert [section.rows(free) != [] for section in PARTS] == [False, True, False, False]
     assert tradeoffs(replace(free, nodes=tuple(replace(node, flops=None) for node in free.nodes))) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (14_500, 26_000, {"tickvals": [15_000, 20_000, 25_000]}),
+        (228_000, 371_000, {"tickvals": [250_000, 300_000, 350_000]}),
+        (5_900, 6_450, {"tickvals": [6_000, 6_200, 6_400]}),
+        (10, 100, {"dtick": "D2"}),
+        (10, 10_000, {"dtick": 1}),
+    ],
+)  # fmt: skip
+def test_costs_that_are_alike_have_numbers_at_their_axis(low, high, expected):
+    assert _ticks([log10(low), log10(high)]) == expected
