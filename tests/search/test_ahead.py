@@ -12,7 +12,7 @@ from replaytree.data import load_data
 from replaytree.errors import ConfigError
 from replaytree.evaluate import RayCluster, WorkerOptions
 from replaytree.records import PathEvaluation
-from replaytree.search import workforce
+from replaytree.search import assembly, workforce
 from replaytree.search.workforce import with_ahead
 
 
@@ -54,7 +54,7 @@ def test_a_search_from_before_this_option_goes_on_as_it_was(tmp_path, monkeypatc
         assert values.pop("ahead") == 1
         connection.execute("update searches set config_json = ?", [json.dumps(values)])
     monkeypatch.setattr(workforce, "GPU_AHEAD", None)
-    monkeypatch.setattr(workforce, "with_ahead", None)
+    monkeypatch.setattr(assembly, "with_ahead", None)
     search = replaytree.Search.resume("old", storage=storage)
     assert (search.config.ahead, search.workers.ahead) == (1, 1)
 
