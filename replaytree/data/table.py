@@ -110,6 +110,11 @@ def _table(path: Path) -> tuple[list[_Row], dict[str, str]]:
         given = [name.strip().casefold() for name in next(table, [])]
         renamed = {own: name for name in _COLUMNS if (own := _column(path, name, given)) != name}
         header = [renamed.get(name, name) for name in given]
+        if twice := next((name for name in (*_COLUMNS, _SPLIT) if header.count(name) > 1), None):
+            own = given[header.index(twice)]
+            raise DataError(
+                f"the first line of {as_text(path)} names {header.count(twice)} columns {own}; call only the {twice} so"
+            )
         rows = [
             # A line that ends early has empty cells.
             _row(path, table.line_num, dict.fromkeys(header, "") | dict(zip(header, cells, strict=False)))

@@ -136,6 +136,8 @@ def test_a_usual_name_goes_before_others(table):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
+        ("Image,image,label", r"labels.csv names 2 columns image; call only the file so$"),
+        ("file,label,split,Split", r"labels.csv names 2 columns split; call only the split so$"),
         ("filename,path,label", r"names filename, path, label: filename and path may each be the file; call the right"),
         (
             "image,kind",
