@@ -130,9 +130,13 @@ class FullTraining:
             try:
                 training.run(until=self.epoch + 1)
             except Diverged as error:
+                rate = self._recipe.learning_rate
+                if checkpoint is not None:
+                    # It would diverge again from there, and it refuses another rate.
+                    checkpoint.unlink(missing_ok=True)
                 raise TrainingDiverged(
-                    f"the training of {description.labels!r} with seed {description.seed} diverged: {error}; lower "
-                    f"--learning-rate ({self._recipe.learning_rate})"
+                    f"the training of {description.labels!r} with seed {description.seed} diverged: {error}; give a "
+                    f"lower rate, as --learning-rate {rate / 10:g} (it was {rate:g})"
                 ) from error
             if checkpoint is not None:
                 self.save(checkpoint)

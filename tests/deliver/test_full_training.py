@@ -85,9 +85,13 @@ def test_it_learns(start, digits):
     assert accuracy(model(digits.val_images), digits.val_labels) > 0.6
 
 
-def test_it_diverges_with_a_message(start):
-    with pytest.raises(TrainingDiverged, match=r"diverged: .*in epoch 1; lower --learning-rate"):
-        start(Recipe(batch_size=20, learning_rate=1e30), epochs=1).run()
+def test_it_diverges_with_a_message_and_leaves_no_checkpoint_that_refuses_another_rate(start, tmp_path):
+    checkpoint = tmp_path / "c.checkpoint"
+    message = r"diverged: .*in epoch 1; give a lower rate, as --learning-rate 1e\+29 \(it was 1e\+30\)"
+    with pytest.raises(TrainingDiverged, match=message):
+        start(Recipe(batch_size=20, learning_rate=1e30), epochs=1).run(checkpoint=checkpoint)
+    assert not checkpoint.exists()
+    start(RECIPE, epochs=1).run(checkpoint=checkpoint)
 
 
 def test_a_checkpoint_of_another_training(start, tmp_path, description, digits):
