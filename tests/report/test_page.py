@@ -94,6 +94,7 @@ def test_retrained_models_and_that_the_test_images_were_looked_at(tree, written)
     page = " ".join(shown(written(tree)).split())
     assert "The test images were not looked at" not in page
     assert "Retrained: 0.720 on the test images, mean of 3 seeds" in page
+    assert "Best: 0.720 on the test images after 1 layer; 0.750 in the search" in page
     # tests/tree/test_mean_accuracy.py reckons these three intervals.
     for part in (
         "0.7200",
