@@ -123,7 +123,7 @@ def as_bytes(images_NHWC: np.ndarray, ranges: Mapping[str, Range], what: str = "
         try:
             span = known_range(kind, (float(values.min()), float(values.max())), ranges)
         except DataError as error:
-            raise DataError(f"one of the {what} {error}") from error
+            raise DataError(f"the array of {what} {error}") from error
         for start in range(0, len(values), _CHUNK):
             chunk = values[start : start + _CHUNK]
             # In 64 bits, in which nothing overflows.

@@ -91,7 +91,7 @@ def known_range(kind: str, extent: Range, ranges: Mapping[str, Range]) -> Range:
     """The range for values of a kind; DataError if none is known or the values are outside it."""
     if kind not in ranges:
         what = "floats" if kind.startswith("float") else "more than 8 bits a value"
-        raise DataError(f"holds {what}, and the training images did not: save it with 8 bits")
+        raise DataError(f"holds {what}, and the training images did not: {_to_bytes(kind, extent)}")
     low, high = ranges[kind]
     slack = high - low if kind.startswith("float") else 0.0
     if extent[0] < low - slack or extent[1] > high + slack:
@@ -110,6 +110,18 @@ def in_range(values: np.ndarray, span: Range) -> np.ndarray:
         scaled = np.rint((values.astype(np.float64) - low) * (255.0 / (high - low) if high > low else 0.0))
     clipped: np.ndarray = np.clip(scaled, 0, 255).astype(np.uint8)
     return clipped
+
+
+def _to_bytes(kind: str, extent: Range) -> str:
+    """What makes bytes of values that are none. Only saving them would make floats up to 1 black."""
+    low, high = extent
+    if not kind.startswith("float"):
+        return "scale its values to 0 to 255 and save it with 8 bits"
+    if low < 0 or high > 255:
+        first = "scale its values to 0 to 255, round them"
+    else:
+        first = "multiply it by 255 and round it" if high <= 1 else "round it"
+    return f"{first}, then save it with 8 bits"
 
 
 def _integer_range(low: float, high: float) -> Range:

@@ -13,7 +13,14 @@ from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.layout import Layout, layout_of
 from replaytree.data.names import as_text, some
-from replaytree.data.picture_parts import PicturePart, counted, decoded_part, decoded_parts, require_pictures
+from replaytree.data.picture_parts import (
+    PicturePart,
+    counted,
+    decoded_part,
+    decoded_parts,
+    refused_later,
+    require_pictures,
+)
 from replaytree.data.resize import SQUASH, Sides
 from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, loose_pictures, subfolders
 from replaytree.errors import DataError
@@ -45,7 +52,9 @@ def read_folder(folder: Path, *, sides: Sides, resize: Resize = SQUASH, skip_bad
         folder, parts, tuple(classes), least=least, sides=sides, resize=resize, skip_bad=skip_bad,
         left_out=walk.left_out,
     )  # fmt: skip
-    return read.source([_opening(layout, walk), *layout.notes, *_dead_links(layout)])
+    test = layout.test
+    refused = [] if test is None else refused_later(lambda: _same_classes(test, layout.train, classes))
+    return read.source([_opening(layout, walk), *layout.notes, *_dead_links(layout), *refused])
 
 
 def read_part(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,6 +125,18 @@ def require_pictures(
             f"classes with fewer than {least} readable images in {as_text(root)}: {some(poor)}{beside}; add images or "
             f"remove the class"
         )
+
+
+def refused_later(check: Callable[[], object]) -> list[str]:
+    """A sentence where the test part has other classes, which only a retraining would find; `check` raises DataError.
+
+    It compares names and reads no test image.
+    """
+    try:
+        check()
+    except DataError as error:
+        return [f"a retraining will refuse the test part: {error}"]
+    return []
 
 
 def counted(left_out: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.layout import Part, part_of
 from replaytree.data.names import as_text, count_of, some
-from replaytree.data.picture_parts import PicturePart, decoded_part, decoded_parts, require_pictures
+from replaytree.data.picture_parts import PicturePart, decoded_part, decoded_parts, refused_later, require_pictures
 from replaytree.data.resize import Sides
 from replaytree.errors import DataError
 
@@ -75,7 +75,8 @@ def read_table(path: Path, *, sides: Sides, resize: Resize, skip_bad: bool) -> S
     names: Mapping[Part, str] = {"train": "train", "val": "validation", "test": "test (not read before a retraining)"}
     taken = ", ".join(f"{count_of(counts[part], 'row')} as {name}" for part, name in names.items() if counts[part])
     columns = "".join(f"; the column {own} as {name}" for own, name in renamed.items())
-    return read.source([f"{as_text(path.name)}: {taken}{columns}"])
+    refused = refused_later(lambda: _part(path, rows, "test", classes))
+    return read.source([f"{as_text(path.name)}: {taken}{columns}", *refused])
 
 
 def read_table_part(

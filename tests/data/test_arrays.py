@@ -190,7 +190,7 @@ def test_a_test_part_has_the_range_of_the_training_images():
     # 4 of 0 to 8 is 127.5 of 255; alone these would reach 255.
     assert int(data.test.unsealed().images_NCHW.max()) < 128
     with pytest.raises(
-        DataError, match=r"one of the test images holds values from 0 to .*, and the training images 0 to 8"
+        DataError, match=r"the array of test images holds values from 0 to .*, and the training images 0 to 8"
     ):
         from_arrays(images, LABELS, val_fraction=0.5, test=(images * 9, LABELS))
 
@@ -206,7 +206,7 @@ def test_a_test_part_has_the_range_of_the_training_images():
             "labels of the test images name classes that the training images do not have: 2",
         ),
         ((IMAGES, list("aabb")), "labels of the test images name classes that the training images do not have: a, b"),
-        ((IMAGES.astype(np.uint16) * 256, LABELS), "one of the test images holds more than 8 bits a value"),
+        ((IMAGES.astype(np.uint16) * 256, LABELS), "the array of test images holds more than 8 bits a value"),
         ((np.full(IMAGES.shape, np.nan), LABELS), "test images hold values that are not finite"),
     ],
 )

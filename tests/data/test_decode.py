@@ -156,7 +156,8 @@ def test_a_given_range_is_kept(write):
     dark = write("dark.png", png([[0, 16]] * 2, 0))
     assert pixels(dark, ranges={"integer": (0.0, 4095.0)})[0, 0, 0].tolist() == [0, 1]
     assert read_images([dark], sides=(2, 2), ranges={}).bad == {
-        0: "holds more than 8 bits a value, and the training images did not: save it with 8 bits"
+        0: "holds more than 8 bits a value, and the training images did not: scale its values to 0 to 255 and save it "
+        "with 8 bits"
     }
     assert read_images([dark], sides=(2, 2), ranges={"integer": (0.0, 15.0)}).bad == {
         0: "holds values from 0 to 16, and the training images 0 to 15"

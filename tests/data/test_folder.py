@@ -49,6 +49,17 @@ def test_val_is_read_and_test_is_not(pets, write_images):
     assert np.array_equal(found.val.images_NCHW[0].numpy(), first)
 
 
+def test_other_classes_of_test_are_told_before_a_search(pets, write_images):
+    """By the names of the folders alone: the picture in test is none."""
+    spoil(write_images("pets/test/cat", 1), "000.png")
+    write_images("pets/test/dog", 1)
+    assert len(read(pets).notes) == 1
+    write_images("pets/test/bird", 1)
+    (note,) = read(pets).notes[1:]
+    assert note.startswith(f"a retraining will refuse the test part: {pets}/test has other classes than {pets}/train: ")
+    assert "it alone has bird; give both the same sub-folders, or move test out of the data set" in note
+
+
 def test_grey_only_where_all_are_grey(tmp_path, write_images):
     write_images("grey/a", 2, mode="L")
     write_images("grey/b", 2, mode="1")

@@ -58,6 +58,13 @@ def test_parts(table):
     )
 
 
+def test_other_labels_of_test_are_told_before_a_search(table):
+    file = table("file,label,split", *rows(11, split=",train"), "all/011.png,bird,test")
+    assert load_data(file, image_size=8).notes[1:] == (
+        f"a retraining will refuse the test part: {file} has labels in its test rows that no train row has: bird",
+    )
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_ways_to_write_it(table, delimiter, tmp_path):
     plain = load_data(table("file,label", *rows(12)), image_size=8).fingerprint

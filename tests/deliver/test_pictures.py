@@ -86,7 +86,10 @@ def test_deep_pictures_have_the_range_of_the_training(model, digits, tmp_path):
     Image.fromarray(pixels.astype(np.uint16) * 16).save(tmp_path / "deep.png")
     Image.fromarray(pixels).save(tmp_path / "plain.png")
     refused = predict_pictures(model, [tmp_path / "deep.png"])
-    assert refused.why == ("holds more than 8 bits a value, and the training images did not: save it with 8 bits",)
+    assert refused.why == (
+        "holds more than 8 bits a value, and the training images did not: scale its values to 0 to 255 and save it "
+        "with 8 bits",
+    )
     deep = Model(replace(model.description, ranges={"integer": (0.0, 4095.0)}), model.logits)
     found = predict_pictures(deep, [tmp_path / "deep.png", tmp_path / "plain.png"]).readable
     assert found[0].probabilities == found[1].probabilities
@@ -113,7 +116,9 @@ def test_what_cannot_be_predicted(model, tmp_path):
 
 def test_arrays_of_another_form(model):
     for images, message in (
-        (np.zeros((2, 8, 8)) + 0.5, "one of the images holds floats, and the training images did not"),
+        (np.zeros((2, 8, 8)) + 0.5, "the array of images holds floats, .* not: multiply it by 255 and round it, then"),
+        (np.zeros((2, 8, 8)) + 254.5, "floats, and the training images did not: round it, then save it with 8 bits"),
+        (np.zeros((2, 8, 8)) - 0.5, "did not: scale its values to 0 to 255, round them, then save it with 8 bits"),
         (np.full((2, 8, 8), np.nan), "not finite"),
         (np.zeros((2, 9, 8), np.uint8), "images are 9x8 pixels; this model takes 8x8"),
         (np.zeros((2, 8, 8, 4), np.uint8), "4 channels"),
@@ -133,5 +138,5 @@ def test_arrays_are_scaled_as_the_training_images_were(model, digits):
     expected = model.predict_proba(images_NHW)
     for images in (images_NHW / 255 * 2, images_NHW[..., None] / 255 * 2, images_NHW, digits.val_images[:4]):
         assert scaled.predict_proba(images) == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(DataError, match="one of the images holds values from 0 to 9, and the training images 0 to 2"):
+    with pytest.raises(DataError, match="the array of images holds values from 0 to 9, and the training images 0 to 2"):
         scaled.predict(images_NHW / 255.0 * 0 + np.linspace(0, 9, 8))

@@ -90,7 +90,9 @@ def test_a_test_part_in_a_file_of_arrays(tmp_path):
     np.savez(tmp_path / "b.npz", x_train=images, y_train=labels)
     assert not has_test_split(str(tmp_path / "b.npz"))
     np.savez(tmp_path / "c.npz", x_train=images, y_train=labels, x_test=images[:3] * 100, y_test=[1, 1, 0])
-    with pytest.raises(DataError, match=r"c.npz: one of the test images holds values from .*, and the training images"):
+    with pytest.raises(
+        DataError, match=r"c.npz: the array of test images holds values from .*, and the training images"
+    ):
         read_test(str(tmp_path / "c.npz"), load_data(tmp_path / "c.npz", val_fraction=0.3))
 
 
