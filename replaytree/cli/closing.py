@@ -33,6 +33,8 @@ def print_closing(
     if (derived := search.derived) is not None:
         answer = derived.node_id
         say(f"derived: node {answer}, {escaped(' '.join(derived.labels))}")
+    if (note := search.tree.failure_note()) is not None:
+        say(f"note: {escaped(note)}", error=True)
     goal = search.tree.goal()
     # The goal may have been reached while the last training ended.
     is_early = is_stopped and goal is not None and search.goal_left() is not None
@@ -40,7 +42,7 @@ def print_closing(
         say(stopped_text(goal, episodes=search.episode_count, trainings=search.training_count))
     if is_quiet:
         return
-    say("\nNext:")
+    say("\nNext:" if is_early else "\nNext (trainings are counted from now):")
     for words in _following(search.tree, answer, is_early, search.data is not None):
         there = data_dir if words[0] in ("resume", "retrain", "export") else None
         say(f"  {escaped(console.command(*words, storage=storage, data_dir=there))}")

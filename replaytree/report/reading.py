@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +25,7 @@ from replaytree.tree import (
     ReplayTree,
     SearchInfo,
     Uncertainty,
+    failure_note,
     list_class_results,
     rank,
     search_names,
@@ -155,6 +157,12 @@ class SearchData:
     def trainings(self) -> tuple[EpisodeInfo, ...]:
         """The episodes that went to the evaluator, in order."""
         return tuple(episode for episode in self.episodes if episode.trained)
+
+    @property
+    def failure_note(self) -> str | None:
+        """How many trainings failed and what to do about it; None where they are no more than a third."""
+        failures = Counter(str(training.failure) for training in self.trainings if training.failure is not None)
+        return failure_note(failures, len(self.trainings), self.whole_config)
 
     def labels_of(self, path: Path) -> str:
         """'conv32k3 max2s2'."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from replaytree.tree.digest import tree_digest
     from replaytree.tree.engine import Upgraded, current_revision, head_revision, open_engine, require_writable, upgrade
     from replaytree.tree.evaluator_states import lost_states
+    from replaytree.tree.failures import failure_note
     from replaytree.tree.goals import Goal
     from replaytree.tree.manage import delete_search, rename_search
     from replaytree.tree.mean_accuracy import MeanAccuracy
@@ -64,6 +65,7 @@ _HOMES = {
     "current_revision": "engine",
     "delete_search": "manage",
     "export_search": "transfer",
+    "failure_note": "failures",
     "head_revision": "engine",
     "import_search": "transfer",
     "is_like": "models",
@@ -118,6 +120,7 @@ __all__ = [
     "current_revision",
     "delete_search",
     "export_search",
+    "failure_note",
     "head_revision",
     "import_search",
     "is_like",

@@ -97,6 +97,17 @@ def _counts(connection: Connection, search_id: int) -> Counter[bool]:
     return Counter({trained: count for trained, count in connection.execute(_COUNTS, {"search": search_id})})
 
 
+def count_failures(engine: Engine, search_id: int) -> Counter[str]:
+    """How many trainings of a search failed, by kind."""
+    query = (
+        select(episodes.c.failure, func.count())
+        .where(episodes.c.search_id == search_id, episodes.c.trained, episodes.c.failure.is_not(None))
+        .group_by(episodes.c.failure)
+    )
+    with reading(engine) as connection:
+        return Counter({kind: count for kind, count in connection.execute(query)})
+
+
 def failed_paths(engine: Engine, search_id: int, beginning: str) -> set[Path]:
     """The paths of a search with a training whose failure text has this beginning."""
     query = (

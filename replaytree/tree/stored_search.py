@@ -14,6 +14,7 @@ from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
 from replaytree.tree import node_queries, search_queries
 from replaytree.tree.checkpoints import stored_checkpoints
+from replaytree.tree.failures import failure_note
 from replaytree.tree.goals import Goal, stored_goal
 from replaytree.tree.models import ModelInfo, list_models
 from replaytree.tree.prior import fitting, stored_prior
@@ -60,6 +61,11 @@ class StoredSearch:
     def failed_paths(self, beginning: str) -> set[Path]:
         """The paths one of whose trainings failed with a text that begins so."""
         return search_queries.failed_paths(self.engine, self._search_id, beginning)
+
+    def failure_note(self) -> str | None:
+        """How many trainings failed and what to do about it; None where they are no more than a third."""
+        failures = search_queries.count_failures(self.engine, self._search_id)
+        return failure_note(failures, self.training_count, self.info().config)
 
     def goal(self) -> Goal | None:
         """How far the search was last asked to go; None where nobody has said."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from replaytree import LabelSpace, PathEvaluation, ReplayTree
-from replaytree.cli.closing import _following, stopped_text
+from replaytree import LabelSpace, PathEvaluation, ReplayTree, Search
+from replaytree.cli.closing import _following, print_closing, stopped_text
 from replaytree.tree import Episode, Goal, record_model
 
 
@@ -37,3 +37,15 @@ def test_what_was_retrained_is_exported_next(tmp_path):
     export = ("export", "s", "--node", best, "--format", "onnx", "--out", "model.onnx")
     assert _following(tree, best, False, True)[-1] == export
     assert _following(tree, best, False, False)[-1][0] == "resume"
+
+
+class Diverging:
+    def evaluate(self, paths, *, budget, seed):
+        return [PathEvaluation([], failure="diverged", failure_text="loss is nan") for _ in paths]
+
+
+def test_a_run_whose_trainings_failed_ends_with_why(here, capsys):
+    search = Search(space=LabelSpace(("a", "b"), max_layers=2), evaluator=Diverging(), name="wild", max_layers=2)
+    search.run(trainings=2)
+    print_closing(search, storage=None, data_dir=None, is_stopped=False, is_quiet=True)
+    assert "note: 2 of 2 trainings failed (100%), most often because they diverged (2): " in capsys.readouterr().err
