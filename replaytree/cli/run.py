@@ -251,7 +251,7 @@ def _nothing_left(tree: ReplayTree, storage: str | None, raises: dict[str, str |
         )
     asked = [word for flag, text in raises.items() if text is not None for word in (flag, text)]
     more = console.command("resume", tree.name, *asked, "--trainings", 100, storage=storage)
-    return f"search {escaped(tree.name)} {why}; go on with `{more}`"
+    return f"search {escaped(tree.name)} {why}; `{more}` trains 100 more"
 
 
 def _trainings(dataset: str | None, trainings: int | None, episodes: int | None, hours: float | None) -> int | None:
@@ -340,6 +340,8 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
 
     goal = Limits(**limits).goal(episodes=0, trainings=0, used_seconds=0.0).text
     goal += " to do"
+    if done := search.training_count:
+        goal += f", {console.counting(done, 'training')} before"
     if is_long and (seconds := _seconds(search, limits)) is not None:
         from replaytree.search.forecast import about
 

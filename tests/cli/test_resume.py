@@ -30,10 +30,14 @@ def test_a_killed_run_is_resumed_to_its_goal_and_then_says_that_it_is_reached(re
     assert "5 trainings" in out
     code, out, err = replaytree("resume", "far")
     assert (code, err, trainings(here)) == (0, "", 5)
-    assert out == ("search far has reached its goal, 5 trainings; go on with `replaytree resume far --trainings 100`\n")
+    assert out == (
+        "search far has reached its goal, 5 trainings; `replaytree resume far --trainings 100` trains 100 more\n"
+    )
     # What is asked beyond counts from now, and is the goal from then on.
-    assert replaytree("resume", "--trainings", 1, "--quiet")[0] == 0
-    assert trainings(here) == 6
+    code, out, _ = replaytree("resume", "--trainings", 1)
+    assert (code, trainings(here)) == (0, 6)
+    assert "; 1 training to do, 5 trainings before; " in out.splitlines()[0]
+    assert "\nNext (trainings are counted from now):\n" in out
     assert "its goal, 6 trainings" in replaytree("resume", "--last")[1]
 
 
@@ -42,7 +46,7 @@ def test_a_search_of_an_earlier_version_has_no_goal(replaytree, here):
     with sqlite3.connect(here / "replaytree.db") as connection:
         connection.execute("delete from goals")
     code, out, _ = replaytree("resume", "old")
-    assert (code, out) == (0, "search old has no goal; go on with `replaytree resume old --trainings 100`\n")
+    assert (code, out) == (0, "search old has no goal; `replaytree resume old --trainings 100` trains 100 more\n")
     assert trainings(here) == 1
 
 
@@ -122,7 +126,7 @@ def test_limits_are_raised_and_never_lowered(replaytree, here):
     assert replaytree("run", "--name", "more", "--trainings", 2, *QUICK)[0] == 0
     code, out, _ = replaytree("resume", "more", "--max-layers", 5, "--epochs", "1:2")
     assert code == 0
-    assert "go on with `replaytree resume more --max-layers 5 --epochs 1:2 --trainings 100`" in out
+    assert "`replaytree resume more --max-layers 5 --epochs 1:2 --trainings 100` trains 100 more" in out
     for words, message in (
         (["--max-layers", 2], "max_layers is 2, and the search has 3 by now; it can only be raised (--max-layers)"),
         (["--max-layers", "x"], "--max-layers is 'x'; write a whole number, as in 12, 100k or 5M"),
