@@ -52,11 +52,16 @@ def decimal(help: str, *flags: str, low: float = -math.inf, high: float = math.i
 
 def search_names_like(context: typer.Context, incomplete: str) -> list[str]:
     """The names of searches with this beginning, for the shell's completion."""
+    return [name for name in names_there(context.params.get("storage")) if name.startswith(incomplete)]
+
+
+def names_there(storage: str | None) -> list[str]:
+    """The names of the searches of a database; none where there is no database, or it cannot be read."""
     from replaytree.errors import ReplayTreeError
     from replaytree.tree import search_names
 
     try:
-        return [name for name in search_names(engine_of(context.params.get("storage"))) if name.startswith(incomplete)]
+        return search_names(engine_of(storage))
     except (ReplayTreeError, OSError):
         return []
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.options import Format
+from replaytree.cli.options import Format, engine_of, names_there
 from replaytree.cli.text import escaped, say
 from replaytree.errors import ConfigError
 
@@ -43,7 +44,9 @@ def predict(
     """
     from replaytree.deliver import Model, load
 
-    loaded, given = load(model), files or []
+    given = files or []
+    _require_no_search(model, given)
+    loaded = load(model)
     if isinstance(loaded, Model):
         if text is not None:
             raise ConfigError(f"--text is for models of text, and {model} is one of images; give pictures")
@@ -61,15 +64,29 @@ def predict(
         _print_perplexities(loaded, given, form=format_)
 
 
+def _require_no_search(model: Path, given: Sequence[Path]) -> None:
+    """ConfigError, with the command that works, where the name of a search here stands for the model."""
+    if model.exists() or str(model) not in names_there(None):
+        return
+    from replaytree.tree import list_models
+
+    files = [Path(each.weights_path) for each in list_models(engine_of(None), search=str(model)) if not each.baseline]
+    there = [file for file in files if file.exists()]
+    what = f"{model} is a search, and predict takes the file of a model"
+    if not there:
+        raise ConfigError(f"{what}; `{console.command('retrain', model)}` makes one")
+    raise ConfigError(f"{what}; its last one: `{console.command('predict', there[-1], *given)}`")
+
+
 def _predict_pictures(model: Model, given: list[Path], *, top_k: int, form: Format) -> None:
     from replaytree.deliver import picture_inputs, predict_pictures
 
     inputs = picture_inputs(given)
     predictions = predict_pictures(model, inputs.files, top_k=top_k)
-    bad = [*inputs.bad, *zip(predictions.unreadable, predictions.why, strict=True)]
-    if predictions.readable or not bad:
+    bad = list(zip(predictions.unreadable, predictions.why, strict=True))
+    if predictions.readable or not (inputs.bad or bad):
         _print_predictions(predictions, form)
-    _end(bad, len(predictions.readable), "images")
+    _end(bad, len(predictions.readable), "images", beside=inputs.bad)
 
 
 def _predict_words(model: TextModel, text: str, *, top_k: int, form: Format) -> None:
@@ -110,12 +127,13 @@ def _tell_unknown(count: int, where: str) -> None:
         )
 
 
-def _end(bad: list[tuple[Path, str]], count: int, items: str) -> None:
-    """Name the files that cannot be read, and end with their exit code."""
-    for file, reason in bad:
+def _end(bad: Sequence[tuple[Path, str]], count: int, items: str, *, beside: Sequence[tuple[Path, str]] = ()) -> None:
+    """Name the files that cannot be read, and end with their exit code; `beside` are paths that are no such items."""
+    for file, reason in (*beside, *bad):
         say(f"cannot be read: {escaped(file)}: {escaped(reason)}", error=True)
-    if bad:
+    if bad and len(bad) + count > 1:
         say(f"{len(bad)} of {len(bad) + count} {items} cannot be read", error=True)
+    if bad or beside:
         raise typer.Exit(1 if count else 2)
 
 

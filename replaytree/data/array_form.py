@@ -33,6 +33,25 @@ def as_array(values: Any, what: str) -> np.ndarray:
         raise DataError(f"{what} are not an array ({str(error)[:80]}); resize the images to one size") from error
 
 
+def as_many(images: np.ndarray, shape: Shape) -> np.ndarray:
+    """Arrays as they are; one image alone that fits `shape` (C, H, W) gets a first axis.
+
+    One image is (H, W), (H, W, C) or (C, H, W). DataError where that of colours may also be three grey images.
+    """
+    channels, sides = shape[0], shape[1:]
+    if images.shape == shape and channels not in _PICTURES:
+        return images[None]
+    if images.shape == shape and channels > 1:
+        one, many = (1, *shape), (*shape, 1)
+        raise DataError(
+            f"images of the shape {shape} may be one image or {channels} grey ones: give {one} for one, images[None], "
+            f"or {many} for {channels}, images[..., None]"
+        )
+    depths = {channels, *(_PICTURES if channels in _PICTURES else ())}
+    is_one = images.shape == sides or (images.shape[:-1] == sides and images.shape[-1] in depths)
+    return images[None] if is_one and images.shape[1:] != sides else images
+
+
 def channels_last(
     images: np.ndarray, axis: ChannelAxis | None = None, *, shape: Shape | None = None, what: str = "images"
 ) -> np.ndarray:

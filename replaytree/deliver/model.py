@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from replaytree.data import as_bytes, channels_last, match_channels
-from replaytree.data.array_form import as_array, require_images
+from replaytree.data.array_form import as_array, as_many, require_images
 from replaytree.deliver.deployed import Deployed, batched_logits
 from replaytree.deliver.description import Description
 from replaytree.errors import DataError, ModelError
@@ -79,8 +79,8 @@ class Model:
         """The probability of each class, float32 (N, K), rows sum to 1.
 
         `images` are an array as for from_arrays(), or a uint8 tensor (N, C, H, W), of the height and width that the
-        network was trained on. Numbers that are not bytes are scaled as the training images were. Grey and colour are
-        converted where needed. Raises DataError otherwise.
+        network was trained on. One image alone is taken as N = 1. Numbers that are not bytes are scaled as the training
+        images were. Grey and colour are converted where needed. Raises DataError otherwise.
         """
         probabilities: np.ndarray = self.logits(images).softmax(dim=1).numpy()
         return probabilities
@@ -95,7 +95,7 @@ class Model:
         if isinstance(images, Tensor) and images.ndim == 4 and images.dtype == torch.uint8:
             images_NCHW = images.cpu()
         else:
-            array = as_array(images, "images")
+            array = as_many(as_array(images, "images"), shape)
             if len(array):
                 require_images(array)
             images_NHWC = channels_last(array, (self.description.data or {}).get("channel_axis"), shape=shape)
@@ -104,5 +104,6 @@ class Model:
             images_NCHW = torch.from_numpy(as_bytes(images_NHWC, ranges))
         if images_NCHW.shape[2:] != shape[1:]:
             found, wanted = ("x".join(map(str, sides)) for sides in (images_NCHW.shape[2:], shape[1:]))
-            raise DataError(f"images are {found} pixels; this model takes {wanted}: resize them")
+            one = "; one image alone needs a first axis: images[None]" if images.ndim == 3 else ""
+            raise DataError(f"images are {found} pixels; this model takes {wanted}: resize them{one}")
         return match_channels(images_NCHW, shape[0])

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from replaytree.data.names import did_you_mean
-from replaytree.deliver.pictures import find_pictures
+from replaytree.data.walk import is_picture
+from replaytree.deliver.pictures import find_pictures, is_array
 from replaytree.errors import DataError
 
 
@@ -53,4 +54,10 @@ def _why_not(given: Path) -> str | None:
         return None if os.access(given, os.R_OK | os.X_OK) else "permission denied"
     if not stat.S_ISREG(mode):
         return "not a regular file"
-    return None if os.access(given, os.R_OK) else "permission denied"
+    return _why_no_picture(given) if os.access(given, os.R_OK) else "permission denied"
+
+
+def _why_no_picture(given: Path) -> str | None:
+    if is_array(given) or is_picture(os.fspath(given)):
+        return None
+    return "it is no picture; predict takes pictures, folders of them, and .npy and .npz files of images"

@@ -57,7 +57,7 @@ def predict_pictures(model: Model, files: Sequence[Path], *, top_k: int = 1) -> 
         raise ConfigError(f"top_k is {top_k}; it must be at least 1 (--top-k)")
     readable: list[Prediction] = []
     unreadable: dict[Path, str] = {}
-    arrays, pictures = ([file for file in files if _is_array(file) == wanted] for wanted in (True, False))
+    arrays, pictures = ([file for file in files if is_array(file) == wanted] for wanted in (True, False))
     for file in arrays:
         try:
             for place, images in image_arrays(file):
@@ -105,5 +105,6 @@ def _prediction(model: Model, file: Path, probabilities_K: np.ndarray, *, top_k:
     )
 
 
-def _is_array(file: Path) -> bool:
+def is_array(file: Path) -> bool:
+    """Whether a file holds arrays, by its name."""
     return file.suffix.lower() in (ARRAY, ARRAYS)

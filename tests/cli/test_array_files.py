@@ -51,6 +51,9 @@ def test_from_a_search_to_an_export(replaytree, here, file):
     assert [row["file"] for row in json.loads(out)] == [f"more.npy[{number}]" for number in range(10)]
     assert [row["class"] for row in json.loads(out)] == model.predict(images)
     assert (code, "odd.npy: images are 5x12 pixels; this model takes 6x12" in err) == (1, True)
+    np.save(here / "one.npy", images[0])
+    code, out, err = replaytree("predict", "m.onnx", "one.npy", "--format", "json")
+    assert [(row["file"], row["class"]) for row in json.loads(out)] == [("one.npy[0]", model.predict(images)[0])]
     np.savez(here / "noise-2.npz", x_test=images, y_test=labels)
     code, out, err = replaytree("predict", "m.onnx", "noise-2.npz", "noise-3.npz", "--format", "json")
     assert [row["file"] for row in json.loads(out)] == [f"noise-2.npz[{number}]" for number in range(10)]

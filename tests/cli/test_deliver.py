@@ -7,6 +7,7 @@ import re
 import shutil
 import sqlite3
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,6 +189,36 @@ def test_predictions_as_table_json_and_csv(replaytree, weights, tmp_path):
         assert code == 1
         assert f"cannot be read: {tmp_path / 'c.png'}" in err
         assert "1 of 3 images cannot be read" in err
+
+
+def test_what_is_no_picture_says_what_predict_takes(replaytree, weights, tmp_path):
+    """A path alone is one line, and what is no picture does not count as one that cannot be read."""
+    (tmp_path / "labels.csv").write_text("file,label\na.png,3\n")
+    Image.new("L", (8, 8), 1).save(tmp_path / "a.png")
+    code, out, err = replaytree("predict", weights, tmp_path / "labels.csv")
+    assert (code, out) == (2, "")
+    assert err == (
+        f"cannot be read: {tmp_path / 'labels.csv'}: it is no picture; predict takes pictures, folders of them, and "
+        f".npy and .npz files of images\n"
+    )
+    code, _, err = replaytree("predict", weights, tmp_path / "gone")
+    assert (code, err) == (2, f"cannot be read: {tmp_path / 'gone'}: there is no such file or folder\n")
+    code, out, err = replaytree("predict", weights, tmp_path / "gone", tmp_path / "a.png")
+    assert (code, "a.png" in out, err.count("\n")) == (1, True, 1)
+
+
+def test_a_search_is_no_model_to_predict_with(replaytree, weights, folder, tmp_path):
+    Image.new("L", (8, 8), 1).save(tmp_path / "a.png")
+    code, out, err = replaytree("predict", "first", tmp_path / "a.png")
+    assert (code, out) == (2, "")
+    said = re.fullmatch(
+        r"Error: first is a search, and predict takes the file of a model; .*: `replaytree (.*)`\n", err
+    )
+    words = said[1].split()
+    last = Path(words[1])
+    assert (words[0], last.parent, words[2]) == ("predict", folder / "models", str(tmp_path / "a.png"))
+    assert replaytree(*words)[0] == 0
+    assert "there is no model file second" in replaytree("predict", "second", tmp_path / "a.png")[2]
 
 
 def test_a_model_of_images_predicts_no_words(replaytree, weights):

@@ -131,6 +131,30 @@ def test_arrays_of_another_form(model):
     assert repr(model).startswith("Model('conv32k4")
 
 
+def test_one_image_alone(model, description):
+    images = np.arange(2 * 3 * 8 * 6, dtype=np.uint8).reshape(2, 8, 6, 3)
+    data = from_arrays(images, [0, 1], val=(images, [0, 1]))
+    described = replace(
+        description, **network(data, *layers("conv32k3")) | {"labels": "conv32k3"}, classes=data.classes,
+        mean=data.mean, std=data.std,
+    )  # fmt: skip
+    seen = []
+    colour = Model(described, lambda images_NCHW: seen.append(images_NCHW) or torch.zeros(len(images_NCHW), 2))
+    expected = images[:1].transpose(0, 3, 1, 2)
+    assert len(colour.predict(images[0])) == 1
+    assert seen[-1].tolist() == expected.tolist()
+    assert len(colour.predict(images[0, :, :, 0])) == 1
+    assert seen[-1].tolist() == np.repeat(expected[:, :1], 3, axis=1).tolist()
+    assert len(colour.predict(images[..., 0])) == 2
+    with pytest.raises(
+        DataError, match=r"may be one image or 3 grey ones: give \(1, 3, 8, 6\) for one, .* \(3, 8, 6, 1\)"
+    ):
+        colour.predict(expected[0])
+    with pytest.raises(DataError, match=r"takes 8x6: resize them; one image alone needs a first axis: images\[None\]"):
+        colour.predict(images[0, :7])
+    assert len(model.predict(np.zeros((1, 8, 8), np.uint8))) == len(model.predict(np.zeros((8, 8), np.uint8))) == 1
+
+
 def test_arrays_are_scaled_as_the_training_images_were(model, digits):
     """Floats by the range that the model remembers; bytes as they are; channels where they fit."""
     images_NHW = digits.val_images[:4, 0].numpy()
