@@ -29,6 +29,7 @@ from replaytree.config.retraining import RetrainOptions
 
 if TYPE_CHECKING:
     from replaytree.deliver import Subject
+    from replaytree.deliver.baselines import Size
     from replaytree.training import Recipe
     from replaytree.tree import ReplayTree, Retraining
 
@@ -155,11 +156,11 @@ def train_baselines(tree: ReplayTree, wish: Wish) -> Retraining | None:
             say(f"note: {escaped(note)}", error=True)
         say(escaped("as wide as published" if size is None else f"scaled to {size.text}"), flush=True)
     for subject in subjects:
-        _train(subject, wish, tree, trained)
+        _train(subject, wish, tree, trained, size)
     return trained
 
 
-def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining | None) -> None:
+def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining | None, size: Size | None) -> None:
     """One baseline with all seeds, each stored when it is done."""
     from replaytree.deliver import retrain, store
     from replaytree.training import Threads as Chosen
@@ -169,7 +170,8 @@ def _train(subject: Subject, wish: Wish, tree: ReplayTree, trained: Retraining |
     full, epochs = _recipe(subject, wish, None if wish.is_own else trained, device=device.type)
     name, graph = subject.labels[0], subject.graph
     if not wish.quiet:
-        say(escaped(f"{name}: {graph.params:,} parameters, {graph.flops:,} FLOPs"), flush=True)
+        larger = "" if size is None or not size.is_under(graph) else "; larger than that, so it does not count"
+        say(escaped(f"{name}: {graph.params:,} parameters, {graph.flops:,} FLOPs{larger}"), flush=True)
     seeds = wish.seeds or (1 if trained is None else len(trained.models))
     done = []
     for result in retrain(

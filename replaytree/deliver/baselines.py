@@ -13,6 +13,7 @@ from replaytree.deliver.pretrained import PRETRAINED, RATE_SHARE
 from replaytree.deliver.pretrained import pretrained as with_weights
 from replaytree.deliver.subject import Subject, data_of
 from replaytree.errors import ConfigError
+from replaytree.space.network import Network
 from replaytree.training import Recipe
 from replaytree.training.recipe import FULL_BATCH, LATER, PLAIN_RATE, RATE, large_rate, rate_scale
 from replaytree.tree import ModelInfo, ReplayTree, Retraining, answer_of
@@ -27,6 +28,11 @@ class Size:
 
     limits: Mapping[str, int | None]
     text: str
+
+    def is_under(self, graph: Network) -> bool:
+        """Whether a network is larger: it is shown, but does not count where the best baseline is sought."""
+        costs = ((getattr(graph, cost), limit) for cost, limit in self.limits.items() if limit is not None)
+        return any(own is not None and own > limit for own, limit in costs)
 
 
 def size_of(tree: ReplayTree) -> Size:

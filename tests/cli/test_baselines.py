@@ -69,6 +69,9 @@ def test_what_is_printed(replaytree, folder):
     label, width = re.match(r"(resnet8-w(0\.\d+)): ([\d,]+) parameters", lines[1]).groups()[:2]
     # 78,042 parameters grow about as the square of the width.
     assert float(width) == pytest.approx((30_000 / 78_042) ** 0.5, abs=0.02)
+    # 64 pixels, 10 classes.
+    assert lines[1].endswith("FLOPs")
+    assert "linear: 650 parameters, 640 FLOPs" in lines
     assert sum(f"{label}  seed" in line for line in lines) == 2
     assert f"{label}  validation accuracy: mean 0." in out
     assert "the figure is optimistic" not in out

@@ -10,7 +10,7 @@ from replaytree import Search
 from replaytree.config import SearchConfig
 from replaytree.config.retraining import RetrainOptions
 from replaytree.deliver.baseline_networks import BASELINES
-from replaytree.deliver.baselines import baseline_subjects, recipe_as, size_of
+from replaytree.deliver.baselines import Size, baseline_subjects, recipe_as, size_of
 from replaytree.errors import ConfigError
 from replaytree.training import Recipe
 from replaytree.tree import ModelInfo, record_model
@@ -80,6 +80,13 @@ def test_a_name_that_there_is_not_and_a_size_that_none_has(found):
     subjects, notes = baseline_subjects(found.tree, ["resnet8", "linear"], size=tiny)
     assert [subject.baseline for subject in subjects] == ["linear"]
     assert notes[0].startswith("no form of resnet8 has at most 10 parameters")
+
+
+def test_the_linear_model_may_be_larger_than_the_size(found):
+    [subject], _ = baseline_subjects(found.tree, ["linear"], size=None)
+    # 64 pixels x 10 classes and a bias each.
+    for limits, is_larger in (({"params": 649}, True), ({"params": 650}, False), ({"params": None, "flops": 1}, True)):
+        assert Size(limits, "").is_under(subject.graph) is is_larger
 
 
 def test_the_recipe_is_that_of_the_answer():
