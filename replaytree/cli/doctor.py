@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -15,6 +14,7 @@ from replaytree.errors import StorageError
 from replaytree.training import Precision, Threads, available_devices, why_no_gpu
 from replaytree.training.fusing import can_fuse
 from replaytree.tree import head_revision, list_searches, lost_states, open_engine, shown
+from replaytree.versions import EXTRAS, NOT_INSTALLED, installing, joined, version_of
 
 GIB = 2**30
 
@@ -35,14 +35,19 @@ def examine(*, storage: str | None = None, data_dir: str | None = None) -> list[
 
 
 def _packages() -> list[Finding]:
-    findings = [Finding(name, True, version(name)) for name in ("replaytree", "torch", "torchvision", "sqlalchemy")]
-    try:
-        findings.append(Finding("psycopg", True, f"{version('psycopg')}: PostgreSQL can be used"))
-    except PackageNotFoundError:
-        findings.append(
-            Finding("psycopg", True, "not installed; only PostgreSQL needs it", "pip install 'psycopg[binary]'")
-        )
-    return findings
+    findings = [Finding(name, True, version_of(name)) for name in ("replaytree", "torch", "torchvision", "sqlalchemy")]
+    return [*findings, *map(_extra, EXTRAS)]
+
+
+def _extra(name: str) -> Finding:
+    """The packages of an extra; it is no fault where some are missing."""
+    found = {package: version_of(package) for package in EXTRAS[name].packages}
+    missing = [package for package, own in found.items() if own == NOT_INSTALLED]
+    if not missing:
+        return Finding(name, True, ", ".join(f"{package} {own}" for package, own in found.items()))
+    them = "it" if len(missing) == 1 else "them"
+    told = f"{joined(missing)} {NOT_INSTALLED}; only {EXTRAS[name].needed_by} needs {them}"
+    return Finding(name, True, told, installing(name))
 
 
 def _devices() -> list[Finding]:

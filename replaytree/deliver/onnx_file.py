@@ -27,6 +27,7 @@ from replaytree.deliver.model import Model
 from replaytree.deliver.seal import DIGEST_KEY, NO_DIGEST, require_seal, sealed
 from replaytree.deliver.text_model import TextModel
 from replaytree.errors import ConfigError, ModelError
+from replaytree.versions import lacks
 
 DESCRIPTION_KEY = "replaytree"
 
@@ -252,4 +253,4 @@ def require_packages(*packages: str) -> None:
     import importlib.util
 
     if missing := [name for name in packages if importlib.util.find_spec(name) is None]:
-        raise ConfigError(f"ONNX needs {', '.join(missing)}, which is not installed; pip install 'replaytree[onnx]'")
+        raise ConfigError(lacks("onnx", missing))

@@ -34,6 +34,7 @@ from replaytree.deliver.model import Model
 from replaytree.deliver.quantisable import Quantisable
 from replaytree.deliver.seal import NO_DIGEST, changed, ends_with_seal
 from replaytree.errors import ConfigError, ModelError
+from replaytree.versions import lacks
 
 _PACKAGES = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
 _SIGNATURE, _INPUT = "serving_default", "args_0"
@@ -146,10 +147,7 @@ def _require_form(content: bytes, description: Description, *, origin: str) -> N
 def require_tflite(*packages: str) -> None:
     """ConfigError where a package is missing that writes the files; or one of those named."""
     if missing := [name for name in packages or _PACKAGES if importlib.util.find_spec(name) is None]:
-        raise ConfigError(
-            f"TFLite needs {', '.join(missing).replace('_', '-')}, which is not installed; pip install "
-            f"'replaytree[tflite]'"
-        )
+        raise ConfigError(lacks("tflite", [name.replace("_", "-") for name in missing]))
 
 
 def run_tflite(content: bytes, images_NCHW: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from replaytree.cli.doctor import Finding, _extra
 from replaytree.config import DIFFERENTIABLE_STRATEGIES, SearchConfig, by_flag
 from replaytree.config.option import PANELS, declared
 from replaytree.config.space import LayerOptions
@@ -269,8 +270,18 @@ def test_doctor_says_what_is_here_and_how_to_get_the_rest(searched, here):
     assert re.search(r"ok\s+digits\s+in scikit-learn", out)
     assert re.search(r"--\s+cifar10", out)
     assert "replaytree run --dataset cifar10" in out
+    for extra in ("postgres", "onnx", "tflite", "ray", "tensorboard", "mlflow"):
+        assert re.search(rf"^ok\s+{extra}\s+(\S+ \d|.* not installed; only .* needs (it|them)$)", out, re.M), extra
     assert re.search(r"--\s+database", searched("doctor", "--storage", "sqlite:///other.db")[1])
     assert not (here / "other.db").exists()
+
+
+def test_doctor_says_which_packages_of_an_extra_are_missing(monkeypatch):
+    here = {"onnx": "1.17", "ray": "2.40"}
+    monkeypatch.setattr("replaytree.cli.doctor.version_of", lambda package: here.get(package, "not installed"))
+    assert _extra("ray") == Finding("ray", True, "ray 2.40")
+    told = "onnxruntime and onnxscript not installed; only ONNX needs them"
+    assert _extra("onnx") == Finding("onnx", True, told, "pip install 'replaytree[onnx]'")
 
 
 def test_the_environment_names_the_database(searched, here, monkeypatch):

@@ -114,14 +114,16 @@ def test_a_strided_average_in_two_steps_is_the_same(side, include):
 
 def test_without_the_extra_the_message_says_how_to_get_it(weights, digits, tmp_path, monkeypatch):
     known = importlib.util.find_spec
-    missing = ("litert_torch", "ai_edge_litert")
+    missing = ("litert_torch", "ai_edge_quantizer", "ai_edge_litert")
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name in missing else known(name, *rest)
     )
     with pytest.raises(ConfigError) as found:
         export(weights, tmp_path / "m.tflite", form="tflite", data=digits)
-    assert str(found.value).startswith("TFLite needs litert-torch")
-    assert str(found.value).endswith("which is not installed; pip install 'replaytree[tflite]'")
+    assert str(found.value) == (
+        "TFLite needs litert-torch, ai-edge-quantizer and ai-edge-litert, which are not installed; pip install "
+        "'replaytree[tflite]'"
+    )
     assert not (tmp_path / "m.tflite").exists()
     (tmp_path / "other.tflite").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"TFLite needs ai-edge-litert, which is not installed; pip install"):
