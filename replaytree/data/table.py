@@ -33,7 +33,10 @@ _NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """`file` is as the table has it."""
+
     line: int
+    file: str
     path: str
     label: str
     part: Part
@@ -108,7 +111,9 @@ def _table(path: Path) -> tuple[list[_Row], dict[str, str]]:
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     table = csv.reader(io.StringIO(text), delimiter=delimiter)
     try:
-        given = [name.strip().casefold() for name in next(table, [])]
+        first = [cell.strip() for cell in next(table, [])]
+        _require_header(path, first, delimiter)
+        given = [name.casefold() for name in first]
         renamed = {own: name for name in _COLUMNS if (own := _column(path, name, given)) != name}
         header = [renamed.get(name, name) for name in given]
         if twice := next((name for name in (*_COLUMNS, _SPLIT) if header.count(name) > 1), None):
@@ -127,6 +132,22 @@ def _table(path: Path) -> tuple[list[_Row], dict[str, str]]:
         raise DataError(f"line {table.line_num} of {as_text(path)} is no line of a CSV: {error}") from error
 
 
+def _require_header(path: Path, first: list[str], delimiter: str) -> None:
+    """DataError where the first line names a file that is there, as all lines behind a header do."""
+    if any(cell.casefold() in usual for usual in _COLUMNS.values() for cell in first):
+        return
+    are_files = [bool(cell) and os.path.isfile(_placed(path, cell)) for cell in first]
+    if any(are_files):
+        names = ["file" if is_file else "label" for is_file in are_files]
+        header = delimiter.join(names if sorted(names) == sorted(_COLUMNS) else _COLUMNS)
+        raise DataError(f"{as_text(path)} has no header line; write {header} as its first, before {as_text(first[0])}")
+
+
+def _placed(path: Path, file: str) -> str:
+    """Where a file of a table is: its path is relative to the table's folder."""
+    return os.path.join(path.parent, os.path.expanduser(file))
+
+
 def _column(path: Path, name: str, header: list[str]) -> str:
     """What a column is called in a table; DataError where it has none, or several and none of the usual name."""
     usual = _COLUMNS[name]
@@ -137,7 +158,7 @@ def _column(path: Path, name: str, header: list[str]) -> str:
     if found:
         raise DataError(f"{names}: {' and '.join(found)} may each be the {name}; call the right one {name}")
     raise DataError(
-        f"{names}; it must name file and label, and may name split. Here the {name} is missing: call its column {name} "
+        f"{names}; it must name file and label, and may name split. There is no column for the {name}: call it {name} "
         f"(or {', '.join(usual[1:])})"
     )
 
@@ -153,12 +174,12 @@ def _row(path: Path, line: int, cells: Mapping[str, str]) -> _Row:
         raise DataError(
             f"line {line} of {as_text(path)} has the split {as_text(split)!r}; it must be train, val or test"
         )
-    return _Row(line, os.path.join(path.parent, os.path.expanduser(file)), as_text(label), part)
+    return _Row(line, file, _placed(path, file), as_text(label), part)
 
 
 def _require_files(path: Path, rows: list[_Row]) -> None:
     """DataError that names the files that are not there, of all parts: looked for, not read."""
-    missing = [as_text(os.path.relpath(row.path, path.parent)) for row in rows if not os.path.isfile(row.path)]
+    missing = [as_text(row.file) for row in rows if not os.path.isfile(row.path)]
     if missing:
         raise DataError(
             f"{len(missing):,} of {count_of(len(rows), 'file')} that {as_text(path)} names "

@@ -148,11 +148,37 @@ def test_a_usual_name_goes_before_others(table):
         ("filename,path,label", r"names filename, path, label: filename and path may each be the file; call the right"),
         (
             "image,kind",
-            r"names image, kind; it must name file and label, .* the label is missing: call its column label",
+            r"names image, kind; it must name file and label, .* no column for the label: call it label",
         ),
-        ("", r"names nothing; .* the file is missing: call its column file \(or filename, file_name, image, path, "),
+        ("", r"names nothing; .* no column for the file: call it file \(or filename, file_name, image, path, "),
     ],
 )
 def test_columns_that_are_unclear(table, header, message):
     with pytest.raises(DataError, match=message):
         load_data(table(header, *rows(12)), image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("lines", "header"),
+    [
+        (["all/000.png,cat", "all/001.png,dog"], "file,label as its first, before all/000.png"),
+        (["cat;all/000.png", "dog;all/001.png"], "label;file as its first, before cat"),
+        (["all/000.png,cat,train", "all/001.png,dog,val"], "file,label as its first, before all/000.png"),
+    ],
+    ids=["file first", "label first", "more columns"],
+)
+def test_a_table_without_a_header_is_told_so(table, lines, header):
+    with pytest.raises(DataError, match=rf"labels.csv has no header line; write {header}$"):
+        load_data(table(*lines), image_size=8)
+
+
+def test_a_header_is_one_also_where_a_file_is_called_so(table):
+    file = table("image,label", *rows(12))
+    (file.parent / "image").touch()
+    assert load_data(file, image_size=8).classes == ("cat", "dog")
+
+
+def test_missing_files_are_named_as_the_table_has_them(table):
+    file = table("file,label", *rows(6), "/nope/x.png,cat", "all/../y.png,dog")
+    with pytest.raises(DataError, match=r"2 of 8 files .* do not exist: /nope/x\.png, all/\.\./y\.png; paths are"):
+        load_data(file, image_size=8)
