@@ -12,9 +12,8 @@ from replaytree.cli import console, table
 from replaytree.cli.completing import published_like, space_names_like
 from replaytree.cli.declared import configured
 from replaytree.cli.options import Classes, Format, Input, Json, Storage, search_names_like, shape_of, tree_of, whole
-from replaytree.cli.spaces import given_text
 from replaytree.cli.text import escaped, say
-from replaytree.config.space import LayerOptions, SpaceOptions
+from replaytree.config.space import LayerOptions, SpaceOptions, given_text
 from replaytree.errors import ConfigError
 
 if TYPE_CHECKING:

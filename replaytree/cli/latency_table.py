@@ -10,9 +10,8 @@ import typer
 from replaytree.cli.completing import space_names_like
 from replaytree.cli.declared import configured
 from replaytree.cli.options import Classes, Input, shape_of, whole, writable
-from replaytree.cli.spaces import given_text
 from replaytree.cli.text import escaped, say
-from replaytree.config.space import LayerOptions, SpaceOptions
+from replaytree.config.space import LayerOptions, SpaceOptions, given_text
 from replaytree.errors import ConfigError
 
 

@@ -15,7 +15,7 @@ from replaytree.cli.options import Format, Json, Last, Storage, Which, engine_of
 from replaytree.cli.table import terminal_width
 from replaytree.cli.text import escaped, say
 from replaytree.config import command
-from replaytree.config.latency import LATENCY
+from replaytree.config.latency import LATENCY, no_table
 from replaytree.config.limits import LIMITS, CostLimits
 from replaytree.config.option import LARGEST
 from replaytree.errors import ConfigError
@@ -182,7 +182,7 @@ def _print_within(
     from replaytree.space.latency_table import read_table
 
     if file is None:
-        raise ConfigError("--max-latency goes by how long layers take; give a --latency-table, too")
+        raise ConfigError(no_table("--max-latency"))
     most = math.inf
     if max_latency is not None:
         if (asked := LATENCY.read(max_latency)) is None:

@@ -31,12 +31,11 @@ from replaytree.cli.options import (
     Workers,
     search_of,
 )
-from replaytree.cli.spaces import written
 from replaytree.cli.stopping import stopping_gently, when_it_stops
 from replaytree.cli.text import escaped, say
 from replaytree.config import SearchConfig, parse_flag
 from replaytree.config.presets import PRESETS, with_preset
-from replaytree.config.space import SpaceOptions
+from replaytree.config.space import SpaceOptions, written
 from replaytree.config.strategies.guided import GuidedOptions
 from replaytree.errors import ConfigError, WorkersLost
 

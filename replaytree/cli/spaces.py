@@ -14,7 +14,7 @@ from replaytree.cli.declared import configured
 from replaytree.cli.options import Classes, Format, Input, Json, shape_of, whole
 from replaytree.cli.text import escaped, say
 from replaytree.config.option import declared
-from replaytree.config.space import LayerOptions, SpaceOptions
+from replaytree.config.space import LayerOptions, SpaceOptions, given_text, written
 from replaytree.errors import SpaceError
 
 if TYPE_CHECKING:
@@ -276,16 +276,3 @@ def _default(value: object) -> str:
     if value is None:
         return "-"
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else written(value)
-
-
-def given_text(option: str, value: object) -> str:
-    """An option of a space as on the command line."""
-    flag = declared(LayerOptions)[option].flag if option in declared(LayerOptions) else option
-    if isinstance(value, bool):
-        return flag if value else "--no-" + flag.removeprefix("--")
-    return f"{flag} {written(value)}"
-
-
-def written(value: object) -> str:
-    """A number or a word, without needless digits."""
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ import re
 from numbers import Real
 
 from replaytree.config.option import Form
+from replaytree.config.storage import command
 
 _UNITS = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]{1,3})?)\s*(us|ms|s|)", re.IGNORECASE)
@@ -26,3 +27,12 @@ def milliseconds(given: object) -> float | None:
 LATENCY = Form(
     read=milliseconds, wanted="a latency over 0, as in 2ms, 800us or 0.5 (milliseconds)", types=("float", "str")
 )
+
+
+def no_table(flag: str) -> str:
+    """What an option says that goes by a latency table, and there is none."""
+    made = command("latency-table", "--out", "lat.csv")
+    return (
+        f"{flag} goes by how long layers take; give a --latency-table, too: `{made}` makes one, given the search's "
+        f"--max-layers, and --input and --classes of its images"
+    )

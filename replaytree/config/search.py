@@ -9,6 +9,7 @@ from typing import Any, Unpack
 
 from replaytree.config.differentiable import require_differentiable
 from replaytree.config.keywords import ConfigKeywords
+from replaytree.config.latency import no_table
 from replaytree.config.machine import MachineOptions
 from replaytree.config.objective import ObjectiveOptions
 from replaytree.config.option import (
@@ -105,7 +106,7 @@ class SearchConfig(Options):
         if self.prior is not None:
             self._require_prior(self.prior)
         if self.objective.target_latency is not None and self.space.latency_table is None:
-            raise ConfigError("--target-latency goes by how long layers take; give a --latency-table, too")
+            raise ConfigError(no_table("--target-latency"))
         if (self.ahead or 1) > 1 and self.weights.weights != "fresh":
             raise ConfigError(
                 f"ahead is {self.ahead}, and with --weights {self.weights.weights} every training goes on from the one "

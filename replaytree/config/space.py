@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from replaytree.config.latency import LATENCY
+from replaytree.config.latency import LATENCY, no_table
 from replaytree.config.limits import limits_of
 from replaytree.config.option import Options, declared, group, option
 from replaytree.errors import ConfigError
@@ -183,7 +183,7 @@ class SpaceOptions(Options):
         """Check the values, each and together."""
         super().__post_init__()
         if self.max_latency is not None and self.latency_table is None:
-            raise ConfigError("--max-latency goes by how long layers take; give a --latency-table, too")
+            raise ConfigError(no_table("--max-latency"))
         if self.min_layers > self.max_layers:
             raise ConfigError(
                 f"min_layers is {self.min_layers}, more than max_layers, {self.max_layers}; "
@@ -213,3 +213,16 @@ def following_bounds(given: Mapping[str, Any], usual: Mapping[str, int]) -> dict
     else:
         found = {"max_layers": max(usual.get("max_layers", 1), bounds["min_layers"])}
     return {name: bound for name, bound in found.items() if name in usual and name not in given}
+
+
+def given_text(option: str, value: object) -> str:
+    """An option of a space as on the command line."""
+    flag = declared(LayerOptions)[option].flag if option in declared(LayerOptions) else option
+    if isinstance(value, bool):
+        return flag if value else "--no-" + flag.removeprefix("--")
+    return f"{flag} {written(value)}"
+
+
+def written(value: object) -> str:
+    """A number or a word, without needless digits."""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from replaytree.config import SearchConfig
+from replaytree.config.space import given_text
+from replaytree.config.storage import command
 from replaytree.data import Data, ImageData
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.policy.random_search import random_path
@@ -99,8 +101,22 @@ def table_of(config: SearchConfig, space: Space) -> LatencyTable | None:
     if config.space.latency_table is None:
         return None
     table = read_table(config.space.latency_table)
-    table.require(final_space(space))
+    final = final_space(space)
+    if config.space.space is None:
+        table.require(final)
+    else:
+        table.require(final, measured_by=f"`{_measuring(config, final)}`")
     return table
+
+
+def _measuring(config: SearchConfig, space: Any) -> str:
+    """The command that measures the layers of a named space at its data."""
+    shape, options = "x".join(map(str, space.input_shape)), config.space.layers.given()
+    words = [word for name, value in options.items() for word in given_text(name, value).split()]
+    return command(
+        "latency-table", space_name(config), *words, "--max-layers", config.space.max_layers, "--input", shape,
+        "--classes", space.num_classes, "--out", config.space.latency_table,
+    )  # fmt: skip
 
 
 def within_limits(space: Space, config: SearchConfig, table: LatencyTable | None = None) -> Space:

@@ -46,13 +46,13 @@ class LatencyTable:
         """The sum over the layers, the merge and the head; SpaceError, naming the layer, where one is missing."""
         return self.network + math.fsum(self._of(layer, shapes) for layer, shapes in graph.parts())
 
-    def require(self, space: Space) -> None:
-        """SpaceError, naming the first, where layers of a space are missing."""
+    def require(self, space: Space, *, measured_by: str = _MEASURED_BY) -> None:
+        """SpaceError, naming the first, where layers of a space are missing; `measured_by` is what measures them."""
         parts = distinct_layers(space)
         missing = [(layer, shapes) for layer, shapes in parts if key_of(layer, shapes) not in self.layers]
         if missing:
             others = f", and {len(missing) - 1:,} more of {len(parts):,}" if len(missing) > 1 else ""
-            raise SpaceError(f"{self._lacks(*missing[0])}{others}; measure them with {_MEASURED_BY}")
+            raise SpaceError(f"{self._lacks(*missing[0])}{others}; measure them with {measured_by}")
 
     def _of(self, layer: Layer, shapes: tuple[Shape, ...]) -> float:
         found = self.layers.get(key_of(layer, shapes))
@@ -172,7 +172,12 @@ def digest_of(file: str | FilePath) -> str:
 
 
 def _unreadable(file: str | FilePath, error: Exception) -> ConfigError:
-    return ConfigError(f"the latency table {file} cannot be read ({error}); put it back, or check --latency-table")
+    if isinstance(error, FileNotFoundError):
+        return ConfigError(
+            f"there is no latency table {file}; check --latency-table; a search that began with it needs it back"
+        )
+    reason = getattr(error, "strerror", None) or error
+    return ConfigError(f"the latency table {file} cannot be read ({reason}); check --latency-table")
 
 
 def write_table(file: FilePath, table: LatencyTable, parts: list[tuple[Layer, tuple[Shape, ...]]]) -> None:

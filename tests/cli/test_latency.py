@@ -72,11 +72,24 @@ def test_a_search_keeps_to_the_latency_of_the_table(replaytree, table):
     kept = table.read_text()
     table.unlink()
     code, _, err = replaytree("resume", "fast", "--trainings", 1, "--quiet")
-    assert (code, "cannot be read" in err, "put it back" in err) == (2, True, True)
+    said = f"there is no latency table {table}; check --latency-table; a search that began with it needs it back"
+    assert (code, said in err) == (2, True)
     table.write_text(kept.replace("0.500000", "0.600000"))
     code, _, err = replaytree("resume", "fast", "--trainings", 1, "--quiet")
     assert code == 2
     assert "the latency table of search 'fast' has been changed since it began" in err
+
+
+def test_a_table_of_other_data_says_what_measures_the_right_one(replaytree, here):
+    """The command that the error prints makes a table that the same run takes."""
+    made = ("latency-table", "xu24", "--out", "lat.csv", "--width", 0.1, "--input", "1x8x8", "--max-layers", 1)
+    assert replaytree(*made, "--classes", 3)[0] == 0
+    run = ("run", "--max-layers", 1, "--epochs", 1, "--width", 0.1, "--trainings", 1, "--quiet")
+    code, _, err = replaytree(*run, "--latency-table", "lat.csv", "--max-latency", "1s")
+    said = f"`replaytree latency-table xu24 --width 0.1 --max-layers 1 --input 1x8x8 --classes 10 --out {here}/lat.csv`"
+    assert (code, said in err) == (2, True)
+    assert replaytree(*said.strip("`").split()[1:])[0] == 0
+    assert replaytree(*run, "--latency-table", "lat.csv", "--max-latency", "1s")[0] == 0
 
 
 def test_a_target_is_soft(replaytree, table):
@@ -87,9 +100,10 @@ def test_a_target_is_soft(replaytree, table):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("run", "--max-latency", "2ms"), "--max-latency goes by how long layers take; give a --latency-table, too"),
+        (("run", "--max-latency", "2ms"), "--max-latency goes by how long layers take; give a --latency-table, too: "
+         "`replaytree latency-table --out lat.csv` makes one, given the search's --max-layers, and --input and"),
         (("run", "--target-latency", "2ms"), "--target-latency goes by how long layers take; give a --latency-table"),
-        (("run", "--latency-table", "gone.csv"), "gone.csv cannot be read"),
+        (("run", "--latency-table", "gone.csv"), "gone.csv; check --latency-table; a search"),
         (("run", "--latency-table", "lat.csv", "--max-latency", "soon"), "write a latency over 0, as in 2ms"),
         (("run", "--latency-table", "lat.csv", "--max-latency", "1ms"),
          "obeys --max-latency 1ms: the cheapest first layer, conv32k3, has 1.75 ms with its head; raise the limit"),

@@ -116,5 +116,5 @@ def test_a_width_of_1_is_one_of_1_0(tmp_path):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(ConfigError, match=r"latency table gone\.csv cannot be read"):
+    with pytest.raises(ConfigError, match=r"no latency table gone\.csv; check"):
         read_table("gone.csv")
