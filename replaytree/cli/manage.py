@@ -32,7 +32,11 @@ def delete(
     from replaytree.tree import ReplayTree, delete_search
 
     engine = engine_of(storage)
-    infos = [ReplayTree.open(engine, name).info() for name in dict.fromkeys(names)]
+    trees = [ReplayTree.open(engine, name) for name in dict.fromkeys(names)]
+    for tree in trees:
+        # Before anybody is asked, and before the first is deleted.
+        tree.require_free(drives=False)
+    infos = [tree.info() for tree in trees]
     for info in infos:
         told = f"{counting(info.training_count, 'training')}, {counting(info.node_count, 'node')}"
         if not yes:

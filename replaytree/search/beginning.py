@@ -14,7 +14,7 @@ from replaytree.data import Data, ImageData, as_data, from_arrays, is_hub, load_
 from replaytree.data.images import Transforms
 from replaytree.data.load import require_transforms
 from replaytree.deliver.subject import data_options
-from replaytree.errors import ConfigError, DataError, SearchExists, SpaceError
+from replaytree.errors import ConfigError, DataError, SearchExists, SearchHeld, SpaceError
 from replaytree.tree import ReplayTree, SearchInfo, open_engine, require_name, require_writable, search_names
 
 # The options that say what is made of files.
@@ -31,14 +31,16 @@ def engine_for_a_new(name: str | None, storage: str | None, *, own: bool) -> Eng
     engine = open_engine(storage_url(storage))
     require_writable(engine)
     if name is not None and name in search_names(engine):
-        ReplayTree.open(engine, name).require_free()
+        taken, other = f"a search named {name!r} exists already", "choose another name (--name, name=)"
+        try:
+            ReplayTree.open(engine, name).require_free()
+        except SearchHeld as error:
+            raise SearchHeld(f"{taken}; {other}, or go on with it: {error}") from error
         how = f"Search.resume({name!r}, ...)"
         if not own:
             # No command gives a search its own data or evaluator again.
             how = f"`{command('resume', name, storage=storage)}` or {how}"
-        raise SearchExists(
-            f"a search named {name!r} exists already; go on with {how}, or choose another name (--name, name=)"
-        )
+        raise SearchExists(f"{taken}; go on with {how}, or {other}")
     return engine
 
 

@@ -90,7 +90,7 @@ class Lease:
         try:
             held = write(engine, lambda connection: self._take(connection, take_over=take_over))
             if held is not None:
-                raise SearchHeld(held_text(engine, name, held))
+                raise SearchHeld(_held_text(engine, name, held, drives=True))
         except BaseException:
             _held_here.discard(self.token)
             raise
@@ -181,11 +181,22 @@ def holder_in(connection: Connection, search_id: int) -> Holder | None:
     return _read(connection, search_id, lock=True)
 
 
-def held_text(engine: Engine, name: str, holder: Holder) -> str:
-    """The message for a second driver, with what it can do."""
+def require_unheld(engine: Engine, name: str, holder: Holder | None, *, drives: bool = True) -> None:
+    """Raise SearchHeld where a process drives the search that is not known to be gone.
+
+    `drives`: who asks would drive it, not delete or rename it.
+    """
+    if holder is not None and not holder.is_gone:
+        raise SearchHeld(_held_text(engine, name, holder, drives=drives))
+
+
+def _held_text(engine: Engine, name: str, holder: Holder, *, drives: bool) -> str:
+    """The message for a second driver, or for one who would delete or rename the search, with what it can do."""
     take_over = f"{advice(engine.url, 'resume', name, '--take-over')} (in Python: take_over=True)"
     if holder.silent_seconds > SILENT_SECONDS:
         return f"search {name!r} is held by {holder.text}; if that process is dead, go on with {take_over}"
+    if not drives:
+        return f"search {name!r} is being run by {holder.text}; wait for that process or stop it, then try again"
     return (
         f"search {name!r} is being run by {holder.text}; wait or stop that process, or end its lease with {take_over}"
     )

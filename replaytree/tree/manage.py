@@ -8,10 +8,10 @@ from contextlib import suppress
 from sqlalchemy import Connection, Engine, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from replaytree.errors import SearchExists, SearchHeld, StateUnusable
+from replaytree.errors import SearchExists, StateUnusable
 from replaytree.tree.engine import reading
 from replaytree.tree.evaluator_states import folder_for, state_in
-from replaytree.tree.leases import held_text, holder_in
+from replaytree.tree.leases import holder_in, require_unheld
 from replaytree.tree.names import require_name
 from replaytree.tree.retrying import write
 from replaytree.tree.schema import searches
@@ -80,6 +80,4 @@ def _require_free(connection: Connection, engine: Engine, search_id: int, name: 
     """SearchHeld where a process drives it; asked in the transaction that writes, so that none begins in between."""
     # The lock that a lease needs, too: it refers to this row.
     connection.execute(select(searches.c.id).where(searches.c.id == search_id).with_for_update())
-    holder = holder_in(connection, search_id)
-    if holder is not None and not holder.is_gone:
-        raise SearchHeld(held_text(engine, name, holder))
+    require_unheld(engine, name, holder_in(connection, search_id), drives=False)

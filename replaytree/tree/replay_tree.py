@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import URL, Connection, Engine
 
-from replaytree.errors import DatabaseGone, LeaseLost, SearchExists, SearchHeld
+from replaytree.errors import DatabaseGone, LeaseLost, SearchExists
 from replaytree.records import NodeStats, Path, Space
 from replaytree.space import checked
 from replaytree.space.network import task_of
@@ -19,7 +19,7 @@ from replaytree.tree.engine import open_engine
 from replaytree.tree.evaluator_states import folder_for, refer, state_in, stored_state
 from replaytree.tree.goals import Goal, spend, store_goal
 from replaytree.tree.inserts import insert_for
-from replaytree.tree.leases import Lease, held_text, holder_of
+from replaytree.tree.leases import Lease, holder_of, require_unheld
 from replaytree.tree.lost_file import require_file, rescued
 from replaytree.tree.names import require_name
 from replaytree.tree.prior import insert_prior
@@ -260,11 +260,12 @@ class ReplayTree(StoredSearch):
         finally:
             lease.note(lease.deaths.ended(training))
 
-    def require_free(self) -> None:
-        """Raise SearchHeld where a process drives the search that is not known to be gone."""
-        holder = holder_of(self.engine, self._search_id)
-        if holder is not None and not holder.is_gone:
-            raise SearchHeld(held_text(self.engine, self.name, holder))
+    def require_free(self, *, drives: bool = True) -> None:
+        """Raise SearchHeld where a process drives the search that is not known to be gone.
+
+        `drives`: who asks would drive it, not delete or rename it.
+        """
+        require_unheld(self.engine, self.name, holder_of(self.engine, self._search_id), drives=drives)
 
     def store_raised(self, config_json: str, *, state: bytes) -> None:
         """Give the search a configuration and a space with higher limits, and its state for them, all at once."""

@@ -611,6 +611,10 @@ def test_a_second_driver_is_refused_until_it_takes_the_search_over(replaytree, h
             rf"'held' is being run by process {process.pid} on \S+, since 20\S+ \S+ UTC, last seen 0:0", err
         )
         assert "`replaytree resume held --take-over`" in err
+        if command[0] == "run":
+            assert err.startswith(
+                "Error: a search named 'held' exists already; choose another name (--name, name=), or "
+            )
     assert replaytree("resume", "held", "--take-over", "--trainings", 2, "--quiet")[0] == 0
     rest = process.communicate(timeout=60)[0]
     assert process.returncode == 1, rest

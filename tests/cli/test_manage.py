@@ -96,10 +96,12 @@ def test_a_search_gets_another_name(replaytree, storage):
 def test_a_search_that_is_driven_is_left_alone(replaytree, storage):
     tree = ReplayTree.open(storage, "first", space=SPACE)
     with tree.driving():
-        for words in (["delete", "first", "--yes"], ["rename", "first", "third"]):
-            code, _, err = replaytree(*words, "--storage", storage)
-            assert code == 2
-            assert "'first' is being run by process" in err
+        # Nothing is asked, and none of several is deleted.
+        for words in (["delete", "first"], ["delete", "second", "first", "--yes"], ["rename", "first", "third"]):
+            code, out, err = replaytree(*words, "--storage", storage)
+            assert (code, out) == (2, "")
+            assert err.startswith("Error: search 'first' is being run by process")
+            assert err.endswith("; wait for that process or stop it, then try again\n")
     assert names(replaytree, storage) == ["first", "second"]
     assert replaytree("rename", "first", "third", "--storage", storage)[0] == 0
 
