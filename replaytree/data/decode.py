@@ -7,8 +7,10 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -133,8 +135,17 @@ def reason(error: Exception) -> str:
         return "not a picture that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
+    if _is_damage(error):
+        return "truncated or damaged"
     text = str(error).splitlines()
     return (text[0] if text and text[0] else type(error).__name__)[:120]
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether Pillow took a file for a picture and could not read it to its end, which it tells in words of its own."""
+    if isinstance(error, SyntaxError | EOFError | struct.error | zlib.error | IndexError):
+        return True
+    return isinstance(error, OSError) and not any(word in str(error) for word in ("support", "available", "unknown"))
 
 
 def _decode(path: str | Path, sides: Sides, resize: Resize, ranges: Mapping[str, Range] | None) -> _Picture:

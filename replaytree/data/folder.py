@@ -22,7 +22,7 @@ from replaytree.data.picture_parts import (
     require_pictures,
 )
 from replaytree.data.resize import SQUASH, Sides
-from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, loose_pictures, subfolders
+from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, is_empty, loose_pictures, subfolders
 from replaytree.errors import DataError
 
 DEFAULT_SIDES: Sides = (32, 32)
@@ -35,26 +35,32 @@ def read_folder(folder: Path, *, sides: Sides, resize: Resize = SQUASH, skip_bad
     other classes in its validation part, or unreadable images (with `skip_bad` these are left out and named instead).
     """
     layout = layout_of(folder)
-    classes = class_names(layout.train, layout.classes)
+    own = [name for name in layout.classes if not (skip_bad and is_empty(layout.train / name))]
+    empty = [as_text(name) for name in layout.classes if name not in own]
+    classes = class_names(layout.train, own)
     walk = Walk(folder, avoid=() if layout.test is None else (layout.test,))
     roots = [layout.train / name for name in classes.values()]
     if layout.val is not None:
-        roots += _same_classes(layout.val, layout.train, classes)
+        roots += _same_classes(layout.val, layout.train, classes, skip_bad=skip_bad)
     found = walk.below(roots)
     parts = [_part(layout.train, found[: len(classes)])]
     if layout.val is not None:
         parts.append(_part(layout.val, found[len(classes) :]))
     least = 1 if layout.val is not None else 2
+    advice = "remove the class" if skip_bad else "remove the class; --skip-bad leaves out empty ones"
     for part, needed in zip(parts, (least, 1), strict=False):
-        require_pictures(part.labels, tuple(classes), part.root, least=needed, left_out=walk.left_out)
+        require_pictures(part.labels, tuple(classes), part.root, least=needed, left_out=walk.left_out, advice=advice)
 
     read = decoded_parts(
         folder, parts, tuple(classes), least=least, sides=sides, resize=resize, skip_bad=skip_bad,
         left_out=walk.left_out,
     )  # fmt: skip
     test = layout.test
-    refused = [] if test is None else refused_later(lambda: _same_classes(test, layout.train, classes))
-    return read.source([_opening(layout, walk), *layout.notes, *_dead_links(layout), *refused])
+    refused = (
+        [] if test is None else refused_later(lambda: _same_classes(test, layout.train, classes, skip_bad=skip_bad))
+    )
+    without = [f"left out, as a class without images: {some(empty)}"] if empty else []
+    return read.source([_opening(layout, walk), *layout.notes, *without, *_dead_links(layout), *refused])
 
 
 def read_part(
@@ -67,8 +73,7 @@ def read_part(
     ranges: Mapping[str, Range],
 ) -> Labelled:
     """Another part of a folder, decoded in the same way as its train part."""
-    own = class_names(root, tuple(subfolders(root)))
-    roots = _same_classes(root, None, dict(zip(classes, classes, strict=True)), own)
+    roots = _same_classes(root, None, dict(zip(classes, classes, strict=True)), skip_bad=skip_bad)
     part = _part(root, Walk(root).below(roots))
     return decoded_part(root, part, classes, sides=sides, resize=resize, skip_bad=skip_bad, ranges=ranges)
 
@@ -92,11 +97,13 @@ def class_names(root: Path, folders: Sequence[str]) -> dict[str, str]:
     return dict(sorted(classes.items()))
 
 
-def _same_classes(
-    root: Path, train: Path | None, classes: Mapping[str, str], own: Mapping[str, str] | None = None
-) -> list[Path]:
-    """The class folders of another part than train, in the order of the classes; DataError where they differ."""
-    own = class_names(root, tuple(subfolders(root))) if own is None else own
+def _same_classes(root: Path, train: Path | None, classes: Mapping[str, str], *, skip_bad: bool) -> list[Path]:
+    """The class folders of another part than train, in the order of the classes; DataError where they differ.
+
+    With `skip_bad` empty folders of other names are no classes.
+    """
+    names = subfolders(root)
+    own = class_names(root, [each for each in names if not (skip_bad and _is_extra(root / each, classes))])
     if set(own) != set(classes):
         lacking, more = sorted(set(classes) - set(own)), sorted(set(own) - set(classes))
         differing = "; ".join(
@@ -108,6 +115,10 @@ def _same_classes(
             f"{as_text(root.name)} out of the data set"
         )
     return [root / own[name] for name in classes]
+
+
+def _is_extra(folder: Path, classes: Mapping[str, str]) -> bool:
+    return as_text(folder.name) not in classes and is_empty(folder)
 
 
 def _part(root: Path, found: Sequence[Found]) -> PicturePart:

@@ -26,6 +26,12 @@ def some(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + rest
 
 
+def within(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> str:
+    """A path as seen from a folder where it is written as one below it; any other path as it is."""
+    inside = os.fspath(path).startswith(os.path.join(folder, ""))
+    return as_text(os.path.relpath(path, folder) if inside else path)
+
+
 def count_of(number: int, one: str, many: str | None = None) -> str:
     """'1 picture', '2 pictures'."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -5,7 +5,6 @@ Shapes: N images, C channels, H rows, W columns.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from replaytree.data.cache import decode_cached
 from replaytree.data.decode import Decoded
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
-from replaytree.data.names import as_text, count_of, some
+from replaytree.data.names import as_text, count_of, some, within
 from replaytree.data.resize import Sides
 from replaytree.data.twins import twin_notes
 from replaytree.errors import DataError
@@ -48,7 +47,7 @@ class DecodedParts:
     def source(self, notes: Sequence[str]) -> SourceImages:
         """What the data set holds; `notes` come first."""
         whole = list(zip(("train", "validation"), self.parts, self.files, strict=False))
-        twins = twin_notes(whole, shown=lambda path: as_text(os.path.relpath(path, self.folder)))
+        twins = twin_notes(whole, shown=lambda path: within(path, self.folder))
         val = self.parts[1] if len(self.parts) > 1 else None
         every = (*notes, *decoding_notes(self.decoded), *twins)
         return SourceImages(self.parts[0], val, self.skipped, self.decoded.ranges, every)
@@ -115,7 +114,13 @@ def decoding_notes(decoded: Decoded) -> list[str]:
 
 
 def require_pictures(
-    labels: Sequence[int], classes: Sequence[str], root: Path, *, least: int, left_out: Mapping[str, int]
+    labels: Sequence[int],
+    classes: Sequence[str],
+    root: Path,
+    *,
+    least: int,
+    left_out: Mapping[str, int],
+    advice: str = "remove the class",
 ) -> None:
     """DataError, naming them and what was left out, for classes with fewer than `least` pictures."""
     counts = Counter(labels)
@@ -123,7 +128,7 @@ def require_pictures(
     if poor := [f"{name} ({counts[label]})" for label, name in enumerate(classes) if counts[label] < least]:
         raise DataError(
             f"classes with fewer than {least} readable images in {as_text(root)}: {some(poor)}{beside}; add images or "
-            f"remove the class"
+            f"{advice}"
         )
 
 
@@ -152,7 +157,7 @@ def _skipped(folder: Path, parts: Sequence[PicturePart], decoded: Decoded, *, sk
     paths = [path for part in parts for path in part.paths]
     bad = [(paths[position], why) for position, why in decoded.bad.items()]
     bad += [each for part in parts for each in part.unreadable]
-    names = [as_text(os.path.relpath(path, folder)) for path, _ in bad]
+    names = [within(path, folder) for path, _ in bad]
     if bad and not skip_bad:
         whys = [f"{name} ({why})" for name, (_, why) in zip(names, bad, strict=True)]
         raise DataError(

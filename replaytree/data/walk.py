@@ -188,6 +188,14 @@ def is_picture(path: str) -> bool:
         return False
 
 
+def is_empty(folder: Path) -> bool:
+    """Whether there are no pictures in a folder or below it, nor what may be some and cannot be read."""
+    if any(loose_pictures(folder)):
+        return False
+    (found,) = Walk(folder).below([folder])
+    return not found.pictures and not found.unreadable
+
+
 def subfolders(folder: Path) -> list[str]:
     """The names of the folders in a folder, sorted, without hidden ones. DataError if the folder cannot be read."""
     _refuse_system(os.fspath(folder))

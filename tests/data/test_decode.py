@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from replaytree.data import decode
-from replaytree.data.decode import read_images
+from replaytree.data.decode import read_images, reason
+from replaytree.errors import DataError
 
 
 @pytest.fixture
@@ -258,13 +259,21 @@ def test_why_a_file_is_bad(write, save, tmp_path):
         tmp_path,
     ]
     why = read_images(files, sides=(2, 2)).bad
-    assert "truncated" in why[2]
-    assert [each for each in why.items() if each[0] != 2] == [
+    assert list(why.items()) == [
         (0, "not a picture that Pillow knows"),
         (1, "not a picture that Pillow knows"),
+        (2, "truncated or damaged"),
         (3, "no such file or directory"),
         (4, "is a directory"),
     ]
+
+
+def test_damage_is_told_in_plain_words():
+    """Of Pillow's own words only those stay that say more than that a file is damaged."""
+    assert reason(OSError("could not create decoder object")) == "truncated or damaged"
+    assert reason(SyntaxError("broken PNG file")) == "truncated or damaged"
+    assert reason(OSError("Unsupported BMP compression (9)")) == "Unsupported BMP compression (9)"
+    assert reason(DataError("holds values that are not finite")) == "holds values that are not finite"
 
 
 @given(st.integers(1, 6), st.sampled_from(["L", "RGB"]), st.sampled_from(["png", "bmp", "tif", "webp"]), st.randoms())

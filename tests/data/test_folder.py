@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from replaytree.data.folder import read_folder
+from replaytree.data.folder import read_folder, read_part
 from replaytree.errors import DataError
 
 
@@ -122,6 +122,25 @@ def test_skip_bad_in_val(pets, write_images):
     assert found.skipped == (os.path.join("val", "cat", "bad.png"),)
     assert found.val.labels_N.tolist() == [0, 1]
     assert len(found.train.labels_N) == 10
+
+
+def test_skip_bad_leaves_out_empty_classes(pets, write_images):
+    """In every part; one that only train lacks is a class of the others, and that is an error."""
+    for part in ("train", "val", "test"):
+        (pets / part / "bird" / "deep").mkdir(parents=True)
+        (pets / part / "bird" / "notes.txt").write_text("no picture")
+    for name in ("val/cat", "val/dog", "test/cat", "test/dog"):
+        write_images(f"pets/{name}", 1)
+    with pytest.raises(DataError, match=r"train: bird \(0\).*; add images or remove the class; --skip-bad leaves out"):
+        read(pets)
+    found = read(pets, skip_bad=True)
+    assert (found.train.classes, found.val.labels_N.tolist()) == (("cat", "dog"), [0, 1])
+    assert found.notes[1:] == ("left out, as a class without images: bird",)
+    test = read_part(pets / "test", ("cat", "dog"), sides=(8, 8), skip_bad=True, ranges={})
+    assert test.labels_N.tolist() == [0, 1]
+    write_images("pets/val/bird", 1)
+    with pytest.raises(DataError, match="it alone has bird"):
+        read(pets, skip_bad=True)
 
 
 def test_skip_bad_may_leave_too_few(pets, write_images):

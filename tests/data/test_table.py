@@ -65,6 +65,12 @@ def test_other_labels_of_test_are_told_before_a_search(table):
     )
 
 
+def test_bad_files_elsewhere_are_named_as_they_are_written(table, tmp_path, write_images):
+    (write_images("beside", 1) / "bad.png").write_bytes(b"no picture")
+    lines = ["file,label", *rows(12), "../beside/bad.png,cat", f"{tmp_path}/beside/bad.png,cat"]
+    assert load_data(table(*lines), skip_bad=True).skipped == ("../beside/bad.png", f"{tmp_path}/beside/bad.png")
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_other_ways_to_write_it(table, delimiter, tmp_path):
     plain = load_data(table("file,label", *rows(12)), image_size=8).fingerprint
