@@ -147,7 +147,7 @@ def retrained_text(retraining: Retraining) -> str:
     """'2 seeds, 30 epochs: test accuracy 0.73, 95 % interval ...'."""
     metric = retraining.metric
     seeds = "1 seed" if len(retraining.models) == 1 else f"{len(retraining.models)} seeds"
-    begin = f"{seeds}, {retraining.models[0].epochs} epochs"
+    begin = f"{seeds}, {counting(retraining.models[0].epochs, 'epoch')}"
     if retraining.test is None:
         return f"{begin}: no test {metric.items}"
     return f"{begin}: test {metric.name} {metric.written(retraining.test.mean)}, {retraining.test.interval_text}"

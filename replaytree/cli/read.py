@@ -156,7 +156,7 @@ def _print_baselines(tree: ReplayTree, form: console.Format, given: Mapping[str,
 
 def _print_none(tree: ReplayTree, *, max_depth: int | None, epochs: int | None, costs: CostLimits) -> None:
     """Why there is nothing to show."""
-    at = f"at {epochs} epochs" if epochs is not None else "at the most epochs of the search"
+    at = f"at {console.counting(epochs, 'epoch')}" if epochs is not None else "at the most epochs of the search"
     named = {"layers": max_depth, **{limit.noun: costs.get(name) for name, limit in LIMITS.items()}}
     asked = " and ".join(f"at most {limit} {what}" for what, limit in named.items() if limit is not None)
     if asked and tree.best(1, epochs=epochs):

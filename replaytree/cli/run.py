@@ -350,7 +350,7 @@ def _opening(search: Search, limits: dict[str, Any], *, is_long: bool) -> str:
     unit = "words" if search.config.space.space and search.metric.task == "text" else "images"
     images = f"{data.name}: {data.train_count} train, {data.val_count} validation {unit}; " if data else ""
     return (
-        f"search {search.name}: {images}{config.strategy}, up to {config.space.max_layers} layers, "
+        f"search {search.name}: {images}{config.strategy}, up to {console.counting(config.space.max_layers, 'layer')}, "
         f"{_budget(config)}, {_layers(config)}"
         f"{Threads.of(config.machine.threads)}; "
         f"{goal}; Ctrl-C stops and keeps what is done"

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from replaytree.data.images import ImageData
 from replaytree.data.named import NAMED
+from replaytree.data.names import count_of
 
 # The names of classes of signs, in any script that has an order of its own.
 _NUMBERS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", *map(str, range(10))}
 FEW_IMAGES = 20
+FEW_VALIDATION = 50
 IMBALANCE = 3.0
 
 
 def balance_notes(data: ImageData, *, flip: bool | None = None) -> list[str]:
-    """Sentences about skipped images, classes with fewer than 20 training images, and a ratio of 3 or more.
+    """Sentences about skipped, rare and few images, with the figures that a user should know before a search.
 
-    The notes of the data set come first. `flip` is the search's setting; None means the data set's own.
+    A class is rare with fewer than 20 training images, or where another has 3 times as many; fewer than 50 validation
+    images are few. The notes of the data set come first. `flip` is the search's setting; None means the data set's own.
     """
     flip = data.flip if flip is None else flip
     notes = [*data.notes, *mirroring_notes(data, flip=flip)]
     if not flip and data.notes and data.name not in NAMED:
         notes.append("images are not mirrored while training; where left and right mean the same, give --flip")
     if data.skipped:
-        notes.append(f"{len(data.skipped)} images that cannot be read were left out")
+        notes.append(f"left out, because they cannot be read: {count_of(len(data.skipped), 'image')}")
+    if data.val_count < FEW_VALIDATION:
+        images = count_of(data.val_count, "validation image")
+        notes.append(
+            f"only {images}: one is {100 / data.val_count:.1f} points of accuracy, so that networks tie and luck "
+            f"decides among them; more of them tell more apart"
+        )
     counts = dict(zip(data.classes, data.fingerprint.train_counts, strict=True))
     few = {name: count for name, count in counts.items() if count < FEW_IMAGES}
     if few:

@@ -62,13 +62,15 @@ def configuration(place):
 
 
 def test_a_run_on_pictures_says_for_about_how_long(replaytree, place):
-    out = replaytree("run", "--dataset", "pictures", *QUICK)[1]
+    out = replaytree("run", "--dataset", "pictures", *QUICK, "--max-layers", 1)[1]
+    assert ", up to 1 layer, epochs 1 to 1, " in out.splitlines()[0]
     assert "; 1 training to do, less than a minute on this machine; Ctrl-C stops" in out.splitlines()[0]
 
 
 def test_run_says_what_it_took_and_that_it_does_not_mirror(searched, place):
     assert "note: pictures: train as train, test as test (not read before a retraining)" in searched
     assert "note: images are not mirrored while training; where left and right mean the same, give --flip" in searched
+    assert "note: only 2 validation images: one is 50.0 points of accuracy" in searched
     stored = configuration(place)
     assert (stored["dataset"], stored["flip"]) == (str(place / "here" / "pictures"), False)
 

@@ -19,13 +19,20 @@ def test_few_images():
     assert note.startswith("classes with fewer than 20 training images: 2 (19); accuracies")
 
 
+def test_few_validation_images():
+    """18 are too few to tell apart, and 50 are not: one is 2 points."""
+    assert notes(50, 50) == []
+    (note,) = notes(48, 48)
+    assert note.startswith("only 48 validation images: one is 2.1 points of accuracy, so that networks tie")
+
+
 def test_imbalance():
     (note,) = notes(60, 200)
     assert note.startswith("classes are imbalanced: 1 has 100 training images, 0 30 (3.3 times); --reward balanced")
 
 
 def of_classes(classes, **options):
-    labels = np.repeat(np.arange(len(classes)), 60)
+    labels = np.repeat(np.arange(len(classes)), 300)
     return from_arrays(np.zeros((len(labels), 4, 4), np.uint8), labels, classes=classes, **options)
 
 
