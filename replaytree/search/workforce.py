@@ -168,7 +168,7 @@ def _in_process(evaluator: Evaluator, options: WorkerOptions, config: SearchConf
     asked = options.concurrent or (ahead if device.type == "cuda" else 1)
     if asked > ahead:
         _log.warning(
-            "concurrent is %d, and the search proposes %d ahead: %s at once; a new search with --ahead %d has more",
+            "concurrent is %d, and the search proposes %d ahead: %s at once; begin one with --ahead %d, too, for more",
             asked, ahead, "1 trains" if ahead == 1 else f"{ahead} train", asked,
         )  # fmt: skip
     at_once = min(asked, ahead)

@@ -126,9 +126,9 @@ def chosen(caplog, concurrent, **options):
 def test_how_many_train_at_once(monkeypatch, caplog):
     assert chosen(caplog, None, device="cpu", ahead=3) == (1, 3, [])
     assert chosen(caplog, 2, device="cpu", ahead=3) == (2, 3, [])
-    few = "concurrent is 4, and the search proposes 3 ahead: 3 train at once; a new search with --ahead 4 has more"
+    few = "concurrent is 4, and the search proposes 3 ahead: 3 train at once; begin one with --ahead 4, too, for more"
     assert chosen(caplog, 4, device="cpu", ahead=3) == (3, 3, [few])
-    one = "concurrent is 2, and the search proposes 1 ahead: 1 trains at once; a new search with --ahead 2 has more"
+    one = "concurrent is 2, and the search proposes 1 ahead: 1 trains at once; begin one with --ahead 2, too, for more"
     assert chosen(caplog, 2, device="cpu") == (1, 1, [one])
     monkeypatch.setattr(workforce, "resolve_device", torch.device)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
