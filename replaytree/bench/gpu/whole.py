@@ -145,9 +145,8 @@ def search(bench: Bench) -> dict[str, Any]:
     found |= {"best": best[0].average_accuracy if best else None, "path": best[0].labels if best else None}
     reserved = torch.cuda.max_memory_reserved(bench.device) if bench.device.type == "cuda" else None
     # The first trainings are shallow and short.
-    later = (
-        (seconds[-1] - seconds[len(seconds) // 2]) / max(1, len(seconds) - 1 - len(seconds) // 2) if seconds else 0.0
-    )
+    half = seconds[len(seconds) // 2 :] or [spent]
+    later = (half[-1] - half[0]) / max(1, len(half) - 1)
     return found | {"minutes_for_all": (spent + (trainings - count) * later) / 60, "peak_reserved": reserved}
 
 
