@@ -13,6 +13,7 @@ from replaytree.cli.bench_evaluator import evaluator, truth_table
 from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.bench_gpu import gpu
 from replaytree.cli.bench_latency import latency
+from replaytree.cli.bench_precision import precision
 from replaytree.cli.bench_recurrent import recurrent
 from replaytree.cli.bench_searches import digits_table, spaces, strategies
 from replaytree.cli.bench_sharing import sharing
@@ -76,6 +77,7 @@ bench.command()(strategies)
 bench.command()(spaces)
 bench.command()(sharing)
 bench.command()(latency)
+bench.command()(precision)
 bench.command()(recurrent)
 bench.command()(text)
 bench.command("digits-table")(digits_table)

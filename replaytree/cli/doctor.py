@@ -13,6 +13,7 @@ from replaytree.data import TEXTS, data_folder, found, texts_found
 from replaytree.errors import StorageError
 from replaytree.training import Precision, Threads, available_devices, why_no_gpu
 from replaytree.training.fusing import can_fuse
+from replaytree.training.precision import cpu_has_bfloat16
 from replaytree.tree import head_revision, list_searches, lost_states, open_engine, shown
 from replaytree.versions import EXTRAS, NOT_INSTALLED, installing, joined, version_of
 
@@ -62,6 +63,8 @@ def _devices() -> list[Finding]:
         return [Finding("device", True, ", ".join(gpus))]
     fix = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
     here = f"{devices[0]}, {Threads.of()}, trains in {Precision.of(torch.device(devices[0]))}"
+    if devices[0] == "cpu" and cpu_has_bfloat16():
+        here += " (it has bfloat16, too: retrain --precision bfloat16 is faster for wide networks)"
     return [Finding("device", True, f"{here}; no CUDA GPU: {why_no_gpu()}", fix)]
 
 

@@ -23,7 +23,7 @@ from replaytree.training.device import on
 from replaytree.training.diverged import Diverged
 from replaytree.training.examples import Examples
 from replaytree.training.images import ImageExamples
-from replaytree.training.precision import whole_float32
+from replaytree.training.precision import Precision, whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import Step
 from replaytree.training.text import TextExamples
@@ -81,6 +81,7 @@ class Training:
             head_weights=self._head_weights,
             grad_clip=recipe.grad_clip,
             class_weights=class_weights(data, recipe),
+            precision=Precision.of(device, recipe.precision),
         )
         if recipe.compile:
             compile_network(self._network)

@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from replaytree.config.retraining import PrecisionName
+from replaytree.errors import ConfigError
+
 # Compute capability: 8 is Ampere, which has bfloat16; 7 is Volta and Turing, whose matrix units take float16 alone.
 BFLOAT16_FROM, FLOAT16_FROM = 8, 7
 
@@ -24,8 +27,16 @@ class Precision:
     scaled: bool = False
 
     @classmethod
-    def of(cls, device: torch.device) -> Precision:
-        """What the device is fast in: bfloat16 on GPUs since Ampere, float16 on those before, else float32."""
+    def of(cls, device: torch.device, wanted: PrecisionName | None = None) -> Precision:
+        """What is wanted, or what the device is fast in: bfloat16 on GPUs since Ampere, float16 on those before.
+
+        Elsewhere that is float32: on a CPU bfloat16 is faster where layers are wide (reports/benchmarks/precision.md).
+        ConfigError for bfloat16 on a GPU that has none.
+        """
+        if wanted is not None:
+            if wanted == "bfloat16" and device.type == "cuda" and cls.of(device).dtype != torch.bfloat16:
+                raise ConfigError(f"{device} has no bfloat16; leave out --precision, or give --precision float32")
+            return cls(getattr(torch, wanted))
         if device.type != "cuda":
             return cls(torch.float32)
         if torch.version.hip is not None:
@@ -51,6 +62,12 @@ class Precision:
             return nullcontext()
         # No cache of cast weights: each is used once in a forward pass, and a captured step must cast them anew.
         return torch.autocast(device.type, dtype=self.dtype, cache_enabled=False)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 by instructions of its own; False where torch cannot tell."""
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 @contextmanager

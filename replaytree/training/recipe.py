@@ -9,7 +9,7 @@ from replaytree.config import SearchConfig
 from replaytree.config.final_recipes import GPU_CUTOUT, USUAL_CUTOUT
 from replaytree.config.objective import RewardKind
 from replaytree.config.recipe import ClassWeights
-from replaytree.config.retraining import Padding, RetrainOptions, ScheduleName
+from replaytree.config.retraining import Padding, PrecisionName, RetrainOptions, ScheduleName
 from replaytree.data import Data, ImageData, TextData
 from replaytree.data.augment import require_reflection
 from replaytree.data.names import count_of
@@ -20,7 +20,7 @@ from replaytree.training.schedule import cosine, one_cycle
 
 # Options that came later. At these values a training is what it was before: its model and checkpoints stay valid.
 LATER = {
-    "class_weights": None, "padding": "zeros", "alternate_flip": False,
+    "precision": None, "class_weights": None, "padding": "zeros", "alternate_flip": False,
     "schedule": "one-cycle", "lowest_rate": 0.0, "restart_epochs": None, "restart_factor": 2.0, "nesterov": True,
     "grad_clip": None, "drop_path": 0.0, "auxiliary_weight": 0.0, "bptt": None, "nonmono": None,
     "embedding_dropout": 0.0, "input_dropout": 0.0, "hidden_dropout": 0.0, "output_dropout": 0.0,
@@ -130,7 +130,8 @@ class Recipe:
     `average_share`: the final weights are a moving average over about this share of all steps; 0 for the last weights.
     `reward`: what validation tells of a network (rewards.py). `class_weights`: how the losses of the classes are
     weighed (class_weights.py). `capture`: on a GPU, the training step is captured in a CUDA graph. `compile`: torch
-    compiles the network. `discount`: how much of a head's gradient each layer of a joint training passes on to the one
+    compiles the network. `precision`: the type of its products (precision.py); None: what the device is fast in.
+    `discount`: how much of a head's gradient each layer of a joint training passes on to the one
     before it (DISCOUNT in networks/trie.py). `hidden`: units a channel in the hidden layers of its heads (HEAD_HIDDEN).
     `reward_epochs`: the best accuracy after any of so many last epochs is reported beside the last.
 
@@ -160,6 +161,7 @@ class Recipe:
     capture: bool = True
     fuse: bool = True
     compile: bool = False
+    precision: PrecisionName | None = None
     discount: float = DISCOUNT
     hidden: int = HEAD_HIDDEN
     reward_epochs: int = 1

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from replaytree.data import load_data
+from replaytree.errors import ConfigError
 from replaytree.networks.trie import PrefixNetwork
 from replaytree.space import LayerSpace, xu24
 from replaytree.training import loop
 from replaytree.training.loop import Training
-from replaytree.training.precision import Precision, whole_float32
+from replaytree.training.precision import Precision, cpu_has_bfloat16, whole_float32
 from replaytree.training.recipe import Recipe
 from replaytree.training.step import Step
 
@@ -41,6 +42,53 @@ def test_other_devices_compute_in_float32(monkeypatch):
     assert [str(Precision.of(torch.device(name))) for name in ("cpu", "mps")] == ["float32", "float32"]
     monkeypatch.setattr(torch.version, "hip", "6.4")
     assert str(Precision.of(torch.device("cuda:0"))) == "bfloat16"
+
+
+def test_the_wanted_precision_is_taken_on_every_device_that_has_it(monkeypatch):
+    assert [str(Precision.of(CPU, wanted)) for wanted in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    gpu = torch.device("cuda:1")
+    assert str(Precision.of(gpu, "float32")) == "float32"
+    assert str(Precision.of(gpu, "bfloat16")) == "bfloat16"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert str(Precision.of(gpu, "float32")) == "float32"
+    with pytest.raises(ConfigError, match=r"^cuda:1 has no bfloat16; leave out --precision"):
+        Precision.of(gpu, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [({}, False), ({"avx512_f": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)],
+)
+def test_a_cpu_has_bfloat16_where_torch_says_so(monkeypatch, known, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert cpu_has_bfloat16() is expected
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not cpu_has_bfloat16()
+
+
+def test_a_training_in_bfloat16_rounds_and_goes_on_to_the_bit():
+    data = load_data("digits", train_limit=100)
+    space = LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=2)
+
+    def trained(precision, *, stops=(2,)):
+        state = None
+        for until in stops:
+            torch.manual_seed(0)
+            recipe = Recipe(batch_size=50, precision=precision)
+            training = Training(PrefixNetwork(space, [(0, 3)], 10), data, epochs=2, recipe=recipe, seed=0)
+            if state is not None:
+                training.load_state_dict(state)
+            training.run(until=until)
+            state = copy.deepcopy(training.state_dict())
+        return torch.cat([each.flatten() for each in training._network.parameters()])
+
+    usual, rounded = trained(None), trained("bfloat16")
+    torch.testing.assert_close(trained("float32"), usual, rtol=0, atol=0)
+    torch.testing.assert_close(trained("bfloat16", stops=(1, 2)), rounded, rtol=0, atol=0)
+    # A bfloat16 has 8 bits of precision: about 0.004 of what weights are changed by.
+    assert 1e-5 < (rounded - usual).abs().max() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -137,7 +185,7 @@ def test_a_step_whose_gradients_overflow_changes_nothing_but_the_factor(monkeypa
 
 
 def test_a_training_goes_on_with_its_factor(monkeypatch):
-    monkeypatch.setattr(loop, "Step", lambda *given, **named: Step(*given, **named, precision=HALF))
+    monkeypatch.setattr(loop, "Step", lambda *given, **named: Step(*given, **{**named, "precision": HALF}))
     data = load_data("digits", train_limit=100)
     space = LayerSpace(xu24(0.25), input_shape=(1, 8, 8), num_classes=10, max_layers=1)
 

@@ -87,6 +87,9 @@ def test_padding_and_flips_are_in_model_files_where_they_are_not_as_they_always_
     changed = Recipe.full(digits, RetrainOptions(padding="reflect", flip=True, alternate_flip=True))
     more = {"padding": "reflect", "flip": True, "alternate_flip": True}
     assert changed.values() == usual.values() | more
+    assert Recipe.full(digits, RetrainOptions(precision="bfloat16")).values() == usual.values() | {
+        "precision": "bfloat16"
+    }
     assert Recipe.full(digits, RetrainOptions(compile=True)) == replace(usual, compile=True)
     assert replace(usual, compile=True).values() == usual.values()
 
