@@ -181,6 +181,16 @@ FROM class_results c LEFT JOIN models m ON m.id = c.model_id LEFT JOIN searches 
 WHERE m.id IS NULL OR COALESCE(m.search_id, 0) <> COALESCE(c.search_id, 0)
 ORDER BY c.model_id
 """,
+    "class of class results": """
+SELECT COALESCE(s.name, '?') AS search, NULL AS node_id, NULL AS episode,
+       'classes that have a row for themselves' AS expected, c.actual || ' as ' || c.predicted AS found
+FROM class_results c LEFT JOIN searches s ON s.id = c.search_id
+WHERE NOT EXISTS (SELECT 1 FROM class_results d WHERE d.model_id = c.model_id AND d.part = c.part
+                  AND d.actual = c.actual AND d.predicted = c.actual)
+   OR NOT EXISTS (SELECT 1 FROM class_results d WHERE d.model_id = c.model_id AND d.part = c.part
+                  AND d.actual = c.predicted AND d.predicted = c.predicted)
+ORDER BY c.id
+""",
     "images of class results": """
 SELECT COALESCE(s.name, '?') AS search, m.node_id, NULL AS episode,
        CASE WHEN c.part = 'test' THEN m.test_image_count ELSE m.validation_image_count END AS expected, c.n AS found

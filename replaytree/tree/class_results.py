@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from replaytree.border import told
 from replaytree.class_figures import class_figures, macro_f1
+from replaytree.errors import StorageError
 from replaytree.records import Part
 from replaytree.tree.engine import reading
 from replaytree.tree.schema import IN_AT_ONCE, class_results
@@ -150,6 +152,11 @@ def _of_rows(rows: Sequence[Any]) -> ClassResults:
     counts = [[0] * len(classes) for _ in classes]
     pictures: dict[Pair, bytes] = {}
     for row in rows:
+        if unknown := sorted({row.actual, row.predicted} - number.keys()):
+            raise StorageError(
+                f"the database has answers of a class {told(unknown[0])} for model {row.model_id}, which has no such "
+                f"class; `replaytree db check` says where"
+            )
         pair = number[row.actual], number[row.predicted]
         counts[pair[0]][pair[1]] = row.image_count
         if row.pictures is not None:

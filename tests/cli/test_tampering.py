@@ -70,8 +70,6 @@ LEGAL = {
     ("models", "validation_accuracy"): ("null", "half"),
     ("models", "validation_image_count"): ("null",),
     ("models", "training_json"): ("null", "object"),
-    ("class_results", "actual"): (*ANY_TEXT, "empty"),
-    ("class_results", "predicted"): (*ANY_TEXT, "empty"),
     ("class_results", "pictures"): ("null", "blob"),
 }
 

@@ -1,6 +1,7 @@
 import pytest
 from sqlalchemy import text
 
+from replaytree.errors import StorageError
 from replaytree.tree import (
     ClassResults,
     check,
@@ -109,6 +110,8 @@ def test_they_are_carried_with_their_search(tree, golden, tmp_path):
 @pytest.mark.parametrize(("statement", "what"), [
     ("UPDATE class_results SET image_count = 7 WHERE actual = 'cat' AND predicted = 'cat'", "images of class results"),
     ("UPDATE class_results SET search_id = NULL", "model of class results"),
+    ("UPDATE class_results SET actual = 'cow' WHERE actual = 'dog' AND predicted = 'cat'", "class of class results"),
+    ("UPDATE class_results SET predicted = 'cow' WHERE actual = 'dog' AND predicted = 'cat'", "class of class results"),
 ])  # fmt: skip
 def test_check_finds_what_contradicts_its_model(tree, statement, what):
     add(tree)
@@ -116,3 +119,15 @@ def test_check_finds_what_contradicts_its_model(tree, statement, what):
         connection.execute(text(statement))
     found = check(tree.engine)
     assert [problem.invariant for problem in found] == [what]
+
+
+def test_answers_of_a_class_that_a_model_does_not_have_are_refused(tree):
+    add(tree)
+    with writing(tree.engine) as connection:
+        connection.execute(
+            text("UPDATE class_results SET predicted = 'cow' WHERE actual = 'dog' AND predicted = 'cat'")
+        )
+    with pytest.raises(
+        StorageError, match=r"a class 'cow' for model 1, which has no such class; `replaytree db check`"
+    ):
+        stored(tree.engine)
