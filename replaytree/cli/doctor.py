@@ -64,7 +64,7 @@ def _devices() -> list[Finding]:
     fix = "for CIFAR-10 at full width use a machine with a CUDA GPU; here, --width 0.25 and --train-limit 5000"
     here = f"{devices[0]}, {Threads.of()}, trains in {Precision.of(torch.device(devices[0]))}"
     if devices[0] == "cpu" and cpu_has_bfloat16():
-        here += " (it has bfloat16, too: retrain --precision bfloat16 is faster for wide networks)"
+        here += " and has bfloat16 (retrain --precision bfloat16: faster for wide networks)"
     return [Finding("device", True, f"{here}; no CUDA GPU: {why_no_gpu()}", fix)]
 
 

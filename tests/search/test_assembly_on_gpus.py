@@ -49,8 +49,13 @@ def test_doctor_says_what_each_gpu_trains_in(monkeypatch):
     from replaytree.cli.doctor import _devices
 
     monkeypatch.setattr("replaytree.cli.doctor.can_fuse", lambda device: device.index == 1)
-    [found] = _devices()
-    assert "trains in float32; no CUDA GPU: " in found.found
+    for own, told in (
+        (False, ""),
+        (True, " and has bfloat16 (retrain --precision bfloat16: faster for wide networks)"),
+    ):
+        monkeypatch.setattr("replaytree.cli.doctor.cpu_has_bfloat16", lambda own=own: own)
+        [found] = _devices()
+        assert f"trains in float32{told}; no CUDA GPU: " in found.found
     gpu(monkeypatch, (9, 0))
     [found] = _devices()
     assert "cuda:1 (" in found.found
