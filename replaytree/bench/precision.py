@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import get_args
@@ -12,6 +13,7 @@ import torch
 from replaytree.config.retraining import PrecisionName
 from replaytree.deliver.baseline_networks import BASELINES
 from replaytree.networks.trie import SingleHead
+from replaytree.records import Shape
 from replaytree.space import Graph, LayerSpace, xu24
 from replaytree.space.building import build_graph
 from replaytree.training.precision import Precision
@@ -49,12 +51,12 @@ def precision_costs(*, rounds: int, batch: int = FULL_BATCH) -> list[PrecisionCo
     """Of two chains of xu24 and of the baselines, at three widths where they have such, on images as CIFAR-10's."""
     costs = []
     for (name, width), graph in _graphs().items():
-        steps = {wanted: _step(graph, wanted, batch) for wanted in get_args(PrecisionName)}
+        steps = {wanted: training_step(graph, wanted, shape=SHAPE, batch=batch) for wanted in get_args(PrecisionName)}
         spent: dict[str, list[float]] = {wanted: [] for wanted in steps}
         for turn in range(WARM_UP + rounds):
-            for wanted, (step, *inputs) in steps.items():
+            for wanted, step in steps.items():
                 started = time.process_time()
-                step(*inputs)
+                step()
                 spent[wanted] += [time.process_time() - started] if turn >= WARM_UP else []
         milliseconds = {wanted: 1e3 * median(each) for wanted, each in spent.items()}
         costs.append(PrecisionCost(name, width, graph.flops, milliseconds["float32"], milliseconds["bfloat16"]))
@@ -73,12 +75,13 @@ def _graphs() -> dict[tuple[str, float], Graph]:
     return graphs
 
 
-def _step(graph: Graph, wanted: PrecisionName, batch: int) -> tuple[Step, torch.Tensor, torch.Tensor]:
-    """A step of a network as a retraining takes it, with what it reads."""
+def training_step(graph: Graph, wanted: PrecisionName | None, *, shape: Shape, batch: int) -> Callable[[], None]:
+    """A call that takes a step of a network as a retraining takes it, on images (C, H, W) that are noise."""
     torch.manual_seed(0)
     network = SingleHead(build_graph(graph)).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True, fused=True)
     precision = Precision.of(CPU, wanted)
     step = Step(network, optimizer, label_smoothing=0.1, capture=False, device=CPU, precision=precision)
-    images_BCHW = torch.randn(batch, *SHAPE).contiguous(memory_format=torch.channels_last)
-    return step, images_BCHW, torch.arange(batch) % CLASSES
+    images_BCHW = torch.randn(batch, *shape).contiguous(memory_format=torch.channels_last)
+    labels_B = torch.arange(batch) % 2
+    return lambda: step(images_BCHW, labels_B)

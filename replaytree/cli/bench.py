@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from replaytree.cli.bench_baselines import baselines
 from replaytree.cli.bench_differentiable import differentiable
 from replaytree.cli.bench_evaluator import evaluator, truth_table
 from replaytree.cli.bench_figures import Json, finish
@@ -78,6 +79,7 @@ bench.command()(spaces)
 bench.command()(sharing)
 bench.command()(latency)
 bench.command()(precision)
+bench.command()(baselines)
 bench.command()(recurrent)
 bench.command()(text)
 bench.command("digits-table")(digits_table)
