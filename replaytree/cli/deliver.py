@@ -120,6 +120,9 @@ def retrain(
     If there are test images, it trains on the train and validation images together, otherwise on the train images only.
     Of a text it trains on the train words; the validation words say when to begin to average.
     """
+    if name is None:
+        _require_choice(node=node, path=path, dataset=dataset, space=space, data_dir=data_dir)
+    # Torch takes seconds to import.
     from replaytree.data import ImageData, mirroring_notes
     from replaytree.deliver import retrain as train
     from replaytree.deliver import store, training_text
@@ -207,17 +210,18 @@ def export(
 
     An int8 file does not equal it: its accuracy is told beside that of the trained one.
     """
+    is_file = Path(name).suffix == ".safetensors"
+    weights = Path(name) if is_file else _weights(name, storage, node=node, seed=seed)
+    # Torch takes seconds to import.
     from replaytree.deliver import Int8Options, data_again, format_of
     from replaytree.deliver import export as write
     from replaytree.deliver.load import require_file
     from replaytree.deliver.weights import read_weights
 
     form = form or format_of(out)
-    if Path(name).suffix == ".safetensors":
-        weights = Path(name)
+    if is_file:
         require_file(weights)
     else:
-        weights = _weights(name, storage, node=node, seed=seed)
         data_dir = data_dir or tree_of(storage, name).info().config.source.data_dir
         if not weights.exists():
             again = command("retrain", name, storage=storage, data_dir=data_dir)
@@ -282,6 +286,22 @@ def _weights(name: str, storage: str | None, *, node: str | None, seed: int | No
     return Path(model.weights_path)
 
 
+def _require_choice(
+    *, node: str | None, path: str | None, dataset: str | None, space: str | None, data_dir: str | None
+) -> None:
+    """ConfigError and others, before torch is loaded, for what no network can be trained from without a search."""
+    from replaytree.space.usual import with_task_space
+
+    if dataset is None or path is None:
+        raise ConfigError(
+            "there is nothing to train: give the name of a search (`replaytree list`), or --dataset and --path"
+        )
+    if node is not None:
+        raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
+    given = {"dataset": dataset, "data_dir": data_dir, **({} if space is None else {"space": space})}
+    with_task_space(given)
+
+
 def _subject(
     name: str | None,
     storage: str | None,
@@ -315,12 +335,8 @@ def _subject(
             tree, node=node, path=path, space_options=layers, train_limit=train_limit, skip_bad=skip_bad,
             data_dir=data_dir,
         )  # fmt: skip
-    if dataset is None or path is None:
-        raise ConfigError(
-            "there is nothing to train: give the name of a search (`replaytree list`), or --dataset and --path"
-        )
-    if node is not None:
-        raise ConfigError(f"--node {node} is a node of a search; give the search's name, too")
+    assert dataset is not None, "it was looked for"
+    assert path is not None, "there is one beside a data set"
     options: dict[str, Any] = {
         "dataset": dataset, "image_size": None if image_size is None else stored_size(image_size),
         "resize": resize or "squash", "channel_axis": channel_axis, "train_limit": train_limit, "val_fraction": 0.1,

@@ -52,10 +52,10 @@ def _with_preset(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     dataset = given.get("dataset", "digits")
     trainings = _trainings(dataset, values["trainings"], values["episodes"], values["hours"])
     found = with_preset(values["preset"], given, trainings=trainings or values["episodes"])
-    if "space" in found or "dataset" not in found:
+    if "dataset" not in found:
         return found
-    # Here, because it loads torch, which takes seconds, and a run on the usual images needs no look at them.
-    from replaytree.search.tasks import with_task_space
+    # Here, because it loads the spaces.
+    from replaytree.space.usual import with_task_space
 
     return with_task_space(found)
 

@@ -9,13 +9,14 @@ from replaytree.data.decode import read_images
 from replaytree.data.hub import is_hub
 from replaytree.data.images import Fingerprint, ImageData
 from replaytree.data.load import Data, load_again, load_data, load_source
-from replaytree.data.load_text import load_text, read_part, task_of
-from replaytree.data.named import NAMED, NamedDataSet, data_folder, found
-from replaytree.data.named_texts import TEXTS, NamedText, texts_found
-from replaytree.data.place import KNOWN, find_source, stored_path
+from replaytree.data.load_text import load_text, read_part
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.text import END, UNKNOWN, TextData, TextFingerprint
 from replaytree.data.transforms import with_transforms
+from replaytree.sources.named import NAMED, NamedDataSet, data_folder, found
+from replaytree.sources.named_texts import TEXTS, NamedText, texts_found
+from replaytree.sources.place import KNOWN, find_source, stored_path
+from replaytree.sources.task import task_of
 
 __all__ = [
     "END",

@@ -13,9 +13,9 @@ import numpy as np
 
 from replaytree.data.arrays import ArrayForm, Pair, later_part
 from replaytree.data.images import ImageData, Labelled, SourceImages
-from replaytree.data.names import as_text, count_of, some
 from replaytree.data.twins import twin_notes
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, count_of, some
 
 ARRAYS, ARRAY = ".npz", ".npy"
 _WORDS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}

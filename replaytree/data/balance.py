@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from replaytree.data.images import ImageData
-from replaytree.data.named import NAMED
-from replaytree.data.names import count_of
+from replaytree.sources.named import NAMED
+from replaytree.sources.names import count_of
 
 # The names of classes of signs, in any script that has an order of its own.
 _NUMBERS = {"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", *map(str, range(10))}

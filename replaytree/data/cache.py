@@ -21,20 +21,10 @@ from replaytree.data.decode import Decoded, read_images
 from replaytree.data.deep import Range
 from replaytree.data.resize import SQUASH, Sides
 from replaytree.data.threaded import over_files
+from replaytree.sources.named import cache_folder
 
 MOST_BYTES = 4 << 30
 _VERSION = 3
-
-
-def cache_folder() -> Path:
-    """replaytree's folder in the user's cache: $XDG_CACHE_HOME, ~/.cache, or the temporary folder without a home."""
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    if chosen:
-        return Path(chosen) / "replaytree"
-    try:
-        return Path.home() / ".cache" / "replaytree"
-    except RuntimeError:  # neither HOME nor an entry in the user database, as in many containers
-        return Path(tempfile.gettempdir()) / f"replaytree-{os.getuid()}"
 
 
 def decode_cached(

@@ -12,7 +12,6 @@ from replaytree.config.source import Resize
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.layout import Layout, layout_of
-from replaytree.data.names import as_text, some
 from replaytree.data.picture_parts import (
     PicturePart,
     counted,
@@ -24,6 +23,7 @@ from replaytree.data.picture_parts import (
 from replaytree.data.resize import SQUASH, Sides
 from replaytree.data.walk import Found, Walk, dead_links, hidden_folders, is_empty, loose_pictures, subfolders
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, some
 
 DEFAULT_SIDES: Sides = (32, 32)
 

@@ -16,9 +16,9 @@ from replaytree.config.source import Resize
 from replaytree.data.array_form import as_array
 from replaytree.data.decode import plain_picture
 from replaytree.data.deep import grey_values
-from replaytree.data.names import as_text, some
 from replaytree.data.resize import Sides, resized_picture
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, some
 
 _SPLITS = {
     "train": ("train", "training"),

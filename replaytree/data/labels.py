@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence, Set
 import numpy as np
 import torch
 
-from replaytree.data.names import as_text, some
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, some
 
 
 def classes_of(labels: np.ndarray, count: int, classes: Sequence[object] | None) -> tuple[str, ...]:

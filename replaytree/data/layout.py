@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from replaytree.data.names import as_text, quoted, some
 from replaytree.data.walk import loose_pictures, subfolders
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, quoted, some
 
 Part = Literal["train", "val", "test"]
 

@@ -19,11 +19,8 @@ from replaytree.data.array_files import holds_arrays, read_arrays
 from replaytree.data.arrays import ArrayForm
 from replaytree.data.folder import DEFAULT_SIDES, read_folder
 from replaytree.data.images import ImageData, Labelled, SourceImages, Transforms
-from replaytree.data.load_text import load_text, task_of
-from replaytree.data.named import NAMED, data_folder, read_named, tree_of
-from replaytree.data.named_texts import TEXTS
-from replaytree.data.names import as_text, some
-from replaytree.data.place import find_source, source_name
+from replaytree.data.load_text import load_text
+from replaytree.data.read_named import read_named
 from replaytree.data.resize import SQUASH, resized_images
 from replaytree.data.split import stratified_split, stratified_subset
 from replaytree.data.table import is_table, read_table
@@ -31,6 +28,11 @@ from replaytree.data.text import TextData
 from replaytree.data.transforms import with_transforms
 from replaytree.errors import DataError
 from replaytree.metric import Task
+from replaytree.sources.named import NAMED, data_folder, tree_of
+from replaytree.sources.named_texts import TEXTS
+from replaytree.sources.names import as_text, some
+from replaytree.sources.place import find_source, source_name
+from replaytree.sources.task import task_of
 
 Data = ImageData | TextData
 """What a search is made on."""

@@ -5,32 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from replaytree.data.named import NAMED, data_folder
-from replaytree.data.named_texts import TEXTS, holds_text, read_text, text_files
-from replaytree.data.names import as_text, quoted
-from replaytree.data.place import find_source, source_name
 from replaytree.data.text import TextData
 from replaytree.errors import DataError
-from replaytree.metric import Task
+from replaytree.sources.named import data_folder
+from replaytree.sources.named_texts import TEXTS, read_text, text_files
+from replaytree.sources.names import as_text, quoted
+from replaytree.sources.place import find_source, source_name
 
 DataDir = str | os.PathLike[str] | None
-
-
-def task_of(dataset: str | os.PathLike[str], *, data_dir: DataDir = None, task: Task | None = None) -> Task:
-    """`text` for a named text and for a folder with train.txt and valid.txt, else `images`; or the `task` asked for.
-
-    DataError where a name is known to be of the other one.
-    """
-    name = os.fspath(dataset)
-    if name in NAMED or name in TEXTS:
-        own: Task = "text" if name in TEXTS else "images"
-        if task not in (None, own):
-            raise DataError(f"task is {task}, and {name} is known to be {own}; leave out --task, or choose another")
-        return own
-    if task is not None:
-        return task
-    source = find_source(name, data_dir)
-    return "text" if source.is_dir() and holds_text(source) else "images"
 
 
 def load_text(

@@ -18,10 +18,10 @@ from replaytree.data.cache import decode_cached
 from replaytree.data.decode import Decoded
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
-from replaytree.data.names import as_text, count_of, some, within
 from replaytree.data.resize import Sides
 from replaytree.data.twins import twin_notes
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, count_of, some, within
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from replaytree.config.source import Resize
 from replaytree.data.deep import Range
 from replaytree.data.images import Labelled, SourceImages
 from replaytree.data.layout import Part, part_of
-from replaytree.data.names import as_text, count_of, some
 from replaytree.data.picture_parts import PicturePart, decoded_part, decoded_parts, refused_later, require_pictures
 from replaytree.data.resize import Sides
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, count_of, some
 
 TABLE = ".csv"
 # What the columns are called, the usual name first.

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replaytree.data.names import count_of
 from replaytree.errors import DataError
 from replaytree.records import Shape
+from replaytree.sources.names import count_of
 
 UNKNOWN, END = "<unk>", "<eos>"
 """What stands for a word that is not in the vocabulary, and for the end of a line."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from replaytree.data.images import Labelled
-from replaytree.data.names import count_of
+from replaytree.sources.names import count_of
 
 
 def twin_notes(parts: Sequence[tuple[str, Labelled, Sequence[str]]], *, shown: Callable[[str], str] = str) -> list[str]:

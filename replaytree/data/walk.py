@@ -19,8 +19,8 @@ from pathlib import Path
 from PIL import Image
 
 from replaytree.data.decode import reason
-from replaytree.data.names import as_text, count_of
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text, count_of
 
 MOST_ENTRIES = 5_000_000
 MOST_SECONDS = 300.0

@@ -14,13 +14,13 @@ from typing import Protocol
 from torch import Tensor
 
 from replaytree.data import ImageData, stratified_subset
-from replaytree.data.names import count_of
 from replaytree.deliver.deployed import Deployed, accuracy, batched_logits
 from replaytree.deliver.description import Accuracies, Description
 from replaytree.deliver.onnx_int8 import OnnxInt8
 from replaytree.deliver.tflite_int8 import TfliteInt8
 from replaytree.deliver.verification import Calibrated, Verification
 from replaytree.errors import ConfigError, ModelError
+from replaytree.sources.names import count_of
 
 INT8_FLAGS = "--calibration-images, --max-drop and --accept-drop"
 

@@ -6,13 +6,13 @@ import os
 import stat
 from pathlib import Path
 
-from replaytree.data.names import did_you_mean
 from replaytree.deliver.made import AnyModel, model_of
 from replaytree.deliver.onnx_file import read_onnx
 from replaytree.deliver.pt2_file import read_pt2
 from replaytree.deliver.tflite_int8 import read_tflite
 from replaytree.deliver.weights import read_weights, weights_of_python
 from replaytree.errors import ModelError
+from replaytree.sources.names import did_you_mean
 
 SUFFIXES = (".safetensors", ".onnx", ".pt2", ".py", ".tflite")
 

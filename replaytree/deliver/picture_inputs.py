@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from replaytree.data.names import did_you_mean
 from replaytree.data.walk import is_picture
 from replaytree.deliver.pictures import find_pictures, is_array
 from replaytree.errors import DataError
+from replaytree.sources.names import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import torch
 
 from replaytree.data import match_channels, read_images
 from replaytree.data.array_files import ARRAY, ARRAYS, image_arrays
-from replaytree.data.names import as_text
 from replaytree.data.walk import Walk
 from replaytree.deliver.model import Model
 from replaytree.errors import ConfigError, DataError
+from replaytree.sources.names import as_text
 
 _CHUNK = 512
 

@@ -13,7 +13,6 @@ import torch
 from sqlalchemy import Engine
 
 from replaytree.data import Data, ImageData, TextData, load_source
-from replaytree.data.names import as_text
 from replaytree.deliver.description import Description
 from replaytree.deliver.full_training import EpochDone, FullTraining, differing
 from replaytree.deliver.made import AnyDeployed, AnyModel, model_of
@@ -24,6 +23,7 @@ from replaytree.deliver.weights import read_weights, write_weights
 from replaytree.deliver.writing import only_writer, require_folder, require_target
 from replaytree.errors import ConfigError, DataError, ModelError, ReplayTreeError
 from replaytree.memory import is_out_of_memory
+from replaytree.sources.names import as_text
 from replaytree.training import Recipe, Threads
 from replaytree.tree import ClassResults, list_models, record_model
 

@@ -20,13 +20,14 @@ from replaytree.data.arrays import ArrayForm
 from replaytree.data.folder import read_part
 from replaytree.data.images import Labelled
 from replaytree.data.layout import layout_of
-from replaytree.data.named import labelled, tree_of
-from replaytree.data.named_texts import holds_text, text_files
-from replaytree.data.names import count_of
+from replaytree.data.read_named import labelled
 from replaytree.data.resize import resized_images
 from replaytree.data.table import is_table, read_table_part, table_parts
 from replaytree.data.twins import pixel_keys
 from replaytree.errors import DataError
+from replaytree.sources.named import tree_of
+from replaytree.sources.named_texts import holds_text, text_files
+from replaytree.sources.names import count_of
 
 _log = logging.getLogger("replaytree")
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from replaytree.data.named_texts import read_text
-from replaytree.data.names import count_of, did_you_mean
 from replaytree.data.text import END, UNKNOWN, lines
 from replaytree.deliver.deployed_text import ROWS, DeployedText, text_likelihood
 from replaytree.deliver.description import Description
 from replaytree.errors import ConfigError, DataError, ModelError
 from replaytree.networks.reading import Reading
+from replaytree.sources.named_texts import read_text
+from replaytree.sources.names import count_of, did_you_mean
 from replaytree.training.diverged import Diverged
 
 

@@ -19,12 +19,12 @@ from torch import Tensor
 from replaytree.config import Budget, EvaluatorName
 from replaytree.config.weights import WeightOptions
 from replaytree.data import Data, ImageData
-from replaytree.data.names import count_of
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
 from replaytree.evaluate.supernets import require_supernet, supernet_of
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
+from replaytree.sources.names import count_of
 from replaytree.space import prefixes
 from replaytree.space.graph_space import require_graphs
 from replaytree.space.trie import TrieCost, trie_cost

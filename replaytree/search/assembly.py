@@ -15,7 +15,6 @@ import torch
 from replaytree.config import EvaluatorName, SearchConfig
 from replaytree.data import KNOWN, Data, ImageData, TextData, as_data, load_source, stored_path
 from replaytree.data.images import Transforms
-from replaytree.data.place import bare_name
 from replaytree.errors import ConfigError, SearchExists
 from replaytree.evaluate import (
     EVALUATORS,
@@ -43,11 +42,13 @@ from replaytree.search.searched_space import (
     within_limits,
     without_limits,
 )
-from replaytree.search.tasks import require_fitting, with_task_space
+from replaytree.search.tasks import require_fitting
 from replaytree.search.workforce import cluster_for, require_able, with_ahead, workers_for
+from replaytree.sources.place import bare_name
 from replaytree.space import ConstrainedSpace, CustomLayer, LayerSpace, SoftReward
 from replaytree.space.catalogue import all_options
 from replaytree.space.graph_space import final_space, require_networks
+from replaytree.space.usual import with_task_space
 from replaytree.training import Precision, Recipe, Threads, resolve_device, using
 from replaytree.training.recipe import with_batches, with_columns
 from replaytree.tree import ReplayTree, search_names, usable_name

@@ -12,9 +12,9 @@ from replaytree.config.recipe import ClassWeights
 from replaytree.config.retraining import Padding, PrecisionName, RetrainOptions, ScheduleName
 from replaytree.data import Data, ImageData, TextData
 from replaytree.data.augment import require_reflection
-from replaytree.data.names import count_of
 from replaytree.errors import ConfigError
 from replaytree.networks.trie import DISCOUNT
+from replaytree.sources.names import count_of
 from replaytree.space.trie import HEAD_HIDDEN
 from replaytree.training.schedule import cosine, one_cycle
 

@@ -50,6 +50,12 @@ def imported(folder, *words):
         (["spaces"], 0),
         (["describe", "--path", "poster"], 0),
         (["run", "--space", "x"], 2),
+        (["run", "--dataset", "nope"], 2),
+        (["run", "--dataset", "digits", "--strategy", "nope"], 2),
+        (["run", "--dataset", "ptb", "--space", "xu24"], 2),
+        (["retrain", "--dataset", "nope", "--path", "conv32k3"], 2),
+        (["retrain", "--dataset", "digits", "--path", "conv32k3", "--space", "nope"], 2),
+        (["retrain", "--dataset", "digits"], 2),
     ],
     ids=str,
 )
@@ -61,6 +67,7 @@ def test_looking_at_a_database_imports_sqlalchemy_alone(replaytree, here):
     assert replaytree("run", "--name", "a", "--trainings", 1, "--epochs", 1, "--train-limit", 200, "--quiet")[0] == 0
     for words in (["list"], ["best", "a"], ["list", "--json"], ["resume", "a"]):
         assert imported(here, *words) == ({"sqlalchemy"}, 0), words
+    assert imported(here, "export", "a", "--out", "a.onnx") == ({"sqlalchemy"}, 2), "nothing is retrained"
 
 
 def test_a_search_of_digits_waits_neither_for_torchvision_nor_for_scikit_learn(here):

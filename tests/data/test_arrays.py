@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from replaytree.data import as_data, from_arrays, load_data
-from replaytree.data.named import digits_to_bytes
+from replaytree.data.read_named import digits_to_bytes
 from replaytree.errors import DataError
 
 IMAGES = np.arange(4 * 6 * 8 * 3, dtype=np.uint8).reshape(4, 6, 8, 3)

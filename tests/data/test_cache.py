@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 from replaytree.data import cache as cache_module
-from replaytree.data.cache import cache_folder, content_hashes, decode_cached
+from replaytree.data.cache import content_hashes, decode_cached
 from replaytree.data.folder import read_folder, read_part
+from replaytree.sources.named import cache_folder
 
 
 def read(folder, **options):

@@ -6,8 +6,8 @@ import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
-from replaytree.data.names import as_text
 from replaytree.errors import DataError
+from replaytree.sources.names import as_text
 
 PARTS = ("train", "valid", "test")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from replaytree.data.names import did_you_mean, near_path
+from replaytree.sources.names import did_you_mean, near_path
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import difflib
 import os
 from pathlib import Path
 
-from replaytree.data.named import NAMED
-from replaytree.data.named_texts import TEXTS
-from replaytree.data.names import as_text, near_path
 from replaytree.errors import DataError
+from replaytree.sources.named import NAMED
+from replaytree.sources.named_texts import TEXTS
+from replaytree.sources.names import as_text, near_path
 
 KNOWN = (*NAMED, *TEXTS)
 """The data sets known by name, of images and of text."""

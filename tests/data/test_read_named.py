@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from replaytree.data.named import NAMED, data_folder, digits_to_bytes, found, read_named
+from replaytree.data.read_named import digits_to_bytes, read_named
 from replaytree.errors import DataError
+from replaytree.sources.named import NAMED, data_folder, found
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_digits_are_those_of_scikit_learn_wherever_its_file_is(tmp_path, monkeyp
     its, read = load_digits(), read_named("digits", tmp_path)
     assert (read.images_NCHW[:, 0].numpy() == digits_to_bytes(its.images)).all()
     assert (read.labels_N.numpy() == its.target).all()
-    monkeypatch.setattr("replaytree.data.named.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("replaytree.data.read_named.importlib.util.find_spec", lambda name: None)
     other = read_named("digits", tmp_path)
     assert (other.images_NCHW == read.images_NCHW).all()
     assert (other.labels_N == read.labels_N).all()

@@ -1,25 +1,15 @@
-"""The data sets known by name: where their files are, and their train split as tensors. The test split is not read.
-
-Shapes: N images, C channels, H rows, W columns.
-"""
+"""The data sets of images known by name, and where their files are."""
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from replaytree.data.cache import cache_folder
-from replaytree.data.images import Labelled
-from replaytree.errors import DataError
-
-_DIGITS = tuple("0123456789")
+DIGITS = tuple("0123456789")
 _MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
@@ -50,14 +40,14 @@ class NamedDataSet:
 
 
 NAMED: dict[str, NamedDataSet] = {
-    "digits": NamedDataSet(side=8, crop_padding=1, flip=False, classes=_DIGITS),
+    "digits": NamedDataSet(side=8, crop_padding=1, flip=False, classes=DIGITS),
     "mnist": NamedDataSet(
         side=28,
         crop_padding=2,
         flip=False,
         reader="MNIST",
         files=tuple(f"MNIST/raw/{file}" for file in _MNIST_FILES),
-        classes=_DIGITS,
+        classes=DIGITS,
     ),
     "fashion-mnist": NamedDataSet(
         side=28,
@@ -87,9 +77,20 @@ NAMED: dict[str, NamedDataSet] = {
         archive="cifar-100-python.tar.gz",
     ),
     "svhn": NamedDataSet(
-        side=32, crop_padding=4, flip=False, reader="SVHN", files=("train_32x32.mat",), classes=_DIGITS
+        side=32, crop_padding=4, flip=False, reader="SVHN", files=("train_32x32.mat",), classes=DIGITS
     ),
 }
+
+
+def cache_folder() -> Path:
+    """replaytree's folder in the user's cache: $XDG_CACHE_HOME, ~/.cache, or the temporary folder without a home."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    if chosen:
+        return Path(chosen) / "replaytree"
+    try:
+        return Path.home() / ".cache" / "replaytree"
+    except RuntimeError:  # neither HOME nor an entry in the user database, as in many containers
+        return Path(tempfile.gettempdir()) / f"replaytree-{os.getuid()}"
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -107,74 +108,6 @@ def found(data_dir: str | os.PathLike[str] | None = None) -> dict[str, bool]:
 def tree_of(name: str, root: Path) -> Path | None:
     """The folder of a named data set if it is stored as an image folder: `root`/`name`/train/<class>/*."""
     return root / name if (root / name / "train").is_dir() else None
-
-
-def read_named(name: str, root: Path) -> Labelled:
-    """The train split of a named data set, from torchvision's files under `root`, downloaded if missing."""
-    known = NAMED[name]
-    if known.reader is None:
-        return _read_digits()
-    dataset = _open(name, root)
-    return labelled(name, dataset, known.classes or tuple(dataset.classes))
-
-
-def labelled(name: str, dataset: Any, classes: tuple[str, ...]) -> Labelled:
-    """A split of a named data set as tensors, from torchvision's data set of it."""
-    images = torch.as_tensor(dataset.data)
-    labels = dataset.labels if name == "svhn" else dataset.targets
-    if images.ndim == 3:
-        images_NCHW = images[:, None]
-    elif images.shape[1] == 3:
-        images_NCHW = images
-    else:
-        images_NCHW = images.permute(0, 3, 1, 2)
-    return Labelled(classes, images_NCHW.contiguous(), torch.as_tensor(np.asarray(labels), dtype=torch.int64))
-
-
-def digits_to_bytes(values: np.ndarray) -> np.ndarray:
-    """Grey values 0..16 -> uint8 0..255, rounded."""
-    return np.rint(values * (255 / 16)).astype(np.uint8)
-
-
-def _read_digits() -> Labelled:
-    values_NV = _digits_file()
-    images_NCHW = torch.from_numpy(digits_to_bytes(values_NV[:, :-1].reshape(-1, 1, 8, 8)))
-    return Labelled(_DIGITS, images_NCHW, torch.from_numpy(values_NV[:, -1].astype(np.int64)))
-
-
-def _digits_file() -> np.ndarray:
-    """Rows of 64 grey values and the digit, from the file of scikit-learn, whose import takes 40 times as long."""
-    package = importlib.util.find_spec("sklearn")
-    for folder in (package.submodule_search_locations or ()) if package else ():
-        file = Path(folder, "datasets", "data", "digits.csv.gz")
-        if file.is_file():
-            with gzip.open(file, "rt") as rows:
-                return np.loadtxt(rows, delimiter=",")
-    # Another layout of the package.
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    return np.column_stack([digits.data, digits.target])
-
-
-def _open(name: str, root: Path) -> Any:
-    known = NAMED[name]
-    train: dict[str, Any] = {"split": "train"} if name == "svhn" else {"train": True}
-    complete = all((root / file).is_file() for file in known.files)
-    try:
-        return known.read(root, download=not complete, **train)
-    except (OSError, RuntimeError, ValueError, AssertionError, EOFError, IndexError) as error:
-        if complete:
-            raise DataError(
-                f"the files of {name} under {root} are damaged ({error}); delete them and copy them again: "
-                f"{', '.join(known.files)}"
-            ) from error
-        archive = f" or {known.archive}" if known.archive else ""
-        raise DataError(
-            f"{name} is not under {root}, and its download failed ({error}). Looked there for {name}/train/<class>/* "
-            f"and for {', '.join(known.files)}{archive}. Copy the files there, or say where they are with --data-dir "
-            f"or REPLAYTREE_DATA"
-        ) from error
 
 
 def _is_here(name: str, root: Path) -> bool:
