@@ -1,9 +1,9 @@
 """A search and the retraining of what it found, against a hand-made network that is trained for as many seconds.
 
 Both are trained with the recipe of `retrain` on the train and validation images, and measured on the test images. The
-hand-made network has its published size, or the width that the limits of the search allow, and as many whole epochs as
-fit into the processor seconds of search and retraining, one at least. Its learning rate falls to the end, however few
-they are.
+hand-made network has its published size, or the width that the limits of the search allow, and about as many whole
+epochs as fit into the processor seconds of search and retraining, by the time of a few steps, one at least. Its
+learning rate falls to the end, however few they are.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ from replaytree.deliver.final_recipe import full_recipe
 from replaytree.deliver.test_split import has_test_split
 from replaytree.errors import ConfigError
 from replaytree.search.search import Search
+from replaytree.sources.task import task_of
 from replaytree.space import Graph
 from replaytree.space.graph_space import require_networks
 from replaytree.training import Recipe, Threads
 
 CPU = torch.device("cpu")
 FOUND = "found"
+# Processor seconds are those of one thread.
+ONE_THREAD = {"device": "cpu", "threads": 1}
 STEPS = 3
 
 
@@ -85,16 +88,17 @@ def run_job(job: Job) -> Outcome:
     """A search and its answer retrained, and the baseline. ConfigError for images without a test part."""
     require(job)
     begun = time.process_time()
-    options = {"seed": job.seed, "device": "cpu", **dict(job.options)}
+    options = {**dict(job.options), "seed": job.seed, **ONE_THREAD}
     search = Search(name="found", storage="sqlite://", config=SearchConfig.from_options(options))
+    # Before the search, which it may be too narrow for.
+    size = size_of(search.tree) if search.config.space.limits else None
+    [other], _ = baseline_subjects(search.tree, [job.baseline], size=size)
     search.run(hours=job.minutes / 60)
     searched = time.process_time() - begun
     data = search.data
     assert isinstance(data, ImageData), "the searched spaces are of images"
     subject = search_subject(search.tree, require_networks(search.space), data, search.config)
     found = _trained(FOUND, subject, epochs=job.epochs, seed=job.seed, before=searched)
-    size = size_of(search.tree) if search.config.space.limits else None
-    [other], _ = baseline_subjects(search.tree, [job.baseline], size=size)
     epochs = max(1, int(found.seconds / epoch_seconds(other)))
     theirs = _trained(job.baseline, other, epochs=epochs, seed=job.seed)
     trainings = search.training_count
@@ -103,9 +107,14 @@ def run_job(job: Job) -> Outcome:
 
 
 def require(job: Job) -> None:
-    """ConfigError for a baseline that there is not, and for images without a test part."""
+    """ConfigError for a baseline that there is not, for options of the measurement itself, and without test images."""
     baseline(job.baseline)
+    for name in ("seed", *ONE_THREAD):
+        if name in dict(job.options):
+            raise ConfigError(f"{name} is the measurement's own; leave out --option {name}=...")
     source = SearchConfig.from_options(dict(job.options)).source
+    if task_of(str(source.dataset), data_dir=source.data_dir, task=source.task) == "text":
+        raise ConfigError(f"baselines are networks for images, and {source.dataset} is a text; choose images")
     if not has_test_split(str(source.dataset), data_dir=source.data_dir):
         raise ConfigError(f"{source.dataset} has no test images, by which networks are compared; choose other images")
 

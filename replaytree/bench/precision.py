@@ -48,7 +48,7 @@ class PrecisionCost:
 
 
 def precision_costs(*, rounds: int, batch: int = FULL_BATCH) -> list[PrecisionCost]:
-    """Of two chains of xu24 and of the baselines, at three widths where they have such, on images as CIFAR-10's."""
+    """Of two chains of xu24 and the resnets at three widths, and of two baselines as published, for CIFAR-10."""
     costs = []
     for (name, width), graph in _graphs().items():
         steps = {wanted: training_step(graph, wanted, shape=SHAPE, batch=batch) for wanted in get_args(PrecisionName)}

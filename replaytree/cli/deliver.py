@@ -150,7 +150,7 @@ def retrain(
     )  # fmt: skip
     if not quiet:
         mirrored = mirroring_notes(subject.data, flip=full.flip) if isinstance(subject.data, ImageData) else []
-        for note in (*recipe_notes(subject.graph, full, epochs=epochs), *mirrored):
+        for note in (*recipe_notes(subject.graph, full, epochs=epochs, device=place.type), *mirrored):
             say(f"note: {escaped(note)}", error=True)
         say(escaped(training_text(subject)), flush=True)
     for result in results:

@@ -52,12 +52,11 @@ def _with_preset(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     dataset = given.get("dataset", "digits")
     trainings = _trainings(dataset, values["trainings"], values["episodes"], values["hours"])
     found = with_preset(values["preset"], given, trainings=trainings or values["episodes"])
-    if "dataset" not in found:
-        return found
     # Here, because it loads the spaces.
     from replaytree.space.usual import with_task_space
 
-    return with_task_space(found)
+    whole = with_task_space({"dataset": dataset, **found})
+    return whole if "dataset" in found else {name: value for name, value in whole.items() if name != "dataset"}
 
 
 @configured(SearchConfig, by_panel=True, complete=_with_preset)

@@ -66,8 +66,8 @@ class RetrainKeywords(TypedDict, total=False):
     """Let torch compile the network, which takes up to a minute: for long trainings on a GPU."""
 
     precision: Literal["float32", "bfloat16"] | None
-    """Numbers that convolutions and matrix products are computed with. bfloat16 saves time on a CPU that has it,
-    where layers have 32 channels or more."""
+    """Numbers that convolutions and matrix products are computed with. bfloat16 saves time on a CPU that has it
+    (see `doctor`), in dense convolutions of 32 channels or more."""
 
     drop_path: float
     """Drop parts of cells for each image at a rate that rises to this."""

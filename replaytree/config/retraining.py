@@ -81,8 +81,8 @@ class RetrainOptions(Options):
     )
     precision: PrecisionName | None = option(
         None,
-        "Numbers that convolutions and matrix products are computed with. bfloat16 saves time on a CPU that has it, "
-        "where layers have 32 channels or more.",
+        "Numbers that convolutions and matrix products are computed with. bfloat16 saves time on a CPU that has it "
+        "(see `doctor`), in dense convolutions of 32 channels or more.",
         "Training",
         unset="what a GPU is fast in; float32 on a CPU",
     )

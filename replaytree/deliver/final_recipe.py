@@ -15,6 +15,7 @@ from replaytree.errors import ConfigError
 from replaytree.space import Graph
 from replaytree.space.network import Network
 from replaytree.training import Recipe
+from replaytree.training.precision import cpu_has_bfloat16
 from replaytree.training.recipe import retrains_large
 from replaytree.training.schedule import cycle_of
 
@@ -63,9 +64,11 @@ def _refuse(given: RetrainOptions | TextOptions, usual: RetrainOptions | TextOpt
             raise ConfigError(f"{declared.flag} is for {of}, and the data are {data}; leave it out")
 
 
-def recipe_notes(graph: Network, recipe: Recipe, *, epochs: int) -> list[str]:
-    """What of a recipe does nothing for a network, or ends half-way, as sentences."""
+def recipe_notes(graph: Network, recipe: Recipe, *, epochs: int, device: str = "cpu") -> list[str]:
+    """What of a recipe does nothing for a network, ends half-way, or costs time, as sentences."""
     notes = []
+    if recipe.precision == "bfloat16" and device == "cpu" and not cpu_has_bfloat16():
+        notes.append("this CPU has no bfloat16, as far as torch knows, and may take longer than with float32")
     if recipe.drop_path and not graph.may_drop:
         notes.append("this network has no parts that drop-path may drop, so --drop-path does nothing")
     if recipe.auxiliary_weight and not (isinstance(graph, Graph) and graph.auxiliary is not None):

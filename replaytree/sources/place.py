@@ -54,13 +54,7 @@ def stored_path(dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
 
     DataError where there is none.
     """
-    if dataset in KNOWN:
-        return dataset
-    path = _path(dataset)
-    found = _by_name(path, data_dir)
-    if found is None and not _is_source(path):
-        raise DataError(_nowhere(dataset, path, data_dir))
-    return os.path.abspath(found or path)
+    return dataset if dataset in KNOWN else os.path.abspath(find_source(dataset, data_dir))
 
 
 def _path(given: str | os.PathLike[str]) -> Path:

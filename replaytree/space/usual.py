@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from replaytree.metric import Task
 from replaytree.sources.place import KNOWN, source_name
 from replaytree.sources.task import task_of
 from replaytree.space.catalogue import USUAL_SPACES, require_task_of
@@ -14,16 +15,20 @@ from replaytree.space.catalogue import USUAL_SPACES, require_task_of
 def with_task_space(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options given, and a space of text where none is given and the data set is a text.
 
-    Reads no data. DataError where there is no such data set, SpaceError for an unknown space or one of the other task.
+    Reads no data. DataError where the task is looked for and there is no such data set, SpaceError for an unknown space
+    or one of the other task.
     """
     dataset, space = given.get("dataset"), given.get("space")
-    # What is no place at all is refused by the configuration, with all other options of a wrong type.
-    if not isinstance(dataset, str | os.PathLike):
+    data_dir, wanted = given.get("data_dir"), given.get("task")
+    # What is no place or task at all is refused by the configuration, with all other options of a wrong type.
+    if not isinstance(dataset, str | os.PathLike) or not isinstance(data_dir, str | os.PathLike | None):
         return dict(given)
-    task = task_of(dataset, data_dir=given.get("data_dir"), task=given.get("task"))
+    if wanted not in (None, *get_args(Task)):
+        return dict(given)
+    task = task_of(dataset, data_dir=data_dir, task=wanted)
     if "space" not in given:
         return {**given, "space": USUAL_SPACES["text"]} if task == "text" else dict(given)
     if isinstance(space, str):
         name = os.fspath(dataset)
-        require_task_of(space, task, data=name if name in KNOWN else source_name(name, given.get("data_dir")))
+        require_task_of(space, task, data=name if name in KNOWN else source_name(name, data_dir))
     return dict(given)

@@ -31,11 +31,11 @@ class Precision:
         """What is wanted, or what the device is fast in: bfloat16 on GPUs since Ampere, float16 on those before.
 
         Elsewhere that is float32: on a CPU bfloat16 is faster where layers are wide (reports/benchmarks/precision.md).
-        ConfigError for bfloat16 on a GPU that has none.
+        ConfigError for bfloat16 on a GPU that has none, or may have none (Apple's).
         """
         if wanted is not None:
-            if wanted == "bfloat16" and device.type == "cuda" and cls.of(device).dtype != torch.bfloat16:
-                raise ConfigError(f"{device} has no bfloat16; leave out --precision, or give --precision float32")
+            if wanted == "bfloat16" and device.type != "cpu" and cls.of(device).dtype != torch.bfloat16:
+                raise ConfigError(f"bfloat16 is not for {device}; leave out --precision, or give --precision float32")
             return cls(getattr(torch, wanted))
         if device.type != "cuda":
             return cls(torch.float32)
@@ -65,7 +65,7 @@ class Precision:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 by instructions of its own; False where torch cannot tell."""
+    """Whether this is an x86 CPU that multiplies bfloat16 by instructions of its own; False where torch cannot tell."""
     capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 

@@ -289,6 +289,9 @@ class Recipe:
             own["padding"] = "reflect" if 0 < padding < side else "zeros"
             own["alternate_flip"] = data.flip if options.flip is None else options.flip
         given = {name: value for name, value in asdict(options).items() if value is not None}
+        if device == "cpu" and given.get("precision") == "float32":
+            # As without the option, so that the model is the same one.
+            del given["precision"]
         recipe = cls(**{**own, **given})
         if recipe.padding == "reflect":
             require_reflection(recipe.crop_padding, data.image_shape[1:])

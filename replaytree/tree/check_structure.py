@@ -185,9 +185,9 @@ ORDER BY c.model_id
 SELECT COALESCE(s.name, '?') AS search, NULL AS node_id, NULL AS episode,
        'classes that have a row for themselves' AS expected, c.actual || ' as ' || c.predicted AS found
 FROM class_results c LEFT JOIN searches s ON s.id = c.search_id
-WHERE NOT EXISTS (SELECT 1 FROM class_results d WHERE d.model_id = c.model_id AND d.part = c.part
+WHERE NOT EXISTS (SELECT 1 FROM class_results d WHERE d.model_id = c.model_id
                   AND d.actual = c.actual AND d.predicted = c.actual)
-   OR NOT EXISTS (SELECT 1 FROM class_results d WHERE d.model_id = c.model_id AND d.part = c.part
+   OR NOT EXISTS (SELECT 1 FROM class_results d WHERE d.model_id = c.model_id
                   AND d.actual = c.predicted AND d.predicted = c.predicted)
 ORDER BY c.id
 """,

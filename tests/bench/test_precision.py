@@ -3,11 +3,31 @@ import json
 import pytest
 
 from replaytree import cli
+from replaytree.bench import precision
 from replaytree.bench.precision import PrecisionCost
+from replaytree.training.step import Step
 
 
 def test_the_ratio_is_that_of_float32_to_bfloat16():
     assert PrecisionCost("resnet8", 1.0, 12_501_632, float32_ms=90.0, bfloat16_ms=60.0).ratio == 1.5
+
+
+def test_a_step_is_that_of_a_retraining(monkeypatch):
+    made = []
+
+    def instead(network, optimizer, **named):
+        made.append((optimizer, named))
+        return Step(network, optimizer, **named)
+
+    monkeypatch.setattr(precision, "Step", instead)
+    graph = precision._graphs()["early pooling", 0.25]
+    for wanted in ("float32", "bfloat16"):
+        precision.training_step(graph, wanted, shape=(3, 32, 32), batch=2)()
+    assert [str(named["precision"]) for _, named in made] == ["float32", "bfloat16"]
+    for optimizer, named in made:
+        own = optimizer.param_groups[0]
+        assert (own["momentum"], own["nesterov"], own["fused"]) == (0.9, True, True)
+        assert (named["label_smoothing"], named["capture"]) == (0.1, False)
 
 
 def test_both_types_are_measured_for_every_network_and_width(tmp_path, capsys):

@@ -111,6 +111,15 @@ def test_moved_pictures(searched, replaytree, place, given):
     assert replaytree(*EXPORT, "--force")[0] == 0
 
 
+def test_pictures_that_were_moved_are_found_without_a_search(place, replaytree):
+    (place / "here" / "pictures").rename(place / "other")
+    words = ["retrain", "--dataset", place / "here" / "pictures", "--path", "convx"]
+    assert "pictures does not exist" in replaytree(*words)[2]
+    code, _, err = replaytree(*words, "--data-dir", place / "other")
+    assert code == 2
+    assert err.startswith("Error: layer 1 is 'convx'")
+
+
 def test_moved_pictures_are_not_sought_among_the_named_data_sets(searched, replaytree, place, monkeypatch):
     (place / "named").mkdir()
     monkeypatch.setenv("REPLAYTREE_DATA", str(place / "named"))

@@ -51,6 +51,8 @@ def imported(folder, *words):
         (["describe", "--path", "poster"], 0),
         (["run", "--space", "x"], 2),
         (["run", "--dataset", "nope"], 2),
+        (["run", "--space", "enas-rnn"], 2),
+        (["run", "--dataset", "digits", "--space", "xu24", "--task", "foo"], 2),
         (["run", "--dataset", "digits", "--strategy", "nope"], 2),
         (["run", "--dataset", "ptb", "--space", "xu24"], 2),
         (["retrain", "--dataset", "nope", "--path", "conv32k3"], 2),

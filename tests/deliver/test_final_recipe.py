@@ -137,6 +137,21 @@ def test_what_does_nothing_is_said():
     assert "--epochs 10 end one" in recipe_notes(CELL, restarts, epochs=5)[0]
 
 
+@pytest.mark.parametrize(
+    ("precision", "device", "has", "told"),
+    [
+        ("bfloat16", "cpu", False, 1),
+        ("bfloat16", "cpu", True, 0),
+        ("bfloat16", "cuda", False, 0),
+        (None, "cpu", False, 0),
+    ],
+)
+def test_a_cpu_without_bfloat16_says_so(monkeypatch, precision, device, has, told):
+    monkeypatch.setattr("replaytree.deliver.final_recipe.cpu_has_bfloat16", lambda: has)
+    notes = recipe_notes(PLAIN, Recipe(precision=precision), epochs=3, device=device)
+    assert notes == ["this CPU has no bfloat16, as far as torch knows, and may take longer than with float32"][:told]
+
+
 def subject(digits, *, side=8):
     fingerprint = replace(digits.fingerprint, image_shape=(1, side, side))
     images = replace(digits, fingerprint=fingerprint)

@@ -51,10 +51,13 @@ def test_the_wanted_precision_is_taken_on_every_device_that_has_it(monkeypatch):
     gpu = torch.device("cuda:1")
     assert str(Precision.of(gpu, "float32")) == "float32"
     assert str(Precision.of(gpu, "bfloat16")) == "bfloat16"
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert str(Precision.of(gpu, "float32")) == "float32"
-    with pytest.raises(ConfigError, match=r"^cuda:1 has no bfloat16; leave out --precision"):
-        Precision.of(gpu, "bfloat16")
+    for capability in ((6, 1), (7, 5)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, own=capability: own)
+        assert str(Precision.of(gpu, "float32")) == "float32"
+        with pytest.raises(ConfigError, match=r"^bfloat16 is not for cuda:1; leave out --precision"):
+            Precision.of(gpu, "bfloat16")
+    with pytest.raises(ConfigError, match=r"^bfloat16 is not for mps; leave out --precision"):
+        Precision.of(torch.device("mps"), "bfloat16")
 
 
 @pytest.mark.parametrize(

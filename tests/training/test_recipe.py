@@ -90,6 +90,8 @@ def test_padding_and_flips_are_in_model_files_where_they_are_not_as_they_always_
     assert Recipe.full(digits, RetrainOptions(precision="bfloat16")).values() == usual.values() | {
         "precision": "bfloat16"
     }
+    assert Recipe.full(digits, RetrainOptions(precision="float32")) == usual
+    assert Recipe.full(digits, RetrainOptions(precision="float32"), device="cuda").precision == "float32"
     assert Recipe.full(digits, RetrainOptions(compile=True)) == replace(usual, compile=True)
     assert replace(usual, compile=True).values() == usual.values()
 

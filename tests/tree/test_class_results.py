@@ -121,13 +121,16 @@ def test_check_finds_what_contradicts_its_model(tree, statement, what):
     assert [problem.invariant for problem in found] == [what]
 
 
-def test_answers_of_a_class_that_a_model_does_not_have_are_refused(tree):
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE class_results SET predicted = 'cow' WHERE actual = 'dog' AND predicted = 'cat'",
+        "UPDATE class_results SET actual = 'cow' WHERE actual = 'dog' AND predicted = 'cat'",
+    ],
+)
+def test_answers_of_a_class_that_a_model_does_not_have_are_refused(tree, statement):
     add(tree)
     with writing(tree.engine) as connection:
-        connection.execute(
-            text("UPDATE class_results SET predicted = 'cow' WHERE actual = 'dog' AND predicted = 'cat'")
-        )
-    with pytest.raises(
-        StorageError, match=r"a class 'cow' for model 1, which has no such class; `replaytree db check`"
-    ):
+        connection.execute(text(statement))
+    with pytest.raises(StorageError, match=r"class 'cow' for model 1, which has no such class; `replaytree db check`"):
         stored(tree.engine)
