@@ -34,7 +34,11 @@ def written(folder, part, text):
         (("train", "cat cat\n"), [], "has the one word 'cat', so there is nothing to predict"),
         (("train", "the cat sees\n"), ["--batch-size", 2], "4 words of stories in 2 columns make 1 a column"),
         (None, ["--batch-size", 2000], "in 2,000 columns make 0 a column; give --batch-size 137 or less"),
-        (None, ["--space", "zoph"], "has no option 'hidden'"),
+        (
+            None,
+            ["--space", "zoph"],
+            "space 'zoph' is for images, and the data set stories is text; spaces for text are",
+        ),
         (None, ["--flip"], "--flip is for images"),
         (None, ["--task", "images"], "has no option 'hidden'"),
     ],
