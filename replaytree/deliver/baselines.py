@@ -36,15 +36,19 @@ class Size:
 
 
 def size_of(tree: ReplayTree) -> Size:
-    """The search's own limits; where it has none, the costs of what was retrained, or of its best prefix.
+    """The search's own limits, or what the retrained answer costs where that is more; without limits, the costs of what
+    was retrained, or of the best prefix.
 
     ConfigError where nothing was measured yet.
     """
     config = tree.info().config.space
     besides = "" if config.max_latency is None else "; its limit on latency is not looked at"
+    trained = answer(tree)
     if own := {LIMITS[name].cost: limit for name, limit in config.limits.items()}:
-        return Size(own, f"the search's limits: {_shown(own)}{besides}")
-    if (trained := answer(tree)) is not None and trained.last.params is not None:
+        raised = own if trained is None else trained.raised(own)
+        more = "" if raised == own else ", or the size of what was retrained where that is more"
+        return Size(raised, f"the search's limits{more}: {_shown(raised)}{besides}")
+    if trained is not None and trained.last.params is not None:
         costs = {cost: getattr(trained.last, cost) for cost in SIZE}
         return Size(costs, f"the size of what was retrained, {' '.join(trained.last.labels)}: {_shown(costs)}{besides}")
     best = tree.find_or_best(None)

@@ -52,9 +52,11 @@ class Standing:
 
     @property
     def bounds(self) -> Mapping[str, int]:
-        """How large a baseline may be: the limits of the search; where it has none, what the answer costs."""
-        if self.limits or self.answer is None:
+        """How large a baseline may be: the limits of the search, or what the answer costs, whichever is more."""
+        if self.answer is None:
             return self.limits
+        if self.limits:
+            return self.answer.raised(self.limits)
         costs = {cost: getattr(self.answer.last, cost) for cost in SIZE}
         return {cost: value for cost, value in costs.items() if value is not None}
 
@@ -63,6 +65,8 @@ class Standing:
         """Which baselines are compared, in words."""
         if not self.limits:
             return "of at most its size"
+        if self.bounds != self.limits:
+            return "of at most its size or the search’s limits"
         return "within the search’s other limits" if self.is_latency_limited else "within the search’s limits"
 
     def ahead(self, baseline: Retraining) -> Difference | None:

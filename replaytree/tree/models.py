@@ -192,6 +192,11 @@ class Retraining:
         """The model that was trained last."""
         return self.models[-1]
 
+    def raised(self, limits: Mapping[str, int]) -> dict[str, int]:
+        """Limits by cost, each raised to what this network costs: it may be wider than what was searched."""
+        costs = {cost: getattr(self.last, cost) for cost in limits}
+        return {cost: max(limit, costs[cost] or 0) for cost, limit in limits.items()}
+
     def _mean(self, found: Sequence[tuple[float | None, int | None]]) -> MeanAccuracy | None:
         known = [(accuracy, count) for accuracy, count in found if accuracy is not None]
         if not known:

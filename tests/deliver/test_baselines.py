@@ -52,9 +52,30 @@ def test_limits_of_the_search_go_first(tmp_path):
     assert size.text == "the search's limits: at most 5,000 parameters and at most 8,000 bytes of RAM"
 
 
+def test_limits_are_raised_to_what_was_retrained_wider(found):
+    best = found.tree.best(1)[0]
+    known = {
+        "labels": best.labels, "epochs": 1, "test_accuracy": None, "search": "d", "node_id": best.node_id, "training": {},
+    }  # fmt: skip
+    tree = SimpleNamespace(
+        info=lambda: SimpleNamespace(config=SearchConfig().with_options(max_params=700, max_flops=9_000)),
+        best=found.tree.best, models=found.tree.models,
+    )  # fmt: skip
+    record_model(found.tree.engine, seed=0, weights_path="w", params=700, flops=8_888, **known)
+    assert size_of(tree) == Size({"params": 700, "flops": 9_000}, (
+        "the search's limits: at most 700 parameters and at most 9,000 FLOPs"
+    ))  # fmt: skip
+    record_model(found.tree.engine, seed=0, weights_path="w", params=777, flops=8_888, **known)
+    size = size_of(tree)
+    assert size.limits == {"params": 777, "flops": 9_000}
+    assert size.text.startswith(
+        "the search's limits, or the size of what was retrained where that is more: at most 777"
+    )
+
+
 def test_it_says_that_a_limit_on_latency_is_not_looked_at():
     config = SearchConfig().with_options(max_params=5_000, max_latency="2ms", latency_table="lat.csv")
-    size = size_of(SimpleNamespace(info=lambda: SimpleNamespace(config=config)))
+    size = size_of(SimpleNamespace(info=lambda: SimpleNamespace(config=config), best=lambda k: [], models=list))
     assert size.text.endswith("at most 5,000 parameters; its limit on latency is not looked at")
 
 

@@ -154,6 +154,32 @@ def test_within_the_limits_of_a_search_its_answer_may_be_smaller(grow, golden):
     assert said(tree).startswith("The search lost: retrained, its answer is behind the best baseline within")
 
 
+def test_an_answer_that_was_retrained_wider_is_compared_with_networks_of_its_size(grow, golden):
+    tree = grow(golden, config={"max_params": 200})
+    best = tree.best(1)[0]
+    known = {
+        "seed": 0,
+        "epochs": 8,
+        "test_image_count": 100,
+        "search": tree.name,
+        "training": {"epochs": 8},
+        "flops": 1,
+    }
+    record_model(
+        tree.engine, labels=best.labels, test_accuracy=0.5, weights_path="a", node_id=best.node_id, params=400, **known
+    )
+    for name, params in (("b", 400), ("c", 401)):
+        record_model(
+            tree.engine, labels=(name,), test_accuracy=0.9, weights_path=name, baseline=name, params=params, **known
+        )
+    found = standing(read_search(tree))
+    assert (dict(found.bounds), found.best.last.baseline) == ({"params": 400}, "b")
+    assert "the best baseline of at most its size or the search’s limits, b (0.9000)" in said(tree)
+    assert {row.label: row.note for row in network_rows(read_search(tree)) if not row.is_answer} == {
+        "b": "", "c": "larger in parameters",
+    }  # fmt: skip
+
+
 def test_a_node_that_is_not_the_best_is_the_answer_only_where_the_best_was_not_retrained(tree, model):
     other = tree.best(2)[1]
     record_model(
