@@ -55,7 +55,8 @@ def test_limits_of_the_search_go_first(tmp_path):
 def test_limits_are_raised_to_what_was_retrained_wider(found):
     best = found.tree.best(1)[0]
     known = {
-        "labels": best.labels, "epochs": 1, "test_accuracy": None, "search": "d", "node_id": best.node_id, "training": {},
+        "labels": best.labels, "epochs": 1, "test_accuracy": None, "search": "d", "node_id": best.node_id,
+        "training": {},
     }  # fmt: skip
     tree = SimpleNamespace(
         info=lambda: SimpleNamespace(config=SearchConfig().with_options(max_params=700, max_flops=9_000)),
