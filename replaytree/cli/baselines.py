@@ -71,7 +71,8 @@ def baseline(
     ] = False,
     preset: Preset = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Epochs of each training.  [default: those of the last `retrain`, else its own]")
+        int | None,
+        typer.Option(help="Epochs of each training.  [default: those of the retrained answer, else of `retrain`]"),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -91,8 +92,9 @@ def baseline(
 ) -> None:
     """Train hand-made networks on a search's images, to see what the search is worth.
 
-    Split, recipe and epochs are those of the last `retrain` of the search; without one, and for options that are given,
-    those of `retrain` itself. `report`, `best` and `compare` show them beside what was found.
+    Split, recipe and epochs are those of the last `retrain` of the best prefix, or of any where it was not retrained;
+    without one, and for options that are given, those of `retrain` itself. `report`, `best` and `compare` show them
+    beside what was found.
     """
     tree = tree_of(storage, name)
     wish = Wish(

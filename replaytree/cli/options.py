@@ -123,7 +123,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the resul
 DataDir = Annotated[
     str | None,
     typer.Option(
-        help="Folder of the named data sets; missing ones are downloaded to it.",
+        help="Folder of the named data sets; missing ones are downloaded to it. Or where pictures of one's own were "
+        "moved to.",
         envvar="REPLAYTREE_DATA",
         metavar="FOLDER",
     ),

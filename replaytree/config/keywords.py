@@ -22,7 +22,8 @@ class SearchKeywords(StrategyKeywords, total=False):
     """images are classified; text is modelled word by word."""
 
     data_dir: str | PathLike[str] | None
-    """Folder of the named data sets; missing ones are downloaded to it."""
+    """Folder of the named data sets; missing ones are downloaded to it. Or where pictures of one's own were moved
+    to."""
 
     image_size: int | str | tuple[int, int] | None
     """Resize images to this many pixels square, or to rows x columns, as in 24x64."""

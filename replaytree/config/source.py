@@ -38,7 +38,8 @@ class SourceOptions(Options):
     )
     data_dir: str | None = option(
         None,
-        "Folder of the named data sets; missing ones are downloaded to it.",
+        "Folder of the named data sets; missing ones are downloaded to it. Or where pictures of one's own were "
+        "moved to.",
         "Data",
         metavar="FOLDER",
         unset="the user's cache folder",

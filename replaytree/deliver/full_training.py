@@ -231,7 +231,7 @@ def differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = "not given" if value is None else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

@@ -59,7 +59,8 @@ class ModelInfo:
         # Older versions did not store the flash of the same network.
         stored = None if self.training is None else {**self.training, "flash_bytes": None}
         training = json.dumps(stored, sort_keys=True)
-        return self.node_id, self.labels, self.epochs, self.baseline, training
+        # The same layers may be wider than those of the search.
+        return self.node_id, self.labels, self.params, self.flops, self.epochs, self.baseline, training
 
     @property
     def flash_bytes(self) -> int | None:
@@ -207,10 +208,14 @@ class Retraining:
 
 
 def retrainings(models: Sequence[ModelInfo], metric: Metric = ACCURACY) -> list[Retraining]:
-    """Models by node, layers and training, in the order in which each was trained last; baselines among them."""
+    """Models by node, network and training, in the order in which each was trained last; baselines among them.
+
+    Of several models of a seed, in other folders, the last one counts.
+    """
     groups: dict[tuple[Any, ...], list[ModelInfo]] = {}
     for model in models:
-        groups[model.key] = [*groups.pop(model.key, []), model]
+        others = [each for each in groups.pop(model.key, []) if each.seed != model.seed]
+        groups[model.key] = [*others, model]
     return [Retraining(tuple(group), metric.of_models) for group in groups.values()]
 
 

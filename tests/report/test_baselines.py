@@ -273,7 +273,8 @@ def test_limits_on_memory_count(grow, golden):
 def test_seeds_of_before_and_after_flash_was_stored_are_one_retraining(tree, model):
     model(0.9, training={"epochs": 8})
     model(0.8, training={"epochs": 8, "flash_bytes": 5})
-    assert standing(read_search(tree)).answer.measured.values == (0.9, 0.8)
+    # Both are of seed 0, and the later one counts.
+    assert standing(read_search(tree)).answer.measured.values == (0.8,)
 
 
 @pytest.mark.parametrize(

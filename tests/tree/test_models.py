@@ -52,6 +52,20 @@ def test_retrainings_are_grouped_and_the_last_trained_comes_last(tree):
     assert retrainings(list_models(tree.engine))[-1].test.images is None
 
 
+def test_the_same_layers_at_another_width_are_another_retraining(tree):
+    add(tree, weights_path="a", params=100, flops=1_000, test_accuracy=0.5)
+    add(tree, weights_path="b", params=1_600, flops=9_000, test_accuracy=0.75)
+    narrow, wide = retrainings(list_models(tree.engine))
+    assert (narrow.test.values, wide.test.values) == ((0.5,), (0.75,))
+
+
+def test_a_seed_that_was_trained_again_in_another_folder_counts_once(tree):
+    for place, seed, accuracy in (("a", 0, 0.5), ("b", 1, 0.75), ("c", 0, 0.25)):
+        add(tree, weights_path=place, seed=seed, test_accuracy=accuracy)
+    [several] = retrainings(list_models(tree.engine))
+    assert [(model.seed, model.weights_path) for model in several.models] == [(1, "b"), (0, "c")]
+
+
 def test_a_baseline_keeps_its_costs_and_how_it_was_trained(tree):
     training = {"epochs": 3, "learning_rate": 0.1}
     add(

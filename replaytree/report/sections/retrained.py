@@ -13,13 +13,14 @@ from replaytree.tree import MeanAccuracy, Retraining, answer_of, retrainings
 
 @dataclass(frozen=True, slots=True)
 class RetrainedRow:
-    """The models of one prefix and one number of epochs, a seed each.
+    """The models of one prefix, width, recipe and number of epochs, a seed each.
 
     Without a test split `test` is None, and `validation` is what they came to on held-out images.
     """
 
     node_id: int | None
     labels: str
+    params: int | None
     epochs: int
     seeds: tuple[int, ...]
     test: MeanAccuracy | None
@@ -55,6 +56,7 @@ def _row(each: Retraining, data: SearchData) -> RetrainedRow:
     return RetrainedRow(
         node_id=first.node_id,
         labels=" ".join(first.labels),
+        params=first.params,
         epochs=first.epochs,
         seeds=tuple(model.seed for model in each.models),
         test=each.test,
@@ -65,8 +67,8 @@ def _row(each: Retraining, data: SearchData) -> RetrainedRow:
 
 
 def retrained_finding(rows: Sequence[RetrainedRow], metric: Metric) -> str:
-    """What the last retraining came to."""
-    last = rows[-1]
+    """What the last retraining of the best prefix came to, or the last one where that was not retrained."""
+    last = ([row for row in rows if row.is_best] or rows)[-1]
     seeds = f"{len(last.seeds)} seed{'' if len(last.seeds) == 1 else 's'}"
     if last.test is None:
         return f"Retrained with {seeds}; these {metric.items} have no test split"
