@@ -29,7 +29,7 @@ from replaytree.deliver import Subject, retrain, search_subject
 from replaytree.deliver.baseline_networks import baseline
 from replaytree.deliver.baselines import baseline_subjects, size_of
 from replaytree.deliver.final_recipe import full_recipe
-from replaytree.deliver.test_split import has_test_split
+from replaytree.deliver.retrain import has_test_part
 from replaytree.errors import ConfigError
 from replaytree.search.search import Search
 from replaytree.sources.task import task_of
@@ -85,18 +85,24 @@ def run_jobs(jobs: Sequence[Job], *, processes: int) -> Iterable[Outcome]:
 
 
 def run_job(job: Job) -> Outcome:
-    """A search and its answer retrained, and the baseline. ConfigError for images without a test part."""
+    """A search and its answer retrained, and the baseline.
+
+    ConfigError, before the search, for what `require` refuses, for images without a test part, and for limits that no
+    width of the baseline meets.
+    """
     require(job)
     begun = time.process_time()
     options = {**dict(job.options), "seed": job.seed, **ONE_THREAD}
     search = Search(name="found", storage="sqlite://", config=SearchConfig.from_options(options))
-    # Before the search, which it may be too narrow for.
-    size = size_of(search.tree) if search.config.space.limits else None
-    [other], _ = baseline_subjects(search.tree, [job.baseline], size=size)
-    search.run(hours=job.minutes / 60)
-    searched = time.process_time() - begun
     data = search.data
     assert isinstance(data, ImageData), "the searched spaces are of images"
+    # Before the search, whose limits may be too narrow for it.
+    size = size_of(search.tree) if search.config.space.limits else None
+    [other], _ = baseline_subjects(search.tree, [job.baseline], size=size)
+    if not has_test_part(other):
+        raise ConfigError(f"{data.name} has no test images, by which networks are compared; choose other images")
+    search.run(hours=job.minutes / 60)
+    searched = time.process_time() - begun
     subject = search_subject(search.tree, require_networks(search.space), data, search.config)
     found = _trained(FOUND, subject, epochs=job.epochs, seed=job.seed, before=searched)
     epochs = max(1, int(found.seconds / epoch_seconds(other)))
@@ -107,7 +113,7 @@ def run_job(job: Job) -> Outcome:
 
 
 def require(job: Job) -> None:
-    """ConfigError for a baseline that there is not, for options of the measurement itself, and without test images."""
+    """ConfigError for a baseline that there is not, for options of the measurement itself, and for a text."""
     baseline(job.baseline)
     for name in ("seed", *ONE_THREAD):
         if name in dict(job.options):
@@ -115,8 +121,6 @@ def require(job: Job) -> None:
     source = SearchConfig.from_options(dict(job.options)).source
     if task_of(str(source.dataset), data_dir=source.data_dir, task=source.task) == "text":
         raise ConfigError(f"baselines are networks for images, and {source.dataset} is a text; choose images")
-    if not has_test_split(str(source.dataset), data_dir=source.data_dir):
-        raise ConfigError(f"{source.dataset} has no test images, by which networks are compared; choose other images")
 
 
 def compared(outcomes: Sequence[Outcome]) -> Difference:

@@ -234,12 +234,16 @@ def _place(subject: Subject, folder: Path, *, seed: int, epochs: int, engine: En
     return file
 
 
+def has_test_part(subject: Subject) -> bool:
+    """Whether its data have a part that no search has seen; nothing of it is read."""
+    return is_tested(subject.data_options, subject.data, data_dir=subject.data_dir)
+
+
 def training_text(subject: Subject) -> str:
     """What a retraining trains on, and what its accuracy is of, as a sentence."""
-    data, options = subject.data, subject.data_options
+    data, tested = subject.data, has_test_part(subject)
     train, validation = data.train_count, data.val_count
     if isinstance(data, TextData):
-        tested = is_tested(options, data, data_dir=subject.data_dir)
         measured = (
             "the perplexity is that of the test words, which are looked at once, at the end"
             if tested
@@ -249,12 +253,12 @@ def training_text(subject: Subject) -> str:
             f"training on {train:,} words; the {validation:,} validation words tell when to begin to average, and "
             f"{measured}"
         )
-    if not is_tested(options, data, data_dir=subject.data_dir):
+    if not tested:
         return (
             f"training on {train} images; there is no test split, so the {validation} validation images stay out of "
             f"it, and the accuracy is theirs"
         )
-    count = min(train + validation, (options or {}).get("train_limit") or train + validation)
+    count = min(train + validation, (subject.data_options or {}).get("train_limit") or train + validation)
     return (
         f"training on {count} images, train and validation together; the accuracy is that of the test images, which "
         f"are looked at once, at the end"
