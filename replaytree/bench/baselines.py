@@ -166,4 +166,4 @@ def _trained(name: str, subject: Subject, *, epochs: int, seed: int, before: flo
     graph, seconds = subject.graph, before + time.process_time() - begun
     accuracy = result.test_accuracy
     assert accuracy is not None, "there are test images"
-    return Trained(name, " ".join(subject.labels), graph.params, graph.flops, epochs, seconds, accuracy)  # fmt: skip
+    return Trained(name, " ".join(subject.labels), graph.params, graph.flops, epochs, seconds, accuracy)

@@ -10,6 +10,7 @@ from typing import get_args
 
 import torch
 
+from replaytree.bench.gpu.bench import POSTER
 from replaytree.config.retraining import PrecisionName
 from replaytree.deliver.baseline_networks import BASELINES
 from replaytree.networks.trie import SingleHead
@@ -24,7 +25,7 @@ CPU = torch.device("cpu")
 SHAPE, CLASSES = (3, 32, 32), 10
 # The poster's best network, which halves its images once, and one that does so three times.
 PATHS = {
-    "late pooling": "res128 conv32k3 conv32k3 res64 avg2s2 res64 res64 conv128k4 conv64k3",
+    "late pooling": POSTER,
     "early pooling": "res32 max2s2 res64 max2s2 res128 max2s2 res128",
 }
 WIDTHS = (0.25, 0.5, 1.0)

@@ -46,6 +46,25 @@ def replaytree(folder, monkeypatch, capsys):
     return run
 
 
+def test_an_export_takes_the_width_that_was_retrained_last(replaytree):
+    storage = ["--storage", "sqlite:///wide.db"]
+    assert replaytree("run", "--name", "wide", "--trainings", 1, *QUICK, *storage)[0] == 0
+    params = []
+    for width in (0.25, 1):
+        place = f"at-{width}"
+        code, _out, err = replaytree(
+            "retrain", "wide", "--width", width, "--epochs", 1, "--out", place, "--quiet", *storage
+        )
+        assert (code, err) == (0, "")
+        [file] = Path(place).glob("*.safetensors")
+        params.append(package.load(file).description.params)
+    assert params[0] < params[1]
+    code, _out, err = replaytree("export", "wide", "--out", "wide.onnx", *storage)
+    assert code == 0
+    assert "note: wide has 2 retrainings; this is the last" in err
+    assert package.load("wide.onnx").description.params == params[1]
+
+
 @pytest.fixture
 def weights(replaytree, folder):
     return next((folder / "models").glob("*-seed0.safetensors"))
