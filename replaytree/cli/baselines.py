@@ -22,7 +22,7 @@ from replaytree.cli.deliver import (
     summary,
     with_final,
 )
-from replaytree.cli.options import DataDir, Name, Quiet, Storage, Threads, tree_of
+from replaytree.cli.options import DataDir, Name, Quiet, Storage, Threads, tree_of, whole
 from replaytree.cli.text import escaped, say
 from replaytree.config import command
 from replaytree.config.retraining import RetrainOptions
@@ -72,11 +72,11 @@ def baseline(
     preset: Preset = None,
     epochs: Annotated[
         int | None,
-        typer.Option(help="Epochs of each training.  [default: those of the retrained answer, else of `retrain`]"),
+        whole("Epochs of each training.  [default: those of the retrained answer, else of `retrain`]"),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Models of each, with seeds 0, 1, ...  [default: as the last `retrain`, else 1]"),
+        whole("Models of each, with seeds 0, 1, ...  [default: as the last `retrain`, else 1]"),
     ] = None,
     recipe: RetrainOptions,
     mirror: Mirror = False,

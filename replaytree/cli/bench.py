@@ -113,15 +113,13 @@ def report(
 
 @bench.command()
 def threads(
-    trainings: Annotated[int, typer.Option(min=1, help="Trainings of every search.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, help="Searches with every number of threads.")] = 5,
+    trainings: Annotated[int, whole("Trainings of every search.")] = 5,
+    rounds: Annotated[int, whole("Searches with every number of threads.")] = 5,
     beside: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Busy processes beside the search; repeat for several.  [default: 0, 2]"),
+        whole("Busy processes beside the search; repeat for several.  [default: 0, 2]", least=0),
     ] = None,
-    most: Annotated[
-        int | None, typer.Option(min=1, help="Largest fixed number of threads.  [default: all processors]")
-    ] = None,
+    most: Annotated[int | None, whole("Largest fixed number of threads.  [default: all processors]")] = None,
     dataset: Annotated[str, typer.Option(help="A data set by name, or a folder of images.")] = "digits",
     json_: Json = None,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from replaytree.cli.bench_figures import Json, finish
-from replaytree.cli.options import whole
+from replaytree.cli.options import decimal, whole
 from replaytree.cli.text import say
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def baselines(
     ] = "resnet18",
     seeds: Annotated[int, whole("Searches.", least=2)] = 3,
     first_seed: Annotated[int, whole("The first of the seeds.", least=0)] = 0,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Minutes of a search.")] = 3.0,
+    minutes: Annotated[float, decimal("Minutes of a search.", low=0.01)] = 3.0,
     epochs: Annotated[int, whole("Epochs of the retraining of what was found.")] = 20,
     option: Annotated[
         list[str] | None,

@@ -10,7 +10,7 @@ import typer
 
 from replaytree.cli.bench_figures import Json, finish
 from replaytree.cli.completing import space_names_like
-from replaytree.cli.options import Classes, Input, shape_of, whole
+from replaytree.cli.options import Classes, Input, decimal, shape_of, whole
 from replaytree.cli.text import say
 from replaytree.config.space import SpaceOptions
 
@@ -26,7 +26,7 @@ def latency(
     seed: Annotated[int, whole("The networks are drawn with it.", least=0)] = 0,
     width: Annotated[
         float | None,
-        typer.Option(help="Factor on all channel numbers.  [default: as `run` on this machine]", metavar="X"),
+        decimal("Factor on all channel numbers.  [default: as `run` on this machine]"),
     ] = None,
     input_: Input = None,
     classes: Classes = None,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from replaytree.cli.bench_figures import Json, finish
-from replaytree.cli.options import whole, writable
+from replaytree.cli.options import decimal, whole, writable
 from replaytree.cli.text import say
 from replaytree.errors import ConfigError
 
@@ -57,11 +57,7 @@ def strategies(
     warm_start_trainings: Annotated[int, whole("Trainings of that search.")] = 100,
     prior: Annotated[
         float | None,
-        typer.Option(
-            help="Learn first from a supernet trained for so many passes; for the digits table.",
-            metavar="PASSES",
-            min=0.01,
-        ),
+        decimal("Learn first from a supernet trained for so many passes; for the digits table.", low=0.01),
     ] = None,
     processes: Annotated[int, whole("Searches at a time.")] = 2,
     figure: Annotated[

@@ -11,7 +11,7 @@ import typer
 from replaytree.cli import console
 from replaytree.cli.classes import class_lines
 from replaytree.cli.declared import configured
-from replaytree.cli.options import DataDir, Quiet, Storage, Threads, engine_of, tree_of
+from replaytree.cli.options import DataDir, Quiet, Storage, Threads, decimal, engine_of, tree_of, whole
 from replaytree.cli.text import escaped, say
 from replaytree.config import command, storage_url
 from replaytree.config.final_recipes import FINAL_RECIPES, GPU_EPOCHS, USUAL_EPOCHS
@@ -45,7 +45,7 @@ Preset = Annotated[
         autocompletion=lambda incomplete: [name for name in FINAL_RECIPES if name.startswith(incomplete)],
     ),
 ]
-TrainLimit = Annotated[int | None, typer.Option(help="Train on a stratified part of this many images.  [default: all]")]
+TrainLimit = Annotated[int | None, whole("Train on a stratified part of this many images.  [default: all]")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
 Out = Annotated[Path, typer.Option(help="Folder for weights and checkpoints.")]
 
@@ -81,12 +81,12 @@ def retrain(
     preset: Preset = None,
     epochs: Annotated[
         int | None,
-        typer.Option(
-            help=f"Epochs of each training.  [default: {USUAL_EPOCHS}; {GPU_EPOCHS} on a GPU if images are many; or "
-            "the preset's]"
+        whole(
+            f"Epochs of each training.  [default: {USUAL_EPOCHS}; {GPU_EPOCHS} on a GPU if images are many; or the "
+            "preset's]"
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of models, with seeds 0, 1, ...")] = 1,
+    seeds: Annotated[int, whole("Number of models, with seeds 0, 1, ...")] = 1,
     layers: LayerOptions,
     recipe: RetrainOptions,
     text: TextOptions,
@@ -184,18 +184,16 @@ def export(
         str | None,
         typer.Option(help="A retrained node: its number, path or layers.  [default: retrained last]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the model.  [default: the first]")] = None,
+    seed: Annotated[int | None, whole("Seed of the model.  [default: the first]", least=0)] = None,
     mirror: Mirror = False,
     calibration_images: Annotated[
         int | None,
-        typer.Option(
-            help="int8: training images on which the range of every tensor is found.  [default: 256, or all if fewer]"
-        ),
+        whole("int8: training images on which the range of every tensor is found.  [default: 256, or all if fewer]"),
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(
-            help="int8: the accuracy on validation images that the file may lose; it is not written if it loses more.  "
+        decimal(
+            "int8: the accuracy on validation images that the file may lose; it is not written if it loses more.  "
             "[default: 0.01]"
         ),
     ] = None,

@@ -12,7 +12,7 @@ import typer
 from replaytree.cli import console
 from replaytree.cli.completing import space_names_like
 from replaytree.cli.declared import configured
-from replaytree.cli.options import Classes, Input, Storage, shape_of
+from replaytree.cli.options import Classes, Input, Storage, shape_of, whole
 from replaytree.cli.text import escaped, say
 from replaytree.config import option_name, storage_url
 from replaytree.config.space import LayerOptions, SpaceOptions
@@ -51,10 +51,10 @@ def import_(
     classes: Classes = None,
     max_layers: Annotated[
         int | None,
-        typer.Option(
-            min=SpaceOptions.min_layers,
-            help="Of a CSV or a study: the most layers of the space, on which the networks of enas-macro depend.  "
+        whole(
+            "Of a CSV or a study: the most layers of the space, on which the networks of enas-macro depend.  "
             "[default: those of its longest path]",
+            least=SpaceOptions.min_layers,
         ),
     ] = None,
     layers: LayerOptions,

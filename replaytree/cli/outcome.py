@@ -138,7 +138,9 @@ def _usage(error: Any) -> str:
     if type(error).__name__ == "NoArgsIsHelpError":
         return str(context.get_help())
     path = context.command_path if context else "replaytree"
-    message = escaped(" ".join(error.format_message().split()).rstrip("."))
+    # Typer's parser names the class of its own error, too.
+    told = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
+    message = escaped(told.rstrip("."))
     return f"Error: {message}; `{path} --help` shows what there is"
 
 

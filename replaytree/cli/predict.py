@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from replaytree.cli import console
-from replaytree.cli.options import Format, engine_of, names_there
+from replaytree.cli.options import Format, engine_of, names_there, whole
 from replaytree.cli.text import escaped, say
 from replaytree.errors import ConfigError
 
@@ -35,7 +35,7 @@ def predict(
     text: Annotated[
         str | None, typer.Option(help="A model of text: the words whose next one is predicted.", metavar="TEXT")
     ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Classes to show for each picture, or next words.")] = 1,
+    top_k: Annotated[int, whole("Classes to show for each picture, or next words.", "--top-k", "-k")] = 1,
     format_: Format = "table",
 ) -> None:
     """Predict the classes of pictures, the next words of --text, or tell the perplexity of text files.

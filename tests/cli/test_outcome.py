@@ -3,13 +3,16 @@
 import errno
 import os
 import random
+import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 import typer.main
 from sqlalchemy.exc import ProgrammingError
+from typer.models import OptionInfo
 
 from replaytree import cli
 from replaytree.cli import outcome
@@ -62,6 +65,31 @@ def hostile_commands(count, seed):
             line += [param.opts[0], value] if not param.is_flag else [param.opts[0]]
         line += LAST.get(words[0], [])
         yield [*line, "--", *(value if p is param else "missing" for p in arguments)] if arguments else line
+
+
+def callbacks(app):
+    for each in app.registered_commands:
+        yield each.callback
+    for group in app.registered_groups:
+        yield from callbacks(group.typer_instance)
+
+
+def test_every_number_is_read_by_a_parser_of_ours_which_says_how_to_write_it():
+    found, bare = 0, []
+    for callback in callbacks(cli.app):
+        for name, hint in typing.get_type_hints(callback, include_extras=True).items():
+            options = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, OptionInfo)]
+            if options and re.search(r"\b(int|float)\b", str(hint.__origin__)):
+                found += 1
+                bare += [(callback.__name__, name)] * (options[0].parser is None)
+    assert bare == []
+    assert found > 100
+
+
+def test_a_value_that_is_none_of_a_list_is_told_in_our_words(replaytree, here):
+    code, _, err = replaytree("export", "mine", "--format", "foo")
+    assert code == 2
+    assert err.startswith("Error: Invalid value for '--format': 'foo' is not one of 'onnx'")
 
 
 @pytest.mark.parametrize("seed", range(3))
