@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
-from replaytree.space.cells import Node
+from replaytree.space.cells import KINDS, CellPlan, Node
 from replaytree.space.layers import Layer, NormedPooling, Pooling, legal_output
 
 Factor = tuple[int, int]
@@ -242,6 +242,20 @@ class MixedDrawing:
     def graph(self, head: Layer) -> MixedGraph:
         """The whole, with a head that reads the last map."""
         return MixedGraph(self.input_shape, tuple(self.decisions), tuple(self._nodes), head)
+
+
+def require_cells(plan: CellPlan, *, share: int) -> None:
+    """SpaceError unless these cells have a supernet whose operations see one of `share` parts of the channels."""
+    if plan.channels % share:
+        raise SpaceError(
+            f"channels are {plan.channels}, which is no multiple of {share}, the parts of which operations see one; "
+            f"choose other --channels, or --channel-parts"
+        )
+    if plan.max_layers < len(KINDS):
+        raise SpaceError(
+            f"max_layers is {plan.max_layers}, and a supernet has a node of each kind of cell; give at least "
+            f"{len(KINDS)} (--max-layers)"
+        )
 
 
 def cell_skips(cells: tuple[Sequence[Node], Sequence[Node]], word: str) -> Skips:

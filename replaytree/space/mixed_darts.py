@@ -25,6 +25,7 @@ from replaytree.space.mixed import (
     best_option,
     cell_skips,
     one_hot,
+    require_cells,
 )
 
 # Every edge mixes these; 'none' gives zeros, takes part in the softmax, and is never derived.
@@ -46,16 +47,7 @@ class DartsMixture:
     def __init__(self, plan: Darts, *, share: int = 1) -> None:
         if plan.is_final:
             raise SpaceError("a supernet of final networks would have batch norms to train; leave out --final")
-        if plan.channels % share:
-            raise SpaceError(
-                f"channels are {plan.channels}, which is no multiple of {share}, the parts of which operations see "
-                f"one; choose other --channels, or --channel-parts"
-            )
-        if plan.max_layers < len(KINDS):
-            raise SpaceError(
-                f"max_layers is {plan.max_layers}, and a supernet has a node of each kind of cell; give at least "
-                f"{len(KINDS)} (--max-layers)"
-            )
+        require_cells(plan, share=share)
         self._plan = plan
         self._share = share
         drawing = MixedDrawing(plan.input_shape)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from replaytree.errors import SpaceError
 from replaytree.records import Path, Shape
 from replaytree.space.cells import KINDS
 from replaytree.space.coding import decode, encode
@@ -22,6 +21,7 @@ from replaytree.space.mixed import (
     cell_skips,
     normed,
     one_hot,
+    require_cells,
 )
 from replaytree.space.nasnet import NODES, OPERATIONS, Nasnet, farther, fitted, operation
 
@@ -40,16 +40,7 @@ class NasnetMixture:
     """
 
     def __init__(self, plan: Nasnet, *, share: int = 1) -> None:
-        if plan.channels % share:
-            raise SpaceError(
-                f"channels are {plan.channels}, which is no multiple of {share}, the parts of which operations see "
-                f"one; choose other --channels, or --channel-parts"
-            )
-        if plan.max_layers < len(KINDS):
-            raise SpaceError(
-                f"max_layers is {plan.max_layers}, and a supernet has a node of each kind of cell; give at least "
-                f"{len(KINDS)} (--max-layers)"
-            )
+        require_cells(plan, share=share)
         self._plan = plan
         self._share = share
         drawing = MixedDrawing(plan.input_shape)
