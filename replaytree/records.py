@@ -160,12 +160,14 @@ class Mixed:
 
     `entropies` are those of each decision, in nats, by its name. `skip_share` is the share of the path's operations
     that pass their input on; None where a space has no such operation. `eigenvalue` is the largest one of the Hessian
-    of the validation loss in the numbers; None where it was not computed.
+    of the validation loss in the numbers; None where it was not computed. `behind` is how many episodes earlier the
+    path was derived that a search ends with if it ends here.
     """
 
     entropies: Mapping[str, float]
     skip_share: float | None = None
     eigenvalue: float | None = None
+    behind: int = 0
 
     def to_json(self) -> str:
         """As a JSON object."""
@@ -177,8 +179,11 @@ class Mixed:
         try:
             given = json.loads(text_)
             entropies = {str(name): float(value) for name, value in given.pop("entropies").items()}
+            behind = given.pop("behind", 0)
+            if type(behind) is not int or behind < 0:
+                raise ValueError(f"behind is {behind!r:.40}")
             numbers = {name: None if value is None else float(value) for name, value in given.items()}
-            return cls(entropies, **numbers)
+            return cls(entropies, behind=behind, **numbers)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise EvaluationError(f"{text_[:60]!r} does not say what numbers were like ({error})") from error
 

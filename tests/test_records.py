@@ -59,9 +59,11 @@ def test_there_is_a_best_accuracy_for_each():
 
 
 def test_what_numbers_were_like_survives_json():
-    mixed = Mixed({"normal 2<-0": 2.0, "normal 2<-1": 0.5}, 0.25, None)
+    mixed = Mixed({"normal 2<-0": 2.0, "normal 2<-1": 0.5}, 0.25, None, 3)
     assert Mixed.from_json(mixed.to_json()) == mixed
     assert Mixed.from_json('{"entropies": {}}') == Mixed({})
-    for wrong in ("", "[]", "{}", '{"entropies": 1}', '{"entropies": {"a": "x"}}', '{"entropies": {}, "more": 1}'):
+    negative, half = '{"entropies": {}, "behind": -1}', '{"entropies": {}, "behind": 0.5}'
+    others = '{"entropies": 1}', '{"entropies": {"a": "x"}}', '{"entropies": {}, "more": 1}'
+    for wrong in ("", "[]", "{}", *others, negative, half):
         with pytest.raises(EvaluationError, match="does not say what numbers were like"):
             Mixed.from_json(wrong)

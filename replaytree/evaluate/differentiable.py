@@ -176,6 +176,7 @@ class DifferentiableEvaluator:
             dict(zip(names, found, strict=True)),
             None if skips is None else skips.share,
             self._eigenvalues[-1] if self._eigenvalues else None,
+            self.behind,
         )
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:

@@ -158,6 +158,17 @@ class SearchData:
         """The episodes that went to the evaluator, in order."""
         return tuple(episode for episode in self.episodes if episode.trained)
 
+    @cached_property
+    def derived(self) -> EpisodeInfo | None:
+        """The episode whose path a differentiable search ends with; None of other searches.
+
+        That is the last one, or the last sound one of a search that collapsed.
+        """
+        last = self.episodes[-1] if self.episodes else None
+        if last is None or last.mixed is None or last.mixed.behind >= len(self.episodes):
+            return None
+        return self.episodes[-1 - last.mixed.behind]
+
     @property
     def failure_note(self) -> str | None:
         """How many trainings failed and what to do about it; None where they are no more than a third."""

@@ -10,6 +10,7 @@ from replaytree.config import SearchConfig
 from replaytree.errors import ConfigError, CorruptTree, SpaceError
 from replaytree.evaluate import differentiable
 from replaytree.records import PathEvaluation
+from replaytree.report.reading import read_search
 from replaytree.search.state import unpack
 from replaytree.tree import check
 from replaytree.tree.engine import writing
@@ -110,6 +111,9 @@ def test_a_search_that_collapses_ends(tmp_path, begin, monkeypatch):
     assert "since epoch 1, whose path is the one to take" in search.ended
     assert search.derived.path == search.tree.episodes()[0].path
     assert all(episode.mixed.eigenvalue is not None for episode in search.tree.episodes())
+    # The report finds it in the tree.
+    assert [episode.mixed.behind for episode in search.tree.episodes()] == [0, 1]
+    assert read_search(search).derived.node_id == search.derived.node_id
     # It has ended for good.
     assert resumed(tmp_path).run(trainings=2).training_count == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from replaytree.report.wording import counted, ordinal
 from replaytree.tree import ReplayTree
 
 MOST_POINTS = 2000
+# Of so many episodes each has a number on the axis.
+MOST_TICKS = 10
 NOTHING = "No training has measured anything yet"
 
 
@@ -90,10 +93,13 @@ def thinned(rows: Sequence[HistoryRow], most: int = MOST_POINTS) -> list[History
     return kept
 
 
-def draw_history(rows: Sequence[HistoryRow], metric: Metric, unit: str = "epochs") -> go.Figure:
-    """Three panels over the episodes, counted from 1: accuracy or perplexity, bounds, policy.
+def draw_history(
+    rows: Sequence[HistoryRow], metric: Metric, unit: str = "epochs", *, learner: str = "policy"
+) -> go.Figure:
+    """Three panels over the episodes, counted from 1: accuracy or perplexity, bounds, and what learns.
 
-    `unit` is what budgets are counted in: epochs, or turns of a supernet.
+    `unit` is what budgets are counted in: epochs, or turns of a supernet. `learner` is what entropies and losses are
+    of: the policy, or the numbers of a supernet.
     """
     rows = thinned(rows)
     learned = any(row.entropy is not None for row in rows)
@@ -117,8 +123,8 @@ def draw_history(rows: Sequence[HistoryRow], metric: Metric, unit: str = "epochs
         figure.add_trace(_line(name, numbers, values, colour, dash, shape="hv"), row=2, col=1)
     if learned:
         for name, field, colour, dash in (
-            ("policy entropy, nats", "entropy", theme.SERIES[7], "solid"),
-            ("policy loss", "policy_loss", theme.REPLAY, "dot"),
+            (f"entropy of the {learner}, nats", "entropy", theme.SERIES[7], "solid"),
+            (f"loss of the {learner}", "policy_loss", theme.REPLAY, "dot"),
         ):
             values = [getattr(row, field) for row in rows]
             figure.add_trace(
@@ -127,7 +133,10 @@ def draw_history(rows: Sequence[HistoryRow], metric: Metric, unit: str = "epochs
     figure.update_layout(template=theme.template("light"), height=620 if learned else 500, showlegend=True)
     figure.update_xaxes(title_text="episode", row=len(shares), col=1)
     if len(numbers) == 1:
-        figure.update_xaxes(range=[numbers[0] - 1, numbers[0] + 1], dtick=1)
+        figure.update_xaxes(range=[numbers[0] - 1, numbers[0] + 1])
+    if len(numbers) <= MOST_TICKS:
+        # There is no half of an episode.
+        figure.update_xaxes(dtick=1)
     within = metric.around(value for row in rows for value in (row.accuracy, row.best)) or _window(rows, metric)
     figure.update_yaxes(**metric.axis(within=within), row=1, col=1)
     figure.update_yaxes(title_text="bounds", rangemode="tozero", row=2, col=1)
@@ -148,7 +157,13 @@ def _window(rows: Sequence[HistoryRow], metric: Metric) -> list[float] | None:
 def plot_history(search: HasTree | ReplayTree) -> go.Figure:
     """Accuracy of each training, the leader so far, bounds and policy over the episodes of a search."""
     data = read_search(search)
-    return draw_history(history_rows(data), data.metric, data.whole_config.weights.unit)
+    return _drawn(data, history_rows(data))
+
+
+def _drawn(data: SearchData, rows: Sequence[HistoryRow]) -> go.Figure:
+    config = data.whole_config
+    learner = "numbers" if config.strategy_options.is_differentiable else "policy"
+    return draw_history(rows, data.metric, config.weights.unit, learner=learner)
 
 
 def _measured_traces(rows: Sequence[HistoryRow], numbers: list[int], metric: Metric, unit: str) -> list[Any]:
@@ -235,11 +250,16 @@ def _line(
     )
 
 
-def history_finding(rows: Sequence[HistoryRow]) -> str:
-    """The training since which the best prefix has been ranked first."""
+def history_finding(rows: Sequence[HistoryRow], best: Path | None = None) -> str:
+    """The training since which the best prefix has been ranked first.
+
+    `best` is the one of the whole search; None: that after the last row. They differ where leaders were scored again.
+    """
     leader = rows[-1].leader
     if leader is None:
         return NOTHING
+    if best not in (None, leader):
+        return "The best prefix came first when the leaders were scored once more, after the last training"
     last_other = max((place for place, row in enumerate(rows) if row.leader != leader), default=-1)
     trained = sum(row.trained for row in rows[: last_other + 2])
     total = sum(row.trained for row in rows)
@@ -264,6 +284,11 @@ def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
             "At the bottom: the controller, the small network that proposes layers. Its entropy says how undecided it "
             f"is; the loss is what its training minimises, and its height says nothing about {data.metric.name}."
         )
+    if _is_scored_again(data, rows):
+        parts.append(
+            "After the last training the leaders were scored once more with the last weights, which the drawing does "
+            "not show."
+        )
     if data.metric.is_inverse:
         parts.append("The highest perplexities can lie outside of the drawing.")
     parts.append("Episodes count from 1 here, and from 0 in the database.")
@@ -272,13 +297,22 @@ def _caption(data: SearchData, rows: Sequence[HistoryRow]) -> str:
     return " ".join(parts)
 
 
+def _is_scored_again(data: SearchData, rows: Sequence[HistoryRow]) -> bool:
+    """Whether the best prefix has another average than its trainings say."""
+    best, last = data.best, rows[-1]
+    if best is None or best.average_accuracy is None or last.best is None:
+        return False
+    # Their sums may round apart.
+    return best.path != last.leader or not math.isclose(best.average_accuracy, last.best, rel_tol=1e-9)
+
+
 SECTION = Section(
     name="history",
     title="Over time",
     eyebrow="The search over time",
     rows=history_rows,
-    figure=lambda data, rows: draw_history(rows, data.metric, data.whole_config.weights.unit),
-    finding=lambda data, rows: history_finding(rows),
+    figure=_drawn,
+    finding=lambda data, rows: history_finding(rows, None if data.best is None else data.best.path),
     caption=_caption,
     empty=NOTHING,
 )

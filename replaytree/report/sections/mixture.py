@@ -112,7 +112,7 @@ def mixture_finding(rows: Sequence[MixtureRow]) -> str:
         text += ", as after the first epoch"
     share = rows[-1].skip_share
     if share is not None:
-        text += f"; {share:.0%} of the operations derived last are skips"
+        text += f"; {100 * share:.0f} % of the operations derived last are skips"
         if share >= MANY:
             text += ": the search has collapsed"
     return text
@@ -135,9 +135,14 @@ def _caption(data: SearchData, rows: Sequence[MixtureRow]) -> str:
             "collapse (Zela et al., 2020)."
         )
     parts.append(f"Derived last: {rows[-1].labels}.")
-    if companion_config(data) is not None:
-        node = next(episode.node_id for episode in reversed(data.episodes) if episode.mixed is not None)
-        parts.append(f"It is retrained by: {command(data, 'retrain', options=['--node', str(node)])}")
+    derived = data.derived
+    if derived is not None and derived.number != rows[-1].number:
+        parts.append(
+            f"The eigenvalue has risen since episode {derived.number + 1}, so that the path to take is the one derived "
+            f"then: {data.labels_of(derived.path)}."
+        )
+    if derived is not None and companion_config(data) is not None:
+        parts.append(f"It is retrained by: {command(data, 'retrain', options=['--node', str(derived.node_id)])}")
     return " ".join(parts)
 
 

@@ -25,6 +25,8 @@ def next_steps(data: SearchData) -> list[NextStep]:
     node = str(data.best.node_id)
     show, *commands = node_commands(data, node)
     steps = [NextStep("show", "See the best prefix and what follows it in the tree:", show)]
+    if commands and (derived := _derived(data)) is not None:
+        steps.append(derived)
     retrained = retrained_answer(data)
     if retrained is not None and retrained.is_best:
         steps += _with_model(data, node, retrained, is_exportable=bool(commands))
@@ -37,6 +39,22 @@ def next_steps(data: SearchData) -> list[NextStep]:
         steps.append(NextStep("export", "Then write that model as an ONNX file for use elsewhere:", export))
     resume = commands_of(data).resume
     return steps if resume is None else [*steps, NextStep("resume", "Search on, with 10 more trainings:", resume)]
+
+
+def _derived(data: SearchData) -> NextStep | None:
+    """The retraining of what a differentiable search ends with; None where it is done, or is that of the best prefix.
+
+    A supernet's scores are a rough guide, and the published answer is what the numbers say.
+    """
+    derived = data.derived
+    if derived is None or data.best is None or derived.node_id == data.best.node_id:
+        return None
+    if any(model.node_id == derived.node_id and model.baseline is None for model in data.models):
+        return None
+    what = (
+        f"Train what the numbers of the supernet say in the end, node {derived.node_id}, from scratch and measure it:"
+    )
+    return NextStep("derived", what, node_commands(data, str(derived.node_id))[1])
 
 
 def _with_model(data: SearchData, node: str, retrained: RetrainedRow, *, is_exportable: bool) -> list[NextStep]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from replaytree import plot_history
@@ -49,7 +51,7 @@ def test_the_figure_marks_sources_replays_and_failures(tree, data):
     names = [trace.name for trace in figure.data]
     assert names == [
         "sampled", "continued from the tree", "ranked first so far", "replayed, nothing trained", "failed",
-        "depth bound, layers", "budget, epochs", "policy entropy, nats", "policy loss",
+        "depth bound, layers", "budget, epochs", "entropy of the policy, nats", "loss of the policy",
     ]  # fmt: skip
     # Counted from 1, as the heading counts.
     assert list(figure.data[2].x) == [1, 2, 3, 4, 5]
@@ -82,3 +84,31 @@ def test_the_caption_says_what_is_left_out_and_explains_the_controller_where_the
     assert "left out" not in SECTION.caption(data, few)
     assert "controller" not in SECTION.caption(data, few)
     assert "controller" in SECTION.caption(data, history_rows(data))
+
+
+def test_leaders_that_were_scored_again_are_told_from_those_of_the_trainings(grow, training):
+    tree = grow([training((0,), 0.9, epochs=1), training((2,), 0.5, epochs=2)], config={"weights": "shared"})
+    data = read_search(tree)
+    assert "scored once more" not in SECTION.caption(data, history_rows(data))
+    tree.record_rescores({(0,): 0.8}, epochs=2, epochs_before=0)
+    data = read_search(tree)
+    rows = history_rows(data)
+    # The drawing ends with what the second training measured, and the best prefix is that of the first.
+    assert (rows[-1].leader, data.best.path) == ((2,), (0,))
+    assert SECTION.finding(data, rows) == (
+        "The best prefix came first when the leaders were scored once more, after the last training"
+    )
+    assert "the leaders were scored once more with the last weights" in SECTION.caption(data, rows)
+
+
+def test_a_differentiable_search_has_numbers_and_no_policy(grow, training):
+    mixed = replace(training((0,), 0.5), entropy=1.0)
+    config = {"strategy": "darts", "weights": "shared", "min_layers": 3, "max_layers": 3}
+    names = [trace.name for trace in plot_history(grow([mixed], config=config)).data]
+    assert names[-2:] == ["entropy of the numbers, nats", "loss of the numbers"]
+
+
+@pytest.mark.parametrize(("episodes", "step"), [(1, 1), (10, 1), (11, None)])
+def test_few_episodes_are_whole_numbers_on_the_axis(episodes, step):
+    figure = draw_history([row(number, 0.5, 0.5) for number in range(episodes)], ACCURACY)
+    assert figure.layout.xaxis.dtick == step

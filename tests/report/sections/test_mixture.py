@@ -13,10 +13,10 @@ from replaytree.tree import Episode
 CONFIG = {"strategy": "darts", "weights": "shared", "min_layers": 3, "max_layers": 3}
 
 
-def episode(entropies, skips=None, eigenvalue=None, path=(0, 1)):
+def episode(entropies, skips=None, eigenvalue=None, path=(0, 1), behind=0):
     return Episode(
         path, "sample", 3, 1, trained=True, evaluation=PathEvaluation([None, 0.5], epochs=1), entropy=1.0,
-        mixed=Mixed(dict(zip(("2<-0", "2<-1"), entropies, strict=True)), skips, eigenvalue),
+        mixed=Mixed(dict(zip(("2<-0", "2<-1"), entropies, strict=True)), skips, eigenvalue, behind),
     )  # fmt: skip
 
 
@@ -52,11 +52,11 @@ def test_without_skips_and_eigenvalues_there_is_one_panel(grow):
 def test_the_finding_says_how_far_it_came_and_whether_it_collapsed(data):
     rows = mixture_rows(data)
     assert mixture_finding(rows) == (
-        "The numbers have a mean entropy of 0.75 nats, 2.00 after the first epoch; 50% of the operations derived last "
+        "The numbers have a mean entropy of 0.75 nats, 2.00 after the first epoch; 50 % of the operations derived last "
         "are skips: the search has collapsed"
     )
     assert mixture_finding(rows[:2]).endswith(
-        "2.00 after the first epoch; 25% of the operations derived last are skips"
+        "2.00 after the first epoch; 25 % of the operations derived last are skips"
     )
 
 
@@ -65,6 +65,19 @@ def test_the_caption_names_what_was_derived_last_and_how_it_is_retrained(data):
     assert "Derived last: conv1 res1." in caption
     assert f"replaytree retrain first --node {data.episodes[-1].node_id} --storage sqlite:///" in caption
     assert "largest entropy after the first epoch is 2.00 nats" in caption
+
+
+def test_a_search_that_collapsed_ends_with_the_path_of_the_last_sound_epoch(grow):
+    sound, last = episode((2.0, 2.0), 0.25, 0.1, (0, 2)), episode((1.0, 1.0), 1.0, 0.9, behind=2)
+    data = read_search(
+        grow([episode((2.0, 2.0), 0.25, 0.1), sound, episode((1.5, 1.0), 0.5, 0.4), last], config=CONFIG)
+    )
+    assert data.derived.number == 1
+    caption = SECTION.caption(data, mixture_rows(data))
+    assert "Derived last: conv1 pool1. The eigenvalue has risen since episode 2, so that the path to take" in caption
+    assert "derived then: conv1 res1." in caption
+    assert f"replaytree retrain first --node {data.derived.node_id} " in caption
+    assert read_search(grow([episode((2.0, 2.0), behind=7)], "second", config=CONFIG)).derived is None
 
 
 def test_other_searches_have_no_such_section(grow, golden):

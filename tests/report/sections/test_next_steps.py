@@ -4,10 +4,12 @@ import shlex
 
 import pytest
 
+from replaytree import PathEvaluation
+from replaytree.records import Mixed
 from replaytree.report.reading import read_search
 from replaytree.report.sections.next_steps import next_steps
 from replaytree.report.sections.retrained import retrained_answer
-from replaytree.tree import record_model
+from replaytree.tree import Episode, record_model
 
 
 @pytest.fixture
@@ -57,6 +59,30 @@ def test_a_retraining_of_another_prefix_leaves_that_of_the_best_to_be_done(data,
     assert list(words_of(next_steps(found))) == ["show", "retrain", "export", "resume"]
     row = retrained_answer(found)
     assert (row.is_best, row.node_id, row.test, row.measured.mean) == (False, other, None, 0.8)
+
+
+def test_what_a_differentiable_search_ends_with_is_retrained_first(grow):
+    def epoch(path, accuracy, number):
+        return Episode(
+            path, "sample", 3, number, trained=True, evaluation=PathEvaluation([None, accuracy], epochs=number),
+            mixed=Mixed({"a": 1.0}),
+        )  # fmt: skip
+
+    config = {"strategy": "darts", "weights": "shared", "min_layers": 3, "max_layers": 3}
+    tree = grow([epoch((0, 1), 0.9, 1), epoch((0, 2), 0.5, 1)], config=config)
+    data = read_search(tree)
+    assert data.best.path == (0, 1)
+    steps = words_of(next_steps(data))
+    assert list(steps) == ["show", "derived", "retrain", "export", "resume"]
+    assert steps["derived"][2:5] == ["first", "--node", str(data.derived.node_id)]
+    record_model(
+        tree.engine, labels=("conv1", "res1"), epochs=30, seed=0, search="first", node_id=data.derived.node_id,
+        test_accuracy=None, weights_path="/a.safetensors",
+    )  # fmt: skip
+    assert "derived" not in words_of(next_steps(read_search(tree)))
+    # Where it is the best prefix, too, one step says it all.
+    same = grow([epoch((0, 1), 0.9, 1)], "second", config=config)
+    assert "derived" not in words_of(next_steps(read_search(same)))
 
 
 def test_without_data_that_a_command_can_name_the_model_alone_is_left(grow, golden):
