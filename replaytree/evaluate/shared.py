@@ -96,13 +96,7 @@ class SharedEvaluator:
 
     def _require_examples(self, weights: WeightOptions) -> None:
         images = isinstance(self._data, ImageData)
-        if not self.steps(weights.passes):
-            batch = f"a batch of {self._recipe.batch_size}" if images else "a step"
-            raise ConfigError(
-                f"passes is {weights.passes:g}, and of {count_of(self._data.train_count, f'training {self._unit}')} "
-                f"that is less than half {batch}; give --passes {1 / self._examples.epoch_steps:.2g} or more, or a "
-                f"smaller --batch-size"
-            )
+        self.require_steps(weights.passes)
         # The first word of a text is not predicted.
         known = self._data.val_count if images else self._data.val_count - 1
         if weights.score_images is not None and weights.score_images > known:
@@ -118,6 +112,16 @@ class SharedEvaluator:
     def steps(self, passes: float) -> int:
         """The steps of so many passes over the training examples, rounded."""
         return self._training.steps(passes)
+
+    def require_steps(self, passes: float) -> None:
+        """ConfigError where so many passes are no step at all: the supernet would score as it was made."""
+        if not self.steps(passes):
+            batch = f"a batch of {self._recipe.batch_size}" if isinstance(self._data, ImageData) else "a step"
+            raise ConfigError(
+                f"passes is {passes:g}, and of {count_of(self._data.train_count, f'training {self._unit}')} that is "
+                f"less than half {batch}; give {1 / self._examples.epoch_steps:.2g} or more (--passes, or --prior "
+                f"shared:PASSES), or a smaller --batch-size"
+            )
 
     def evaluate(self, paths: Sequence[Path], *, budget: Budget, seed: int) -> list[PathEvaluation]:
         """One evaluation a path, in order: of a turn of training, and then of scores. The budget plays no part."""
@@ -179,8 +183,9 @@ class SharedEvaluator:
 
         `on_pass` is told how many passes are done after each. What a pass does depends on the seed, on its number, on
         its paths and on the state alone, so that another evaluator that has loaded the state goes on from so many
-        `done`.
+        `done`. ConfigError where the passes are no step at all.
         """
+        self.require_steps(passes)
         usual = SHARED_RATE if isinstance(self._data, ImageData) else self._recipe.learning_rate
         peak = usual if rate is None else rate
         generator = torch.Generator().manual_seed(seed)

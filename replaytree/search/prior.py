@@ -109,7 +109,7 @@ class _Making:
 
     def train(self) -> bool:
         """Train the supernet for all passes; False where it was stopped."""
-        steps = max(1, self._supernet.steps(self._passes))
+        steps = self._supernet.steps(self._passes)
         first = self._supernet.steps(min(self._done, self._passes))
         told = _Telling(f"the supernet of the prior is trained for {self._passes:g} passes", first / steps)
         is_whole = True
@@ -190,12 +190,14 @@ def _drawn(space: Space, count: int, generator: torch.Generator) -> Sequence[Pat
 
 
 def _supernet(config: SearchConfig, space: Space, data: Data) -> SharedEvaluator:
+    passes = config.prior_passes
+    assert passes is not None, "a prior was asked for"
     return SharedEvaluator(
         space,
         data,
         recipe=Recipe.of(config, data),
         device=resolve_device(config.machine.device),
-        weights=WeightOptions(weights="shared"),
+        weights=WeightOptions(weights="shared", passes=passes),
         seed=config.seed,
         evaluator="joint" if is_nested(space) else "separate",
         threads=Threads.of(config.machine.threads),

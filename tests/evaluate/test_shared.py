@@ -227,6 +227,13 @@ def test_fewer_images_than_are_asked_for(digits, options, said):
         evaluator(digits, **options)
 
 
+def test_a_supernet_that_is_prepared_for_no_step_is_refused(digits):
+    own = evaluator(digits)
+    with pytest.raises(ConfigError, match=r"passes is 0.05, and of 256 .* half a batch of 32; give 0.12 or more"):
+        own.prepare(0.05, seed=0)
+    assert own.state_dict()["turns"] == 0
+
+
 def test_a_part_of_a_pass(digits):
     own = evaluator(digits, passes=0.25)
     own.evaluate([(0,)], budget=Budget(1), seed=0)
@@ -252,9 +259,9 @@ def test_a_space_without_a_supernet(digits, space, said):
         evaluator(digits, space, kind="whole")
 
 
-@pytest.mark.parametrize("name", ["xu24", "tiny", "zoph", "enas-macro", "enas-micro", "darts"])
+@pytest.mark.parametrize("name", ["xu24", "tiny", "zoph", "enas-macro", "enas-micro", "darts", "nasnet"])
 def test_every_space_with_a_supernet_is_trained_and_scored(digits, name, random_paths):
-    options = {"channels": 4} if name in ("enas-macro", "enas-micro", "darts") else {}
+    options = {"channels": 4} if name in ("enas-macro", "enas-micro", "darts", "nasnet") else {}
     space = named_space(name, input_shape=(1, 8, 8), num_classes=10, max_layers=3, **options)
     own = evaluator(digits, space, passes=0.5, score_images=40)
     paths = random_paths(space, 2)

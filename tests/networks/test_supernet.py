@@ -106,9 +106,9 @@ def test_batch_norm_takes_the_statistics_of_the_batch():
     assert not [each for each in network.modules() if getattr(each, "running_mean", None) is not None]
 
 
-@pytest.mark.parametrize("name", ["xu24", "tiny", "zoph", "enas-macro", "enas-micro", "darts"])
+@pytest.mark.parametrize("name", ["xu24", "tiny", "zoph", "enas-macro", "enas-micro", "darts", "nasnet"])
 def test_a_network_has_the_parameters_of_the_path(name, random_paths):
-    options = {"channels": 4} if name in ("enas-macro", "enas-micro", "darts") else {}
+    options = {"channels": 4} if name in ("enas-macro", "enas-micro", "darts", "nasnet") else {}
     space = named_space(name, input_shape=(3, 16, 16), num_classes=10, max_layers=4, **options)
     net = supernet(space, hidden=0)
     for path in random_paths(space, 3):

@@ -115,6 +115,8 @@ def test_what_interrupts_the_supernet_loses_the_prior_alone(tmp_path, begin):
         ({"prior": "shared:0"}, ConfigError, "prior is 'shared:0'"),
         ({"prior": "other:3"}, ConfigError, "prior is 'other:3'"),
         ({"prior": "shared:nan"}, ConfigError, "prior is 'shared:nan'"),
+        # No step at all: a supernet that was never trained.
+        ({"prior": "shared:0.001"}, ConfigError, r"passes is 0.001, and of .* half a batch of .* --prior shared:"),
         ({"strategy": "random"}, ConfigError, "'random', which learns from no prior"),
         ({"warm_start": "other"}, ConfigError, "one prior: leave out --prior or --warm-start"),
         ({"weights": "shared"}, ConfigError, "leave out one of them"),
