@@ -93,11 +93,14 @@ class WeightOptions(Options):
         """What budgets are counted in: epochs, or turns of the supernet."""
         return "turns" if self.weights == "shared" else "epochs"
 
+    def counted(self, epochs: int) -> str:
+        """A budget for people: '8 epochs', or '12 turns'."""
+        return f"{epochs:,} {self.unit[:-1] if epochs == 1 else self.unit}"
+
     def measured(self, epochs: int) -> str:
         """When scores were measured, for people: 'at 8 epochs', or 'after 12 turns of the supernet'."""
-        if self.weights == "shared":
-            return f"after {epochs:,} {'turn' if epochs == 1 else 'turns'} of the supernet"
-        return f"at {epochs:,} {'epoch' if epochs == 1 else 'epochs'}"
+        spent = self.counted(epochs)
+        return f"after {spent} of the supernet" if self.weights == "shared" else f"at {spent}"
 
 
 # What says how the rate falls, where it does.

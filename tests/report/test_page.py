@@ -5,6 +5,8 @@ import pytest
 
 from replaytree.errors import ConfigError, StorageError
 from replaytree.report import write_report
+from replaytree.report.reading import read_search
+from replaytree.report.sections.tree import tree_columns
 from replaytree.tree import ReplayTree, record_model
 
 HOSTILE = "<script>alert(1)</script>"
@@ -188,7 +190,13 @@ def test_what_is_said_of_limits_is_of_those_that_there_are(grow, golden, written
     assert note(max_params=50, target_flops=5000) == (True, True)
 
 
-def test_the_page_says_how_many_were_measured_and_how_many_are_ranked(tree, written, grow, training):
+def test_the_page_says_how_many_were_measured_and_how_many_are_ranked(tree, written, grow, golden, training):
     assert "5 prefixes measured, 3 of them with 8 epochs: only these are ranked" in shown(written(tree))
+    supernet = grow(golden, "supernet", config={"weights": "shared"})
+    page = shown(written(supernet))
+    assert "5 prefixes measured, 3 of them with 8 turns: only these are ranked" in page
+    assert "(of 5 in all; the others had fewer turns and are not compared)" in page
+    # What the panel of a node counts its budget in.
+    assert tree_columns(read_search(supernet))["unit"] == "turns"
     alike = shown(written(grow([training((0, 1), 0.5, 0.6)], "alike")))
     assert "2 prefixes measured</small>" in alike

@@ -19,7 +19,7 @@ function factsOf(place) {
     ["path", actionsOf(place).join(".")],
     ["visits", whole(columns.visits[place])],
     ["evaluations", whole(columns.evaluations[place])],
-    ["budget, epochs", whole(columns.epochs[place])],
+    [`budget, ${tree.unit}`, whole(columns.epochs[place])],
     ["evaluations at it", whole(columns.budgetEvaluations[place])],
     ["parameters", whole(columns.params[place])],
     ["FLOPs", whole(columns.flops[place])],

@@ -92,7 +92,9 @@ def _caution(data: SearchData, against: SearchData) -> str:
     if data.info.space_json != against.info.space_json:
         parts.append("its layers are others")
     if data.max_epochs != against.max_epochs:
-        parts.append(f"it trained for up to {against.max_epochs} epochs, this search for {data.max_epochs}")
+        own, other = data.whole_config.weights, against.whole_config.weights
+        spent = other.counted(against.max_epochs or 0)
+        parts.append(f"it trained for up to {spent}, this search for {own.counted(data.max_epochs or 0)}")
     return ", and ".join(parts)
 
 

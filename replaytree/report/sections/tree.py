@@ -100,7 +100,7 @@ def tree_columns(data: SearchData) -> dict[str, Any]:
             "digits": data.metric.digits,
             "leastError": None if data.metric.is_inverse else ERROR_SHIFT,
         },
-        "maxEpochs": data.max_epochs,
+        "unit": data.whole_config.weights.unit,
         "best": None if data.best is None else data.best.node_id,
         "colours": [theme.colour_at(step / 63) for step in range(64)],
         "columns": {

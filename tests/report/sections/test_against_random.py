@@ -43,8 +43,11 @@ def test_without_images_and_repeats_nothing_is_claimed(grow, training):
 def test_other_budgets_are_no_fair_comparison(grow, data, training):
     companion = grow([training((0,), 0.65), training((1,), 0.3)], "luck", config={"strategy": "random"})
     found = compare_with_random(data, read_search(companion))
-    assert found.caution == "it trained for up to 4 epochs, this search for 8"
+    assert found.caution == "it trained for up to 4 epochs, this search for 8 epochs"
     assert random_finding(found) == "No fair comparison with random search"
+    config = {"strategy": "random", "weights": "shared"}
+    turns = read_search(grow([training((0,), 0.65, epochs=1)], "turns", config=config))
+    assert compare_with_random(data, turns).caution == "it trained for up to 1 turn, this search for 8 epochs"
 
 
 def test_a_companion_that_is_not_random_or_of_other_images_is_said_to_be(grow, data, golden):
