@@ -158,6 +158,10 @@ PRESETS: dict[str, Preset] = {
         },
         deviations=(
             *_ENAS_DEVIATIONS,
+            "the supernet has a classifier with a bias behind every layer, whose losses are added, and a layer takes "
+            "the gradients of later ones 0.7 times as much a layer; the reward is the score of the whole path, and a "
+            "prefix may be derived, too",
+            "each operation is its own, where the program may take the last of its branches for all of them",
             "a skip is drawn with the sigmoid of its score, of which the program takes twice, and the prior is of the "
             "probability that it is drawn with",
         ),
@@ -190,6 +194,8 @@ PRESETS: dict[str, Preset] = {
             "nodes of the normal and the reduction cell are sampled in turn, and an input before its operation; the "
             "program samples the normal cell first, and of a node both inputs first",
             "the first and the second operation of a node have heads of their own",
+            "cells read the two cells before them, as in the program's final network; in its search a reduction cell "
+            "reads the last cell twice, and the cell behind it the halved form of that",
             "no drop-path and no auxiliary head",
         ),
     ),

@@ -5,6 +5,8 @@ import pytest
 from replaytree.config import SearchConfig
 from replaytree.config.presets import PRESETS, with_preset
 from replaytree.errors import ConfigError
+from replaytree.networks.trie import DISCOUNT
+from replaytree.space.catalogue import about
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -111,6 +113,16 @@ def test_every_deviation_stands_in_the_help():
     for preset in PRESETS.values():
         assert preset.deviations
         assert all(deviation in preset.help for deviation in preset.deviations)
+
+
+def test_how_a_supernet_differs_from_that_of_the_program_is_named():
+    """Supernets of nested spaces have a head for every prefix, whose gradients are discounted; ENAS' has one."""
+    of_enas = {name: preset for name, preset in PRESETS.items() if "restart_factor" in preset.options}
+    nested = {name for name, preset in of_enas.items() if about(preset.options["space"]).nested}
+    assert (nested, set(of_enas) - nested) == ({"enas-macro"}, {"enas-micro"})
+    assert f"later ones {DISCOUNT:g} times as much a layer" in PRESETS["enas-macro"].help
+    assert "a classifier with a bias behind every layer" in PRESETS["enas-macro"].help
+    assert "a reduction cell reads the last cell twice" in PRESETS["enas-micro"].help
 
 
 def test_single_options_override_a_preset_and_its_shares():
