@@ -81,6 +81,11 @@ def chosen(
 
     Of equal ones the first stays.
     """
+    if step.keep is not None and len(step.decisions) == 1:
+        [of] = step.decisions
+        missed = {option: -without({of: _dropped(rows[of], option)}) for option in range(len(rows[of]))}
+        kept = sorted(missed, key=lambda option: -missed[option])[: step.keep]
+        return {of: one_hot(len(rows[of]), *kept)}
     if step.keep is not None:
         nothing = {of: (0.0,) * len(rows[of]) for of in step.decisions}
         missed = {of: -without({of: nothing[of]}) for of in step.decisions}

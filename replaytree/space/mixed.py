@@ -139,7 +139,8 @@ class MixedGraph:
 class Projection:
     """A step of a derivation by perturbation: which one of some weights is kept, or which `keep` edges of a node.
 
-    `decisions` is one decision whose option is chosen, or the edges of a node, of which `keep` are chosen.
+    `decisions` is one decision whose option is chosen, or the edges of a node, of which `keep` are chosen. Where one
+    decision weighs the edges of a node, it stands there alone, and `keep` of its options are chosen.
     """
 
     name: str

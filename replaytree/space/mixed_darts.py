@@ -144,13 +144,18 @@ class DartsMixture:
         return rows
 
     def projections(self) -> list[Projection]:
-        """The operation of every edge, then the two edges of every node that has more."""
+        """The operation of every edge, then the two edges of every node that has more.
+
+        Where edges have weights of their own, one without operations would still pass channels by: it goes by its
+        weight.
+        """
         mixing = self.graph.decisions
         nodes = [edges for cell in self._edges for edges in cell]
+        own = [decision for cell in self._nodes for decision in cell]
         operations = [Projection(mixing[decision].name, (decision,)) for edges in nodes for decision in edges]
         inputs = [
-            Projection(mixing[edges[0]].name.partition("<")[0], tuple(edges), KEPT)
-            for edges in nodes
+            Projection(mixing[edges[0]].name.partition("<")[0], (own[place],) if own else tuple(edges), KEPT)
+            for place, edges in enumerate(nodes)
             if len(edges) > KEPT
         ]
         return operations + inputs

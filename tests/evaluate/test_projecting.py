@@ -1,9 +1,11 @@
 """Deriving by perturbation: what validation misses most stays."""
 
 import pytest
+import torch
 
 from replaytree.data import load_data
 from replaytree.evaluate.projecting import Projecting, chosen
+from replaytree.networks.mixed import Mix, MixedNetwork
 from replaytree.space.darts import Darts
 from replaytree.space.mixed import Mixing, Projection
 from replaytree.space.mixed_darts import DartsMixture
@@ -42,6 +44,39 @@ def test_of_a_node_the_edges_stay_whose_removal_hurts_most():
     assert chosen(Projection("node", (0, 1, 2, 3), keep=2), [EDGE] * 4, rows, without) == {
         1: (0.0, 0.0, 0.0, 0.0), 3: (0.0, 0.0, 0.0, 0.0),
     }  # fmt: skip
+
+
+def test_of_weights_of_edges_those_stay_whose_removal_hurts_most():
+    node = Mixing("node", ("0", "1", "2"))
+
+    def without(changed):
+        return {0: 0.5, 1: 0.9, 2: 0.4}[changed[0].index(0.0)]
+
+    assert chosen(Projection("node", (0,), keep=2), [node], [(0.2, 0.5, 0.3)], without) == {0: (1.0, 0.0, 1.0)}
+
+
+def test_an_edge_of_pc_darts_that_goes_passes_nothing_by():
+    mixture = DartsMixture(Darts(input_shape=(1, 8, 8), num_classes=10, channels=4, cells=3, max_layers=4), share=4)
+    network = MixedNetwork(mixture.graph)
+    images = torch.randn(4, 1, 8, 8)
+    [normal, reduction] = [step for step in mixture.projections() if step.keep is not None]
+    assert [step.name for step in (normal, reduction)] == ["normal 3", "reduction 3"]
+    rows = [(1 / len(mixing.options),) * len(mixing.options) for mixing in mixture.graph.decisions]
+    asked = []
+
+    def without(changed):
+        asked.append(changed)
+        return {0: 0.1, 1: 0.2, 2: 0.3}[changed[normal.decisions[0]].index(0.0)]
+
+    fixed = chosen(normal, mixture.graph.decisions, rows, without)
+    kept = [fixed.get(of, row) for of, row in enumerate(rows)]
+    before = network(images, Mix.of_rows(kept, torch.device("cpu")))
+    # Edge 2 goes. Whatever its operations weigh then, even where none of them is left, nothing comes of it.
+    [gone] = [of for of, mixing in enumerate(mixture.graph.decisions) if mixing.name == "normal 3<-2"]
+    for row in ((0.0,) * 8, (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)):
+        changed = [row if of == gone else other for of, other in enumerate(kept)]
+        assert torch.equal(network(images, Mix.of_rows(changed, torch.device("cpu"))), before)
+    assert len(asked) == 3
 
 
 def test_of_a_set_those_stay_without_which_validation_is_worse():
