@@ -238,8 +238,7 @@ def default_evaluator(
     device, threads = resolve_device(config.machine.device), threads or Threads.of(config.machine.threads)
     recipe = Recipe.of(config, data)
     if config.strategy_options.is_differentiable and config.weights.weights == "shared":
-        if not isinstance(data, ImageData):
-            raise ConfigError(f"--strategy {config.strategy} is for images; choose another")
+        assert isinstance(data, ImageData), "require_fitting() refuses it for a text"
         return DifferentiableEvaluator(
             space,
             data,

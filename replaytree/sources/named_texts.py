@@ -44,6 +44,12 @@ def holds_text(folder: Path) -> bool:
     return {"train", "valid"} <= set(text_files(folder))
 
 
+def begins_text(folder: Path) -> bool:
+    """Whether a folder has files of a text, and nothing else that could be data: perhaps a part is missing."""
+    parts = text_files(folder)
+    return bool({"train", "valid"} & set(parts)) and set(folder.iterdir()) == set(parts.values())
+
+
 def texts_found(root: Path) -> dict[str, bool]:
     """For each named text: are its train and validation files here?"""
     return {name: {"train", "valid"} <= set(text_files(root / name, name=name)) for name in TEXTS}

@@ -7,7 +7,7 @@ import os
 from replaytree.errors import DataError
 from replaytree.metric import Task
 from replaytree.sources.named import NAMED
-from replaytree.sources.named_texts import TEXTS, holds_text
+from replaytree.sources.named_texts import TEXTS, begins_text, holds_text
 from replaytree.sources.place import find_source
 
 
@@ -16,6 +16,7 @@ def task_of(
 ) -> Task:
     """`text` for a named text and for a folder with train.txt and valid.txt, else `images`; or the `task` asked for.
 
+    A folder in which there is nothing but one of the two, and perhaps test.txt, is `text`, too.
     DataError where a name is known to be of the other one.
     """
     name = os.fspath(dataset)
@@ -27,4 +28,4 @@ def task_of(
     if task is not None:
         return task
     source = find_source(name, data_dir)
-    return "text" if source.is_dir() and holds_text(source) else "images"
+    return "text" if source.is_dir() and (holds_text(source) or begins_text(source)) else "images"

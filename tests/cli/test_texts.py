@@ -67,6 +67,18 @@ def test_spaces_of_the_other_task(replaytree, text_folder, storage):
     assert err.startswith("Error: space 'nas-rnn' is for text, and the data set digits is images; spaces for")
 
 
+def test_a_folder_without_a_validation_text_is_said_to_be_a_text(replaytree, text_folder, storage):
+    (text_folder / "valid.txt").unlink()
+    code, _, err = replaytree("run", "--dataset", text_folder, "--storage", storage, *SMALL)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has no valid.txt; a text is a folder with train.txt, valid.txt and test.txt" in err
+    # With folders beside it, it may be a list of pictures.
+    (text_folder / "cat").mkdir()
+    code, _, err = replaytree("run", "--dataset", text_folder, "--storage", storage)
+    assert code == 2
+    assert "class" in err
+
+
 def test_a_text_that_has_changed_since(replaytree, text_folder, storage):
     assert replaytree("run", "--dataset", text_folder, "--storage", storage, *SMALL, "--name", "a")[0] == 0
     written(text_folder, "train", (text_folder / "train.txt").read_text() + "a unicorn sings\n")

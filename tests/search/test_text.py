@@ -27,6 +27,7 @@ SMALL = {
 }  # fmt: skip
 # A supernet has no epochs, so that these are at their default.
 SHARED = {"weights": "shared", "epochs_first": 4, "epochs_last": 8}
+WHOLE = {"max_layers": 3, "min_layers": 3, "epochs_first": 4, "epochs_last": 8}
 CPU = torch.device("cpu")
 
 
@@ -98,6 +99,10 @@ def test_data_in_memory(text_folder):
     [
         ({"space": "xu24", "hidden": None}, SpaceError, "space 'xu24' is for images, and the data set stories is text"),
         ({"label_smoothing": 0.2}, ConfigError, "--label-smoothing is for images"),
+        (
+            {"strategy": "darts", **WHOLE}, ConfigError,
+            "--strategy darts mixes the layers of networks for images, and the data set stories is text; choose",
+        ),
         ({"bptt": 2000}, ConfigError, r"bptt is 2000, and [\d,]+ words of stories in 16 columns make \d+ a column"),
         ({"batch_size": 5000}, ConfigError, r"in 5,000 columns make 0 a column; give --batch-size 13\d or less"),
         ({"evaluator": "joint"}, SpaceError, "--evaluator whole"),
