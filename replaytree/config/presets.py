@@ -227,8 +227,9 @@ PRESETS: dict[str, Preset] = {
             "learning_rate": 20.0,
             "text_clip": 0.25,
             "text_weight_decay": 8e-7,
-            "min_layers": 9,
-            "max_layers": 9,
+            # 9 nodes behind the first.
+            "min_layers": 10,
+            "max_layers": 10,
             "prune": False,
         },
         deviations=(
@@ -279,8 +280,9 @@ PRESETS: dict[str, Preset] = {
             "reward_power": 2.0,
             "epochs_first": 35,
             "epochs_last": 35,
-            "min_layers": 15,
-            "max_layers": 15,
+            # 15 nodes of the tree, and the memory.
+            "min_layers": 16,
+            "max_layers": 16,
             "prune": False,
         },
         deviations=(

@@ -6,7 +6,7 @@ from replaytree.config import SearchConfig
 from replaytree.config.presets import PRESETS, with_preset
 from replaytree.errors import ConfigError
 from replaytree.networks.trie import DISCOUNT
-from replaytree.space.catalogue import about
+from replaytree.space.catalogue import about, named_space
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -97,6 +97,32 @@ def test_random_sharing_scores_5000_cells_of_a_supernet_of_150_epochs():
     assert (config.space.min_layers, config.space.max_layers) == (8, 8)
 
 
+def cell_of(name, *layers):
+    """The space of a preset for Penn Treebank, and the network of a path of as many layers as its paths have."""
+    config, _ = values_of(name)
+    space = named_space(
+        config.space.space, input_shape=(1, 1, 1), num_classes=10_000, max_layers=config.space.max_layers,
+        **config.space.layers.given(),
+    )  # fmt: skip
+    assert config.space.min_layers == config.space.max_layers
+    path = [*layers[:-1], *layers[-1:] * (config.space.max_layers - len(layers) + 1)]
+    return space.network(space.parse(" ".join(path)))
+
+
+def test_enas_rnn_searches_cells_of_9_nodes_behind_the_first():
+    # The parameters of enas_lm's network in the search, of hidden size 200.
+    assert cell_of("enas-rnn", "tanh", "relu@1").params == 2_880_000
+
+
+def test_nas_rnn_searches_whole_cells_with_their_memory():
+    config, own = values_of("nas-rnn")
+    assert (config.objective.reward_power, config.budget.epochs_first, own.gradient.controller.hidden_size) == (
+        2.0, 35, 35,
+    )  # fmt: skip
+    cell = cell_of("nas-rnn", *["add-tanh"] * 15, "add-tanh@8+c@12")
+    assert (cell.states, [node.name for node in cell.nodes].count("inject")) == (2, 1)
+
+
 def test_a_preset_bends_to_the_depth_and_the_weights_that_are_given():
     assert with_preset("enas-macro", {"max_layers": 4})["min_layers"] == 4
     assert with_preset("enas-macro", {"max_layers": 40})["min_layers"] == 12
@@ -165,11 +191,11 @@ def test_recurrent_cells_are_rewarded_as_published():
         5e-5,
     )
     assert (gradient.baseline_decay, controller.hidden_size, config.num_paths) == (0.999, 64, 10)
-    assert (config.space.layers.hidden, config.space.max_layers, config.recipe.batch_size) == (200, 9, 128)
+    assert (config.space.layers.hidden, config.space.max_layers, config.recipe.batch_size) == (200, 10, 128)
     assert (config.recipe.learning_rate, config.text.text_clip, config.text.text_weight_decay) == (20.0, 0.25, 8e-7)
     # 25 steps of the controller an epoch, each rewarded on a minibatch.
     assert (config.weights.passes, config.weights.score_images) == (0.04, 4480)
     config, own = values_of("nas-rnn")
     assert (config.objective.reward_power, own.gradient.entropy) == (2.0, 0.0)
     assert (own.gradient.controller.policy_learning_rate, config.budget.epochs_last) == (5e-4, 35)
-    assert config.space.max_layers == 15
+    assert config.space.max_layers == 16
