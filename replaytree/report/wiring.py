@@ -65,7 +65,7 @@ def cell_wiring(sketch: Sketch) -> Wiring:
     drawn = (*sketch.inputs, *sketch.nodes, *sketch.outputs)
     # The lines of a node are what it reads; the wires of an output end in its middle.
     wires = [
-        _wire(boxes[source], box, line if place < len(columns) else 0)
+        _wire(boxes[source], box, line if place < len(columns) else 0, is_early=source < inputs)
         for place, (each, box) in enumerate(zip(drawn, boxes, strict=True))
         for line, source in enumerate(each.reads)
     ]
@@ -133,12 +133,20 @@ def _height(length: int) -> float:
     return LOWEST + 14.0 * (length - 1)
 
 
-def _wire(source: Box, target: Box, line: int) -> str:
-    """From the right side of a box to a line of another."""
+def _wire(source: Box, target: Box, line: int, *, is_early: bool) -> str:
+    """From the right side of a box to a line of another.
+
+    It changes rows between two columns only, and is level elsewhere, so that it runs under no other box: a node has its
+    row for itself. If `is_early`, it runs in the row of its target, and else in that of its source.
+    """
     x, y = source.x + source.width, source.y + source.height / 2
-    end_x, end_y = target.x, target.y + target.height / 2 + (line + 0.5) * LINE - LINE / 2
-    bend = (end_x - x) / 2
-    return f"M{x:g} {y:g} C{x + bend:g} {y:g} {end_x - bend:g} {end_y:g} {end_x:g} {end_y:g}"
+    end_x, end_y = target.x, target.y + target.height / 2 + line * LINE
+    gap = ACROSS - WIDTH
+    begin = x if is_early else end_x - gap
+    before = f" H{begin:g}" if begin > x else ""
+    behind = f" H{end_x:g}" if begin + gap < end_x else ""
+    middle, end = begin + gap / 2, begin + gap
+    return f"M{x:g} {y:g}{before} C{middle:g} {y:g} {middle:g} {end_y:g} {end:g} {end_y:g}{behind}"
 
 
 def _wrapped(words: str, most: int = 16) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Drawings of what layers read: places by hand, and which page has which."""
 
 import json
+import re
 
 import pytest
 
@@ -56,6 +57,62 @@ def test_a_cell_by_hand():
     assert drawn.wires[0].endswith(f" {two.x:g} {two.y + HEIGHT / 2:g}")
     assert drawn.wires[1].endswith(f" {two.x:g} {two.y + HEIGHT / 2 + LINE:g}")
     assert drawn.wires[4].startswith(f"M{MARGIN + WIDTH:g} {near.y + HEIGHT / 2:g} C")
+
+
+NAMES = ["darts", "enas-micro", "nasnet", "amoebanet", "lstm", "nascell", "darts-rnn", "enas-rnn"]
+
+
+def sketches(name):
+    """Of published cells: dense ones, and those with long lines."""
+    recurrent = {
+        "lstm": ("plain-rnn", "lstm"),
+        "nascell": ("nas-rnn", about("nas-rnn").published["NASCell"].path),
+        "darts-rnn": ("darts-rnn", about("darts-rnn").published["DARTS_V1"].path),
+        "enas-rnn": ("enas-rnn", about("enas-rnn").published["ENAS"].path),
+    }
+    if name in recurrent:
+        of, path = recurrent[name]
+        space = named_space(of, input_shape=(1, 1, 1), num_classes=9, max_layers=len(path.split()))
+        return [space.network(space.parse(path)).sketch()]
+    of, known = {
+        "darts": ("darts", "DARTS_V1"), "enas-micro": ("enas-micro", "ENAS"), "nasnet": ("nasnet", "NASNet-A"),
+        "amoebanet": ("nasnet", "AmoebaNet-A"),
+    }[name]  # fmt: skip
+    path = about(of).published[known].path
+    space = named_space(of, input_shape=(3, 32, 32), num_classes=10, max_layers=len(path.split()))
+    return space.plan.sketches(space.parse(path))
+
+
+def points(wire):
+    """Many points of a wire, which is M, perhaps H, C, and perhaps H."""
+    words = re.findall(r"[MHC]|[-0-9.e]+", wire)
+    x, y, place = 0.0, 0.0, 0
+    while place < len(words):
+        count = {"M": 2, "H": 1, "C": 6}[words[place]]
+        numbers = [float(word) for word in words[place + 1 : place + 1 + count]]
+        for step in range(41):
+            t = step / 40
+            if words[place] == "H":
+                yield x + t * (numbers[0] - x), y
+            elif words[place] == "C":
+                a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+                across = a * x + b * numbers[0] + c * numbers[2] + d * numbers[4]
+                yield across, a * y + b * numbers[1] + c * numbers[3] + d * numbers[5]
+        x, y = (numbers[0], y) if words[place] == "H" else (numbers[-2], numbers[-1])
+        place += 1 + count
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_wire_runs_under_a_box(name):
+    for sketch in sketches(name):
+        drawn = cell_wiring(sketch)
+        for wire in drawn.wires:
+            for x, y in points(wire):
+                under = [
+                    box.title for box in drawn.boxes
+                    if box.x < x < box.x + box.width and box.y < y < box.y + box.height
+                ]  # fmt: skip
+                assert under == [], wire
 
 
 SKIPS = Decision("inputs", ("0", "1"), "inputs", (0, 1))
