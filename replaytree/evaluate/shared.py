@@ -21,7 +21,7 @@ from replaytree.config.weights import WeightOptions
 from replaytree.data import Data, ImageData
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
-from replaytree.evaluate.supernets import require_supernet, supernet_of
+from replaytree.evaluate.supernets import LOOKED_AT, require_supernet, supernet_of
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.sources.names import count_of
@@ -55,7 +55,7 @@ class SharedEvaluator:
 
     `epochs` of an evaluation is the number of turns that the supernet has been trained for, so that only scores of one
     state of the supernet are compared. SpaceError for a space that no supernet has the weights of; ConfigError where
-    there are fewer images than are asked for.
+    there are fewer images than are asked for, or not even the smallest networks fit into memory.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class SharedEvaluator:
         self._all_N = self._examples.held_out(seed=seed)
         self._turns = 0
         self._together = MOST_PATHS if self._space.nested else 1
+        self._require_memory()
         describe: Callable[[], dict[str, Any]] = getattr(space, "describe", dict)
         self._description = json.dumps(describe(), sort_keys=True)
 
@@ -103,6 +104,20 @@ class SharedEvaluator:
             raise ConfigError(
                 f"score_images is {weights.score_images}, and there are {known} validation {self._unit}s; give at "
                 f"most so many, or leave out --score-images"
+            )
+
+    def _require_memory(self) -> None:
+        """ConfigError where not even networks of one layer fit in the smallest batches: every path would fail."""
+        generator = torch.Generator().manual_seed(0)
+        smallest = {random_path(self._space, 1, generator).path for _ in range(LOOKED_AT)}
+        size = min(LEAST_BATCH, self._recipe.batch_size)
+        least = min(self._cost(path).train_bytes(size) for path in smallest)
+        if least > self._memory_bytes:
+            mib = 2**20
+            raise ConfigError(
+                f"a supernet does not fit into memory: a network of one layer is estimated to take {least / mib:,.1f} "
+                f"MiB in batches of {size} {self._unit}s, and trainings may use {self._memory_bytes / mib:,.1f}; give "
+                f"smaller images (--image-size) or networks (--channels, --width, --cells, --hidden)"
             )
 
     @property

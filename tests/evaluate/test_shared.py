@@ -171,6 +171,17 @@ def test_where_memory_does_not_suffice_batches_are_smaller_and_then_a_path_fails
     assert other.failure is None
 
 
+def test_a_supernet_of_which_no_network_fits_is_refused_before_anything_is_trained(digits):
+    said = r"a supernet does not fit into memory: a network of one layer .* batches of 8 images, .* \(--image-size\)"
+    least = evaluator(digits)._cost((2,)).train_bytes(8)
+    evaluator(digits, memory_bytes=least)
+    with pytest.raises(ConfigError, match=said):
+        evaluator(digits, memory_bytes=least - 1)
+    cells = named_space("enas-micro", input_shape=(1, 8, 8), num_classes=10, max_layers=2, channels=4)
+    with pytest.raises(ConfigError, match=said):
+        evaluator(digits, cells, memory_bytes=1000)
+
+
 def test_a_path_that_diverges_fails(digits):
     own = evaluator(digits, learning_rate=1e30)
     first, second = own.evaluate([(1, 1), (0, 0)], budget=Budget(1), seed=0)
