@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,9 @@ class InheritedEvaluator:
     `make(inherits=...)` makes the evaluator that trains. A score counts at the budget's epochs, although fewer were
     spent: the layers of the prefix have had theirs before.
     """
+
+    # Every reader of safetensors takes the kept weights.
+    state_suffix: ClassVar = ".safetensors"
 
     def __init__(self, make: Callable[..., Evaluator], *, keep: int, share: float) -> None:
         self.kept = KeptWeights(keep, share=share)

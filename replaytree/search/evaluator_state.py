@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from os import PathLike, fspath
 from os.path import abspath, expanduser
+from typing import Any
 
 from sqlalchemy import URL
 
@@ -19,6 +20,7 @@ from replaytree.border import reason
 from replaytree.errors import ConfigError, CorruptTree, EvaluationError, StateUnusable, StorageError
 from replaytree.evaluate import rescores_of, rescoring
 from replaytree.records import Path, PathEvaluation, StatefulEvaluator
+from replaytree.search import tensor_file
 from replaytree.search.state import pack, unpack
 from replaytree.tree import ReplayTree, StateFile, StateFolder, advice, needs_folder, read_state, shown
 
@@ -46,6 +48,8 @@ class EvaluatorState:
         self._state_dir = self._given or begun_in
         self._restart = restart
         self._files: list[StateFile] = []
+        # torch's own form holds more, which a user's evaluator may have.
+        self._suffix = str(getattr(evaluator, "state_suffix", ".pt"))
         self._folder: StateFolder | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._proven = False
@@ -111,7 +115,8 @@ class EvaluatorState:
             # Epochs count states only where leaders can be scored by one.
             counts = self._restart and rescoring(self._evaluator) is not None
             before = (tree.info().max_epochs or 0) if counts else 0
-            first = self._folder.write(self._packed(), episode_count=tree.episode_count, epochs_before=before)
+            count = tree.episode_count
+            first = self._folder.write(self._packed(), suffix=self._suffix, episode_count=count, epochs_before=before)
         before_it = tree.begin_state(first, self._folder)
         now = first or self._files[-1]
         self._files = [now] if before_it is None else [before_it, now]
@@ -133,7 +138,9 @@ class EvaluatorState:
             # Once a run is enough: what an evaluator cannot load is a matter of its code.
             self._prove(payload)
             self._proven = True
-        file = self._folder.write(payload, episode_count=episode_count, epochs_before=self.epochs_before)
+        file = self._folder.write(
+            payload, suffix=self._suffix, episode_count=episode_count, epochs_before=self.epochs_before
+        )
         self._files.append(file)
         return file
 
@@ -181,13 +188,15 @@ class EvaluatorState:
             raise StorageError(
                 f"{type(self._evaluator).__name__}.state_dict raised {reason(error)}; nothing of this turn was stored"
             ) from error
+        if self._suffix == tensor_file.SUFFIX:
+            return tensor_file.write(state)
         return pack(state, of="evaluator", prove=not self._proven)
 
     def _prove(self, payload: bytes) -> None:
         """StorageError where the evaluator cannot load its own state."""
         assert self._evaluator is not None
         try:
-            self._evaluator.load_state_dict(unpack(payload, of="evaluator"))
+            self._evaluator.load_state_dict(_unpacked(payload))
         except Exception as error:  # a user's code may raise anything
             raise StorageError(
                 f"{type(self._evaluator).__name__} cannot load its own state ({reason(error)}), so nothing of this "
@@ -212,12 +221,17 @@ class EvaluatorState:
     def _load(self, payload: bytes, tree: ReplayTree) -> None:
         assert self._evaluator is not None
         try:
-            self._evaluator.load_state_dict(unpack(payload, of="evaluator"))
+            self._evaluator.load_state_dict(_unpacked(payload))
         except CorruptTree as error:
             raise StateUnusable(_lost(tree, str(error).partition("; ")[0])) from error
         except Exception as error:  # the state of another evaluator may raise anything
             why = f"{type(self._evaluator).__name__}.load_state_dict raised {reason(error)}"
             raise StateUnusable(_lost(tree, why)) from error
+
+
+def _unpacked(payload: bytes) -> dict[str, Any]:
+    """The state that a file holds, in either form: kept weights were torch's own, a ZIP archive, before."""
+    return unpack(payload, of="evaluator") if payload.startswith(b"PK") else tensor_file.read(payload)
 
 
 def _lost(tree: ReplayTree, why: str) -> str:

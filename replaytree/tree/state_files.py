@@ -4,7 +4,7 @@
 
 A search has a folder of its own there, and a file a turn, called after the number of its episodes and the file's own
 checksum: two processes that drive one search never write one name with different contents. A file is whole and on the
-disk before a transaction refers to it, and goes two turns later.
+disk before a transaction refers to it, and goes two turns later. Kept weights (--weights inherited) are .safetensors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from replaytree.tree.names import usable_name
 from replaytree.tree.sqlite_file import file_of
 
 SUFFIX = ".state"
-_NAME = re.compile(r"(\d+)-[0-9a-f]{12}\.pt")
+SUFFIXES = (".pt", ".safetensors")
+_NAME = re.compile(rf"(\d+)-[0-9a-f]{{12}}({'|'.join(map(re.escape, SUFFIXES))})")
 _PARTIAL = ".partial"
 _PRIOR = "prior.pt"
 
@@ -66,10 +67,13 @@ class StateFolder:
         """The search's own folder."""
         return self._root / self.name
 
-    def write(self, payload: bytes, *, episode_count: int, epochs_before: int) -> StateFile:
-        """Write a file and flush it to the disk; StorageUnavailable where that cannot be done."""
+    def write(self, payload: bytes, *, suffix: str, episode_count: int, epochs_before: int) -> StateFile:
+        """Write a file and flush it to the disk; StorageUnavailable where that cannot be done.
+
+        `suffix` is one of SUFFIXES, by the form of the payload.
+        """
         digest = hashlib.sha256(payload).hexdigest()
-        name = f"{episode_count}-{digest[:12]}.pt"
+        name = f"{episode_count}-{digest[:12]}{suffix}"
         try:
             self._write(name, payload)
         except OSError as error:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from replaytree import Search
 from replaytree.errors import ConfigError, StateUnusable
+from replaytree.evaluate import InheritedEvaluator
 from replaytree.tree import check
 
 SPACES = {
@@ -45,6 +47,35 @@ def test_interrupted_and_resumed_is_as_if_uninterrupted(tmp_path, kind):
     assert check(parts.tree.engine) == []
     for search in (whole, parts):
         search.tree.engine.dispose()
+
+
+def test_the_kept_weights_are_a_safetensors_file(tmp_path):
+    search = begun(tmp_path / "a.db", "joint").run(trainings=2)
+    files = sorted(Path(f"{tmp_path}/a.db.state").glob("*/*"))
+    assert [file.name.split("-")[0] for file in files] == ["1", "2"]
+    assert {file.suffix for file in files} == {".safetensors"}
+    tensors = load_file(files[-1])
+    kept = search.workers.evaluator.state_dict()["tensors"]
+    assert kept
+    for number, modules in enumerate(kept):
+        for name, values in modules.items():
+            for key, tensor in values.items():
+                # Prefixes of one training have modules in common, which are written once.
+                at = [f"tensors.{place}.{name}.{key}" for place in range(number + 1)]
+                assert any(torch.equal(tensors[place], tensor) for place in at if place in tensors)
+
+
+def test_weights_that_were_kept_in_the_form_of_before_are_gone_on_with(tmp_path, monkeypatch):
+    whole = begun(tmp_path / "whole.db", "joint").run(trainings=5)
+    with monkeypatch.context() as before:
+        before.setattr(InheritedEvaluator, "state_suffix", ".pt")
+        begun(tmp_path / "parts.db", "joint").run(trainings=2)
+    folder = Path(f"{tmp_path}/parts.db.state")
+    assert {file.suffix for file in folder.glob("*/*")} == {".pt"}
+    parts = Search.resume("inherited", storage=f"sqlite:///{tmp_path}/parts.db").run(trainings=3)
+    assert everything(parts) == everything(whole)
+    assert {file.suffix for file in folder.glob("*/*")} == {".safetensors"}
+    assert len(list(folder.glob("*/*"))) == 2
 
 
 def test_without_its_file_it_offers_to_go_on_without_the_weights(tmp_path):
