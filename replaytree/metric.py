@@ -275,7 +275,9 @@ class Metric:
         """Plotly's options for an axis of numbers; `within` is a range of `window` or `around`."""
         if self.is_inverse:
             return {"title_text": title or self.name, "type": "log", "tickformat": "~r", "range": within}
-        return {"title_text": title or self.name, "tickformat": ".2f", "range": within}
+        # Ticks are about a tenth of the range apart, and no two may read alike. Without a range, last zeros go.
+        digits = ".4~f" if within is None else f".{min(4, max(2, math.ceil(-math.log10(within[1] - within[0])) + 1))}f"
+        return {"title_text": title or self.name, "tickformat": digits, "range": within}
 
     def window(self, worst: float, best: float, *, below: float, above: float = 0.08) -> list[float]:
         """The range of an axis that shows the fractions from `worst` to `best`, with some room on either side."""

@@ -132,7 +132,10 @@ def test_equal_steps_of_shade_by_hand():
 
 
 def test_axes():
-    assert ACCURACY.axis() == {"title_text": "accuracy", "tickformat": ".2f", "range": None}
+    assert ACCURACY.axis() == {"title_text": "accuracy", "tickformat": ".4~f", "range": None}
+    # Ticks 0.2, 0.02, 0.005 and 0.002 apart read differently.
+    ranges = [0.0, 1.0], [0.8, 0.95], [0.095, 0.13], [0.99, 1.0]
+    assert [ACCURACY.axis(within=each)["tickformat"] for each in ranges] == [".2f", ".2f", ".3f", ".3f"]
     assert PERPLEXITY.axis("average perplexity")["type"] == "log"
     assert ACCURACY.window(0.5, 0.9, below=0.05) == pytest.approx([0.48, 0.932])
     assert ACCURACY.window(0.0, 1.0, below=0.35) == [0.0, 1.005]

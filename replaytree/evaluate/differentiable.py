@@ -170,6 +170,9 @@ class DifferentiableEvaluator:
 
     def _mixed(self, path: Path) -> Mixed:
         found = entropies(self._training.mixings, self._training.numbers)
+        if self._projecting is not None:
+            # What is chosen is decided, whatever its numbers were.
+            found = [0.0 if of in self._projecting.decided else nats for of, nats in enumerate(found)]
         skips = self._mixture.skips(path)
         names = [mixing.name for mixing in self._training.mixings]
         return Mixed(

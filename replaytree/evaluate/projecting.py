@@ -40,6 +40,11 @@ class Projecting:
         """Whether every choice is made."""
         return self._done == len(self.steps)
 
+    @property
+    def decided(self) -> frozenset[int]:
+        """The decisions whose weights are fixed."""
+        return frozenset(self._fixed)
+
     def with_fixed(self, rows: Sequence[Row]) -> list[Row]:
         """The weights, with those of what was chosen."""
         return [self._fixed.get(of, row) for of, row in enumerate(rows)]

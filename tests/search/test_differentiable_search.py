@@ -141,6 +141,9 @@ def test_a_derivation_by_perturbation_takes_a_training_a_choice(begin):
     assert all(row[0] == 0.0 for row in fixed), "none is never chosen"
     path = search.tree.episodes()[-1].path
     assert search.workers.evaluator._mixture.rows(path) == fixed
+    # What is chosen is decided: an entropy of 0 more with every choice.
+    counts = [list(episode.mixed.entropies.values()).count(0.0) for episode in search.tree.episodes()]
+    assert counts == [0, 0, 1, 2, 3, 4]
 
 
 def test_what_a_strategy_implies_gives_way_to_what_is_said():
