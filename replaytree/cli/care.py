@@ -41,7 +41,7 @@ def check(
     """Check that the tree is consistent: sums, visits, paths, parents, states. Exit code 1 if it is not."""
     from replaytree.search.stored import check as check_database
     from replaytree.search.stored import unknown_layers
-    from replaytree.tree import list_searches
+    from replaytree.tree import list_searches, lost_states
     from replaytree.tree import repair as repair_database
 
     engine = engine_of(storage)
@@ -55,7 +55,11 @@ def check(
         fixed = sum(problem.repairable for problem in problems)
         again = console.command("db", "check", "--repair", storage=storage)
         say(f"{len(problems)} problems{more}; `{again}` fixes {fixed} of them")
-        if fixed < len(problems):
+        lost = list(dict.fromkeys(name for name, _, _ in lost_states(engine)))
+        for name in lost:
+            anew = console.command("resume", name, "--restart-weights", storage=storage)
+            say(f"the weights of search {escaped(name)} are files: bring them back, or go on with fresh ones: `{anew}`")
+        if fixed + len(lost) < len(problems):
             say("what cannot be fixed was stored that way: restore a backup, or import the search from its last export")
         raise typer.Exit(1)
     for name, why in unknown_layers(engine):

@@ -211,6 +211,21 @@ def test_db_check_says_what_it_cannot_fix(searched, here):
     assert "import the search from its last export" in out
 
 
+def test_db_check_says_what_to_do_about_lost_weights(replaytree, here):
+    space = ("--space", "enas-macro", "--channels", 2, "--max-layers", 2, "--train-limit", 64)
+    run = ("run", "--name", "own", "--weights", "shared", "--strategy", "random", "--trainings", 1, "--quiet", *space)
+    assert replaytree(*run)[0] == 0
+    for file in here.glob("replaytree.db.state/*/*"):
+        file.unlink()
+    code, out, _ = replaytree("db", "check")
+    assert (code, out.count("\n")) == (1, 3)
+    assert "go on with fresh ones: `replaytree resume own --restart-weights`" in out
+    # Neither a backup nor an export would have them.
+    assert "restore a backup" not in out
+    assert replaytree("resume", "own", "--restart-weights", "--trainings", 1, "--quiet")[0] == 0
+    assert replaytree("db", "check")[0] == 0
+
+
 def test_db_export_and_import(searched, here):
     code, out, _ = searched("db", "export", "first", "first.jsonl.gz")
     assert code == 0
