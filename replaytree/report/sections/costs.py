@@ -13,6 +13,9 @@ from replaytree.report import theme
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
 
+# Of so many depths the bars are kept narrow.
+FEW = 2
+
 
 @dataclass(frozen=True, slots=True)
 class DepthCostRow:
@@ -45,6 +48,10 @@ def draw_depth_cost(rows: Sequence[DepthCostRow]) -> go.Figure:
     )
     figure = theme.figure(bars, height=300, showlegend=False)
     figure.update_xaxes(title_text="layers of the trained path", dtick=1 if len(rows) <= 16 else None)
+    if 0 < len(rows) <= FEW:
+        # A bar or two would fill the whole width.
+        depths = [row.depth for row in rows]
+        figure.update_xaxes(tickvals=depths, range=[depths[0] - 2.5, depths[-1] + 2.5])
     figure.update_yaxes(title_text="seconds a training (median)")
     return figure
 
