@@ -53,8 +53,9 @@ def _with_preset(given: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     trainings = _trainings(dataset, values["trainings"], values["episodes"], values["hours"])
     found = with_preset(values["preset"], given, trainings=trainings or values["episodes"])
     # Here, because it loads the spaces.
-    from replaytree.space.usual import with_task_space
+    from replaytree.space.usual import require_space_of, with_task_space
 
+    require_space_of(values["preset"], found, given=given)
     whole = with_task_space({"dataset": dataset, **found})
     return whole if "dataset" in found else {name: value for name, value in whole.items() if name != "dataset"}
 

@@ -1,4 +1,4 @@
-"""The space of a search that names none."""
+"""The space of a search that names none, and whether one that is named fits a preset."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from replaytree.config.option import declared
+from replaytree.config.space import LayerOptions
+from replaytree.errors import ConfigError
 from replaytree.metric import Task
 from replaytree.sources.place import KNOWN, source_name
 from replaytree.sources.task import task_of
-from replaytree.space.catalogue import USUAL_SPACES, require_task_of
+from replaytree.space.catalogue import USUAL_SPACES, about, require_task_of
 
 
 def with_task_space(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,3 +35,15 @@ def with_task_space(given: Mapping[str, Any]) -> dict[str, Any]:
         name = os.fspath(dataset)
         require_task_of(space, task, data=name if name in KNOWN else source_name(name, data_dir))
     return dict(given)
+
+
+def require_space_of(preset: str | None, found: Mapping[str, Any], *, given: Mapping[str, Any]) -> None:
+    """ConfigError where the space given lacks an option that `found` has from a preset for a space of its own."""
+    if preset is None or "space" not in given:
+        return
+    ours = set(found) & set(declared(LayerOptions)) - set(given)
+    if lacking := sorted(ours - set(about(given["space"]).defaults)):
+        raise ConfigError(
+            f"preset {preset} sets {declared(LayerOptions)[lacking[0]].flag}, and space {given['space']!r} has no such "
+            f"option; leave out --space, or --preset"
+        )

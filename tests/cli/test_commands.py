@@ -429,6 +429,13 @@ MISTAKES = [
     (["retrain", "first", "--batch-size", "few"], "--batch-size is 'few'; write a whole number"),
     (["run", "--space", "xu25"], r"there is no space 'xu25' \(--space\); did you mean xu24\? The spaces are xu24"),
     (["run", "--strides"], r"space 'xu24' has no option 'strides'; it has width"),
+    (
+        ["run", "--preset", "enas-macro", "--space", "xu24"],
+        "preset enas-macro sets --channels, and space 'xu24' has no such option; leave out --space, or --preset",
+    ),
+    (["run", "--preset", "darts", "--space", "nasnet"], "preset darts sets --final, and space 'nasnet' has no"),
+    # What was given is the user's own, whatever the preset.
+    (["run", "--preset", "zoph", "--space", "tiny", "--cells", "3"], "space 'tiny' has no option 'cells'"),
     (["run", "--epochs", "few"], "--epochs is 'few'"),
     (
         ["run", "--grow-every", "often"],
