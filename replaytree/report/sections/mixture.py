@@ -16,6 +16,8 @@ from replaytree.report.section import Section
 
 # A search has collapsed where so many of its operations pass their input on.
 MANY = 0.5
+# Of so many episodes each has a number on the axis; more would not stand side by side on a phone.
+MOST_TICKS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def draw_mixture(rows: Sequence[MixtureRow]) -> go.Figure:
     if watched:
         figure.update_yaxes(title_text="skips", range=[0.0, 1.0], tickformat=".0%", row=2, col=1, secondary_y=False)
         figure.update_yaxes(title_text="eigenvalue", showgrid=False, row=2, col=1, secondary_y=True)
-    figure.update_xaxes(dtick=1 if len(rows) <= 16 else None)
+    figure.update_xaxes(dtick=1 if len(rows) <= MOST_TICKS else None)
     figure.update_xaxes(title_text="episode", row=1 + watched, col=1)
     return figure
 
