@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 MODELS = Path("models")
 
-Node = Annotated[str | None, typer.Option(help="A node: its number, its path or its layers.  [default: the best]")]
+Node = Annotated[
+    str | None,
+    typer.Option(help="A node: its number, its path or its layers.  [default: the best, or what was derived]"),
+]
 Mirror = Annotated[
     bool,
     typer.Option(

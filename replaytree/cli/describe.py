@@ -40,7 +40,7 @@ def describe(
     ] = None,
     node: Annotated[
         str | None,
-        typer.Option(help="A node of the search: its number, its path or its layers.  [default: the best]"),
+        typer.Option(help="A node: its number, its path or its layers.  [default: the best, or what was derived]"),
     ] = None,
     path: Annotated[
         str | None,
@@ -133,7 +133,7 @@ def _of_search(
             raise ConfigError(f"the layers of search {tree.name!r} have no {option_name(option)} to change")
     title = []
     if path is None:
-        chosen = tree.find_or_best(node)
+        chosen = tree.find_or_answer(node)
         path = " ".join(chosen.labels)
         title = [f"{escaped(tree.name)}, node {chosen.node_id}: {path}"]
     elif description["kind"] in names() and (each := meant(description["kind"], path)) is not None:

@@ -51,9 +51,10 @@ def size_of(tree: ReplayTree) -> Size:
     if trained is not None and trained.last.params is not None:
         costs = {cost: getattr(trained.last, cost) for cost in SIZE}
         return Size(costs, f"the size of what was retrained, {' '.join(trained.last.labels)}: {_shown(costs)}{besides}")
-    best = tree.find_or_best(None)
-    costs = {cost: getattr(best, cost) for cost in SIZE}
-    return Size(costs, f"the size of the best prefix, node {best.node_id}: {_shown(costs)}{besides}")
+    found = tree.find_or_answer(None)
+    what = "the best prefix" if tree.derived() is None else "what the search derived"
+    costs = {cost: getattr(found, cost) for cost in SIZE}
+    return Size(costs, f"the size of {what}, node {found.node_id}: {_shown(costs)}{besides}")
 
 
 def baseline_subjects(

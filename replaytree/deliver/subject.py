@@ -181,7 +181,7 @@ def search_subject(
     tree: ReplayTree, space: NetworkSpace, data: Data, config: SearchConfig, *, node: str | None = None
 ) -> Subject:
     """A node of an open search, or its best one, on all of the search's training images."""
-    chosen = tree.find_or_best(node)
+    chosen = tree.find_or_answer(node)
     options = None
     if config.source.dataset is not None:
         options = data_options(config) | {"train_limit": None}
@@ -282,7 +282,7 @@ def _deepest(path: str | None) -> int:
 
 def _choose(tree: ReplayTree, node: str | None, path: str | None, space: NetworkSpace) -> tuple[int | None, Path]:
     if path is None:
-        chosen = tree.find_or_best(node)
+        chosen = tree.find_or_answer(node)
         return chosen.node_id, chosen.path
     actions = read_path(path, space)
     try:

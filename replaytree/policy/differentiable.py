@@ -23,11 +23,6 @@ class MixedSupernet(Protocol):
         """Why no epoch is to follow, in words; None where one may."""
         ...
 
-    @property
-    def behind(self) -> int:
-        """How many epochs before the last one the path was derived that the search ends with."""
-        ...
-
     def aim(self, trainings: int) -> None:
         """The search is to have so many trainings in all."""
         ...
@@ -54,11 +49,6 @@ class DifferentiableStrategy:
     def ended(self) -> str | None:
         """Why the search has ended, in words; None where it goes on, and until its last path is scored."""
         return None if self._supernet is None or self._waits else self._supernet.ended
-
-    @property
-    def behind(self) -> int:
-        """How many episodes before the last one the path was derived that the search ends with."""
-        return 0 if self._supernet is None else self._supernet.behind
 
     def aim(self, trainings: int) -> None:
         """The trainings of the search, in which rates and temperatures fall."""

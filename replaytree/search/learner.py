@@ -218,11 +218,6 @@ class Learner:
         return strategy
 
     @property
-    def behind(self) -> int | None:
-        """How many episodes before the last one a differentiable strategy derived its answer; None with another."""
-        return self.strategy.behind if isinstance(self.strategy, DifferentiableStrategy) else None
-
-    @property
     def ended(self) -> str | None:
         """Why the strategy proposes nothing more, in words; None where it goes on."""
         return self.strategy.ended if isinstance(self.strategy, DifferentiableStrategy) else None

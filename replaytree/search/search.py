@@ -276,15 +276,8 @@ class Search:
 
     @property
     def derived(self) -> Node | None:
-        """The path that a differentiable search ends with: that of the last epoch, or of the last sound one.
-
-        None of other searches, and before the first epoch.
-        """
-        behind = self.learner.behind
-        if behind is None or self.episode_count <= behind:
-            return None
-        number = self.tree.episodes()[-1 - behind].node_id
-        return next(node for node in self.tree.nodes() if node.node_id == number)
+        """What a differentiable search ends with: see ReplayTree.derived."""
+        return self.tree.derived()
 
     def stop(self) -> None:
         """Ask a run to end with what its workers have finished by then; safe to call from a signal handler.

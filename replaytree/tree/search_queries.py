@@ -144,6 +144,21 @@ def list_episodes(engine: Engine, search_id: int) -> list[EpisodeInfo]:
     return [_episode_info(row, accuracies.get(row.id, {})) for row in rows]
 
 
+def derived_node(engine: Engine, search_id: int) -> int | None:
+    """The node that a differentiable search ends with; None of other searches, and before the first epoch.
+
+    That is what its last epoch derived, or the last sound one of a search that collapsed.
+    """
+    ordered = select(episodes).where(episodes.c.search_id == search_id).order_by(episodes.c.number.desc())
+    with reading(engine) as connection:
+        last = connection.execute(ordered.limit(1)).one_or_none()
+        if last is None or last.mixed_json is None:
+            return None
+        behind = _mixed(last.mixed_json, last.number).behind
+        found = connection.execute(ordered.offset(behind).limit(1)).one_or_none()
+    return None if found is None else found.node_id
+
+
 def _episode_info(row: Row[Any], measured: Mapping[int, tuple[float, bool]]) -> EpisodeInfo:
     """`measured` by depth."""
     unmeasured = (None, False)

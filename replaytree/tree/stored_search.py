@@ -160,10 +160,23 @@ class StoredSearch:
         """A node as a person names it: its id ('12'), its path ('5.0') or its labels ('conv32k3 max2s2')."""
         return node_queries.find_node_by_text(self.engine, self._search_id, text.strip(), search=self.name)
 
-    def find_or_best(self, text: str | None) -> Node:
-        """As `find`, or what `best` ranks first; NodeNotFound, saying how to go on, where nothing was measured."""
+    def derived(self) -> Node | None:
+        """What a differentiable search ends with: the path of its last epoch, or of the last sound one.
+
+        None of other searches, and before the first epoch.
+        """
+        node_id = search_queries.derived_node(self.engine, self._search_id)
+        return None if node_id is None else self.node(node_id)
+
+    def find_or_answer(self, text: str | None) -> Node:
+        """As `find`, or what the search has come to: what it derived, or else what `best` ranks first.
+
+        NodeNotFound, saying how to go on, where nothing was measured.
+        """
         if text is not None:
             return self.find(text)
+        if (derived := self.derived()) is not None:
+            return derived
         best = self.best(1)
         if not best:
             raise NodeNotFound(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replaytree.errors import ConfigError, NodeNotFound
-from replaytree.records import PathEvaluation
+from replaytree.records import Mixed, PathEvaluation
 from replaytree.space import LabelSpace
 from replaytree.tree import Episode, Node, ReplayTree, list_searches
 from replaytree.tree.engine import reading
@@ -215,3 +215,23 @@ def test_the_scan_that_ends_early_finds_what_a_full_sort_finds(results):
     assert everything == sorted(everything, key=rank)
     for k in (1, 2, 3):
         assert tree.best(k) == everything[:k]
+
+
+def test_the_answer_is_what_was_derived_last_or_where_the_search_was_still_sound(tree):
+    def epoch(path, accuracy, *, behind=None):
+        mixed = None if behind is None else Mixed({"a": 1.0}, behind=behind)
+        evaluation = PathEvaluation([None, accuracy], epochs=4)
+        return Episode(path, "sample", 2, 4, trained=True, evaluation=evaluation, mixed=mixed)
+
+    with pytest.raises(NodeNotFound, match="no evaluated prefix"):
+        tree.find_or_answer(None)
+    tree.record([epoch((0, 0), 0.9)], state=b"")
+    # Of any other search it is the best prefix.
+    assert tree.derived() is None
+    assert tree.find_or_answer(None).path == (0, 0)
+    tree.record([epoch((0, 1), 0.5, behind=0)], state=b"")
+    tree.record([epoch((1, 0), 0.4, behind=0)], state=b"")
+    assert tree.derived().path == tree.find_or_answer(None).path == (1, 0)
+    tree.record([epoch((1, 1), 0.3, behind=2)], state=b"")
+    assert tree.find_or_answer(None).path == (0, 1)
+    assert tree.find_or_answer("0.0").path == tree.best(1)[0].path == (0, 0)
