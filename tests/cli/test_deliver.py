@@ -326,7 +326,7 @@ MISTAKES = [
     (["retrain", "first", "--path", "max2s2 max2s2 max2s2 conv32k3s2"], "layer 4, conv32k3s2, is illegal"),
     (["retrain", "first", "--path", "conv32k3 conf64k3"], "layer 2 is 'conf64k3'.*did you mean"),
     (["retrain", "first", "--path", "99"], "layer 1 is 99, which is no index"),
-    (["retrain", "first", "--epochs", "0"], r"epochs is 0.*\(--epochs\)"),
+    (["retrain", "first", "--epochs", "0"], "'--epochs': 0 is less than 1"),
     (["retrain", "first", "--width", "-1"], r"width is -1.0.*\(--width\)"),
     (["retrain", "first", "--device", "cuda:9"], "device is 'cuda:9'"),
     (["export", "first", "--format", "onnx", "--out", "m.pt"], r"must end in \.onnx"),
