@@ -63,8 +63,8 @@ class SearchConfig(Options):
     )
     prior: str | None = option(
         None,
-        f"{', '.join(WARM_STRATEGIES)}: learn first from a supernet, trained for so many passes on random paths; "
-        "pays in searches of a few dozen trainings at most, e.g. shared:96.",
+        f"{', '.join(WARM_STRATEGIES)}: learn first from a supernet, trained for so many passes on random paths, "
+        "e.g. shared:96; of deep chains a supernet knows little.",
         "Strategy",
         metavar="shared:PASSES",
     )

@@ -27,8 +27,8 @@ class StrategyKeywords(TypedDict, total=False):
     """guided, replay: learn first from this search; same layers, any images."""
 
     prior: str | None
-    """guided, replay: learn first from a supernet, trained for so many passes on random paths; pays in searches of
-    a few dozen trainings at most, e.g. shared:96."""
+    """guided, replay: learn first from a supernet, trained for so many passes on random paths, e.g. shared:96; of
+    deep chains a supernet knows little."""
 
     num_paths: int
     """Episodes a turn, sampled and learned from together."""

@@ -184,7 +184,7 @@ def test_a_finished_baseline_is_not_trained_again_and_exported_by_its_file(repla
         ),
         (["e"], "no search 'e' in"),
         (["d", "--momentum", "1"], "momentum is 1.0"),
-        (["d", "--epochs", "0"], "epochs is 0; it must be a whole number of at least 1"),
+        (["d", "--epochs", "0"], "'--epochs': 0 is less than 1"),
     ],
 )
 def test_mistakes_are_one_line(replaytree, words, line):
