@@ -16,8 +16,8 @@ class GdasOptions(DifferentiableOptions):
 
     name: ClassVar[str] = "gdas"
     nesterov: ClassVar[bool] = True
-    # 250 epochs of 25,000 images in batches of 64.
-    published_steps: ClassVar[int] = 250 * 391
+    # 250 epochs of 25,000 images in batches of 256.
+    published_steps: ClassVar[int] = 250 * 98
 
     tau_first: float = option(
         10.0,
