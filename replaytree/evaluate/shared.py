@@ -21,7 +21,7 @@ from replaytree.config.weights import WeightOptions
 from replaytree.data import Data, ImageData
 from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate.attempt import LEAST_BATCH, Failure, failure_of
-from replaytree.evaluate.supernets import LOOKED_AT, require_supernet, supernet_of
+from replaytree.evaluate.supernets import require_supernet, supernet_of
 from replaytree.policy.random_search import random_path
 from replaytree.records import Path, PathEvaluation, Space
 from replaytree.sources.names import count_of
@@ -41,6 +41,8 @@ from replaytree.training.threads import Threads, threads_on, using
 SCORE_BATCH = 512
 # Paths whose network is made at once.
 MOST_PATHS = 256
+# Random networks of one layer, of which one must fit into memory: a space has fewer, or most of its cheapest are met.
+MOST_DRAWN = 512
 STATE_FORMAT = 1
 
 
@@ -109,16 +111,22 @@ class SharedEvaluator:
     def _require_memory(self) -> None:
         """ConfigError where not even networks of one layer fit in the smallest batches: every path would fail."""
         generator = torch.Generator().manual_seed(0)
-        smallest = {random_path(self._space, 1, generator).path for _ in range(LOOKED_AT)}
         size = min(LEAST_BATCH, self._recipe.batch_size)
-        least = min(self._cost(path).train_bytes(size) for path in smallest)
-        if least > self._memory_bytes:
-            mib = 2**20
-            raise ConfigError(
-                f"a supernet does not fit into memory: a network of one layer is estimated to take {least / mib:,.1f} "
-                f"MiB in batches of {size} {self._unit}s, and trainings may use {self._memory_bytes / mib:,.1f}; give "
-                f"smaller images (--image-size) or networks (--channels, --width, --cells, --hidden)"
-            )
+        seen: set[Path] = set()
+        least = math.inf
+        for _ in range(MOST_DRAWN):
+            path = random_path(self._space, 1, generator).path
+            if path not in seen:
+                seen.add(path)
+                least = min(least, self._cost(path).train_bytes(size))
+            if least <= self._memory_bytes:
+                return
+        mib = 2**20
+        raise ConfigError(
+            f"a supernet does not fit into memory: a network of one layer is estimated to take {least / mib:,.1f} MiB "
+            f"in batches of {size} {self._unit}s, and trainings may use {self._memory_bytes / mib:,.1f}; give smaller "
+            f"images (--image-size) or networks (--channels, --width, --cells, --hidden)"
+        )
 
     @property
     def _unit(self) -> str:

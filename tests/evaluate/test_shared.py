@@ -11,6 +11,7 @@ from replaytree.errors import ConfigError, SpaceError
 from replaytree.evaluate import SharedEvaluator
 from replaytree.space import Convolution, CustomLayer, LabelSpace, LayerSpace, Pooling
 from replaytree.space.catalogue import named_space
+from replaytree.space.coding import legal_actions
 from replaytree.training import Recipe
 
 CPU = torch.device("cpu")
@@ -180,6 +181,13 @@ def test_a_supernet_of_which_no_network_fits_is_refused_before_anything_is_train
     cells = named_space("enas-micro", input_shape=(1, 8, 8), num_classes=10, max_layers=2, channels=4)
     with pytest.raises(ConfigError, match=said):
         evaluator(digits, cells, memory_bytes=1000)
+    # The cheapest of many layers is looked for before any supernet is refused.
+    many = named_space("tiny", input_shape=(1, 8, 8), num_classes=10, max_layers=2)
+    costs = evaluator(digits, many)._cost
+    least = min(costs((action,)).train_bytes(8) for action in legal_actions(many, ()))
+    evaluator(digits, many, memory_bytes=least)
+    with pytest.raises(ConfigError, match=said):
+        evaluator(digits, many, memory_bytes=least - 1)
 
 
 def test_a_path_that_diverges_fails(digits):
