@@ -41,7 +41,9 @@ def decimal(help: str, *flags: str, low: float = -math.inf, high: float = math.i
 
     def parse(text: str) -> float:
         value = number(text)
-        if not low <= value <= high or math.isinf(value):
+        if not math.isfinite(value):
+            raise ConfigError(f"{value:g} is not a finite number")
+        if not low <= value <= high:
             raise ConfigError(
                 f"{value:g} is not a number of at least {low:g}{f', at most {high:g}' * (high < math.inf)}"
             )

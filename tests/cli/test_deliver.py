@@ -327,6 +327,7 @@ MISTAKES = [
     (["retrain", "first", "--path", "conv32k3 conf64k3"], "layer 2 is 'conf64k3'.*did you mean"),
     (["retrain", "first", "--path", "99"], "layer 1 is 99, which is no index"),
     (["retrain", "first", "--epochs", "0"], "'--epochs': 0 is less than 1"),
+    (["export", "first", "--max-drop", "nan"], "'--max-drop': nan is not a finite number;"),
     (["retrain", "first", "--width", "-1"], r"width is -1.0.*\(--width\)"),
     (["retrain", "first", "--device", "cuda:9"], "device is 'cuda:9'"),
     (["export", "first", "--format", "onnx", "--out", "m.pt"], r"must end in \.onnx"),
