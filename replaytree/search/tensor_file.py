@@ -25,13 +25,18 @@ _HEADER = struct.Struct("<Q")
 
 
 def write(state: Mapping[str, Any]) -> bytes:
-    """A state of dictionaries by text, lists, tensors, texts, numbers, True, False and None; TypeError for others."""
+    """A state of dictionaries by text, lists, tensors, texts, numbers, True, False and None; TypeError for others.
+
+    ValueError where a dot in a key gives two tensors one name.
+    """
     tensors: dict[str, Tensor] = {}
     names: dict[int, str] = {}
 
     def plain(value: object, place: str) -> object:
         if isinstance(value, Tensor):
             if id(value) not in names:
+                if place in tensors:
+                    raise ValueError(f"two tensors would be called {place}")
                 names[id(value)] = place
                 tensors[place] = value.detach().cpu().contiguous()
             return {_TENSOR: names[id(value)]}

@@ -46,6 +46,11 @@ def test_what_such_a_file_does_not_hold_is_refused(value):
         write({"inner": [value]})
 
 
+def test_two_tensors_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"two tensors would be called a\.b"):
+        write({"a.b": ONE, "a": {"b": torch.zeros(2)}})
+
+
 def test_a_damaged_file_is_told():
     whole = write(STATE)
     foreign = write({"a": ONE}).replace(b"replaytree", b"replaytrie")
