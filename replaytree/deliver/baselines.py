@@ -37,7 +37,7 @@ class Size:
 
 def size_of(tree: ReplayTree) -> Size:
     """The search's own limits, or what the retrained answer costs where that is more; without limits, the costs of what
-    was retrained, or of the best prefix.
+    was retrained, or of the answer.
 
     ConfigError where nothing was measured yet.
     """

@@ -156,7 +156,7 @@ def node_subject(
     data_dir: str | None = None,
     data: Data | None = None,
 ) -> Subject:
-    """A node of a search, its best one, or another path in its space, on the search's images.
+    """A node of a search, its answer, or another path in its space, on the search's images.
 
     `node` is an id, a path or labels, as people write them; `path` may also name a published architecture. Options of
     the space, as width and cells, and `train_limit` replace the search's; `skip_bad` leaves out test images that cannot
@@ -180,7 +180,7 @@ def node_subject(
 def search_subject(
     tree: ReplayTree, space: NetworkSpace, data: Data, config: SearchConfig, *, node: str | None = None
 ) -> Subject:
-    """A node of an open search, or its best one, on all of the search's training images."""
+    """A node of an open search, or its answer, on all of the search's training images."""
     chosen = tree.find_or_answer(node)
     options = None
     if config.source.dataset is not None:

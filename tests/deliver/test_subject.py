@@ -7,9 +7,10 @@ import pytest
 import replaytree
 from replaytree.data import load_data
 from replaytree.deliver import node_subject, path_subject
+from replaytree.deliver.baselines import size_of
 from replaytree.deliver.subject import network_builders
 from replaytree.errors import ConfigError, SpaceError
-from replaytree.records import PathEvaluation
+from replaytree.records import Mixed, PathEvaluation
 from replaytree.space.catalogue import about
 from replaytree.tree import Episode, ReplayTree
 
@@ -53,6 +54,19 @@ def test_the_best_node_of_a_space_that_was_rebuilt(space, digits):
     [build], shape = network_builders(tree, [tree.best(1)[0]])
     assert shape == (1, 8, 8)
     assert sum(each.numel() for each in build().parameters()) == space.cost(path)[0]
+
+
+def test_of_a_differentiable_search_it_is_what_was_derived(digits):
+    tree = tree_of(XU24, (0, 0, 1))
+    derived = Episode(
+        (0, 2), "sample", 2, 4, True, PathEvaluation([None, 0.01], epochs=4), mixed=Mixed({"layer 1": 1.0})
+    )  # fmt: skip
+    tree.record([derived], state=b"")
+    assert tree.best(1)[0].path == (0, 0, 1)
+    subject = node_subject(tree, data=digits)
+    assert subject.node_id == tree.node((0, 2)).node_id
+    assert subject.graph == XU24.network((0, 2))
+    assert size_of(tree).text.startswith(f"the size of what the search derived, node {subject.node_id}: ")
 
 
 def test_another_path_may_be_deeper_than_the_search(digits):

@@ -39,7 +39,12 @@ def test_interrupted_and_resumed_is_as_if_uninterrupted(tmp_path, kind):
     whole = begun(tmp_path / "whole.db", kind).run(trainings=5)
     begun(tmp_path / "parts.db", kind).run(trainings=2)
     torch.manual_seed(99)
+    # What a kill between the file and its transaction leaves.
+    [folder] = Path(f"{tmp_path}/parts.db.state").iterdir()
+    orphan = folder / "99-0123456789ab.safetensors"
+    orphan.touch()
     parts = Search.resume("inherited", storage=f"sqlite:///{tmp_path}/parts.db").run(trainings=3)
+    assert not orphan.exists()
     assert everything(parts) == everything(whole)
     assert 0 < len(everything(parts)[3]) <= 3
     # Strategies see budgets as they are, and not a budget a turn.

@@ -217,7 +217,7 @@ def test_the_scan_that_ends_early_finds_what_a_full_sort_finds(results):
         assert tree.best(k) == everything[:k]
 
 
-def test_the_answer_is_what_was_derived_last_or_where_the_search_was_still_sound(tree):
+def test_the_answer_is_what_was_derived_last_or_where_the_search_was_still_sound(tree, create):
     def epoch(path, accuracy, *, behind=None):
         mixed = None if behind is None else Mixed({"a": 1.0}, behind=behind)
         evaluation = PathEvaluation([None, accuracy], epochs=4)
@@ -233,5 +233,7 @@ def test_the_answer_is_what_was_derived_last_or_where_the_search_was_still_sound
     tree.record([epoch((1, 0), 0.4, behind=0)], state=b"")
     assert tree.derived().path == tree.find_or_answer(None).path == (1, 0)
     tree.record([epoch((1, 1), 0.3, behind=2)], state=b"")
+    # Episodes of another search of the database are none of this one's.
+    create(tree.engine, "second").record([epoch((2, 2), 0.8, behind=0)], state=b"")
     assert tree.find_or_answer(None).path == (0, 1)
     assert tree.find_or_answer("0.0").path == tree.best(1)[0].path == (0, 0)

@@ -75,10 +75,14 @@ def test_what_a_differentiable_search_ends_with_is_retrained_first(grow):
     steps = words_of(next_steps(data))
     assert list(steps) == ["show", "derived", "retrain", "export", "resume"]
     assert steps["derived"][2:5] == ["first", "--node", str(data.derived.node_id)]
-    record_model(
-        tree.engine, labels=("conv1", "res1"), epochs=30, seed=0, search="first", node_id=data.derived.node_id,
-        test_accuracy=None, weights_path="/a.safetensors",
-    )  # fmt: skip
+    model = {
+        "labels": ("conv1", "res1"), "epochs": 30, "seed": 0, "search": "first", "node_id": data.derived.node_id,
+        "test_accuracy": None,
+    }  # fmt: skip
+    # A hand-made network beside it is not its retraining.
+    record_model(tree.engine, **model, baseline="resnet8", weights_path="/b.safetensors")
+    assert "derived" in words_of(next_steps(read_search(tree)))
+    record_model(tree.engine, **model, weights_path="/a.safetensors")
     assert "derived" not in words_of(next_steps(read_search(tree)))
     # Where it is the best prefix, too, one step says it all.
     same = grow([epoch((0, 1), 0.9, 1)], "second", config=config)
