@@ -234,6 +234,6 @@ def test_the_answer_is_what_was_derived_last_or_where_the_search_was_still_sound
     assert tree.derived().path == tree.find_or_answer(None).path == (1, 0)
     tree.record([epoch((1, 1), 0.3, behind=2)], state=b"")
     # Episodes of another search of the database are none of this one's.
-    create(tree.engine, "second").record([epoch((2, 2), 0.8, behind=0)], state=b"")
+    create(tree.engine, "second").record([epoch((2, 2), 0.8, behind=0)] * 9, state=b"")
     assert tree.find_or_answer(None).path == (0, 1)
     assert tree.find_or_answer("0.0").path == tree.best(1)[0].path == (0, 0)

@@ -23,7 +23,7 @@ from replaytree.report.wording import counted, ordinal
 from replaytree.tree import ReplayTree
 
 MOST_POINTS = 2000
-# Of so many episodes each has a number on the axis.
+# Of so many episodes each has a number on the axis; more would not stand side by side on a phone.
 MOST_TICKS = 10
 NOTHING = "No training has measured anything yet"
 

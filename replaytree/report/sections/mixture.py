@@ -13,11 +13,10 @@ from replaytree.report import theme
 from replaytree.report.commands import command, companion_config
 from replaytree.report.reading import SearchData
 from replaytree.report.section import Section
+from replaytree.report.sections.history import MOST_TICKS
 
 # A search has collapsed where so many of its operations pass their input on.
 MANY = 0.5
-# Of so many episodes each has a number on the axis; more would not stand side by side on a phone.
-MOST_TICKS = 10
 
 
 @dataclass(frozen=True, slots=True)
