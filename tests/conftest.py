@@ -3,6 +3,7 @@
 import os
 import random
 import tempfile
+import time
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -81,6 +82,23 @@ def every_text_space(request):
     name, options = request.param
     common = {"input_shape": (1, 1, 1), "num_classes": 23, "max_layers": 7, "hidden": 6}
     return lambda **changes: named_space(name, **common | options | changes)
+
+
+@pytest.fixture(scope="session")
+def submit():
+    """`Concurrent.submit`, which returns when the turn's thread waits for the baton.
+
+    Else a thread that is slow to start would begin behind others: which turn runs first would be chance.
+    """
+
+    def submit(workers, *args, **keywords):
+        workers.submit(*args, **keywords)
+        late = time.monotonic() + 60
+        while len(workers._relay._queue) < workers.at_once - workers.free:
+            assert time.monotonic() < late, "a thread does not come to wait for the baton"
+            time.sleep(0.001)
+
+    return submit
 
 
 def few_cells(name):

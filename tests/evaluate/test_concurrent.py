@@ -32,9 +32,13 @@ class Epochs:
         return [PathEvaluation([seed / 100] * len(path)) for path in paths]
 
 
-def submitted(workers, *lengths, first=0):
-    for number, length in enumerate(lengths, start=first):
-        workers.submit(number, [(length, 0)], budget=Budget(1), seed=number)
+@pytest.fixture
+def submitted(submit):
+    def submitted(workers, *lengths, first=0):
+        for number, length in enumerate(lengths, start=first):
+            submit(workers, number, [(length, 0)], budget=Budget(1), seed=number)
+
+    return submitted
 
 
 def ended(workers, count):
@@ -42,7 +46,7 @@ def ended(workers, count):
     return [(number, outcome[0].accuracies) for number, outcome in found]
 
 
-def test_turns_go_on_side_by_side_and_end_as_they_are_done():
+def test_turns_go_on_side_by_side_and_end_as_they_are_done(submitted):
     epochs = Epochs()
     workers = Concurrent(epochs, at_once=3, ahead=4, device=CPU)
     assert (workers.count, workers.in_order, workers.ahead, workers.free) == (1, True, 4, 3)
@@ -64,7 +68,7 @@ def training_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("training ")]
 
 
-def test_an_error_of_the_evaluator_is_the_turns_outcome_and_others_go_on():
+def test_an_error_of_the_evaluator_is_the_turns_outcome_and_others_go_on(submitted):
     def fails():
         if len(epochs.log) == 2:
             raise ValueError("no")
@@ -79,7 +83,7 @@ def test_an_error_of_the_evaluator_is_the_turns_outcome_and_others_go_on():
     assert training_threads() == []
 
 
-def test_what_is_no_exception_ends_the_run():
+def test_what_is_no_exception_ends_the_run(submitted):
     def leaves():
         raise SystemExit(7)
 
@@ -91,7 +95,7 @@ def test_what_is_no_exception_ends_the_run():
     assert training_threads() == []
 
 
-def test_close_ends_what_is_under_way_and_another_run_may_follow():
+def test_close_ends_what_is_under_way_and_another_run_may_follow(submitted):
     epochs = Epochs()
     workers = Concurrent(epochs, at_once=3, ahead=3, device=CPU)
     submitted(workers, 10**6, 1, 10**6)
@@ -105,7 +109,7 @@ def test_close_ends_what_is_under_way_and_another_run_may_follow():
     workers.close()
 
 
-def test_ctrl_c_ends_what_is_under_way_at_its_next_step(monkeypatch):
+def test_ctrl_c_ends_what_is_under_way_at_its_next_step(monkeypatch, submitted):
     """The interruption comes to the thread that waits, as Ctrl-C comes to the main thread."""
     epochs = Epochs()
     workers = Concurrent(epochs, at_once=2, ahead=2, device=CPU)
@@ -131,7 +135,7 @@ def test_ctrl_c_ends_what_is_under_way_at_its_next_step(monkeypatch):
     assert len(epochs.log) == 1
 
 
-def test_ctrl_c_that_comes_again_leaves_the_baton_to_the_one_that_runs(monkeypatch):
+def test_ctrl_c_that_comes_again_leaves_the_baton_to_the_one_that_runs(monkeypatch, submitted):
     """It comes while the thread that was interrupted waits for the baton, which is with a training."""
     epochs, begun, goes, held = Epochs(), threading.Event(), threading.Event(), []
     workers = Concurrent(epochs, at_once=2, ahead=2, device=CPU)
@@ -168,7 +172,7 @@ def test_ctrl_c_that_comes_again_leaves_the_baton_to_the_one_that_runs(monkeypat
     assert held == [True]
 
 
-def test_turns_begin_with_as_many_threads_as_whoever_submits_them_has():
+def test_turns_begin_with_as_many_threads_as_whoever_submits_them_has(submitted):
     found = []
     epochs = Epochs(lambda: found.append(torch.get_num_threads()))
     workers = Concurrent(epochs, at_once=2, ahead=2, device=CPU)
@@ -209,7 +213,7 @@ class Memory:
         return [PathEvaluation([0.5, 0.5] if outcome == 0.5 else [], failure=getattr(outcome, "kind", None))]
 
 
-def test_a_training_that_lacks_memory_beside_others_is_tried_again_when_it_is_alone():
+def test_a_training_that_lacks_memory_beside_others_is_tried_again_when_it_is_alone(submitted):
     memory = Memory()
     workers = Concurrent(memory, at_once=3, ahead=3, device=CPU)
     submitted(workers, 1, 1, 1)
@@ -221,7 +225,7 @@ def test_a_training_that_lacks_memory_beside_others_is_tried_again_when_it_is_al
     assert memory.log[3:] == ["2 ends", "0 begins", "0 ends", "1 begins", "1 ends"]
 
 
-def test_after_one_was_alone_others_train_beside_its_thread_again():
+def test_after_one_was_alone_others_train_beside_its_thread_again(submitted):
     memory = Memory()
     workers = Concurrent(memory, at_once=2, ahead=2, device=CPU)
     submitted(workers, 1, first=9)
@@ -233,7 +237,7 @@ def test_after_one_was_alone_others_train_beside_its_thread_again():
     assert [line[2:] for line in memory.log[:2]] == ["begins", "begins"]
 
 
-def test_what_lacks_memory_also_alone_fails():
+def test_what_lacks_memory_also_alone_fails(submitted):
     memory = Memory()
     workers = Concurrent(memory, at_once=2, ahead=2, device=CPU)
     submitted(workers, 1, first=9)

@@ -165,7 +165,7 @@ def test_a_search_whose_processes_are_killed_goes_on_without_the_path(tmp_path):
     assert done.stderr.count("is put aside") == 1
 
 
-def test_what_a_process_has_died_in_once_is_trained_while_nothing_else_is():
+def test_what_a_process_has_died_in_once_is_trained_while_nothing_else_is(submit):
     """If several were under way then, the next death tells which of them it was."""
     tree, log = Tree(), []
     tree.deaths = Deaths({_key([(2,)]): 1, _key([(3,)]): 1})
@@ -179,7 +179,7 @@ def test_what_a_process_has_died_in_once_is_trained_while_nothing_else_is():
 
     workers = Concurrent(Epochs(), at_once=4, ahead=4, device=torch.device("cpu"), ask=Guard(lambda: tree).ask)
     for number in range(4):
-        workers.submit(number, [(number,)], budget=Budget(1), seed=0)
+        submit(workers, number, [(number,)], budget=Budget(1), seed=0)
     for _ in range(4):
         workers.next()
     workers.close()

@@ -99,7 +99,7 @@ def test_a_training_while_another_lives_has_a_stream_and_a_pool_of_its_own(cuda)
     assert len(cuda.streams) == 2
 
 
-def test_trainings_at_once_have_pools_of_their_own_and_each_replays_on_its_own_stream(cuda):
+def test_trainings_at_once_have_pools_of_their_own_and_each_replays_on_its_own_stream(cuda, submit):
     losses = {}
 
     class Steps:
@@ -114,7 +114,7 @@ def test_trainings_at_once_have_pools_of_their_own_and_each_replays_on_its_own_s
 
     workers = Concurrent(Steps(), at_once=3, ahead=3, device=ONE)
     for number in range(3):
-        workers.submit(number, [(0,)], budget=Budget(1), seed=number)
+        submit(workers, number, [(0,)], budget=Budget(1), seed=number)
     assert sorted(workers.next()[0] for _ in range(3)) == [0, 1, 2]
     workers.close()
     alone = trained(step_of(Probe(), torch.device("cpu")), EAGER_STEPS + 3)
