@@ -101,6 +101,21 @@ def test_leaders_that_were_scored_again_are_told_from_those_of_the_trainings(gro
     assert "the leaders were scored once more with the last weights" in SECTION.caption(data, rows)
 
 
+@pytest.mark.parametrize(
+    ("scores", "best", "average"),
+    [({(2,): 0.6}, (2,), 0.6), ({(0,): 0.5, (2,): 0.4}, (0,), 0.5)],
+    ids=["another average", "another prefix"],
+)
+def test_one_other_thing_is_enough_to_tell_that_leaders_were_scored_again(grow, training, scores, best, average):
+    tree = grow([training((0,), 0.9, epochs=1), training((2,), 0.5, epochs=2)], config={"weights": "shared"})
+    tree.record_rescores(scores, epochs=3, epochs_before=0)
+    data = read_search(tree)
+    rows = history_rows(data)
+    assert (rows[-1].leader, rows[-1].best) == ((2,), 0.5)
+    assert (data.best.path, data.best.average_accuracy) == (best, average)
+    assert "the leaders were scored once more with the last weights" in SECTION.caption(data, rows)
+
+
 def test_a_differentiable_search_has_numbers_and_no_policy(grow, training):
     mixed = replace(training((0,), 0.5), entropy=1.0)
     config = {"strategy": "darts", "weights": "shared", "min_layers": 3, "max_layers": 3}
