@@ -46,13 +46,17 @@ STEPS = 3
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One seed: a search of so many minutes, a retraining of so many epochs. `options` are fields of SearchConfig."""
+    """One seed: a search of so many minutes, a retraining of so many epochs. `options` are fields of SearchConfig.
+
+    `full_size`: the baseline as wide as published, whatever the limits of the search.
+    """
 
     baseline: str
     seed: int
     minutes: float
     epochs: int
     options: tuple[tuple[str, object], ...]
+    full_size: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def run_job(job: Job) -> Outcome:
     data = search.data
     assert isinstance(data, ImageData), "the searched spaces are of images"
     # Before the search, whose limits may be too narrow for it.
-    size = size_of(search.tree) if search.config.space.limits else None
+    size = size_of(search.tree) if search.config.space.limits and not job.full_size else None
     [other], _ = baseline_subjects(search.tree, [job.baseline], size=size)
     if not has_test_part(other):
         raise ConfigError(f"{data.name} has no test images, by which networks are compared; choose other images")

@@ -19,6 +19,9 @@ def baselines(
     baseline: Annotated[
         str, typer.Option(help="A hand-made network, as wide as published or as the limits of the searches allow.")
     ] = "resnet18",
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="As wide as published, whatever the limits of the searches.")
+    ] = False,
     seeds: Annotated[int, whole("Searches.", least=2)] = 3,
     first_seed: Annotated[int, whole("The first of the seeds.", least=0)] = 0,
     minutes: Annotated[float, decimal("Minutes of a search.", low=0.01)] = 3.0,
@@ -35,7 +38,7 @@ def baselines(
     from replaytree.bench.strategies import parse_options
 
     options = parse_options(option or [], [])
-    jobs = [Job(baseline, seed, minutes, epochs, options) for seed in range(first_seed, first_seed + seeds)]
+    jobs = [Job(baseline, seed, minutes, epochs, options, full_size) for seed in range(first_seed, first_seed + seeds)]
     require(jobs[0])
     outcomes: list[Outcome] = []
     for outcome in run_jobs(jobs, processes=processes):

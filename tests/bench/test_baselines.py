@@ -88,25 +88,13 @@ def test_an_epoch_reads_the_train_and_the_validation_images(monkeypatch, images)
     assert measured.epoch_seconds(subject) == 2.0 * count / (len(subject.data.train_labels) // 50)
 
 
-def test_the_command(tmp_path, capsys, images):
+# What ds-cnn has as published on images of 32 x 32 is 5,227,136 FLOPs; those here are of 8 x 8.
+@pytest.mark.parametrize(("words", "flops"), [([], range(1, 100_001)), (["--full-size"], range(250_000, 400_000))])
+def test_the_command(tmp_path, capsys, images, words, flops):
     few = ["--minutes", "0.02", "--epochs", "1", "--option", f"dataset={images}", "--option", "max_flops=100000"]
-    few += ["--seeds", "2", "--first-seed", "5"]
+    few += ["--seeds", "2", "--first-seed", "5", "--baseline", "ds-cnn", "--json", str(tmp_path / "j")]
     with pytest.raises(SystemExit, match="0"):
-        cli.main(
-            [
-                "bench",
-                "baselines",
-                "--baseline",
-                "ds-cnn",
-                "--seeds",
-                "2",
-                "--first-seed",
-                "5",
-                *few,
-                "--json",
-                str(tmp_path / "j"),
-            ]
-        )
+        cli.main(["bench", "baselines", *few, *words])
     assert "ds-cnn" in capsys.readouterr().out
     found = json.loads((tmp_path / "j").read_text())
     assert [outcome["job"]["seed"] for outcome in found["outcomes"]] == [5, 6]
@@ -114,8 +102,8 @@ def test_the_command(tmp_path, capsys, images):
         assert outcome["found"]["epochs"] == 1
         # Epochs of the baseline are estimated from a few steps, and one is the least.
         assert outcome["baseline"]["epochs"] >= 1
-        # It is scaled to the limits of the search; as published it has 5,227,136 FLOPs on images of 32 x 32.
-        assert outcome["baseline"]["flops"] <= 100_000
+        # It is scaled to the limits of the search, or as published.
+        assert outcome["baseline"]["flops"] in flops
         assert outcome["found"]["flops"] <= 100_000
         assert 0.0 <= outcome["baseline"]["test_accuracy"] <= 1.0
 
