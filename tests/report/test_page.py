@@ -127,6 +127,17 @@ def test_a_page_calls_figures_by_what_the_search_was_rewarded_for(grow, golden, 
     assert re.findall("average accuracy|validation accuracy", page) == []
 
 
+def test_the_headline_names_both_figures_where_they_are_of_two_kinds(grow, golden, written):
+    tree = grow(golden, config={"reward": "macro-f1"})
+    (best,) = tree.best(1)
+    record_model(
+        tree.engine, labels=best.labels, seed=0, epochs=1, test_accuracy=0.5, test_image_count=9, search="first",
+        weights_path="/models/best.safetensors", node_id=best.node_id,
+    )  # fmt: skip
+    page = " ".join(shown(written(tree)).split())
+    assert "Best: accuracy 0.500 on the test images after 1 layer; macro F1 0.750 in the search" in page
+
+
 def test_the_limits_of_the_search_are_shown(grow, golden, written):
     page = " ".join(shown(written(grow(golden, config={"max_params": 20, "target_flops": 999}))).split())
     assert "<code>--max-params 20</code> (the best prefix has 10, within it)" in page

@@ -244,6 +244,9 @@ def answer_finding(found: Answer, metric: Metric, retrained: RetrainedRow | None
         return f"Best: {seen} {after}"
     models = metric.of_models
     tested = models.headline(models.fraction(retrained.test.mean))
+    if models.name != metric.name:
+        # Two figures of one sentence are taken for one kind, and no difference of these says what luck was.
+        tested, seen = f"{models.name} {tested}", f"{metric.name} {seen}"
     return f"Best: {tested} on the test {metric.items} {after}; {seen} in the search"
 
 
