@@ -16,10 +16,11 @@ from replaytree.policy.random_search import random_path
 from replaytree.records import Space
 from replaytree.space import ConstrainedSpace, DecisionSpace, LayerSpace, checked
 from replaytree.space.catalogue import about, all_options, named_space, require_own_name
+from replaytree.space.coding import labels
 from replaytree.space.constraints import written
 from replaytree.space.graph_space import final_space
 from replaytree.space.latency_table import LatencyTable, digest_of, read_table
-from replaytree.space.learning import can_learn
+from replaytree.space.learning import can_learn, cheapest_learner
 from replaytree.training import resolve_device
 
 # Random paths by which a space is judged.
@@ -126,7 +127,12 @@ def within_limits(space: Space, config: SearchConfig, table: LatencyTable | None
     limited = ConstrainedSpace(space, **config.space.limits, max_latency=config.space.max_latency, table=table)
     if hasattr(space, "network") and can_learn(limited) is False and can_learn(space):
         given = " ".join(written(limited.limits))
-        raise ConfigError(f"{given} leaves only layers that learn nothing, such as pooling; raise it, or lower --width")
+        path = cheapest_learner(space, limited.share)
+        names = "" if path is None else " ".join(labels(space, path))
+        least = "" if path is None else f": {names}, the least that learns, has {limited.told(path)}"
+        raise ConfigError(
+            f"{given} leaves only layers that learn nothing, such as pooling{least}; raise it, or lower --width"
+        )
     return limited
 
 

@@ -182,6 +182,15 @@ class ConstrainedSpace:
             chosen = (*chosen, 0 if inputs else self.space.legal(prefix, chosen).index(True))
         return (*prefix, encode(decisions, chosen))
 
+    def share(self, path: Path) -> float:
+        """What a path costs, legal or not, as the sum of its shares of the limits."""
+        return sum(own / most for own, most in zip(self._cost(path), self._most, strict=True))
+
+    def told(self, path: Path) -> str:
+        """What a path costs, in words: '178 parameters and 640 bytes of RAM'."""
+        costs = zip(self.limits, self._cost(path), strict=True)
+        return " and ".join(f"{_number(own)} {_LIMITS[name].noun}" for name, own in costs)
+
     def _within(self, cost: tuple[float, ...]) -> bool:
         return all(own <= most for own, most in zip(cost, self._most, strict=True))
 
@@ -211,8 +220,7 @@ class ConstrainedSpace:
         return self._completed(prefix, ())
 
     def _used(self, path: Path, prefix: Path) -> tuple[float, bool]:
-        share = sum(own / most for own, most in zip(self._cost(path), self._most, strict=True))
-        return share, self._shape(path) != self._shape(prefix)
+        return self.share(path), self._shape(path) != self._shape(prefix)
 
     def _shape(self, prefix: Path) -> object:
         output_shape = getattr(self.space, "output_shape", None)
@@ -248,15 +256,12 @@ class ConstrainedSpace:
             path = self._cheapest(path)
         one = len(path) == 1
         names = " ".join(labels(self.space, path))
-        costs = (
-            f"{_number(own)} {_LIMITS[name].noun}" for name, own in zip(self.limits, self._cost(path), strict=True)
-        )
         smaller = ", or give smaller images (--image-size)" if "max_ram" in self.limits else ""
         otherwise = smaller if one else ", or lower --max-layers"
         what = f"the cheapest first layer, {names}, has" if one else f"already the cheapest layers, {names}, have"
         return (
             f"no path of {self.max_layers} layers obeys {' and '.join(written(self.limits))}: {what} "
-            f"{' and '.join(costs)} with {'its' if one else 'their'} head; raise the limit{otherwise}"
+            f"{self.told(path)} with {'its' if one else 'their'} head; raise the limit{otherwise}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from replaytree.records import Path, Space
 from replaytree.space.coding import Values, encode, ended
@@ -36,6 +36,37 @@ def can_learn(space: Space) -> bool | None:
                     following.setdefault(network.end_shape, path)
         frontier = following
     return False
+
+
+def cheapest_learner(space: Space, cost: Callable[[Path], float]) -> Path | None:
+    """Of the paths whose last layer alone has numbers to train, one that costs least; None where none was found.
+
+    Of the prefixes without such layers, the cheapest that makes each feature map is gone on with. A layer never lowers
+    the cost of what is before it.
+    """
+    networks = require_networks(space)
+    frontier: list[Path] = [()]
+    found: Path | None = None
+    least, looked_at = float("inf"), 0
+    while frontier:
+        following: dict[object, tuple[float, Path]] = {}
+        for prefix in frontier:
+            for action in _layers(space, prefix):
+                path = (*prefix, action)
+                own, network = cost(path), networks.network(path)
+                looked_at += 1
+                if looked_at > MOST_LAYERS:
+                    return found
+                if own >= least:
+                    continue
+                if network.own_params(len(path)):
+                    found, least = path, own
+                elif not ended(space, path):
+                    before = following.get(network.end_shape)
+                    if before is None or own < before[0]:
+                        following[network.end_shape] = own, path
+        frontier = [path for _, path in following.values()]
+    return found
 
 
 def _layers(space: Space, prefix: Path) -> Iterator[int]:

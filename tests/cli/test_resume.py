@@ -108,7 +108,8 @@ def test_limits_that_leave_only_pooling_are_an_error(replaytree, here):
     code, out, err = replaytree("run", "--max-params", "100", "--trainings", 1, *QUICK)
     assert (code, out) == (2, "")
     assert err == (
-        "Error: --max-params 100 leaves only layers that learn nothing, such as pooling; raise it, or lower --width\n"
+        "Error: --max-params 100 leaves only layers that learn nothing, such as pooling: conv32k3, the least that "
+        "learns, has 178 parameters; raise it, or lower --width\n"
     )
     # Behind pooling there is room for a convolution.
     assert replaytree("run", "--max-flops", "3k", "--name", "some", "--trainings", 1, *QUICK)[0] == 0

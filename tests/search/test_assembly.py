@@ -93,6 +93,8 @@ def test_a_space_of_small_layers_keeps_its_channels_on_a_cpu():
 def test_limits_that_leave_nothing_that_learns():
     with pytest.raises(ConfigError, match="--max-params 40 leaves only layers that learn nothing, such as pooling"):
         replaytree.Search(space="made", max_params=40, **QUICK)
+    with pytest.raises(ConfigError, match="the least that learns, has 114 parameters; raise it, or lower --width"):
+        replaytree.Search(space="made", max_params=113, **QUICK)
     # Pooling and a head on one channel have 20 parameters; 32 x 0.25 channels of a 1x1 convolution, 24 + 90.
     assert replaytree.Search(space="made", max_params=114, **QUICK).space.max_params == 114
 

@@ -1,7 +1,7 @@
 from replaytree.records import Decision
 from replaytree.space import Classifier, DecisionSpace, Pooling, chain
 from replaytree.space.layers import BiasedConvolution, Ending
-from replaytree.space.learning import can_learn
+from replaytree.space.learning import can_learn, cheapest_learner
 
 
 class Stopping:
@@ -30,3 +30,17 @@ class Stopping:
 
 def test_an_ending_does_not_hide_what_may_follow_the_same_map():
     assert can_learn(DecisionSpace(Stopping())) is True
+
+
+def test_the_cheapest_network_that_learns_is_behind_what_costs_least_before_it():
+    space = Stopping()
+    costs = {(0,): 1.0, (1,): 2.0, (1, 0): 3.0, (1, 1): 3.0, (1, 2): 5.0}
+    assert cheapest_learner(DecisionSpace(space), costs.__getitem__) == (1, 2)
+    assert cheapest_learner(DecisionSpace(Still()), lambda path: float(len(path))) is None
+
+
+class Still(Stopping):
+    """No convolution at all."""
+
+    def legal(self, prefix, chosen):
+        return (True, True, False)
