@@ -86,6 +86,11 @@ def _difference(stored: str | None, found: str) -> str:
     return f"{changed} was {before.get(changed or '')}, is {after.get(changed or '')}"
 
 
+def is_data(given: object) -> bool:
+    """Whether this is images or a text in Python, and not where they come from."""
+    return isinstance(given, Data) or is_hub(given)
+
+
 def given_data(data: Any, config: SearchConfig, options: Collection[str] = ()) -> Data | None:
     """What was given as data; a data set of Hugging Face's becomes arrays by the options of the search.
 

@@ -15,10 +15,10 @@ from replaytree.config.keywords import SearchKeywords
 from replaytree.config.option import require_known
 from replaytree.config.retrain_keywords import RetrainKeywords
 from replaytree.config.retraining import RetrainOptions
-from replaytree.data import Data, is_hub
+from replaytree.data import Data
 from replaytree.data.images import Transforms
 from replaytree.deliver import AnyModel, search_subject
-from replaytree.errors import LeaseLost, SpaceError
+from replaytree.errors import ConfigError, LeaseLost, SpaceError
 from replaytree.evaluate import WorkerOptions, Workers
 from replaytree.metric import Metric
 from replaytree.policy import ReplayMemory, Strategy
@@ -28,6 +28,7 @@ from replaytree.search.beginning import (
     data_again,
     engine_for_a_new,
     given_data,
+    is_data,
     require_same_data,
     require_same_limits,
     require_same_table,
@@ -86,7 +87,9 @@ class Search:
             given["space"], space = space, None
         if isinstance(evaluator, str):
             given["evaluator"], evaluator = evaluator, None
-        if is_hub(given.get("dataset")):
+        if is_data(given.get("dataset")):
+            if data is not None:
+                raise ConfigError("dataset and data are both given; leave one of them out")
             data = given.pop("dataset")
         space = None if space is None else checked(space)
         told_options = tuple(given)

@@ -145,6 +145,16 @@ def test_a_search_goes_on_with_the_same_split(tmp_path):
         Search(dataset=split(), train_limit=10, storage=storage)
 
 
+@pytest.mark.parametrize("given", [from_arrays(PIXELS, LABELS), split()], ids=["ours", "theirs"])
+def test_images_may_be_given_as_the_data_set_but_not_twice(given):
+    search = Search(dataset=given, storage="sqlite://", **QUICK)
+    assert (search.data.image_shape, search.config.source.dataset) == ((3, 8, 10), None)
+    with pytest.raises(ConfigError, match="dataset and data are both given; leave one of them out"):
+        Search(dataset=given, data=given, storage="sqlite://", **QUICK)
+    with pytest.raises(ConfigError, match="dataset was given beside data or an evaluator; give one of them"):
+        Search(dataset="digits", data=given, storage="sqlite://", **QUICK)
+
+
 def test_the_real_package():
     datasets = pytest.importorskip("datasets", reason="Hugging Face's datasets is not installed")
     features = datasets.Features({"img": datasets.Image(), "y": datasets.ClassLabel(names=["cat", "dog"])})
